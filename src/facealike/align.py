@@ -1,0 +1,132 @@
+"""From a face in a photo to the canonical crop that an embedder expects.
+
+With five landmarks: the least-squares similarity transform onto a fixed template (Umeyama,
+"Least-squares estimation of transformation parameters between two point patterns", IEEE TPAMI
+13(4), 1991).  With only a box: the box and a margin on each side.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image as PillowImage
+
+from .errors import UsageError
+from .types import Box, Face, Image
+
+# Where the five landmarks of a frontal face lie in a 112 x 112 crop: the template of the ArcFace
+# family (Deng et al., CVPR 2019), so that crops fit embedders trained elsewhere too.
+TEMPLATE_112: NDArray[np.float64] = np.array(
+    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
+)
+TEMPLATE_112.setflags(write=False)
+
+Edge = Literal["pad", "clip"]
+
+
+def similarity_transform(source: ArrayLike, target: ArrayLike) -> NDArray[np.float64]:
+    """The rotation, uniform scale and shift that brings ``source`` closest to ``target``.
+
+    Both are (n, 2) with n >= 2; the result is a (2, 3) matrix M with target ~ M @ [x, y, 1].
+    A reflection is never returned (Umeyama 1991, equation 43).
+
+    Raises UsageError if the shapes do not fit or all source points coincide.
+    """
+    a = np.asarray(source, dtype=np.float64)
+    b = np.asarray(target, dtype=np.float64)
+    if a.shape != b.shape or a.ndim != 2 or a.shape[1] != 2 or len(a) < 2:
+        raise UsageError(f"two equal sets of at least two points are needed, not {a.shape} and {b.shape}")
+    mean_a, mean_b = a.mean(axis=0), b.mean(axis=0)
+    centred_a, centred_b = a - mean_a, b - mean_b
+    variance = (centred_a**2).sum() / len(a)
+    if variance < 1e-12:
+        raise UsageError("the landmarks all lie on one point; no face can be aligned by them")
+    u, singular, vt = np.linalg.svd(centred_b.T @ centred_a / len(a))
+    sign = np.array([1.0, np.sign(np.linalg.det(u) * np.linalg.det(vt)) or 1.0])
+    rotation = (u * sign) @ vt
+    scale = (singular * sign).sum() / variance
+    matrix = np.empty((2, 3))
+    matrix[:, :2] = scale * rotation
+    matrix[:, 2] = mean_b - matrix[:, :2] @ mean_a
+    return matrix
+
+
+def warp(image: Image, matrix: ArrayLike, size: int) -> Image:
+    """Resample ``image`` so that M maps its pixels into a (size, size, 3) crop; black outside.
+
+    Bilinear.  Where the crop is much smaller than its source, the source is first averaged over
+    whole blocks of pixels, so that no fine detail aliases into the crop.
+    """
+    m = np.asarray(matrix, dtype=np.float64)
+    determinant = np.linalg.det(m[:, :2])
+    if not np.isfinite(m).all() or abs(determinant) < 1e-12:
+        raise UsageError("the transform of a crop must be finite and invertible")
+    inverse = np.linalg.inv(m[:, :2])
+    # Pillow counts from pixel edges, our coordinates from pixel centres: half a pixel apart.
+    offset = inverse @ (0.5 - m[:, 2] - 0.5) + 0.5 - inverse @ np.array([0.5, 0.5])
+    source = PillowImage.fromarray(image)
+    shrink = int(1.0 / np.sqrt(abs(determinant)))
+    shrink = min(shrink, source.width, source.height)
+    if shrink > 1:
+        source = source.reduce(shrink)
+        inverse, offset = inverse / shrink, offset / shrink
+    coefficients = (
+        inverse[0, 0], inverse[0, 1], offset[0],
+        inverse[1, 0], inverse[1, 1], offset[1],
+    )  # fmt: skip
+    crop = source.transform(
+        (size, size), PillowImage.Transform.AFFINE, coefficients, PillowImage.Resampling.BILINEAR
+    )
+    return np.asarray(crop)
+
+
+def landmark_matrix(face: Face, size: int) -> NDArray[np.float64]:
+    """The (2, 3) transform from the photo to a crop of ``size`` pixels, by the five landmarks."""
+    if face.landmarks is None:
+        raise UsageError("this face has no landmarks; align it by its box, or use a detector that finds them")
+    return similarity_transform(face.landmarks, TEMPLATE_112 * (size / 112.0))
+
+
+def expand(box: Box, margin: float) -> Box:
+    """``box`` with ``margin`` times its width and height added on every side."""
+    dx, dy = box.width * margin, box.height * margin
+    return Box(box.left - dx, box.top - dy, box.right + dx, box.bottom + dy)
+
+
+def box_crop(image: Image, box: Box, size: int, margin: float = 0.2, edge: Edge = "pad") -> Image:
+    """The box and a margin on each side, resized to (size, size, 3).
+
+    Where it reaches beyond the photo, ``edge="pad"`` fills with black and keeps the face's
+    proportions; ``edge="clip"`` cuts at the border, as the seed repository did.
+    """
+    wide = expand(box, margin)
+    if edge == "clip":
+        height, width = image.shape[:2]
+        wide = Box(max(wide.left, 0), max(wide.top, 0), min(wide.right, width), min(wide.bottom, height))
+        if wide.width < 1 or wide.height < 1:
+            raise UsageError("the face lies outside the photo")
+    else:
+        side = max(wide.width, wide.height)
+        x, y = wide.centre
+        wide = Box(x - side / 2, y - side / 2, x + side / 2, y + side / 2)
+    sx, sy = size / wide.width, size / wide.height
+    # A box is given by pixel edges; hence the half pixel on both sides of the map.
+    matrix = np.array([[sx, 0, -sx * wide.left + 0.5 * sx - 0.5], [0, sy, -sy * wide.top + 0.5 * sy - 0.5]])
+    return warp(image, matrix, size)
+
+
+def align(
+    image: Image, face: Face, size: int, method: Literal["landmarks", "box"] = "landmarks",
+    margin: float = 0.2, edge: Edge = "pad",
+) -> Image:  # fmt: skip
+    """The canonical crop of ``face``, RGB uint8 of shape (size, size, 3).
+
+    ``method="landmarks"`` maps the five landmarks onto the usual template; ``"box"`` takes the
+    box and ``margin`` times its size on each side.  A model knows its method: mixing the two
+    would feed an embedder crops it has never seen, so there is no silent fallback.
+    """
+    if method == "landmarks":
+        return warp(image, landmark_matrix(face, size), size)
+    return box_crop(image, face.box, size, margin, edge)

@@ -1,0 +1,251 @@
+"""Find faces: one protocol, two detectors, and the policy that says which face is meant.
+
+``YuNetDetector`` runs any ONNX file of the YuNet family (Wu, Peng and Yu, "YuNet: a tiny
+millisecond-level face detector", Machine Intelligence Research 2023) and decodes it in NumPy.
+``DlibDetector`` is dlib's HOG detector (Dalal and Triggs, CVPR 2005; King, "Max-margin object
+detection", 2015): no weights to carry, frontal faces, no landmarks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PillowImage
+
+from .errors import DetectorError, NoFaceFound, SeveralFaces, UsageError
+from .types import FACE_POLICIES, Box, Face, FacePolicy, Image
+
+STRIDES = (8, 16, 32)
+
+
+class Detector(Protocol):
+    """Finds faces in an image; the most confident first, an empty list where there is none."""
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """What makes this detector this detector, ready for JSON; equal specs find equal faces."""
+
+    @property
+    def has_landmarks(self) -> bool: ...
+
+    def detect(self, image: Image) -> list[Face]: ...
+
+
+def fingerprint(detector: Detector) -> str:
+    """SHA-256 of the detector's spec: two detectors that agree on it are interchangeable."""
+    return hashlib.sha256(json.dumps(detector.spec, sort_keys=True).encode()).hexdigest()
+
+
+def select_faces(
+    faces: Sequence[Face], policy: FacePolicy, shape: tuple[int, ...], source: str = "the image"
+) -> list[Face]:
+    """The faces that ``policy`` means, in an image of ``shape`` (H, W, ...).
+
+    ``largest``: the box with the greatest area.  ``central``: the box whose centre is nearest the
+    middle.  ``only``: the one face; SeveralFaces if there are more.  ``all``: every face, the most
+    confident first.  Raises NoFaceFound, naming ``source``, where there is none.
+    """
+    if policy not in FACE_POLICIES:
+        raise UsageError(f"the face policy is one of {', '.join(FACE_POLICIES)}, not {policy!r}")
+    if not faces:
+        raise NoFaceFound(
+            f"{source}: no face found; use a photo that shows the face larger and frontal, "
+            "or say that it is already a face crop (--aligned)"
+        )
+    if policy == "all":
+        return list(faces)
+    if policy == "only":
+        if len(faces) > 1:
+            raise SeveralFaces(
+                f"{source}: {len(faces)} faces found where the policy 'only' allows one; "
+                "crop the photo or choose --face largest or central"
+            )
+        return [faces[0]]
+    if policy == "largest":
+        return [max(faces, key=lambda face: face.box.area)]
+    middle = np.array([shape[1] / 2, shape[0] / 2])
+    return [min(faces, key=lambda face: float(np.linalg.norm(np.array(face.box.centre) - middle)))]
+
+
+def fit_within(image: Image, max_side: int) -> tuple[Image, float]:
+    """``image`` scaled down until no side exceeds ``max_side``, and the scale (<= 1)."""
+    height, width = image.shape[:2]
+    scale = min(1.0, max_side / max(height, width))
+    if scale == 1.0:
+        return image, 1.0
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = PillowImage.fromarray(image).resize(size, PillowImage.Resampling.BILINEAR, reducing_gap=2.0)
+    return np.asarray(small), scale
+
+
+def non_maximum_suppression(
+    boxes: NDArray[np.floating], scores: NDArray[np.floating], overlap: float
+) -> NDArray[np.intp]:
+    """Indices of the boxes kept, best score first; a box that overlaps a better one is dropped.
+
+    ``boxes`` is (n, 4) as left, top, right, bottom; overlap is intersection over union.
+    """
+    order = np.argsort(-scores, kind="stable")
+    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    kept: list[int] = []
+    while order.size:
+        best, rest = order[0], order[1:]
+        kept.append(int(best))
+        low = np.maximum(boxes[best, :2], boxes[rest, :2])
+        high = np.minimum(boxes[best, 2:], boxes[rest, 2:])
+        shared = np.clip(high - low, 0, None).prod(axis=1)
+        order = rest[shared <= overlap * (area[best] + area[rest] - shared)]
+    return np.array(kept, dtype=np.intp)
+
+
+def decode_yunet(
+    outputs: dict[str, NDArray[np.float32]], height: int, width: int, min_confidence: float, overlap: float
+) -> list[Face]:
+    """Faces from the raw outputs of a YuNet graph whose input was (height, width), multiples of 32.
+
+    Each of the strides 8, 16, 32 has one anchor a cell, row by row: ``cls`` and ``obj`` whose
+    geometric mean is the confidence, ``bbox`` = (dx, dy, log w, log h) and ``kps`` = five (dx, dy),
+    all in strides relative to the cell.
+    """
+    all_boxes, all_points, all_scores = [], [], []
+    for stride in STRIDES:
+        columns = width // stride
+        cls = outputs[f"cls_{stride}"].reshape(-1)
+        obj = outputs[f"obj_{stride}"].reshape(-1)
+        confidence = np.sqrt(np.clip(cls, 0, 1) * np.clip(obj, 0, 1))
+        hit = np.flatnonzero(confidence >= min_confidence)
+        cell = np.stack([hit % columns, hit // columns], axis=1).astype(np.float64)
+        box = outputs[f"bbox_{stride}"].reshape(-1, 4)[hit].astype(np.float64)
+        centre = (box[:, :2] + cell) * stride
+        size = np.exp(np.clip(box[:, 2:], -20, 20)) * stride
+        all_boxes.append(np.concatenate([centre - size / 2, centre + size / 2], axis=1))
+        points = outputs[f"kps_{stride}"].reshape(-1, 5, 2)[hit].astype(np.float64)
+        all_points.append((points + cell[:, None, :]) * stride)
+        all_scores.append(confidence[hit])
+    boxes, points = np.concatenate(all_boxes), np.concatenate(all_points)
+    scores = np.concatenate(all_scores)
+    return [
+        Face(Box(*boxes[i].tolist()), float(scores[i]), tuple((x, y) for x, y in points[i].tolist()))
+        for i in non_maximum_suppression(boxes, scores, overlap)
+    ]
+
+
+def scale_face(face: Face, factor: float) -> Face:
+    """The same face in an image that is ``factor`` times as large."""
+    landmarks = face.landmarks
+    if landmarks is not None:
+        landmarks = tuple((x * factor, y * factor) for x, y in landmarks)
+    return Face(Box(*(v * factor for v in face.box)), face.confidence, landmarks)
+
+
+class YuNetDetector:
+    """Any YuNet-format ONNX through onnxruntime; five landmarks a face.
+
+    ``weights``: a path or the file's bytes.  ``max_side``: larger photos are scaled down to it.
+    Raises DetectorError where the file is missing, no ONNX or has other outputs than YuNet.
+    """
+
+    has_landmarks = True
+
+    def __init__(
+        self, weights: str | Path | bytes, min_confidence: float = 0.6, overlap: float = 0.3,
+        max_side: int = 800, threads: int = 0,
+    ) -> None:  # fmt: skip
+        import onnxruntime
+
+        name = "the detector" if isinstance(weights, bytes) else str(weights)
+        try:
+            self.weights = weights if isinstance(weights, bytes) else Path(weights).read_bytes()
+        except OSError as error:
+            raise DetectorError(
+                f"{name}: no detector can be read ({error.strerror}); check the path"
+            ) from None
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(
+                self.weights, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime has no error class of its own to catch
+            raise DetectorError(f"{name}: not an ONNX graph that can be run; use a YuNet file") from error
+        self._outputs = [output.name for output in self._session.get_outputs()]
+        wanted = {f"{kind}_{stride}" for kind in ("cls", "obj", "bbox", "kps") for stride in STRIDES}
+        if not wanted <= set(self._outputs):
+            raise DetectorError(f"{name}: an ONNX graph, but not of the YuNet format (cls_8 ... kps_32)")
+        self.min_confidence, self.overlap, self.max_side = min_confidence, overlap, max_side
+        self._input = self._session.get_inputs()[0].name
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        return {
+            "kind": "yunet",
+            "sha256": hashlib.sha256(self.weights).hexdigest(),
+            "min_confidence": self.min_confidence,
+            "overlap": self.overlap,
+            "max_side": self.max_side,
+        }
+
+    def detect(self, image: Image) -> list[Face]:
+        small, scale = fit_within(image, self.max_side)
+        height, width = small.shape[:2]
+        # The graph halves its input five times; black is added below and to the right.
+        padded = np.zeros((-(-height // 32) * 32, -(-width // 32) * 32, 3), dtype=np.float32)
+        padded[:height, :width] = small[:, :, ::-1]  # the network was trained on BGR
+        batch = np.ascontiguousarray(padded.transpose(2, 0, 1)[None])
+        raw = dict(zip(self._outputs, self._session.run(None, {self._input: batch}), strict=True))
+        faces = decode_yunet(raw, padded.shape[0], padded.shape[1], self.min_confidence, self.overlap)
+        return [scale_face(face, 1 / scale) for face in faces]
+
+
+class DlibDetector:
+    """dlib's frontal HOG detector; boxes only.
+
+    It sees faces of 80 px and more.  Where it finds none, it looks once more at twice the size, as
+    long as that stays within ``max_side``.
+    """
+
+    has_landmarks = False
+
+    def __init__(self, min_confidence: float = 0.0, max_side: int = 800) -> None:
+        try:
+            import dlib
+        except ImportError as error:
+            raise DetectorError("dlib is not installed; run: pip install dlib-bin") from error
+        self._run = dlib.get_frontal_face_detector().run
+        self.min_confidence, self.max_side = min_confidence, max_side
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        return {"kind": "dlib-hog", "min_confidence": self.min_confidence, "max_side": self.max_side}
+
+    def detect(self, image: Image) -> list[Face]:
+        small, scale = fit_within(image, self.max_side)
+        small = np.ascontiguousarray(small)
+        boxes, confidences, _ = self._run(small, 0, self.min_confidence)
+        if not boxes and 2 * max(small.shape[:2]) <= self.max_side:
+            boxes, confidences, _ = self._run(small, 1, self.min_confidence)
+        faces = [
+            # dlib's right and bottom edges are the last pixel inside the box.
+            Face(Box(box.left(), box.top(), box.right() + 1, box.bottom() + 1), float(confidence))
+            for box, confidence in zip(boxes, confidences, strict=True)
+        ]
+        return [scale_face(face, 1 / scale) for face in sorted(faces, key=lambda face: -face.confidence)]
+
+
+def make_detector(spec: dict[str, Any], weights: bytes | None = None, threads: int = 0) -> Detector:
+    """The detector that ``spec`` describes; ``weights`` are the ONNX bytes of a YuNet detector."""
+    kind = spec.get("kind")
+    if kind == "dlib-hog":
+        return DlibDetector(spec["min_confidence"], spec["max_side"])
+    if kind == "yunet":
+        if weights is None or hashlib.sha256(weights).hexdigest() != spec["sha256"]:
+            raise DetectorError("the detector's weights do not match the hash that the model states")
+        return YuNetDetector(weights, spec["min_confidence"], spec["overlap"], spec["max_side"], threads)
+    raise DetectorError(f"unknown kind of detector {kind!r}; update facealike or retrain the model")

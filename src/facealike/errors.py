@@ -1,0 +1,109 @@
+"""Every error that facealike raises on purpose, in one tree.
+
+    FacealikeError                  exit code 2
+    |-- ImageError                  an image that cannot be used
+    |   |-- ImageNotFound           no such file
+    |   |-- UnreadableImage         empty, truncated, or not an image
+    |   `-- ImageTooLarge           over the limit on bytes or pixels
+    |-- FaceError                   an image without the face that was asked for
+    |   |-- NoFaceFound             exit code 3
+    |   `-- SeveralFaces            exit code 4 (policy "only")
+    |-- DetectorError               a detector file or package that cannot be used
+    |-- DataError                   folders of people, pair lists, archives, caches
+    |   |-- UnsafeArchive           an archive that would write outside its folder
+    |   `-- PeopleOverlap           people of the test took part in training
+    |-- RecipeError                 a training recipe that makes no sense
+    |-- TrainingError               a run that cannot start, go on or be resumed
+    |-- ModelError                  a model file that cannot be used
+    |   `-- MixedModels             embeddings of two models were about to be compared
+    |-- DeviceError                 a device that was asked for and is not there
+    |-- MissingExtra                an optional part of facealike is not installed
+    `-- UsageError                  arguments that contradict each other or make no sense
+
+Each message is one sentence a user can act on: which file, what is wrong, what to do.
+The command line prints it and exits with ``exit_code``; it never prints a traceback for these.
+"""
+
+from __future__ import annotations
+
+
+class FacealikeError(Exception):
+    """Base of all errors a user can cause and mend."""
+
+    exit_code = 2
+
+
+class ImageError(FacealikeError):
+    """An image that cannot be used."""
+
+
+class ImageNotFound(ImageError):
+    """The path leads to no file."""
+
+
+class UnreadableImage(ImageError):
+    """The bytes are empty, truncated or no image in a format that is supported."""
+
+
+class ImageTooLarge(ImageError):
+    """The image is over the limit on bytes or pixels."""
+
+
+class FaceError(FacealikeError):
+    """An image without the face that was asked for."""
+
+
+class NoFaceFound(FaceError):
+    """The detector found no face at all."""
+
+    exit_code = 3
+
+
+class SeveralFaces(FaceError):
+    """The policy ``only`` met more than one face."""
+
+    exit_code = 4
+
+
+class DetectorError(FacealikeError):
+    """A detector file or package that cannot be used."""
+
+
+class DataError(FacealikeError):
+    """A folder of people, a pair list, an archive or a cache that cannot be used."""
+
+
+class UnsafeArchive(DataError):
+    """An archive with a member that would be written outside the target folder."""
+
+
+class PeopleOverlap(DataError):
+    """People of an evaluation took part in the training of the model."""
+
+
+class RecipeError(FacealikeError):
+    """A recipe with an unknown key, a wrong type or a value out of range."""
+
+
+class TrainingError(FacealikeError):
+    """A training run that cannot start, go on or be resumed."""
+
+
+class ModelError(FacealikeError):
+    """A model file that is missing, damaged or of an unknown version."""
+
+
+class MixedModels(ModelError):
+    """Embeddings of two different models were about to be compared."""
+
+
+class DeviceError(FacealikeError):
+    """A device that was asked for by name and is not there."""
+
+
+class MissingExtra(FacealikeError):
+    """An optional part is not installed; the message names the extra."""
+
+
+class UsageError(FacealikeError):
+    """Arguments that contradict each other or make no sense."""
