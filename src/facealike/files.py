@@ -1,0 +1,60 @@
+"""Write a file whole or not at all.
+
+The bytes go to a hidden file beside the target, are flushed to the disk and then renamed over it.
+POSIX renames within a folder are atomic, so whoever looks, and whenever the process dies, finds
+the old file or the new one and never half of either.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from pathlib import Path
+
+from .errors import DataError
+
+
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+    """Put ``data`` into the file ``path``, replacing what is there; the folder must exist.
+
+    Raises DataError if the file cannot be written (no such folder, no permission, full disk); the
+    old file, if there is one, is then untouched and nothing else is left behind.
+    """
+    target = Path(path)
+    # A name of its own for each writer, so that two of them never write into one file.
+    beside = target.with_name(f".{target.name[:100]}.{os.getpid()}-{secrets.token_hex(4)}.part")
+    try:
+        try:
+            # "x" and not tempfile, whose files only their owner may read.
+            with beside.open("xb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            beside.replace(target)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                beside.unlink()
+            raise
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise DataError(
+            f"{target}: the file cannot be written ({reason}); check the folder, its permissions "
+            "and the free space"
+        ) from error
+    _flush_folder(target.parent)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Put ``text`` into the file ``path`` as UTF-8, line ends as they are; otherwise ``write_bytes``."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make a rename in ``folder`` survive a power cut, on the systems where a folder can be flushed."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
