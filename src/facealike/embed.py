@@ -1,0 +1,324 @@
+"""From photos to embeddings: ``Embedder`` runs the network, ``Model`` the whole way from a photo.
+
+The network runs in onnxruntime.  A device that is asked for by name is used or refused; there is
+no silent fallback to the CPU.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PillowImage
+
+from .detect import Detector, make_detector, select_faces
+from .errors import DataError, DeviceError, FacealikeError, MixedModels, ModelError, UsageError
+from .files import write_bytes
+from .image import read_image
+from .model import ModelFile, Preprocessing
+from .types import Embeddings, Face, FacePolicy, Image
+
+Source: TypeAlias = "str | os.PathLike[str] | bytes | NDArray[Any]"
+"""What ``read_image`` accepts: a path, the bytes of an image file, or an RGB array."""
+
+
+class Embedder:
+    """An ONNX network that turns crops into unit vectors.
+
+    ``onnx`` is a graph with one float32 input (n, 3, S, S) and one output (n, d), n free.
+    ``device`` is ``auto`` (a CUDA device if onnxruntime has one, else the CPU), ``cpu`` or ``cuda:N``.
+    ``threads`` are those of one run on the CPU; 0 lets onnxruntime choose.
+
+    Raises ModelError for a graph that cannot be used, DeviceError for a device that is not there.
+    """
+
+    def __init__(
+        self, onnx: bytes, preprocessing: Preprocessing, device: str = "auto", threads: int = 0
+    ) -> None:
+        self.preprocessing = preprocessing
+        self._session, self.device = _open_session(onnx, device, threads)
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        if len(inputs) != 1 or inputs[0].type != "tensor(float)" or len(inputs[0].shape) != 4:
+            raise ModelError(
+                "the embedder must have one float32 input of shape (n, 3, S, S); export it again"
+            )
+        wanted = (None, 3, preprocessing.size, preprocessing.size)
+        for axis, (given, expected) in enumerate(zip(inputs[0].shape, wanted, strict=True)):
+            if isinstance(given, int) and given != expected:
+                need = "free (a dynamic batch)" if expected is None else str(expected)
+                raise ModelError(
+                    f"the embedder's input has {given} on axis {axis}, not {need}; export it again"
+                )
+        self._input, self._output = inputs[0].name, outputs[0].name
+        probe = self._run(np.zeros((1, preprocessing.size, preprocessing.size, 3), dtype=np.uint8))
+        if probe.ndim != 2 or len(probe) != 1 or probe.shape[1] < 1:
+            raise ModelError(
+                f"the embedder must return (n, d), not {probe.shape} for one crop; export it again"
+            )
+        self.dimensions = int(probe.shape[1])
+
+    def embed(self, crops: Image, batch: int = 64) -> Embeddings:
+        """Unit vectors, float32 (n, d), of crops, uint8 (n, S, S, 3), ``batch`` at a time.
+
+        Raises UsageError for crops of another shape, ModelError where the network returns a vector
+        that has no direction.
+        """
+        if batch < 1:
+            raise UsageError(f"a batch holds at least one crop, not {batch}")
+        result = np.empty((len(crops), self.dimensions), dtype=np.float32)
+        for start in range(0, len(crops), batch):
+            result[start : start + batch] = _unit_rows(self._run(crops[start : start + batch]))
+        return result
+
+    def _run(self, crops: Image) -> NDArray[np.float32]:
+        batch = self.preprocessing.normalise(crops)
+        try:
+            output: NDArray[np.float32] = self._session.run([self._output], {self._input: batch})[0]
+        except Exception as error:  # onnxruntime has no error class of its own to catch
+            raise ModelError(f"the embedder failed on {len(crops)} crops; try a smaller batch") from error
+        return output
+
+
+class Model:
+    """A model file ready to run: finds faces, crops them and embeds them, as it was trained to.
+
+    ``file`` is the artefact with its card and calibration; ``id``, ``threshold`` and
+    ``preprocessing`` are its own; ``device`` is the device that is really used.
+    """
+
+    def __init__(self, file: ModelFile, device: str = "auto", threads: int = 0) -> None:
+        self.file = file
+        self.id = file.id
+        self.threshold = file.calibration.threshold
+        self.preprocessing = file.preprocessing
+        self.embedder = Embedder(file.embedder, file.preprocessing, device, threads)
+        self.device = self.embedder.device
+        self._threads = threads
+
+    @classmethod
+    def load(
+        cls, path: str | os.PathLike[str] | None = None, device: str = "auto", threads: int = 0
+    ) -> Model:
+        """The model in the file at ``path``; without a path, the one that ships with facealike.
+
+        Raises ModelError for a file that cannot be used, DeviceError for a device that is not there.
+        """
+        return cls(read_model_file(path), device, threads)
+
+    @cached_property
+    def detector(self) -> Detector:
+        """The detector this model was trained with; made on first use, for ``aligned`` needs none."""
+        try:
+            return make_detector(self.file.detector_spec, self.file.detector_weights, self._threads)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelError(
+                f"the model's detector has a spec that cannot be used ({error!r}); make the model again"
+            ) from error
+
+    def faces(self, image: Image, policy: FacePolicy = "largest", source: str = "the image") -> list[Face]:
+        """The faces of ``image``, RGB uint8 (H, W, 3), that ``policy`` means; see ``select_faces``.
+
+        Raises NoFaceFound or SeveralFaces, naming ``source``.
+        """
+        return select_faces(self.detector.detect(image), policy, image.shape, source)
+
+    def crop(self, image: Image, face: Face) -> Image:
+        """The crop of ``face`` that the embedder expects, uint8 (S, S, 3)."""
+        return self.preprocessing.crop(image, face)
+
+    def resize(self, image: Image) -> Image:
+        """An image that is a face crop already, brought to (S, S, 3)."""
+        size = (self.preprocessing.size, self.preprocessing.size)
+        if image.shape[:2] == size:
+            return image
+        # Pillow widens its triangle filter when it shrinks, so fine detail does not alias.
+        return np.asarray(PillowImage.fromarray(image).resize(size, PillowImage.Resampling.BILINEAR))
+
+    def embed_crops(self, crops: Image, batch: int = 64) -> Embeddings:
+        """Unit vectors, float32 (n, d), of crops, uint8 (n, S, S, 3)."""
+        return self.embedder.embed(crops, batch)
+
+    def embed(
+        self, images: Sequence[Source], face: FacePolicy = "largest", aligned: bool = False, batch: int = 64
+    ) -> Embeddings:
+        """One unit vector a photo, float32 (n, d), in the order given.
+
+        ``face`` says which face of a photo is meant.  ``aligned=True`` says that each image is a
+        face crop already: no detector runs.  At most ``batch`` crops are held at a time.
+
+        Raises ImageError for a photo that cannot be read, NoFaceFound or SeveralFaces, naming it.
+        """
+        if face == "all":
+            raise UsageError("embed returns one vector a photo, so the face policy cannot be 'all'")
+        if isinstance(images, str | bytes | os.PathLike) or getattr(images, "ndim", 4) == 3:
+            raise UsageError("embed takes a sequence of images; put a single image in a list")
+        result = np.empty((len(images), self.embedder.dimensions), dtype=np.float32)
+        for start in range(0, len(images), batch):
+            chunk = range(start, min(start + batch, len(images)))
+            crops = [self.crops_of(images[i], face, aligned, source_name(images[i], i))[0][1] for i in chunk]
+            result[start : start + batch] = self.embed_crops(np.stack(crops), batch)
+        return result
+
+    def crops_of(
+        self, source: Source, face: FacePolicy = "largest", aligned: bool = False, name: str = "the image"
+    ) -> list[tuple[Face | None, Image]]:
+        """The faces of one photo that ``face`` means, each with its crop; face None if ``aligned``."""
+        image = read_image(source, name=name)
+        if aligned:
+            return [(None, self.resize(image))]
+        return [(found, self.crop(image, found)) for found in self.faces(image, face, name)]
+
+
+def read_model_file(path: str | os.PathLike[str] | None = None) -> ModelFile:
+    """The model file at ``path``; without a path, the one that ships with facealike."""
+    if path is not None:
+        return ModelFile.read(path)
+    with resources.as_file(resources.files("facealike") / "weights" / "default.facealike") as shipped:
+        if not shipped.is_file():
+            raise ModelError(
+                "this installation of facealike carries no model of its own; name one with --model PATH, "
+                "or make one with facealike train"
+            )
+        return ModelFile.read(shipped)
+
+
+def source_name(source: Source, index: int) -> str:
+    """What to call an image in a message: its path, or its place in the sequence."""
+    if isinstance(source, str | os.PathLike):
+        return str(source)
+    return f"image {index + 1}"
+
+
+def embed_stream(
+    model: Model,
+    paths: Sequence[Path],
+    face: FacePolicy = "largest",
+    aligned: bool = False,
+    batch: int = 64,
+    failed: Callable[[Path, FacealikeError], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Iterator[tuple[list[Path], list[Face | None], Embeddings]]:
+    """Embed many photos a batch at a time: the paths, the faces and their unit vectors, in order.
+
+    With ``face="all"`` a photo gives as many rows as it has faces.  A photo that fails is handed to
+    ``failed`` with its error and left out; without ``failed`` the error is raised.  ``progress`` is
+    told how many photos are done, of how many.
+    """
+    rows: list[tuple[Path, Face | None, Image]] = []
+    for done, path in enumerate(paths, start=1):
+        try:
+            rows += [(path, found, crop) for found, crop in model.crops_of(path, face, aligned, str(path))]
+        except FacealikeError as error:
+            if failed is None:
+                raise
+            failed(path, error)
+        if progress is not None:
+            progress(done, len(paths))
+        while len(rows) >= batch or (rows and done == len(paths)):
+            ready, rows = rows[:batch], rows[batch:]
+            vectors = model.embed_crops(np.stack([crop for _, _, crop in ready]), batch)
+            yield [row[0] for row in ready], [row[1] for row in ready], vectors
+
+
+def save_embeddings(
+    path: str | os.PathLike[str],
+    embeddings: Embeddings,
+    paths: Sequence[str],
+    model: Model,
+    faces: Sequence[Face | None] | None = None,
+) -> None:
+    """Write embeddings (n, d), their photos and the model's id to ``path``, an .npz without pickle.
+
+    The arrays are ``embeddings``, ``paths``, ``boxes`` (n, 4; NaN where no face was looked for) and
+    ``model``.
+    """
+    if len(paths) != len(embeddings) or (faces is not None and len(faces) != len(paths)):
+        raise UsageError(f"{len(embeddings)} embeddings do not fit {len(paths)} paths")
+    boxes = np.full((len(paths), 4), np.nan)
+    for row, face in enumerate(faces or ()):
+        if face is not None:
+            boxes[row] = face.box
+    buffer = io.BytesIO()
+    np.savez(
+        buffer,
+        embeddings=embeddings.astype(np.float32, copy=False),
+        paths=np.array([str(p) for p in paths], dtype=np.str_),
+        boxes=boxes,
+        model=np.array(model.id),
+    )
+    write_bytes(path, buffer.getvalue())
+
+
+def load_embeddings(path: str | os.PathLike[str], model: Model) -> tuple[Embeddings, tuple[str, ...]]:
+    """The embeddings (n, d) in ``path`` and the photos they are of.
+
+    Raises MixedModels if another model made them, for their scores would mean nothing; DataError
+    for a file that ``save_embeddings`` did not write.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            made_by, paths = str(content["model"]), tuple(str(p) for p in content["paths"])
+            embeddings: Embeddings = content["embeddings"]
+    except (OSError, ValueError, KeyError, EOFError, TypeError, MemoryError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: no file of embeddings; make one with facealike embed") from error
+    if made_by != model.id:
+        raise MixedModels(
+            f"{path}: made by model {made_by}, not by {model.id}, and embeddings of two models cannot be "
+            "compared; embed the photos again"
+        )
+    if embeddings.dtype != np.float32 or embeddings.shape != (len(paths), model.embedder.dimensions):
+        raise DataError(f"{path}: {embeddings.shape} embeddings for {len(paths)} photos; embed them again")
+    return embeddings, paths
+
+
+def _open_session(onnx: bytes, device: str, threads: int) -> tuple[Any, str]:
+    """The onnxruntime session and the device it really runs on."""
+    import onnxruntime
+
+    named = re.fullmatch(r"cuda:(\d{1,3})", device)
+    if device not in ("auto", "cpu") and not named:
+        raise UsageError(f"the device is auto, cpu or cuda:N, not {device!r}")
+    has_cuda = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+    if named and not has_cuda:
+        raise DeviceError(
+            f"{device}: this onnxruntime ({onnxruntime.__version__}) has no CUDA support; "
+            "install onnxruntime-gpu in its place, or use --device cpu"
+        )
+    index = int(named[1]) if named else 0
+    providers: list[Any] = ["CPUExecutionProvider"]
+    if has_cuda and device != "cpu":
+        providers.insert(0, ("CUDAExecutionProvider", {"device_id": index}))
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 4 if has_cuda else 3  # what goes wrong is said below, in one sentence
+    try:
+        session = onnxruntime.InferenceSession(onnx, options, providers=providers)
+    except Exception as error:  # onnxruntime has no error class of its own to catch
+        reason = (str(error).splitlines() or [""])[0][:200]
+        if named:
+            raise DeviceError(f"{device}: the model cannot run there ({reason}); use --device cpu") from error
+        raise ModelError(
+            f"the embedder is no ONNX graph that can be run ({reason}); export it again"
+        ) from error
+    on_cuda = session.get_providers()[0] == "CUDAExecutionProvider"
+    if named and not on_cuda:
+        raise DeviceError(f"{device}: onnxruntime could not start CUDA there; use --device cpu, or cuda:0")
+    return session, f"cuda:{index}" if on_cuda else "cpu"
+
+
+def _unit_rows(vectors: NDArray[np.float32]) -> Embeddings:
+    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+    # One comparison that a NaN fails too.
+    if not ((lengths > 1e-12) & np.isfinite(lengths)).all():
+        raise ModelError("the embedder returned a zero or non-finite vector; train or export the model again")
+    unit: Embeddings = (vectors / lengths).astype(np.float32)
+    return unit
