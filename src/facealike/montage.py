@@ -1,0 +1,290 @@
+"""Pictures of pairs: what a split looks like, and where a model is right and wrong.
+
+Pillow only, so that the base install can draw them.  Right and wrong differ in colour, in a drawn
+sign and in a word; the two colours are the blue and the vermilion of Okabe and Ito ("Color
+universal design", 2008), which all common kinds of colour vision keep apart.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image as PillowImage
+from PIL import ImageDraw, ImageFont
+
+from .errors import UsageError
+from .files import write_bytes
+from .types import Image
+
+if TYPE_CHECKING:
+    from .data import PairIndices
+
+Take = Callable[[NDArray[np.int64]], NDArray[np.uint8]]
+"""Indices (k,) -> the crops of those images, uint8 (k, S, S, 3)."""
+
+Colour = tuple[int, int, int]
+
+RIGHT: Colour = (0, 114, 178)
+WRONG: Colour = (213, 94, 0)
+NEUTRAL: Colour = (150, 150, 150)
+INK: Colour = (25, 25, 25)
+FAINT: Colour = (95, 95, 95)
+PAPER: Colour = (255, 255, 255)
+
+TILE = 112  # side of a crop on the page
+FRAME = 4  # width of the coloured frame
+GAP = 18  # between cells
+MARGIN = 28  # around the page
+CAPTION = 24  # height of the line under a pair
+LEGEND_WIDTH = 300
+CELL_WIDTH = 2 * TILE + 3 * FRAME
+CELL_HEIGHT = TILE + 2 * FRAME + CAPTION
+
+
+@dataclass(frozen=True)
+class MontageCell:
+    """Two crops, uint8 (S, S, 3), a short caption, and whether a decision on them was right.
+
+    ``right`` is None where nothing was decided.
+    """
+
+    a: Image
+    b: Image
+    caption: str
+    right: bool | None = None
+
+    def __post_init__(self) -> None:
+        for crop in (self.a, self.b):
+            if crop.dtype != np.uint8 or crop.ndim != 3 or crop.shape[2] != 3 or 0 in crop.shape:
+                raise UsageError(f"a cell shows uint8 crops (S, S, 3), not {crop.dtype} {crop.shape}")
+            if crop.shape[0] != crop.shape[1]:
+                raise UsageError(f"a cell shows square crops, not {crop.shape[1]} x {crop.shape[0]}")
+
+    @property
+    def colour(self) -> Colour:
+        return NEUTRAL if self.right is None else RIGHT if self.right else WRONG
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading, a remark beside it, and the cells below; without cells it says so."""
+
+    heading: str
+    remark: str
+    cells: tuple[MontageCell, ...]
+
+
+def montage(cells: Sequence[MontageCell], columns: int, title: str) -> PillowImage.Image:
+    """``cells`` in rows of ``columns`` under a title and, where decisions are shown, a legend."""
+    return sections_montage([Section("", "", tuple(cells))], columns, title)
+
+
+def sections_montage(
+    sections: Sequence[Section], columns: int, title: str, subtitle: str = ""
+) -> PillowImage.Image:
+    """Several groups of cells on one page, each under its heading."""
+    if columns < 1:
+        raise UsageError(f"a montage needs at least one column, not {columns}")
+    width = 2 * MARGIN + max(columns * CELL_WIDTH + (columns - 1) * GAP, LEGEND_WIDTH)
+    judged = any(cell.right is not None for section in sections for cell in section.cells)
+    # Drawn on a page that is surely high enough, then cut: no second copy of the layout sums.
+    rows = sum(-(-len(section.cells) // columns) for section in sections)
+    lines = sum(len(text) for text in (title, subtitle)) + 20
+    height = 400 + 40 * lines + rows * (CELL_HEIGHT + GAP) + 200 * len(sections)
+    page = PillowImage.new("RGB", (width, height), PAPER)
+    draw = ImageDraw.Draw(page)
+    y = _header(draw, width, title, subtitle, judged)
+    for section in sections:
+        y = _section(page, draw, y, section, columns)
+    return page.crop((0, 0, width, y - GAP + MARGIN))
+
+
+def sample_pairs_montage(
+    take: Take, pairs: PairIndices, title: str, each: int = 8, columns: int = 4
+) -> PillowImage.Image:
+    """``each`` genuine and ``each`` impostor pairs, spread evenly over the list of pairs."""
+    same = np.asarray(pairs.same, dtype=np.bool_)
+    sections = []
+    for truth, heading in ((True, "Same person"), (False, "Different people")):
+        of_kind = np.flatnonzero(same == truth)
+        cells = _cells(take, pairs, _spread(of_kind, each), None, None)
+        sections.append(Section(heading, _of(len(cells), len(of_kind), "pairs"), cells))
+    return sections_montage(sections, columns, title)
+
+
+def predictions_montage(
+    take: Take, pairs: PairIndices, scores: ArrayLike, threshold: float, title: str,
+    each: int = 8, columns: int = 4,
+) -> PillowImage.Image:  # fmt: skip
+    """Where the decision "same" at ``score >= threshold`` is right and where it is wrong.
+
+    Four groups of at most ``each`` pairs.  Of the right decisions a sample from the surest to the
+    closest call, evenly spread by score; of the wrong ones the worst, worst first.  Leave out
+    pairs without a detected face: they have no score and no crop to look at.
+    """
+    values, same = np.asarray(scores, dtype=np.float64), np.asarray(pairs.same, dtype=np.bool_)
+    if values.shape != same.shape:
+        raise UsageError(f"one score a pair is needed, not {values.shape} for {same.shape}")
+    if not np.isfinite(values).all():
+        raise UsageError("a score to be shown is NaN or infinite; every score must be finite")
+    accepted = values >= threshold
+    sections = []
+    for truth, decided, heading in (
+        (True, True, "Same person, accepted"),
+        (False, False, "Different people, rejected"),
+        (True, False, "Same person, rejected: false non-matches"),
+        (False, True, "Different people, accepted: false matches"),
+    ):
+        group = np.flatnonzero((same == truth) & (accepted == decided))
+        # Surest first: high scores where the answer was "same", low ones where it was "different".
+        group = group[np.argsort(-values[group] if decided else values[group], kind="stable")]
+        right = truth == decided
+        chosen = _spread(group, each) if right else group[:each]
+        said = "same" if decided else "different"
+        captions = [f"{values[i]:.3f}  said {said}" for i in chosen]
+        cells = _cells(take, pairs, chosen, captions, right)
+        kind = "genuine" if truth else "impostor"
+        remark = f"{len(group):,} of {int(np.sum(same == truth)):,} {kind} pairs"
+        if len(cells) > 1:
+            remark += "; from the surest to the closest call" if right else "; the worst first"
+        sections.append(Section(heading, remark, cells))
+    subtitle = f'The answer is "same" where the score, a cosine, is at least {threshold:.3f}.'
+    return sections_montage(sections, columns, title, subtitle)
+
+
+def save_image(image: PillowImage.Image, path: str | Path) -> None:
+    """Write a PNG or a JPEG, by the ending of ``path``, whole or not at all.
+
+    Raises UsageError for another ending and DataError where the file cannot be written.
+    """
+    ending = Path(path).suffix.lower()
+    buffer = io.BytesIO()
+    if ending == ".png":
+        image.save(buffer, "PNG", optimize=True)
+    elif ending in (".jpg", ".jpeg"):
+        image.save(buffer, "JPEG", quality=90, subsampling=0)
+    else:
+        raise UsageError(f"{path}: a picture is written as .png, .jpg or .jpeg; change the ending")
+    write_bytes(path, buffer.getvalue())
+
+
+# ---- which pairs ------------------------------------------------------------------------------
+
+
+def _spread(indices: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """At most ``count`` of ``indices``, first and last included, evenly spaced."""
+    if len(indices) <= count:
+        return indices
+    return indices[np.round(np.linspace(0, len(indices) - 1, count)).astype(np.int64)]
+
+
+def _cells(
+    take: Take, pairs: PairIndices, chosen: NDArray[np.int64], captions: Sequence[str] | None,
+    right: bool | None,
+) -> tuple[MontageCell, ...]:  # fmt: skip
+    if len(chosen) == 0:
+        return ()
+    left, other = take(np.asarray(pairs.a)[chosen]), take(np.asarray(pairs.b)[chosen])
+    texts = [""] * len(chosen) if captions is None else captions
+    return tuple(MontageCell(a, b, text, right) for a, b, text in zip(left, other, texts, strict=True))
+
+
+def _of(shown: int, total: int, noun: str) -> str:
+    return f"all {total:,} {noun}" if shown == total else f"{shown:,} of {total:,} {noun}"
+
+
+# ---- drawing ----------------------------------------------------------------------------------
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size=size)
+
+
+def _wrap(text: str, size: int, width: float) -> list[str]:
+    """``text`` in lines no wider than ``width`` pixels; a single longer word stays whole."""
+    font, lines = _font(size), [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and font.getlength(longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return [line for line in lines if line]
+
+
+def _header(draw: ImageDraw.ImageDraw, width: int, title: str, subtitle: str, legend: bool) -> int:
+    """Draw title, subtitle and legend; returns where the cells begin."""
+    y = MARGIN
+    for text, size, colour in ((title, 26, INK), (subtitle, 16, FAINT)):
+        for line in _wrap(text, size, width - 2 * MARGIN):
+            draw.text((MARGIN, y), line, fill=colour, font=_font(size))
+            y += round(size * 1.35)
+    if legend:
+        y += 6
+        x: float = MARGIN
+        for right, text in ((True, "right decision"), (False, "wrong decision")):
+            _sign(draw, x, y + 2, 14, right)
+            draw.text((x + 20, y), text, fill=INK, font=_font(16))
+            x += 20 + _font(16).getlength(text) + 26
+        y += 24
+    return y + 12 if y > MARGIN else y
+
+
+def _section(
+    page: PillowImage.Image, draw: ImageDraw.ImageDraw, y: int, section: Section, columns: int
+) -> int:
+    if section.heading:
+        y += 8
+        draw.text((MARGIN, y), section.heading, fill=INK, font=_font(19))
+        y += 26
+    for line in _wrap(section.remark, 15, page.width - 2 * MARGIN):
+        draw.text((MARGIN, y), line, fill=FAINT, font=_font(15))
+        y += 20
+    if section.heading or section.remark:
+        y += 6
+    if not section.cells:
+        draw.text((MARGIN, y), "none", fill=FAINT, font=_font(15))
+        return y + 20 + GAP
+    for start in range(0, len(section.cells), columns):
+        row = section.cells[start : start + columns]
+        for column, cell in enumerate(row):
+            _cell(page, draw, MARGIN + column * (CELL_WIDTH + GAP), y, cell)
+        # A row without captions needs no line for them.
+        y += CELL_HEIGHT + GAP - (0 if any(c.caption or c.right is not None for c in row) else CAPTION)
+    return y
+
+
+def _cell(page: PillowImage.Image, draw: ImageDraw.ImageDraw, x: int, y: int, cell: MontageCell) -> None:
+    bottom = y + TILE + 2 * FRAME
+    draw.rectangle((x, y, x + CELL_WIDTH - 1, bottom - 1), fill=cell.colour)
+    for k, crop in enumerate((cell.a, cell.b)):
+        tile = PillowImage.fromarray(crop)
+        if tile.width != TILE:
+            tile = tile.resize((TILE, TILE), PillowImage.Resampling.LANCZOS)
+        page.paste(tile, (x + FRAME + k * (TILE + FRAME), y + FRAME))
+    draw.text((x + 1, bottom + 4), cell.caption, fill=INK, font=_font(15))
+    if cell.right is not None:
+        word = "right" if cell.right else "wrong"
+        start = x + CELL_WIDTH - 1 - _font(15).getlength(word)
+        draw.text((start, bottom + 4), word, fill=INK, font=_font(15))
+        _sign(draw, start - 18, bottom + 6, 13, cell.right)
+
+
+def _sign(draw: ImageDraw.ImageDraw, x: float, y: float, size: int, right: bool) -> None:
+    """A tick or a cross, drawn because the font that comes with Pillow has neither."""
+
+    def line(*points: tuple[float, float]) -> None:
+        at = [(x + u * size, y + v * size) for u, v in points]
+        draw.line(at, fill=RIGHT if right else WRONG, width=3, joint="curve")
+
+    if right:
+        line((0.0, 0.55), (0.35, 0.9), (1.0, 0.1))
+    else:
+        line((0.08, 0.08), (0.92, 0.92))
+        line((0.08, 0.92), (0.92, 0.08))
