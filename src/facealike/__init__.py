@@ -1,3 +1,97 @@
-"""facealike: how alike two faces are, and how sure you may be."""
+"""facealike: how alike two faces are, and how sure you may be.
+
+    from facealike import compare
+    print(compare("one.jpg", "other.jpg"))
+
+Names are loaded on first use, so that ``import facealike`` itself costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from .compare import compare
+    from .data import People
+    from .detect import Detector, DlibDetector, YuNetDetector
+    from .embed import Embedder, Model, load_embeddings, save_embeddings
+    from .errors import (
+        DataError,
+        DetectorError,
+        DeviceError,
+        FacealikeError,
+        FaceError,
+        ImageError,
+        ImageNotFound,
+        ImageTooLarge,
+        MissingExtra,
+        MixedModels,
+        ModelError,
+        NoFaceFound,
+        PeopleOverlap,
+        RecipeError,
+        SeveralFaces,
+        TrainingError,
+        UnreadableImage,
+        UnsafeArchive,
+        UsageError,
+    )
+    from .evaluate import Evaluation, evaluate_pairs, evaluate_split
+    from .image import read_image
+    from .model import Calibration, ModelCard, ModelFile, Preprocessing
+    from .types import Box, Comparison, Face, Pair
+
+# What facealike promises, pinned by tests/test_public_names.py; a checker needs it as a plain list.
+__all__ = [
+    "Box", "Calibration", "Comparison", "DataError", "Detector", "DetectorError", "DeviceError",
+    "DlibDetector", "Embedder", "Evaluation", "Face", "FaceError", "FacealikeError", "ImageError",
+    "ImageNotFound", "ImageTooLarge", "MissingExtra", "MixedModels", "Model", "ModelCard", "ModelError",
+    "ModelFile", "NoFaceFound", "Pair", "People", "PeopleOverlap", "Preprocessing", "RecipeError",
+    "SeveralFaces", "TrainingError", "UnreadableImage", "UnsafeArchive", "UsageError", "YuNetDetector",
+    "__version__", "compare", "evaluate_pairs", "evaluate_split", "load_embeddings", "read_image",
+    "save_embeddings",
+]  # fmt: skip
+
+_MODULES = {
+    "compare": ["compare"],
+    "data": ["People"],
+    "detect": ["Detector", "DlibDetector", "YuNetDetector"],
+    "embed": ["Embedder", "Model", "load_embeddings", "save_embeddings"],
+    "evaluate": ["Evaluation", "evaluate_pairs", "evaluate_split"],
+    "image": ["read_image"],
+    "model": ["Calibration", "ModelCard", "ModelFile", "Preprocessing"],
+    "types": ["Box", "Comparison", "Face", "Pair"],
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+_HOME.update({name: "errors" for name in __all__ if name not in _HOME and name != "__version__"})
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'facealike' has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+class _Package(ModuleType):
+    """Keeps ``facealike.compare`` the function.
+
+    On importing a submodule Python binds it to its package, over whatever has the same name there.
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _HOME and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -1,0 +1,124 @@
+"""Two photos in, one verdict out."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .detect import select_faces
+from .embed import Model, Source
+from .errors import UsageError
+from .image import read_image
+from .metrics import cosine
+from .types import Comparison, Face, FacePolicy, Image
+
+
+@dataclass(frozen=True)
+class PhotoComparison(Comparison):
+    """A ``Comparison`` that also says how many faces each photo showed; None where ``aligned``."""
+
+    found: tuple[int | None, int | None] = (None, None)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**super().to_dict(), "faces_found": list(self.found)}
+
+
+def compare(
+    a: Source,
+    b: Source,
+    model: Model | str | os.PathLike[str] | None = None,
+    threshold: float | None = None,
+    face: FacePolicy = "largest",
+    aligned: bool = False,
+    device: str = "auto",
+) -> PhotoComparison:
+    """Whether two photos show the same person, with the score, the threshold and the faces used.
+
+    ``a`` and ``b`` are paths, bytes of image files, or RGB arrays (H, W, 3).  ``model`` is a loaded
+    Model (best for many comparisons), the path of a model file, or None for the one that ships with
+    facealike; ``device`` belongs to loading it.  ``threshold`` replaces the model's own.  ``face``
+    says which face of a photo is meant.  ``aligned=True`` says that both are face crops already, so
+    that no detector runs.
+
+    Raises ImageError for a photo that cannot be read, NoFaceFound or SeveralFaces for one without
+    the face asked for, ModelError or DeviceError for the model, UsageError for ``face="all"`` or a
+    threshold outside [-1, 1].
+    """
+    if face == "all":
+        raise UsageError("compare needs one face a photo, so choose largest, central or only, not 'all'")
+    if threshold is not None and not (math.isfinite(threshold) and -1 <= threshold <= 1):
+        raise UsageError(f"the threshold is a cosine between -1 and 1, not {threshold}")
+    clock = _Clock()
+    if not isinstance(model, Model):
+        with clock.step("load"):
+            model = Model.load(model, device)
+            if not aligned:
+                _ = model.detector  # made now, so that its start is not counted as detection
+    first = _take(model, a, _name(a, "the first photo"), face, aligned, clock)
+    second = _take(model, b, _name(b, "the second photo"), face, aligned, clock)
+    with clock.step("embed"):
+        vectors = model.embed_crops(np.stack([first.crop, second.crop]))
+        score = float(cosine(vectors[:1], vectors[1:])[0])
+    return PhotoComparison(
+        score=score,
+        threshold=model.threshold if threshold is None else float(threshold),
+        faces=(first.face, second.face),
+        model=model.id,
+        device=model.device,
+        milliseconds=clock.report(),
+        found=(first.found, second.found),
+    )
+
+
+@dataclass(frozen=True)
+class _Taken:
+    face: Face | None
+    found: int | None
+    crop: Image
+
+
+def _take(
+    model: Model, source: Source, name: str, policy: FacePolicy, aligned: bool, clock: _Clock
+) -> _Taken:
+    """The crop of the face that ``policy`` means, and how many faces it was chosen from."""
+    with clock.step("read"):
+        image = read_image(source, name=name)
+    if aligned:
+        with clock.step("align"):
+            return _Taken(None, None, model.resize(image))
+    with clock.step("detect"):
+        faces = model.detector.detect(image)
+    face = select_faces(faces, policy, image.shape, name)[0]
+    with clock.step("align"):
+        return _Taken(face, len(faces), model.crop(image, face))
+
+
+def _name(source: Source, otherwise: str) -> str:
+    return str(source) if isinstance(source, str | os.PathLike) else otherwise
+
+
+class _Clock:
+    """Milliseconds spent in each named step; a step that runs twice is summed."""
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter()
+        self._steps: dict[str, float] = {}
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            spent = (time.perf_counter() - start) * 1000
+            self._steps[name] = self._steps.get(name, 0.0) + spent
+
+    def report(self) -> dict[str, float]:
+        return {**self._steps, "total": (time.perf_counter() - self._start) * 1000}
