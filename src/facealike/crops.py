@@ -1,0 +1,328 @@
+"""Find and cut each face once, and keep the crops on disk for every later run.
+
+A cache is a folder with one sub-folder for each way of making crops, named by a hash of all that
+shapes their pixels: detector, alignment, size, face policy and ``CROPS_VERSION``.  Inside lie
+
+    crops.u8        the crops, raw uint8, one after the other
+    index.npz       SHA-256 of each photo's content, and its row in crops.u8 (-1: no face)
+    pipeline.json   what the hash stands for, for people who look
+    lock            held by the process that writes
+
+Photos are known by content, not by name: one that was edited is simply another photo, so a stale
+crop is never used.  Rows are only ever appended, and reach the disk before the index that mentions
+them is renamed into place.  A run that is killed at any point leaves a good index, and perhaps some
+rows that nothing mentions, which the next run overwrites.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .detect import Detector, YuNetDetector, fingerprint, select_faces
+from .errors import DataError, NoFaceFound, UsageError
+from .files import write_bytes
+from .image import read_file, read_image, resize_square, shown
+from .types import Face, FacePolicy, Image
+
+CROPS_VERSION = 1
+"""Raised whenever the same photo, detector and settings would give other pixels than before."""
+
+SAVE_EVERY = 2000
+"""Photos between two writings of the index: what a kill can cost at most."""
+
+DIGEST_BYTES = 32
+
+
+class Cropping(Protocol):
+    """The part of a model's preprocessing that cuts crops."""
+
+    @property
+    def size(self) -> int: ...
+    @property
+    def align(self) -> str: ...
+    @property
+    def margin(self) -> float: ...
+    @property
+    def edge(self) -> str: ...
+    def crop(self, image: Image, face: Face) -> Image: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Crops:
+    """The crops of n photos, on disk.
+
+    ``rows`` is (n,) int64: where in ``store``, uint8 (m, S, S, 3), the crop of each photo lies, or
+    -1 where no face was found.  Two photos with the same content share a row.
+    """
+
+    rows: NDArray[np.int64]
+    store: NDArray[np.uint8]
+
+    @property
+    def found(self) -> NDArray[np.bool_]:
+        """Which photos have a crop, bool (n,)."""
+        return self.rows >= 0
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, indices: ArrayLike) -> NDArray[np.uint8]:
+        """The crops of these photos, in this order, read into memory: uint8 (k, S, S, 3).
+
+        ``indices`` are integers or a bool mask (n,).  Raises UsageError for a photo without a crop.
+        """
+        index = np.asarray(indices)
+        rows = self.rows[index if index.size else index.astype(np.int64)]
+        if (rows < 0).any():
+            raise UsageError("a crop was asked for of a photo without a face; ask for those in .found")
+        return np.array(self.store[rows])
+
+    def __str__(self) -> str:
+        return f"{int(self.found.sum()):,} of {len(self):,} photos have a face crop"
+
+
+class _Made(NamedTuple):
+    """What a worker hands back: the photo's digest, and its crop unless the index knew it already."""
+
+    digest: bytes
+    known: bool
+    crop: Image | None
+
+
+def cached_crops(
+    paths: Sequence[str | os.PathLike[str]],
+    detector: Detector | None,
+    preprocessing: Cropping,
+    face: FacePolicy,
+    cache: str | Path,
+    progress: Callable[[int, int], None] | None = None,
+    threads: int = 2,
+) -> Crops:
+    """The face crop of each photo in ``paths``, from ``cache`` where it is there already.
+
+    ``detector`` None says that the photos are face crops already; they are only resized, and all
+    count as found.  ``face`` says which face is meant where there are several.  ``progress`` is
+    called with (done, total).  The result does not depend on ``threads``.
+
+    One process at a time fills a cache; a second one waits.
+
+    Raises ImageError for a photo that cannot be read, SeveralFaces (policy "only"), UsageError for
+    settings that contradict each other, and DataError for a cache that is damaged or cannot be
+    written.  What was done until then is kept.
+    """
+    if face == "all":
+        raise UsageError("a cache holds one face a photo; choose largest, central or only")
+    if detector is not None and preprocessing.align == "landmarks" and not detector.has_landmarks:
+        raise UsageError("this detector finds no landmarks; align by the box, or use a YuNet detector")
+    if threads < 1:
+        raise UsageError(f"at least one thread is needed, not {threads}")
+    pipeline = _pipeline(detector, preprocessing, face)
+    text = json.dumps(pipeline, sort_keys=True, indent=2)
+    folder = Path(cache) / hashlib.sha256(text.encode()).hexdigest()[:16]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _lock(folder / "lock"):
+            if not (folder / "pipeline.json").exists():
+                write_bytes(folder / "pipeline.json", text.encode())
+            store = _Store(folder, preprocessing.size)
+            maker = _Maker(store.index, detector, preprocessing, face)
+            rows = _fill(store, maker, paths, progress, threads)
+    except OSError as error:
+        raise DataError(
+            f"{shown(folder)}: this cache cannot be written ({error.strerror or error}); "
+            "free space there or choose another folder"
+        ) from error
+    return Crops(rows, store.map())
+
+
+def _pipeline(detector: Detector | None, preprocessing: Cropping, face: FacePolicy) -> dict[str, Any]:
+    """All that shapes a crop.  An aligned input is only resized, so only the size counts for it."""
+    if detector is None:
+        return {"version": CROPS_VERSION, "aligned": True, "size": preprocessing.size}
+    return {
+        "version": CROPS_VERSION,
+        "detector": fingerprint(detector),
+        "size": preprocessing.size,
+        "align": preprocessing.align,
+        "margin": preprocessing.margin,
+        "edge": preprocessing.edge,
+        "face": face,
+    }
+
+
+class _Maker:
+    """From a path to a crop, in any thread."""
+
+    def __init__(
+        self, index: dict[bytes, int], detector: Detector | None, preprocessing: Cropping, face: FacePolicy
+    ) -> None:
+        self.index, self.detector, self.preprocessing, self.face = index, detector, preprocessing, face
+        # onnxruntime may be called from several threads at once; dlib and unknown detectors may not.
+        self.turn = None if isinstance(detector, YuNetDetector) else threading.Lock()
+
+    def __call__(self, path: str | os.PathLike[str]) -> _Made:
+        # One reading serves both the digest and the decoder: the file might change in between.
+        data = read_file(path)
+        digest = hashlib.sha256(data).digest()
+        if digest in self.index:
+            return _Made(digest, True, None)
+        return _Made(digest, False, self._crop(read_image(data, name=os.fspath(path)), path))
+
+    def _crop(self, image: Image, path: str | os.PathLike[str]) -> Image | None:
+        if self.detector is None:
+            return resize_square(image, self.preprocessing.size)
+        try:
+            faces = select_faces(self._detect(image), self.face, image.shape, shown(path))
+            return self.preprocessing.crop(image, faces[0])
+        except NoFaceFound:
+            return None
+        except UsageError:  # a detection beside the photo or with collapsed landmarks is no face
+            return None
+
+    def _detect(self, image: Image) -> list[Face]:
+        assert self.detector is not None
+        if self.turn is None:
+            return self.detector.detect(image)
+        with self.turn:
+            return self.detector.detect(image)
+
+
+def _fill(
+    store: _Store,
+    maker: _Maker,
+    paths: Sequence[str | os.PathLike[str]],
+    progress: Callable[[int, int], None] | None,
+    threads: int,
+) -> NDArray[np.int64]:
+    rows = np.empty(len(paths), dtype=np.int64)
+    try:
+        # Results come in the order of the paths, so rows are dealt out alike for any number of threads.
+        for done, made in enumerate(_in_order(maker, paths, threads)):
+            rows[done] = store.index[made.digest] if made.known else store.add(made.digest, made.crop)
+            if store.unsaved >= SAVE_EVERY:
+                store.save()
+            if progress is not None:
+                progress(done + 1, len(paths))
+    finally:  # an unreadable photo or Ctrl-C must not cost the crops before it
+        try:
+            store.save()
+        finally:
+            store.file.close()
+    return rows
+
+
+def _in_order(maker: _Maker, paths: Sequence[str | os.PathLike[str]], threads: int) -> Iterator[_Made]:
+    """``maker`` of each path, in order, by ``threads`` threads with few photos in flight."""
+    waiting: deque[Future[_Made]] = deque()
+    rest = iter(paths)
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            waiting.extend(pool.submit(maker, path) for path in islice(rest, 4 * threads))
+            while waiting:
+                made = waiting.popleft().result()
+                waiting.extend(pool.submit(maker, path) for path in islice(rest, 1))
+                yield made
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+class _Store:
+    """crops.u8 and its index, for the one process that holds the lock."""
+
+    def __init__(self, folder: Path, size: int) -> None:
+        self.folder, self.shape = folder, (size, size, 3)
+        self.index = self._load()
+        self.count = 1 + max(self.index.values(), default=-1)
+        self.unsaved = 0
+        self.file: BinaryIO = os.fdopen(
+            os.open(folder / "crops.u8", os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666), "r+b"
+        )
+        if os.fstat(self.file.fileno()).st_size < self.count * self._row_bytes():
+            self.file.close()
+            raise self._damaged()
+        self.file.seek(self.count * self._row_bytes())  # over rows that no index mentions
+
+    def _row_bytes(self) -> int:
+        return self.shape[0] * self.shape[1] * self.shape[2]
+
+    def _damaged(self) -> DataError:
+        return DataError(f"{shown(self.folder)}: this cache is damaged; delete the folder and run again")
+
+    def _load(self) -> dict[bytes, int]:
+        path = self.folder / "index.npz"
+        if not path.exists():
+            return {}
+        try:
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
+                digests, rows = file["digests"], file["rows"]
+            if digests.dtype != np.uint8 or digests.shape != (len(rows), DIGEST_BYTES):
+                raise ValueError
+            keys = [digest.tobytes() for digest in digests]
+            return dict(zip(keys, rows.astype(np.int64, casting="safe").tolist(), strict=True))
+        except Exception as error:  # a damaged zip makes NumPy raise several classes of error
+            raise self._damaged() from error
+
+    def add(self, digest: bytes, crop: Image | None) -> int:
+        """The row of a new photo; -1 without a crop.  Nothing is sure until ``save``."""
+        if digest in self.index:  # a second photo of the same content, made at the same time
+            return self.index[digest]
+        row = -1
+        if crop is not None:
+            if crop.shape != self.shape or crop.dtype != np.uint8:
+                raise UsageError(f"a crop is uint8 of shape {self.shape}, not {crop.dtype} {crop.shape}")
+            self.file.write(np.ascontiguousarray(crop).data)
+            row = self.count
+            self.count += 1
+        self.index[digest] = row
+        self.unsaved += 1
+        return row
+
+    def save(self) -> None:
+        if not self.unsaved:
+            return
+        self.file.flush()
+        os.fsync(self.file.fileno())
+        digests = np.frombuffer(b"".join(self.index), dtype=np.uint8).reshape(-1, DIGEST_BYTES)
+        stream = io.BytesIO()
+        np.savez(stream, digests=digests, rows=np.array(list(self.index.values()), dtype=np.int64))
+        write_bytes(self.folder / "index.npz", stream.getvalue())
+        self.unsaved = 0
+
+    def map(self) -> NDArray[np.uint8]:
+        """All crops, read-only, without reading them; a file of no crops cannot be mapped."""
+        shape = (self.count, *self.shape)
+        if not self.count:
+            return np.zeros(shape, dtype=np.uint8)
+        return np.memmap(self.folder / "crops.u8", dtype=np.uint8, mode="r", shape=shape)
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """Keep other processes out until done; the system frees the lock of one that dies."""
+    with path.open("ab") as file:
+        try:
+            import fcntl
+        except ImportError:  # Windows: run one process a cache
+            yield
+            return
+        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(file, fcntl.LOCK_UN)

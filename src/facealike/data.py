@@ -1,0 +1,363 @@
+"""Folders of people, splits that keep people apart, pairs drawn from them, and lists of pairs.
+
+A split asks only for a person's name: the SHA-256 of the name is read as a number between 0 and 1
+and decides.  No file of splits has to travel along, adding or removing people moves nobody else,
+and no person can ever be in training on one machine and in the test on another.  That last point
+is what a test of face verification stands on: a model that saw other photos of the same people in
+training looks far better than it is.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .errors import DataError, UsageError
+from .image import IMAGE_EXTENSIONS, shown
+from .types import Pair
+
+Split = Literal["train", "validation", "test"]
+
+TEST_SHARE, VALIDATION_SHARE = 0.15, 0.10
+
+MAX_PAIRS = 20_000_000
+"""More pairs than this are only drawn with a limit: they would fill memory and measure no better."""
+
+
+def split_of(name: str) -> Split:
+    """The split of the person called ``name``: 15 % test, 10 % validation, 75 % train.
+
+    The same on every machine and in every version, whoever else is in the folder.
+    """
+    digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
+    position = int.from_bytes(digest[:8], "big") / 2**64
+    if position < TEST_SHARE:
+        return "test"
+    return "validation" if position < TEST_SHARE + VALIDATION_SHARE else "train"
+
+
+@dataclass(frozen=True, eq=False)
+class People:
+    """Photos by person: ``paths[i]`` shows ``names[labels[i]]``.
+
+    ``labels`` is (n,) int64.  Everybody in ``names`` has at least one photo.
+    """
+
+    names: tuple[str, ...]
+    paths: tuple[Path, ...]
+    labels: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        if self.labels.shape != (len(self.paths),):
+            raise UsageError(f"{len(self.paths)} photos need as many labels, not shape {self.labels.shape}")
+        if not np.array_equal(np.unique(self.labels), np.arange(len(self.names))):
+            raise UsageError("each of the names needs at least one photo, and each label a name")
+
+    @classmethod
+    def from_folder(cls, folder: str | Path) -> People:
+        """Everybody in ``folder``: one sub-folder a person, named after them, with their photos.
+
+        Sorted by name, so that equal folders give equal results.  Hidden entries, files of other
+        types and sub-folders without a photo are passed over.
+
+        Raises DataError where there is no such folder or nobody in it.
+        """
+        root = Path(folder)
+        names: list[str] = []
+        paths: list[Path] = []
+        labels: list[int] = []
+        try:
+            for person in sorted(root.iterdir()):
+                photos = _photos(person) if _is_visible(person) and person.is_dir() else []
+                if photos:
+                    labels.extend([len(names)] * len(photos))
+                    names.append(person.name)
+                    paths.extend(photos)
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not a possible name"
+            raise DataError(f"{shown(root)}: this folder cannot be read ({reason}); check the path") from None
+        if not names:
+            raise DataError(
+                f"{shown(root)}: no photos of people; give a folder with one sub-folder of photos a person"
+            )
+        return cls(tuple(names), tuple(paths), np.array(labels, dtype=np.int64))
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __str__(self) -> str:
+        return f"{len(self):,} photos of {len(self.names):,} people"
+
+    def select(self, chosen: ArrayLike) -> People:
+        """The photos that ``chosen`` names, by a bool mask (n,) or by indices (in their order).
+
+        People who are left without a photo drop out, and the labels count anew.
+        """
+        index = np.asarray(chosen)
+        if index.dtype == bool and index.shape != self.labels.shape:
+            raise UsageError(f"a mask for {len(self)} photos has as many entries, not shape {index.shape}")
+        if index.dtype == bool:
+            index = np.flatnonzero(index)
+        index = index.astype(np.int64, casting="same_kind") if index.size else index.astype(np.int64)
+        used, labels = np.unique(self.labels[index], return_inverse=True)
+        return People(
+            tuple(self.names[i] for i in used),
+            tuple(self.paths[i] for i in index),
+            labels.reshape(-1).astype(np.int64),
+        )
+
+    def split(self, split: Split) -> People:
+        """Everybody of one split, with all their photos; see ``split_of``.  May be empty."""
+        if split not in ("train", "validation", "test"):
+            raise UsageError(f"the splits are train, validation and test, not {split!r}")
+        mine = np.array([split_of(name) == split for name in self.names], dtype=bool)
+        return self.select(mine[self.labels] if len(self) else np.zeros(0, dtype=bool))
+
+    def split_images(self, seed: int) -> dict[Split, People]:
+        """The split of the seed repository, for comparison only: it LEAKS people.
+
+        75 / 10 / 15 % of each person's photos go to train, validation and test, so the people of
+        the test are those of training, and scores on it say little about strangers.
+        """
+        rng = np.random.default_rng(seed)
+        part = np.zeros(len(self), dtype=np.int64)
+        for photos in self._by_person():
+            shuffled = rng.permutation(photos)
+            part[shuffled[round(0.75 * len(photos)) :]] = 1
+            part[shuffled[round(0.85 * len(photos)) :]] = 2
+        return {
+            "train": self.select(part == 0),
+            "validation": self.select(part == 1),
+            "test": self.select(part == 2),
+        }
+
+    def limit_images(self, n: int, seed: int) -> People:
+        """At most ``n`` photos of each person, drawn at random; the others drop out."""
+        if n < 1:
+            raise UsageError(f"at least one photo a person has to stay, not {n}")
+        rng = np.random.default_rng(seed)
+        keep = np.zeros(len(self), dtype=bool)
+        for photos in self._by_person():
+            keep[rng.permutation(photos)[:n]] = True
+        return self.select(keep)
+
+    def _by_person(self) -> list[NDArray[np.intp]]:
+        """The indices of each person's photos."""
+        order = np.argsort(self.labels, kind="stable")
+        ends = np.cumsum(np.bincount(self.labels, minlength=len(self.names)))
+        return np.split(order, ends[:-1]) if len(ends) else []
+
+
+def _is_visible(path: Path) -> bool:
+    return not path.name.startswith(".")
+
+
+def _photos(folder: Path) -> list[Path]:
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if _is_visible(path) and path.suffix.lower() in IMAGE_EXTENSIONS and path.is_file()
+    )
+
+
+class PairIndices(NamedTuple):
+    """Pairs of photos by index: int64 ``a`` and ``b``, both (n,), and bool ``same`` (n,)."""
+
+    a: NDArray[np.int64]
+    b: NDArray[np.int64]
+    same: NDArray[np.bool_]
+
+
+def balanced_pairs(labels: ArrayLike, seed: int, limit: int | None = None) -> PairIndices:
+    """Genuine pairs and as many impostor pairs, for photos with these ``labels`` (n,).
+
+    All unordered pairs of two photos of one person, or ``limit`` of them drawn without replacement;
+    then as many distinct pairs of two different people, drawn uniformly.  Genuine pairs come first,
+    a < b in each, and equal arguments give equal pairs.
+
+    Raises DataError where there is no genuine pair or not enough impostor pairs.
+    """
+    kinds = np.asarray(labels)
+    if kinds.ndim != 1 or (limit is not None and limit < 1):
+        raise UsageError(f"pairs need labels of one dimension, and a limit of 1 or more, not {limit}")
+    order = np.argsort(kinds, kind="stable")
+    _, group, sizes = np.unique(kinds, return_inverse=True, return_counts=True)
+    place = np.arange(len(kinds))
+    # With the photos sorted by person, the genuine partners of the photo at each place that come
+    # later are the rest of its group, and its impostor partners everything behind the group.
+    group_end = np.cumsum(sizes)[group.reshape(-1)[order]] if len(kinds) else place
+    genuine, impostor = group_end - place - 1, len(kinds) - group_end
+    available = int(genuine.sum())
+    if not available:
+        raise DataError("nobody has two photos, so there is no pair of one person; add photos")
+    wanted = available if limit is None else min(limit, available)
+    if wanted > MAX_PAIRS:
+        raise DataError(f"{wanted:,} pairs of one person are too many; set a limit of at most {MAX_PAIRS:,}")
+    if impostor.sum() < wanted:
+        raise DataError(
+            f"{wanted:,} pairs of one person but only {int(impostor.sum()):,} of different people; "
+            "add people, or lower the number of pairs"
+        )
+    rng = np.random.default_rng(seed)
+    same_number = np.arange(available)
+    if wanted < available:
+        same_number = np.sort(rng.choice(available, wanted, replace=False))
+    other_number = rng.choice(int(impostor.sum()), wanted, replace=False)
+    first, offset = _nth_pair(genuine, same_number)
+    left, behind = _nth_pair(impostor, other_number)
+    a = order[np.concatenate([first, left])]
+    b = order[np.concatenate([first + 1 + offset, group_end[left] + behind])]
+    same = np.repeat([True, False], wanted)
+    return PairIndices(np.minimum(a, b).astype(np.int64), np.maximum(a, b).astype(np.int64), same)
+
+
+def _nth_pair(
+    partners: NDArray[np.int64], number: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where all pairs are counted through place by place, and place i has ``partners[i]`` of them:
+    the place of each pair ``number``, and the how-manieth partner of that place it is."""
+    ends = np.cumsum(partners)
+    place = np.searchsorted(ends, number, side="right")
+    return place, number - (ends[place] - partners[place])
+
+
+_TRUTH = {"1": True, "true": True, "yes": True, "same": True}
+_TRUTH |= {"0": False, "false": False, "no": False, "different": False}
+
+
+def read_pairs(path: str | Path, root: str | Path | None = None) -> list[Pair]:
+    """The pairs that a file lists, in its order; every photo is checked to be there.
+
+    Two formats, told apart by the first line.  LFW (Huang et al., 2007; ``pairs.txt``,
+    ``pairsDevTrain.txt``): the number of folds, if any, and of pairs; then for each fold that many
+    lines "name i j" and as many "name1 i name2 j", meaning ``root/name/name_000i.jpg`` (or another
+    image extension).  CSV: a header with the columns a, b, same (1 or 0; empty or no column: not
+    known) and fold (optional); relative paths are looked up in ``root``, then beside the file.
+
+    Raises DataError naming the file and the line.
+    """
+    file = Path(path)
+    try:
+        if not file.is_file():
+            raise DataError(f"{shown(file)}: no such file of pairs; check the path")
+        text = file.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise DataError(f"{shown(file)}: cannot be read ({error.strerror}); check the file") from None
+    except ValueError:
+        raise DataError(
+            f"{shown(file)}: not a text file in UTF-8; give an LFW or CSV list of pairs"
+        ) from None
+    lines = [(i, line.strip()) for i, line in enumerate(text.split("\n"), 1) if line.strip()]
+    if not lines:
+        raise DataError(f"{shown(file)}: the file is empty; give an LFW or CSV list of pairs")
+    folder = file.parent if root is None else Path(root)
+    if re.fullmatch(r"\d{1,9}(\s+\d{1,9})?", lines[0][1]):
+        return _lfw_pairs(file, lines, folder)
+    return _csv_pairs(file, text, [folder, file.parent])
+
+
+def _wrong(file: Path, line: int, what: str) -> DataError:
+    return DataError(f"{shown(file)}, line {line}: {what}")
+
+
+def _lfw_pairs(file: Path, lines: list[tuple[int, str]], root: Path) -> list[Pair]:
+    header = [int(word) for word in lines[0][1].split()]
+    folds, each = (None, header[0]) if len(header) == 1 else (header[0], header[1])
+    wanted = (folds or 1) * 2 * each
+    if not wanted:
+        raise _wrong(file, lines[0][0], "the header announces no pairs; use the official file")
+    if len(lines) - 1 != wanted:
+        raise _wrong(
+            file,
+            lines[-1][0],
+            f"{len(lines) - 1} pairs where the header announces {wanted}; download it again",
+        )
+    pairs: list[Pair] = []
+    for position, (number, line) in enumerate(lines[1:]):
+        words = [word.strip() for word in line.split("\t")] if "\t" in line else line.split()
+        fold = None if folds is None else position // (2 * each) + 1
+        if position % (2 * each) < each:
+            if len(words) != 3:
+                raise _wrong(file, number, "a pair of one person reads: name, number, number; correct it")
+            name, i, j = words
+            a, b = _lfw_photo(file, number, root, name, i), _lfw_photo(file, number, root, name, j)
+            pairs.append(Pair(a, b, True, fold))
+        else:
+            if len(words) != 4:
+                raise _wrong(
+                    file, number, "a pair of two people reads: name, number, name, number; correct it"
+                )
+            a = _lfw_photo(file, number, root, *words[:2])
+            b = _lfw_photo(file, number, root, *words[2:])
+            pairs.append(Pair(a, b, False, fold))
+    return pairs
+
+
+def _lfw_photo(file: Path, line: int, root: Path, name: str, number: str) -> str:
+    if not re.fullmatch(r"[0-9]{1,9}", number):
+        raise _wrong(file, line, f"{shown(number)!r} is not the number of a photo; correct it")
+    if not name or name.startswith(".") or re.search(r"[/\\\0]", name):
+        raise _wrong(file, line, f"{shown(name)!r} is not the name of a person; correct it")
+    stem = f"{name}_{int(number):04d}"
+    for extension in IMAGE_EXTENSIONS:
+        photo = root / name / (stem + extension)
+        if photo.is_file():
+            return str(photo)
+    raise _wrong(file, line, f"no photo {shown(root / name / stem)}.jpg; check the folder of people")
+
+
+def _csv_pairs(file: Path, text: str, folders: list[Path]) -> list[Pair]:
+    rows = _csv_rows(file, text)
+    first, header = next(rows)
+    columns = [name.strip().lower() for name in header]
+    if "a" not in columns or "b" not in columns:
+        raise _wrong(
+            file, first, "neither an LFW header nor CSV with the columns a, b and same; add a header"
+        )
+    pairs: list[Pair] = []
+    for number, row in rows:
+        if len(row) != len(columns):
+            raise _wrong(file, number, f"{len(row)} fields where the header has {len(columns)}; correct it")
+        cell = dict(zip(columns, (value.strip() for value in row), strict=True))
+        truth = cell.get("same", "").lower()
+        if truth and truth not in _TRUTH:
+            raise _wrong(file, number, f"same is 1 or 0, not {shown(truth)!r}; correct it")
+        fold = cell.get("fold", "")
+        if fold and not re.fullmatch(r"[0-9]{1,9}", fold):
+            raise _wrong(file, number, f"fold is a whole number, not {shown(fold)!r}; correct it")
+        a, b = (_csv_photo(file, number, folders, cell[column]) for column in ("a", "b"))
+        pairs.append(Pair(a, b, _TRUTH[truth] if truth else None, int(fold) if fold else None))
+    if not pairs:
+        raise _wrong(file, first, "a header and no pairs; add at least one line")
+    return pairs
+
+
+def _csv_rows(file: Path, text: str) -> Iterator[tuple[int, list[str]]]:
+    reader = csv.reader(text.split("\n"), strict=True)
+    while True:
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise _wrong(file, reader.line_num, f"not valid CSV ({error}); correct it") from None
+        if any(value.strip() for value in row):
+            yield reader.line_num, row
+
+
+def _csv_photo(file: Path, line: int, folders: list[Path], value: str) -> str:
+    if not value or "\0" in value:
+        raise _wrong(file, line, "a photo is missing; name two photos")
+    for folder in folders:
+        photo = folder / value
+        if photo.is_file():
+            return str(photo)
+    raise _wrong(file, line, f"no photo {shown(value)} in {shown(folders[0])}; check the folder")
