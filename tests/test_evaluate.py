@@ -1,0 +1,387 @@
+"""Evaluation: honest numbers, on a stand-in model whose faces are flat colours."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import FrozenInstanceError
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image as PillowImage
+
+from facealike.data import balanced_pairs, split_of
+from facealike.embed import Model
+from facealike.errors import (
+    DataError,
+    ImageError,
+    MissingExtra,
+    NoFaceFound,
+    PeopleOverlap,
+    SeveralFaces,
+    UsageError,
+)
+from facealike.evaluate import FAILURE_SCORE, Evaluation, evaluate_pairs, evaluate_split
+from facealike.metrics import auc, confusion
+from facealike.model import Calibration, ModelCard, Preprocessing, identity_hash
+from facealike.types import Box, Face, Pair
+
+SALT = "salt"
+
+
+class ColourDetector:
+    """A face fills every photo that is not black; a photo with a blue corner shows two."""
+
+    has_landmarks = False
+    spec = {"kind": "colour"}  # noqa: RUF012
+
+    def detect(self, image: NDArray[np.uint8]) -> list[Face]:
+        if not image.any():
+            return []
+        height, width = image.shape[:2]
+        face = Face(Box(0, 0, width, height), 1.0)
+        return [face, face] if image[0, 0].tolist() == [0, 0, 255] else [face]
+
+
+class ColourModel(Model):
+    """A Model whose embedding is the direction of a crop's mean colour."""
+
+    def __init__(self, trained_on: tuple[str, ...] = ("Somebody",), threshold: float = 0.9) -> None:
+        hashes = tuple(identity_hash(SALT, name) for name in trained_on)
+        card = ModelCard("fake", "", {}, {}, {}, {}, {}, SALT, hashes, "", "")
+        calibration = Calibration(threshold, "best F1", "validation", 10)
+        self.file: Any = SimpleNamespace(card=card, calibration=calibration)
+        self.threshold = threshold
+        self.preprocessing = Preprocessing(8, "box", 0.0, "clip", (0.0,) * 3, (1.0,) * 3)
+        self.detector = ColourDetector()
+        self.embedded = 0
+
+    def embed_crops(self, crops: NDArray[np.uint8], batch: int = 64) -> NDArray[np.float32]:
+        self.embedded += len(crops)
+        mean = crops.reshape(len(crops), -1, 3).mean(axis=1)
+        return (mean / np.linalg.norm(mean, axis=1, keepdims=True)).astype(np.float32)
+
+
+def colour(rng: np.random.Generator) -> NDArray[np.float64]:
+    return rng.uniform(20, 230, 3)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """60 people with three photos each: their colour, somewhat changed."""
+    folder = tmp_path_factory.mktemp("people")
+    rng = np.random.default_rng(0)
+    for number in range(60):
+        person = folder / f"Person_{number:02d}"
+        person.mkdir()
+        own = colour(rng)
+        for k in range(3):
+            shade = np.clip(own + rng.normal(0, 25, 3), 1, 255).astype(np.uint8)
+            PillowImage.fromarray(np.full((12, 12, 3), shade)).save(person / f"{k}.png")
+    return folder
+
+
+@pytest.fixture
+def hidden(root: Path, tmp_path: Path) -> list[Pair]:
+    """Four pairs; the second photo of Ann shows no face."""
+    photos = {"Ann/1": (200, 10, 10), "Ann/2": (0, 0, 0), "Bob/1": (10, 200, 10), "Bob/2": (12, 190, 9)}
+    for name, rgb in photos.items():
+        path = tmp_path / f"{name}.png"
+        path.parent.mkdir(exist_ok=True)
+        PillowImage.new("RGB", (12, 12), rgb).save(path)
+    at = {name: str(tmp_path / f"{name}.png") for name in photos}
+    return [
+        Pair(at["Ann/1"], at["Ann/2"], True),
+        Pair(at["Bob/1"], at["Bob/2"], True),
+        Pair(at["Ann/1"], at["Bob/1"], False),
+        Pair(at["Ann/2"], at["Bob/2"], False),
+    ]
+
+
+def some_pairs(root: Path, people: int = 20) -> list[Pair]:
+    names = sorted(p.name for p in root.iterdir())[:people]
+    pairs = []
+    for i, name in enumerate(names):
+        other = names[(i + 1) % people]
+        pairs.append(Pair(str(root / name / "0.png"), str(root / name / "1.png"), True))
+        pairs.append(Pair(str(root / name / "0.png"), str(root / other / "2.png"), False))
+    return pairs
+
+
+# ---- the result -------------------------------------------------------------------------------
+
+SCORES = [0.9, 0.8, 0.2, 0.6, 0.1, -0.3]
+SAME = [True, True, True, False, False, False]
+
+
+def test_evaluation_reports_what_the_metrics_say() -> None:
+    result = Evaluation("test", SCORES, SAME, 0.5, "validation", 4)  # type: ignore[arg-type]
+    table = confusion(SCORES, SAME, 0.5)
+    assert (result.f1, result.accuracy, result.fmr, result.fnmr) == (
+        table.f1,
+        table.accuracy,
+        table.fmr,
+        table.fnmr,
+    )
+    assert result.auc == auc(SCORES, SAME) == pytest.approx(8 / 9)
+    assert (result.pairs, result.genuine, result.impostor) == (6, 3, 3)
+    assert str(result) == (
+        "test: F1 0.667, accuracy 0.667, AUC 0.889 on 6 pairs of 4 people never seen in training "
+        "(threshold 0.500 from validation)"
+    )
+
+
+def test_evaluation_speaks_json() -> None:
+    result = Evaluation("test", SCORES, SAME, 0.5, "validation", failures=1)  # type: ignore[arg-type]
+    summary = json.loads(json.dumps(result.to_dict(), allow_nan=False))
+    assert "scores" not in summary
+    assert summary["auc"] == pytest.approx(8 / 9, abs=1e-6)
+    assert summary["fnmr_at_fmr"] == {"0.1": 0.333333, "0.01": 0.333333, "0.001": 0.333333}
+    assert (summary["people"], summary["leaked"], summary["failures"]) == (None, False, 1)
+    full = json.loads(json.dumps(result.to_dict(arrays=True), allow_nan=False))
+    assert (full["scores"], full["same"]) == (SCORES, SAME)
+
+
+def test_evaluation_says_what_a_reader_must_know() -> None:
+    def text(**changes: Any) -> str:
+        return str(Evaluation("test", SCORES, SAME, 0.5, **{"threshold_from": "validation", **changes}))  # type: ignore[arg-type]
+
+    assert "some of whom took part in training" in text(leaked=True)
+    assert "never seen" not in text(leaked=True)
+    assert "not known whether they took part" in text(leaked=None)
+    assert "in 2 of the pairs a face was not found" in text(failures=2)
+    assert "3 more pairs left out" in text(skipped=3)
+    assert "chosen on the same people" in text(threshold_from="test")
+
+
+def test_evaluation_is_checked_and_frozen() -> None:
+    result = Evaluation("test", SCORES, SAME, 0.5, "validation")  # type: ignore[arg-type]
+    assert (result.scores.dtype, result.same.dtype) == (np.float64, np.bool_)
+    with pytest.raises(ValueError, match="read-only"):
+        result.scores[0] = 1
+    with pytest.raises(FrozenInstanceError):
+        result.threshold = 0.1  # type: ignore[misc]
+    for scores, same, threshold, more in (
+        ([0.1], [True], 0.5, {}),
+        ([0.1, np.nan], [True, False], 0.5, {}),
+        ([0.1, 0.2], [True, False], np.nan, {}),
+        ([0.1, 0.2], [True, False], 0.5, {"failures": 3}),
+        ([0.1, 0.2], [True, False], 0.5, {"skipped": -1}),
+    ):
+        with pytest.raises(UsageError):
+            Evaluation("test", scores, same, threshold, "validation", **more)  # type: ignore[arg-type]
+
+
+def test_evaluation_does_not_change_with_the_callers_array() -> None:
+    scores = np.array(SCORES)
+    result = Evaluation("test", scores, np.array(SAME), 0.5, "validation")
+    scores[:] = 0
+    assert result.scores.tolist() == SCORES
+
+
+# ---- pairs ------------------------------------------------------------------------------------
+
+
+def test_scores_are_the_cosines_pair_by_pair(root: Path) -> None:
+    pairs, model = some_pairs(root), ColourModel()
+    result = evaluate_pairs(model, pairs, "mine")
+    for pair, score in zip(pairs, result.scores, strict=True):
+        a, b = (np.asarray(PillowImage.open(p), dtype=float)[0, 0] for p in (pair.a, pair.b))
+        assert score == pytest.approx(a @ b / np.linalg.norm(a) / np.linalg.norm(b), abs=1e-5)
+    assert result.same.tolist() == [pair.same for pair in pairs]
+    assert (result.name, result.threshold, result.threshold_from) == ("mine", 0.9, "validation")
+    assert (result.people, result.leaked, result.failures, result.skipped) == (20, False, 0, 0)
+
+
+def test_each_photo_is_embedded_once_and_progress_counts_photos(root: Path) -> None:
+    model, seen = ColourModel(), []
+    pairs = some_pairs(root, 40)
+    evaluate_pairs(model, pairs * 3, "mine", progress=lambda done, total: seen.append((done, total)))
+    assert model.embedded == 120
+    assert seen == [(i + 1, 120) for i in range(120)]
+
+
+def test_cache_gives_the_same_scores_and_is_used(root: Path, tmp_path: Path) -> None:
+    pairs, cache = some_pairs(root), tmp_path / "cache"
+    direct = evaluate_pairs(ColourModel(), pairs, "mine")
+    first = evaluate_pairs(ColourModel(), pairs, "mine", cache=cache)
+    model = ColourModel()
+    model.detector.detect = lambda image: pytest.fail("the cache was not used")  # type: ignore[method-assign]
+    again = evaluate_pairs(model, pairs, "mine", cache=cache)
+    np.testing.assert_array_equal(first.scores, direct.scores)
+    np.testing.assert_array_equal(again.scores, direct.scores)
+
+
+def test_given_threshold_replaces_that_of_the_model(root: Path) -> None:
+    result = evaluate_pairs(ColourModel(), some_pairs(root), "mine", threshold=0.5)
+    assert (result.threshold, result.threshold_from) == (0.5, "the caller")
+
+
+def test_pairs_must_say_the_truth(root: Path) -> None:
+    good = some_pairs(root)
+    with pytest.raises(DataError, match="mine: there are no pairs"):
+        evaluate_pairs(ColourModel(), [], "mine")
+    with pytest.raises(DataError, match=r"pair 2 .* does not say"):
+        evaluate_pairs(ColourModel(), [good[0], Pair(good[1].a, good[1].b)], "mine")
+    with pytest.raises(DataError, match="no pair shows two people"):
+        evaluate_pairs(ColourModel(), good[::2], "mine")
+    with pytest.raises(DataError, match="no pair shows one person"):
+        evaluate_pairs(ColourModel(), good[1::2], "mine")
+    for face in ("all", "smallest"):
+        with pytest.raises(UsageError, match="one face a photo"):
+            evaluate_pairs(ColourModel(), good, "mine", face=face)  # type: ignore[arg-type]
+
+
+def test_unreadable_photo_is_an_error_not_a_missing_face(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    pairs = [*some_pairs(root), Pair(str(tmp_path / "bad.png"), str(root / "Person_00" / "0.png"), False)]
+    for cache in (None, tmp_path / "cache"):
+        with pytest.raises(ImageError, match=r"bad\.png"):
+            evaluate_pairs(ColourModel(), pairs, "mine", cache=cache)
+
+
+# ---- people of the training -------------------------------------------------------------------
+
+
+def test_people_of_the_training_are_refused_by_name(root: Path) -> None:
+    known = tuple(f"Person_{i:02d}" for i in range(4))
+    model = ColourModel(trained_on=(*known, "Elsewhere"))
+    message = r"4 of the 20 people .*\(Person_00, Person_01, Person_02, \.\.\.\).*--allow-overlap"
+    with pytest.raises(PeopleOverlap, match=message):
+        evaluate_pairs(model, some_pairs(root), "mine")
+    assert model.embedded == 0  # refused before any work
+    result = evaluate_pairs(model, some_pairs(root), "mine", allow_overlap=True)
+    assert result.leaked is True
+
+
+def test_one_known_person_is_enough(root: Path) -> None:
+    with pytest.raises(PeopleOverlap, match=r"1 of the 20 people .* \(Person_19\);"):
+        evaluate_pairs(ColourModel(trained_on=("Person_19",)), some_pairs(root), "mine")
+
+
+def test_no_claim_is_made_that_nobody_checked(root: Path, tmp_path: Path) -> None:
+    assert evaluate_pairs(ColourModel(trained_on=()), some_pairs(root), "mine").leaked is None
+    flat = []  # all photos in one folder: the folder's name is nobody's
+    for number, pair in enumerate(some_pairs(root)):
+        for side in ("a", "b"):
+            (tmp_path / f"{number}{side}.png").write_bytes(Path(getattr(pair, side)).read_bytes())
+        flat.append(Pair(str(tmp_path / f"{number}a.png"), str(tmp_path / f"{number}b.png"), pair.same))
+    result = evaluate_pairs(ColourModel(), flat, "mine")
+    assert (result.people, result.leaked) == (None, None)
+
+
+# ---- photos without a face --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_missing_face_counts_as_different(hidden: list[Pair], tmp_path: Path, cached: bool) -> None:
+    cache = tmp_path / "cache" if cached else None
+    result = evaluate_pairs(ColourModel(), hidden, "mine", cache=cache)
+    assert result.scores[[0, 3]].tolist() == [FAILURE_SCORE, FAILURE_SCORE]
+    assert result.scores[1] > 0.99
+    assert (result.pairs, result.failures, result.skipped) == (4, 2, 0)
+    assert (result.confusion.tp, result.confusion.fn) == (1, 1)  # the hidden genuine pair is missed
+    assert result.fmr == 0
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_missing_faces_can_be_left_out_and_are_counted(
+    hidden: list[Pair], tmp_path: Path, cached: bool
+) -> None:
+    cache = tmp_path / "cache" if cached else None
+    result = evaluate_pairs(ColourModel(), hidden, "mine", cache=cache, skip_missing=True)
+    assert (result.pairs, result.failures, result.skipped, result.people) == (2, 0, 2, 2)
+    assert (result.f1, FAILURE_SCORE in result.scores) == (1.0, False)
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_no_face_anywhere_is_an_error(hidden: list[Pair], tmp_path: Path, cached: bool) -> None:
+    model = ColourModel()
+    model.detector.detect = lambda image: []  # type: ignore[method-assign]
+    with pytest.raises(NoFaceFound, match="nor in any of the other photos of mine"):
+        evaluate_pairs(model, hidden, "mine", cache=tmp_path / "cache" if cached else None)
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_several_faces_are_an_error_under_the_policy_only(
+    hidden: list[Pair], tmp_path: Path, cached: bool
+) -> None:
+    two = PillowImage.new("RGB", (12, 12), (90, 90, 90))
+    two.putpixel((0, 0), (0, 0, 255))
+    two.save(hidden[1].a)
+    cache = tmp_path / "cache" if cached else None
+    with pytest.raises(SeveralFaces, match="2 faces"):
+        evaluate_pairs(ColourModel(), hidden, "mine", face="only", cache=cache)
+    assert evaluate_pairs(ColourModel(), hidden, "mine", face="central", cache=cache).failures == 2
+
+
+# ---- splits -----------------------------------------------------------------------------------
+
+
+def test_split_holds_its_own_people_and_balanced_pairs(root: Path) -> None:
+    names = [p.name for p in sorted(root.iterdir()) if split_of(p.name) == "test"]
+    labels = np.repeat(np.arange(len(names)), 3)
+    expected = balanced_pairs(labels, 7)
+    result = evaluate_split(ColourModel(), root, "test", seed=7)
+    assert result.name == "test"
+    assert result.same.tolist() == expected.same.tolist()
+    assert result.genuine == result.impostor == 3 * len(names)
+    assert result.leaked is False
+    assert result.people is not None
+    assert 2 <= result.people <= len(names)
+
+
+def test_split_is_deterministic_and_can_be_limited(root: Path) -> None:
+    results = [evaluate_split(ColourModel(), root, "train", seed=s, limit=10) for s in (1, 1, 2)]
+    assert all(r.pairs == 20 for r in results)
+    np.testing.assert_array_equal(results[0].scores, results[1].scores)
+    assert results[0].scores.tolist() != results[2].scores.tolist()
+
+
+def test_training_people_are_marked_and_test_people_checked(root: Path) -> None:
+    everybody = tuple(p.name for p in root.iterdir())
+    for model in (ColourModel(), ColourModel(everybody)):
+        assert evaluate_split(model, root, "train").leaked is True
+    with pytest.raises(PeopleOverlap):
+        evaluate_split(ColourModel(everybody), root, "test")
+    assert evaluate_split(ColourModel(everybody), root, "test", allow_overlap=True).leaked is True
+
+
+def test_split_without_people_is_one_sentence(root: Path, tmp_path: Path) -> None:
+    name = next(p.name for p in root.iterdir() if split_of(p.name) == "train")
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "0.png").write_bytes((root / name / "0.png").read_bytes())
+    with pytest.raises(DataError, match="nobody in this folder belongs to the split test"):
+        evaluate_split(ColourModel(), tmp_path, "test")
+
+
+# ---- the picture ------------------------------------------------------------------------------
+
+
+def test_plot_shows_the_curve_and_the_operating_point(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    result = Evaluation("test", SCORES, SAME, 0.5, "validation", leaked=True)  # type: ignore[arg-type]
+    before = "matplotlib.pyplot" in sys.modules
+    ax = result.plot()
+    curve, point = ax.lines[0], ax.lines[1]
+    assert ax.get_xscale() == "log"
+    np.testing.assert_allclose(curve.get_ydata(), result.roc.tmr)
+    np.testing.assert_allclose(
+        np.asarray(curve.get_xdata())[result.roc.fmr > 0], result.roc.fmr[result.roc.fmr > 0]
+    )
+    assert point.get_xdata() == [result.fmr]
+    assert point.get_ydata() == [1 - result.fnmr]
+    assert "seen in training" in ax.get_title()
+    ax.figure.savefig(tmp_path / "roc.png")  # type: ignore[union-attr]
+    assert result.plot(ax) is ax
+    assert ("matplotlib.pyplot" in sys.modules) == before  # pyplot would keep state for the process
+
+
+def test_plot_without_matplotlib_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(MissingExtra, match=r"facealike\[train\]"):
+        Evaluation("test", SCORES, SAME, 0.5, "validation").plot()  # type: ignore[arg-type]
