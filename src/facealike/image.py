@@ -84,7 +84,7 @@ _ROWS_AT_ONCE = 256
 def shown(name: str | os.PathLike[str]) -> str:
     """``name`` fit for a one-line message: non-printable characters escaped, the middle of a very
     long name left out."""
-    text = os.fspath(name)
+    text = os.fspath(name) or "''"
     text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return text if len(text) <= 1000 else f"{text[:500]}...{text[-200:]}"
 
