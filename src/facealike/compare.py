@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from .detect import select_faces
-from .embed import Model, Source
+from .embed import Model
 from .errors import UsageError
-from .image import read_image
+from .image import Source, read_image, shown
 from .metrics import cosine
 from .types import Comparison, Face, FacePolicy, Image
 
@@ -101,7 +101,7 @@ def _take(
 
 
 def _name(source: Source, otherwise: str) -> str:
-    return str(source) if isinstance(source, str | os.PathLike) else otherwise
+    return shown(source) if isinstance(source, str | os.PathLike) else otherwise
 
 
 class _Clock:

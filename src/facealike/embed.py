@@ -14,21 +14,17 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as PillowImage
 
 from .detect import Detector, make_detector, select_faces
 from .errors import DataError, DeviceError, FacealikeError, MixedModels, ModelError, UsageError
 from .files import write_bytes
-from .image import read_image
+from .image import Source, read_image, resize_square, shown
 from .model import ModelFile, Preprocessing
 from .types import Embeddings, Face, FacePolicy, Image
-
-Source: TypeAlias = "str | os.PathLike[str] | bytes | NDArray[Any]"
-"""What ``read_image`` accepts: a path, the bytes of an image file, or an RGB array."""
 
 
 class Embedder:
@@ -137,11 +133,7 @@ class Model:
 
     def resize(self, image: Image) -> Image:
         """An image that is a face crop already, brought to (S, S, 3)."""
-        size = (self.preprocessing.size, self.preprocessing.size)
-        if image.shape[:2] == size:
-            return image
-        # Pillow widens its triangle filter when it shrinks, so fine detail does not alias.
-        return np.asarray(PillowImage.fromarray(image).resize(size, PillowImage.Resampling.BILINEAR))
+        return resize_square(image, self.preprocessing.size)
 
     def embed_crops(self, crops: Image, batch: int = 64) -> Embeddings:
         """Unit vectors, float32 (n, d), of crops, uint8 (n, S, S, 3)."""
@@ -194,7 +186,7 @@ def read_model_file(path: str | os.PathLike[str] | None = None) -> ModelFile:
 def source_name(source: Source, index: int) -> str:
     """What to call an image in a message: its path, or its place in the sequence."""
     if isinstance(source, str | os.PathLike):
-        return str(source)
+        return shown(source)
     return f"image {index + 1}"
 
 
@@ -216,7 +208,7 @@ def embed_stream(
     rows: list[tuple[Path, Face | None, Image]] = []
     for done, path in enumerate(paths, start=1):
         try:
-            rows += [(path, found, crop) for found, crop in model.crops_of(path, face, aligned, str(path))]
+            rows += [(path, found, crop) for found, crop in model.crops_of(path, face, aligned, shown(path))]
         except FacealikeError as error:
             if failed is None:
                 raise
@@ -269,14 +261,16 @@ def load_embeddings(path: str | os.PathLike[str], model: Model) -> tuple[Embeddi
             made_by, paths = str(content["model"]), tuple(str(p) for p in content["paths"])
             embeddings: Embeddings = content["embeddings"]
     except (OSError, ValueError, KeyError, EOFError, TypeError, MemoryError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: no file of embeddings; make one with facealike embed") from error
+        raise DataError(f"{shown(path)}: no file of embeddings; make one with facealike embed") from error
     if made_by != model.id:
         raise MixedModels(
-            f"{path}: made by model {made_by}, not by {model.id}, and embeddings of two models cannot be "
-            "compared; embed the photos again"
+            f"{shown(path)}: made by model {shown(made_by)}, not {model.id}, and embeddings of two models cannot "
+            "be compared; embed the photos again"
         )
     if embeddings.dtype != np.float32 or embeddings.shape != (len(paths), model.embedder.dimensions):
-        raise DataError(f"{path}: {embeddings.shape} embeddings for {len(paths)} photos; embed them again")
+        raise DataError(
+            f"{shown(path)}: {embeddings.shape} embeddings for {len(paths)} photos; embed them again"
+        )
     return embeddings, paths
 
 

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from .align import Edge, align
 from .errors import ModelError, UsageError
 from .files import write_bytes
+from .image import shown
 from .types import Face, Image
 
 FORMAT_VERSION = 1
@@ -300,14 +301,16 @@ class ModelFile:
         try:
             size = file.stat().st_size
             if file.is_dir():
-                raise ModelError(f"{file}: a folder, not a model file; give the .facealike file in it")
+                raise ModelError(f"{shown(file)}: a folder, not a model file; give the .facealike file in it")
             if size > 2 * MAX_WEIGHTS + 3 * MAX_JSON:
-                raise ModelError(f"{file}: too large for a model file ({size:,} bytes); check the path")
+                raise ModelError(
+                    f"{shown(file)}: too large for a model file ({size:,} bytes); check the path"
+                )
             content = file.read_bytes()
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
-            raise ModelError(f"{file}: no model can be read ({reason}); check the path") from None
-        return cls.from_bytes(content, str(file))
+            raise ModelError(f"{shown(file)}: no model can be read ({reason}); check the path") from None
+        return cls.from_bytes(content, shown(file))
 
 
 def _unpack(archive: zipfile.ZipFile) -> ModelFile:

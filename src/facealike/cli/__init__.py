@@ -1,0 +1,61 @@
+"""The command line: one thin function a command, one file a noun.
+
+A command parses, calls one function of the library and prints.  Heavy imports happen inside it.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from .. import __version__
+from . import compare, data, detect, embed, evaluate, model, pairs, train
+
+HELP = """How alike two faces are, and how sure you may be.
+
+Exit codes: 0 done (compare: the same person), 1 compare: different people, 2 an error, 3 no face
+found, 4 several faces where --face only allows one, 130 interrupted.  Errors are one line on
+stderr; with --json also an object with `error` and `message` on stdout.
+"""
+
+app = typer.Typer(
+    help=HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)  # fmt: skip
+app.command()(compare.compare)
+app.command()(detect.detect)
+app.command()(embed.embed)
+app.command()(pairs.pairs)
+app.command()(evaluate.evaluate)
+app.command()(train.train)
+app.command()(train.recipes)
+app.add_typer(data.app, name="data")
+app.add_typer(model.app, name="model")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"facealike {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """What the console script ``facealike`` runs."""
+    for stream in (sys.stdout, sys.stderr):
+        # A path may hold bytes that are no text, and a terminal may know ASCII only.
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+    app(prog_name="facealike")

@@ -1,0 +1,56 @@
+"""``facealike compare``: are these two photos of the same person?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .console import command, one_line, print_json
+from .options import AlignedOption, DeviceOption, FaceChoice, FaceOption, JsonOption, ModelOption
+
+if TYPE_CHECKING:
+    from ..types import Comparison
+
+
+@command
+def compare(
+    a: Annotated[str, typer.Argument(metavar="A", show_default=False, help="A photo.")],
+    b: Annotated[str, typer.Argument(metavar="B", show_default=False, help="Another photo.")],
+    model: ModelOption = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            "--threshold", "-t", metavar="X", help="Cosine from which on it counts as the same person."
+        ),
+    ] = None,
+    device: DeviceOption = "auto",
+    face: FaceOption = FaceChoice.largest,
+    aligned: AlignedOption = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Tell whether two photos show the same person, with score, threshold and the faces used.
+
+    Exit code: 0 the same person, 1 different people, 2 an error, 3 no face found, 4 several faces
+    where --face only allows one.
+    """
+    from ..compare import compare as run
+
+    result = run(a, b, model, threshold, face.policy, aligned, device)
+    if as_json:
+        print_json(result.to_dict())
+    else:
+        print(f"{result.verdict} person" if result.same else "different people")
+        print(f"score {result.score:.3f}, threshold {result.threshold:.3f}")
+        for photo, place in ((a, 0), (b, 1)):
+            print(f"{one_line(photo)}: {_face_used(result, result.found[place], place, face)}")
+        steps = ", ".join(f"{name} {ms:.1f}" for name, ms in result.milliseconds.items())
+        print(f"model {result.model} on {result.device}; milliseconds: {steps}")
+    return 0 if result.same else 1
+
+
+def _face_used(result: Comparison, found: int | None, place: int, policy: FaceChoice) -> str:
+    face = result.faces[place]
+    if face is None or found is None:
+        return "taken as a face crop, no face looked for"
+    return f"{face}" if found == 1 else f"{face}; the {policy.value} of {found} faces"

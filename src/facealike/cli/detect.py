@@ -1,0 +1,74 @@
+"""``facealike detect``: where are the faces?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..errors import FacealikeError, NoFaceFound, UsageError
+from .console import command, error_dict, one_line, print_json, report_error
+from .options import (
+    DetectorOption,
+    FaceChoice,
+    FaceOption,
+    JsonOption,
+    ModelOption,
+    model_detector,
+    named_detector,
+)
+
+
+@command
+def detect(
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE", show_default=False, help="Photos.")],
+    model: ModelOption = None,
+    detector: DetectorOption = None,
+    face: FaceOption = FaceChoice.all,
+    as_json: JsonOption = False,
+) -> int:
+    """Find the faces in photos: box, confidence and landmarks, in pixels of the upright photo.
+
+    The detector is that of the model, or the one named with --detector.
+
+    Exit code: 0 every photo has the face asked for; otherwise that of the first photo that has not:
+    2 an error, 3 no face found, 4 several faces where --face only allows one.
+    """
+    from ..detect import select_faces
+    from ..image import read_image, shown
+
+    if model is not None and detector is not None:
+        raise UsageError("give --model or --detector, not both: a model brings its own detector")
+    finder = named_detector(detector) if detector is not None else model_detector(model)
+    code = 0
+    results: list[dict[str, Any]] = []
+    for path in images:
+        entry: dict[str, Any] = {"path": str(path)}
+        results.append(entry)
+        try:
+            image = read_image(path)
+            entry.update(height=image.shape[0], width=image.shape[1], faces=[])
+            faces = select_faces(finder.detect(image), face.policy, image.shape, shown(path))
+        except FacealikeError as error:
+            code = code or error.exit_code
+            if not isinstance(error, NoFaceFound) or face is not FaceChoice.all:
+                entry.update(error_dict(error))
+                report_error(error)
+            faces = []
+        entry["faces"] = [found.to_dict() for found in faces]
+        if not as_json and "error" not in entry:
+            _print_faces(path, entry["faces"])
+    if as_json:
+        print_json({"detector": finder.spec, "images": results})
+    return code
+
+
+def _print_faces(path: Path, faces: list[dict[str, Any]]) -> None:
+    print(f"{one_line(str(path))}: {len(faces)} face{'' if len(faces) == 1 else 's'}")
+    for face in faces:
+        left, top, right, bottom = face["box"]
+        line = f"  box {left:.0f} {top:.0f} {right:.0f} {bottom:.0f}, confidence {face['confidence']:.2f}"
+        if face["landmarks"] is not None:
+            line += ", landmarks " + " ".join(f"({x:.0f}, {y:.0f})" for x, y in face["landmarks"])
+        print(line)

@@ -1,0 +1,105 @@
+"""``facealike embed``: photos to vectors, many at a time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import DataError, FacealikeError
+from .console import command, error_dict, one_line, print_json, progress_bar, report_error, say
+from .options import (
+    AlignedOption,
+    DeviceOption,
+    FaceChoice,
+    FaceOption,
+    JsonOption,
+    ModelOption,
+    check_folder,
+)
+
+if TYPE_CHECKING:
+    from ..types import Embeddings, Face
+
+
+@command
+def embed(
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(metavar="IMAGE|FOLDER", show_default=False, help="Photos, and folders of them."),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="FILE.npz", show_default=False, help="Where to write.")
+    ],
+    model: ModelOption = None,
+    face: FaceOption = FaceChoice.largest,
+    aligned: AlignedOption = False,
+    device: DeviceOption = "auto",
+    batch: Annotated[int, typer.Option("--batch", min=1, help="Faces to embed at a time.")] = 64,
+    as_json: JsonOption = False,
+) -> int:
+    """Embed photos and write vectors, paths, boxes and the model's id to an .npz file.
+
+    Folders are searched to their bottom.  With --face all, a photo gives one vector a face.  A
+    photo without the face asked for is named and left out.
+
+    Exit code: 0 every photo was embedded; otherwise that of the first that was not: 2 an error,
+    3 no face found, 4 several faces where --face only allows one.
+    """
+    import numpy as np
+
+    from ..embed import Model, embed_stream, save_embeddings
+
+    check_folder(out)
+    photos = [photo for path in inputs for photo in _photos(path)]
+    loaded = Model.load(model, device)
+    code = 0
+    failures: list[dict[str, Any]] = []
+    paths: list[str] = []
+    faces: list[Face | None] = []
+    vectors: list[Embeddings] = []
+
+    def failed(path: Path, error: FacealikeError) -> None:
+        nonlocal code
+        code = code or error.exit_code
+        failures.append({"path": str(path), **error_dict(error)})
+        report_error(error)
+
+    with progress_bar("embedding") as progress:
+        stream = embed_stream(loaded, photos, face.policy, aligned, batch, failed, progress)
+        for some_paths, some_faces, some_vectors in stream:
+            paths += map(str, some_paths)
+            faces += some_faces
+            vectors.append(some_vectors)
+    if vectors:
+        save_embeddings(out, np.concatenate(vectors), paths, loaded, faces)
+    report = {
+        "out": str(out) if vectors else None, "model": loaded.id, "device": loaded.device,
+        "photos": len(photos), "vectors": len(paths), "dimensions": loaded.embedder.dimensions,
+        "failed": failures,
+    }  # fmt: skip
+    if as_json:
+        print_json(report)
+    elif vectors:
+        done = len(photos) - len(failures)
+        print(f"{one_line(str(out))}: {len(paths)} vectors of {done} photos by model {loaded.id}")
+    else:
+        say(f"none of {len(photos)} photos could be embedded, so nothing is written")
+    return code
+
+
+def _photos(path: Path) -> list[Path]:
+    """The photos below a folder, sorted; anything else is taken as a photo itself."""
+    from ..image import IMAGE_EXTENSIONS
+
+    if not path.is_dir():
+        return [path]
+    found = sorted(
+        file
+        for file in path.rglob("*")
+        if file.suffix.lower() in IMAGE_EXTENSIONS and not file.name.startswith(".") and file.is_file()
+    )
+    if not found:
+        raise DataError(f"{path}: no photo in this folder; check the path")
+    return found

@@ -1,0 +1,85 @@
+"""``facealike model``: what is in a model file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .console import command, one_line, print_json
+from .options import JsonOption
+
+if TYPE_CHECKING:
+    from ..model import ModelFile
+
+app = typer.Typer(help="Look into a model file.", no_args_is_help=True)
+
+
+@app.command()
+@command
+def info(
+    path: Annotated[
+        Path | None,
+        typer.Argument(metavar="FILE", help="A model file; by default the one that ships with facealike."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Show the card of a model: licence, data, threshold, metrics, intended use and limits.
+
+    The file is verified on the way.  Exit code: 0, or 2 for a file that is not whole.
+    """
+    from ..embed import read_model_file
+
+    file = read_model_file(path)
+    if as_json:
+        print_json(_describe(file))
+    else:
+        _print(file)
+    return 0
+
+
+def _describe(file: ModelFile) -> dict[str, Any]:
+    card = file.card.to_dict()
+    card["identity_hashes"] = len(file.card.identity_hashes)  # thousands, and of no use to a reader
+    return {
+        "id": file.id,
+        "card": card,
+        "calibration": file.calibration.to_dict(),
+        "preprocessing": file.preprocessing.to_dict(),
+        "detector": file.detector_spec,
+        "embedder_bytes": len(file.embedder),
+    }
+
+
+def _print(file: ModelFile) -> None:
+    card, calibration, crop = file.card, file.calibration, file.preprocessing
+    lines = {
+        "model": f"{card.name}, id {file.id}, made {card.created}",
+        "embedder": f"{len(file.embedder):,} bytes",
+        "crop": f"{crop.size} x {crop.size} pixels by {crop.align}",
+        "detector": file.detector_spec["kind"],
+        "threshold": f"{calibration.threshold:.4f} ({calibration.rule}, on {calibration.pairs:,} pairs of "
+        f"{calibration.people})",
+        "trained on": f"{len(card.identity_hashes):,} people",
+        **{f"licence of {part}": text for part, text in card.licence.items()},
+        **_flat("data", card.data),
+        **_flat("metric", card.metrics),
+        **_flat("made by", card.provenance),
+        "intended use": card.intended_use,
+        "limits": card.limits,
+    }
+    width = max(map(len, lines))
+    for name, text in lines.items():
+        print(f"{one_line(name):<{width}}  {one_line(str(text))}")
+
+
+def _flat(prefix: str, table: dict[str, Any]) -> dict[str, str]:
+    """Nested tables as one line an entry."""
+    lines: dict[str, str] = {}
+    for name, value in table.items():
+        if isinstance(value, dict):
+            lines.update(_flat(f"{prefix} {name}", value))
+        else:
+            lines[f"{prefix} {name}"] = f"{value:.4g}" if isinstance(value, float) else str(value)
+    return lines

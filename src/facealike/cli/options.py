@@ -1,0 +1,85 @@
+"""Options that several commands have, spelt once."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import UsageError
+
+if TYPE_CHECKING:
+    from ..detect import Detector
+    from ..types import FacePolicy
+
+
+class FaceChoice(str, Enum):
+    """``types.FacePolicy`` once more, since importing that would cost ``--help`` a NumPy."""
+
+    largest = "largest"
+    central = "central"
+    only = "only"
+    all = "all"
+
+    @property
+    def policy(self) -> FacePolicy:
+        return self.value
+
+
+class SplitChoice(str, Enum):
+    """``data.Split`` once more, for the same reason."""
+
+    train = "train"
+    validation = "validation"
+    test = "test"
+
+
+ModelOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--model", "-m", "-w", "--weights", metavar="FILE",
+        help="A .facealike model file; by default the one that ships with facealike.",
+    ),
+]  # fmt: skip
+FaceOption = Annotated[
+    FaceChoice, typer.Option("--face", help="Which face of a photo is meant, if it shows several.")
+]
+AlignedOption = Annotated[
+    bool, typer.Option("--aligned", help="The images are face crops already: look for no face in them.")
+]
+DeviceOption = Annotated[str, typer.Option("--device", "-d", metavar="DEVICE", help="auto, cpu or cuda:N.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+CacheOption = Annotated[
+    Path | None,
+    typer.Option("--cache", metavar="DIR", help="Keep face crops here, so that a second run is quick."),
+]
+DetectorOption = Annotated[
+    str | None,
+    typer.Option("--detector", metavar="NAME", help="dlib, or an ONNX file of the YuNet family."),
+]
+
+
+def named_detector(name: str) -> Detector:
+    """The detector that ``--detector`` names: ``dlib``, or the path of a YuNet file."""
+    from ..detect import DlibDetector, YuNetDetector
+
+    return DlibDetector() if name == "dlib" else YuNetDetector(name)
+
+
+def model_detector(path: Path | None) -> Detector:
+    """The detector of a model file; the embedder in it is not started."""
+    from ..detect import make_detector
+    from ..embed import read_model_file
+
+    file = read_model_file(path)
+    return make_detector(file.detector_spec, file.detector_weights)
+
+
+def check_folder(out: Path) -> None:
+    """Refuse a result in a folder that is not there, before the work and not after it."""
+    if not out.absolute().parent.is_dir():
+        raise UsageError(f"{out}: the folder to write this to does not exist; create it first")
+    if out.is_dir():
+        raise UsageError(f"{out}: this is a folder; give the name of a file in it")

@@ -1,0 +1,149 @@
+"""``facealike pairs``: look at the pairs before trusting any number about them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import DataError, FaceError, UsageError
+from .console import command, one_line, print_json
+from .options import (
+    DetectorOption,
+    FaceChoice,
+    FaceOption,
+    JsonOption,
+    ModelOption,
+    SplitChoice,
+    check_folder,
+    named_detector,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ..data import PairIndices, People
+    from ..detect import Detector
+    from ..model import Preprocessing
+    from ..types import FacePolicy
+
+SPARE = 4  # pairs drawn for each pair shown, as some photos may show no face
+
+
+@command
+def pairs(
+    people: Annotated[
+        Path, typer.Argument(metavar="DIR", show_default=False, help="One sub-folder of photos a person.")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="FILE.png", show_default=False, help="Where to write.")
+    ],
+    split: Annotated[SplitChoice, typer.Option("--split", help="Whose pairs.")] = SplitChoice.train,
+    count: Annotated[int, typer.Option("--count", min=1, max=200, help="Pairs of each kind.")] = 8,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed draws other pairs.")] = 0,
+    model: ModelOption = None,
+    detector: DetectorOption = None,
+    face: FaceOption = FaceChoice.largest,
+    as_json: JsonOption = False,
+) -> int:
+    """Draw a picture of pairs as a model sees them: of one person, and of two.
+
+    The crops are those the model would get, or those that fit the detector named with --detector.
+
+    Exit code: 0, or 2 on an error.
+    """
+    from ..data import People, balanced_pairs
+    from ..montage import sample_pairs_montage, save_image
+
+    check_folder(out)
+    if face is FaceChoice.all:
+        raise UsageError("a pair needs one face a photo, so choose largest, central or only, not 'all'")
+    chosen = People.from_folder(people).split(split.value)
+    if len(chosen) == 0:
+        raise DataError(
+            f"{people}: nobody in this folder belongs to the split {split.value}; use a larger one"
+        )
+    cropper = _Cropper(chosen, *_eyes(model, detector), face.policy)
+    usable = _with_faces(balanced_pairs(chosen.labels, seed, SPARE * count), cropper, count)
+    page = sample_pairs_montage(cropper.take, usable, f"Pairs of the split {split.value}", count)
+    save_image(page, out)
+    genuine = int(usable.same.sum())
+    if as_json:
+        shown = [
+            {"a": str(chosen.paths[a]), "b": str(chosen.paths[b]), "same": bool(same)}
+            for a, b, same in zip(usable.a, usable.b, usable.same, strict=True)
+        ]
+        print_json({"out": str(out), "split": split.value, "seed": seed, "pairs": shown})
+    else:
+        print(f"{one_line(str(out))}: {genuine} pairs of one person, {len(usable.same) - genuine} of two")
+    return 0
+
+
+class _Cropper:
+    """The crops of photos by index, each made once; None where the face is not found."""
+
+    def __init__(
+        self, people: People, detector: Detector, preprocessing: Preprocessing, policy: FacePolicy
+    ) -> None:
+        self._people, self._detector = people, detector
+        self._preprocessing, self._policy = preprocessing, policy
+        self._made: dict[int, NDArray[np.uint8] | None] = {}
+
+    def crop(self, index: int) -> NDArray[np.uint8] | None:
+        from ..detect import select_faces
+        from ..image import read_image, shown
+
+        if index not in self._made:
+            path = self._people.paths[index]
+            image = read_image(path)
+            try:
+                faces = select_faces(self._detector.detect(image), self._policy, image.shape, shown(path))
+                self._made[index] = self._preprocessing.crop(image, faces[0])
+            except FaceError:
+                self._made[index] = None
+        return self._made[index]
+
+    def take(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        import numpy as np
+
+        crops: list[Any] = [self.crop(int(index)) for index in indices]
+        return np.stack(crops)
+
+
+def _eyes(model: Path | None, detector: str | None) -> tuple[Detector, Preprocessing]:
+    """Detector and crop of a model, or a detector with the crop that fits it."""
+    from ..detect import make_detector
+    from ..embed import read_model_file
+    from ..model import Preprocessing
+
+    if model is not None and detector is not None:
+        raise UsageError("give --model or --detector, not both: a model brings its own detector")
+    if detector is None:
+        file = read_model_file(model)
+        return make_detector(file.detector_spec, file.detector_weights), file.preprocessing
+    finder = named_detector(detector)
+    return finder, Preprocessing(112, "landmarks" if finder.has_landmarks else "box")
+
+
+def _with_faces(drawn: PairIndices, cropper: _Cropper, count: int) -> PairIndices:
+    """The first ``count`` pairs of each kind whose photos both show the face asked for."""
+    import numpy as np
+
+    from ..data import PairIndices
+
+    kept: list[int] = []
+    for kind in (True, False):
+        found = 0
+        for i in np.flatnonzero(drawn.same == kind):
+            if found == count:
+                break
+            if cropper.crop(int(drawn.a[i])) is not None and cropper.crop(int(drawn.b[i])) is not None:
+                kept.append(int(i))
+                found += 1
+    if not kept:
+        raise DataError(
+            "no face found in any of the photos drawn; check the folder, or choose another --face"
+        )
+    return PairIndices(drawn.a[kept], drawn.b[kept], drawn.same[kept])
