@@ -1,0 +1,157 @@
+"""Which images stand in a training batch: three samplers that any step can be asked of.
+
+Each is a pure function of its seed and the step's number, so that a run killed at any step goes on
+with exactly the batches it would have seen.  Indices refer to images; ``labels[i]`` is the person
+of image ``i``.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import DataError
+
+Indices = NDArray[np.int64]
+
+
+class Batch(NamedTuple):
+    """Images of one step, and the pairs to compare in it (None: whatever the loss makes of it).
+
+    ``pairs`` holds positions within ``images``: (a, positive of a, b, negative of b).
+    """
+
+    images: Indices
+    pairs: tuple[Indices, Indices, Indices, Indices] | None = None
+
+
+class Sampler(Protocol):
+    @property
+    def steps(self) -> int:
+        """Steps of one pass over the data; an epoch unless the recipe says otherwise."""
+
+    def batch(self, step: int) -> Batch:
+        """The batch of a step, counted from the start of training."""
+
+
+def ordered_positive_pairs(labels: Indices) -> Indices:
+    """Every ordered pair of two images of one person, shape (n, 2): (i, j) and (j, i) both."""
+    order = np.argsort(labels, kind="stable")
+    starts = np.flatnonzero(np.r_[True, np.diff(labels[order]) != 0])
+    found = []
+    for group in np.split(order, starts[1:]):
+        first, second = np.nonzero(~np.eye(len(group), dtype=bool))
+        found.append(np.stack([group[first], group[second]], axis=1))
+    return np.concatenate(found).astype(np.int64)
+
+
+def _walk(count: int, start: int, length: int, seed: int) -> Indices:
+    """``length`` items from ``start`` of an endless row of passes, each a fresh shuffle of ``count``."""
+    out, position = [], start
+    while length > 0:
+        turn, offset = divmod(position, count)
+        shuffled = np.random.default_rng([seed, 1, turn]).permutation(count)
+        piece = shuffled[offset : offset + length]
+        out.append(piece)
+        position, length = position + len(piece), length - len(piece)
+    return np.concatenate(out)
+
+
+class PairSampler:
+    """The seed repository's sampler: half of the pairs genuine, half impostor.
+
+    Every ordered genuine pair comes in turn; for one of its two images, chosen by a coin, a random
+    image of somebody else makes the impostor pair.  ``batch_size`` counts images: three for each
+    genuine pair and the impostor pair made from it.
+    """
+
+    def __init__(self, labels: Indices, batch_size: int, seed: int) -> None:
+        self._labels, self._seed = labels, seed
+        self._positives = ordered_positive_pairs(labels)
+        if len(self._positives) == 0 or len(np.unique(labels)) < 2:
+            raise DataError(
+                "genuine and impostor pairs are needed to train on pairs: give at least two people, "
+                "one of them with two photos"
+            )
+        self._each = max(1, batch_size // 3)
+
+    @property
+    def steps(self) -> int:
+        return max(1, len(self._positives) // self._each)
+
+    def batch(self, step: int) -> Batch:
+        each = self._each
+        turn = _walk(len(self._positives), step * each, each, self._seed)
+        pair = self._positives[turn]
+        rng = np.random.default_rng([self._seed, 2, step])
+        side = rng.integers(0, 2, each)
+        kept = pair[np.arange(each), side]
+        stranger = rng.integers(0, len(self._labels), each)
+        while (clash := self._labels[stranger] == self._labels[kept]).any():
+            stranger[clash] = rng.integers(0, len(self._labels), int(clash.sum()))
+        first, rows = np.arange(each), np.arange(each)
+        images = np.concatenate([pair[:, 0], pair[:, 1], stranger])
+        return Batch(images, (first, first + each, rows + side * each, rows + 2 * each))
+
+
+class IdentitySampler:
+    """Batches of several people with several images each, the people in turn.
+
+    A person with fewer images than asked for gives some of them twice: augmentation makes two
+    different views, so the many people with a single photo still teach what to ignore.
+    ``single_share`` is the part of a batch's people that have one photo only (None: as they come).
+    """
+
+    def __init__(
+        self,
+        labels: Indices,
+        batch_size: int,
+        per_identity: int,
+        seed: int,
+        single_share: float | None = None,
+    ) -> None:
+        people = max(2, batch_size // per_identity)
+        groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+        if len(groups) < 2:
+            raise DataError("at least two people are needed to train; add folders with photos of more people")
+        single = [group for group in groups if len(group) == 1]
+        several = [group for group in groups if len(group) > 1]
+        if single_share is None or not single or not several:
+            self._pools = [(groups, people)]
+        else:
+            share = min(people - 1, max(1, round(people * single_share))) if single_share > 0 else 0
+            self._pools = [(several, people - share)] + ([(single, share)] if share else [])
+        self._per_identity, self._seed = per_identity, seed
+
+    @property
+    def steps(self) -> int:
+        groups, each = self._pools[0]
+        return max(1, len(groups) // each)
+
+    def batch(self, step: int) -> Batch:
+        rng = np.random.default_rng([self._seed, 3, step])
+        images = []
+        for number, (groups, each) in enumerate(self._pools):
+            for index in _walk(len(groups), step * each, each, self._seed + 7919 * number):
+                group, wanted = groups[index], self._per_identity
+                turns = [rng.permutation(group) for _ in range(-(-wanted // len(group)))]
+                images.append(np.concatenate(turns)[:wanted])
+        return Batch(np.concatenate(images))
+
+
+class ImageSampler:
+    """All images in shuffled turn, as a classifier is trained."""
+
+    def __init__(self, labels: Indices, batch_size: int, seed: int) -> None:
+        if len(np.unique(labels)) < 2:
+            raise DataError("at least two people are needed to train; add folders with photos of more people")
+        self._count, self._size, self._seed = len(labels), min(batch_size, len(labels)), seed
+
+    @property
+    def steps(self) -> int:
+        return self._count // self._size
+
+    def batch(self, step: int) -> Batch:
+        return Batch(_walk(self._count, step * self._size, self._size, self._seed))

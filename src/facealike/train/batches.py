@@ -1,0 +1,87 @@
+"""From cached crops to whole batches for the loop: one item of a dataset is one training step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Sampler as TorchSampler
+
+from ..crops import Crops
+from ..sampling import IdentitySampler, ImageSampler, Indices, PairSampler, Sampler
+from .recipe import Recipe
+
+
+def make_sampler(recipe: Recipe, labels: Indices) -> Sampler:
+    """The recipe's sampler over ``labels``, seeded by the recipe's seed."""
+    spec, size = recipe.sampler, recipe.training.batch_size
+    if spec.name == "pairs":
+        return PairSampler(labels, size, recipe.seed)
+    if spec.name == "identities":
+        share = None if spec.single_share < 0 else spec.single_share
+        return IdentitySampler(labels, size, spec.images_per_identity, recipe.seed, share)
+    return ImageSampler(labels, size, recipe.seed)
+
+
+class StepDataset(Dataset[dict[str, Any]]):
+    """``dataset[step]`` is the batch of that step, counted from the start of training.
+
+    images: uint8 (n, S, S, 3); labels: int64 (n,); pairs: four index arrays or None.
+    """
+
+    def __init__(self, crops: Crops, rows: Indices, labels: Indices, sampler: Sampler) -> None:
+        self._crops, self._rows, self._labels, self._sampler = crops, rows, labels, sampler
+
+    def __getitem__(self, step: int) -> dict[str, Any]:
+        chosen, pairs = self._sampler.batch(step)
+        return {
+            "images": torch.from_numpy(self._crops.take(self._rows[chosen])),
+            "labels": torch.from_numpy(self._labels[chosen]),
+            "pairs": pairs,
+        }
+
+
+class EpochSteps(TorchSampler[int]):
+    """The steps of one epoch; Lightning says which epoch it is, so a resumed run goes on in place."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps, self._epoch = steps, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self._epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self._epoch * self.steps, (self._epoch + 1) * self.steps))
+
+    def __len__(self) -> int:
+        return self.steps
+
+
+class ChunkDataset(Dataset[torch.Tensor]):
+    """Crops in order, ``size`` at a time, to be embedded: uint8 (n, S, S, 3)."""
+
+    def __init__(self, crops: Crops, rows: Indices, size: int = 256) -> None:
+        self._crops = crops
+        self._chunks = np.array_split(rows, max(1, -(-len(rows) // size)))
+
+    def __len__(self) -> int:
+        return len(self._chunks)
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        return torch.from_numpy(self._crops.take(self._chunks[index]))
+
+
+def step_loader(dataset: StepDataset, steps: int) -> DataLoader[Any]:
+    return DataLoader(dataset, batch_size=None, sampler=EpochSteps(steps), collate_fn=as_it_is)
+
+
+def chunk_loader(dataset: ChunkDataset) -> DataLoader[Any]:
+    return DataLoader(dataset, batch_size=None, collate_fn=as_it_is)
+
+
+def as_it_is(item: Any) -> Any:
+    """A dataset's item is a whole batch already."""
+    return item

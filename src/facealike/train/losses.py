@@ -1,0 +1,78 @@
+"""The losses a recipe can name, on top of pytorch-metric-learning.
+
+A loss takes embeddings and labels, never a model.  All compare unit vectors, so distances lie in
+[0, 2].  ``pairs`` restricts the contrastive loss to the pairs a sampler chose.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from pytorch_metric_learning import distances, losses, miners, reducers
+from torch import Tensor, nn
+
+from .recipe import LossSpec
+
+Pairs = tuple[Tensor, Tensor, Tensor, Tensor]
+
+
+class SquaredContrastive(losses.ContrastiveLoss):  # type: ignore[misc]
+    """Contrastive loss as published: d^2 for the same person, max(0, m - d)^2 for different ones.
+
+    Hadsell, Chopra and LeCun, "Dimensionality reduction by learning an invariant mapping", CVPR
+    2006, equation 4, without its constant half.  The library's own loss leaves out the squares.
+    """
+
+    def pos_calc(self, pos_pair_dist: Tensor, margin: float) -> Tensor:
+        linear: Tensor = super().pos_calc(pos_pair_dist, margin)
+        return linear.square()
+
+    def neg_calc(self, neg_pair_dist: Tensor, margin: float) -> Tensor:
+        linear: Tensor = super().neg_calc(neg_pair_dist, margin)
+        return linear.square()
+
+
+class Criterion(nn.Module):
+    """Embeddings (n, d) and labels (n,) -> a scalar; holds the class vectors of arcface and cosface."""
+
+    def __init__(self, spec: LossSpec, people: int, dimensions: int) -> None:
+        super().__init__()
+        self.compares_images = spec.name in ("contrastive", "triplet")
+        self.miner: Any = None
+        self.loss: Any
+        if spec.name == "contrastive":
+            # "hard": pairs that already satisfy the margin do not water the mean down.
+            reducer = reducers.AvgNonZeroReducer() if spec.miner == "hard" else reducers.MeanReducer()
+            self.loss = SquaredContrastive(neg_margin=spec.margin, distance=euclidean(), reducer=reducer)
+        elif spec.name == "triplet":
+            self.loss = losses.TripletMarginLoss(margin=spec.margin, distance=euclidean())
+            if spec.miner == "hard":
+                self.miner = miners.BatchHardMiner(distance=euclidean())
+            elif spec.miner == "semihard":
+                self.miner = miners.TripletMarginMiner(spec.margin, "semihard", distance=euclidean())
+        elif spec.name == "arcface":
+            self.loss = losses.ArcFaceLoss(
+                people, dimensions, margin=math.degrees(spec.margin), scale=spec.scale
+            )
+        else:
+            self.loss = losses.CosFaceLoss(people, dimensions, margin=spec.margin, scale=spec.scale)
+
+    def forward(self, embeddings: Tensor, labels: Tensor, pairs: Pairs | None = None) -> Tensor:
+        embeddings = embeddings.float()
+        mined = self.miner(embeddings, labels) if self.miner is not None else pairs
+        value: Tensor = self.loss(embeddings, labels, mined)
+        return value
+
+
+def euclidean() -> Any:
+    return distances.LpDistance(normalize_embeddings=True, p=2, power=1)
+
+
+def pair_tensors(pairs: tuple[Any, ...] | None, device: torch.device) -> Pairs | None:
+    """The positions of a sampler's pairs as tensors on ``device``."""
+    if pairs is None:
+        return None
+    a, positive, b, negative = (torch.as_tensor(part, device=device) for part in pairs)
+    return a, positive, b, negative

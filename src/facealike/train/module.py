@@ -1,0 +1,129 @@
+"""The Lightning module: one training step, and validation on people who are never trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..data import PairIndices
+from ..errors import TrainingError
+from ..metrics import auc, best_f1_threshold
+from ..model import Preprocessing
+from .augment import Augmentation
+from .losses import Criterion, pair_tensors
+from .network import make_network
+from .recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Pairs among the images of one validation loader, watched after every epoch."""
+
+    name: str
+    pairs: PairIndices
+
+
+def step_seed(seed: int, part: int, step: int) -> int:
+    """A seed of its own for each step, so that a resumed run draws what it would have drawn."""
+    return int(np.random.SeedSequence([seed, part, step]).generate_state(1)[0])
+
+
+def build_network(recipe: Recipe) -> torch.nn.Module:
+    net = recipe.network
+    network = make_network(
+        net.kind, recipe.crop.size, net.widths, net.blocks, net.dimensions, net.dropout, net.pool
+    )
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network
+
+
+class SiameseModule(lightning.LightningModule):
+    """One network seen by all images of a batch; the criterion compares what comes out."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self, recipe: Recipe, preprocessing: Preprocessing, people: int, total_steps: int, probes: list[Probe]
+    ) -> None:
+        super().__init__()
+        torch.manual_seed(step_seed(recipe.seed, 0, 0))
+        self.recipe, self.total_steps, self.probes = recipe, total_steps, probes
+        self.network = build_network(recipe)
+        self.criterion = Criterion(recipe.loss, people, recipe.network.dimensions)
+        self.augmentation = Augmentation(recipe.augment)
+        self.register_buffer("mean", torch.tensor(preprocessing.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(preprocessing.std).view(1, 3, 1, 1), persistent=False)
+        self._embedded: dict[int, list[Tensor]] = {}
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Float images (n, 3, S, S) in 0..255 -> embeddings (n, d), not normalised."""
+        normal = ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        embedded: Tensor = self.network(normal)
+        return embedded
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        torch.manual_seed(step_seed(self.recipe.seed, 1, self.global_step))  # for dropout
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        generator = torch.Generator().manual_seed(step_seed(self.recipe.seed, 2, self.global_step))
+        images = self.augmentation(batch["images"].permute(0, 3, 1, 2).float(), generator)
+        embeddings = self(images)
+        # Distances and angles between near neighbours need more digits than bfloat16 has.
+        with torch.autocast(self.device.type, enabled=False):
+            loss: Tensor = self.criterion(
+                embeddings, batch["labels"], pair_tensors(batch["pairs"], self.device)
+            )
+        if not torch.isfinite(loss):
+            raise TrainingError(
+                f"the loss became {float(loss)} at step {self.global_step}; lower training.learning_rate "
+                'or set training.precision = "32"'
+            )
+        self.log("train_loss", loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=len(images))
+        return loss
+
+    def validation_step(self, batch: Tensor, batch_idx: int, dataloader_idx: int = 0) -> None:
+        images = batch.permute(0, 3, 1, 2).float()
+        embeddings = F.normalize(self(images).float())
+        if self.recipe.network.mirror:
+            embeddings = F.normalize(embeddings + F.normalize(self(images.flip(3)).float()))
+        self._embedded.setdefault(dataloader_idx, []).append(embeddings)
+
+    def on_validation_epoch_end(self) -> None:
+        for number, probe in enumerate(self.probes):
+            embeddings = torch.cat(self._embedded.pop(number))
+            a, b, same = probe.pairs
+            scores = (embeddings[a] * embeddings[b]).sum(dim=1).double().cpu().numpy()
+            if not np.isfinite(scores).all():
+                raise TrainingError(
+                    f"the embeddings of {probe.name} images are not finite; lower training.learning_rate"
+                )
+            _, f1 = best_f1_threshold(scores, same)
+            self.log(f"{probe.name}_f1", f1, prog_bar=probe.name == "val")
+            self.log(f"{probe.name}_auc", auc(scores, same))
+            if probe.name == "val" and self.recipe.loss.name == "contrastive":
+                chosen = pair_tensors((a[same], b[same], a[~same], b[~same]), self.device)
+                with torch.autocast(self.device.type, enabled=False):
+                    loss = self.criterion(embeddings, torch.zeros(len(embeddings)), chosen)
+                self.log("val_loss", loss)
+
+    def configure_optimizers(self) -> Any:
+        run = self.recipe.training
+        weights = [p for p in self.parameters() if p.ndim > 1]
+        others = [p for p in self.parameters() if p.ndim <= 1]  # norms and biases are not decayed
+        optimiser = torch.optim.AdamW(
+            [{"params": weights, "weight_decay": run.weight_decay}, {"params": others, "weight_decay": 0.0}],
+            lr=run.learning_rate,
+        )
+        if run.schedule == "constant":
+            return optimiser
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimiser, run.learning_rate, total_steps=self.total_steps, pct_start=run.warm_up
+        )
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -1,0 +1,129 @@
+"""The two networks a recipe can name: a plain small ResNet and the seed repository's kind of CNN.
+
+Both map normalised crops (n, 3, S, S) to embeddings (n, d) that are *not* yet of unit length; the
+losses and the exporter normalise.  Plain 3x3 convolutions and ReLU on purpose: on a CPU depthwise
+convolutions train about ten times slower, and the gradient of PReLU alone costs a quarter of a step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from torch import Tensor, nn
+
+Kind = Literal["resnet", "seed"]
+
+
+def convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False), nn.BatchNorm2d(outputs)
+    )
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions beside a shortcut (He et al., CVPR 2016); average pooling where it shrinks."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            convolution(inputs, outputs, stride), nn.ReLU(), convolution(outputs, outputs)
+        )
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or inputs != outputs:
+            # Averaging before the 1x1 convolution keeps the pixels a strided one would throw away.
+            pool: nn.Module = nn.AvgPool2d(stride, ceil_mode=True) if stride > 1 else nn.Identity()
+            self.shortcut = nn.Sequential(
+                pool, nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs)
+            )
+        self.activation = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        activated: Tensor = self.activation(self.body(x) + self.shortcut(x))
+        return activated
+
+
+class ResNet(nn.Module):
+    """A strided stem, then one stage a width, each halving the resolution; then the embedding.
+
+    ``pool="average"`` averages each channel over space; ``"flatten"`` keeps where on the face a
+    feature was seen, as networks for aligned faces do (Deng et al., CVPR 2019), for more weights.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        widths: Sequence[int],
+        blocks: Sequence[int],
+        dimensions: int,
+        dropout: float,
+        pool: Literal["average", "flatten"],
+    ) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [convolution(3, widths[0], 2), nn.ReLU()]
+        previous, side = widths[0], -(-size // 2)
+        for width, count in zip(widths[1:], blocks, strict=True):
+            side = -(-side // 2)
+            for index in range(count):
+                layers.append(ResidualBlock(previous, width, 2 if index == 0 else 1))
+                previous = width
+        self.features = nn.Sequential(*layers)
+        self.pool: nn.Module = nn.AdaptiveAvgPool2d(1) if pool == "average" else nn.BatchNorm2d(previous)
+        self.dropout = nn.Dropout(dropout)
+        self.embedding = nn.Linear(
+            previous * (1 if pool == "average" else side * side), dimensions, bias=False
+        )
+        self.normalise = nn.BatchNorm1d(dimensions)
+
+    def forward(self, x: Tensor) -> Tensor:
+        flat = self.pool(self.features(x)).flatten(1)
+        embedded: Tensor = self.normalise(self.embedding(self.dropout(flat)))
+        return embedded
+
+
+class SeedCNN(nn.Module):
+    """Convolution, ReLU and pooling four times, then a hidden layer: what overfitted in the seed."""
+
+    def __init__(self, size: int, widths: Sequence[int], dimensions: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        previous, side = 3, size
+        for width in widths:
+            layers += [nn.Conv2d(previous, width, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
+            previous, side = width, side // 2
+        self.features = nn.Sequential(*layers)
+        self.head = nn.Sequential(
+            nn.Linear(previous * side * side, 256), nn.ReLU(), nn.Linear(256, dimensions)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        embedded: Tensor = self.head(self.features(x).flatten(1))
+        return embedded
+
+
+def initialise(network: nn.Module) -> None:
+    """He initialisation for convolutions (He et al., ICCV 2015)."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+
+def parameter_count(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def make_network(
+    kind: Kind,
+    size: int,
+    widths: Sequence[int],
+    blocks: Sequence[int],
+    dimensions: int,
+    dropout: float = 0.0,
+    pool: Literal["average", "flatten"] = "average",
+) -> nn.Module:
+    """The network a recipe describes, freshly initialised from torch's global random state."""
+    if kind == "seed":
+        return SeedCNN(size, widths, dimensions)
+    network = ResNet(size, widths, blocks, dimensions, dropout, pool)
+    initialise(network)
+    return network

@@ -1,0 +1,199 @@
+"""After a run: the threshold, the table, the pictures and the finished model.
+
+Everything here goes through the exported model and onnxruntime, as a user's comparison will.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..crops import cached_crops
+from ..data import PairIndices, People, balanced_pairs
+from ..detect import YuNetDetector
+from ..embed import Model
+from ..errors import DataError
+from ..evaluate import Evaluation, evaluate_pairs
+from ..files import write_text
+from ..metrics import best_f1_threshold
+from ..model import Calibration, ModelCard, ModelFile, identity_hash
+from ..montage import predictions_montage, sample_pairs_montage, save_image
+from ..report import loss_curves, table_dict, table_markdown
+from ..types import Pair
+from .plan import Plan, describe
+from .recipe import Recipe
+
+REPORT_PAIRS = 10_000  # genuine pairs, at most, in each row of the table
+REPORT_SEED = 0  # the pairs of the table are the same for every run on the same photos
+
+INTENDED_USE = (
+    "Comparing two photos of consenting people one to one, where a person can overrule the answer. Not for "
+    "surveillance, and not for decisions with legal or similar effect without human review."
+)
+
+
+def finish(
+    plan: Plan, recipe: Recipe, onnx: bytes, run: Path, cache: Path, device: str, seconds: float,
+    rows: Sequence[dict[str, float]],
+) -> tuple[ModelFile, list[Evaluation]]:  # fmt: skip
+    """Choose the threshold on the validation pairs, judge all splits, draw, and put the model together."""
+    people = {"train": plan.train.people, "validation": plan.validation.people, "test": plan.test}
+    if recipe.data.split == "identity":
+        # Photos without a detected face count as failures, as ``facealike evaluate`` counts them.
+        people["validation"] = People.from_folder(plan.root).split("validation")
+    draft = draft_model(plan, recipe, onnx, device, seconds, rows)
+    pairs: dict[str, tuple[People, PairIndices]] = {}
+    for name, group in people.items():
+        try:
+            pairs[name] = (group, balanced_pairs(group.labels, REPORT_SEED, REPORT_PAIRS))
+        except DataError:
+            if name != "test":
+                raise
+    model = Model(draft, device="cpu")
+    judged = {
+        name: evaluate_pairs(model, listed(*both), name, recipe.data.face, allow_overlap=True, cache=cache)
+        for name, both in pairs.items()
+    }
+    threshold, _ = best_f1_threshold(judged["validation"].scores, judged["validation"].same)
+    evaluations = [
+        replace(judged[name], threshold=threshold, threshold_from="validation", leaked=name in seen(recipe))
+        for name in judged
+    ]
+    by_name = {evaluation.name: evaluation for evaluation in evaluations}
+    table = {name: evaluation.to_dict() for name, evaluation in by_name.items()}
+    validation = by_name["validation"]
+    numbers = {name: getattr(validation, name) for name in ("f1", "accuracy", "auc", "fmr", "fnmr")}
+    file = replace(
+        draft,
+        card=replace(draft.card, metrics=table),
+        calibration=Calibration(
+            threshold, "best F1 on validation pairs", "validation", validation.pairs, numbers
+        ),
+    )
+    write_text(run / "results.md", table_markdown(evaluations))
+    write_text(run / "results.json", json.dumps(table_dict(evaluations), indent=2) + "\n")
+    _draw(plan, recipe, run, cache, pairs, by_name)
+    return file, evaluations
+
+
+def seen(recipe: Recipe) -> tuple[str, ...]:
+    """The splits whose people took part in training."""
+    return ("train",) if recipe.data.split == "identity" else ("train", "validation")
+
+
+def listed(people: People, index: PairIndices) -> list[Pair]:
+    paths = [str(path) for path in people.paths]
+    return [Pair(paths[a], paths[b], bool(same)) for a, b, same in zip(*index, strict=True)]
+
+
+def draft_model(
+    plan: Plan, recipe: Recipe, onnx: bytes, device: str, seconds: float, rows: Sequence[dict[str, float]]
+) -> ModelFile:
+    """The model with all but its metrics and its threshold."""
+    names = sorted(set(plan.train.people.names))
+    salt = plan.fingerprint[:16]  # differs from data set to data set, yet equal runs give equal files
+    yunet = isinstance(plan.detector, YuNetDetector)
+    licence = {
+        "code": "Apache-2.0",
+        "weights": "as the trainer of this model states; trained from random initialisation, no teacher",
+        "training_data": "as the owner of the photos states",
+    }
+    if yunet:
+        licence["detector"] = "as the author of the YuNet file states (OpenCV's is MIT)"
+    card = ModelCard(
+        name=recipe.name,
+        created=datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
+        licence=licence,
+        data={"folder": plan.root.name, "fingerprint": plan.fingerprint, **describe(plan)},
+        recipe=recipe.to_dict(),
+        provenance={
+            "command": shlex.join(["facealike", *sys.argv[1:]]),
+            "commit": git_commit(),
+            "seed": recipe.seed,
+            "machine": machine(),
+            "device": device,
+            "seconds": round(seconds),
+            "epochs": len(rows),
+            "versions": versions(),
+        },
+        metrics={},
+        identity_salt=salt,
+        identity_hashes=tuple(identity_hash(salt, name) for name in names),
+        intended_use=INTENDED_USE,
+        limits="Accuracy on people unlike those of the training photos, children above all, is not known.",
+    )
+    return ModelFile(
+        embedder=onnx,
+        preprocessing=plan.preprocessing,
+        detector_spec=plan.detector.spec,
+        detector_weights=plan.detector.weights if isinstance(plan.detector, YuNetDetector) else None,
+        card=card,
+        calibration=Calibration(0.0, "none yet", "nobody", 0),
+    )
+
+
+def git_commit() -> str:
+    """The commit of the source tree this package runs from, "-dirty" if it is changed; or a word why not."""
+    folder = Path(__file__).parent
+    try:
+        text = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
+            cwd=folder, capture_output=True, text=True, timeout=10, check=True,
+        ).stdout.strip()  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return "not a git checkout"
+    return text
+
+
+def machine() -> str:
+    """Processor, cores and memory, for the record."""
+    cpu = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+        cpu = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), cpu)
+    except OSError:
+        pass
+    return f"{cpu}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}"
+
+
+def versions() -> dict[str, str]:
+    names = ("torch", "lightning", "pytorch-metric-learning", "onnxruntime", "numpy", "pillow", "dlib-bin")
+    found = {"facealike": __version__, "python": platform.python_version()}
+    for name in names:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _draw(
+    plan: Plan, recipe: Recipe, run: Path, cache: Path,
+    pairs: dict[str, tuple[People, PairIndices]], by_name: dict[str, Evaluation],
+) -> None:  # fmt: skip
+    loss_curves(run / "log.csv", run / "loss.png")
+    for name, (people, index) in pairs.items():
+        crops = cached_crops(people.paths, plan.detector, plan.preprocessing, recipe.data.face, cache)
+        shown = crops.found[index.a] & crops.found[index.b]
+        some = PairIndices(index.a[shown], index.b[shown], index.same[shown])
+        evaluation = by_name[name]
+        if name == "train":
+            save_image(
+                sample_pairs_montage(crops.take, some, "Pairs of the training people"), run / "pairs.png"
+            )
+        who = "seen in training" if evaluation.leaked else "never seen in training"
+        page: Any = predictions_montage(
+            crops.take, some, evaluation.scores[shown], evaluation.threshold, f"{name}: people {who}"
+        )
+        save_image(page, run / f"predictions-{name}.png")

@@ -1,0 +1,158 @@
+"""Before a run: which photos it trains on, which it watches, and what must not change on resuming."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..crops import Crops, cached_crops
+from ..data import PairIndices, People, balanced_pairs
+from ..detect import Detector, DlibDetector, YuNetDetector
+from ..errors import DataError, TrainingError
+from ..model import Preprocessing
+from .recipe import Recipe
+
+Progress = Callable[[int, int], None]
+PROBE_PAIRS = 5000  # genuine pairs, at most, that are scored after each epoch
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Some people with crops: ``rows`` (n,) index the crops of the whole folder, labels count from 0."""
+
+    people: People
+    rows: NDArray[np.int64]
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        return self.people.labels
+
+    def pairs(self, seed: int, limit: int | None = PROBE_PAIRS) -> PairIndices:
+        return balanced_pairs(self.labels, seed, limit)
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Everything a run reads: crops, and the parts to train on, to validate on and to watch for overfitting.
+
+    ``test`` is only looked at when training is over.
+    """
+
+    root: Path
+    crops: Crops
+    train: Part
+    validation: Part
+    probe: Part
+    test: People
+    detector: Detector
+    preprocessing: Preprocessing
+    face: str
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the people, their photos' names and the pipeline: what a resumed run must share."""
+        digest = hashlib.sha256()
+        for part in (self.train.people, self.validation.people):
+            for label, path in zip(part.labels, part.paths, strict=True):
+                digest.update(f"{part.names[label]}/{path.name}\n".encode("utf-8", "surrogateescape"))
+            digest.update(b"--\n")
+        digest.update(repr((self.detector.spec, self.preprocessing.to_dict())).encode())
+        return digest.hexdigest()
+
+
+def choose_detector(name: str) -> Detector:
+    """``dlib``, or the path of a YuNet-format ONNX file."""
+    return DlibDetector() if name == "dlib" else YuNetDetector(name)
+
+
+def choose_preprocessing(recipe: Recipe, detector: Detector) -> Preprocessing:
+    """The crop that the recipe asks for; ``auto`` takes landmarks from a detector that has them."""
+    align = recipe.crop.align
+    if align == "auto":
+        align = "landmarks" if detector.has_landmarks else "box"
+    if align == "landmarks" and not detector.has_landmarks:
+        raise TrainingError(
+            "the recipe aligns by landmarks, but dlib's detector finds none; "
+            "give --detector a YuNet .onnx file or --set crop.align=box"
+        )
+    mean, std = (127.5, 127.5, 127.5), (64.0, 64.0, 64.0)
+    return Preprocessing(recipe.crop.size, align, recipe.crop.margin, recipe.crop.edge, mean, std)
+
+
+def split_people(people: People, recipe: Recipe) -> dict[str, People]:
+    """train, validation and test people.
+
+    With ``split = "image"`` the people outside the test are divided by image, as the seed
+    repository did: its validation then knows everybody, and only the test shows strangers.
+    """
+    test = people.split("test")
+    if recipe.data.split == "identity":
+        return {"train": people.split("train"), "validation": people.split("validation"), "test": test}
+    strangers = set(test.names)
+    known = people.select([people.names[label] not in strangers for label in people.labels])
+    parts = known.split_images(recipe.seed)
+    train = set(parts["train"].paths)
+    return {
+        "train": parts["train"],
+        "validation": known.select([path not in train for path in known.paths]),
+        "test": test,
+    }
+
+
+def make_plan(
+    root: Path, recipe: Recipe, detector: Detector | None, cache: Path, progress: Progress | None = None
+) -> Plan:
+    """Read the folder, detect and crop every face once, and divide the people.
+
+    Raises DataError or TrainingError where there are too few people or photos to train or to judge.
+    """
+    detector = detector if detector is not None else choose_detector(recipe.crop.detector)
+    preprocessing = choose_preprocessing(recipe, detector)
+    everybody = People.from_folder(root)
+    splits = split_people(everybody, recipe)
+    crops = cached_crops(everybody.paths, detector, preprocessing, recipe.data.face, cache, progress)
+    row = {path: number for number, path in enumerate(everybody.paths)}
+
+    def part(people: People) -> Part:
+        rows = np.array([row[path] for path in people.paths], dtype=np.int64)
+        found = crops.found[rows] if len(rows) else np.zeros(0, dtype=bool)
+        return Part(people.select(found), rows[found])
+
+    train = splits["train"]
+    if recipe.data.max_images_per_identity and len(train):
+        train = train.limit_images(recipe.data.max_images_per_identity, recipe.seed)
+    training, validation = part(train), part(splits["validation"])
+    _check(root, "training", training)
+    _check(root, "validation", validation)
+    # A few training photos, watched beside the validation to show how far the two part.
+    several = training.people.select(np.bincount(training.labels)[training.labels] > 1)
+    probe = part(several.limit_images(4, recipe.seed))
+    return Plan(
+        root, crops, training, validation, probe, splits["test"], detector, preprocessing, recipe.data.face
+    )  # fmt: skip
+
+
+def _check(root: Path, name: str, part: Part) -> None:
+    people = len(part.people.names)
+    several = int((np.bincount(part.labels) > 1).sum()) if people else 0
+    if people < 2 or several < 1:
+        raise DataError(
+            f"{root}: too few {name} people ({people} with a face, {several} of them with two photos); add "
+            "people with several photos each (the name of a person decides the split: about 75 % train)"
+        )
+
+
+def describe(plan: Plan) -> dict[str, Any]:
+    """Counts for the card and the log."""
+    return {
+        name: {"people": len(people.names), "images": len(people)}
+        for name, people in (
+            ("train", plan.train.people), ("validation", plan.validation.people), ("test", plan.test),
+        )
+    }  # fmt: skip

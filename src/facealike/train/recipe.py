@@ -1,0 +1,288 @@
+"""Recipes: everything that decides what a training run does, as TOML with no unknown keys.
+
+A recipe is a tree of frozen dataclasses, checked when it is made.  ``load_recipe`` reads one of
+the named recipes in ``facealike/recipes`` or a file of the user's, and applies overrides such as
+``training.epochs=3``.  No torch is imported here.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from ..errors import RecipeError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """``[data]``: which face of a photo, how people are split, how many images of one person."""
+
+    face: Literal["largest", "central", "only"] = "largest"
+    split: Literal["identity", "image"] = "identity"
+    max_images_per_identity: int = 0
+
+
+@dataclass(frozen=True)
+class CropSpec:
+    """``[crop]``: the detector and the canonical crop; ``align = "auto"`` uses landmarks if there are any."""
+
+    size: int = 96
+    detector: str = "dlib"
+    align: Literal["auto", "landmarks", "box"] = "auto"
+    margin: float = 0.2
+    edge: Literal["pad", "clip"] = "pad"
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """``[network]``: see ``train/network.py``.  ``mirror`` averages a face and its mirror image."""
+
+    kind: Literal["resnet", "seed"] = "resnet"
+    widths: tuple[int, ...] = (32, 64, 128, 256)
+    blocks: tuple[int, ...] = (1, 1, 1)
+    dimensions: int = 128
+    dropout: float = 0.3
+    pool: Literal["average", "flatten"] = "average"
+    mirror: bool = True
+
+
+@dataclass(frozen=True)
+class LossSpec:
+    """``[loss]``: contrastive and triplet compare images, arcface and cosface classify people.
+
+    ``margin``: a distance (contrastive, triplet), radians (arcface) or a cosine (cosface).
+    ``scale``: of the logits of arcface and cosface.  ``miner``: which pairs or triplets of a batch
+    count: ``all``, only the ``hard`` ones, or (triplet) the ``semihard`` ones.
+    """
+
+    name: Literal["contrastive", "triplet", "arcface", "cosface"] = "contrastive"
+    margin: float = 1.0
+    scale: float = 32.0
+    miner: Literal["all", "hard", "semihard"] = "all"
+
+
+@dataclass(frozen=True)
+class SamplerSpec:
+    """``[sampler]``: see ``sampling.py``.  ``single_share`` < 0 takes people as they come."""
+
+    name: Literal["pairs", "identities", "images"] = "pairs"
+    images_per_identity: int = 4
+    single_share: float = -1.0
+
+
+@dataclass(frozen=True)
+class TrainingSpec:
+    """``[training]``: the schedule.  ``steps_per_epoch = 0`` is one pass of the sampler.
+
+    ``patience``: epochs without a better F1 on unseen people before training stops; 0 never stops.
+    """
+
+    epochs: int = 20
+    steps_per_epoch: int = 0
+    batch_size: int = 128
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.05
+    schedule: Literal["one-cycle", "constant"] = "one-cycle"
+    warm_up: float = 0.2
+    patience: int = 0
+    precision: Literal["bf16", "32"] = "bf16"
+
+
+@dataclass(frozen=True)
+class AugmentSpec:
+    """``[augment]``: how strongly training images are changed.
+
+    flip: probability of a mirror image.  rotation: degrees to either side.  scale: largest relative
+    change of size.  shift: largest shift as a part of the side.  brightness, contrast, saturation:
+    largest relative change.  grey, blur, low_resolution, cutout: probabilities.
+    noise: largest standard deviation in grey levels.
+    """
+
+    flip: float = 0.5
+    rotation: float = 10.0
+    scale: float = 0.0
+    shift: float = 0.0
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    grey: float = 0.0
+    blur: float = 0.0
+    low_resolution: float = 0.0
+    cutout: float = 0.0
+    noise: float = 0.0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One training run, but for the photos and the machine."""
+
+    name: str
+    description: str = ""
+    seed: int = 0
+    data: DataSpec = field(default_factory=DataSpec)
+    crop: CropSpec = field(default_factory=CropSpec)
+    network: NetworkSpec = field(default_factory=NetworkSpec)
+    loss: LossSpec = field(default_factory=LossSpec)
+    sampler: SamplerSpec = field(default_factory=SamplerSpec)
+    training: TrainingSpec = field(default_factory=TrainingSpec)
+    augment: AugmentSpec = field(default_factory=AugmentSpec)
+
+    def __post_init__(self) -> None:
+        _require(self.seed >= 0, "seed", "must not be negative")
+        _require(32 <= self.crop.size <= 512, "crop.size", "must lie between 32 and 512")
+        _require(0 <= self.crop.margin <= 2, "crop.margin", "must lie between 0 and 2")
+        _require(
+            self.data.max_images_per_identity >= 0, "data.max_images_per_identity", "must not be negative"
+        )
+        net = self.network
+        _require(2 <= net.dimensions <= 4096, "network.dimensions", "must lie between 2 and 4096")
+        _require(0 <= net.dropout < 1, "network.dropout", "must lie in [0, 1)")
+        _require(all(w > 0 for w in net.widths) and len(net.widths) > 0, "network.widths", "must be positive")
+        if net.kind == "resnet":
+            _require(
+                len(net.blocks) == len(net.widths) - 1 and all(b > 0 for b in net.blocks),
+                "network.blocks", "must hold one positive number for each width after the first",
+            )  # fmt: skip
+        _require(self.loss.margin >= 0, "loss.margin", "must not be negative")
+        _require(self.loss.scale > 0, "loss.scale", "must be positive")
+        _require(
+            self.loss.miner in MINERS[self.loss.name],
+            "loss.miner", f"for {self.loss.name} is one of {', '.join(MINERS[self.loss.name])}",
+        )  # fmt: skip
+        _require(
+            self.sampler.name != "pairs" or self.loss.name == "contrastive",
+            "sampler.name", "'pairs' fits loss.name = 'contrastive' only",
+        )  # fmt: skip
+        _require(
+            self.sampler.name != "images" or self.loss.name in ("arcface", "cosface"),
+            "sampler.name", "'images' fits loss.name = 'arcface' or 'cosface' only",
+        )  # fmt: skip
+        _require(self.sampler.images_per_identity >= 2, "sampler.images_per_identity", "must be at least 2")
+        for entry in fields(self.augment):
+            value, most = getattr(self.augment, entry.name), _AUGMENT_LIMITS.get(entry.name, 1.0)
+            _require(0 <= value <= most, f"augment.{entry.name}", f"must lie between 0 and {most:g}")
+        run = self.training
+        _require(run.epochs >= 1, "training.epochs", "must be at least 1")
+        _require(run.steps_per_epoch >= 0, "training.steps_per_epoch", "must not be negative")
+        _require(4 <= run.batch_size <= 65536, "training.batch_size", "must lie between 4 and 65536")
+        _require(run.learning_rate > 0, "training.learning_rate", "must be positive")
+        _require(run.weight_decay >= 0, "training.weight_decay", "must not be negative")
+        _require(0 < run.warm_up < 1, "training.warm_up", "must lie between 0 and 1")
+        _require(run.patience >= 0, "training.patience", "must not be negative")
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+MINERS = {
+    "contrastive": ("all", "hard"), "triplet": ("all", "hard", "semihard"), "arcface": ("all",),
+    "cosface": ("all",),
+}  # fmt: skip
+_AUGMENT_LIMITS = {"rotation": 180.0, "noise": 255.0}  # everything else is a part of one
+
+
+def _require(holds: bool, key: str, rule: str) -> None:
+    if not holds:
+        raise RecipeError(f"the recipe's {key} {rule}; mend that line or --set {key}=...")
+
+
+def recipe_names() -> list[str]:
+    """The named recipes that come with facealike, sorted."""
+    folder = resources.files("facealike") / "recipes"
+    return sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe of that name or in that TOML file, with ``table.key=value`` overrides applied.
+
+    Raises RecipeError: no such recipe, no TOML, an unknown key, a wrong type, a value out of range.
+    """
+    path = Path(name_or_path)
+    if str(name_or_path) in recipe_names():
+        text = (resources.files("facealike") / "recipes" / f"{name_or_path}.toml").read_text("utf-8")
+        name = str(name_or_path)
+    elif path.suffix == ".toml":
+        name = path.stem
+        try:
+            text = path.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecipeError(f"{path}: no recipe can be read there ({error}); check the path") from None
+    else:
+        raise RecipeError(
+            f"there is no recipe {str(name_or_path)!r}; choose {', '.join(recipe_names())} or a .toml file"
+        )
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{name_or_path}: not valid TOML ({error}); mend that line") from None
+    for override in overrides:
+        _override(table, override)
+    table.setdefault("name", name)
+    return recipe_from_dict(table, str(name_or_path))
+
+
+def recipe_from_dict(table: dict[str, Any], source: str = "recipe") -> Recipe:
+    """A Recipe from nested dicts, as TOML or ``Recipe.to_dict`` give them; unknown keys are errors."""
+    recipe: Recipe = _build(Recipe, table, "", source)
+    return recipe
+
+
+def _override(table: dict[str, Any], override: str) -> None:
+    key, equals, value = override.partition("=")
+    if not equals or not key.strip():
+        raise RecipeError(f"--set takes table.key=value, not {override!r}")
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value.strip()  # a bare word is a string
+    *tables, last = key.strip().split(".")
+    for part in tables:
+        table = table.setdefault(part, {})
+        if not isinstance(table, dict):
+            raise RecipeError(f"--set {override}: {part} is no table of a recipe")
+    table[last] = parsed
+
+
+def _build(kind: type[Any], table: Any, prefix: str, source: str) -> Any:
+    if not isinstance(table, dict):
+        raise RecipeError(f"{source}: {prefix.rstrip('.')} must be a table of keys")
+    hints = get_type_hints(kind)
+    known = {entry.name for entry in fields(kind)}
+    unknown = sorted(set(table) - known)
+    if unknown:
+        raise RecipeError(
+            f"{source}: unknown key {prefix}{unknown[0]}; known are "
+            + ", ".join(prefix + key for key in sorted(known))
+        )
+    values = {key: _convert(hints[key], value, prefix + key, source) for key, value in table.items()}
+    return kind(**values)
+
+
+def _convert(hint: Any, value: Any, key: str, source: str) -> Any:
+    if is_dataclass(hint) and isinstance(hint, type):
+        return _build(hint, value, key + ".", source)
+    if get_origin(hint) is Literal:
+        if value in get_args(hint) and isinstance(value, str):
+            return value
+        raise RecipeError(f"{source}: {key} is one of {', '.join(get_args(hint))}, not {value!r}")
+    if get_origin(hint) is tuple:
+        if isinstance(value, (list, tuple)) and all(isinstance(v, int) and v is not True for v in value):
+            return tuple(value)
+        raise RecipeError(f"{source}: {key} must be a list of whole numbers, not {value!r}")
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
+        word = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}[hint]
+        raise RecipeError(f"{source}: {key} must be {word}, not {value!r}")
+    if hint is float and value != value:
+        raise RecipeError(f"{source}: {key} must be a number, not nan")
+    return value

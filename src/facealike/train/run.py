@@ -1,0 +1,214 @@
+"""A whole run: plan, fit, export, judge, and leave everything in one folder.
+
+run.json          recipe, data fingerprint and device; what ``--resume`` is checked against
+log.csv           one row an epoch; TensorBoard's files lie beside it
+checkpoints/      last.ckpt (all state, whole after any kill) and best.ckpt
+model.facealike   the finished model, only ever written whole
+results.md/json   the table: train, validation, test
+*.png             loss curves, sample pairs, right and wrong predictions of each split
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from ..detect import Detector
+from ..errors import DeviceError, TrainingError
+from ..evaluate import Evaluation
+from ..files import write_text
+from .batches import ChunkDataset, StepDataset, chunk_loader, make_sampler, step_loader
+from .callbacks import EpochLog, WholeCheckpoints
+from .export import export_onnx
+from .module import Probe, SiameseModule
+from .outcome import finish
+from .plan import Plan, Progress, make_plan
+from .recipe import Recipe
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a run left behind; ``evaluations`` are those of its table, in order."""
+
+    model_path: Path
+    run: Path
+    model_id: str
+    epochs: int
+    seconds: float
+    device: str
+    evaluations: tuple[Evaluation, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "model": str(self.model_path),
+            "run": str(self.run),
+            "model_id": self.model_id,
+            "epochs": self.epochs,
+            "seconds": round(self.seconds, 1),
+            "device": self.device,
+            "evaluations": [evaluation.to_dict() for evaluation in self.evaluations],
+        }
+
+    def __str__(self) -> str:
+        lines = [str(evaluation) for evaluation in self.evaluations]
+        return "\n".join([*lines, f"model {self.model_id} in {self.model_path}, report in {self.run}"])
+
+
+def choose_device(device: str) -> tuple[str, list[int] | int, str]:
+    """Lightning's accelerator and devices for ``auto``, ``cpu`` or ``cuda:N``, and the name to print.
+
+    Raises DeviceError for a GPU that is not there; nothing falls back in silence.
+    """
+    if device == "auto":
+        device = "cuda:0" if torch.cuda.is_available() else "cpu"
+    if device == "cpu":
+        return "cpu", 1, f"cpu ({torch.get_num_threads()} threads)"
+    kind, _, number = device.partition(":")
+    if kind != "cuda" or not (number or "0").isdigit():
+        raise DeviceError(f"the device is auto, cpu or cuda:N, not {device!r}")
+    index = int(number or 0)
+    if not torch.cuda.is_available() or index >= torch.cuda.device_count():
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        raise DeviceError(f"{device} was asked for, but torch sees {count} CUDA devices; use --device cpu")
+    return "gpu", [index], f"cuda:{index} ({torch.cuda.get_device_name(index)})"
+
+
+def train(
+    people_dir: str | Path,
+    recipe: Recipe,
+    out: str | Path,
+    run: str | Path | None = None,
+    detector: Detector | None = None,
+    device: str = "auto",
+    resume: bool = False,
+    cache: str | Path | None = None,
+    progress: Progress | None = None,
+) -> TrainResult:
+    """Train ``recipe`` on a folder of people and write the model to ``out``.
+
+    ``run`` is the folder of logs, checkpoints and pictures (default: ``out`` without its ending,
+    plus "-run").  ``cache`` keeps the face crops (default: "crops" beside the run folder).
+    ``resume`` goes on after a kill from the last whole epoch, with the draws it would have made.
+    ``progress(done, total)`` counts photos while faces are being cropped.
+
+    Raises the errors of ``errors.py``: DataError, TrainingError, DeviceError, ImageError.
+    """
+    out = Path(out)
+    run = Path(run) if run is not None else out.with_name(out.stem + "-run")
+    cache = Path(cache) if cache is not None else run.parent / "crops"
+    accelerator, devices, device_name = choose_device(device)
+    last = run / "checkpoints" / "last.ckpt"
+    _check_run_folder(run, last, resume)
+    started = time.perf_counter()
+    plan = make_plan(Path(people_dir), recipe, detector, cache, progress)
+    _remember(run, recipe, plan, device_name, last if resume else None)
+    print(f"training on {device_name}: {_count(plan)}", file=sys.stderr, flush=True)
+
+    steps, trainer, module, log = _prepare(recipe, plan, run, accelerator, devices)
+    sampler = make_sampler(recipe, plan.train.labels)
+    loader = step_loader(StepDataset(plan.crops, plan.train.rows, plan.train.labels, sampler), steps)
+    watched = [chunk_loader(ChunkDataset(plan.crops, part.rows)) for part in (plan.validation, plan.probe)]
+    with warnings.catch_warnings():
+        # Workers would only compete with torch for the cores; the crops are mapped memory.
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*isinstance.*treespec, LeafSpec.*")
+        trainer.fit(module, loader, watched, ckpt_path=last if resume and last.exists() else None)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+
+    best = torch.load(run / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=True)
+    module.load_state_dict(best["state_dict"])
+    onnx = export_onnx(module.network, recipe.crop.size, recipe.network.mirror)
+    seconds = sum(row["seconds"] for row in log.rows)
+    file, evaluations = finish(plan, recipe, onnx, run, cache, device_name, seconds, log.rows)
+    file.write(run / "model.facealike")
+    if out.resolve() != (run / "model.facealike").resolve():
+        file.write(out)
+    return TrainResult(
+        out, run, file.id, len(log.rows), time.perf_counter() - started, device_name, tuple(evaluations)
+    )
+
+
+def _check_run_folder(run: Path, last: Path, resume: bool) -> None:
+    if last.exists() and not resume:
+        raise TrainingError(f"{run} already holds a run; go on with --resume, or choose another --run folder")
+    if run.exists() and not run.is_dir():
+        raise TrainingError(f"{run} is a file; choose a folder for the run")
+
+
+def _remember(run: Path, recipe: Recipe, plan: Plan, device: str, last: Path | None) -> None:
+    """Write run.json, or compare it with what is to be resumed."""
+    # Through JSON and back, so that tuples compare equal to the lists of the file.
+    now = json.loads(json.dumps({"recipe": recipe.to_dict(), "data": plan.fingerprint}))
+    path = run / "run.json"
+    if last is not None and last.exists():
+        try:
+            before = json.loads(path.read_text("utf-8"))
+        except (OSError, ValueError):
+            raise TrainingError(
+                f"{path} cannot be read, so the run cannot be resumed; start a new one"
+            ) from None
+        changed = [key for key in _flat(now) if _flat(now)[key] != _flat(before).get(key)]
+        if changed:
+            raise TrainingError(
+                f"{run} cannot be resumed, because {', '.join(changed[:3])} changed since; use what it was "
+                "started with, or start a new --run"
+            )
+    run.mkdir(parents=True, exist_ok=True)
+    write_text(path, json.dumps({**now, "device": device}, indent=2) + "\n")
+
+
+def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        flat.update(_flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value})
+    return flat
+
+
+def _count(plan: Plan) -> str:
+    return f"{plan.train.people}, validating on {plan.validation.people}"
+
+
+def _prepare(
+    recipe: Recipe, plan: Plan, run: Path, accelerator: str, devices: Any
+) -> tuple[int, lightning.Trainer, SiameseModule, EpochLog]:
+    spec = recipe.training
+    steps = spec.steps_per_epoch or make_sampler(recipe, plan.train.labels).steps
+    probes = [Probe("val", plan.validation.pairs(recipe.seed)), Probe("train", plan.probe.pairs(recipe.seed))]
+    people = len(plan.train.people.names)
+    module = SiameseModule(recipe, plan.preprocessing, people, steps * spec.epochs, probes)
+    terminal = sys.stderr.isatty()
+    log = EpochLog(run / "log.csv", steps * spec.batch_size, echo=not terminal)
+    folder = run / "checkpoints"
+    callbacks: list[Any] = [
+        log,
+        ModelCheckpoint(
+            folder, "best", monitor="val_f1", mode="max", save_weights_only=True, enable_version_counter=False
+        ),
+        ModelCheckpoint(folder, "last", save_on_train_epoch_end=True, enable_version_counter=False),
+    ]
+    if spec.patience:
+        callbacks.append(EarlyStopping("val_f1", mode="max", patience=spec.patience))
+    if terminal:
+        callbacks.append(RichProgressBar())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trainer = lightning.Trainer(
+            accelerator=accelerator, devices=devices, max_epochs=spec.epochs,
+            precision="bf16-mixed" if spec.precision == "bf16" else "32-true",
+            logger=TensorBoardLogger(run, name="", version="tensorboard"), callbacks=callbacks,
+            plugins=[WholeCheckpoints()], num_sanity_val_steps=0, log_every_n_steps=20,
+            enable_progress_bar=terminal, enable_model_summary=False, default_root_dir=run,
+            use_distributed_sampler=False,
+        )  # fmt: skip
+    return steps, trainer, module, log
