@@ -33,6 +33,11 @@ def test_text_is_utf8_and_keeps_its_line_ends(tmp_path: Path) -> None:
     assert (tmp_path / "a.txt").read_bytes() == "Zoë\r\nb\n".encode()
 
 
+def test_name_of_a_file_that_is_not_utf8_keeps_its_bytes(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.txt", os.fsdecode(b"Zo\xeb.jpg"))
+    assert (tmp_path / "a.txt").read_bytes() == b"Zo\xeb.jpg"
+
+
 @posix
 def test_others_may_read_as_the_umask_says(tmp_path: Path) -> None:
     old = os.umask(0o022)

@@ -21,6 +21,7 @@ from .crops import cached_crops
 from .data import People, Split, balanced_pairs
 from .embed import Model
 from .errors import DataError, MissingExtra, NoFaceFound, PeopleOverlap, UsageError
+from .image import shown
 from .metrics import Confusion, Roc, confusion, cosine, roc
 from .metrics import auc as area_under_curve
 from .model import identity_hash
@@ -222,7 +223,7 @@ def evaluate_pairs(
     vectors, found = _embed(model, photos, face, cache, progress)
     if not found.any():
         raise NoFaceFound(
-            f"{photos[0]}: no face found, nor in any of the other photos of {name}; check the pairs, "
+            f"{shown(photos[0])}: no face found, nor in any of the other photos of {name}; check the pairs, "
             "or choose another --face"
         )
     row = {path: i for i, path in enumerate(photos)}
@@ -261,7 +262,9 @@ def evaluate_split(
     """
     people = People.from_folder(root).split(split)
     if len(people) == 0:
-        raise DataError(f"{root}: nobody in this folder belongs to the split {split}; use a larger folder")
+        raise DataError(
+            f"{shown(root)}: nobody in this folder belongs to the split {split}; use a larger folder"
+        )
     index = balanced_pairs(people.labels, seed, limit)
     paths = [str(path) for path in people.paths]
     pairs = [
@@ -283,7 +286,7 @@ def _truth(pairs: Sequence[Pair], name: str) -> NDArray[np.bool_]:
     for number, pair in enumerate(pairs, start=1):
         if pair.same is None:
             raise DataError(
-                f"{name}: pair {number} ({pair.a}, {pair.b}) does not say whether it shows one person; "
+                f"{name}: pair {number} ({shown(pair.a)}, {shown(pair.b)}) does not say whether it shows one person; "
                 "add the column 'same'"
             )
     same = np.array([pair.same for pair in pairs], dtype=np.bool_)
@@ -317,7 +320,7 @@ def _leaked(model: Model, pairs: Sequence[Pair], allow_overlap: bool) -> bool | 
     if seen and not allow_overlap:
         raise PeopleOverlap(
             f"{len(seen):,} of the {len(names):,} people in these pairs took part in the training of this "
-            f"model ({', '.join(seen[:3])}{', ...' if len(seen) > 3 else ''}); evaluate on others, or "
+            f"model ({shown(', '.join(seen[:3]))}{', ...' if len(seen) > 3 else ''}); evaluate on others, or "
             "pass --allow-overlap for a result that is marked as leaked"
         )
     if seen:

@@ -46,8 +46,11 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Put ``text`` into the file ``path`` as UTF-8, line ends as they are; otherwise ``write_bytes``."""
-    write_bytes(path, text.encode("utf-8"))
+    """Put ``text`` into the file ``path`` as UTF-8, line ends as they are; see ``write_bytes``.
+
+    Names of files that are no UTF-8, as Python hands them over, get their own bytes back.
+    """
+    write_bytes(path, text.encode("utf-8", "surrogateescape"))
 
 
 def _flush_folder(folder: Path) -> None:

@@ -1,0 +1,262 @@
+"""Results to read: tables of evaluations, and the curves of a training run.
+
+Numbers are computed elsewhere; here they are only laid out.  The tables need nothing installed, the
+curves need matplotlib (the extra ``train``).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import DataError, MissingExtra, UsageError
+from .evaluate import Evaluation
+from .files import write_bytes
+from .image import shown
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, which all common kinds of colour vision keep apart.
+BLUE, VERMILION, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"
+
+# ---- tables -----------------------------------------------------------------------------------
+
+HEADER = (
+    "Split", "F1", "Accuracy", "ROC AUC", "FMR", "FNMR", "Pairs", "People", "Threshold", "Chosen on",
+)  # fmt: skip
+
+
+def table_markdown(evaluations: Sequence[Evaluation]) -> str:
+    """One row an evaluation, as a Markdown table; what a reader must be told follows as notes."""
+    if not evaluations:
+        raise UsageError("a table needs at least one evaluation")
+    rows = [_row(evaluation) for evaluation in evaluations]
+    widths = [max(len(row[i]) for row in [HEADER, *rows]) for i in range(len(HEADER))]
+    words = (0, len(HEADER) - 1)  # the columns of text, to the left; numbers go to the right
+    rule = ["-" * width if i in words else "-" * (width - 1) + ":" for i, width in enumerate(widths)]
+    lines = ["| " + " | ".join(rule) + " |"]
+    for row in (HEADER, *rows):
+        cells = [
+            text.ljust(w) if i in words else text.rjust(w)
+            for i, (text, w) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    lines[0], lines[1] = lines[1], lines[0]
+    notes = [note for evaluation in evaluations for note in _notes(evaluation)]
+    if notes:
+        lines += ["", *(f"- {note}" for note in notes)]
+    return "\n".join(lines) + "\n"
+
+
+def table_dict(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
+    """The same for JSON: ``{"evaluations": [...]}`` with the summary of each, in their order."""
+    if not evaluations:
+        raise UsageError("a table needs at least one evaluation")
+    return {"evaluations": [evaluation.to_dict() for evaluation in evaluations]}
+
+
+def _row(evaluation: Evaluation) -> tuple[str, ...]:
+    rates = (evaluation.f1, evaluation.accuracy, evaluation.auc, evaluation.fmr, evaluation.fnmr)
+    return (
+        _cell(evaluation.name),
+        *(f"{rate:.3f}" for rate in rates),
+        f"{evaluation.pairs:,}",
+        "?" if evaluation.people is None else f"{evaluation.people:,}",
+        f"{evaluation.threshold:.3f}",
+        _cell(evaluation.threshold_from),
+    )
+
+
+def _cell(text: str) -> str:
+    """``text`` so that it stays in its cell."""
+    return " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|")
+
+
+def _notes(evaluation: Evaluation) -> list[str]:
+    name, notes = _cell(evaluation.name), []
+    if evaluation.leaked:
+        notes.append(f"{name}: people of these pairs took part in training; no estimate for others.")
+    if evaluation.leaked is None:
+        notes.append(f"{name}: it is not known whether people of these pairs took part in training.")
+    if evaluation.threshold_from == evaluation.name:
+        notes.append(f"{name}: the threshold was chosen on the same people, which flatters all but the AUC.")
+    if evaluation.failures:
+        notes.append(
+            f"{name}: in {evaluation.failures:,} pairs a face was not found; they count as different."
+        )
+    if evaluation.skipped:
+        notes.append(f"{name}: {evaluation.skipped:,} more pairs were left out, for a face was not found.")
+    return notes
+
+
+# ---- the log of a training run ----------------------------------------------------------------
+
+LOG_COLUMNS = (
+    "epoch", "train_loss", "val_loss", "val_f1", "val_auc", "train_f1", "train_auc",
+    "learning_rate", "images_per_second", "seconds",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingLog:
+    """The numbers of a training run by epoch: ``columns`` float64 (n,), NaN where a cell is empty."""
+
+    columns: dict[str, NDArray[np.float64]]
+
+    def __getitem__(self, name: str) -> NDArray[np.float64]:
+        return self.columns[name]
+
+    @property
+    def best(self) -> int | None:
+        """The row with the highest F1 on unseen people, the first of equals.
+
+        Without any F1 the highest AUC, then the lowest validation loss decides; None without all.
+        """
+        for name, sign in (("val_f1", 1), ("val_auc", 1), ("val_loss", -1)):
+            known = np.isfinite(self[name])
+            if known.any():
+                return int(np.argmax(np.where(known, sign * self[name], -np.inf)))
+        return None
+
+
+def read_log(path: str | Path) -> TrainingLog:
+    """The training log at ``path``: CSV with a header, of which ``epoch`` and one loss must be there.
+
+    Unknown columns are passed over and missing ones are NaN throughout.  Where an epoch is there
+    twice, as after a run that was killed and resumed, the later row counts.
+
+    Raises DataError naming the file, and the line where there is one.
+    """
+    file = Path(path)
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise DataError(
+            f"{shown(file)}: no training log can be read ({error.strerror}); check the path"
+        ) from None
+    except UnicodeDecodeError:
+        raise DataError(f"{shown(file)}: not a text file; give the CSV log of a training run") from None
+    reader = csv.DictReader(io.StringIO(text), restval="")
+    header = [name.strip() for name in reader.fieldnames or ()]
+    reader.fieldnames = header
+    if "epoch" not in header or not {"train_loss", "val_loss"} & set(header):
+        raise DataError(f"{shown(file)}: no column epoch or no loss; give the CSV log of a training run")
+    rows: dict[float, dict[str, float]] = {}
+    for record in reader:
+        row = {name: _number(record.get(name, ""), file, reader.line_num, name) for name in LOG_COLUMNS}
+        if math.isnan(row["epoch"]):
+            raise DataError(f"{shown(file)}, line {reader.line_num}: no epoch; remove the line")
+        rows[row["epoch"]] = row
+    if not rows:
+        raise DataError(f"{shown(file)}: no epoch is finished yet; wait for the first line")
+    ordered = [rows[epoch] for epoch in sorted(rows)]
+    return TrainingLog({name: np.array([row[name] for row in ordered]) for name in LOG_COLUMNS})
+
+
+def _number(cell: str, file: Path, line: int, name: str) -> float:
+    if not cell.strip():
+        return math.nan
+    try:
+        return float(cell)
+    except ValueError:
+        raise DataError(f"{shown(file)}, line {line}: {name} is no number ({cell!r}); correct it") from None
+
+
+def loss_curves(
+    csv_path: str | Path, out: str | Path, validation: str = "people never seen in training"
+) -> None:
+    """Draw the loss, F1 and AUC by epoch, on people of the training and on others, into ``out``.
+
+    The best epoch (``TrainingLog.best``) is marked.  ``validation`` is the legend's name for the
+    pictures of the validation; give another where the recipe's split does not keep people apart.
+    ``out`` ends in .png, .svg or .pdf and is written whole or not at all.
+
+    Raises DataError for a log that cannot be read, MissingExtra without matplotlib.
+    """
+    log = read_log(csv_path)
+    figure = _figure()
+    above, below = figure.subplots(2, 1, sharex=True)
+    _curves(above, log, (
+        ("train_loss", "people of the training", BLUE, "--"),
+        ("val_loss", validation, BLUE, "-"),
+    ))  # fmt: skip
+    _curves(below, log, (
+        ("train_auc", "ROC AUC, people of the training", GREEN, "--"),
+        ("val_auc", f"ROC AUC, {validation}", GREEN, "-"),
+        ("train_f1", "F1, people of the training", VERMILION, "--"),
+        ("val_f1", f"F1, {validation}", VERMILION, "-"),
+    ))  # fmt: skip
+    above.set_ylabel("loss")
+    below.set_ylabel("F1 and ROC AUC")
+    below.set_xlabel("epoch")
+    best = log.best
+    if best is not None:
+        epoch = log["epoch"][best]
+        for ax in (above, below):
+            ax.axvline(epoch, color=GREY, linestyle="--", linewidth=1, zorder=1)
+        above.set_title(_best_text(log, best), fontsize=11)
+    save_figure(figure, out)
+
+
+def _best_text(log: TrainingLog, best: int) -> str:
+    shown_as = (("val_f1", "F1"), ("val_auc", "ROC AUC"), ("val_loss", "validation loss"))
+    known = [f"{text} {log[name][best]:.3f}" for name, text in shown_as if np.isfinite(log[name][best])]
+    return f"best epoch {log['epoch'][best]:g}: {', '.join(known)}"
+
+
+def _curves(ax: Axes, log: TrainingLog, curves: Sequence[tuple[str, str, str, str]]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    for name, label, colour, style in curves:
+        # Only the cells that are filled: a gap would hide a curve that is measured every few epochs.
+        known = np.isfinite(log[name])
+        if known.any():
+            marker = "o" if known.sum() < 40 else ""
+            ax.plot(
+                log["epoch"][known], log[name][known], linestyle=style, marker=marker, markersize=3,
+                color=colour, label=label,
+            )  # fmt: skip
+    if ax.lines:
+        ax.legend(framealpha=1)
+    else:
+        ax.text(0.5, 0.5, "not measured", transform=ax.transAxes, ha="center", color=GREY)
+    ax.grid(True, color="#dddddd", linewidth=0.5)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+# ---- pictures ---------------------------------------------------------------------------------
+
+
+def _figure() -> Figure:
+    # The object interface and not pyplot, which keeps state and may want a screen.
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MissingExtra("curves need matplotlib; run: pip install 'facealike[train]'") from None
+    figure = Figure(figsize=(7.2, 6.0), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save_figure(figure: Figure, path: str | Path) -> None:
+    """Write a matplotlib figure, such as ``evaluation.plot().figure``, whole or not at all.
+
+    Raises UsageError unless ``path`` ends in .png, .svg or .pdf, DataError if it cannot be written.
+    """
+    ending = Path(path).suffix.lower().lstrip(".")
+    if ending not in ("png", "svg", "pdf"):
+        raise UsageError(f"{path}: a plot is written as .png, .svg or .pdf; change the ending")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=ending)
+    write_bytes(path, buffer.getvalue())
