@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -246,7 +247,7 @@ def read_pairs(path: str | Path, root: str | Path | None = None) -> list[Pair]:
     """
     file = Path(path)
     try:
-        if not file.is_file():
+        if not _is_file(file):
             raise DataError(f"{shown(file)}: no such file of pairs; check the path")
         text = file.read_bytes().decode("utf-8-sig")
     except OSError as error:
@@ -262,6 +263,10 @@ def read_pairs(path: str | Path, root: str | Path | None = None) -> list[Pair]:
     if re.fullmatch(r"\d{1,9}(\s+\d{1,9})?", lines[0][1]):
         return _lfw_pairs(file, lines, folder)
     return _csv_pairs(file, text, [folder, file.parent])
+
+
+def _is_file(path: Path) -> bool:
+    return os.path.isfile(path)  # noqa: PTH113 (Path.is_file raises for a name that is too long)
 
 
 def _wrong(file: Path, line: int, what: str) -> DataError:
@@ -309,7 +314,7 @@ def _lfw_photo(file: Path, line: int, root: Path, name: str, number: str) -> str
     stem = f"{name}_{int(number):04d}"
     for extension in IMAGE_EXTENSIONS:
         photo = root / name / (stem + extension)
-        if photo.is_file():
+        if _is_file(photo):
             return str(photo)
     raise _wrong(file, line, f"no photo {shown(root / name / stem)}.jpg; check the folder of people")
 
@@ -358,6 +363,6 @@ def _csv_photo(file: Path, line: int, folders: list[Path], value: str) -> str:
         raise _wrong(file, line, "a photo is missing; name two photos")
     for folder in folders:
         photo = folder / value
-        if photo.is_file():
+        if _is_file(photo):
             return str(photo)
     raise _wrong(file, line, f"no photo {shown(value)} in {shown(folders[0])}; check the folder")
