@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import FrozenInstanceError
 from pathlib import Path
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from facealike.data import balanced_pairs, split_of
+from facealike.detect import YuNetDetector
 from facealike.embed import Model
 from facealike.errors import (
     DataError,
@@ -29,6 +31,7 @@ from facealike.evaluate import FAILURE_SCORE, Evaluation, evaluate_pairs, evalua
 from facealike.metrics import auc, confusion
 from facealike.model import Calibration, ModelCard, Preprocessing, identity_hash
 from facealike.types import Box, Face, Pair
+from tiny_model import tiny_model_file
 
 SALT = "salt"
 
@@ -357,6 +360,20 @@ def test_split_without_people_is_one_sentence(root: Path, tmp_path: Path) -> Non
     (tmp_path / name / "0.png").write_bytes((root / name / "0.png").read_bytes())
     with pytest.raises(DataError, match="nobody in this folder belongs to the split test"):
         evaluate_split(ColourModel(), tmp_path, "test")
+
+
+def test_real_photos_give_the_same_scores_with_and_without_a_cache(tmp_path: Path) -> None:
+    lfw, yunet = os.environ.get("FACEALIKE_LFW"), os.environ.get("FACEALIKE_YUNET")
+    if not lfw or not yunet:
+        pytest.skip("FACEALIKE_LFW (folder of people) and FACEALIKE_YUNET (detector) are not both set")
+    detector = YuNetDetector(yunet)
+    file = tiny_model_file(align="landmarks", detector_spec=detector.spec, detector_weights=detector.weights)
+    model = Model(file, "cpu", 1)
+    direct = evaluate_split(model, lfw, "test", limit=20)
+    cached = evaluate_split(model, lfw, "test", limit=20, cache=tmp_path)
+    np.testing.assert_allclose(cached.scores, direct.scores, atol=1e-6)
+    assert (direct.pairs, direct.leaked) == (40, False)
+    assert direct.scores.max() > direct.scores.min()
 
 
 # ---- the picture ------------------------------------------------------------------------------

@@ -286,8 +286,8 @@ def _truth(pairs: Sequence[Pair], name: str) -> NDArray[np.bool_]:
     for number, pair in enumerate(pairs, start=1):
         if pair.same is None:
             raise DataError(
-                f"{name}: pair {number} ({shown(pair.a)}, {shown(pair.b)}) does not say whether it shows one person; "
-                "add the column 'same'"
+                f"{name}: pair {number} ({shown(pair.a)}, {shown(pair.b)}) does not say whether it shows "
+                "one person; add the column 'same'"
             )
     same = np.array([pair.same for pair in pairs], dtype=np.bool_)
     if same.all() or not same.any():
