@@ -200,6 +200,17 @@ def test_scores_are_the_cosines_pair_by_pair(root: Path) -> None:
     assert (result.people, result.leaked, result.failures, result.skipped) == (20, False, 0, 0)
 
 
+@pytest.mark.parametrize("cached", [False, True])
+def test_blocks_do_not_show_in_the_result(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cached: bool
+) -> None:
+    pairs, cache = some_pairs(root), tmp_path / "cache" if cached else None
+    whole = evaluate_pairs(ColourModel(), pairs, "mine", cache=cache)
+    monkeypatch.setattr("facealike.evaluate.BLOCK", 3)
+    monkeypatch.setattr("facealike.evaluate.BATCH", 7)
+    np.testing.assert_allclose(evaluate_pairs(ColourModel(), pairs, "mine", cache=cache).scores, whole.scores)
+
+
 def test_each_photo_is_embedded_once_and_progress_counts_photos(root: Path) -> None:
     model, seen = ColourModel(), []
     pairs = some_pairs(root, 40)
