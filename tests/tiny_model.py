@@ -71,3 +71,17 @@ def tiny_model_file(
         card=card or tiny_card(),
         calibration=Calibration(threshold, "best F1", "validation", 10, {"f1": 0.5}),
     )
+
+
+def astronaut() -> Any:
+    """A portrait (NASA, public domain), RGB uint8 (512, 512, 3)."""
+    from skimage import data
+
+    return data.astronaut()
+
+
+def hopper_path() -> str:
+    """The path of another portrait (US Navy, public domain), a JPEG of 512 x 606."""
+    from matplotlib import cbook
+
+    return str(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))

@@ -264,8 +264,8 @@ def load_embeddings(path: str | os.PathLike[str], model: Model) -> tuple[Embeddi
         raise DataError(f"{shown(path)}: no file of embeddings; make one with facealike embed") from error
     if made_by != model.id:
         raise MixedModels(
-            f"{shown(path)}: made by model {shown(made_by)}, not {model.id}, and embeddings of two models cannot "
-            "be compared; embed the photos again"
+            f"{shown(path)}: made by model {shown(made_by)}, not {model.id}, and embeddings of two "
+            "models cannot be compared; embed the photos again"
         )
     if embeddings.dtype != np.float32 or embeddings.shape != (len(paths), model.embedder.dimensions):
         raise DataError(

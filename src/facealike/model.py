@@ -63,18 +63,18 @@ class Preprocessing:
     def __post_init__(self) -> None:
         if type(self.size) is not int or not 8 <= self.size <= 1024:
             raise ModelError(
-                f"preprocessing: the size must be a whole number from 8 to 1024, not {self.size!r}"
+                f"preprocessing: the size must be a whole number from 8 to 1024, not {_short(self.size)}"
             )
         if self.align not in get_args(Align):
-            raise ModelError(f"preprocessing: align must be landmarks or box, not {self.align!r}")
+            raise ModelError(f"preprocessing: align must be landmarks or box, not {_short(self.align)}")
         if self.edge not in get_args(Edge):
-            raise ModelError(f"preprocessing: edge must be pad or clip, not {self.edge!r}")
+            raise ModelError(f"preprocessing: edge must be pad or clip, not {_short(self.edge)}")
         if not _is_number(self.margin) or not 0 <= self.margin <= 4:
-            raise ModelError(f"preprocessing: the margin must lie between 0 and 4, not {self.margin!r}")
+            raise ModelError(f"preprocessing: the margin must lie between 0 and 4, not {_short(self.margin)}")
         for name in ("mean", "std"):
             values = getattr(self, name)
             if not isinstance(values, list | tuple) or len(values) != 3 or not all(map(_is_number, values)):
-                raise ModelError(f"preprocessing: {name} must be three finite numbers, not {values!r}")
+                raise ModelError(f"preprocessing: {name} must be three finite numbers, not {_short(values)}")
             object.__setattr__(self, name, tuple(float(v) for v in values))
         if min(self.std) <= 0:
             raise ModelError(f"preprocessing: std must be positive, not {self.std}")
@@ -130,13 +130,17 @@ class Calibration:
 
     def __post_init__(self) -> None:
         if not _is_number(self.threshold) or not -1 <= self.threshold <= 1:
-            raise ModelError(f"calibration: the threshold must lie between -1 and 1, not {self.threshold!r}")
+            raise ModelError(
+                f"calibration: the threshold must lie between -1 and 1, not {_short(self.threshold)}"
+            )
         if type(self.pairs) is not int or self.pairs < 0:
-            raise ModelError(f"calibration: the number of pairs must not be {self.pairs!r}")
+            raise ModelError(f"calibration: the number of pairs must not be {_short(self.pairs)}")
         _check_types(self, "calibration", rule=str, people=str, metrics=dict)
         for name, value in self.metrics.items():
             if not _is_number(value):
-                raise ModelError(f"calibration: the metric {name!r} must be a finite number, not {value!r}")
+                raise ModelError(
+                    f"calibration: the metric {_short(name)} must be a finite number, not {_short(value)}"
+                )
         object.__setattr__(self, "threshold", float(self.threshold))
         object.__setattr__(self, "metrics", {k: float(v) for k, v in self.metrics.items()})
 
@@ -219,7 +223,9 @@ class ModelFile:
         object.__setattr__(self, "detector_spec", json.loads(_to_json(self.detector_spec, "detector")))
         kind = self.detector_spec.get("kind")
         if not isinstance(kind, str) or kind not in HAS_LANDMARKS:
-            raise ModelError(f"detector: the kind {kind!r} is unknown; update facealike or retrain the model")
+            raise ModelError(
+                f"detector: the kind {_short(kind)} is unknown; update facealike or retrain the model"
+            )
         if self.preprocessing.align == "landmarks" and not HAS_LANDMARKS[kind]:
             raise ModelError(
                 f"the model aligns by landmarks, but its detector ({kind}) finds none; align by the box"
@@ -276,7 +282,7 @@ class ModelFile:
             with zipfile.ZipFile(io.BytesIO(content)) as archive:
                 return _unpack(archive)
         except ModelError as error:
-            raise ModelError(f"{name}: {error}") from None
+            raise ModelError(f"{name}: {shown(str(error))}") from None
         # zipfile answers damage with BadZipFile and, depending on where it lies, several others.
         except (
             zipfile.BadZipFile,
@@ -324,7 +330,7 @@ def _unpack(archive: zipfile.ZipFile) -> ModelFile:
         raise ModelError("the manifest is not that of a facealike model; check the path")
     if manifest.get("version") != FORMAT_VERSION:
         raise ModelError(
-            f"format version {manifest.get('version')!r} is not the one this facealike reads "
+            f"format version {_short(manifest.get('version'))} is not the one this facealike reads "
             f"({FORMAT_VERSION}); update facealike or train the model again"
         )
     hashes = manifest.get("sha256")
@@ -404,6 +410,12 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
 
 
+def _short(value: Any) -> str:
+    """A value for a message; what a stranger's file holds may be long."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
 def _check_types(thing: Any, what: str, **types: type) -> None:
     for name, kind in types.items():
         value = getattr(thing, name)
@@ -419,5 +431,7 @@ def _from_dict(cls: type[_T], values: Any, what: str) -> _T:
     known = {entry.name for entry in fields(cls)}
     if set(table) != known:
         wrong = sorted(known ^ set(table))
-        raise ModelError(f"{what}: entries missing or unknown ({', '.join(wrong)}); make the model again")
+        raise ModelError(
+            f"{what}: entries missing or unknown ({_short(', '.join(wrong))}); make the model again"
+        )
     return cls(**table)
