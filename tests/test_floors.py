@@ -1,0 +1,153 @@
+"""Who may import whom: only downwards, and torch only in the training room."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import facealike
+from tiny_model import hopper_path, tiny_model_file
+
+ROOT = Path(facealike.__file__).parent
+
+# From the ground up: a module imports only from floors below its own.  Modules of one floor do not
+# know each other.
+FLOORS = [
+    ["errors"],
+    ["types"],
+    ["files", "image", "align", "metrics"],
+    ["montage", "sampling"],
+    ["model", "detect"],
+    ["embed"],
+    ["data", "lfw"],
+    ["crops"],
+    ["compare", "evaluate"],
+    ["report"],
+    ["train"],
+    ["cli"],
+    ["__main__"],
+]
+FLOOR = {module: number for number, modules in enumerate(FLOORS) for module in modules}
+TRAINING_ONLY = {"torch", "lightning", "pytorch_metric_learning", "tensorboard", "onnx", "onnxscript"}
+NEVER = {"sklearn", "scipy", "cv2", "skimage", "hypothesis", "pytest"}
+
+Import = tuple[str, bool]
+"""A module's full name, and whether it is imported for type checking only."""
+
+
+def imports(path: Path) -> list[Import]:
+    """Everything ``path`` imports, inside functions too; relative names are spelt out."""
+    tree = ast.parse(path.read_text("utf-8"))
+    typing_only = {
+        node
+        for branch in ast.walk(tree)
+        if isinstance(branch, ast.If) and ast.unparse(branch.test) == "TYPE_CHECKING"
+        for statement in branch.body
+        for node in ast.walk(statement)
+    }
+    package = ["facealike", *path.relative_to(ROOT).parent.parts]
+    found: list[Import] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [(alias.name, node in typing_only) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            name = ".".join([*base, *([node.module] if node.module else [])])
+            if node.module is None:  # from . import a, b
+                found += [(f"{name}.{alias.name}", node in typing_only) for alias in node.names]
+            else:
+                found.append((name, node in typing_only))
+    return found
+
+
+def module_of(path: Path) -> str:
+    return path.relative_to(ROOT).with_suffix("").parts[0]
+
+
+SOURCES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
+
+
+def test_every_module_has_a_floor() -> None:
+    assert {module_of(path) for path in SOURCES} <= set(FLOOR), "give the new module a floor in FLOORS"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_go_downwards(path: Path) -> None:
+    mine = module_of(path)
+    for name, typing_only in imports(path):
+        parts = name.split(".")
+        if parts[0] != "facealike" or typing_only or len(parts) == 1:
+            continue
+        other = parts[1]
+        if other.startswith("__"):
+            continue
+        assert other == mine or FLOOR[other] < FLOOR[mine], f"{mine} must not import {other}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_torch_lives_in_the_training_room_only(path: Path) -> None:
+    names = {name.split(".")[0] for name, typing_only in imports(path) if not typing_only}
+    assert not names & NEVER
+    if module_of(path) != "train":
+        assert not names & TRAINING_ONLY
+
+
+def test_the_walk_sees_imports_of_every_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests above could not fail if ``imports`` saw nothing."""
+    monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
+    (tmp_path / "train").mkdir()
+    path = tmp_path / "train" / "x.py"
+    path.write_text(
+        "from typing import TYPE_CHECKING\nfrom ..errors import A\nfrom . import run\n"
+        "from .. import detect, align\nif TYPE_CHECKING:\n    import scipy\n"
+        "def f():\n    import torch.nn\n"
+    )
+    assert sorted(imports(path)) == [
+        ("facealike.align", False), ("facealike.detect", False), ("facealike.errors", False),
+        ("facealike.train.run", False), ("scipy", True), ("torch.nn", False), ("typing", False),
+    ]  # fmt: skip
+
+
+HEAVY = "{'torch', 'lightning', 'matplotlib', 'sklearn', 'scipy', 'cv2', 'pytorch_metric_learning', 'onnx'}"
+
+
+def run(script: str, *arguments: str) -> str:
+    done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_whole_comparison_needs_only_the_base_install(tmp_path: Path) -> None:
+    tiny_model_file().write(tmp_path / "tiny.facealike")
+    script = (
+        "import sys\n"
+        "from facealike.cli import app\n"
+        "try:\n"
+        "    app(sys.argv[1:])\n"
+        "except SystemExit as stop:\n"
+        "    assert stop.code == 0, stop.code\n"
+        f"loaded = {HEAVY} & set(sys.modules)\n"
+        "assert not loaded, loaded\n"
+        "assert 'onnxruntime' in sys.modules"
+    )
+    photo = hopper_path()
+    assert "same person" in run(script, "compare", photo, photo, "-m", str(tmp_path / "tiny.facealike"))
+
+
+def test_help_loads_nothing_heavy() -> None:
+    script = (
+        "import sys\n"
+        "from facealike.cli import app\n"
+        "try:\n"
+        "    app(sys.argv[1:])\n"
+        "except SystemExit as stop:\n"
+        "    assert stop.code == 0, stop.code\n"
+        f"loaded = ({HEAVY} | {{'numpy', 'PIL', 'onnxruntime', 'dlib'}}) & set(sys.modules)\n"
+        "assert not loaded, loaded"
+    )
+    for command in ([], ["compare"], ["train"], ["evaluate"], ["data"], ["model", "info"]):
+        assert "Usage" in run(script, *command, "--help")

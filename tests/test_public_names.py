@@ -1,0 +1,91 @@
+"""What facealike promises: these names and no others, each explained, at next to no cost."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import subprocess
+import sys
+
+import pytest
+
+import facealike
+
+PUBLIC = {
+    "Box", "Calibration", "Comparison", "DataError", "Detector", "DetectorError", "DeviceError",
+    "DlibDetector", "Embedder", "Evaluation", "Face", "FaceError", "FacealikeError", "ImageError",
+    "ImageNotFound", "ImageTooLarge", "MissingExtra", "MixedModels", "Model", "ModelCard", "ModelError",
+    "ModelFile", "NoFaceFound", "Pair", "People", "PeopleOverlap", "Preprocessing", "RecipeError",
+    "SeveralFaces", "TrainingError", "UnreadableImage", "UnsafeArchive", "UsageError", "YuNetDetector",
+    "__version__", "compare", "evaluate_pairs", "evaluate_split", "load_embeddings", "read_image",
+    "save_embeddings",
+}  # fmt: skip
+
+
+def test_the_names_are_these() -> None:
+    assert set(facealike.__all__) == PUBLIC and len(facealike.__all__) == len(PUBLIC)
+    assert set(dir(facealike)) >= PUBLIC
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC - {"__version__"}))
+def test_each_name_is_there_and_has_a_docstring(name: str) -> None:
+    value = getattr(facealike, name)
+    documentation = value.__doc__
+    assert documentation and documentation.strip()
+    # dataclass writes its signature where there is no docstring; that explains nothing.
+    assert not documentation.startswith(f"{name}(")
+    assert value.__name__ == name
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC - {"__version__"}))
+def test_public_methods_have_docstrings_and_annotations(name: str) -> None:
+    value = getattr(facealike, name)
+    if not inspect.isclass(value) or issubclass(value, Exception):
+        return
+    for method_name, method in vars(value).items():
+        function = getattr(method, "__func__", method)
+        if method_name.startswith("_") or not inspect.isfunction(function):
+            continue
+        signature = inspect.signature(function)
+        assert signature.return_annotation is not signature.empty, f"{name}.{method_name}"
+        unexplained = ("to_dict", "detect")  # the same everywhere; the class says it
+        assert function.__doc__ or method_name in unexplained, f"{name}.{method_name} has no docstring"
+
+
+def test_every_error_is_public_and_below_the_base() -> None:
+    module = importlib.import_module("facealike.errors")
+    errors = {name for name, value in vars(module).items() if inspect.isclass(value)}
+    assert errors <= PUBLIC
+    assert all(issubclass(getattr(facealike, name), facealike.FacealikeError) for name in errors)
+    assert {getattr(facealike, name).exit_code for name in errors} == {2, 3, 4}
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = facealike.nonsense
+    assert not hasattr(facealike, "nonsense")
+
+
+def test_importing_facealike_is_quick_and_loads_nothing_heavy() -> None:
+    script = (
+        "import time; start = time.perf_counter(); import facealike; spent = time.perf_counter() - start\n"
+        "import sys; heavy = {'numpy', 'PIL', 'onnxruntime', 'dlib', 'typer', 'rich', 'torch'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+        "print(spent)"
+    )
+    times = [
+        float(
+            subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
+        )
+        for _ in range(3)
+    ]
+    assert min(times) < 0.15
+
+
+def test_a_submodule_imported_first_does_not_hide_the_function() -> None:
+    script = (
+        "import facealike.compare, facealike.detect, facealike; from facealike import compare\n"
+        "assert callable(compare) and facealike.compare is compare\n"
+        "from facealike.compare import PhotoComparison"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
