@@ -38,7 +38,7 @@ def split_of(name: str) -> Split:
 
     The same on every machine and in every version, whoever else is in the folder.
     """
-    digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
     position = int.from_bytes(digest[:8], "big") / 2**64
     if position < TEST_SHARE:
         return "test"
@@ -208,9 +208,10 @@ def balanced_pairs(labels: ArrayLike, seed: int, limit: int | None = None) -> Pa
             "add people, or lower the number of pairs"
         )
     rng = np.random.default_rng(seed)
-    same_number = np.arange(available)
     if wanted < available:
         same_number = np.sort(rng.choice(available, wanted, replace=False))
+    else:
+        same_number = np.arange(available)
     other_number = rng.choice(int(impostor.sum()), wanted, replace=False)
     first, offset = _nth_pair(genuine, same_number)
     left, behind = _nth_pair(impostor, other_number)
