@@ -114,7 +114,13 @@ def progress_bar(what: str, unit: str = "photos") -> Iterator[Progress]:
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+        def told(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+            if done >= total:
+                bar.stop()  # whatever comes next may draw a bar of its own
+
+        yield told
 
 
 def print_table(columns: list[str], rows: list[list[str]]) -> None:

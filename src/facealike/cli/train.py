@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .console import command, one_line, print_json
+from .console import command, one_line, print_json, progress_bar
 from .options import CacheOption, DetectorOption, DeviceOption, JsonOption, check_folder, named_detector
 
 
@@ -55,7 +57,9 @@ def train(
     from ..train import train as run_training
 
     finder = None if detector is None else named_detector(detector)
-    result = run_training(people, plan, out, run, finder, device, resume, cache)
+    # Lightning's bars and remarks go to stderr; stdout is for the result.
+    with redirect_stdout(sys.stderr), progress_bar("cropping faces") as progress:
+        result = run_training(people, plan, out, run, finder, device, resume, cache, progress)
     if as_json:
         print_json(result.to_dict())
     else:
