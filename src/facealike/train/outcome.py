@@ -67,6 +67,7 @@ def finish(
     }
     threshold, _ = best_f1_threshold(judged["validation"].scores, judged["validation"].same)
     evaluations = [
+        # Whatever the folders are called: who was trained on is known here.
         replace(judged[name], threshold=threshold, threshold_from="validation", leaked=name in seen(recipe))
         for name in judged
     ]
@@ -106,18 +107,19 @@ def draft_model(
     yunet = isinstance(plan.detector, YuNetDetector)
     licence = {
         "code": "Apache-2.0",
-        "weights": "as the trainer of this model states; trained from random initialisation, no teacher",
-        "training_data": "as the owner of the photos states",
+        "weights": recipe.card.weights_licence,
+        "training_data": recipe.card.data_licence,
     }
     if yunet:
         licence["detector"] = "as the author of the YuNet file states (OpenCV's is MIT)"
     card = ModelCard(
-        name=recipe.name,
+        name=recipe.card.name or recipe.name,
         created=datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
         licence=licence,
         data={"folder": plan.root.name, "fingerprint": plan.fingerprint, **describe(plan)},
         recipe=recipe.to_dict(),
         provenance={
+            "initialisation": "random; no teacher, no pre-training",
             "command": shlex.join(["facealike", *sys.argv[1:]]),
             "commit": git_commit(),
             "seed": recipe.seed,
@@ -131,7 +133,7 @@ def draft_model(
         identity_salt=salt,
         identity_hashes=tuple(identity_hash(salt, name) for name in names),
         intended_use=INTENDED_USE,
-        limits="Accuracy on people unlike those of the training photos, children above all, is not known.",
+        limits=recipe.card.limits,
     )
     return ModelFile(
         embedder=onnx,
@@ -182,7 +184,12 @@ def _draw(
     plan: Plan, recipe: Recipe, run: Path, cache: Path,
     pairs: dict[str, tuple[People, PairIndices]], by_name: dict[str, Evaluation],
 ) -> None:  # fmt: skip
-    loss_curves(run / "log.csv", run / "loss.png")
+    known = "validation" in seen(recipe)
+    loss_curves(
+        run / "log.csv",
+        run / "loss.png",
+        "other photos of the same people" if known else "people never seen in training",
+    )
     for name, (people, index) in pairs.items():
         crops = cached_crops(people.paths, plan.detector, plan.preprocessing, recipe.data.face, cache)
         shown = crops.found[index.a] & crops.found[index.b]

@@ -122,6 +122,16 @@ class AugmentSpec:
 
 
 @dataclass(frozen=True)
+class CardSpec:
+    """``[card]``: what the finished model says of itself; only its owner can know the licences."""
+
+    name: str = ""
+    weights_licence: str = "as the trainer of this model states"
+    data_licence: str = "as the owner of the photos states"
+    limits: str = "Accuracy on people unlike those of the training photos, children above all, is not known."
+
+
+@dataclass(frozen=True)
 class Recipe:
     """One training run, but for the photos and the machine."""
 
@@ -135,6 +145,7 @@ class Recipe:
     sampler: SamplerSpec = field(default_factory=SamplerSpec)
     training: TrainingSpec = field(default_factory=TrainingSpec)
     augment: AugmentSpec = field(default_factory=AugmentSpec)
+    card: CardSpec = field(default_factory=CardSpec)
 
     def __post_init__(self) -> None:
         _require(self.seed >= 0, "seed", "must not be negative")
