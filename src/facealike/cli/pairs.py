@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ..data import PairIndices, People
     from ..detect import Detector
     from ..model import Preprocessing
+    from ..montage import Section
     from ..types import FacePolicy
 
 SPARE = 4  # pairs drawn for each pair shown, as some photos may show no face
@@ -55,7 +56,7 @@ def pairs(
     Exit code: 0, or 2 on an error.
     """
     from ..data import People, balanced_pairs
-    from ..montage import sample_pairs_montage, save_image
+    from ..montage import save_image, sections_montage
 
     check_folder(out)
     if face is FaceChoice.all:
@@ -66,8 +67,13 @@ def pairs(
             f"{people}: nobody in this folder belongs to the split {split.value}; use a larger one"
         )
     cropper = _Cropper(chosen, *_eyes(model, detector), face.policy)
-    usable = _with_faces(balanced_pairs(chosen.labels, seed, SPARE * count), cropper, count)
-    page = sample_pairs_montage(cropper.take, usable, f"Pairs of the split {split.value}", count)
+    usable = _with_faces(balanced_pairs(chosen.labels, seed, SPARE * count), cropper, count, seed)
+    page = sections_montage(
+        [_section(usable, cropper, True), _section(usable, cropper, False)],
+        columns=4,
+        title=f"Pairs of the split {split.value}",
+        subtitle=f"drawn with seed {seed} from {chosen}; photos without the face asked for are passed over",
+    )
     save_image(page, out)
     genuine = int(usable.same.sum())
     if as_json:
@@ -105,12 +111,6 @@ class _Cropper:
                 self._made[index] = None
         return self._made[index]
 
-    def take(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
-        import numpy as np
-
-        crops: list[Any] = [self.crop(int(index)) for index in indices]
-        return np.stack(crops)
-
 
 def _eyes(model: Path | None, detector: str | None) -> tuple[Detector, Preprocessing]:
     """Detector and crop of a model, or a detector with the crop that fits it."""
@@ -127,8 +127,8 @@ def _eyes(model: Path | None, detector: str | None) -> tuple[Detector, Preproces
     return finder, Preprocessing(112, "landmarks" if finder.has_landmarks else "box")
 
 
-def _with_faces(drawn: PairIndices, cropper: _Cropper, count: int) -> PairIndices:
-    """The first ``count`` pairs of each kind whose photos both show the face asked for."""
+def _with_faces(drawn: PairIndices, cropper: _Cropper, count: int, seed: int) -> PairIndices:
+    """``count`` pairs of each kind whose photos both show the face asked for."""
     import numpy as np
 
     from ..data import PairIndices
@@ -136,7 +136,8 @@ def _with_faces(drawn: PairIndices, cropper: _Cropper, count: int) -> PairIndice
     kept: list[int] = []
     for kind in (True, False):
         found = 0
-        for i in np.flatnonzero(drawn.same == kind):
+        # Shuffled, for the drawn pairs are sorted by person.
+        for i in np.random.default_rng(seed).permutation(np.flatnonzero(drawn.same == kind)):
             if found == count:
                 break
             if cropper.crop(int(drawn.a[i])) is not None and cropper.crop(int(drawn.b[i])) is not None:
@@ -147,3 +148,14 @@ def _with_faces(drawn: PairIndices, cropper: _Cropper, count: int) -> PairIndice
             "no face found in any of the photos drawn; check the folder, or choose another --face"
         )
     return PairIndices(drawn.a[kept], drawn.b[kept], drawn.same[kept])
+
+
+def _section(pairs: PairIndices, cropper: _Cropper, same: bool) -> Section:
+    from ..montage import MontageCell, Section
+
+    cells = []
+    for a, b in zip(pairs.a[pairs.same == same], pairs.b[pairs.same == same], strict=True):
+        left, right = cropper.crop(int(a)), cropper.crop(int(b))
+        assert left is not None and right is not None  # _with_faces has kept no other pair
+        cells.append(MontageCell(left, right, ""))
+    return Section("Same person" if same else "Different people", "", tuple(cells))
