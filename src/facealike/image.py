@@ -78,7 +78,7 @@ _UPRIGHT: dict[int, Callable[[Image], Image]] = {
 }
 
 _ROWS_AT_ONCE = 256
-"""Wide arithmetic is done on strips of rows, so that it never needs a second large array."""
+"""Pixels are converted in strips of rows, so that no step needs a second large array."""
 
 
 def shown(name: str | os.PathLike[str]) -> str:
@@ -150,8 +150,8 @@ def read_image(
     parts become white: that is what a page shows behind them, and dark hair would melt into black.
     16-bit and floating-point greys are scaled to 8 bits.  Colour profiles are not applied.
 
-    Decoding takes up to 12 bytes a pixel for a moment.  The result may be read-only, and may be the
-    very array that was given.
+    Decoding takes about ten bytes a pixel for a moment, one gigabyte at the limit.  The result may be
+    read-only, and is the given array itself where that is RGB already.
 
     Raises ImageNotFound, UnreadableImage (empty, truncated, damaged, no image), ImageTooLarge, and
     UsageError for a source or an array of another kind.
@@ -294,13 +294,23 @@ def _to_rgb(image: PillowImage.Image, name: str) -> Image:
     if image.mode in ("I", "F"):
         values = np.asarray(image)
         return _grey(values, *_range(values, image.format == "PNG", name))
-    if image.mode in ("La", "PA"):
-        image = image.convert("LA" if image.mode == "La" else "RGBA")
-    if image.mode in ("LA", "RGBA", "RGBa") or "transparency" in image.info:
-        return _over_white(np.asarray(image.convert("RGBA")))
     if image.mode == "LAB":
         raise UnreadableImage(f"{name}: its colour space LAB is not supported; save it as RGB JPEG or PNG")
-    return np.asarray(image.convert("RGB"))
+    if image.height <= _ROWS_AT_ONCE:
+        return _strip_to_rgb(image)
+    out = np.empty((image.height, image.width, 3), dtype=np.uint8)
+    for top in range(0, image.height, _ROWS_AT_ONCE):
+        bottom = min(top + _ROWS_AT_ONCE, image.height)
+        out[top:bottom] = _strip_to_rgb(image.crop((0, top, image.width, bottom)))
+    return out
+
+
+def _strip_to_rgb(strip: PillowImage.Image) -> Image:
+    if strip.mode == "La":  # premultiplied; Pillow only undoes that within the mode's family
+        strip = strip.convert("LA")
+    if strip.mode in ("LA", "PA", "RGBA", "RGBa") or "transparency" in strip.info:
+        return _over_white(np.asarray(strip.convert("RGBA")))
+    return np.asarray(strip.convert("RGB"))
 
 
 def _full_scale(image: PillowImage.Image) -> float:
