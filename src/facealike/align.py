@@ -32,12 +32,14 @@ def similarity_transform(source: ArrayLike, target: ArrayLike) -> NDArray[np.flo
     Both are (n, 2) with n >= 2; the result is a (2, 3) matrix M with target ~ M @ [x, y, 1].
     A reflection is never returned (Umeyama 1991, equation 43).
 
-    Raises UsageError if the shapes do not fit or all source points coincide.
+    Raises UsageError if the shapes do not fit, a point is not finite or all source points coincide.
     """
     a = np.asarray(source, dtype=np.float64)
     b = np.asarray(target, dtype=np.float64)
     if a.shape != b.shape or a.ndim != 2 or a.shape[1] != 2 or len(a) < 2:
         raise UsageError(f"two equal sets of at least two points are needed, not {a.shape} and {b.shape}")
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        raise UsageError("the landmarks must be finite; no face can be aligned by these")
     mean_a, mean_b = a.mean(axis=0), b.mean(axis=0)
     centred_a, centred_b = a - mean_a, b - mean_b
     variance = (centred_a**2).sum() / len(a)
@@ -60,12 +62,12 @@ def warp(image: Image, matrix: ArrayLike, size: int) -> Image:
     whole blocks of pixels, so that no fine detail aliases into the crop.
     """
     m = np.asarray(matrix, dtype=np.float64)
-    determinant = np.linalg.det(m[:, :2])
-    if not np.isfinite(m).all() or abs(determinant) < 1e-12:
+    determinant = float(np.linalg.det(m[:, :2])) if np.isfinite(m).all() else 0.0
+    if abs(determinant) < 1e-12:
         raise UsageError("the transform of a crop must be finite and invertible")
     inverse = np.linalg.inv(m[:, :2])
     # Pillow counts from pixel edges, our coordinates from pixel centres: half a pixel apart.
-    offset = inverse @ (0.5 - m[:, 2] - 0.5) + 0.5 - inverse @ np.array([0.5, 0.5])
+    offset = 0.5 - inverse @ (m[:, 2] + 0.5)
     source = PillowImage.fromarray(image)
     shrink = int(1.0 / np.sqrt(abs(determinant)))
     shrink = min(shrink, source.width, source.height)

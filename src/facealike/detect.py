@@ -119,14 +119,15 @@ def decode_yunet(
         cls = outputs[f"cls_{stride}"].reshape(-1)
         obj = outputs[f"obj_{stride}"].reshape(-1)
         confidence = np.sqrt(np.clip(cls, 0, 1) * np.clip(obj, 0, 1))
-        hit = np.flatnonzero(confidence >= min_confidence)
+        box, points = outputs[f"bbox_{stride}"].reshape(-1, 4), outputs[f"kps_{stride}"].reshape(-1, 10)
+        finite = np.isfinite(box).all(axis=1) & np.isfinite(points).all(axis=1)
+        hit = np.flatnonzero((confidence >= min_confidence) & finite)
         cell = np.stack([hit % columns, hit // columns], axis=1).astype(np.float64)
-        box = outputs[f"bbox_{stride}"].reshape(-1, 4)[hit].astype(np.float64)
+        box, points = box[hit].astype(np.float64), points[hit].astype(np.float64)
         centre = (box[:, :2] + cell) * stride
         size = np.exp(np.clip(box[:, 2:], -20, 20)) * stride
         all_boxes.append(np.concatenate([centre - size / 2, centre + size / 2], axis=1))
-        points = outputs[f"kps_{stride}"].reshape(-1, 5, 2)[hit].astype(np.float64)
-        all_points.append((points + cell[:, None, :]) * stride)
+        all_points.append((points.reshape(-1, 5, 2) + cell[:, None, :]) * stride)
         all_scores.append(confidence[hit])
     boxes, points = np.concatenate(all_boxes), np.concatenate(all_points)
     scores = np.concatenate(all_scores)
@@ -148,6 +149,7 @@ class YuNetDetector:
     """Any YuNet-format ONNX through onnxruntime; five landmarks a face.
 
     ``weights``: a path or the file's bytes.  ``max_side``: larger photos are scaled down to it.
+    Some files of the family take input of one size only, such as 640 x 640; photos then go into that.
     Raises DetectorError where the file is missing, no ONNX or has other outputs than YuNet.
     """
 
@@ -181,6 +183,9 @@ class YuNetDetector:
             raise DetectorError(f"{name}: an ONNX graph, but not of the YuNet format (cls_8 ... kps_32)")
         self.min_confidence, self.overlap, self.max_side = min_confidence, overlap, max_side
         self._input = self._session.get_inputs()[0].name
+        sides = self._session.get_inputs()[0].shape[2:]
+        self._fixed = tuple(sides) if all(isinstance(side, int) for side in sides) else None
+        self._limit = min(max_side, *(self._fixed or (max_side,)))
 
     @property
     def spec(self) -> dict[str, Any]:
@@ -193,13 +198,20 @@ class YuNetDetector:
         }
 
     def detect(self, image: Image) -> list[Face]:
-        small, scale = fit_within(image, self.max_side)
+        small, scale = fit_within(image, self._limit)
         height, width = small.shape[:2]
         # The graph halves its input five times; black is added below and to the right.
-        padded = np.zeros((-(-height // 32) * 32, -(-width // 32) * 32, 3), dtype=np.float32)
+        sides = self._fixed or (-(-height // 32) * 32, -(-width // 32) * 32)
+        padded = np.zeros((*sides, 3), dtype=np.float32)
         padded[:height, :width] = small[:, :, ::-1]  # the network was trained on BGR
         batch = np.ascontiguousarray(padded.transpose(2, 0, 1)[None])
-        raw = dict(zip(self._outputs, self._session.run(None, {self._input: batch}), strict=True))
+        try:
+            outputs = self._session.run(None, {self._input: batch})
+        except Exception as error:  # onnxruntime has no error class of its own to catch
+            raise DetectorError(
+                f"the detector failed on an image of {width} x {height} pixels; use another YuNet file"
+            ) from error
+        raw = dict(zip(self._outputs, outputs, strict=True))
         faces = decode_yunet(raw, padded.shape[0], padded.shape[1], self.min_confidence, self.overlap)
         return [scale_face(face, 1 / scale) for face in faces]
 
