@@ -1,0 +1,64 @@
+# make demo    install the base package and compare the example photos: two people, then one person
+# make test    install everything; lint, type check and test
+# make lint    lint and type check only
+# make clean   remove what these made, the virtual environment too
+#
+# The pinned versions are for Python 3.11 and later; PYTHON=... names another interpreter, VENV=... another
+# place for the virtual environment.
+
+PYTHON ?= $(firstword $(shell command -v python3.11) $(shell command -v python3) python3)
+VENV ?= .venv
+
+RUN := $(VENV)/bin/python -m
+PIP := $(RUN) pip --quiet --disable-pip-version-check
+PHOTOS := examples/photos
+SOURCES := $(shell find src -type f -not -name '*.pyc')
+
+# These reach the environments in which pip builds, too: older pips read the first, newer ones the second.
+export PIP_CONSTRAINT := constraints.txt
+export PIP_BUILD_CONSTRAINT := constraints.txt
+
+.PHONY: help demo test lint clean
+.DELETE_ON_ERROR:
+
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile
+
+# Two people must come out as different, which is exit code 1; one person as the same, exit code 0.
+demo: $(VENV)/.base
+	@echo '$$ facealike compare $(PHOTOS)/hopper.jpg $(PHOTOS)/collins.jpg'
+	@code=0; $(VENV)/bin/facealike compare $(PHOTOS)/hopper.jpg $(PHOTOS)/collins.jpg || code=$$?; \
+	if [ $$code -ne 1 ]; then \
+	    echo "make demo: exit code $$code where 1 was expected, for these are two people" >&2; exit 1; \
+	fi
+	@echo
+	@echo '$$ facealike compare $(PHOTOS)/hopper.jpg $(PHOTOS)/hopper-turned.jpg'
+	@$(VENV)/bin/facealike compare $(PHOTOS)/hopper.jpg $(PHOTOS)/hopper-turned.jpg
+
+test: lint
+	$(RUN) pytest
+
+lint: $(VENV)/.full
+	$(RUN) ruff check
+	$(RUN) ruff format --check
+	$(RUN) mypy
+
+# The base package alone: no torch.  Where everything is installed already, that will do.
+$(VENV)/.base: $(SOURCES) pyproject.toml constraints.txt | $(VENV)/.made
+	@test -e $(VENV)/.full || { echo 'installing facealike into $(VENV)'; $(PIP) install -c constraints.txt .; }
+	@touch $@
+
+$(VENV)/.full: pyproject.toml constraints.txt | $(VENV)/.made
+	@echo 'installing facealike[train,dev] into $(VENV); torch makes this take some minutes'
+	@$(PIP) install -c constraints.txt -e '.[train,dev]'
+	@touch $@ $(VENV)/.base
+
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "make: $(PYTHON) is older than 3.11, which the pinned versions need; name another with PYTHON=...")'
+	@echo 'making $(VENV) with '"$$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find src tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
