@@ -10,7 +10,7 @@ PYTHON ?= $(firstword $(shell command -v python3.11) $(shell command -v python3)
 VENV ?= .venv
 
 RUN := $(VENV)/bin/python -m
-PIP := $(RUN) pip --quiet --disable-pip-version-check
+PIP := $(RUN) pip -qq --disable-pip-version-check
 PHOTOS := examples/photos
 SOURCES := $(shell find src -type f -not -name '*.pyc')
 
