@@ -122,6 +122,11 @@ class IdentitySampler:
             self._pools = [(groups, people)]
         else:
             share = min(people - 1, max(1, round(people * single_share))) if single_share > 0 else 0
+            if not share and len(several) < 2:
+                raise DataError(
+                    "only one person has several photos, and single_share = 0 leaves out all others; "
+                    "add photos, or raise sampler.single_share"
+                )
             self._pools = [(several, people - share)] + ([(single, share)] if share else [])
         self._per_identity, self._seed = per_identity, seed
 

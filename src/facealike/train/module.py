@@ -123,7 +123,9 @@ class SiameseModule(lightning.LightningModule):
         )
         if run.schedule == "constant":
             return optimiser
+        # A warm-up of one step or less is none: OneCycleLR divides by zero at exactly one.
+        warm_up = run.warm_up if run.warm_up * self.total_steps > 1 else 0.0
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, run.learning_rate, total_steps=self.total_steps, pct_start=run.warm_up
+            optimiser, run.learning_rate, total_steps=self.total_steps, pct_start=warm_up
         )
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

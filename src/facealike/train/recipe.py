@@ -7,6 +7,7 @@ the named recipes in ``facealike/recipes`` or a file of the user's, and applies 
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
@@ -163,6 +164,12 @@ class Recipe:
                 len(net.blocks) == len(net.widths) - 1 and all(b > 0 for b in net.blocks),
                 "network.blocks", "must hold one positive number for each width after the first",
             )  # fmt: skip
+        else:
+            # Each layer halves the side; none may be left without a pixel.
+            _require(
+                self.crop.size >> len(net.widths) >= 1,
+                "network.widths", f"must hold fewer layers for crops of {self.crop.size} pixels",
+            )  # fmt: skip
         _require(self.loss.margin >= 0, "loss.margin", "must not be negative")
         _require(self.loss.scale > 0, "loss.scale", "must be positive")
         _require(
@@ -178,6 +185,7 @@ class Recipe:
             "sampler.name", "'images' fits loss.name = 'arcface' or 'cosface' only",
         )  # fmt: skip
         _require(self.sampler.images_per_identity >= 2, "sampler.images_per_identity", "must be at least 2")
+        _require(self.sampler.single_share <= 1, "sampler.single_share", "must not exceed 1")
         for entry in fields(self.augment):
             value, most = getattr(self.augment, entry.name), _AUGMENT_LIMITS.get(entry.name, 1.0)
             _require(0 <= value <= most, f"augment.{entry.name}", f"must lie between 0 and {most:g}")
@@ -185,6 +193,10 @@ class Recipe:
         _require(run.epochs >= 1, "training.epochs", "must be at least 1")
         _require(run.steps_per_epoch >= 0, "training.steps_per_epoch", "must not be negative")
         _require(4 <= run.batch_size <= 65536, "training.batch_size", "must lie between 4 and 65536")
+        _require(
+            self.sampler.name != "pairs" or run.batch_size >= 6,
+            "training.batch_size", "must be at least 6 for the sampler 'pairs' (three images each pair)",
+        )  # fmt: skip
         _require(run.learning_rate > 0, "training.learning_rate", "must be positive")
         _require(run.weight_decay >= 0, "training.weight_decay", "must not be negative")
         _require(0 < run.warm_up < 1, "training.warm_up", "must lie between 0 and 1")
@@ -225,7 +237,7 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
         name = path.stem
         try:
             text = path.read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:  # ValueError: not UTF-8, or no possible name
             raise RecipeError(f"{path}: no recipe can be read there ({error}); check the path") from None
     else:
         raise RecipeError(
@@ -233,7 +245,7 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
         )
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # TOMLDecodeError, or a number of thousands of digits
         raise RecipeError(f"{name_or_path}: not valid TOML ({error}); mend that line") from None
     for override in overrides:
         _override(table, override)
@@ -253,7 +265,7 @@ def _override(table: dict[str, Any], override: str) -> None:
         raise RecipeError(f"--set takes table.key=value, not {override!r}")
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+    except ValueError:
         parsed = value.strip()  # a bare word is a string
     *tables, last = key.strip().split(".")
     for part in tables:
@@ -274,6 +286,8 @@ def _build(kind: type[Any], table: Any, prefix: str, source: str) -> Any:
             f"{source}: unknown key {prefix}{unknown[0]}; known are "
             + ", ".join(prefix + key for key in sorted(known))
         )
+    if "name" in known and "name" not in table and not prefix:
+        raise RecipeError(f"{source}: the key name is missing; add it")
     values = {key: _convert(hints[key], value, prefix + key, source) for key, value in table.items()}
     return kind(**values)
 
@@ -284,16 +298,19 @@ def _convert(hint: Any, value: Any, key: str, source: str) -> Any:
     if get_origin(hint) is Literal:
         if value in get_args(hint) and isinstance(value, str):
             return value
-        raise RecipeError(f"{source}: {key} is one of {', '.join(get_args(hint))}, not {value!r}")
+        raise RecipeError(f"{source}: {key} is one of {', '.join(map(repr, get_args(hint)))}, not {value!r}")
     if get_origin(hint) is tuple:
-        if isinstance(value, (list, tuple)) and all(isinstance(v, int) and v is not True for v in value):
+        if isinstance(value, (list, tuple)) and all(type(v) is int for v in value):
             return tuple(value)
         raise RecipeError(f"{source}: {key} must be a list of whole numbers, not {value!r}")
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+    if hint is float and type(value) is int:
+        try:
+            return float(value)
+        except OverflowError:
+            raise RecipeError(f"{source}: {key} is too large a number") from None
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
         word = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}[hint]
         raise RecipeError(f"{source}: {key} must be {word}, not {value!r}")
-    if hint is float and value != value:
-        raise RecipeError(f"{source}: {key} must be a number, not nan")
+    if hint is float and not math.isfinite(value):
+        raise RecipeError(f"{source}: {key} must be a finite number, not {value}")
     return value

@@ -1,0 +1,32 @@
+"""Keep what Lightning and torch remark to themselves off the user's terminal."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+CHATTY = ("lightning", "lightning.pytorch", "lightning.fabric", "torch.onnx", "onnxscript", "onnx_ir")
+OTHERS = (
+    r"(lightning|lightning_utilities|torch|torchmetrics|onnxscript|onnx_ir|copyreg|rich|tensorboard)(\.|$)"
+)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Only errors of these libraries are logged, and warnings raised within them are dropped.
+
+    Everything is as it was afterwards; warnings of facealike itself and of other code still show.
+    """
+    loggers = [logging.getLogger(name) for name in CHATTY]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=OTHERS)
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

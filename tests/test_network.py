@@ -1,0 +1,115 @@
+"""Networks: shapes for any size, equal seeds give equal weights, and no image sees another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from facealike.train.network import (
+    ResNet,
+    SeedCNN,
+    make_network,
+    parameter_count,
+)
+from facealike.train.recipe import load_recipe, recipe_names
+
+
+def small(kind: str = "resnet", size: int = 32, pool: str = "average", **changes: Any) -> torch.nn.Module:
+    widths = changes.pop("widths", (4, 8, 16))
+    return make_network(kind, size, widths, (1, 2), 10, pool=pool, **changes)  # type: ignore[arg-type]
+
+
+def crops(count: int, size: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("size", [32, 33, 40, 63, 96])
+@pytest.mark.parametrize(
+    ("kind", "pool"), [("resnet", "average"), ("resnet", "flatten"), ("seed", "average")]
+)
+def test_shapes(size: int, kind: str, pool: str) -> None:
+    network = small(kind, size, pool)
+    for count in (2, 5):
+        embedded = network(crops(count, size))
+        assert embedded.shape == (count, 10)
+        assert torch.isfinite(embedded).all()
+    assert network.eval()(crops(1, size)).shape == (1, 10)
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_the_network_of_each_shipped_recipe(name: str) -> None:
+    recipe = load_recipe(name)
+    net = recipe.network
+    network = make_network(
+        net.kind, recipe.crop.size, net.widths, net.blocks, net.dimensions, net.dropout, net.pool
+    )
+    assert isinstance(network, SeedCNN if net.kind == "seed" else ResNet)
+    with torch.no_grad():
+        embedded = network.eval()(crops(2, recipe.crop.size))
+    assert embedded.shape == (2, net.dimensions)
+    assert float(embedded.norm(dim=1).min()) > 1e-3, "an untrained network still tells directions"
+
+
+@pytest.mark.parametrize(
+    ("kind", "pool"), [("resnet", "average"), ("resnet", "flatten"), ("seed", "average")]
+)
+def test_the_seed_decides_the_weights(kind: str, pool: str) -> None:
+    states = []
+    for seed in (3, 3, 4):
+        torch.manual_seed(seed)
+        states.append(small(kind, pool=pool).state_dict())
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+    assert not all(torch.equal(states[0][key], states[2][key]) for key in states[0])
+
+
+@pytest.mark.parametrize(
+    ("kind", "pool"), [("resnet", "average"), ("resnet", "flatten"), ("seed", "average")]
+)
+def test_images_do_not_see_each_other_after_training(kind: str, pool: str) -> None:
+    network = small(kind, pool=pool).eval()
+    images = crops(5, 32)
+    with torch.no_grad():
+        alone = torch.cat([network(image[None]) for image in images])
+        torch.testing.assert_close(network(images), alone, rtol=1e-4, atol=1e-5)
+
+
+def test_average_pooling_makes_fewer_weights_than_flattening() -> None:
+    average, flat = small(size=64), small(size=64, pool="flatten")
+    # Each side is halved three times: 8 x 8 places of 16 channels feed 10 dimensions.
+    assert parameter_count(flat) - parameter_count(average) == 16 * (64 - 1) * 10 + 2 * 16
+
+
+def test_average_pooling_forgets_where_and_flattening_does_not() -> None:
+    """A shift by whole cells, far from the border, changes only what keeps places."""
+    image = torch.zeros(1, 3, 96, 96)
+    image[:, :, 32:48, 32:48] = crops(1, 16)
+    shifted = image.roll(16, dims=3)
+    torch.manual_seed(0)
+    average, flat = small(size=96).eval(), small(size=96, pool="flatten").eval()
+    with torch.no_grad():
+        # The border is seen from everywhere a little, so the average is not quite the same.
+        assert float((average(image) - average(shifted)).norm() / average(image).norm()) < 0.03
+        assert float((flat(image) - flat(shifted)).norm() / flat(image).norm()) > 0.3
+
+
+def test_dropout_works_in_training_only() -> None:
+    network = small(dropout=0.5)
+    images = crops(4, 32)
+    with torch.no_grad():
+        assert not torch.equal(network(images), network(images))
+        network.eval()
+        assert torch.equal(network(images), network(images))
+
+
+def test_gradients_reach_every_weight() -> None:
+    for network in (small(), small(pool="flatten"), small("seed")):
+        network(crops(6, 32)).square().mul(torch.arange(10)).sum().backward()
+        for name, parameter in network.named_parameters():
+            assert parameter.grad is not None, name
+            assert torch.isfinite(parameter.grad).all(), name
+
+
+def test_parameter_count() -> None:
+    assert parameter_count(torch.nn.Linear(3, 2)) == 8
