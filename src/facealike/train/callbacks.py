@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, EarlyStopping
 
 from ..files import write_bytes, write_text
 
@@ -29,6 +29,14 @@ class WholeCheckpoints(TorchCheckpointIO):
         torch.save(checkpoint, buffer)
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         write_bytes(Path(path), buffer.getvalue())
+
+
+class PatientStopping(EarlyStopping):
+    """Early stopping that also stays stopped: a run resumed after its last epoch trains no further one."""
+
+    def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
+        if self.wait_count >= self.patience:
+            trainer.should_stop = True
 
 
 class EpochLog(Callback):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
-import logging
-import warnings
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import TrainingError
+from .quiet import quiet
 
 
 class UnitEmbedder(nn.Module):
@@ -28,33 +27,56 @@ class UnitEmbedder(nn.Module):
         return embedded
 
 
-def export_onnx(network: nn.Module, size: int, mirror: bool) -> bytes:
-    """The network as one ONNX file with a free batch size, checked against torch.
+def to_onnx(network: nn.Module, example: Tensor, input_name: str, output_name: str) -> bytes:
+    """``network`` in evaluation mode as one ONNX file with a free first dimension, checked.
 
     Raises TrainingError if onnxruntime's answer differs by more than 1e-4 from torch's.
     """
     import onnxruntime
 
-    embedder = UnitEmbedder(network.float().cpu(), mirror).eval()
-    example = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
-    buffer = io.BytesIO()
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")
+    with quiet(), torch.no_grad():
         program = torch.onnx.export(
-            embedder, (example,), dynamo=True, input_names=["crops"], output_names=["embeddings"],
+            network, (example,), dynamo=True, input_names=[input_name], output_names=[output_name],
             dynamic_shapes=({0: torch.export.Dim("batch", min=1)},), verbose=False, optimize=True,
         )  # fmt: skip
         assert program is not None
-        buffer.write(program.model_proto.SerializeToString())
-        probe = torch.randn(3, 3, size, size, generator=torch.Generator().manual_seed(1))
-        wanted = embedder(probe).numpy()
-    content = buffer.getvalue()
+        model = program.model_proto
+        _forget_sources(model)
+        content: bytes = model.SerializeToString()
+        probe = torch.cat([example.flip(0), example[:1]])  # another batch size than the example's
+        wanted = network(probe).numpy()
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    found = session.run(None, {"crops": probe.numpy()})[0]
+    found = session.run(None, {input_name: probe.numpy()})[0]
     difference = float(np.abs(found - wanted).max())
     if not difference < 1e-4:
         raise TrainingError(
             f"the exported network differs from the trained one by {difference:.2g}; please report this"
         )
     return content
+
+
+def _forget_sources(model: Any) -> None:
+    """Drop torch's notes on which line of which file each operator came from.
+
+    They name folders of this machine, outweigh a small network, and would make equal networks that
+    were exported on two machines differ.
+    """
+    graph = model.graph
+    for part in (
+        model,
+        graph,
+        *graph.node,
+        *graph.input,
+        *graph.output,
+        *graph.value_info,
+        *graph.initializer,
+    ):
+        part.doc_string = ""
+        del part.metadata_props[:]
+
+
+def export_embedder(network: nn.Module, size: int, mirror: bool) -> bytes:
+    """The embedder of a model file: normalised crops (n, 3, S, S) -> unit vectors (n, d)."""
+    embedder = UnitEmbedder(network.float().cpu(), mirror).eval()
+    example = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
+    return to_onnx(embedder, example, "crops", "embeddings")

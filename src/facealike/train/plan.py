@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -54,14 +55,18 @@ class Plan:
     preprocessing: Preprocessing
     face: str
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the people, their photos' names and the pipeline: what a resumed run must share."""
+        """SHA-256 of people, photo names, face crops and the pipeline: what a resumed run must share."""
         digest = hashlib.sha256()
-        for part in (self.train.people, self.validation.people):
-            for label, path in zip(part.labels, part.paths, strict=True):
-                digest.update(f"{part.names[label]}/{path.name}\n".encode("utf-8", "surrogateescape"))
+        for part in (self.train, self.validation):
+            people = part.people
+            for label, path in zip(people.labels, people.paths, strict=True):
+                digest.update(f"{people.names[label]}/{path.name}\n".encode("utf-8", "surrogateescape"))
             digest.update(b"--\n")
+            # The pixels as well, a few at a time: a photo may be replaced by another of its name.
+            for start in range(0, len(part.rows), 256):
+                digest.update(self.crops.take(part.rows[start : start + 256]).data)
         digest.update(repr((self.detector.spec, self.preprocessing.to_dict())).encode())
         return digest.hexdigest()
 

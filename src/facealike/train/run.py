@@ -11,16 +11,17 @@ results.md/json   the table: train, validation, test
 from __future__ import annotations
 
 import json
+import signal
 import sys
+import threading
 import time
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from ..detect import Detector
@@ -28,12 +29,15 @@ from ..errors import DeviceError, TrainingError
 from ..evaluate import Evaluation
 from ..files import write_text
 from .batches import ChunkDataset, StepDataset, chunk_loader, make_sampler, step_loader
-from .callbacks import EpochLog, WholeCheckpoints
-from .export import export_onnx
+from .callbacks import EpochLog, PatientStopping, WholeCheckpoints
+from .export import export_embedder
 from .module import Probe, SiameseModule
 from .outcome import finish
 from .plan import Plan, Progress, make_plan
+from .quiet import quiet
 from .recipe import Recipe
+
+NAMES = {"data": "the photos or the detector"}  # of entries of run.json, where they need another
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,7 @@ def train(
     cache = Path(cache) if cache is not None else run.parent / "crops"
     accelerator, devices, device_name = choose_device(device)
     last = run / "checkpoints" / "last.ckpt"
-    _check_run_folder(run, last, resume)
+    _check_folders(out, run, last, resume)
     started = time.perf_counter()
     plan = make_plan(Path(people_dir), recipe, detector, cache, progress)
     _remember(run, recipe, plan, device_name, last if resume else None)
@@ -118,17 +122,10 @@ def train(
     sampler = make_sampler(recipe, plan.train.labels)
     loader = step_loader(StepDataset(plan.crops, plan.train.rows, plan.train.labels, sampler), steps)
     watched = [chunk_loader(ChunkDataset(plan.crops, part.rows)) for part in (plan.validation, plan.probe)]
-    with warnings.catch_warnings():
-        # Workers would only compete with torch for the cores; the crops are mapped memory.
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        warnings.filterwarnings("ignore", message=".*isinstance.*treespec, LeafSpec.*")
-        trainer.fit(module, loader, watched, ckpt_path=last if resume and last.exists() else None)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
-
+    _fit(trainer, module, loader, watched, last if resume and last.exists() else None)
     best = torch.load(run / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=True)
     module.load_state_dict(best["state_dict"])
-    onnx = export_onnx(module.network, recipe.crop.size, recipe.network.mirror)
+    onnx = export_embedder(module.network, recipe.crop.size, recipe.network.mirror)
     seconds = sum(row["seconds"] for row in log.rows)
     file, evaluations = finish(plan, recipe, onnx, run, cache, device_name, seconds, log.rows)
     file.write(run / "model.facealike")
@@ -139,7 +136,29 @@ def train(
     )
 
 
-def _check_run_folder(run: Path, last: Path, resume: bool) -> None:
+def _fit(trainer: lightning.Trainer, module: SiameseModule, loader: Any, watched: Any, last: Any) -> None:
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.getsignal(signal.SIGINT) if main else None
+    try:
+        with quiet():
+            trainer.fit(module, loader, watched, ckpt_path=last)
+    except SystemExit:
+        # Lightning turns Ctrl-C into exit(1), and from then on ignores it.
+        if not trainer.interrupted:
+            raise
+        raise KeyboardInterrupt from None
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGINT, before)
+
+
+def _check_folders(out: Path, run: Path, last: Path, resume: bool) -> None:
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrainingError(f"{out.parent}: this folder cannot be made ({error.strerror})") from None
+    if out.is_dir():
+        raise TrainingError(f"{out}: this is a folder; give the name of the model file to write")
     if last.exists() and not resume:
         raise TrainingError(f"{run} already holds a run; go on with --resume, or choose another --run folder")
     if run.exists() and not run.is_dir():
@@ -158,14 +177,35 @@ def _remember(run: Path, recipe: Recipe, plan: Plan, device: str, last: Path | N
             raise TrainingError(
                 f"{path} cannot be read, so the run cannot be resumed; start a new one"
             ) from None
-        changed = [key for key in _flat(now) if _flat(now)[key] != _flat(before).get(key)]
+        if not isinstance(before, dict):
+            before = {}
+        new, old = _flat(now), _flat(before)
+        changed = [NAMES.get(key, key.removeprefix("recipe.")) for key in new if new[key] != old.get(key)]
         if changed:
             raise TrainingError(
                 f"{run} cannot be resumed, because {', '.join(changed[:3])} changed since; use what it was "
                 "started with, or start a new --run"
             )
+        _check_checkpoint(last)
     run.mkdir(parents=True, exist_ok=True)
+    _sweep(run)
     write_text(path, json.dumps({**now, "device": device}, indent=2) + "\n")
+
+
+def _sweep(run: Path) -> None:
+    """Remove what a process left that was killed while it wrote; see ``files.py``."""
+    for folder in (run, run / "checkpoints"):
+        for leftover in folder.glob(".*.part"):
+            leftover.unlink(missing_ok=True)
+
+
+def _check_checkpoint(path: Path) -> None:
+    try:
+        torch.load(path, map_location="cpu", weights_only=True)
+    except Exception:  # torch has no error class of its own for a damaged file
+        raise TrainingError(
+            f"{path} is damaged, so the run cannot be resumed; start a new one in another --run folder"
+        ) from None
 
 
 def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -198,16 +238,15 @@ def _prepare(
         ModelCheckpoint(folder, "last", save_on_train_epoch_end=True, enable_version_counter=False),
     ]
     if spec.patience:
-        callbacks.append(EarlyStopping("val_f1", mode="max", patience=spec.patience))
+        callbacks.append(PatientStopping("val_f1", mode="max", patience=spec.patience))
     if terminal:
         callbacks.append(RichProgressBar())
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with quiet():
         trainer = lightning.Trainer(
             accelerator=accelerator, devices=devices, max_epochs=spec.epochs,
             precision="bf16-mixed" if spec.precision == "bf16" else "32-true",
             logger=TensorBoardLogger(run, name="", version="tensorboard"), callbacks=callbacks,
-            plugins=[WholeCheckpoints()], num_sanity_val_steps=0, log_every_n_steps=20,
+            plugins=[WholeCheckpoints()], num_sanity_val_steps=0, log_every_n_steps=min(20, steps),
             enable_progress_bar=terminal, enable_model_summary=False, default_root_dir=run,
             use_distributed_sampler=False,
         )  # fmt: skip

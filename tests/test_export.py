@@ -1,0 +1,155 @@
+"""Export: onnxruntime gives what torch gave, for any number of crops, from one file."""
+
+from __future__ import annotations
+
+import io
+import logging
+import pickle
+import zipfile
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from facealike.errors import TrainingError
+from facealike.train import export
+from facealike.train.export import UnitEmbedder, export_embedder
+from facealike.train.network import make_network, parameter_count
+
+SIZE = 32
+
+
+def trained(kind: str = "resnet", pool: str = "average") -> torch.nn.Module:
+    """A network whose batch norms have seen something, so that they are no identities."""
+    torch.manual_seed(0)
+    network = make_network(kind, SIZE, (4, 8), (1,), 6, 0.3, pool)  # type: ignore[arg-type]
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for seed in range(3):
+        network(2 + crops(8, seed))
+    return network
+
+
+def crops(count: int, seed: int = 9) -> torch.Tensor:
+    return torch.randn(count, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture(scope="module")
+def network() -> torch.nn.Module:
+    return trained()
+
+
+@pytest.fixture(scope="module")
+def content(network: torch.nn.Module) -> bytes:
+    return export_embedder(network, SIZE, mirror=True)
+
+
+def run(content: bytes, images: torch.Tensor) -> np.ndarray:
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    found: np.ndarray = session.run(None, {"crops": images.numpy()})[0]
+    return found
+
+
+# ---- UnitEmbedder -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mirror", [True, False])
+def test_embeddings_have_length_one(network: torch.nn.Module, mirror: bool) -> None:
+    with torch.no_grad():
+        embedded = UnitEmbedder(network.eval(), mirror)(crops(5))
+    torch.testing.assert_close(embedded.norm(dim=1), torch.ones(5))
+
+
+def test_mirror_makes_a_face_and_its_mirror_image_one(network: torch.nn.Module) -> None:
+    network.eval()
+    images = crops(4)
+    with torch.no_grad():
+        both, one = UnitEmbedder(network, True), UnitEmbedder(network, False)
+        torch.testing.assert_close(both(images), both(images.flip(3)))
+        assert not torch.allclose(one(images), one(images.flip(3)), atol=1e-2)
+        middle = one(images) + one(images.flip(3))
+        torch.testing.assert_close(both(images), middle / middle.norm(dim=1, keepdim=True))
+
+
+# ---- ONNX -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_onnx_equals_torch(network: torch.nn.Module, content: bytes, count: int) -> None:
+    with torch.no_grad():
+        expected = UnitEmbedder(network.eval(), True)(crops(count)).numpy()
+    found = run(content, crops(count))
+    assert found.dtype == np.float32
+    assert found.shape == (count, 6)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("kind", "pool"), [("resnet", "flatten"), ("seed", "average")])
+def test_the_other_networks(kind: str, pool: str) -> None:
+    other = trained(kind, pool)
+    content = export_embedder(other, SIZE, mirror=False)
+    for count in (1, 7):
+        with torch.no_grad():
+            expected = UnitEmbedder(other.eval(), False)(crops(count)).numpy()
+        np.testing.assert_allclose(run(content, crops(count)), expected, atol=1e-5)
+
+
+def test_one_file_that_holds_everything(network: torch.nn.Module, content: bytes) -> None:
+    model = onnx.load_from_string(content)
+    onnx.checker.check_model(model, full_check=True)
+    for tensor in model.graph.initializer:
+        assert tensor.data_location == onnx.TensorProto.DEFAULT, "no weights outside the file"
+        assert not tensor.external_data
+    weights = 4 * parameter_count(network)
+    assert weights < len(content) < 1.2 * weights + 20_000, "the weights once, in spite of the mirror"
+
+
+def test_input_and_output(content: bytes) -> None:
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    (given,), (result,) = session.get_inputs(), session.get_outputs()
+    assert (given.name, given.type, given.shape[1:]) == ("crops", "tensor(float)", [3, SIZE, SIZE])
+    assert isinstance(given.shape[0], str), "any number of crops"
+    assert (result.name, result.shape[1]) == ("embeddings", 6)
+
+
+def test_standard_operators_only_and_no_pickle(content: bytes) -> None:
+    model = onnx.load_from_string(content)
+    assert {node.domain for node in model.graph.node} <= {"", "ai.onnx"}
+    assert not model.functions
+    for opener in (pickle.loads, lambda data: zipfile.ZipFile(io.BytesIO(data))):
+        with pytest.raises((pickle.UnpicklingError, zipfile.BadZipFile, ValueError)):
+            opener(content)
+
+
+def test_no_path_of_this_machine_in_the_file(content: bytes) -> None:
+    """torch notes the line of source each operator came from."""
+    assert b"site-packages" not in content
+    assert b"/facealike/" not in content
+    assert export.__file__.encode() not in content
+
+
+def test_equal_networks_give_equal_files(network: torch.nn.Module, content: bytes) -> None:
+    assert export_embedder(network, SIZE, mirror=True) == content
+
+
+def test_export_is_quiet(network: torch.nn.Module, capfd: pytest.CaptureFixture[str]) -> None:
+    level = logging.getLogger("torch.onnx").level
+    export_embedder(network, SIZE, mirror=False)
+    assert capfd.readouterr() == ("", "")
+    assert logging.getLogger("torch.onnx").level == level
+
+
+def test_an_export_that_differs_is_refused(network: torch.nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = onnxruntime.InferenceSession
+
+    class Wrong:
+        def __init__(self, *args: object, **kwargs: object) -> None:
+            self.session = real(*args, **kwargs)
+
+        def run(self, *args: object) -> list[np.ndarray]:
+            return [output + 0.01 for output in self.session.run(*args)]
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Wrong)
+    with pytest.raises(TrainingError, match=r"differs from the trained one by 0\.01"):
+        export_embedder(network, SIZE, mirror=False)
