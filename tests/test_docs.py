@@ -24,8 +24,8 @@ else:
 ROOT = Path(__file__).parent.parent
 CLI = (ROOT / "docs" / "cli.md").read_text("utf-8")
 API = (ROOT / "docs" / "api.md").read_text("utf-8")
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("[a-z]*/**/*.md")])
-PAGES = [page for page in dict.fromkeys(PAGES) if ".venv" not in page.parts]
+FOLDERS = ("docs", "examples", "benchmarks")
+PAGES = sorted([*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in (ROOT / folder).rglob("*.md"))])
 
 
 def commands(group: object, name: str = "facealike") -> Iterator[tuple[str, list[str]]]:
