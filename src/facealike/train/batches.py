@@ -45,10 +45,14 @@ class StepDataset(Dataset[dict[str, Any]]):
 
 
 class EpochSteps(TorchSampler[int]):
-    """The steps of one epoch; Lightning says which epoch it is, so a resumed run goes on in place."""
+    """The steps of one epoch; Lightning says which epoch it is.
 
-    def __init__(self, steps: int) -> None:
-        self.steps, self._epoch = steps, 0
+    It says so too late for the first epoch of a resumed run, whose iterator is made before: that
+    one starts at ``epoch``.
+    """
+
+    def __init__(self, steps: int, epoch: int) -> None:
+        self.steps, self._epoch = steps, epoch
 
     def set_epoch(self, epoch: int) -> None:
         self._epoch = epoch
@@ -74,8 +78,9 @@ class ChunkDataset(Dataset[torch.Tensor]):
         return torch.from_numpy(self._crops.take(self._chunks[index]))
 
 
-def step_loader(dataset: StepDataset, steps: int) -> DataLoader[Any]:
-    return DataLoader(dataset, batch_size=None, sampler=EpochSteps(steps), collate_fn=as_it_is)
+def step_loader(dataset: StepDataset, steps: int, epoch: int) -> DataLoader[Any]:
+    """The batches of one epoch of ``steps`` after another, ``epoch`` (from 0) the first."""
+    return DataLoader(dataset, batch_size=None, sampler=EpochSteps(steps, epoch), collate_fn=as_it_is)
 
 
 def chunk_loader(dataset: ChunkDataset) -> DataLoader[Any]:

@@ -82,8 +82,8 @@ class SiameseModule(lightning.LightningModule):
             )
         if not torch.isfinite(loss):
             raise TrainingError(
-                f"the loss became {float(loss)} at step {self.global_step}; lower training.learning_rate "
-                'or set training.precision = "32"'
+                f"the loss became {float(loss.detach())} at step {self.global_step}; "
+                'lower training.learning_rate or set training.precision = "32"'
             )
         self.log("train_loss", loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=len(images))
         return loss

@@ -10,6 +10,7 @@ results.md/json   the table: train, validation, test
 
 from __future__ import annotations
 
+import glob
 import json
 import signal
 import sys
@@ -113,16 +114,20 @@ def train(
     accelerator, devices, device_name = choose_device(device)
     last = run / "checkpoints" / "last.ckpt"
     _check_folders(out, run, last, resume)
+    begun = resume and last.exists()
     started = time.perf_counter()
     plan = make_plan(Path(people_dir), recipe, detector, cache, progress)
-    _remember(run, recipe, plan, device_name, last if resume else None)
+    _remember(run, recipe, plan, device_name, begun)
+    _sweep(run, out)
+    done = _steps_done(last) if begun else 0
     print(f"training on {device_name}: {_count(plan)}", file=sys.stderr, flush=True)
 
     steps, trainer, module, log = _prepare(recipe, plan, run, accelerator, devices)
     sampler = make_sampler(recipe, plan.train.labels)
-    loader = step_loader(StepDataset(plan.crops, plan.train.rows, plan.train.labels, sampler), steps)
+    dataset = StepDataset(plan.crops, plan.train.rows, plan.train.labels, sampler)
+    loader = step_loader(dataset, steps, done // steps)
     watched = [chunk_loader(ChunkDataset(plan.crops, part.rows)) for part in (plan.validation, plan.probe)]
-    _fit(trainer, module, loader, watched, last if resume and last.exists() else None)
+    _fit(trainer, module, loader, watched, last if begun else None)
     best = torch.load(run / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=True)
     module.load_state_dict(best["state_dict"])
     onnx = export_embedder(module.network, recipe.crop.size, recipe.network.mirror)
@@ -165,12 +170,12 @@ def _check_folders(out: Path, run: Path, last: Path, resume: bool) -> None:
         raise TrainingError(f"{run} is a file; choose a folder for the run")
 
 
-def _remember(run: Path, recipe: Recipe, plan: Plan, device: str, last: Path | None) -> None:
+def _remember(run: Path, recipe: Recipe, plan: Plan, device: str, begun: bool) -> None:
     """Write run.json, or compare it with what is to be resumed."""
     # Through JSON and back, so that tuples compare equal to the lists of the file.
     now = json.loads(json.dumps({"recipe": recipe.to_dict(), "data": plan.fingerprint}))
     path = run / "run.json"
-    if last is not None and last.exists():
+    if begun:
         try:
             before = json.loads(path.read_text("utf-8"))
         except (OSError, ValueError):
@@ -186,25 +191,24 @@ def _remember(run: Path, recipe: Recipe, plan: Plan, device: str, last: Path | N
                 f"{run} cannot be resumed, because {', '.join(changed[:3])} changed since; use what it was "
                 "started with, or start a new --run"
             )
-        _check_checkpoint(last)
     run.mkdir(parents=True, exist_ok=True)
-    _sweep(run)
     write_text(path, json.dumps({**now, "device": device}, indent=2) + "\n")
 
 
-def _sweep(run: Path) -> None:
+def _sweep(run: Path, out: Path) -> None:
     """Remove what a process left that was killed while it wrote; see ``files.py``."""
-    for folder in (run, run / "checkpoints"):
-        for leftover in folder.glob(".*.part"):
-            leftover.unlink(missing_ok=True)
+    own = f".{glob.escape(out.name)}.*.part"  # the folder of the model may hold other people's files
+    for leftover in (*run.glob(".*.part"), *run.glob("checkpoints/.*.part"), *out.parent.glob(own)):
+        leftover.unlink(missing_ok=True)
 
 
-def _check_checkpoint(path: Path) -> None:
+def _steps_done(last: Path) -> int:
+    """How many steps were taken until the checkpoint that ended an epoch."""
     try:
-        torch.load(path, map_location="cpu", weights_only=True)
+        return int(torch.load(last, map_location="cpu", weights_only=True)["global_step"])
     except Exception:  # torch has no error class of its own for a damaged file
         raise TrainingError(
-            f"{path} is damaged, so the run cannot be resumed; start a new one in another --run folder"
+            f"{last} is damaged, so the run cannot be resumed; start a new one in another --run folder"
         ) from None
 
 

@@ -1,0 +1,626 @@
+"""Whole training runs on drawn people: what they leave behind, and that no kill can spoil it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as PillowImage
+
+import facealike.train.run as run_module
+from facealike.compare import compare
+from facealike.data import People
+from facealike.embed import Model
+from facealike.errors import DeviceError, TrainingError
+from facealike.evaluate import evaluate_split
+from facealike.files import write_text
+from facealike.model import ModelFile, identity_hash
+from facealike.report import read_log
+from facealike.train import TrainResult, train
+from facealike.train.callbacks import COLUMNS
+from people import CentralBox, draw_face, make_people, tiny_recipe, train_and_die
+from tiny_model import tiny_model_file
+
+PICTURES = {"loss.png", "pairs.png", *(f"predictions-{s}.png" for s in ("train", "validation", "test"))}
+PROMISED = PICTURES | {
+    "run.json", "log.csv", "results.md", "results.json", "model.facealike",
+    "checkpoints/last.ckpt", "checkpoints/best.ckpt",
+}  # fmt: skip
+CHANGES: dict[str, Any] = {"training": {"epochs": 4}}  # of the run that is killed
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Equal to the last bit is promised on one thread."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_people(tmp_path_factory.mktemp("train") / "people")
+
+
+@pytest.fixture(scope="module")
+def crops(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("crops")
+
+
+@pytest.fixture(scope="module")
+def whole(root: Path, crops: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
+    """A run that nobody disturbed."""
+    out = tmp_path_factory.mktemp("whole") / "m.facealike"
+    return train(root, tiny_recipe(**CHANGES), out, detector=CentralBox(), device="cpu", cache=crops)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out what follows on the last epoch: export, evaluation and pictures."""
+    monkeypatch.setattr(run_module, "export_embedder", lambda *_: b"")
+    monkeypatch.setattr(run_module, "finish", lambda *_: (tiny_model_file(), []))
+
+
+def files(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def rows(run: Path) -> list[dict[str, str]]:
+    with (run / "log.csv").open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def numbers(run: Path) -> list[dict[str, str]]:
+    """The log without what the clock decides."""
+    return [{k: v for k, v in row.items() if k not in ("seconds", "images_per_second")} for row in rows(run)]
+
+
+def weights(run: Path, name: str = "last") -> dict[str, torch.Tensor]:
+    loaded = torch.load(run / "checkpoints" / f"{name}.ckpt", weights_only=True)
+    state: dict[str, torch.Tensor] = loaded["state_dict"]
+    return state
+
+
+def same_weights(one: Path, other: Path, name: str = "last") -> bool:
+    a, b = weights(one, name), weights(other, name)
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+# ---- what a run leaves behind -----------------------------------------------------------------
+
+
+def test_the_run_folder_holds_what_is_promised_and_nothing_else(whole: TrainResult) -> None:
+    found = files(whole.run)
+    board = {name for name in found if name.startswith("tensorboard/")}
+    assert found - board == PROMISED
+    assert sum("events.out.tfevents." in name for name in board) == 1
+    for name in PICTURES:
+        with PillowImage.open(whole.run / name) as picture:
+            assert min(picture.size) > 100, name
+
+
+def test_the_log_has_a_row_for_each_epoch(whole: TrainResult) -> None:
+    found = rows(whole.run)
+    assert tuple(found[0]) == COLUMNS
+    assert [int(float(row["epoch"])) for row in found] == [1, 2, 3, 4]
+    assert whole.epochs == 4
+    for row in found:
+        assert all(np.isfinite(float(value)) for value in row.values())
+        assert 0 <= float(row["val_f1"]) <= 1
+        assert 0 <= float(row["val_auc"]) <= 1
+    assert read_log(whole.run / "log.csv").best is not None
+
+
+def test_the_best_epoch_is_kept(whole: TrainResult) -> None:
+    best = torch.load(whole.run / "checkpoints" / "best.ckpt", weights_only=True)
+    f1 = [float(row["val_f1"]) for row in rows(whole.run)]
+    assert f1[best["epoch"]] == max(f1)
+
+
+def test_both_model_files_are_the_model(whole: TrainResult) -> None:
+    file = ModelFile.read(whole.model_path)
+    assert file.id == whole.model_id
+    assert whole.model_path.read_bytes() == (whole.run / "model.facealike").read_bytes()
+    assert file.detector_spec == CentralBox.spec
+    assert (file.preprocessing.size, file.preprocessing.align) == (32, "box")
+
+
+def test_the_model_compares(whole: TrainResult) -> None:
+    model = Model.load(whole.model_path, device="cpu")
+    result = compare(draw_face(3, 0), draw_face(3, 0), model=model, aligned=True)
+    assert result.score == pytest.approx(1, abs=1e-5)
+    assert result.same
+    assert compare(draw_face(3, 0), draw_face(5, 1), model=model, aligned=True).score < 0.9999
+
+
+def test_the_exported_model_is_the_best_checkpoint(whole: TrainResult) -> None:
+    """Embedded by torch as the validation does, and by the file."""
+    recipe, file = tiny_recipe(**CHANGES), ModelFile.read(whole.model_path)
+    module = run_module.SiameseModule(recipe, file.preprocessing, 31, 1, [])
+    module.load_state_dict(weights(whole.run, "best"))
+    module.eval()
+    images = np.stack([draw_face(k, 0)[16:48, 16:48] for k in range(5)])
+    with torch.no_grad():
+        module.validation_step(torch.from_numpy(images), 0)
+    expected = module._embedded[0][0].numpy()
+    found = Model(file, device="cpu").embed_crops(images)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_the_table_is_what_evaluation_says_of_the_written_model(
+    whole: TrainResult, root: Path, crops: Path, split: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("facealike.embed.make_detector", lambda *_: CentralBox())
+    model = Model.load(whole.model_path, device="cpu")
+    expected = evaluate_split(model, root, split, cache=crops).to_dict()
+    (found,) = (e.to_dict() for e in whole.evaluations if e.name == split)
+    assert found == expected
+    assert model.file.card.metrics[split] == expected
+    assert found["leaked"] == (split == "train")
+
+
+def test_results_json_and_markdown(whole: TrainResult) -> None:
+    table = json.loads((whole.run / "results.json").read_text())
+    text = (whole.run / "results.md").read_text()
+    assert table["evaluations"] == [evaluation.to_dict() for evaluation in whole.evaluations]
+    for evaluation in whole.evaluations:
+        assert f"{evaluation.f1:.3f}" in text
+
+
+def test_the_threshold_is_from_the_validation(whole: TrainResult) -> None:
+    calibration = ModelFile.read(whole.model_path).calibration
+    by_name = {evaluation.name: evaluation for evaluation in whole.evaluations}
+    assert calibration.people == "validation"
+    assert {e.threshold for e in whole.evaluations} == {calibration.threshold}
+    validation = by_name["validation"]
+    assert validation.threshold_from == "validation"
+    # No threshold does better on these pairs; asked of each score in turn.
+    for threshold in validation.scores:
+        judged = validation.scores >= threshold
+        hits = int((judged & validation.same).sum())
+        f1 = 2 * hits / max(1, int(judged.sum()) + validation.genuine)
+        assert f1 <= validation.f1 + 1e-12
+
+
+def test_the_card(whole: TrainResult, root: Path) -> None:
+    card = ModelFile.read(whole.model_path).card
+    trained = People.from_folder(root).split("train").names
+    assert set(card.identity_hashes) == {identity_hash(card.identity_salt, name) for name in trained}
+    assert len(card.identity_hashes) == len(trained)
+    assert "Person_" not in json.dumps(card.to_dict()), "nobody is named"
+    assert card.provenance["seed"] == 0
+    assert card.provenance["epochs"] == 4
+    assert card.recipe == json.loads(json.dumps(tiny_recipe(**CHANGES).to_dict()))
+    assert card.data["train"]["people"] == len(trained)
+    assert {"code", "weights", "training_data"} <= set(card.licence)
+    for text in (card.intended_use, card.limits, card.provenance["machine"], card.provenance["commit"]):
+        assert text
+
+
+def test_the_result_can_be_printed_and_dumped(whole: TrainResult) -> None:
+    assert json.loads(json.dumps(whole.to_dict()))["model_id"] == whole.model_id
+    assert whole.model_id in str(whole)
+    assert "cpu" in whole.device
+
+
+@pytest.mark.usefixtures("quick")
+def test_equal_seeds_give_equal_runs_and_others_do_not(
+    root: Path, crops: Path, tmp_path: Path, whole: TrainResult
+) -> None:
+    recipe = tiny_recipe(**CHANGES)
+    again = train(root, recipe, tmp_path / "again.facealike", detector=CentralBox(), cache=crops)
+    assert numbers(again.run) == numbers(whole.run)
+    assert same_weights(again.run, whole.run)
+    assert same_weights(again.run, whole.run, "best")
+    other = train(
+        root, replace(recipe, seed=1), tmp_path / "b.facealike",
+        detector=CentralBox(), cache=crops,
+    )  # fmt: skip
+    assert not same_weights(other.run, whole.run)
+
+
+# ---- faults -----------------------------------------------------------------------------------
+
+
+def assert_nothing_is_half_written(folder: Path) -> None:
+    """Every file that has its name is whole; hidden leftovers are nobody's file."""
+    run = folder / "m-run"
+    for path in [folder / "m.facealike", run / "model.facealike"]:
+        if path.exists():
+            ModelFile.read(path)
+    for path in run.glob("checkpoints/*"):
+        if not path.name.startswith("."):
+            assert path.name in ("last.ckpt", "best.ckpt")
+            torch.load(path, weights_only=True)
+    for name in ("run.json", "results.json"):
+        if (run / name).exists():
+            json.loads((run / name).read_text())
+    if (run / "log.csv").exists():
+        assert [int(float(row["epoch"])) for row in rows(run)] == list(range(1, len(rows(run)) + 1))
+        read_log(run / "log.csv")
+    for path in run.glob("*.png"):
+        if not path.name.startswith("."):
+            with PillowImage.open(path) as picture:
+                picture.load()
+
+
+@pytest.fixture
+def processes(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Processes that have torch imported already, and can be killed."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["facealike.train.run", "onnxscript", "onnxruntime"])
+    return context
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kills as POSIX has them")
+def test_a_run_killed_again_and_again_ends_as_if_nothing_had_happened(
+    root: Path, tmp_path: Path, whole: TrainResult, processes: Any
+) -> None:
+    """Killed while files are written and at moments that nothing chose, in training and in export."""
+    died = [0, 0]
+
+    def attempt(resume: bool, syncs: int = 0, seconds: float | None = None) -> int:
+        arguments = (root, tmp_path, resume, syncs, CHANGES)
+        process = processes.Process(target=train_and_die, args=arguments)
+        process.start()
+        process.join(seconds)
+        if process.is_alive():
+            process.kill()
+        process.join()
+        died[process.exitcode == 0] += 1
+        assert process.exitcode in (0, -signal.SIGKILL)
+        assert_nothing_is_half_written(tmp_path)
+        code: int = process.exitcode
+        return code
+
+    rng = np.random.default_rng()
+    last = tmp_path / "m-run" / "checkpoints" / "last.ckpt"
+    for syncs in (1, 5, 7):  # the crops, run.json, the first row of the log
+        assert attempt(last.exists(), syncs) != 0
+    attempt(True, seconds=rng.uniform(0.2, 0.8))
+    for syncs in (4, 5, 6, 7, 8, 9, 12):  # log, best and last, before and after they get their names
+        attempt(True, syncs)
+    attempt(True, seconds=rng.uniform(0.3, 1.5))
+    while torch.load(last, weights_only=True)["global_step"] < 4 * 6:
+        attempt(True, syncs=12)
+    for syncs in (3, 17, 19):  # the table, and the two model files
+        attempt(True, syncs)
+    assert (tmp_path / "m-run" / "model.facealike").exists()
+    assert attempt(True) == 0
+    assert died[0] >= 10
+    run = tmp_path / "m-run"
+    assert files(run) - {name for name in files(run) if name.startswith("tensorboard")} == PROMISED
+    assert not list(tmp_path.glob(".*.part"))
+    assert numbers(run) == numbers(whole.run)
+    assert same_weights(run, whole.run)
+    assert same_weights(run, whole.run, "best")
+    killed, calm = ModelFile.read(tmp_path / "m.facealike"), ModelFile.read(whole.model_path)
+    assert killed.embedder == calm.embedder
+    assert killed.id == calm.id
+    assert killed.calibration == calm.calibration
+    assert killed.card.metrics == calm.card.metrics
+    assert (run / "results.json").read_text() == (whole.run / "results.json").read_text()
+
+
+class Stop(Exception):
+    """Ends a run as a kill would, but within the process."""
+
+
+def stop_at(monkeypatch: pytest.MonkeyPatch, step: int, action: Any) -> None:
+    real = run_module.SiameseModule.training_step
+
+    def training_step(self: Any, batch: Any, batch_idx: int) -> Any:
+        if self.global_step == step:
+            action()
+        return real(self, batch, batch_idx)
+
+    monkeypatch.setattr(run_module.SiameseModule, "training_step", training_step)
+
+
+def stop() -> None:
+    raise Stop
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"sampler": {"name": "identities"}, "loss": {"name": "triplet", "margin": 0.3, "miner": "hard"}},
+        {"sampler": {"name": "images"}, "loss": {"name": "arcface", "margin": 0.3}},
+        {"network": {"kind": "seed", "widths": [4, 8]}, "training": {"schedule": "constant"}},
+        {"training": {"precision": "bf16"}, "network": {"pool": "flatten"}},
+    ],
+)
+def test_other_recipes_resume_to_the_same_weights(
+    root: Path, crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    recipe = tiny_recipe(**{**changes, "augment": {"cutout": 0.5, "blur": 0.5, "noise": 9.0}})
+    calm = train(root, recipe, tmp_path / "calm.facealike", detector=CentralBox(), cache=crops)
+    with monkeypatch.context() as patch:
+        stop_at(patch, 9, stop)  # in the middle of the second epoch
+        with pytest.raises(Stop):
+            train(root, recipe, tmp_path / "cut.facealike", detector=CentralBox(), cache=crops)
+    assert len(rows(tmp_path / "cut-run")) == 1
+    out = tmp_path / "cut.facealike"
+    resumed = train(root, recipe, out, detector=CentralBox(), cache=crops, resume=True)
+    assert resumed.epochs == 3
+    assert numbers(resumed.run) == numbers(calm.run)
+    assert same_weights(resumed.run, calm.run)
+    assert same_weights(resumed.run, calm.run, "best")
+
+
+@pytest.mark.usefixtures("quick")
+def test_ctrl_c_is_a_keyboard_interrupt_and_the_run_can_go_on(
+    root: Path, crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: TrainResult
+) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    out, recipe = tmp_path / "m.facealike", tiny_recipe(**CHANGES)
+    with monkeypatch.context() as patch:
+        stop_at(patch, 8, lambda: signal.raise_signal(signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            train(root, recipe, out, detector=CentralBox(), cache=crops)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert not out.exists()
+    resumed = train(root, recipe, out, detector=CentralBox(), cache=crops, resume=True)
+    assert same_weights(resumed.run, whole.run)
+
+
+# ---- what is refused --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def begun(root: Path, crops: Path, tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run that stopped in its second epoch; its model file would be m.facealike."""
+    out = tmp_path / "m.facealike"
+    with monkeypatch.context() as patch:
+        stop_at(patch, 8, stop)
+        with pytest.raises(Stop):
+            train(root, tiny_recipe(), out, detector=CentralBox(), cache=crops)
+    return out
+
+
+def test_a_second_start_is_refused(root: Path, crops: Path, begun: Path) -> None:
+    before = (begun.parent / "m-run" / "log.csv").read_bytes()
+    with pytest.raises(TrainingError, match=r"m-run already holds a run; .*--resume"):
+        train(root, tiny_recipe(), begun, detector=CentralBox(), cache=crops)
+    assert (begun.parent / "m-run" / "log.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"training": {"epochs": 9}}, r"training\.epochs"),
+        ({"loss": {"margin": 0.7}, "augment": {"flip": 0.1}}, r"loss\.margin, augment\.flip"),
+        ({"network": {"widths": [8, 8]}}, r"network\.widths"),
+        ({"crop": {"margin": 0.1}}, r"crop\.margin, the photos or the detector"),
+    ],
+)
+def test_resuming_another_recipe_is_refused_by_name(
+    root: Path, crops: Path, begun: Path, changes: dict[str, Any], named: str
+) -> None:
+    # What a table of the tiny recipe sets stays, but for the changes.
+    with pytest.raises(TrainingError, match=named):
+        train(root, tiny_recipe(**changes), begun, detector=CentralBox(), cache=crops, resume=True)
+
+
+def test_resuming_on_other_photos_is_refused(root: Path, crops: Path, begun: Path, tmp_path: Path) -> None:
+    other = make_people(tmp_path / "people")
+    victim = People.from_folder(other).split("train").paths[0]
+    PillowImage.fromarray(draw_face(555, 0)).save(victim)
+    with pytest.raises(TrainingError, match="because the photos or the detector changed"):
+        train(other, tiny_recipe(), begun, detector=CentralBox(), cache=crops, resume=True)
+
+
+def test_resuming_from_damaged_files_is_refused(root: Path, crops: Path, begun: Path) -> None:
+    run = begun.parent / "m-run"
+
+    def refused(match: str) -> None:
+        with pytest.raises(TrainingError, match=match):
+            train(root, tiny_recipe(), begun, detector=CentralBox(), cache=crops, resume=True)
+
+    good = (run / "run.json").read_text()
+    write_text(run / "run.json", "[]")
+    refused("cannot be resumed")
+    write_text(run / "run.json", good[:-9])
+    refused(r"run\.json cannot be read")
+    write_text(run / "run.json", good)
+    last = run / "checkpoints" / "last.ckpt"
+    last.write_bytes(last.read_bytes()[:-200])
+    refused(r"last\.ckpt is damaged")
+
+
+def test_resuming_nothing_is_a_start(
+    root: Path, crops: Path, tmp_path: Path, quick: None, whole: TrainResult
+) -> None:
+    """So that one command can be repeated until it is through."""
+    out = tmp_path / "m.facealike"
+    result = train(root, tiny_recipe(**CHANGES), out, detector=CentralBox(), cache=crops, resume=True)
+    assert same_weights(result.run, whole.run)
+
+
+def test_places_that_cannot_be_written(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(TrainingError, match="is a file; choose a folder"):
+        train(root, tiny_recipe(), tmp_path / "m.facealike", tmp_path / "file", CentralBox())
+    with pytest.raises(TrainingError, match="this folder cannot be made"):
+        train(root, tiny_recipe(), tmp_path / "file" / "m.facealike", detector=CentralBox())
+    with pytest.raises(TrainingError, match="this is a folder"):
+        train(root, tiny_recipe(), tmp_path, detector=CentralBox())
+
+
+@pytest.mark.parametrize("device", ["cuda:7", "cuda:x", "gpu", "tpu", ""])
+def test_a_device_that_is_not_there(root: Path, tmp_path: Path, device: str) -> None:
+    with pytest.raises(DeviceError, match=device or "auto, cpu or cuda"):
+        train(root, tiny_recipe(), tmp_path / "m.facealike", detector=CentralBox(), device=device)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_auto_names_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert run_module.choose_device("auto") == run_module.choose_device("cpu")
+    assert run_module.choose_device("auto")[2].startswith("cpu (1 thread")
+    with pytest.raises(DeviceError, match="sees 0 CUDA devices; use --device cpu"):
+        run_module.choose_device("cuda:0")
+
+
+# ---- losses that learn, stop, or break --------------------------------------------------------
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    ("loss", "sampler"),
+    [
+        ({"name": "contrastive"}, {"name": "pairs"}),
+        ({"name": "contrastive", "miner": "hard"}, {"name": "identities", "images_per_identity": 3}),
+        ({"name": "triplet", "margin": 0.3}, {"name": "identities", "images_per_identity": 3}),
+        ({"name": "arcface", "margin": 0.3, "scale": 16.0}, {"name": "images"}),
+        ({"name": "cosface", "margin": 0.2, "scale": 16.0}, {"name": "images"}),
+    ],
+)
+def test_each_loss_goes_down(
+    root: Path, crops: Path, tmp_path: Path, loss: dict[str, Any], sampler: dict[str, Any]
+) -> None:
+    recipe = tiny_recipe(
+        loss=loss, sampler=sampler, network={"dropout": 0.0}, augment={"flip": 0.0, "rotation": 0.0},
+        training={"epochs": 6, "steps_per_epoch": 15, "learning_rate": 0.01},
+    )  # fmt: skip
+    result = train(root, recipe, tmp_path / "m.facealike", detector=CentralBox(), cache=crops)
+    losses = [float(row["train_loss"]) for row in rows(result.run)]
+    assert losses[-1] < 0.8 * losses[0]
+    aucs = [float(row["train_auc"]) for row in rows(result.run)]
+    assert max(aucs) > 0.8, "people of the training are told apart"
+    assert (rows(result.run)[0]["val_loss"] != "") == (loss["name"] == "contrastive")
+
+
+@pytest.mark.usefixtures("quick")
+def test_one_pass_of_the_sampler_is_an_epoch_unless_the_recipe_says_otherwise(
+    root: Path, crops: Path, tmp_path: Path
+) -> None:
+    recipe = tiny_recipe(
+        loss={"name": "cosface", "margin": 0.2}, sampler={"name": "images"},
+        training={"epochs": 1, "steps_per_epoch": 0},
+    )  # fmt: skip
+    result = train(root, recipe, tmp_path / "m.facealike", detector=CentralBox(), cache=crops)
+    loaded = torch.load(result.run / "checkpoints" / "last.ckpt", weights_only=True)
+    assert loaded["global_step"] == len(People.from_folder(root).split("train")) // 36
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_run_of_a_single_step(root: Path, crops: Path, tmp_path: Path) -> None:
+    for number, (epochs, warm_up) in enumerate([(1, 0.2), (5, 0.2), (2, 0.5)]):
+        recipe = tiny_recipe(training={"epochs": epochs, "steps_per_epoch": 1, "warm_up": warm_up})
+        out = tmp_path / f"{number}.facealike"
+        assert train(root, recipe, out, detector=CentralBox(), cache=crops).epochs == epochs
+
+
+@pytest.mark.usefixtures("quick")
+def test_early_stopping_stays_stopped(
+    root: Path, crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The F1 never gets better, so patience of two ends the run after its third epoch."""
+    monkeypatch.setattr("facealike.train.module.best_f1_threshold", lambda *_: (0.0, 0.5))
+    recipe = tiny_recipe(training={"epochs": 8, "patience": 2, "steps_per_epoch": 3})
+
+    def go(name: str, resume: bool = False) -> TrainResult:
+        out = tmp_path / f"{name}.facealike"
+        return train(root, recipe, out, detector=CentralBox(), cache=crops, resume=resume)
+
+    calm = go("calm")
+    assert calm.epochs == 3
+    with monkeypatch.context() as patch:
+        stop_at(patch, 7, stop)  # in the third epoch
+        with pytest.raises(Stop):
+            go("cut")
+    assert go("cut", resume=True).epochs == 3
+    assert same_weights(calm.run, tmp_path / "cut-run")
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module, "finish", lambda *_: stop())
+        with pytest.raises(Stop):
+            go("late")
+    late = go("late", resume=True)
+    assert late.epochs == 3, "no further epoch, although eight are allowed"
+    assert numbers(late.run) == numbers(calm.run)
+    assert same_weights(calm.run, late.run)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_loss_that_is_not_finite_ends_the_run(
+    root: Path, crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forward(self: Any, embeddings: torch.Tensor, *_: Any) -> torch.Tensor:
+        return embeddings.sum() * float("nan")
+
+    monkeypatch.setattr("facealike.train.losses.Criterion.forward", forward)
+    with pytest.raises(TrainingError, match=r"loss became nan at step 0; lower training\.learning_rate"):
+        train(root, tiny_recipe(), tmp_path / "m.facealike", detector=CentralBox(), cache=crops)
+    assert not (tmp_path / "m.facealike").exists()
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_learning_rate_that_is_far_too_high(root: Path, crops: Path, tmp_path: Path) -> None:
+    recipe = tiny_recipe(
+        network={"kind": "seed", "widths": [4, 8]}, training={"learning_rate": 100, "schedule": "constant"}
+    )  # fmt: skip
+    with pytest.raises(TrainingError, match=r"lower training\.learning_rate"):
+        train(root, recipe, tmp_path / "m.facealike", detector=CentralBox(), cache=crops)
+
+
+# ---- the command line -------------------------------------------------------------------------
+
+
+RECIPE = """
+name = "tiny"  # people.TINY as a user would write it, but for the epochs
+[crop]
+size = 32
+align = "box"
+detector = "dlib"
+[network]
+widths = [8, 16]
+blocks = [1]
+dimensions = 16
+dropout = 0.1
+[loss]
+margin = 1.0
+[training]
+epochs = 9
+steps_per_epoch = 6
+batch_size = 36
+precision = "32"
+"""
+
+
+def test_the_command_line_trains_and_says_only_its_own_lines(
+    root: Path, crops: Path, whole: TrainResult, tmp_path: Path
+) -> None:
+    """With dlib's detector, whose crops the stand-in has put into the cache."""
+    recipe = tmp_path / "tiny.toml"
+    recipe.write_text(RECIPE)
+    out = tmp_path / "m.facealike"
+    command = [
+        sys.executable, "-m", "facealike", "train", str(root), "--recipe", str(recipe), "--out", str(out),
+        "--cache", str(crops), "--set", "training.epochs=4", "--device", "cpu", "--json",
+    ]  # fmt: skip
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=120, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["model_id"] == whole.model_id
+    lines = done.stderr.splitlines()
+    assert lines[0].startswith("training on cpu (1 threads): ")
+    assert [line.split("  ")[0] for line in lines[1:]] == [f"epoch {k}/4" for k in range(1, 5)]
+    assert ModelFile.read(out).embedder == ModelFile.read(whole.model_path).embedder
