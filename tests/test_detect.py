@@ -132,9 +132,12 @@ def slow_decode(
         for row in range(height // stride):
             for column in range(columns):
                 i = row * columns + column
-                cls = min(max(float(outputs[f"cls_{stride}"][0, i, 0]), 0.0), 1.0)
-                obj = min(max(float(outputs[f"obj_{stride}"][0, i, 0]), 0.0), 1.0)
-                score = math.sqrt(cls * obj)
+                # In float32, so that what is a tie here is a tie there.
+                cls, obj = (
+                    min(max(outputs[f"{kind}_{stride}"][0, i, 0], np.float32(0)), np.float32(1))
+                    for kind in ("cls", "obj")
+                )
+                score = float(np.sqrt(cls * obj))
                 if score < low:
                     continue
                 dx, dy, log_w, log_h = (float(v) for v in outputs[f"bbox_{stride}"][0, i])
