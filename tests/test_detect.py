@@ -19,6 +19,7 @@ from facealike.detect import (
     Detector,
     DlibDetector,
     YuNetDetector,
+    _frontal_detector,
     decode_yunet,
     fingerprint,
     fit_within,
@@ -305,6 +306,26 @@ def test_dlib_boxes_of_a_large_photo_are_in_its_own_pixels(dlib: DlibDetector) -
     large = dlib.detect(enlarged(hopper(), 3))
     assert len(large) == 1
     assert iou([v / 3 for v in large[0].box], dlib.detect(hopper())[0].box) > 0.7
+
+
+def test_the_copy_of_dlibs_detector_is_dlibs_detector() -> None:
+    dlib = pytest.importorskip("dlib")
+    built_in, copy = dlib.get_frontal_face_detector(), _frontal_detector(dlib)
+    assert copy.num_detectors == built_in.num_detectors == 5
+    for image in (astronaut(), hopper(), enlarged(hopper(), 0.5)):
+        for ours, theirs in zip(copy.run(image, 1, -0.5), built_in.run(image, 1, -0.5), strict=True):
+            assert list(ours) == list(theirs)
+
+
+def test_without_the_copy_dlibs_own_is_used() -> None:
+    class OldDlib:
+        def fhog_object_detector(self, path: str) -> None:
+            raise RuntimeError("Unexpected version found while deserializing")
+
+        def get_frontal_face_detector(self) -> str:
+            return "built in"
+
+    assert _frontal_detector(OldDlib()) == "built in"
 
 
 def test_dlib_heeds_its_confidence(dlib: DlibDetector) -> None:

@@ -20,7 +20,7 @@ FLOORS = [
     ["errors"],
     ["types"],
     ["files", "image", "align", "metrics"],
-    ["montage", "sampling"],
+    ["montage", "sampling", "landmarks"],
     ["model", "detect"],
     ["embed"],
     ["data", "lfw"],

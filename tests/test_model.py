@@ -17,10 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facealike.align import align
-from facealike.detect import DlibDetector, YuNetDetector
+from facealike.detect import DlibDetector, YuNetDetector, named_detector
 from facealike.errors import DataError, ModelError, UsageError
 from facealike.model import (
     HAS_LANDMARKS,
+    HAS_WEIGHTS,
     MAX_WEIGHTS,
     Calibration,
     ModelCard,
@@ -293,9 +294,11 @@ def test_detector_weights_must_be_those_of_the_spec() -> None:
 
 
 def test_the_kinds_agree_with_the_detectors() -> None:
-    detectors = (DlibDetector, YuNetDetector)
-    found = {"dlib-hog": detectors[0].has_landmarks, "yunet": detectors[1].has_landmarks}
-    assert found == HAS_LANDMARKS
+    detectors = (DlibDetector(), named_detector("dlib-landmarks"))
+    found = {detector.spec["kind"]: detector.has_landmarks for detector in detectors}
+    assert {**found, "yunet": YuNetDetector.has_landmarks} == HAS_LANDMARKS
+    carried = {detector.spec["kind"]: detector.weights is not None for detector in detectors}
+    assert {**carried, "yunet": True} == HAS_WEIGHTS
     assert DlibDetector().spec == DLIB_SPEC
 
 

@@ -3,7 +3,7 @@
 ``YuNetDetector`` runs any ONNX file of the YuNet family (Wu, Peng and Yu, "YuNet: a tiny
 millisecond-level face detector", Machine Intelligence Research 2023) and decodes it in NumPy.
 ``DlibDetector`` is dlib's HOG detector (Dalal and Triggs, CVPR 2005; King, "Max-margin object
-detection", 2015): no weights to carry, frontal faces, no landmarks.
+detection", 2015): frontal faces, no weights to carry, and landmarks only by ``facealike.landmarks``.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from .errors import DetectorError, NoFaceFound, SeveralFaces, UsageError
+from .landmarks import Landmarker, shipped_landmarks
 from .types import FACE_POLICIES, Box, Face, FacePolicy, Image
 
 STRIDES = (8, 16, 32)
@@ -33,6 +36,10 @@ class Detector(Protocol):
 
     @property
     def has_landmarks(self) -> bool: ...
+
+    @property
+    def weights(self) -> bytes | None:
+        """The ONNX file that it runs, None where it needs none; a model carries it along."""
 
     def detect(self, image: Image) -> list[Face]: ...
 
@@ -217,25 +224,34 @@ class YuNetDetector:
 
 
 class DlibDetector:
-    """dlib's frontal HOG detector; boxes only.
+    """dlib's frontal HOG detector; boxes only, or with five landmarks by our own network.
 
     It sees faces of 80 px and more.  Where it finds none, it looks once more at twice the size, as
-    long as that stays within ``max_side``.
+    long as that stays within ``max_side``.  ``landmarks`` is the ONNX of a ``Landmarker``.
     """
 
-    has_landmarks = False
-
-    def __init__(self, min_confidence: float = 0.0, max_side: int = 800) -> None:
+    def __init__(
+        self, min_confidence: float = 0.0, max_side: int = 800, landmarks: bytes | None = None,
+        threads: int = 0,
+    ) -> None:  # fmt: skip
         try:
             import dlib
         except ImportError as error:
             raise DetectorError("dlib is not installed; run: pip install dlib-bin") from error
-        self._run = dlib.get_frontal_face_detector().run
-        self.min_confidence, self.max_side = min_confidence, max_side
+        self._run = _frontal_detector(dlib).run
+        self.min_confidence, self.max_side, self.weights = min_confidence, max_side, landmarks
+        self._landmarker = None if landmarks is None else Landmarker(landmarks, threads)
+
+    @property
+    def has_landmarks(self) -> bool:
+        return self._landmarker is not None
 
     @property
     def spec(self) -> dict[str, Any]:
-        return {"kind": "dlib-hog", "min_confidence": self.min_confidence, "max_side": self.max_side}
+        spec = {"kind": "dlib-hog", "min_confidence": self.min_confidence, "max_side": self.max_side}
+        if self.weights is not None:
+            spec.update(kind="dlib-landmarks", sha256=hashlib.sha256(self.weights).hexdigest())
+        return spec
 
     def detect(self, image: Image) -> list[Face]:
         small, scale = fit_within(image, self.max_side)
@@ -248,16 +264,42 @@ class DlibDetector:
             Face(Box(box.left(), box.top(), box.right() + 1, box.bottom() + 1), float(confidence))
             for box, confidence in zip(boxes, confidences, strict=True)
         ]
-        return [scale_face(face, 1 / scale) for face in sorted(faces, key=lambda face: -face.confidence)]
+        faces = [scale_face(face, 1 / scale) for face in sorted(faces, key=lambda face: -face.confidence)]
+        locate = self._landmarker
+        return faces if locate is None else [replace(f, landmarks=locate(image, f.box)) for f in faces]
+
+
+def _frontal_detector(dlib: Any) -> Any:
+    """dlib's frontal detector, from a copy of it that ``dlib.get_frontal_face_detector().save`` wrote.
+
+    dlib unpacks the one inside it in some 300 ms, half the cold start of a comparison; the copy loads
+    in one.  Both find the same faces, which tests/test_detect.py checks.
+    """
+    with resources.as_file(resources.files("facealike") / "weights" / "dlib-frontal-hog.svm") as copy:
+        try:
+            return dlib.fhog_object_detector(str(copy))
+        except RuntimeError:  # no such file, or a dlib of another format
+            return dlib.get_frontal_face_detector()
+
+
+def named_detector(name: str) -> Detector:
+    """``dlib`` (boxes), ``dlib-landmarks`` (with our landmarks), or the path of a YuNet ONNX file."""
+    if name == "dlib":
+        return DlibDetector()
+    if name == "dlib-landmarks":
+        return DlibDetector(landmarks=shipped_landmarks())
+    return YuNetDetector(name)
 
 
 def make_detector(spec: dict[str, Any], weights: bytes | None = None, threads: int = 0) -> Detector:
-    """The detector that ``spec`` describes; ``weights`` are the ONNX bytes of a YuNet detector."""
+    """The detector that ``spec`` describes; ``weights`` are its ONNX bytes, where it has any."""
     kind = spec.get("kind")
     if kind == "dlib-hog":
         return DlibDetector(spec["min_confidence"], spec["max_side"])
-    if kind == "yunet":
-        if weights is None or hashlib.sha256(weights).hexdigest() != spec["sha256"]:
-            raise DetectorError("the detector's weights do not match the hash that the model states")
-        return YuNetDetector(weights, spec["min_confidence"], spec["overlap"], spec["max_side"], threads)
-    raise DetectorError(f"unknown kind of detector {kind!r}; update facealike or retrain the model")
+    if kind not in ("yunet", "dlib-landmarks"):
+        raise DetectorError(f"unknown kind of detector {kind!r}; update facealike or retrain the model")
+    if weights is None or hashlib.sha256(weights).hexdigest() != spec["sha256"]:
+        raise DetectorError("the detector's weights do not match the hash that the model states")
+    if kind == "dlib-landmarks":
+        return DlibDetector(spec["min_confidence"], spec["max_side"], weights, threads)
+    return YuNetDetector(weights, spec["min_confidence"], spec["overlap"], spec["max_side"], threads)

@@ -31,8 +31,12 @@ FORMAT_VERSION = 1
 FIXED_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip can state
 MAX_WEIGHTS = 512 << 20  # bytes of one ONNX member
 MAX_JSON = 32 << 20  # bytes of one JSON member
-HAS_LANDMARKS = {"yunet": True, "dlib-hog": False}  # the kinds that facealike.detect can make
-HAS_WEIGHTS = {"yunet": True, "dlib-hog": False}
+HAS_LANDMARKS = {
+    "yunet": True,
+    "dlib-landmarks": True,
+    "dlib-hog": False,
+}  # the kinds that facealike.detect can make
+HAS_WEIGHTS = {"yunet": True, "dlib-landmarks": True, "dlib-hog": False}
 
 Align = Literal["landmarks", "box"]
 

@@ -16,7 +16,6 @@ from .options import (
     JsonOption,
     ModelOption,
     model_detector,
-    named_detector,
 )
 
 
@@ -35,7 +34,7 @@ def detect(
     Exit code: 0 every photo has the face asked for; otherwise that of the first photo that has not:
     2 an error, 3 no face found, 4 several faces where --face only allows one.
     """
-    from ..detect import select_faces
+    from ..detect import named_detector, select_faces
     from ..image import read_image, shown
 
     if model is not None and detector is not None:

@@ -57,15 +57,10 @@ CacheOption = Annotated[
 ]
 DetectorOption = Annotated[
     str | None,
-    typer.Option("--detector", metavar="NAME", help="dlib, or an ONNX file of the YuNet family."),
+    typer.Option(
+        "--detector", metavar="NAME", help="dlib, dlib-landmarks, or an ONNX file of the YuNet family."
+    ),
 ]
-
-
-def named_detector(name: str) -> Detector:
-    """The detector that ``--detector`` names: ``dlib``, or the path of a YuNet file."""
-    from ..detect import DlibDetector, YuNetDetector
-
-    return DlibDetector() if name == "dlib" else YuNetDetector(name)
 
 
 def model_detector(path: Path | None) -> Detector:

@@ -17,7 +17,6 @@ from .options import (
     ModelOption,
     SplitChoice,
     check_folder,
-    named_detector,
 )
 
 if TYPE_CHECKING:
@@ -114,7 +113,7 @@ class _Cropper:
 
 def _eyes(model: Path | None, detector: str | None) -> tuple[Detector, Preprocessing]:
     """Detector and crop of a model, or a detector with the crop that fits it."""
-    from ..detect import make_detector
+    from ..detect import make_detector, named_detector
     from ..embed import read_model_file
     from ..model import Preprocessing
 

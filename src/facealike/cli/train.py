@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from .console import command, one_line, print_json, progress_bar
-from .options import CacheOption, DetectorOption, DeviceOption, JsonOption, check_folder, named_detector
+from .options import CacheOption, DetectorOption, DeviceOption, JsonOption, check_folder
 
 
 @command
@@ -47,6 +47,7 @@ def train(
 
     Needs facealike[train].  Exit code: 0, or 2 on an error.
     """
+    from ..detect import named_detector
     from ..train.recipe import load_recipe
 
     changes = list(settings or [])

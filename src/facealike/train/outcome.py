@@ -21,7 +21,6 @@ from typing import Any
 from .. import __version__
 from ..crops import cached_crops
 from ..data import PairIndices, People, balanced_pairs
-from ..detect import YuNetDetector
 from ..embed import Model
 from ..errors import DataError
 from ..evaluate import Evaluation, evaluate_pairs
@@ -37,6 +36,11 @@ from .recipe import Recipe
 REPORT_PAIRS = 10_000  # genuine pairs, at most, in each row of the table
 REPORT_SEED = 0  # the pairs of the table are the same for every run on the same photos
 
+DETECTOR_LICENCE = {
+    "yunet": "as the author of the YuNet file states (OpenCV's is MIT)",
+    "dlib-hog": "dlib: Boost Software Licence 1.0",
+    "dlib-landmarks": "dlib: Boost Software Licence 1.0; landmark network: Apache-2.0, taught by YuNet (MIT)",
+}
 INTENDED_USE = (
     "Comparing two photos of consenting people one to one, where a person can overrule the answer. Not for "
     "surveillance, and not for decisions with legal or similar effect without human review."
@@ -104,14 +108,12 @@ def draft_model(
     """The model with all but its metrics and its threshold."""
     names = sorted(set(plan.train.people.names))
     salt = plan.fingerprint[:16]  # differs from data set to data set, yet equal runs give equal files
-    yunet = isinstance(plan.detector, YuNetDetector)
     licence = {
         "code": "Apache-2.0",
         "weights": recipe.card.weights_licence,
         "training_data": recipe.card.data_licence,
     }
-    if yunet:
-        licence["detector"] = "as the author of the YuNet file states (OpenCV's is MIT)"
+    licence["detector"] = DETECTOR_LICENCE[plan.detector.spec["kind"]]
     card = ModelCard(
         name=recipe.card.name or recipe.name,
         created=datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
@@ -139,7 +141,7 @@ def draft_model(
         embedder=onnx,
         preprocessing=plan.preprocessing,
         detector_spec=plan.detector.spec,
-        detector_weights=plan.detector.weights if isinstance(plan.detector, YuNetDetector) else None,
+        detector_weights=plan.detector.weights,
         card=card,
         calibration=Calibration(0.0, "none yet", "nobody", 0),
     )

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..crops import Crops, cached_crops
 from ..data import PairIndices, People, balanced_pairs
-from ..detect import Detector, DlibDetector, YuNetDetector
+from ..detect import Detector, named_detector
 from ..errors import DataError, TrainingError
 from ..model import Preprocessing
 from .recipe import Recipe
@@ -71,11 +71,6 @@ class Plan:
         return digest.hexdigest()
 
 
-def choose_detector(name: str) -> Detector:
-    """``dlib``, or the path of a YuNet-format ONNX file."""
-    return DlibDetector() if name == "dlib" else YuNetDetector(name)
-
-
 def choose_preprocessing(recipe: Recipe, detector: Detector) -> Preprocessing:
     """The crop that the recipe asks for; ``auto`` takes landmarks from a detector that has them."""
     align = recipe.crop.align
@@ -83,8 +78,8 @@ def choose_preprocessing(recipe: Recipe, detector: Detector) -> Preprocessing:
         align = "landmarks" if detector.has_landmarks else "box"
     if align == "landmarks" and not detector.has_landmarks:
         raise TrainingError(
-            "the recipe aligns by landmarks, but dlib's detector finds none; "
-            "give --detector a YuNet .onnx file or --set crop.align=box"
+            "the recipe aligns by landmarks, but this detector finds none; "
+            "use --detector dlib-landmarks or a YuNet .onnx file, or --set crop.align=box"
         )
     mean, std = (127.5, 127.5, 127.5), (64.0, 64.0, 64.0)
     return Preprocessing(recipe.crop.size, align, recipe.crop.margin, recipe.crop.edge, mean, std)
@@ -117,7 +112,7 @@ def make_plan(
 
     Raises DataError or TrainingError where there are too few people or photos to train or to judge.
     """
-    detector = detector if detector is not None else choose_detector(recipe.crop.detector)
+    detector = detector if detector is not None else named_detector(recipe.crop.detector)
     preprocessing = choose_preprocessing(recipe, detector)
     everybody = People.from_folder(root)
     splits = split_people(everybody, recipe)

@@ -37,7 +37,7 @@ class CropSpec:
     """``[crop]``: the detector and the canonical crop; ``align = "auto"`` uses landmarks if there are any."""
 
     size: int = 96
-    detector: str = "dlib"
+    detector: str = "dlib-landmarks"
     align: Literal["auto", "landmarks", "box"] = "auto"
     margin: float = 0.2
     edge: Literal["pad", "clip"] = "pad"
@@ -197,7 +197,7 @@ class Recipe:
             self.sampler.name != "pairs" or run.batch_size >= 6,
             "training.batch_size", "must be at least 6 for the sampler 'pairs' (three images each pair)",
         )  # fmt: skip
-        _require(run.learning_rate > 0, "training.learning_rate", "must be positive")
+        _require(0 < run.learning_rate <= 100, "training.learning_rate", "must lie between 0 and 100")
         _require(run.weight_decay >= 0, "training.weight_decay", "must not be negative")
         _require(0 < run.warm_up < 1, "training.warm_up", "must lie between 0 and 1")
         _require(run.patience >= 0, "training.patience", "must not be negative")

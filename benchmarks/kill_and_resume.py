@@ -1,0 +1,117 @@
+"""Kill a real training run at random steps, resume it, and compare it with one left alone.
+
+    python benchmarks/kill_and_resume.py LFW_FOLDER [--recipe NAME] [--kills 3] [--detector FILE] [--set K=V ...]
+
+Prints the test rows of both runs and the largest difference between their weights, and appends a
+row to ``benchmarks/kill_and_resume.csv``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import datetime
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from facealike.model import ModelFile
+from facealike.train.outcome import git_commit, machine
+
+HERE = Path(__file__).parent
+
+
+def command(arguments: argparse.Namespace, out: Path, cache: Path, resume: bool) -> list[str]:
+    words = [sys.executable, "-m", "facealike", "train", str(arguments.folder), "--recipe", arguments.recipe]
+    words += ["--out", str(out), "--cache", str(cache)]
+    words += ["--detector", arguments.detector] if arguments.detector else []
+    for setting in arguments.set:
+        words += ["--set", setting]
+    return words + (["--resume"] if resume else [])
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    state: dict[str, torch.Tensor] = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)[
+        "state_dict"
+    ]
+    return state
+
+
+def check_whole(out: Path, run: Path) -> None:
+    """After a kill: no model, or a whole one; no checkpoint, or one that loads."""
+    for path in (out, run / "model.facealike"):
+        if path.exists():
+            ModelFile.read(path)
+    for path in (run / "checkpoints").glob("*.ckpt"):
+        torch.load(path, weights_only=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--recipe", default="cosface")
+    parser.add_argument("--detector", default="")
+    parser.add_argument("--kills", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--cache", type=Path)
+    parser.add_argument("--set", action="append", default=[])
+    arguments = parser.parse_args()
+    dice = random.Random(arguments.seed)
+    with tempfile.TemporaryDirectory() as folder:
+        cache = arguments.cache or Path(folder) / "crops"
+        straight, killed = Path(folder) / "straight.facealike", Path(folder) / "killed.facealike"
+        started = time.perf_counter()
+        subprocess.run(command(arguments, straight, cache, False), check=True, stdout=subprocess.DEVNULL)
+        duration = time.perf_counter() - started
+        run, moments = killed.with_name("killed-run"), []
+        for number in range(arguments.kills):
+            resume = number > 0 and (run / "checkpoints" / "last.ckpt").exists()
+            process = subprocess.Popen(
+                command(arguments, killed, cache, resume), stdout=subprocess.DEVNULL, start_new_session=True
+            )
+            moment = dice.uniform(0.3, 0.8) * duration
+            try:
+                process.wait(moment)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                moments.append(round(moment, 1))
+            check_whole(killed, run)
+        subprocess.run(command(arguments, killed, cache, True), check=True, stdout=subprocess.DEVNULL)
+        rows = [
+            json.loads((Path(folder) / f"{name}-run" / "results.json").read_text())
+            for name in ("straight", "killed")
+        ]
+        one, other = weights(Path(folder) / "straight-run"), weights(run)
+        difference = max(float((one[key].double() - other[key].double()).abs().max()) for key in one)
+        same_bytes = ModelFile.read(straight).embedder == ModelFile.read(killed).embedder
+    f1 = [next(row["f1"] for row in table["evaluations"] if row["name"] == "test") for table in rows]
+    row = {
+        "date": datetime.date.today().isoformat(), "commit": git_commit(), "machine": machine(),
+        "threads": torch.get_num_threads(), "recipe": " ".join([arguments.recipe, *arguments.set]),
+        "killed_after_s": " ".join(map(str, moments)), "test_f1_straight": f1[0], "test_f1_resumed": f1[1],
+        "largest_weight_difference": difference, "equal_embedder_bytes": same_bytes,
+    }  # fmt: skip
+    print(json.dumps(row, indent=2))
+    path = HERE / "kill_and_resume.csv"
+    fresh = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, list(row), lineterminator="\n")
+        if fresh:
+            writer.writeheader()
+        writer.writerow(row)
+    if not np.isclose(*f1, atol=0.005):
+        sys.exit("the resumed run differs from the one left alone")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""Five landmarks for a detector that finds boxes only: a small regressor over dlib's box.
+
+The network sees the box with some surroundings, 64 px square, and answers where the five points
+lie.  It is asked twice: the first answer turns and scales the crop upright, the second refines.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .align import TEMPLATE_112, similarity_transform, warp
+from .errors import DetectorError
+from .types import Box, Image, Point
+
+SIZE = 64
+SURROUNDINGS = 0.3
+"""How much of the box's size is added on each side; chins and turned heads leave dlib's box."""
+
+# Where the points of an upright face lie in the network's crop once it is turned by the first
+# answer: the usual template, at the size and place it has on average in dlib's boxes on LFW.
+UPRIGHT: NDArray[np.float64] = (TEMPLATE_112 - TEMPLATE_112.mean(axis=0)) * 0.477 + [31.1, 31.3]
+UPRIGHT.setflags(write=False)
+
+
+def box_matrix(box: Box) -> NDArray[np.float64]:
+    """The (2, 3) transform from the photo to the network's crop around ``box``."""
+    side = max(box.width, box.height) * (1 + 2 * SURROUNDINGS)
+    x, y = box.centre
+    scale = SIZE / side
+    return np.array(
+        [[scale, 0, SIZE / 2 - 0.5 - scale * (x - 0.5)], [0, scale, SIZE / 2 - 0.5 - scale * (y - 0.5)]]
+    )
+
+
+def transform_points(matrix: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n, 2) points moved by a (2, 3) transform."""
+    moved: NDArray[np.float64] = points @ matrix[:, :2].T + matrix[:, 2]
+    return moved
+
+
+def invert(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The (2, 3) transform that undoes ``matrix``."""
+    inverse = np.linalg.inv(matrix[:, :2])
+    return np.concatenate([inverse, -(inverse @ matrix[:, 2:])], axis=1)
+
+
+class Landmarker:
+    """Five landmarks inside a box, by the ONNX regressor ``weights`` (bytes).
+
+    The graph takes crops, float32 (n, 3, 64, 64) in 0..1, and gives points, (n, 10) in -1..1 of
+    the crop.  Raises DetectorError where ``weights`` is no such graph.
+    """
+
+    def __init__(self, weights: bytes, threads: int = 0) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(weights, options, providers=["CPUExecutionProvider"])
+            shape = self._session.get_outputs()[0].shape
+        except Exception as error:  # onnxruntime has no error class of its own to catch
+            raise DetectorError("the landmark network is no ONNX graph that can be run") from error
+        if len(shape) != 2 or shape[1] != 10:
+            raise DetectorError(f"the landmark network must give ten numbers a face, not shape {shape}")
+        self._input = self._session.get_inputs()[0].name
+
+    def __call__(self, image: Image, box: Box) -> tuple[Point, ...]:
+        """The five landmarks of the face in ``box``, in pixels of ``image``."""
+        matrix = box_matrix(box)
+        for _ in range(2):
+            crop = warp(image, matrix, SIZE).astype(np.float32) / 255.0
+            answer = self._session.run(None, {self._input: crop.transpose(2, 0, 1)[None]})[0]
+            inside = answer.reshape(5, 2).astype(np.float64) * (SIZE / 2) + (SIZE / 2 - 0.5)
+            points = transform_points(invert(matrix), inside)
+            matrix = similarity_transform(points, UPRIGHT)
+        return tuple((float(x), float(y)) for x, y in points)
+
+
+def shipped_landmarks() -> bytes:
+    """The landmark network that comes with facealike."""
+    file = resources.files("facealike") / "weights" / "landmarks.onnx"
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise DetectorError("facealike/weights/landmarks.onnx is missing; install facealike again") from error
