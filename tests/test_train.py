@@ -1,15 +1,11 @@
-"""Whole training runs on drawn people: what they leave behind, and that no kill can spoil it."""
+"""Whole training runs on drawn people: what they leave behind, what they refuse, and that they learn."""
 
 from __future__ import annotations
 
-import csv
 import json
-import multiprocessing
 import os
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,78 +21,24 @@ from facealike.data import People
 from facealike.embed import Model
 from facealike.errors import DeviceError, TrainingError
 from facealike.evaluate import evaluate_split
-from facealike.files import write_text
 from facealike.model import ModelFile, identity_hash
 from facealike.report import read_log
 from facealike.train import TrainResult, train
 from facealike.train.callbacks import COLUMNS
-from people import CentralBox, draw_face, make_people, tiny_recipe, train_and_die
-from tiny_model import tiny_model_file
+from people import CentralBox, draw_face, tiny_recipe
+from training_runs import (
+    CHANGES,
+    PICTURES,
+    PROMISED,
+    files,
+    numbers,
+    rows,
+    same_weights,
+    weights,
+)
 
-PICTURES = {"loss.png", "pairs.png", *(f"predictions-{s}.png" for s in ("train", "validation", "test"))}
-PROMISED = PICTURES | {
-    "run.json", "log.csv", "results.md", "results.json", "model.facealike",
-    "checkpoints/last.ckpt", "checkpoints/best.ckpt",
-}  # fmt: skip
-CHANGES: dict[str, Any] = {"training": {"epochs": 4}}  # of the run that is killed
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Equal to the last bit is promised on one thread."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_people(tmp_path_factory.mktemp("train") / "people")
-
-
-@pytest.fixture(scope="module")
-def crops(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("crops")
-
-
-@pytest.fixture(scope="module")
-def whole(root: Path, crops: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
-    """A run that nobody disturbed."""
-    out = tmp_path_factory.mktemp("whole") / "m.facealike"
-    return train(root, tiny_recipe(**CHANGES), out, detector=CentralBox(), device="cpu", cache=crops)
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out what follows on the last epoch: export, evaluation and pictures."""
-    monkeypatch.setattr(run_module, "export_embedder", lambda *_: b"")
-    monkeypatch.setattr(run_module, "finish", lambda *_: (tiny_model_file(), []))
-
-
-def files(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-
-
-def rows(run: Path) -> list[dict[str, str]]:
-    with (run / "log.csv").open(newline="") as stream:
-        return list(csv.DictReader(stream))
-
-
-def numbers(run: Path) -> list[dict[str, str]]:
-    """The log without what the clock decides."""
-    return [{k: v for k, v in row.items() if k not in ("seconds", "images_per_second")} for row in rows(run)]
-
-
-def weights(run: Path, name: str = "last") -> dict[str, torch.Tensor]:
-    loaded = torch.load(run / "checkpoints" / f"{name}.ckpt", weights_only=True)
-    state: dict[str, torch.Tensor] = loaded["state_dict"]
-    return state
-
-
-def same_weights(one: Path, other: Path, name: str = "last") -> bool:
-    a, b = weights(one, name), weights(other, name)
-    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+pytest_plugins = ["training_runs"]
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 # ---- what a run leaves behind -----------------------------------------------------------------
@@ -233,224 +175,7 @@ def test_equal_seeds_give_equal_runs_and_others_do_not(
     assert not same_weights(other.run, whole.run)
 
 
-# ---- faults -----------------------------------------------------------------------------------
-
-
-def assert_nothing_is_half_written(folder: Path) -> None:
-    """Every file that has its name is whole; hidden leftovers are nobody's file."""
-    run = folder / "m-run"
-    for path in [folder / "m.facealike", run / "model.facealike"]:
-        if path.exists():
-            ModelFile.read(path)
-    for path in run.glob("checkpoints/*"):
-        if not path.name.startswith("."):
-            assert path.name in ("last.ckpt", "best.ckpt")
-            torch.load(path, weights_only=True)
-    for name in ("run.json", "results.json"):
-        if (run / name).exists():
-            json.loads((run / name).read_text())
-    if (run / "log.csv").exists():
-        assert [int(float(row["epoch"])) for row in rows(run)] == list(range(1, len(rows(run)) + 1))
-        read_log(run / "log.csv")
-    for path in run.glob("*.png"):
-        if not path.name.startswith("."):
-            with PillowImage.open(path) as picture:
-                picture.load()
-
-
-@pytest.fixture
-def processes(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Processes that have torch imported already, and can be killed."""
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["facealike.train.run", "onnxscript", "onnxruntime"])
-    return context
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="kills as POSIX has them")
-def test_a_run_killed_again_and_again_ends_as_if_nothing_had_happened(
-    root: Path, tmp_path: Path, whole: TrainResult, processes: Any
-) -> None:
-    """Killed while files are written and at moments that nothing chose, in training and in export."""
-    died = [0, 0]
-
-    def attempt(resume: bool, syncs: int = 0, seconds: float | None = None) -> int:
-        arguments = (root, tmp_path, resume, syncs, CHANGES)
-        process = processes.Process(target=train_and_die, args=arguments)
-        process.start()
-        process.join(seconds)
-        if process.is_alive():
-            process.kill()
-        process.join()
-        died[process.exitcode == 0] += 1
-        assert process.exitcode in (0, -signal.SIGKILL)
-        assert_nothing_is_half_written(tmp_path)
-        code: int = process.exitcode
-        return code
-
-    rng = np.random.default_rng()
-    last = tmp_path / "m-run" / "checkpoints" / "last.ckpt"
-    for syncs in (1, 5, 7):  # the crops, run.json, the first row of the log
-        assert attempt(last.exists(), syncs) != 0
-    attempt(True, seconds=rng.uniform(0.2, 0.8))
-    for syncs in (4, 5, 6, 7, 8, 9, 12):  # log, best and last, before and after they get their names
-        attempt(True, syncs)
-    attempt(True, seconds=rng.uniform(0.3, 1.5))
-    while torch.load(last, weights_only=True)["global_step"] < 4 * 6:
-        attempt(True, syncs=12)
-    for syncs in (3, 17, 19):  # the table, and the two model files
-        attempt(True, syncs)
-    assert (tmp_path / "m-run" / "model.facealike").exists()
-    assert attempt(True) == 0
-    assert died[0] >= 10
-    run = tmp_path / "m-run"
-    assert files(run) - {name for name in files(run) if name.startswith("tensorboard")} == PROMISED
-    assert not list(tmp_path.glob(".*.part"))
-    assert numbers(run) == numbers(whole.run)
-    assert same_weights(run, whole.run)
-    assert same_weights(run, whole.run, "best")
-    killed, calm = ModelFile.read(tmp_path / "m.facealike"), ModelFile.read(whole.model_path)
-    assert killed.embedder == calm.embedder
-    assert killed.id == calm.id
-    assert killed.calibration == calm.calibration
-    assert killed.card.metrics == calm.card.metrics
-    assert (run / "results.json").read_text() == (whole.run / "results.json").read_text()
-
-
-class Stop(Exception):
-    """Ends a run as a kill would, but within the process."""
-
-
-def stop_at(monkeypatch: pytest.MonkeyPatch, step: int, action: Any) -> None:
-    real = run_module.SiameseModule.training_step
-
-    def training_step(self: Any, batch: Any, batch_idx: int) -> Any:
-        if self.global_step == step:
-            action()
-        return real(self, batch, batch_idx)
-
-    monkeypatch.setattr(run_module.SiameseModule, "training_step", training_step)
-
-
-def stop() -> None:
-    raise Stop
-
-
-@pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"sampler": {"name": "identities"}, "loss": {"name": "triplet", "margin": 0.3, "miner": "hard"}},
-        {"sampler": {"name": "images"}, "loss": {"name": "arcface", "margin": 0.3}},
-        {"network": {"kind": "seed", "widths": [4, 8]}, "training": {"schedule": "constant"}},
-        {"training": {"precision": "bf16"}, "network": {"pool": "flatten"}},
-    ],
-)
-def test_other_recipes_resume_to_the_same_weights(
-    root: Path, crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
-) -> None:
-    recipe = tiny_recipe(**{**changes, "augment": {"cutout": 0.5, "blur": 0.5, "noise": 9.0}})
-    calm = train(root, recipe, tmp_path / "calm.facealike", detector=CentralBox(), cache=crops)
-    with monkeypatch.context() as patch:
-        stop_at(patch, 9, stop)  # in the middle of the second epoch
-        with pytest.raises(Stop):
-            train(root, recipe, tmp_path / "cut.facealike", detector=CentralBox(), cache=crops)
-    assert len(rows(tmp_path / "cut-run")) == 1
-    out = tmp_path / "cut.facealike"
-    resumed = train(root, recipe, out, detector=CentralBox(), cache=crops, resume=True)
-    assert resumed.epochs == 3
-    assert numbers(resumed.run) == numbers(calm.run)
-    assert same_weights(resumed.run, calm.run)
-    assert same_weights(resumed.run, calm.run, "best")
-
-
-@pytest.mark.usefixtures("quick")
-def test_ctrl_c_is_a_keyboard_interrupt_and_the_run_can_go_on(
-    root: Path, crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: TrainResult
-) -> None:
-    before = signal.getsignal(signal.SIGINT)
-    out, recipe = tmp_path / "m.facealike", tiny_recipe(**CHANGES)
-    with monkeypatch.context() as patch:
-        stop_at(patch, 8, lambda: signal.raise_signal(signal.SIGINT))
-        with pytest.raises(KeyboardInterrupt):
-            train(root, recipe, out, detector=CentralBox(), cache=crops)
-    assert signal.getsignal(signal.SIGINT) is before
-    assert not out.exists()
-    resumed = train(root, recipe, out, detector=CentralBox(), cache=crops, resume=True)
-    assert same_weights(resumed.run, whole.run)
-
-
 # ---- what is refused --------------------------------------------------------------------------
-
-
-@pytest.fixture
-def begun(root: Path, crops: Path, tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A run that stopped in its second epoch; its model file would be m.facealike."""
-    out = tmp_path / "m.facealike"
-    with monkeypatch.context() as patch:
-        stop_at(patch, 8, stop)
-        with pytest.raises(Stop):
-            train(root, tiny_recipe(), out, detector=CentralBox(), cache=crops)
-    return out
-
-
-def test_a_second_start_is_refused(root: Path, crops: Path, begun: Path) -> None:
-    before = (begun.parent / "m-run" / "log.csv").read_bytes()
-    with pytest.raises(TrainingError, match=r"m-run already holds a run; .*--resume"):
-        train(root, tiny_recipe(), begun, detector=CentralBox(), cache=crops)
-    assert (begun.parent / "m-run" / "log.csv").read_bytes() == before
-
-
-@pytest.mark.parametrize(
-    ("changes", "named"),
-    [
-        ({"training": {"epochs": 9}}, r"training\.epochs"),
-        ({"loss": {"margin": 0.7}, "augment": {"flip": 0.1}}, r"loss\.margin, augment\.flip"),
-        ({"network": {"widths": [8, 8]}}, r"network\.widths"),
-        ({"crop": {"margin": 0.1}}, r"crop\.margin, the photos or the detector"),
-    ],
-)
-def test_resuming_another_recipe_is_refused_by_name(
-    root: Path, crops: Path, begun: Path, changes: dict[str, Any], named: str
-) -> None:
-    # What a table of the tiny recipe sets stays, but for the changes.
-    with pytest.raises(TrainingError, match=named):
-        train(root, tiny_recipe(**changes), begun, detector=CentralBox(), cache=crops, resume=True)
-
-
-def test_resuming_on_other_photos_is_refused(root: Path, crops: Path, begun: Path, tmp_path: Path) -> None:
-    other = make_people(tmp_path / "people")
-    victim = People.from_folder(other).split("train").paths[0]
-    PillowImage.fromarray(draw_face(555, 0)).save(victim)
-    with pytest.raises(TrainingError, match="because the photos or the detector changed"):
-        train(other, tiny_recipe(), begun, detector=CentralBox(), cache=crops, resume=True)
-
-
-def test_resuming_from_damaged_files_is_refused(root: Path, crops: Path, begun: Path) -> None:
-    run = begun.parent / "m-run"
-
-    def refused(match: str) -> None:
-        with pytest.raises(TrainingError, match=match):
-            train(root, tiny_recipe(), begun, detector=CentralBox(), cache=crops, resume=True)
-
-    good = (run / "run.json").read_text()
-    write_text(run / "run.json", "[]")
-    refused("cannot be resumed")
-    write_text(run / "run.json", good[:-9])
-    refused(r"run\.json cannot be read")
-    write_text(run / "run.json", good)
-    last = run / "checkpoints" / "last.ckpt"
-    last.write_bytes(last.read_bytes()[:-200])
-    refused(r"last\.ckpt is damaged")
-
-
-def test_resuming_nothing_is_a_start(
-    root: Path, crops: Path, tmp_path: Path, quick: None, whole: TrainResult
-) -> None:
-    """So that one command can be repeated until it is through."""
-    out = tmp_path / "m.facealike"
-    result = train(root, tiny_recipe(**CHANGES), out, detector=CentralBox(), cache=crops, resume=True)
-    assert same_weights(result.run, whole.run)
 
 
 def test_places_that_cannot_be_written(root: Path, tmp_path: Path) -> None:
@@ -526,36 +251,6 @@ def test_a_run_of_a_single_step(root: Path, crops: Path, tmp_path: Path) -> None
         recipe = tiny_recipe(training={"epochs": epochs, "steps_per_epoch": 1, "warm_up": warm_up})
         out = tmp_path / f"{number}.facealike"
         assert train(root, recipe, out, detector=CentralBox(), cache=crops).epochs == epochs
-
-
-@pytest.mark.usefixtures("quick")
-def test_early_stopping_stays_stopped(
-    root: Path, crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The F1 never gets better, so patience of two ends the run after its third epoch."""
-    monkeypatch.setattr("facealike.train.module.best_f1_threshold", lambda *_: (0.0, 0.5))
-    recipe = tiny_recipe(training={"epochs": 8, "patience": 2, "steps_per_epoch": 3})
-
-    def go(name: str, resume: bool = False) -> TrainResult:
-        out = tmp_path / f"{name}.facealike"
-        return train(root, recipe, out, detector=CentralBox(), cache=crops, resume=resume)
-
-    calm = go("calm")
-    assert calm.epochs == 3
-    with monkeypatch.context() as patch:
-        stop_at(patch, 7, stop)  # in the third epoch
-        with pytest.raises(Stop):
-            go("cut")
-    assert go("cut", resume=True).epochs == 3
-    assert same_weights(calm.run, tmp_path / "cut-run")
-    with monkeypatch.context() as patch:
-        patch.setattr(run_module, "finish", lambda *_: stop())
-        with pytest.raises(Stop):
-            go("late")
-    late = go("late", resume=True)
-    assert late.epochs == 3, "no further epoch, although eight are allowed"
-    assert numbers(late.run) == numbers(calm.run)
-    assert same_weights(calm.run, late.run)
 
 
 @pytest.mark.usefixtures("quick")
