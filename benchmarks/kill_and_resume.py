@@ -1,6 +1,6 @@
 """Kill a real training run at random steps, resume it, and compare it with one left alone.
 
-    python benchmarks/kill_and_resume.py LFW_FOLDER [--recipe NAME] [--kills 3] [--detector FILE] [--set K=V ...]
+    python benchmarks/kill_and_resume.py LFW_FOLDER --recipe lfw --kills 3 --set training.epochs=4
 
 Prints the test rows of both runs and the largest difference between their weights, and appends a
 row to ``benchmarks/kill_and_resume.csv``.
@@ -58,7 +58,7 @@ def check_whole(out: Path, run: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--recipe", default="cosface")
+    parser.add_argument("--recipe", default="lfw")
     parser.add_argument("--detector", default="")
     parser.add_argument("--kills", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
