@@ -231,16 +231,15 @@ class DlibDetector:
     """
 
     def __init__(
-        self, min_confidence: float = 0.0, max_side: int = 800, landmarks: bytes | None = None,
-        threads: int = 0,
-    ) -> None:  # fmt: skip
+        self, min_confidence: float = 0.0, max_side: int = 800, landmarks: bytes | None = None
+    ) -> None:
         try:
             import dlib
         except ImportError as error:
             raise DetectorError("dlib is not installed; run: pip install dlib-bin") from error
         self._run = _frontal_detector(dlib).run
         self.min_confidence, self.max_side, self.weights = min_confidence, max_side, landmarks
-        self._landmarker = None if landmarks is None else Landmarker(landmarks, threads)
+        self._landmarker = None if landmarks is None else Landmarker(landmarks)
 
     @property
     def has_landmarks(self) -> bool:
@@ -301,5 +300,5 @@ def make_detector(spec: dict[str, Any], weights: bytes | None = None, threads: i
     if weights is None or hashlib.sha256(weights).hexdigest() != spec["sha256"]:
         raise DetectorError("the detector's weights do not match the hash that the model states")
     if kind == "dlib-landmarks":
-        return DlibDetector(spec["min_confidence"], spec["max_side"], weights, threads)
+        return DlibDetector(spec["min_confidence"], spec["max_side"], weights)
     return YuNetDetector(weights, spec["min_confidence"], spec["overlap"], spec["max_side"], threads)

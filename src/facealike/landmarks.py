@@ -54,11 +54,11 @@ class Landmarker:
     the crop.  Raises DetectorError where ``weights`` is no such graph.
     """
 
-    def __init__(self, weights: bytes, threads: int = 0) -> None:
+    def __init__(self, weights: bytes) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = 1  # for so small a graph a second thread costs more than it gives
         options.log_severity_level = 3
         try:
             self._session = onnxruntime.InferenceSession(weights, options, providers=["CPUExecutionProvider"])
