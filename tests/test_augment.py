@@ -184,6 +184,16 @@ def test_scale_stays_between_its_factor_and_the_inverse() -> None:
     torch.testing.assert_close(down, torch.zeros(300), rtol=0, atol=1e-3)
 
 
+def test_rotation_and_scale_together_keep_right_angles() -> None:
+    """The same draws turn a ramp to the right and one downwards alike."""
+    along, across = ramps(40), ramps(40).transpose(2, 3).contiguous()
+    a = torch.stack(gradients(apply(along, 2, rotation=20.0, scale=0.25, flip=0.5), 12))
+    b = torch.stack(gradients(apply(across, 2, rotation=20.0, scale=0.25, flip=0.5), 12))
+    torch.testing.assert_close((a * b).sum(dim=0), torch.zeros(40), rtol=0, atol=1e-3)
+    torch.testing.assert_close(a.norm(dim=0), b.norm(dim=0), rtol=1e-3, atol=0)
+    assert float(a.norm(dim=0).std()) > 0.05, "they were scaled"
+
+
 def test_shift_moves_by_up_to_its_part_of_the_side() -> None:
     side = 40
     image = torch.zeros(300, 3, side, side)

@@ -24,6 +24,7 @@ from facealike.evaluate import evaluate_split
 from facealike.model import ModelFile, identity_hash
 from facealike.report import read_log
 from facealike.train import TrainResult, train
+from facealike.train.augment import Augmentation
 from facealike.train.callbacks import COLUMNS
 from people import CentralBox, draw_face, tiny_recipe
 from training_runs import (
@@ -243,6 +244,25 @@ def test_one_pass_of_the_sampler_is_an_epoch_unless_the_recipe_says_otherwise(
     result = train(root, recipe, tmp_path / "m.facealike", detector=CentralBox(), cache=crops)
     loaded = torch.load(result.run / "checkpoints" / "last.ckpt", weights_only=True)
     assert loaded["global_step"] == len(People.from_folder(root).split("train")) // 36
+
+
+@pytest.mark.usefixtures("quick")
+def test_no_step_repeats_the_draws_of_another(
+    root: Path, crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else every epoch would show the same images in the same way."""
+    drawn, seen = [], []
+    real = Augmentation.__call__
+
+    def spy(self: Any, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        drawn.append(generator.initial_seed())
+        seen.append(images.numpy().tobytes())
+        return real(self, images, generator)
+
+    monkeypatch.setattr(Augmentation, "__call__", spy)
+    train(root, tiny_recipe(), tmp_path / "m.facealike", detector=CentralBox(), cache=crops)
+    assert len(set(drawn)) == len(drawn) == 3 * 6
+    assert len(set(seen)) == len(seen)
 
 
 @pytest.mark.usefixtures("quick")
