@@ -84,7 +84,7 @@ class EpochLog(Callback):
         if self._echo:
             print(
                 f"epoch {row['epoch']:.0f}/{trainer.max_epochs}  loss {row['train_loss']:.4f}  "
-                f"F1 train {row['train_f1']:.3f}, unseen {row['val_f1']:.3f}  "
+                f"F1 train {row['train_f1']:.3f}, validation {row['val_f1']:.3f}  "
                 f"{row['images_per_second']:.0f} images/s",
                 file=sys.stderr,
                 flush=True,
