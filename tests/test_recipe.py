@@ -245,9 +245,9 @@ def test_the_seed_network_cannot_pool_away_all_pixels() -> None:
             {"name": "x", "crop": {"size": 32}, "network": {"kind": "seed", "widths": [8] * layers}}
         )
 
-    assert made(5).network.widths == (8,) * 5
+    assert made(4).network.widths == (8,) * 4
     with pytest.raises(RecipeError, match=r"network\.widths .*32 pixels"):
-        made(6)
+        made(5)
 
 
 def test_a_message_is_one_sentence() -> None:

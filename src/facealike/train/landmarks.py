@@ -173,7 +173,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="folder of people")
     parser.add_argument("--teacher", type=Path, required=True, help="a YuNet-format ONNX")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--epochs", type=int, default=16)
+    parser.add_argument("--epochs", type=int, default=14)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     started = time.perf_counter()

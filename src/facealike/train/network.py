@@ -82,14 +82,19 @@ class ResNet(nn.Module):
 
 
 class SeedCNN(nn.Module):
-    """Convolution, ReLU and pooling four times, then a hidden layer: what overfitted in the seed."""
+    """Convolution, ReLU and pooling a few times, then a hidden layer: what overfitted in the seed.
+
+    The first convolution is strided, which the pictures of 160 px can bear and a CPU needs.
+    """
 
     def __init__(self, size: int, widths: Sequence[int], dimensions: int) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        previous, side = 3, size
+        previous, side = 3, -(-size // 2)
         for width in widths:
-            layers += [nn.Conv2d(previous, width, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
+            first = nn.Conv2d(previous, width, 5, stride=2, padding=2)
+            convolution = nn.Conv2d(previous, width, 3, padding=1) if layers else first
+            layers += [convolution, nn.ReLU(), nn.MaxPool2d(2)]
             previous, side = width, side // 2
         self.features = nn.Sequential(*layers)
         self.head = nn.Sequential(

@@ -167,7 +167,7 @@ class Recipe:
         else:
             # Each layer halves the side; none may be left without a pixel.
             _require(
-                self.crop.size >> len(net.widths) >= 1,
+                -(-self.crop.size // 2) >> len(net.widths) >= 1,
                 "network.widths", f"must hold fewer layers for crops of {self.crop.size} pixels",
             )  # fmt: skip
         _require(self.loss.margin >= 0, "loss.margin", "must not be negative")
