@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from pytorch_metric_learning import distances, losses, miners, reducers
+from pytorch_metric_learning.utils.common_functions import TorchInitWrapper
 from torch import Tensor, nn
 
 from .recipe import LossSpec
@@ -52,12 +53,14 @@ class Criterion(nn.Module):
                 self.miner = miners.BatchHardMiner(distance=euclidean())
             elif spec.miner == "semihard":
                 self.miner = miners.TripletMarginMiner(spec.margin, "semihard", distance=euclidean())
-        elif spec.name == "arcface":
-            self.loss = losses.ArcFaceLoss(
-                people, dimensions, margin=math.degrees(spec.margin), scale=spec.scale
-            )
         else:
-            self.loss = losses.CosFaceLoss(people, dimensions, margin=spec.margin, scale=spec.scale)
+            # Only the direction of a class vector counts.  Adam's steps are of one size whatever the
+            # gradient, so short vectors turn quickly; the library's own start, 100 times as long,
+            # held them still for several epochs while the embeddings collapsed towards their mean.
+            start = TorchInitWrapper(nn.init.normal_, std=0.01)
+            kind = losses.ArcFaceLoss if spec.name == "arcface" else losses.CosFaceLoss
+            margin = math.degrees(spec.margin) if spec.name == "arcface" else spec.margin
+            self.loss = kind(people, dimensions, margin=margin, scale=spec.scale, weight_init_func=start)
 
     def forward(self, embeddings: Tensor, labels: Tensor, pairs: Pairs | None = None) -> Tensor:
         embeddings = embeddings.float()
