@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from importlib import resources
 
 import numpy as np
 import pytest
@@ -131,3 +133,11 @@ def test_a_wrong_network_is_refused() -> None:
     with pytest.raises(DetectorError, match="ten numbers"):
         Landmarker(tiny_onnx(SIZE))
     assert len(shipped_landmarks()) < 2_000_000
+
+
+def test_the_weights_folder_says_what_lies_in_it() -> None:
+    folder = resources.files("facealike") / "weights"
+    text = (folder / "README.md").read_text("utf-8")
+    for name in ("landmarks.onnx", "dlib-frontal-hog.svm"):
+        digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        assert f"`{name}`" in text and digest in text, f"say in weights/README.md where {name} comes from"
