@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
-from lightning.pytorch.callbacks import Callback, EarlyStopping
+from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar
 
 from ..files import write_bytes, write_text
 
@@ -37,6 +37,15 @@ class PatientStopping(EarlyStopping):
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         if self.wait_count >= self.patience:
             trainer.should_stop = True
+
+
+class Bar(RichProgressBar):
+    """Lightning's bar with the three numbers worth watching."""
+
+    def get_metrics(self, trainer: Any, pl_module: Any) -> dict[str, Any]:
+        shown = super().get_metrics(trainer, pl_module)
+        names = {"train_loss_step": "loss", "val_f1": "F1 validation", "images/s": "images/s"}
+        return {names[key]: shown[key] for key in names if key in shown}
 
 
 class EpochLog(Callback):

@@ -22,7 +22,7 @@ from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from ..detect import Detector
@@ -30,7 +30,7 @@ from ..errors import DeviceError, TrainingError
 from ..evaluate import Evaluation
 from ..files import write_text
 from .batches import ChunkDataset, StepDataset, chunk_loader, make_sampler, step_loader
-from .callbacks import EpochLog, PatientStopping, WholeCheckpoints
+from .callbacks import Bar, EpochLog, PatientStopping, WholeCheckpoints
 from .export import export_embedder
 from .module import Probe, SiameseModule
 from .outcome import finish
@@ -244,7 +244,7 @@ def _prepare(
     if spec.patience:
         callbacks.append(PatientStopping("val_f1", mode="max", patience=spec.patience))
     if terminal:
-        callbacks.append(RichProgressBar())
+        callbacks.append(Bar())
     with quiet():
         trainer = lightning.Trainer(
             accelerator=accelerator, devices=devices, max_epochs=spec.epochs,
