@@ -12,7 +12,7 @@ from PIL import Image as PillowImage
 
 from facealike.data import People, split_of
 from facealike.errors import DataError, DetectorError, TrainingError
-from facealike.train.plan import Plan, choose_preprocessing, describe, make_plan
+from facealike.train.plan import Plan, choose_preprocessing, describe, make_plan, watch
 from facealike.train.recipe import Recipe
 from facealike.types import Face, Image
 from people import CentralBox, draw_face, make_people, tiny_recipe
@@ -73,7 +73,7 @@ def test_people_are_apart_and_split_by_name(root: Path, cache: Path) -> None:
 
 def test_rows_lead_to_the_crops_of_the_photos(root: Path, cache: Path) -> None:
     plan = plan_of(root, cache)
-    for part in (plan.train, plan.validation, plan.probe):
+    for part in (plan.train, plan.validation):
         for k in (0, len(part.rows) - 1):
             photo = np.asarray(PillowImage.open(part.people.paths[k]))
             (face,) = CentralBox().detect(photo)
@@ -81,11 +81,22 @@ def test_rows_lead_to_the_crops_of_the_photos(root: Path, cache: Path) -> None:
             np.testing.assert_array_equal(crop, plan.preprocessing.crop(photo, face))
 
 
-def test_the_probe_is_a_few_photos_of_the_training(root: Path, cache: Path) -> None:
+def test_the_watched_pairs_are_those_of_their_part(root: Path, cache: Path) -> None:
     plan = plan_of(root, cache)
-    assert set(plan.probe.people.paths) <= set(plan.train.people.paths)
-    assert np.bincount(plan.probe.labels).max() == 4
-    assert np.bincount(plan.probe.labels).min() >= 2
+    assert [watched.name for watched in plan.watched] == ["val", "train"]
+    for watched, part in zip(plan.watched, (plan.validation, plan.train), strict=True):
+        person = dict(zip(part.rows.tolist(), part.labels.tolist(), strict=True))
+        labels = np.array([person[row] for row in watched.rows.tolist()])
+        a, b, same = watched.pairs
+        np.testing.assert_array_equal(labels[a] == labels[b], same)
+        assert (a != b).all() and same.sum() == (~same).sum() > 0
+        assert set(np.r_[a, b]) == set(range(len(watched.rows))), "no crop is embedded in vain"
+
+
+def test_watching_takes_no_more_pairs_than_asked_for(root: Path, cache: Path) -> None:
+    plan = plan_of(root, cache)
+    few = watch("train", plan.train, 0, limit=3)
+    assert few.pairs.same.sum() == 3 and len(few.rows) <= 12
 
 
 def test_split_by_image_keeps_the_test_apart(root: Path, cache: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import lightning
@@ -11,22 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..data import PairIndices
 from ..errors import TrainingError
 from ..metrics import auc, best_f1_threshold
 from ..model import Preprocessing
 from .augment import Augmentation
 from .losses import Criterion, pair_tensors
 from .network import make_network
+from .plan import Watched
 from .recipe import Recipe
-
-
-@dataclass(frozen=True)
-class Probe:
-    """Pairs among the images of one validation loader, watched after every epoch."""
-
-    name: str
-    pairs: PairIndices
 
 
 def step_seed(seed: int, part: int, step: int) -> int:
@@ -50,11 +42,16 @@ class SiameseModule(lightning.LightningModule):
     std: Tensor
 
     def __init__(
-        self, recipe: Recipe, preprocessing: Preprocessing, people: int, total_steps: int, probes: list[Probe]
+        self,
+        recipe: Recipe,
+        preprocessing: Preprocessing,
+        people: int,
+        total_steps: int,
+        watched: Sequence[Watched],
     ) -> None:
         super().__init__()
         torch.manual_seed(step_seed(recipe.seed, 0, 0))
-        self.recipe, self.total_steps, self.probes = recipe, total_steps, probes
+        self.recipe, self.total_steps, self.watched = recipe, total_steps, watched
         self.network = build_network(recipe)
         self.criterion = Criterion(recipe.loss, people, recipe.network.dimensions)
         self.augmentation = Augmentation(recipe.augment)
@@ -96,18 +93,18 @@ class SiameseModule(lightning.LightningModule):
         self._embedded.setdefault(dataloader_idx, []).append(embeddings)
 
     def on_validation_epoch_end(self) -> None:
-        for number, probe in enumerate(self.probes):
+        for number, watched in enumerate(self.watched):
             embeddings = torch.cat(self._embedded.pop(number))
-            a, b, same = probe.pairs
+            a, b, same = watched.pairs
             scores = (embeddings[a] * embeddings[b]).sum(dim=1).double().cpu().numpy()
             if not np.isfinite(scores).all():
                 raise TrainingError(
-                    f"the embeddings of {probe.name} images are not finite; lower training.learning_rate"
+                    f"the embeddings of {watched.name} images are not finite; lower training.learning_rate"
                 )
             _, f1 = best_f1_threshold(scores, same)
-            self.log(f"{probe.name}_f1", f1, prog_bar=probe.name == "val")
-            self.log(f"{probe.name}_auc", auc(scores, same))
-            if probe.name == "val" and self.recipe.loss.name == "contrastive":
+            self.log(f"{watched.name}_f1", f1, prog_bar=watched.name == "val")
+            self.log(f"{watched.name}_auc", auc(scores, same))
+            if watched.name == "val" and self.recipe.loss.name == "contrastive":
                 chosen = pair_tensors((a[same], b[same], a[~same], b[~same]), self.device)
                 with torch.autocast(self.device.type, enabled=False):
                     loss = self.criterion(embeddings, torch.zeros(len(embeddings)), chosen)

@@ -20,7 +20,7 @@ from ..model import Preprocessing
 from .recipe import Recipe
 
 Progress = Callable[[int, int], None]
-PROBE_PAIRS = 5000  # genuine pairs, at most, that are scored after each epoch
+WATCHED_VALIDATION, WATCHED_TRAINING = 5000, 500  # genuine pairs, at most, scored after each epoch
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,14 +34,29 @@ class Part:
     def labels(self) -> NDArray[np.int64]:
         return self.people.labels
 
-    def pairs(self, seed: int, limit: int | None = PROBE_PAIRS) -> PairIndices:
-        return balanced_pairs(self.labels, seed, limit)
+
+@dataclass(frozen=True, eq=False)
+class Watched:
+    """Pairs that are scored after every epoch; they index ``rows``, the crops to embed for them."""
+
+    name: str
+    rows: NDArray[np.int64]
+    pairs: PairIndices
+
+
+def watch(name: str, part: Part, seed: int, limit: int) -> Watched:
+    """Balanced pairs of ``part``, at most ``limit`` genuine ones, and only the crops they need."""
+    pairs = balanced_pairs(part.labels, seed, limit)
+    used, place = np.unique(np.concatenate([pairs.a, pairs.b]), return_inverse=True)
+    a, b = np.split(place.astype(np.int64), 2)
+    return Watched(name, part.rows[used], PairIndices(a, b, pairs.same))
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Everything a run reads: crops, and the parts to train on, to validate on and to watch for overfitting.
+    """Everything a run reads: crops, the parts to train on and to validate on, and pairs to watch.
 
+    ``watched`` are pairs of the validation, and of the training to show how far the two part.
     ``test`` is only looked at when training is over.
     """
 
@@ -49,7 +64,7 @@ class Plan:
     crops: Crops
     train: Part
     validation: Part
-    probe: Part
+    watched: tuple[Watched, Watched]
     test: People
     detector: Detector
     preprocessing: Preprocessing
@@ -130,11 +145,12 @@ def make_plan(
     training, validation = part(train), part(splits["validation"])
     _check(root, "training", training)
     _check(root, "validation", validation)
-    # A few training photos, watched beside the validation to show how far the two part.
-    several = training.people.select(np.bincount(training.labels)[training.labels] > 1)
-    probe = part(several.limit_images(4, recipe.seed))
+    watched = (
+        watch("val", validation, recipe.seed, WATCHED_VALIDATION),
+        watch("train", training, recipe.seed, WATCHED_TRAINING),
+    )
     return Plan(
-        root, crops, training, validation, probe, splits["test"], detector, preprocessing, recipe.data.face
+        root, crops, training, validation, watched, splits["test"], detector, preprocessing, recipe.data.face
     )  # fmt: skip
 
 

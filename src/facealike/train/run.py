@@ -32,7 +32,7 @@ from ..files import write_text
 from .batches import ChunkDataset, StepDataset, chunk_loader, make_sampler, step_loader
 from .callbacks import Bar, EpochLog, PatientStopping, WholeCheckpoints
 from .export import export_embedder
-from .module import Probe, SiameseModule
+from .module import SiameseModule
 from .outcome import finish
 from .plan import Plan, Progress, make_plan
 from .quiet import quiet
@@ -126,7 +126,7 @@ def train(
     sampler = make_sampler(recipe, plan.train.labels)
     dataset = StepDataset(plan.crops, plan.train.rows, plan.train.labels, sampler)
     loader = step_loader(dataset, steps, done // steps)
-    watched = [chunk_loader(ChunkDataset(plan.crops, part.rows)) for part in (plan.validation, plan.probe)]
+    watched = [chunk_loader(ChunkDataset(plan.crops, part.rows)) for part in plan.watched]
     _fit(trainer, module, loader, watched, last if begun else None)
     best = torch.load(run / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=True)
     module.load_state_dict(best["state_dict"])
@@ -228,9 +228,8 @@ def _prepare(
 ) -> tuple[int, lightning.Trainer, SiameseModule, EpochLog]:
     spec = recipe.training
     steps = spec.steps_per_epoch or make_sampler(recipe, plan.train.labels).steps
-    probes = [Probe("val", plan.validation.pairs(recipe.seed)), Probe("train", plan.probe.pairs(recipe.seed))]
     people = len(plan.train.people.names)
-    module = SiameseModule(recipe, plan.preprocessing, people, steps * spec.epochs, probes)
+    module = SiameseModule(recipe, plan.preprocessing, people, steps * spec.epochs, plan.watched)
     terminal = sys.stderr.isatty()
     log = EpochLog(run / "log.csv", steps * spec.batch_size, echo=not terminal)
     folder = run / "checkpoints"
