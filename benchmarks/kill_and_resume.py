@@ -1,6 +1,6 @@
 """Kill a real training run at random steps, resume it, and compare it with one left alone.
 
-    python benchmarks/kill_and_resume.py LFW_FOLDER --recipe lfw --kills 3 --set training.epochs=4
+    python benchmarks/kill_and_resume.py LFW_FOLDER --recipe lfw --kills 2 --set training.epochs=3
 
 Prints the test rows of both runs and the largest difference between their weights, and appends a
 row to ``benchmarks/kill_and_resume.csv``.
@@ -39,6 +39,12 @@ def command(arguments: argparse.Namespace, out: Path, cache: Path, resume: bool)
     return words + (["--resume"] if resume else [])
 
 
+def log(run: Path) -> list[dict[str, str]]:
+    """The rows of the epochs that a run has finished."""
+    path = run / "log.csv"
+    return list(csv.DictReader(path.read_text().splitlines())) if path.exists() else []
+
+
 def weights(run: Path) -> dict[str, torch.Tensor]:
     state: dict[str, torch.Tensor] = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)[
         "state_dict"
@@ -60,7 +66,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--recipe", default="lfw")
     parser.add_argument("--detector", default="")
-    parser.add_argument("--kills", type=int, default=3)
+    parser.add_argument("--kills", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--set", action="append", default=[])
@@ -69,22 +75,25 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         cache = arguments.cache or Path(folder) / "crops"
         straight, killed = Path(folder) / "straight.facealike", Path(folder) / "killed.facealike"
-        started = time.perf_counter()
         subprocess.run(command(arguments, straight, cache, False), check=True, stdout=subprocess.DEVNULL)
-        duration = time.perf_counter() - started
+        seconds = [float(row["seconds"]) for row in log(straight.with_name("straight-run"))]
         run, moments = killed.with_name("killed-run"), []
-        for number in range(arguments.kills):
-            resume = number > 0 and (run / "checkpoints" / "last.ckpt").exists()
+        for number in range(1, arguments.kills + 1):
             process = subprocess.Popen(
-                command(arguments, killed, cache, resume), stdout=subprocess.DEVNULL, start_new_session=True
+                command(arguments, killed, cache, number > 1),
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,
             )
-            moment = dice.uniform(0.3, 0.8) * duration
-            try:
-                process.wait(moment)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-                moments.append(round(moment, 1))
+            while len(log(run)) < number and process.poll() is None:
+                time.sleep(0.2)
+            # The next epoch has begun: somewhere in the middle of it, between two checkpoints.
+            part = dice.uniform(0.05, 0.95)
+            time.sleep(part * seconds[number])
+            if process.poll() is not None:
+                sys.exit("the run ended before it could be killed; give it more epochs or fewer --kills")
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            moments.append(f"{number}+{part:.2f}")
             check_whole(killed, run)
         subprocess.run(command(arguments, killed, cache, True), check=True, stdout=subprocess.DEVNULL)
         rows = [
@@ -98,7 +107,7 @@ def main() -> None:
     row = {
         "date": datetime.date.today().isoformat(), "commit": git_commit(), "machine": machine(),
         "threads": torch.get_num_threads(), "recipe": " ".join([arguments.recipe, *arguments.set]),
-        "killed_after_s": " ".join(map(str, moments)), "test_f1_straight": f1[0], "test_f1_resumed": f1[1],
+        "killed_after_epochs": " ".join(moments), "test_f1_straight": f1[0], "test_f1_resumed": f1[1],
         "largest_weight_difference": difference, "equal_embedder_bytes": same_bytes,
     }  # fmt: skip
     print(json.dumps(row, indent=2))
