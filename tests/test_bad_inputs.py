@@ -66,7 +66,10 @@ def test_a_cold_process_says_nothing_but_the_sentence(tmp_path: Path) -> None:
     model = tmp_path / "tiny.facealike"
     tiny_model_file().write(model)
     corpus = [entry for entry in make_bad_inputs(tmp_path / "bad") if entry.argument]
-    for entry in corpus[:: len(corpus) // 5]:
+    # Damaged directories of TIFF make Pillow warn, which must not be seen either.
+    chatty = [entry for entry in corpus if "directory" in entry.name]
+    assert chatty
+    for entry in [*corpus[:: len(corpus) // 5], *chatty]:
         command = [sys.executable, "-m", "facealike", "compare", str(hopper_path()), entry.path]
         result = subprocess.run(
             [*command, "--model", str(model), "--json"], capture_output=True, timeout=60, env=os.environ

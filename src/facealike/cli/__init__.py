@@ -5,7 +5,9 @@ A command parses, calls one function of the library and prints.  Heavy imports h
 
 from __future__ import annotations
 
+import logging
 import sys
+import warnings
 from typing import Annotated
 
 import typer
@@ -58,4 +60,7 @@ def main() -> None:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
+    # Pillow also remarks on damage; here every remark about a photo is the one sentence of its error.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
     app(prog_name="facealike")
