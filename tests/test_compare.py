@@ -11,7 +11,7 @@ import pytest
 from PIL import Image as PillowImage
 
 import facealike
-from facealike.compare import PhotoComparison, compare
+from facealike.compare import compare
 from facealike.detect import DlibDetector, select_faces
 from facealike.embed import Model
 from facealike.errors import ImageNotFound, ModelError, NoFaceFound, SeveralFaces, UsageError
@@ -113,4 +113,6 @@ def test_the_result_is_ready_for_json(model: Model) -> None:
 
 def test_the_package_offers_the_function_whatever_was_imported_first() -> None:
     assert facealike.compare is compare
-    assert isinstance(facealike.compare(astronaut(), astronaut(), Model(tiny_model_file())), PhotoComparison)
+    assert isinstance(
+        facealike.compare(astronaut(), astronaut(), Model(tiny_model_file())), facealike.Comparison
+    )

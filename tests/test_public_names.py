@@ -66,26 +66,18 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
     assert not hasattr(facealike, "nonsense")
 
 
-def test_importing_facealike_is_quick_and_loads_nothing_heavy() -> None:
+def test_importing_facealike_loads_nothing_heavy() -> None:
     script = (
-        "import time; start = time.perf_counter(); import facealike; spent = time.perf_counter() - start\n"
-        "import sys; heavy = {'numpy', 'PIL', 'onnxruntime', 'dlib', 'typer', 'rich', 'torch'}\n"
-        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
-        "print(spent)"
+        "import facealike, sys; heavy = {'numpy', 'PIL', 'onnxruntime', 'dlib', 'typer', 'rich', 'torch'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
     )
-    times = [
-        float(
-            subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
-        )
-        for _ in range(3)
-    ]
-    assert min(times) < 0.15
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 def test_a_submodule_imported_first_does_not_hide_the_function() -> None:
     script = (
         "import facealike.compare, facealike.detect, facealike; from facealike import compare\n"
         "assert callable(compare) and facealike.compare is compare\n"
-        "from facealike.compare import PhotoComparison"
+        "from facealike.compare import compare as again; assert again is compare"
     )
     subprocess.run([sys.executable, "-c", script], check=True)

@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -20,16 +19,6 @@ from .metrics import cosine
 from .types import Comparison, Face, FacePolicy, Image
 
 
-@dataclass(frozen=True)
-class PhotoComparison(Comparison):
-    """A ``Comparison`` that also says how many faces each photo showed; None where ``aligned``."""
-
-    found: tuple[int | None, int | None] = (None, None)
-
-    def to_dict(self) -> dict[str, Any]:
-        return {**super().to_dict(), "faces_found": list(self.found)}
-
-
 def compare(
     a: Source,
     b: Source,
@@ -38,7 +27,7 @@ def compare(
     face: FacePolicy = "largest",
     aligned: bool = False,
     device: str = "auto",
-) -> PhotoComparison:
+) -> Comparison:
     """Whether two photos show the same person, with the score, the threshold and the faces used.
 
     ``a`` and ``b`` are paths, bytes of image files, or RGB arrays (H, W, 3).  ``model`` is a loaded
@@ -66,7 +55,7 @@ def compare(
     with clock.step("embed"):
         vectors = model.embed_crops(np.stack([first.crop, second.crop]))
         score = float(cosine(vectors[:1], vectors[1:])[0])
-    return PhotoComparison(
+    return Comparison(
         score=score,
         threshold=model.threshold if threshold is None else float(threshold),
         faces=(first.face, second.face),

@@ -8,7 +8,7 @@ receives one need not check it again.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
@@ -112,8 +112,8 @@ class Comparison:
 
     ``score`` is the cosine of the two embeddings, in [-1, 1], and rises with likeness.
     ``same`` is ``score >= threshold``.  ``faces`` are the two faces that were used; an entry is
-    None where the input was declared to be a face crop already (``aligned``).
-    ``milliseconds`` tells how long each step took.
+    None where the input was declared to be a face crop already (``aligned``); ``found`` is how many
+    faces each photo showed, None likewise.  ``milliseconds`` tells how long each step took.
     """
 
     score: float
@@ -122,6 +122,7 @@ class Comparison:
     model: str
     device: str
     milliseconds: dict[str, float] = field(default_factory=dict)
+    found: tuple[int | None, int | None] = (None, None)
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.score) or not math.isfinite(self.threshold):
@@ -142,9 +143,10 @@ class Comparison:
             "same": self.same,
             "verdict": self.verdict,
             "faces": [None if face is None else face.to_dict() for face in self.faces],
+            "faces_found": list(self.found),
             "model": self.model,
             "device": self.device,
-            "milliseconds": {k: round(v, 2) for k, v in asdict(self)["milliseconds"].items()},
+            "milliseconds": {k: round(v, 2) for k, v in self.milliseconds.items()},
         }
 
     def __str__(self) -> str:
