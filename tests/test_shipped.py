@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from facealike import Model, Pair, People, PeopleOverlap, compare, evaluate_pairs, evaluate_split
-from facealike.data import balanced_pairs, split_of
+from facealike import Model, People, PeopleOverlap, compare, evaluate_pairs, evaluate_split
+from facealike.data import balanced_pairs, listed_pairs, split_of
 from facealike.model import identity_hash
 
 ROOT = Path(__file__).parent.parent
@@ -69,8 +69,6 @@ def test_golden_numbers_on_strangers(model: Model, tmp_path: Path) -> None:
 def test_its_own_training_people_are_refused(model: Model) -> None:
     assert LFW is not None
     people = People.from_folder(LFW).split("train")
-    index = balanced_pairs(people.labels, 0, 5)
-    paths = [str(path) for path in people.paths]
-    pairs = [Pair(paths[a], paths[b], bool(s)) for a, b, s in zip(index.a, index.b, index.same, strict=True)]
+    pairs = listed_pairs(people, balanced_pairs(people.labels, 0, 5))
     with pytest.raises(PeopleOverlap, match="took part in the training"):
         evaluate_pairs(model, pairs, "training people")

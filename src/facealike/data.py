@@ -221,6 +221,12 @@ def balanced_pairs(labels: ArrayLike, seed: int, limit: int | None = None) -> Pa
     return PairIndices(np.minimum(a, b).astype(np.int64), np.maximum(a, b).astype(np.int64), same)
 
 
+def listed_pairs(people: People, index: PairIndices) -> list[Pair]:
+    """Pairs by index as pairs of paths, in their order."""
+    paths = [str(path) for path in people.paths]
+    return [Pair(paths[a], paths[b], bool(same)) for a, b, same in zip(*index, strict=True)]
+
+
 def _nth_pair(
     partners: NDArray[np.int64], number: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

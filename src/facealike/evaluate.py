@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .crops import cached_crops
-from .data import People, Split, balanced_pairs
+from .data import People, Split, balanced_pairs, listed_pairs
 from .embed import Model
 from .errors import DataError, MissingExtra, NoFaceFound, PeopleOverlap, UsageError
 from .image import shown
@@ -265,11 +265,7 @@ def evaluate_split(
         raise DataError(
             f"{shown(root)}: nobody in this folder belongs to the split {split}; use a larger folder"
         )
-    index = balanced_pairs(people.labels, seed, limit)
-    paths = [str(path) for path in people.paths]
-    pairs = [
-        Pair(paths[a], paths[b], bool(same)) for a, b, same in zip(index.a, index.b, index.same, strict=True)
-    ]
+    pairs = listed_pairs(people, balanced_pairs(people.labels, seed, limit))
     seen = split == "train"
     evaluation = evaluate_pairs(
         model, pairs, split, face, allow_overlap or seen, cache, progress, threshold, skip_missing

@@ -71,14 +71,16 @@ class Landmarker:
 
     def __call__(self, image: Image, box: Box) -> tuple[Point, ...]:
         """The five landmarks of the face in ``box``, in pixels of ``image``."""
-        matrix = box_matrix(box)
-        for _ in range(2):
-            crop = warp(image, matrix, SIZE).astype(np.float32) / 255.0
-            answer = self._session.run(None, {self._input: crop.transpose(2, 0, 1)[None]})[0]
-            inside = answer.reshape(5, 2).astype(np.float64) * (SIZE / 2) + (SIZE / 2 - 0.5)
-            points = transform_points(invert(matrix), inside)
-            matrix = similarity_transform(points, UPRIGHT)
+        first = self._ask(image, box_matrix(box))
+        points = self._ask(image, similarity_transform(first, UPRIGHT))
         return tuple((float(x), float(y)) for x, y in points)
+
+    def _ask(self, image: Image, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The network's answer (5, 2) on the crop that ``matrix`` cuts, in pixels of ``image``."""
+        crop = warp(image, matrix, SIZE).astype(np.float32) / 255.0
+        answer = self._session.run(None, {self._input: crop.transpose(2, 0, 1)[None]})[0]
+        inside = answer.reshape(5, 2).astype(np.float64) * (SIZE / 2) + (SIZE / 2 - 0.5)
+        return transform_points(invert(matrix), inside)
 
 
 def shipped_landmarks() -> bytes:

@@ -91,9 +91,9 @@ class PairSampler:
         stranger = rng.integers(0, len(self._labels), each)
         while (clash := self._labels[stranger] == self._labels[kept]).any():
             stranger[clash] = rng.integers(0, len(self._labels), int(clash.sum()))
-        first, rows = np.arange(each), np.arange(each)
+        first = np.arange(each)
         images = np.concatenate([pair[:, 0], pair[:, 1], stranger])
-        return Batch(images, (first, first + each, rows + side * each, rows + 2 * each))
+        return Batch(images, (first, first + each, first + side * each, first + 2 * each))
 
 
 class IdentitySampler:

@@ -121,12 +121,11 @@ def _print(result: Evaluation) -> None:
 
 
 def _write(result: Evaluation, folder: Path) -> None:
-    import io
     import json
 
     from ..errors import MissingExtra
-    from ..files import write_bytes, write_text
-    from ..report import table_dict, table_markdown
+    from ..files import write_text
+    from ..report import save_figure, table_dict, table_markdown
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -139,6 +138,4 @@ def _write(result: Evaluation, folder: Path) -> None:
     except MissingExtra as error:
         say(f"no roc.png: {error}")
         return
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png")
-    write_bytes(folder / "roc.png", picture.getvalue())
+    save_figure(figure, folder / "roc.png")

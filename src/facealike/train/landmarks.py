@@ -103,8 +103,8 @@ def _overlap(a: Box, b: Box) -> float:
 def jitter(images: Tensor, points: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Stored crops (n, 3, 160, 160) and points (n, 5, 2) -> network crops and points in -1..1.
 
-    Half of the crops are as the box gives them, shifted and scaled; the other half are nearly
-    upright, as the second question sees them.  Both are turned a little, a part of them a lot.
+    Each crop is shifted, scaled and turned by a draw of its own, three in ten of them turned far:
+    enough to hold both what dlib's box gives and what the second question sees.
     """
     count = len(images)
     draw = torch.rand(count, 5, generator=generator)

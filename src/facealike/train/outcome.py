@@ -16,11 +16,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from .. import __version__
 from ..crops import cached_crops
-from ..data import PairIndices, People, balanced_pairs
+from ..data import PairIndices, People, balanced_pairs, listed_pairs
 from ..embed import Model
 from ..errors import DataError
 from ..evaluate import Evaluation, evaluate_pairs
@@ -29,7 +28,6 @@ from ..metrics import best_f1_threshold
 from ..model import Calibration, ModelCard, ModelFile, identity_hash
 from ..montage import predictions_montage, sample_pairs_montage, save_image
 from ..report import loss_curves, table_dict, table_markdown
-from ..types import Pair
 from .plan import Plan, describe
 from .recipe import Recipe
 
@@ -66,7 +64,9 @@ def finish(
                 raise
     model = Model(draft, device="cpu")
     judged = {
-        name: evaluate_pairs(model, listed(*both), name, recipe.data.face, allow_overlap=True, cache=cache)
+        name: evaluate_pairs(
+            model, listed_pairs(*both), name, recipe.data.face, allow_overlap=True, cache=cache
+        )
         for name, both in pairs.items()
     }
     threshold, _ = best_f1_threshold(judged["validation"].scores, judged["validation"].same)
@@ -97,11 +97,6 @@ def seen(recipe: Recipe) -> tuple[str, ...]:
     return ("train",) if recipe.data.split == "identity" else ("train", "validation")
 
 
-def listed(people: People, index: PairIndices) -> list[Pair]:
-    paths = [str(path) for path in people.paths]
-    return [Pair(paths[a], paths[b], bool(same)) for a, b, same in zip(*index, strict=True)]
-
-
 def draft_model(
     plan: Plan, recipe: Recipe, onnx: bytes, device: str, seconds: float, rows: Sequence[dict[str, float]]
 ) -> ModelFile:
@@ -112,8 +107,8 @@ def draft_model(
         "code": "Apache-2.0",
         "weights": recipe.card.weights_licence,
         "training_data": recipe.card.data_licence,
+        "detector": DETECTOR_LICENCE[plan.detector.spec["kind"]],
     }
-    licence["detector"] = DETECTOR_LICENCE[plan.detector.spec["kind"]]
     card = ModelCard(
         name=recipe.card.name or recipe.name,
         created=datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
@@ -202,7 +197,7 @@ def _draw(
                 sample_pairs_montage(crops.take, some, "Pairs of the training people"), run / "pairs.png"
             )
         who = "seen in training" if evaluation.leaked else "never seen in training"
-        page: Any = predictions_montage(
+        page = predictions_montage(
             crops.take, some, evaluation.scores[shown], evaluation.threshold, f"{name}: people {who}"
         )
         save_image(page, run / f"predictions-{name}.png")
