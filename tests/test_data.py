@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facealike.data import People, balanced_pairs, read_pairs, split_of
+from facealike.data import SPLITS, People, balanced_pairs, read_pairs, split_of
 from facealike.errors import DataError, UsageError
 from facealike.types import Pair
 
@@ -38,7 +38,8 @@ def test_splits_are_pinned() -> None:
     pinned = {
         "George_W_Bush": "train",
         "AJ_Cook": "test",
-        "Aaron_Eckhart": "validation",
+        "Aaron_Eckhart": "calibration",
+        "Abdul_Rahman": "validation",
         "Zoë": "train",
         "": "train",
     }
@@ -49,17 +50,19 @@ def test_splits_are_pinned() -> None:
 def test_split_follows_the_hash_of_the_name(name: str) -> None:
     number = int(hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16], 16)
     percent = number * 100 / 2**64
-    assert split_of(name) == ("test" if percent < 15 else "validation" if percent < 25 else "train")
+    bounds = {15: "test", 20: "calibration", 25: "validation", 101: "train"}
+    assert split_of(name) == next(split for bound, split in bounds.items() if percent < bound)
 
 
 def test_shares_of_the_splits() -> None:
     splits = [split_of(f"name {i}") for i in range(20_000)]
     assert abs(splits.count("test") / 20_000 - 0.15) < 0.01
-    assert abs(splits.count("validation") / 20_000 - 0.10) < 0.01
+    assert abs(splits.count("calibration") / 20_000 - 0.05) < 0.01
+    assert abs(splits.count("validation") / 20_000 - 0.05) < 0.01
 
 
 def test_a_name_that_is_no_unicode_has_a_split() -> None:
-    assert split_of("undecodable\udcff") in ("train", "validation", "test")
+    assert split_of("undecodable\udcff") in SPLITS
 
 
 # --- People ----------------------------------------------------------------------------------------
@@ -99,18 +102,20 @@ def test_from_folder_says_what_is_wrong(tmp_path: Path, kind: str) -> None:
 
 def test_split_keeps_people_apart_and_loses_nobody() -> None:
     people = people_of([1 + i % 3 for i in range(300)])
-    parts = [people.split(split) for split in ("train", "validation", "test")]
+    parts = [people.split(split) for split in SPLITS]
     assert sorted(itertools.chain(*(part.names for part in parts))) == sorted(people.names)
     assert sum(len(part) for part in parts) == len(people)
     for part in parts:
         for path, label in zip(part.paths, part.labels, strict=True):
             assert path.parent.name == part.names[label]
-    assert all(split_of(name) == "test" for name in parts[2].names)
+    assert all(
+        split_of(name) == split for split, part in zip(SPLITS, parts, strict=True) for name in part.names
+    )
 
 
 def test_splits_of_few_people_may_be_empty() -> None:
-    parts = [people_of([2]).split(split) for split in ("train", "validation", "test")]
-    assert sorted(len(part) for part in parts) == [0, 0, 2]
+    parts = [people_of([2]).split(split) for split in SPLITS]
+    assert sorted(len(part) for part in parts) == [0, 0, 0, 2]
     empty = min(parts, key=len)
     assert len(empty.split("train")) == 0
     assert {split: len(part) for split, part in empty.split_images(0).items()} == dict.fromkeys(
@@ -355,9 +360,10 @@ needs_lfw = pytest.mark.skipif("FACEALIKE_LFW" not in os.environ, reason="set FA
 def test_lfw_as_it_is() -> None:
     people = People.from_folder(os.environ["FACEALIKE_LFW"])
     assert (len(people), len(people.names)) == (13_233, 5_749)
-    assert {s: len(people.split(s)) for s in ("train", "validation", "test")} == {  # type: ignore[arg-type]
+    assert {s: len(people.split(s)) for s in SPLITS} == {
         "train": 10_295,
-        "validation": 1_165,
+        "validation": 583,
+        "calibration": 582,
         "test": 1_773,
     }
     train = people.split("train")

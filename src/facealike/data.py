@@ -25,24 +25,30 @@ from .errors import DataError, UsageError
 from .image import IMAGE_EXTENSIONS, shown
 from .types import Pair
 
-Split = Literal["train", "validation", "test"]
+Split = Literal["train", "validation", "calibration", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "calibration", "test")
 
-TEST_SHARE, VALIDATION_SHARE = 0.15, 0.10
+# A position in [0, 1) below the first of these is the test, below the second calibration, and so on.
+# Never change them: people of published tests would move into training.  Validation chooses epochs
+# and recipes; calibration only ever thresholds and probabilities, and no model trains on either.
+TEST_BELOW, CALIBRATION_BELOW, VALIDATION_BELOW = 0.15, 0.20, 0.25
 
 MAX_PAIRS = 20_000_000
 """More pairs than this are only drawn with a limit: they would fill memory and measure no better."""
 
 
 def split_of(name: str) -> Split:
-    """The split of the person called ``name``: 15 % test, 10 % validation, 75 % train.
+    """The split of the person called ``name``: 15 % test, 5 % calibration, 5 % validation, the rest train.
 
     The same on every machine and in every version, whoever else is in the folder.
     """
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
     position = int.from_bytes(digest[:8], "big") / 2**64
-    if position < TEST_SHARE:
+    if position < TEST_BELOW:
         return "test"
-    return "validation" if position < TEST_SHARE + VALIDATION_SHARE else "train"
+    if position < CALIBRATION_BELOW:
+        return "calibration"
+    return "validation" if position < VALIDATION_BELOW else "train"
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,8 +123,8 @@ class People:
 
     def split(self, split: Split) -> People:
         """Everybody of one split, with all their photos; see ``split_of``.  May be empty."""
-        if split not in ("train", "validation", "test"):
-            raise UsageError(f"the splits are train, validation and test, not {split!r}")
+        if split not in SPLITS:
+            raise UsageError(f"the splits are {', '.join(SPLITS)}, not {split!r}")
         mine = np.array([split_of(name) == split for name in self.names], dtype=bool)
         return self.select(mine[self.labels] if len(self) else np.zeros(0, dtype=bool))
 

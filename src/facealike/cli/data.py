@@ -66,16 +66,11 @@ def summary(
 def _summary(folder: Path) -> dict[str, Any]:
     import numpy as np
 
-    from ..data import People
+    from ..data import SPLITS, People
 
     everybody = People.from_folder(folder)
     splits: dict[str, dict[str, int]] = {}
-    for name, part in (
-        ("train", everybody.split("train")),
-        ("validation", everybody.split("validation")),
-        ("test", everybody.split("test")),
-        ("all", everybody),
-    ):
+    for name, part in (*((split, everybody.split(split)) for split in SPLITS), ("all", everybody)):
         photos = np.bincount(part.labels, minlength=len(part.names))
         splits[name] = {
             "people": len(part.names),

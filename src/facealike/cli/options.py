@@ -33,6 +33,7 @@ class SplitChoice(str, Enum):
 
     train = "train"
     validation = "validation"
+    calibration = "calibration"
     test = "test"
 
 
