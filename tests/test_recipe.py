@@ -223,6 +223,7 @@ def test_the_seed_is_a_whole_number_from_zero(seed: Any) -> None:
         ("training.weight_decay", [-0.1]),
         ("training.warm_up", [0.0, 1.0]),
         ("training.patience", [-1]),
+        ("training.ema", [-0.1, 1.0]),
         ("augment.flip", [-0.1, 1.1]),
         ("augment.rotation", [-1.0, 181.0]),
         ("augment.brightness", [1.1]),

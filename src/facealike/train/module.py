@@ -15,6 +15,7 @@ from ..errors import TrainingError
 from ..metrics import auc, best_f1_threshold
 from ..model import Preprocessing
 from .augment import Augmentation
+from .averaging import Average
 from .losses import Criterion, pair_tensors
 from .network import make_network
 from .plan import Watched
@@ -55,14 +56,23 @@ class SiameseModule(lightning.LightningModule):
         self.network = build_network(recipe)
         self.criterion = Criterion(recipe.loss, people, recipe.network.dimensions)
         self.augmentation = Augmentation(recipe.augment)
+        self.average = Average(self.network, recipe.training.ema) if recipe.training.ema else None
         self.register_buffer("mean", torch.tensor(preprocessing.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(preprocessing.std).view(1, 3, 1, 1), persistent=False)
         self._embedded: dict[int, list[Tensor]] = {}
 
+    @property
+    def judged(self) -> torch.nn.Module:
+        """The network that is validated and exported: the averaged one where there is one."""
+        return self.network if self.average is None else self.average.network
+
     def forward(self, images: Tensor) -> Tensor:
-        """Float images (n, 3, S, S) in 0..255 -> embeddings (n, d), not normalised."""
+        """Float images (n, 3, S, S) in 0..255 -> embeddings (n, d), not normalised.
+
+        Out of training they are those of ``judged``.
+        """
         normal = ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
-        embedded: Tensor = self.network(normal)
+        embedded: Tensor = (self.network if self.training else self.judged)(normal)
         return embedded
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
@@ -84,6 +94,10 @@ class SiameseModule(lightning.LightningModule):
             )
         self.log("train_loss", loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=len(images))
         return loss
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if self.average is not None:
+            self.average.update(self.network, self.global_step)
 
     def validation_step(self, batch: Tensor, batch_idx: int, dataloader_idx: int = 0) -> None:
         images = batch.permute(0, 3, 1, 2).float()
@@ -112,8 +126,9 @@ class SiameseModule(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         run = self.recipe.training
-        weights = [p for p in self.parameters() if p.ndim > 1]
-        others = [p for p in self.parameters() if p.ndim <= 1]  # norms and biases are not decayed
+        trained = [p for p in self.parameters() if p.requires_grad]
+        weights = [p for p in trained if p.ndim > 1]
+        others = [p for p in trained if p.ndim <= 1]  # norms and biases are not decayed
         optimiser = torch.optim.AdamW(
             [{"params": weights, "weight_decay": run.weight_decay}, {"params": others, "weight_decay": 0.0}],
             lr=run.learning_rate,

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from ..errors import RecipeError
+from .recipe_checks import check
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -85,6 +86,8 @@ class TrainingSpec:
     """``[training]``: the schedule.  ``steps_per_epoch = 0`` is one pass of the sampler.
 
     ``patience``: epochs without a better F1 on unseen people before training stops; 0 never stops.
+    ``ema``: decay of a running average of the weights that is validated and exported in their place;
+    0 takes the weights as they are.  ``keep``: the epoch that the model is made of.
     """
 
     epochs: int = 20
@@ -95,6 +98,8 @@ class TrainingSpec:
     schedule: Literal["one-cycle", "constant"] = "one-cycle"
     warm_up: float = 0.2
     patience: int = 0
+    ema: float = 0.0
+    keep: Literal["best", "last"] = "best"
     precision: Literal["bf16", "32"] = "bf16"
 
 
@@ -149,73 +154,10 @@ class Recipe:
     card: CardSpec = field(default_factory=CardSpec)
 
     def __post_init__(self) -> None:
-        _require(self.seed >= 0, "seed", "must not be negative")
-        _require(32 <= self.crop.size <= 512, "crop.size", "must lie between 32 and 512")
-        _require(0 <= self.crop.margin <= 2, "crop.margin", "must lie between 0 and 2")
-        _require(
-            self.data.max_images_per_identity >= 0, "data.max_images_per_identity", "must not be negative"
-        )
-        net = self.network
-        _require(2 <= net.dimensions <= 4096, "network.dimensions", "must lie between 2 and 4096")
-        _require(0 <= net.dropout < 1, "network.dropout", "must lie in [0, 1)")
-        _require(all(w > 0 for w in net.widths) and len(net.widths) > 0, "network.widths", "must be positive")
-        if net.kind == "resnet":
-            _require(
-                len(net.blocks) == len(net.widths) - 1 and all(b > 0 for b in net.blocks),
-                "network.blocks", "must hold one positive number for each width after the first",
-            )  # fmt: skip
-        else:
-            # Each layer halves the side; none may be left without a pixel.
-            _require(
-                -(-self.crop.size // 2) >> len(net.widths) >= 1,
-                "network.widths", f"must hold fewer layers for crops of {self.crop.size} pixels",
-            )  # fmt: skip
-        _require(self.loss.margin >= 0, "loss.margin", "must not be negative")
-        _require(self.loss.scale > 0, "loss.scale", "must be positive")
-        _require(
-            self.loss.miner in MINERS[self.loss.name],
-            "loss.miner", f"for {self.loss.name} is one of {', '.join(MINERS[self.loss.name])}",
-        )  # fmt: skip
-        _require(
-            self.sampler.name != "pairs" or self.loss.name == "contrastive",
-            "sampler.name", "'pairs' fits loss.name = 'contrastive' only",
-        )  # fmt: skip
-        _require(
-            self.sampler.name != "images" or self.loss.name in ("arcface", "cosface"),
-            "sampler.name", "'images' fits loss.name = 'arcface' or 'cosface' only",
-        )  # fmt: skip
-        _require(self.sampler.images_per_identity >= 2, "sampler.images_per_identity", "must be at least 2")
-        _require(self.sampler.single_share <= 1, "sampler.single_share", "must not exceed 1")
-        for entry in fields(self.augment):
-            value, most = getattr(self.augment, entry.name), _AUGMENT_LIMITS.get(entry.name, 1.0)
-            _require(0 <= value <= most, f"augment.{entry.name}", f"must lie between 0 and {most:g}")
-        run = self.training
-        _require(run.epochs >= 1, "training.epochs", "must be at least 1")
-        _require(run.steps_per_epoch >= 0, "training.steps_per_epoch", "must not be negative")
-        _require(4 <= run.batch_size <= 65536, "training.batch_size", "must lie between 4 and 65536")
-        _require(
-            self.sampler.name != "pairs" or run.batch_size >= 6,
-            "training.batch_size", "must be at least 6 for the sampler 'pairs' (three images each pair)",
-        )  # fmt: skip
-        _require(0 < run.learning_rate <= 100, "training.learning_rate", "must lie between 0 and 100")
-        _require(run.weight_decay >= 0, "training.weight_decay", "must not be negative")
-        _require(0 < run.warm_up < 1, "training.warm_up", "must lie between 0 and 1")
-        _require(run.patience >= 0, "training.patience", "must not be negative")
+        check(self)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
-
-
-MINERS = {
-    "contrastive": ("all", "hard"), "triplet": ("all", "hard", "semihard"), "arcface": ("all",),
-    "cosface": ("all",),
-}  # fmt: skip
-_AUGMENT_LIMITS = {"rotation": 180.0, "noise": 255.0}  # everything else is a part of one
-
-
-def _require(holds: bool, key: str, rule: str) -> None:
-    if not holds:
-        raise RecipeError(f"the recipe's {key} {rule}; mend that line or --set {key}=...")
 
 
 def recipe_names() -> list[str]:

@@ -128,9 +128,9 @@ def train(
     loader = step_loader(dataset, steps, done // steps)
     watched = [chunk_loader(ChunkDataset(plan.crops, part.rows)) for part in plan.watched]
     _fit(trainer, module, loader, watched, last if begun else None)
-    best = torch.load(run / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=True)
-    module.load_state_dict(best["state_dict"])
-    onnx = export_embedder(module.network, recipe.crop.size, recipe.network.mirror)
+    kept = run / "checkpoints" / f"{recipe.training.keep}.ckpt"
+    module.load_state_dict(torch.load(kept, map_location="cpu", weights_only=True)["state_dict"])
+    onnx = export_embedder(module.judged, recipe.crop.size, recipe.network.mirror)
     seconds = sum(row["seconds"] for row in log.rows)
     file, evaluations = finish(plan, recipe, onnx, run, cache, device_name, seconds, log.rows)
     file.write(run / "model.facealike")

@@ -1,0 +1,77 @@
+"""What must hold between the entries of a recipe, beyond their types; each message names the key."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+from ..errors import RecipeError
+
+if TYPE_CHECKING:
+    from .recipe import Recipe
+
+MINERS = {
+    "contrastive": ("all", "hard"), "triplet": ("all", "hard", "semihard"), "arcface": ("all",),
+    "cosface": ("all",),
+}  # fmt: skip
+_AUGMENT_LIMITS = {"rotation": 180.0, "noise": 255.0}  # everything else is a part of one
+
+
+def check(recipe: Recipe) -> None:
+    """Raises RecipeError for the first entry that is out of its range or does not fit another."""
+    _require(recipe.seed >= 0, "seed", "must not be negative")
+    _require(32 <= recipe.crop.size <= 512, "crop.size", "must lie between 32 and 512")
+    _require(0 <= recipe.crop.margin <= 2, "crop.margin", "must lie between 0 and 2")
+    _require(recipe.data.max_images_per_identity >= 0, "data.max_images_per_identity", "must not be negative")
+    net = recipe.network
+    _require(2 <= net.dimensions <= 4096, "network.dimensions", "must lie between 2 and 4096")
+    _require(0 <= net.dropout < 1, "network.dropout", "must lie in [0, 1)")
+    _require(all(w > 0 for w in net.widths) and len(net.widths) > 0, "network.widths", "must be positive")
+    if net.kind == "resnet":
+        _require(
+            len(net.blocks) == len(net.widths) - 1 and all(b > 0 for b in net.blocks),
+            "network.blocks", "must hold one positive number for each width after the first",
+        )  # fmt: skip
+    else:
+        # Each layer halves the side; none may be left without a pixel.
+        _require(
+            -(-recipe.crop.size // 2) >> len(net.widths) >= 1,
+            "network.widths", f"must hold fewer layers for crops of {recipe.crop.size} pixels",
+        )  # fmt: skip
+    _require(recipe.loss.margin >= 0, "loss.margin", "must not be negative")
+    _require(recipe.loss.scale > 0, "loss.scale", "must be positive")
+    _require(
+        recipe.loss.miner in MINERS[recipe.loss.name],
+        "loss.miner", f"for {recipe.loss.name} is one of {', '.join(MINERS[recipe.loss.name])}",
+    )  # fmt: skip
+    _require(
+        recipe.sampler.name != "pairs" or recipe.loss.name == "contrastive",
+        "sampler.name", "'pairs' fits loss.name = 'contrastive' only",
+    )  # fmt: skip
+    _require(
+        recipe.sampler.name != "images" or recipe.loss.name in ("arcface", "cosface"),
+        "sampler.name", "'images' fits loss.name = 'arcface' or 'cosface' only",
+    )  # fmt: skip
+    _require(recipe.sampler.images_per_identity >= 2, "sampler.images_per_identity", "must be at least 2")
+    _require(recipe.sampler.single_share <= 1, "sampler.single_share", "must not exceed 1")
+    for entry in fields(recipe.augment):
+        value, most = getattr(recipe.augment, entry.name), _AUGMENT_LIMITS.get(entry.name, 1.0)
+        _require(0 <= value <= most, f"augment.{entry.name}", f"must lie between 0 and {most:g}")
+    run = recipe.training
+    _require(run.epochs >= 1, "training.epochs", "must be at least 1")
+    _require(run.steps_per_epoch >= 0, "training.steps_per_epoch", "must not be negative")
+    _require(4 <= run.batch_size <= 65536, "training.batch_size", "must lie between 4 and 65536")
+    _require(
+        recipe.sampler.name != "pairs" or run.batch_size >= 6,
+        "training.batch_size", "must be at least 6 for the sampler 'pairs' (three images each pair)",
+    )  # fmt: skip
+    _require(0 < run.learning_rate <= 100, "training.learning_rate", "must lie between 0 and 100")
+    _require(run.weight_decay >= 0, "training.weight_decay", "must not be negative")
+    _require(0 < run.warm_up < 1, "training.warm_up", "must lie between 0 and 1")
+    _require(run.patience >= 0, "training.patience", "must not be negative")
+    _require(0 <= run.ema < 1, "training.ema", "must lie in [0, 1)")
+
+
+def _require(holds: bool, key: str, rule: str) -> None:
+    if not holds:
+        raise RecipeError(f"the recipe's {key} {rule}; mend that line or --set {key}=...")
