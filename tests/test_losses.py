@@ -285,3 +285,31 @@ def test_a_mean_over_many_images_is_exact_enough() -> None:
         if labels[i] != labels[j]
     ]
     assert float(found) == pytest.approx(mean(pull) + mean(push), rel=1e-3)
+
+
+# ---- a contrastive term beside classification -------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("name", ["arcface", "cosface"])
+def test_pair_weight_adds_the_contrastive_loss_of_hard_pairs(seed: int, name: Any) -> None:
+    alone = value(criterion(name, 0.2), batch(seed))
+    torch.manual_seed(1)
+    both = Criterion(LossSpec(name, 0.2, 16.0, pair_weight=0.7, pair_margin=0.9), PEOPLE, DIMENSIONS)
+    pull, push = slow_contrastive(batch(seed), 0.9, genuine(), impostor())
+    expected = alone + 0.7 * (mean(pull) + mean([loss for loss in push if loss > 0]))
+    assert value(both, batch(seed)) == pytest.approx(expected, rel=1e-4)
+    assert {tuple(p.shape) for p in both.parameters()} == {(DIMENSIONS, PEOPLE)}
+
+
+def test_pair_weight_in_a_batch_of_strangers() -> None:
+    """No genuine pair, and none too near: only the classification is left."""
+    vectors = torch.eye(PEOPLE, requires_grad=True)
+    torch.manual_seed(1)
+    both = Criterion(LossSpec("cosface", 0.2, pair_weight=1.0, pair_margin=1.0), PEOPLE, PEOPLE)
+    torch.manual_seed(1)
+    alone = Criterion(LossSpec("cosface", 0.2), PEOPLE, PEOPLE)
+    found = both(vectors, torch.arange(PEOPLE))
+    assert float(found.detach()) == pytest.approx(float(alone(vectors, torch.arange(PEOPLE)).detach()))
+    found.backward()
+    assert vectors.grad is not None and torch.isfinite(vectors.grad).all()

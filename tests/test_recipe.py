@@ -211,6 +211,8 @@ def test_the_seed_is_a_whole_number_from_zero(seed: Any) -> None:
         ("network.dropout", [-0.1, 1.0]),
         ("loss.margin", [-0.1]),
         ("loss.scale", [0.0, -1.0]),
+        ("loss.pair_weight", [-0.1, 0.5]),
+        ("loss.pair_margin", [0.0, 2.1]),
         ("loss.miner", ["semihard"]),
         ("loss.name", ["triplet", "cosface", "arcface"]),
         ("sampler.name", ["images"]),

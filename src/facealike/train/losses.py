@@ -61,11 +61,18 @@ class Criterion(nn.Module):
             kind = losses.ArcFaceLoss if spec.name == "arcface" else losses.CosFaceLoss
             margin = math.degrees(spec.margin) if spec.name == "arcface" else spec.margin
             self.loss = kind(people, dimensions, margin=margin, scale=spec.scale, weight_init_func=start)
+        self.pair_weight = spec.pair_weight
+        if spec.pair_weight:
+            self.pair_loss: Any = SquaredContrastive(
+                neg_margin=spec.pair_margin, distance=euclidean(), reducer=reducers.AvgNonZeroReducer()
+            )
 
     def forward(self, embeddings: Tensor, labels: Tensor, pairs: Pairs | None = None) -> Tensor:
         embeddings = embeddings.float()
         mined = self.miner(embeddings, labels) if self.miner is not None else pairs
         value: Tensor = self.loss(embeddings, labels, mined)
+        if self.pair_weight:
+            value = value + self.pair_weight * self.pair_loss(embeddings, labels)
         return value
 
 

@@ -64,12 +64,16 @@ class LossSpec:
     ``margin``: a distance (contrastive, triplet), radians (arcface) or a cosine (cosface).
     ``scale``: of the logits of arcface and cosface.  ``miner``: which pairs or triplets of a batch
     count: ``all``, only the ``hard`` ones, or (triplet) the ``semihard`` ones.
+    ``pair_weight``: how much of a contrastive loss on the hard pairs of the batch is added to a loss
+    that classifies; ``pair_margin`` is the distance it asks for between two people.
     """
 
     name: Literal["contrastive", "triplet", "arcface", "cosface"] = "contrastive"
     margin: float = 1.0
     scale: float = 32.0
     miner: Literal["all", "hard", "semihard"] = "all"
+    pair_weight: float = 0.0
+    pair_margin: float = 1.2
 
 
 @dataclass(frozen=True)

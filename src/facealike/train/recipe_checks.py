@@ -14,6 +14,7 @@ MINERS = {
     "contrastive": ("all", "hard"), "triplet": ("all", "hard", "semihard"), "arcface": ("all",),
     "cosface": ("all",),
 }  # fmt: skip
+CLASSIFYING = ("arcface", "cosface")  # the losses that take people as classes
 _AUGMENT_LIMITS = {"rotation": 180.0, "noise": 255.0}  # everything else is a part of one
 
 
@@ -40,6 +41,12 @@ def check(recipe: Recipe) -> None:
         )  # fmt: skip
     _require(recipe.loss.margin >= 0, "loss.margin", "must not be negative")
     _require(recipe.loss.scale > 0, "loss.scale", "must be positive")
+    _require(recipe.loss.pair_weight >= 0, "loss.pair_weight", "must not be negative")
+    _require(0 < recipe.loss.pair_margin <= 2, "loss.pair_margin", "must lie between 0 and 2")
+    _require(
+        recipe.loss.pair_weight == 0 or recipe.loss.name in CLASSIFYING,
+        "loss.pair_weight", f"fits loss.name = {' or '.join(CLASSIFYING)} only",
+    )  # fmt: skip
     _require(
         recipe.loss.miner in MINERS[recipe.loss.name],
         "loss.miner", f"for {recipe.loss.name} is one of {', '.join(MINERS[recipe.loss.name])}",
@@ -49,8 +56,8 @@ def check(recipe: Recipe) -> None:
         "sampler.name", "'pairs' fits loss.name = 'contrastive' only",
     )  # fmt: skip
     _require(
-        recipe.sampler.name != "images" or recipe.loss.name in ("arcface", "cosface"),
-        "sampler.name", "'images' fits loss.name = 'arcface' or 'cosface' only",
+        recipe.sampler.name != "images" or recipe.loss.name in CLASSIFYING,
+        "sampler.name", f"'images' fits loss.name = {' or '.join(CLASSIFYING)} only",
     )  # fmt: skip
     _require(recipe.sampler.images_per_identity >= 2, "sampler.images_per_identity", "must be at least 2")
     _require(recipe.sampler.single_share <= 1, "sampler.single_share", "must not exceed 1")
