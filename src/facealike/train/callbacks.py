@@ -91,9 +91,10 @@ class EpochLog(Callback):
         writer.writerows({key: f"{value:.6g}" for key, value in entry.items()} for entry in self.rows)
         write_text(self._path, text.getvalue())
         if self._echo:
+            validation = f", validation {row['val_f1']:.3f}" if "val_f1" in row else ""
             print(
                 f"epoch {row['epoch']:.0f}/{trainer.max_epochs}  loss {row['train_loss']:.4f}  "
-                f"F1 train {row['train_f1']:.3f}, validation {row['val_f1']:.3f}  "
+                f"F1 train {row['train_f1']:.3f}{validation}  "
                 f"{row['images_per_second']:.0f} images/s",
                 file=sys.stderr,
                 flush=True,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -56,7 +56,8 @@ def watch(name: str, part: Part, seed: int, limit: int) -> Watched:
 class Plan:
     """Everything a run reads: crops, the parts to train on and to validate on, and pairs to watch.
 
-    ``watched`` are pairs of the validation, and of the training to show how far the two part.
+    ``watched`` are pairs of the validation, and of the training to show how far the two part; without
+    validation people only the latter.
     ``test`` is only looked at when training is over.
     """
 
@@ -64,7 +65,7 @@ class Plan:
     crops: Crops
     train: Part
     validation: Part
-    watched: tuple[Watched, Watched]
+    watched: tuple[Watched, ...]
     test: People
     detector: Detector
     preprocessing: Preprocessing
@@ -121,16 +122,19 @@ def split_people(people: People, recipe: Recipe) -> dict[str, People]:
 
 
 def make_plan(
-    root: Path, recipe: Recipe, detector: Detector | None, cache: Path, progress: Progress | None = None
-) -> Plan:
+    root: Path, recipe: Recipe, detector: Detector | None, cache: Path, progress: Progress | None = None,
+    only: Collection[str] | None = None,
+) -> Plan:  # fmt: skip
     """Read the folder, detect and crop every face once, and divide the people.
+
+    ``only`` names the people to train on, whatever the recipe splits by; nobody then validates.
 
     Raises DataError or TrainingError where there are too few people or photos to train or to judge.
     """
     detector = detector if detector is not None else named_detector(recipe.crop.detector)
     preprocessing = choose_preprocessing(recipe, detector)
     everybody = People.from_folder(root)
-    splits = split_people(everybody, recipe)
+    splits = split_people(everybody, recipe) if only is None else _these(everybody, only)
     crops = cached_crops(everybody.paths, detector, preprocessing, recipe.data.face, cache, progress)
     row = {path: number for number, path in enumerate(everybody.paths)}
 
@@ -144,14 +148,21 @@ def make_plan(
         train = train.limit_images(recipe.data.max_images_per_identity, recipe.seed)
     training, validation = part(train), part(splits["validation"])
     _check(root, "training", training)
-    _check(root, "validation", validation)
-    watched = (
-        watch("val", validation, recipe.seed, WATCHED_VALIDATION),
-        watch("train", training, recipe.seed, WATCHED_TRAINING),
-    )
+    watched = [watch("train", training, recipe.seed, WATCHED_TRAINING)]
+    if only is None:
+        _check(root, "validation", validation)
+        watched.insert(0, watch("val", validation, recipe.seed, WATCHED_VALIDATION))
     return Plan(
-        root, crops, training, validation, watched, splits["test"], detector, preprocessing, recipe.data.face
+        root, crops, training, validation, tuple(watched), splits["test"], detector, preprocessing,
+        recipe.data.face,
     )  # fmt: skip
+
+
+def _these(people: People, only: Collection[str]) -> dict[str, People]:
+    """Everybody in ``only`` is trained on, and nobody else is looked at."""
+    chosen = people.select([people.names[label] in only for label in people.labels])
+    nobody = people.select([])
+    return {"train": chosen, "validation": nobody, "test": nobody}
 
 
 def _check(root: Path, name: str, part: Part) -> None:

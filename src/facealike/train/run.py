@@ -16,6 +16,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,22 @@ def choose_device(device: str) -> tuple[str, list[int] | int, str]:
     return "gpu", [index], f"cuda:{index} ({torch.cuda.get_device_name(index)})"
 
 
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """What the loop left, before anything is judged: ``onnx`` is the exported network, ``rows`` the log."""
+
+    plan: Plan
+    onnx: bytes
+    run: Path
+    cache: Path
+    device: str
+    rows: list[dict[str, float]]
+
+    @property
+    def seconds(self) -> float:
+        return sum(row["seconds"] for row in self.rows)
+
+
 def train(
     people_dir: str | Path,
     recipe: Recipe,
@@ -108,15 +125,45 @@ def train(
 
     Raises the errors of ``errors.py``: DataError, TrainingError, DeviceError, ImageError.
     """
+    started = time.perf_counter()
     out = Path(out)
     run = Path(run) if run is not None else out.with_name(out.stem + "-run")
+    fitted = fit(people_dir, recipe, out, run, detector, device, resume, cache, progress)
+    plan, rows = fitted.plan, fitted.rows
+    file, evaluations = finish(
+        plan, recipe, fitted.onnx, run, fitted.cache, fitted.device, fitted.seconds, rows
+    )
+    file.write(run / "model.facealike")
+    if out.resolve() != (run / "model.facealike").resolve():
+        file.write(out)
+    return TrainResult(
+        out, run, file.id, len(rows), time.perf_counter() - started, fitted.device, tuple(evaluations)
+    )
+
+
+def fit(
+    people_dir: str | Path,
+    recipe: Recipe,
+    out: Path,
+    run: Path,
+    detector: Detector | None = None,
+    device: str = "auto",
+    resume: bool = False,
+    cache: str | Path | None = None,
+    progress: Progress | None = None,
+    only: Collection[str] | None = None,
+) -> Fitted:
+    """The loop of ``train``, without judging or writing the model to ``out``.
+
+    ``only`` names the people to train on, with nobody to validate: no epoch is then better than the
+    last, and training never stops early.
+    """
     cache = Path(cache) if cache is not None else run.parent / "crops"
     accelerator, devices, device_name = choose_device(device)
     last = run / "checkpoints" / "last.ckpt"
     _check_folders(out, run, last, resume)
     begun = resume and last.exists()
-    started = time.perf_counter()
-    plan = make_plan(Path(people_dir), recipe, detector, cache, progress)
+    plan = make_plan(Path(people_dir), recipe, detector, cache, progress, only)
     _remember(run, recipe, plan, device_name, begun)
     _sweep(run, out)
     done = _steps_done(last) if begun else 0
@@ -128,17 +175,11 @@ def train(
     loader = step_loader(dataset, steps, done // steps)
     watched = [chunk_loader(ChunkDataset(plan.crops, part.rows)) for part in plan.watched]
     _fit(trainer, module, loader, watched, last if begun else None)
-    kept = run / "checkpoints" / f"{recipe.training.keep}.ckpt"
+    keep = recipe.training.keep if len(plan.validation.people) else "last"
+    kept = run / "checkpoints" / f"{keep}.ckpt"
     module.load_state_dict(torch.load(kept, map_location="cpu", weights_only=True)["state_dict"])
     onnx = export_embedder(module.judged, recipe.crop.size, recipe.network.mirror)
-    seconds = sum(row["seconds"] for row in log.rows)
-    file, evaluations = finish(plan, recipe, onnx, run, cache, device_name, seconds, log.rows)
-    file.write(run / "model.facealike")
-    if out.resolve() != (run / "model.facealike").resolve():
-        file.write(out)
-    return TrainResult(
-        out, run, file.id, len(log.rows), time.perf_counter() - started, device_name, tuple(evaluations)
-    )
+    return Fitted(plan, onnx, run, cache, device_name, log.rows)
 
 
 def _fit(trainer: lightning.Trainer, module: SiameseModule, loader: Any, watched: Any, last: Any) -> None:
@@ -220,7 +261,8 @@ def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _count(plan: Plan) -> str:
-    return f"{plan.train.people}, validating on {plan.validation.people}"
+    judges = f", validating on {plan.validation.people}" if len(plan.validation.people) else ""
+    return f"{plan.train.people}{judges}"
 
 
 def _prepare(
@@ -233,14 +275,14 @@ def _prepare(
     terminal = sys.stderr.isatty()
     log = EpochLog(run / "log.csv", steps * spec.batch_size, echo=not terminal)
     folder = run / "checkpoints"
-    callbacks: list[Any] = [
-        log,
-        ModelCheckpoint(
+    callbacks: list[Any] = [log]
+    if len(plan.validation.people):
+        best = ModelCheckpoint(
             folder, "best", monitor="val_f1", mode="max", save_weights_only=True, enable_version_counter=False
-        ),
-        ModelCheckpoint(folder, "last", save_on_train_epoch_end=True, enable_version_counter=False),
-    ]
-    if spec.patience:
+        )
+        callbacks.append(best)
+    callbacks.append(ModelCheckpoint(folder, "last", save_on_train_epoch_end=True, enable_version_counter=False))
+    if spec.patience and len(plan.validation.people):
         callbacks.append(PatientStopping("val_f1", mode="max", patience=spec.patience))
     if terminal:
         callbacks.append(Bar())
