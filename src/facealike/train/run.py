@@ -281,7 +281,9 @@ def _prepare(
             folder, "best", monitor="val_f1", mode="max", save_weights_only=True, enable_version_counter=False
         )
         callbacks.append(best)
-    callbacks.append(ModelCheckpoint(folder, "last", save_on_train_epoch_end=True, enable_version_counter=False))
+    callbacks.append(
+        ModelCheckpoint(folder, "last", save_on_train_epoch_end=True, enable_version_counter=False)
+    )
     if spec.patience and len(plan.validation.people):
         callbacks.append(PatientStopping("val_f1", mode="max", patience=spec.patience))
     if terminal:
