@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import onnxruntime
 import pytest
 import torch
 
+from facealike.train.export import export_embedder
 from facealike.train.network import (
+    DropPath,
     ResNet,
     SeedCNN,
+    Standardise,
     make_network,
     parameter_count,
 )
@@ -113,3 +118,71 @@ def test_gradients_reach_every_weight() -> None:
 
 def test_parameter_count() -> None:
     assert parameter_count(torch.nn.Linear(3, 2)) == 8
+
+
+# ---- stochastic depth and standardised crops --------------------------------------------------
+
+
+def test_skipped_blocks_rise_linearly_and_work_in_training_only() -> None:
+    torch.manual_seed(0)
+    network = small(widths=(4, 8, 16), drop_path=0.6)  # one block, then two
+    rates = [module.rate for module in network.modules() if isinstance(module, DropPath)]
+    assert rates == pytest.approx([0.2, 0.4, 0.6])
+    images = crops(4, 32)
+    with torch.no_grad():
+        assert not torch.equal(network(images), network(images))
+        network.eval()
+        assert torch.equal(network(images), network(images))
+    assert not [module for module in small().modules() if isinstance(module, DropPath)]
+
+
+def test_a_skipped_image_is_zero_and_the_mean_stays() -> None:
+    torch.manual_seed(0)
+    path, images = DropPath(0.3), torch.ones(20_000, 2, 3, 3)
+    found = path(images)
+    values = found.flatten(1)
+    assert torch.equal(values.amin(dim=1), values.amax(dim=1)), "the whole image or nothing of it"
+    assert set(values[:, 0].tolist()) == {0.0, pytest.approx(1 / 0.7)}
+    assert float(found.mean()) == pytest.approx(1, abs=0.02)
+    assert torch.equal(path.eval()(images), images)
+    assert path.train()(images.bfloat16()).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("kind", ["resnet", "seed"])
+def test_neither_changes_the_first_weights_nor_their_names(kind: str) -> None:
+    states = []
+    for changes in ({}, {"standardise": True}, {"drop_path": 0.4} if kind == "resnet" else {}):
+        torch.manual_seed(3)
+        states.append(small(kind, **changes).state_dict())
+    for state in states[1:]:
+        assert state.keys() == states[0].keys()
+        assert all(torch.equal(state[key], states[0][key]) for key in state)
+
+
+def test_standardised_crops_have_mean_zero_and_variance_one() -> None:
+    images = crops(5, 32) * 3 + 2
+    found = Standardise()(images)
+    torch.testing.assert_close(found.mean(dim=(1, 2, 3)), torch.zeros(5), rtol=0, atol=1e-5)
+    torch.testing.assert_close(found.flatten(1).var(dim=1, correction=0), torch.ones(5), rtol=1e-3, atol=0)
+    plain = torch.full((2, 3, 32, 32), 0.7)
+    torch.testing.assert_close(Standardise()(plain), torch.zeros_like(plain), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["resnet", "seed"])
+def test_brightness_and_contrast_do_not_matter_after_standardising(kind: str) -> None:
+    torch.manual_seed(0)
+    images, network = crops(4, 32), small(kind, standardise=True).eval()
+    with torch.no_grad():
+        torch.testing.assert_close(network(images * 2.5 - 1), network(images), rtol=1e-2, atol=1e-3)
+        plain = small(kind).eval()
+        assert not torch.allclose(plain(images * 2.5 - 1), plain(images), rtol=1e-2, atol=1e-3)
+
+
+def test_the_exported_network_standardises_and_skips_nothing() -> None:
+    torch.manual_seed(0)
+    network = small(standardise=True, drop_path=0.5)
+    content = export_embedder(network, 32, mirror=True)  # compares onnxruntime with torch
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    images = crops(3, 32).numpy()
+    one, other = (session.run(None, {"crops": batch})[0] for batch in (images, images * 3 + 1))
+    np.testing.assert_allclose(one, other, atol=5e-3)

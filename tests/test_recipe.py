@@ -209,6 +209,7 @@ def test_the_seed_is_a_whole_number_from_zero(seed: Any) -> None:
         ("network.blocks", [[], [1], [1, 1, 0], [1, 1, 1, 1]]),
         ("network.dimensions", [0, 1, 4097]),
         ("network.dropout", [-0.1, 1.0]),
+        ("network.drop_path", [-0.1, 1.0]),
         ("loss.margin", [-0.1]),
         ("loss.scale", [0.0, -1.0]),
         ("loss.pair_weight", [-0.1, 0.5]),

@@ -30,8 +30,9 @@ def step_seed(seed: int, part: int, step: int) -> int:
 def build_network(recipe: Recipe) -> torch.nn.Module:
     net = recipe.network
     network = make_network(
-        net.kind, recipe.crop.size, net.widths, net.blocks, net.dimensions, net.dropout, net.pool
-    )
+        net.kind, recipe.crop.size, net.widths, net.blocks, net.dimensions, net.dropout, net.pool,
+        net.drop_path, net.standardise,
+    )  # fmt: skip
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 Kind = Literal["resnet", "seed"]
@@ -21,10 +22,38 @@ def convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     )
 
 
+class Standardise(nn.Module):
+    """Each crop to mean 0 and variance 1 over all its pixels and channels: lighting and contrast go."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        centred = x - x.mean(dim=(1, 2, 3), keepdim=True)
+        variance = centred.square().mean(dim=(1, 2, 3), keepdim=True)
+        return centred * torch.rsqrt(variance + 1e-3)  # a plain grey crop stays one
+
+
+class DropPath(nn.Module):
+    """In training, zero for a part ``rate`` of the images, and the others scaled up to keep the mean.
+
+    Beside a shortcut that skips the block (Huang et al., "Deep networks with stochastic depth",
+    ECCV 2016).
+    """
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return x
+        keep = 1 - self.rate
+        kept = torch.rand(len(x), 1, 1, 1, device=x.device) < keep
+        return x * (kept / keep).to(x.dtype)
+
+
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions beside a shortcut (He et al., CVPR 2016); average pooling where it shrinks."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, drop_path: float = 0.0) -> None:
         super().__init__()
         self.body = nn.Sequential(
             convolution(inputs, outputs, stride), nn.ReLU(), convolution(outputs, outputs)
@@ -36,10 +65,11 @@ class ResidualBlock(nn.Module):
             self.shortcut = nn.Sequential(
                 pool, nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs)
             )
+        self.drop_path: nn.Module = DropPath(drop_path) if drop_path else nn.Identity()
         self.activation = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
-        activated: Tensor = self.activation(self.body(x) + self.shortcut(x))
+        activated: Tensor = self.activation(self.drop_path(self.body(x)) + self.shortcut(x))
         return activated
 
 
@@ -58,14 +88,20 @@ class ResNet(nn.Module):
         dimensions: int,
         dropout: float,
         pool: Literal["average", "flatten"],
+        drop_path: float = 0.0,
+        standardise: bool = False,
     ) -> None:
         super().__init__()
+        self.entry: nn.Module = Standardise() if standardise else nn.Identity()
         layers: list[nn.Module] = [convolution(3, widths[0], 2), nn.ReLU()]
         previous, side = widths[0], -(-size // 2)
+        done, depth = 0, sum(blocks)
         for width, count in zip(widths[1:], blocks, strict=True):
             side = -(-side // 2)
             for index in range(count):
-                layers.append(ResidualBlock(previous, width, 2 if index == 0 else 1))
+                done += 1
+                skipped = drop_path * done / depth  # early features serve all that follow
+                layers.append(ResidualBlock(previous, width, 2 if index == 0 else 1, skipped))
                 previous = width
         self.features = nn.Sequential(*layers)
         self.pool: nn.Module = nn.AdaptiveAvgPool2d(1) if pool == "average" else nn.BatchNorm2d(previous)
@@ -76,7 +112,7 @@ class ResNet(nn.Module):
         self.normalise = nn.BatchNorm1d(dimensions)
 
     def forward(self, x: Tensor) -> Tensor:
-        flat = self.pool(self.features(x)).flatten(1)
+        flat = self.pool(self.features(self.entry(x))).flatten(1)
         embedded: Tensor = self.normalise(self.embedding(self.dropout(flat)))
         return embedded
 
@@ -87,8 +123,9 @@ class SeedCNN(nn.Module):
     The first convolution is strided, which the pictures of 160 px can bear and a CPU needs.
     """
 
-    def __init__(self, size: int, widths: Sequence[int], dimensions: int) -> None:
+    def __init__(self, size: int, widths: Sequence[int], dimensions: int, standardise: bool = False) -> None:
         super().__init__()
+        self.entry: nn.Module = Standardise() if standardise else nn.Identity()
         layers: list[nn.Module] = []
         previous, side = 3, -(-size // 2)
         for width in widths:
@@ -102,7 +139,7 @@ class SeedCNN(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        embedded: Tensor = self.head(self.features(x).flatten(1))
+        embedded: Tensor = self.head(self.features(self.entry(x)).flatten(1))
         return embedded
 
 
@@ -125,10 +162,12 @@ def make_network(
     dimensions: int,
     dropout: float = 0.0,
     pool: Literal["average", "flatten"] = "average",
+    drop_path: float = 0.0,
+    standardise: bool = False,
 ) -> nn.Module:
     """The network a recipe describes, freshly initialised from torch's global random state."""
     if kind == "seed":
-        return SeedCNN(size, widths, dimensions)
-    network = ResNet(size, widths, blocks, dimensions, dropout, pool)
+        return SeedCNN(size, widths, dimensions, standardise)
+    network = ResNet(size, widths, blocks, dimensions, dropout, pool, drop_path, standardise)
     initialise(network)
     return network

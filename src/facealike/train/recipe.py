@@ -46,14 +46,20 @@ class CropSpec:
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """``[network]``: see ``train/network.py``.  ``mirror`` averages a face and its mirror image."""
+    """``[network]``: see ``train/network.py``.  ``mirror`` averages a face and its mirror image.
+
+    ``drop_path``: how often the last residual block is skipped in training, and earlier ones less
+    (resnet only).  ``standardise``: each crop is brought to mean 0 and variance 1 first.
+    """
 
     kind: Literal["resnet", "seed"] = "resnet"
     widths: tuple[int, ...] = (32, 64, 128, 256)
     blocks: tuple[int, ...] = (1, 1, 1)
     dimensions: int = 128
     dropout: float = 0.3
+    drop_path: float = 0.0
     pool: Literal["average", "flatten"] = "average"
+    standardise: bool = False
     mirror: bool = True
 
 
