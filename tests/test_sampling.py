@@ -10,7 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facealike.errors import DataError
-from facealike.sampling import Batch, IdentitySampler, ImageSampler, PairSampler, ordered_positive_pairs
+from facealike.sampling import (
+    Batch,
+    IdentitySampler,
+    ImageSampler,
+    MixedSampler,
+    PairSampler,
+    ordered_positive_pairs,
+)
 
 # Person 2 is missing, 5 and 9 have one photo, and nobody's photos stand together.
 LABELS = np.array([4, 0, 1, 0, 5, 4, 1, 0, 9, 4, 0], dtype=np.int64)
@@ -231,3 +238,23 @@ def test_the_global_random_state_is_left_alone(kind: str) -> None:
     before = np.random.get_state()[1].tolist()  # noqa: NPY002
     MAKERS[kind](0).batch(7)
     assert np.random.get_state()[1].tolist() == before  # noqa: NPY002
+
+
+# ---- MixedSampler -----------------------------------------------------------------------------
+
+
+def test_a_mixed_batch_shows_all_images_and_holds_genuine_pairs() -> None:
+    """The first half walks through all images, the second shows people with several of theirs."""
+    sampler = MixedSampler(LABELS, batch_size=8, per_identity=2, seed=3, single_share=0.0)
+    assert sampler.steps == len(LABELS) // 4
+    seen: Counter[int] = Counter()
+    for step in range(len(LABELS)):
+        batch = sampler.batch(step)
+        assert same_batches(batch, sampler.batch(step))
+        assert len(batch.images) == 8
+        assert batch.pairs is None
+        seen.update(batch.images[:4].tolist())
+        people = LABELS[batch.images[4:]].reshape(2, 2)
+        assert (people[:, 0] == people[:, 1]).all()
+        assert set(people.ravel().tolist()) <= {0, 1, 4}  # 5 and 9 have one photo
+    assert set(seen.values()) == {4}, "each image four times in as many passes"

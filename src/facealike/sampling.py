@@ -1,4 +1,4 @@
-"""Which images stand in a training batch: three samplers that any step can be asked of.
+"""Which images stand in a training batch: four samplers that any step can be asked of.
 
 Each is a pure function of its seed and the step's number, so that a run killed at any step goes on
 with exactly the batches it would have seen.  Indices refer to images; ``labels[i]`` is the person
@@ -160,3 +160,32 @@ class ImageSampler:
 
     def batch(self, step: int) -> Batch:
         return Batch(_walk(self._count, step * self._size, self._size, self._seed))
+
+
+class MixedSampler:
+    """Two samplers in one batch: images in shuffled turn, then people with several images each.
+
+    For a loss that classifies all people and also compares images: the first part shows everybody
+    equally often, the second holds the genuine pairs that the first would hardly ever contain.
+    ``share`` is the part of ``batch_size`` that comes by people.
+    """
+
+    def __init__(
+        self,
+        labels: Indices,
+        batch_size: int,
+        per_identity: int,
+        seed: int,
+        single_share: float | None = None,
+        share: float = 0.5,
+    ) -> None:
+        part = min(batch_size - 1, max(2 * per_identity, round(batch_size * share)))
+        self._images = ImageSampler(labels, batch_size - part, seed)
+        self._people = IdentitySampler(labels, part, per_identity, seed, single_share)
+
+    @property
+    def steps(self) -> int:
+        return self._images.steps
+
+    def batch(self, step: int) -> Batch:
+        return Batch(np.concatenate([self._images.batch(step).images, self._people.batch(step).images]))

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.data import Sampler as TorchSampler
 
 from ..crops import Crops
-from ..sampling import IdentitySampler, ImageSampler, Indices, PairSampler, Sampler
+from ..sampling import IdentitySampler, ImageSampler, Indices, MixedSampler, PairSampler, Sampler
 from .recipe import Recipe
 
 
@@ -20,8 +20,12 @@ def make_sampler(recipe: Recipe, labels: Indices) -> Sampler:
     spec, size = recipe.sampler, recipe.training.batch_size
     if spec.name == "pairs":
         return PairSampler(labels, size, recipe.seed)
+    share = None if spec.single_share < 0 else spec.single_share
+    if spec.name == "mixed":
+        return MixedSampler(
+            labels, size, spec.images_per_identity, recipe.seed, share, spec.identity_share
+        )  # fmt: skip
     if spec.name == "identities":
-        share = None if spec.single_share < 0 else spec.single_share
         return IdentitySampler(labels, size, spec.images_per_identity, recipe.seed, share)
     return ImageSampler(labels, size, recipe.seed)
 

@@ -60,8 +60,9 @@ class Criterion(nn.Module):
             start = TorchInitWrapper(nn.init.normal_, std=0.01)
             kind = losses.ArcFaceLoss if spec.name == "arcface" else losses.CosFaceLoss
             margin = math.degrees(spec.margin) if spec.name == "arcface" else spec.margin
-            self.loss = kind(people, dimensions, margin=margin, scale=spec.scale, weight_init_func=start)
-        self.pair_weight = spec.pair_weight
+            classified = dimensions // 2 if spec.halves else dimensions
+            self.loss = kind(people, classified, margin=margin, scale=spec.scale, weight_init_func=start)
+        self.pair_weight, self.halves = spec.pair_weight, spec.halves
         if spec.pair_weight:
             self.pair_loss: Any = SquaredContrastive(
                 neg_margin=spec.pair_margin, distance=euclidean(), reducer=reducers.AvgNonZeroReducer()
@@ -70,9 +71,10 @@ class Criterion(nn.Module):
     def forward(self, embeddings: Tensor, labels: Tensor, pairs: Pairs | None = None) -> Tensor:
         embeddings = embeddings.float()
         mined = self.miner(embeddings, labels) if self.miner is not None else pairs
-        value: Tensor = self.loss(embeddings, labels, mined)
+        classified, compared = embeddings.chunk(2, dim=1) if self.halves else (embeddings, embeddings)
+        value: Tensor = self.loss(classified, labels, mined)
         if self.pair_weight:
-            value = value + self.pair_weight * self.pair_loss(embeddings, labels)
+            value = value + self.pair_weight * self.pair_loss(compared, labels)
         return value
 
 

@@ -97,8 +97,13 @@ def choose_preprocessing(recipe: Recipe, detector: Detector) -> Preprocessing:
             "the recipe aligns by landmarks, but this detector finds none; "
             "use --detector dlib-landmarks or a YuNet .onnx file, or --set crop.align=box"
         )
+    if align == "box" and recipe.crop.context:
+        raise TrainingError(
+            "the recipe's crop.context needs landmarks, and this detector finds none; use crop.margin instead"
+        )
     mean, std = (127.5, 127.5, 127.5), (64.0, 64.0, 64.0)
-    return Preprocessing(recipe.crop.size, align, recipe.crop.margin, recipe.crop.edge, mean, std)
+    crop = recipe.crop
+    return Preprocessing(crop.size, align, crop.margin, crop.edge, mean, std, crop.context)
 
 
 def split_people(people: People, recipe: Recipe) -> dict[str, People]:

@@ -35,13 +35,18 @@ class DataSpec:
 
 @dataclass(frozen=True)
 class CropSpec:
-    """``[crop]``: the detector and the canonical crop; ``align = "auto"`` uses landmarks if there are any."""
+    """``[crop]``: the detector and the canonical crop; ``align = "auto"`` uses landmarks if there are any.
+
+    ``context``: how much more of the surroundings a crop by landmarks shows on each side, as a part of
+    the usual crop's; ``margin`` and ``edge`` are for crops by the box.
+    """
 
     size: int = 96
     detector: str = "dlib-landmarks"
     align: Literal["auto", "landmarks", "box"] = "auto"
     margin: float = 0.2
     edge: Literal["pad", "clip"] = "pad"
+    context: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,8 @@ class LossSpec:
     ``scale``: of the logits of arcface and cosface.  ``miner``: which pairs or triplets of a batch
     count: ``all``, only the ``hard`` ones, or (triplet) the ``semihard`` ones.
     ``pair_weight``: how much of a contrastive loss on the hard pairs of the batch is added to a loss
-    that classifies; ``pair_margin`` is the distance it asks for between two people.
+    that classifies; ``pair_margin`` is the distance it asks for between two people.  ``halves``: the
+    first half of the embedding is classified and the second compared, so that each learns its own.
     """
 
     name: Literal["contrastive", "triplet", "arcface", "cosface"] = "contrastive"
@@ -80,15 +86,21 @@ class LossSpec:
     miner: Literal["all", "hard", "semihard"] = "all"
     pair_weight: float = 0.0
     pair_margin: float = 1.2
+    halves: bool = False
 
 
 @dataclass(frozen=True)
 class SamplerSpec:
-    """``[sampler]``: see ``sampling.py``.  ``single_share`` < 0 takes people as they come."""
+    """``[sampler]``: see ``sampling.py``.
 
-    name: Literal["pairs", "identities", "images"] = "pairs"
+    ``single_share`` < 0 takes people as they come.  ``mixed`` draws ``identity_share`` of a batch by
+    people and the rest by images.
+    """
+
+    name: Literal["pairs", "identities", "images", "mixed"] = "pairs"
     images_per_identity: int = 4
     single_share: float = -1.0
+    identity_share: float = 0.5
 
 
 @dataclass(frozen=True)

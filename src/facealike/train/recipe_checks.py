@@ -23,6 +23,10 @@ def check(recipe: Recipe) -> None:
     _require(recipe.seed >= 0, "seed", "must not be negative")
     _require(32 <= recipe.crop.size <= 512, "crop.size", "must lie between 32 and 512")
     _require(0 <= recipe.crop.margin <= 2, "crop.margin", "must lie between 0 and 2")
+    _require(0 <= recipe.crop.context <= 2, "crop.context", "must lie between 0 and 2")
+    _require(
+        recipe.crop.context == 0 or recipe.crop.align != "box", "crop.context", "fits align = 'landmarks' only"
+    )
     _require(recipe.data.max_images_per_identity >= 0, "data.max_images_per_identity", "must not be negative")
     net = recipe.network
     _require(2 <= net.dimensions <= 4096, "network.dimensions", "must lie between 2 and 4096")
@@ -50,6 +54,10 @@ def check(recipe: Recipe) -> None:
         "loss.pair_weight", f"fits loss.name = {' or '.join(CLASSIFYING)} only",
     )  # fmt: skip
     _require(
+        not recipe.loss.halves or (recipe.loss.pair_weight > 0 and net.dimensions % 2 == 0),
+        "loss.halves", "needs loss.pair_weight above 0 and an even network.dimensions",
+    )  # fmt: skip
+    _require(
         recipe.loss.miner in MINERS[recipe.loss.name],
         "loss.miner", f"for {recipe.loss.name} is one of {', '.join(MINERS[recipe.loss.name])}",
     )  # fmt: skip
@@ -58,10 +66,11 @@ def check(recipe: Recipe) -> None:
         "sampler.name", "'pairs' fits loss.name = 'contrastive' only",
     )  # fmt: skip
     _require(
-        recipe.sampler.name != "images" or recipe.loss.name in CLASSIFYING,
-        "sampler.name", f"'images' fits loss.name = {' or '.join(CLASSIFYING)} only",
+        recipe.sampler.name not in ("images", "mixed") or recipe.loss.name in CLASSIFYING,
+        "sampler.name", f"'images' or 'mixed' fits loss.name = {' or '.join(CLASSIFYING)} only",
     )  # fmt: skip
     _require(recipe.sampler.images_per_identity >= 2, "sampler.images_per_identity", "must be at least 2")
+    _require(0 < recipe.sampler.identity_share < 1, "sampler.identity_share", "must lie between 0 and 1")
     _require(recipe.sampler.single_share <= 1, "sampler.single_share", "must not exceed 1")
     for entry in fields(recipe.augment):
         value, most = getattr(recipe.augment, entry.name), _AUGMENT_LIMITS.get(entry.name, 1.0)
