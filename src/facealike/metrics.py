@@ -156,7 +156,7 @@ def confusion(scores: ArrayLike, same: ArrayLike, threshold: float) -> Confusion
     One of the two kinds of pairs may be missing; its rates are then NaN.  Raises UsageError if the
     arrays do not fit, are empty, or hold NaN or infinity, or if the threshold is NaN.
     """
-    values, genuine = _checked(scores, same)
+    values, genuine = checked_scores(scores, same)
     if math.isnan(threshold):
         raise UsageError("the threshold is NaN; give a number")
     accepted = values >= threshold
@@ -170,7 +170,7 @@ def roc(scores: ArrayLike, same: ArrayLike) -> Roc:
 
     Raises UsageError as ``confusion`` does, and if genuine or impostor pairs are missing.
     """
-    values, genuine = _checked(scores, same, both=True)
+    values, genuine = checked_scores(scores, same, both=True)
     cuts, tp, fp = _cuts(values, genuine)
     return Roc(
         fmr=np.concatenate([[0.0], fp / fp[-1]]),
@@ -186,7 +186,7 @@ def auc(scores: ArrayLike, same: ArrayLike) -> float:
     number of comparisons, which is the area under the ROC curve (Hanley and McNeil, Radiology
     143(1), 1982).  Counted in whole numbers, so exact.  Raises UsageError as ``roc`` does.
     """
-    values, genuine = _checked(scores, same, both=True)
+    values, genuine = checked_scores(scores, same, both=True)
     impostor = np.sort(values[~genuine])
     below = np.searchsorted(impostor, values[genuine], side="left")
     not_above = np.searchsorted(impostor, values[genuine], side="right")
@@ -204,19 +204,25 @@ def best_f1_threshold(scores: ArrayLike, same: ArrayLike) -> tuple[float, float]
     The F1 belongs to the pairs on which the threshold was chosen: report it on others.  Raises
     UsageError as ``roc`` does.
     """
-    values, genuine = _checked(scores, same, both=True)
+    values, genuine = checked_scores(scores, same, both=True)
     cuts, tp, fp = _cuts(values, genuine)
     # 2 tp / (2 tp + fp + fn), and tp + fn is the number of genuine pairs.
     f1 = 2 * tp / (tp + fp + tp[-1])
     best = int(np.argmax(f1))
-    threshold = float(cuts[best])
-    if best + 1 < len(cuts):
-        threshold = _midway(float(cuts[best + 1]), threshold)
-    return threshold, float(f1[best])
+    rejected = float(cuts[best + 1]) if best + 1 < len(cuts) else -math.inf
+    return midway(rejected, float(cuts[best])), float(f1[best])
 
 
-def _midway(low: float, high: float) -> float:
-    """The middle of low < high, above ``low`` even where no number lies between them."""
+def midway(low: float, high: float) -> float:
+    """A threshold that rejects ``low`` and accepts ``high``: the middle, so that no last digit decides.
+
+    ``low`` is minus infinity where everything is accepted: the threshold is then ``high``.  ``high`` is
+    infinity where nothing is: the threshold is then the next number above ``low``.
+    """
+    if math.isinf(low):
+        return high
+    if math.isinf(high):
+        return math.nextafter(low, math.inf)
     middle = low / 2 + high / 2  # and not (low + high) / 2, which can be infinite
     return middle if low < middle <= high else high
 
@@ -232,7 +238,7 @@ def _cuts(
     return falling[last_of_ties], tp, last_of_ties.astype(np.int64) + 1 - tp
 
 
-def _checked(
+def checked_scores(
     scores: ArrayLike, same: ArrayLike, both: bool = False
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """``scores`` as float64 and ``same`` as bool, both (n,) with n > 0; or UsageError."""

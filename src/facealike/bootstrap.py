@@ -1,0 +1,302 @@
+"""How sure a figure is: intervals from resampling the people of a test.
+
+Pairs are not independent: one person with forty photos is in hundreds of them, and one face that
+many resemble raises the score of many impostor pairs at once.  What a test draws at random is its
+people, so people are what is resampled (Bolle, Ratha and Pankanti, "Error analysis of pattern
+recognition systems: the subsets bootstrap", CVIU 93, 2004).  A resample draws as many people as
+there are, with replacement.  If person p was drawn m_p times, a genuine pair of p weighs m_p and an
+impostor pair of p and q weighs m_p * m_q (the pigeonhole bootstrap: Owen, Annals of Applied
+Statistics 1(2), 2007; for pairs of one population Davezies, D'Haultfoeuille and Guyonvarch, Annals of
+Statistics 49(2), 2021).
+
+The share of genuine pairs is a decision of whoever made the list of pairs and no finding, so in each
+resample the two kinds keep the share they have: every statistic here follows from the weighted FMR
+and FNMR and that share.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from statistics import NormalDist
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .errors import UsageError
+from .weighted import Block, Pairs
+
+Method = Literal["percentile", "bca"]
+METHODS: tuple[str, ...] = get_args(Method)
+
+Floats = NDArray[np.float64]
+Statistic = Callable[[Block], Floats]
+Evaluate = Callable[[Floats], dict[str, Floats]]
+
+BLOCK = 1 << 19  # weights held at a time: what a core's cache and a small machine's memory allow
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate and the interval that holds the truth in a share ``level`` of such tests.
+
+    ``low`` and ``high`` are NaN where fewer than half of the resamples allowed the statistic, as
+    with two people.  ``resamples`` counts those that did.
+    """
+
+    estimate: float
+    low: float
+    high: float
+    level: float = 0.95
+    method: str = "percentile"
+    resamples: int = 0
+
+    @property
+    def half_width(self) -> float:
+        return (self.high - self.low) / 2
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON, which knows no NaN: what was not measured is None."""
+        numbers = {"estimate": self.estimate, "low": self.low, "high": self.high}
+        return {
+            **{name: round(v, 6) if math.isfinite(v) else None for name, v in numbers.items()},
+            "level": self.level,
+            "method": self.method,
+            "resamples": self.resamples,
+        }
+
+    def __str__(self) -> str:
+        if not math.isfinite(self.low + self.high):
+            return f"{self.estimate:.3f} [not measured]"
+        return f"{self.estimate:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+@dataclass(frozen=True, eq=False)
+class RocBand:
+    """The ROC curve at chosen false match rates with a pointwise interval of the true match rate.
+
+    All arrays are (k,): ``fmr`` as asked for, ``tmr`` the true match rate at the lowest threshold
+    that keeps that FMR, ``low`` and ``high`` its interval at each FMR by itself, not of the whole curve.
+    """
+
+    fmr: Floats
+    tmr: Floats
+    low: Floats
+    high: Floats
+    level: float = 0.95
+
+    def __post_init__(self) -> None:
+        for array in (self.fmr, self.tmr, self.low, self.high):
+            array.setflags(write=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON, which knows no NaN: what was not measured is None."""
+        columns = {"fmr": self.fmr, "tmr": self.tmr, "low": self.low, "high": self.high}
+        lists = {
+            name: [None if math.isnan(v) else round(v, 6) for v in array.tolist()]
+            for name, array in columns.items()
+        }
+        return {**lists, "level": self.level}
+
+
+# ---- what others call -------------------------------------------------------------------------
+
+
+def pair_intervals(
+    scores: ArrayLike, same: ArrayLike, first: ArrayLike, second: ArrayLike, threshold: float,
+    fmrs: Sequence[float] = (), level: float = 0.95, resamples: int = 1000,
+    method: Method = "percentile", seed: int = 0, weights: ArrayLike | None = None,
+) -> dict[str, Interval]:  # fmt: skip
+    """Intervals of ``f1 accuracy auc fmr fnmr eer``, and ``fnmr@F`` for each F of ``fmrs``.
+
+    ``scores`` and ``same`` (n,) as in ``metrics``; ``first`` and ``second`` (n,) are the person of
+    each side, whole numbers of any kind.  ``weights`` (n,) says how much each pair counts, 1 if None.
+    The first five belong to ``threshold``, which is held fixed; ``eer`` and ``fnmr@F`` choose their
+    own in each resample.
+
+    Raises UsageError if the arrays do not fit, a kind of pairs is missing, a genuine pair has two
+    people or an impostor pair one, or the level, method or number of resamples makes no sense.
+    """
+    pairs = Pairs(scores, same, first, second, weights)
+    names = ["f1", "accuracy", "auc", "fmr", "fnmr", "eer", *(f"fnmr@{limit:g}" for limit in fmrs)]
+    statistics = {name: _statistic(name, threshold) for name in names}
+    return _intervals(pairs, statistics, level, resamples, method, seed)
+
+
+def difference_interval(
+    scores_a: ArrayLike, threshold_a: float, scores_b: ArrayLike, threshold_b: float, same: ArrayLike,
+    first: ArrayLike, second: ArrayLike, statistic: str = "f1", level: float = 0.95,
+    resamples: int = 1000, method: Method = "percentile", seed: int = 0,
+) -> Interval:  # fmt: skip
+    """The interval of a's ``statistic`` minus b's, both on the same pairs and the same resamples.
+
+    ``statistic`` is a key of ``pair_intervals``.  Two systems are better compared so than by whether
+    their intervals overlap, for what makes a resample hard is hard for both.  Raises UsageError as
+    ``pair_intervals`` does.
+    """
+    a = Pairs(scores_a, same, first, second)
+    b = Pairs(scores_b, same, first, second)
+    of_a, of_b = _statistic(statistic, threshold_a), _statistic(statistic, threshold_b)
+
+    def difference(multiplicity: Floats) -> dict[str, Floats]:
+        return {"difference": of_a(a.block(multiplicity)) - of_b(b.block(multiplicity))}
+
+    return _resampled(difference, a.people, a.size, level, resamples, method, seed)["difference"]
+
+
+def threshold_interval(
+    scores: ArrayLike, same: ArrayLike, first: ArrayLike, second: ArrayLike, rule: Literal["f1"] | float,
+    weights: ArrayLike | None = None, level: float = 0.95, resamples: int = 1000,
+    method: Method = "percentile", seed: int = 0,
+) -> Interval:  # fmt: skip
+    """The interval of a threshold: where other people of the same kind would have put it.
+
+    ``rule`` is ``"f1"`` for the highest F1, or a false match rate for the lowest threshold that keeps
+    it.  ``weights`` (n,) says how much each pair counts.  Raises UsageError as ``pair_intervals`` does.
+    """
+    pairs = Pairs(scores, same, first, second, weights)
+    if rule == "f1":
+        chosen: Statistic = lambda block: block.best_f1_threshold()  # noqa: E731
+    else:
+        limit = _fmr(rule)
+        chosen = lambda block: block.threshold_at_fmr(limit)  # noqa: E731
+    return _intervals(pairs, {"threshold": chosen}, level, resamples, method, seed)["threshold"]
+
+
+def roc_band(
+    scores: ArrayLike, same: ArrayLike, first: ArrayLike, second: ArrayLike, fmr_grid: ArrayLike,
+    level: float = 0.95, resamples: int = 1000, method: Method = "percentile", seed: int = 0,
+) -> RocBand:  # fmt: skip
+    """The true match rate at each false match rate of ``fmr_grid`` (k,) with its interval.
+
+    Raises UsageError as ``pair_intervals`` does.
+    """
+    grid = np.asarray(fmr_grid, dtype=np.float64).ravel()
+    pairs = Pairs(scores, same, first, second)
+    statistics = {str(i): _tmr_at(_fmr(float(limit))) for i, limit in enumerate(grid)}
+    found = list(_intervals(pairs, statistics, level, resamples, method, seed).values())
+    return RocBand(
+        fmr=grid.copy(),
+        tmr=np.array([interval.estimate for interval in found]),
+        low=np.array([interval.low for interval in found]),
+        high=np.array([interval.high for interval in found]),
+        level=level,
+    )
+
+
+def _tmr_at(limit: float) -> Statistic:
+    return lambda block: 1.0 - block.fnmr_at_fmr(limit)
+
+
+def _fmr(limit: float) -> float:
+    if not 0 <= limit <= 1:
+        raise UsageError(f"a false match rate lies between 0 and 1, not at {limit}")
+    return float(limit)
+
+
+def _statistic(name: str, threshold: float) -> Statistic:
+    if name.startswith("fnmr@"):
+        limit = _fmr(float(name.removeprefix("fnmr@")))
+        return lambda block: block.fnmr_at_fmr(limit)
+    if name in ("auc", "eer"):
+        return Block.auc if name == "auc" else Block.eer
+    if name not in ("f1", "accuracy", "fmr", "fnmr"):
+        raise UsageError(f"there is no statistic {name!r}: f1, accuracy, auc, fmr, fnmr, eer or fnmr@0.01")
+    if math.isnan(threshold):
+        raise UsageError("the threshold is NaN; give a number")
+    at_threshold = getattr(Block, name)
+    return lambda block: at_threshold(block, threshold)
+
+
+# ---- resampling -------------------------------------------------------------------------------
+
+
+def _intervals(
+    pairs: Pairs, statistics: Mapping[str, Statistic], level: float, resamples: int, method: Method, seed: int
+) -> dict[str, Interval]:
+    def evaluate(multiplicity: Floats) -> dict[str, Floats]:
+        block = pairs.block(multiplicity)
+        return {name: statistic(block) for name, statistic in statistics.items()}
+
+    return _resampled(evaluate, pairs.people, pairs.size, level, resamples, method, seed)
+
+
+def _resampled(
+    evaluate: Evaluate, people: int, size: int, level: float, resamples: int, method: Method, seed: int
+) -> dict[str, Interval]:
+    """Intervals of what ``evaluate`` makes of the multiplicities (b, people) of some resamples.
+
+    ``size`` is the number of weights one resample needs; it decides how many go side by side.
+    """
+    if not 0 < level < 1:
+        raise UsageError(f"the level of an interval lies between 0 and 1, for instance 0.95, not at {level}")
+    if resamples < 1:
+        raise UsageError(f"an interval needs at least one resample, better 1000, not {resamples}")
+    if method not in METHODS:
+        raise UsageError(f"an interval is percentile or bca, not {method!r}")
+    rows = max(1, BLOCK // size)
+    estimates = evaluate(np.ones((1, people)))
+    draws = _collect(evaluate, _drawn(people, resamples, seed), rows)
+    without = _collect(evaluate, _left_out(people), rows) if method == "bca" else {}
+    found = {}
+    for name, estimate in estimates.items():
+        valid = np.sort(draws[name][np.isfinite(draws[name])])
+        tails = (1 - level) / 2, (1 + level) / 2
+        if method == "bca":
+            tails = _bca_tails(float(estimate[0]), valid, without[name], tails)
+        enough = 2 * len(valid) >= resamples and not math.isnan(sum(tails))
+        low, high = np.quantile(valid, tails) if enough else (math.nan, math.nan)
+        found[name] = Interval(float(estimate[0]), float(low), float(high), level, method, len(valid))
+    return found
+
+
+def _collect(evaluate: Evaluate, multiplicities: Iterator[Floats], rows: int) -> dict[str, Floats]:
+    parts: list[dict[str, Floats]] = []
+    while len(block := list(islice(multiplicities, rows))):
+        parts.append(evaluate(np.stack(block)))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _drawn(people: int, resamples: int, seed: int) -> Iterator[Floats]:
+    """How often each person is drawn, (people,), in one resample after the other."""
+    rng = np.random.default_rng(seed)
+    for _ in range(resamples):
+        drawn = rng.integers(0, people, people)
+        yield np.bincount(drawn, minlength=people).astype(np.float64)
+
+
+def _left_out(people: int) -> Iterator[Floats]:
+    """Each person left out in turn: the jackknife."""
+    for person in range(people):
+        kept = np.ones(people)
+        kept[person] = 0.0
+        yield kept
+
+
+def _bca_tails(
+    estimate: float, draws: Floats, without: Floats, tails: tuple[float, float]
+) -> tuple[float, float]:
+    """The tails to read off the sorted ``draws`` instead of ``tails``: bias-corrected and accelerated.
+
+    Efron, Journal of the American Statistical Association 82(397), 1987.  The acceleration is that of
+    the jackknife over people, ``without``.
+    """
+    if len(draws) == 0:
+        return math.nan, math.nan
+    below = (np.searchsorted(draws, estimate, "left") + np.searchsorted(draws, estimate, "right")) / 2
+    normal = NormalDist()
+    # Half a draw from either end: the estimate may lie beyond all of them.
+    bias = normal.inv_cdf(min(max(below, 0.5), len(draws) - 0.5) / len(draws))
+    without = without[np.isfinite(without)]
+    pull = without.mean() - without if len(without) else np.zeros(1)
+    spread = float(np.sum(pull**2))
+    acceleration = float(np.sum(pull**3)) / (6 * spread**1.5) if spread > 0 else 0.0
+
+    def corrected(tail: float) -> float:
+        moved = bias + normal.inv_cdf(tail)
+        return normal.cdf(bias + moved / max(1 - acceleration * moved, 1e-12))
+
+    return corrected(tails[0]), corrected(tails[1])
