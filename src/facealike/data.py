@@ -16,14 +16,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import DataError, UsageError
 from .image import IMAGE_EXTENSIONS, shown
-from .types import Pair
+from .types import Pair, PairIndices
 
 Split = Literal["train", "validation", "calibration", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "calibration", "test")
@@ -173,14 +173,6 @@ def _photos(folder: Path) -> list[Path]:
         for path in folder.iterdir()
         if _is_visible(path) and path.suffix.lower() in IMAGE_EXTENSIONS and path.is_file()
     )
-
-
-class PairIndices(NamedTuple):
-    """Pairs of photos by index: int64 ``a`` and ``b``, both (n,), and bool ``same`` (n,)."""
-
-    a: NDArray[np.int64]
-    b: NDArray[np.int64]
-    same: NDArray[np.bool_]
 
 
 def balanced_pairs(labels: ArrayLike, seed: int, limit: int | None = None) -> PairIndices:

@@ -106,6 +106,14 @@ class Pair:
     fold: int | None = None
 
 
+class PairIndices(NamedTuple):
+    """Pairs of photos by index: int64 ``a`` and ``b``, both (n,), and bool ``same`` (n,)."""
+
+    a: NDArray[np.int64]
+    b: NDArray[np.int64]
+    same: NDArray[np.bool_]
+
+
 @dataclass(frozen=True)
 class Comparison:
     """What ``compare`` found out about two photos.
