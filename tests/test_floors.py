@@ -20,7 +20,7 @@ FLOORS = [
     ["errors"],
     ["types"],
     ["files", "image", "align", "metrics"],
-    ["montage", "sampling", "landmarks", "weighted", "archive"],
+    ["montage", "sampling", "landmarks", "weighted", "archive", "plots", "document"],
     ["bootstrap"],
     ["exhaustive", "identification", "calibration"],
     ["model", "detect"],

@@ -17,17 +17,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import DataError, MissingExtra, UsageError
+from .errors import DataError, UsageError
 from .evaluate import Evaluation
-from .files import write_bytes
 from .image import shown
+from .plots import BLUE, GREEN, VERMILION, Curve, draw_curves, new_figure, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-# Okabe and Ito's colours, which all common kinds of colour vision keep apart.
-BLUE, VERMILION, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"
 
 # ---- tables -----------------------------------------------------------------------------------
 
@@ -184,79 +180,44 @@ def loss_curves(
     Raises DataError for a log that cannot be read, MissingExtra without matplotlib.
     """
     log = read_log(csv_path)
-    figure = _figure()
+    figure = new_figure(7.2, 6.0)
     above, below = figure.subplots(2, 1, sharex=True)
-    _curves(above, log, (
-        ("train_loss", "people of the training", BLUE, "--"),
-        ("val_loss", validation, BLUE, "-"),
-    ))  # fmt: skip
-    _curves(below, log, (
-        ("train_auc", "ROC AUC, people of the training", GREEN, "--"),
-        ("val_auc", f"ROC AUC, {validation}", GREEN, "-"),
-        ("train_f1", "F1, people of the training", VERMILION, "--"),
-        ("val_f1", f"F1, {validation}", VERMILION, "-"),
-    ))  # fmt: skip
-    above.set_ylabel("loss")
-    below.set_ylabel("F1 and ROC AUC")
-    below.set_xlabel("epoch")
-    best = log.best
-    if best is not None:
-        epoch = log["epoch"][best]
-        for ax in (above, below):
-            ax.axvline(epoch, color=GREY, linestyle="--", linewidth=1, zorder=1)
-        above.set_title(_best_text(log, best), fontsize=11)
+    draw_losses(above, log, validation)
+    above.set_xlabel("")
+    draw_quality(below, log, validation)
+    if log.best is not None:
+        above.set_title(best_text(log, log.best), fontsize=11)
     save_figure(figure, out)
 
 
-def _best_text(log: TrainingLog, best: int) -> str:
+def draw_losses(ax: Axes, log: TrainingLog, validation: str) -> None:
+    """The loss by epoch into ``ax``, the best epoch marked."""
+    curves = (
+        Curve(log["train_loss"], "people of the training", BLUE, "--"),
+        Curve(log["val_loss"], validation, BLUE),
+    )
+    draw_curves(ax, log["epoch"], curves, _best_epoch(log))
+    ax.set_ylabel("loss")
+
+
+def draw_quality(ax: Axes, log: TrainingLog, validation: str) -> None:
+    """F1 and AUC by epoch into ``ax``, the best epoch marked."""
+    curves = (
+        Curve(log["train_auc"], "ROC AUC, people of the training", GREEN, "--"),
+        Curve(log["val_auc"], f"ROC AUC, {validation}", GREEN),
+        Curve(log["train_f1"], "F1, people of the training", VERMILION, "--"),
+        Curve(log["val_f1"], f"F1, {validation}", VERMILION),
+    )
+    draw_curves(ax, log["epoch"], curves, _best_epoch(log))
+    ax.set_ylabel("F1 and ROC AUC")
+
+
+def best_text(log: TrainingLog, best: int) -> str:
+    """The numbers of the row ``best`` in words."""
     shown_as = (("val_f1", "F1"), ("val_auc", "ROC AUC"), ("val_loss", "validation loss"))
     known = [f"{text} {log[name][best]:.3f}" for name, text in shown_as if np.isfinite(log[name][best])]
     return f"best epoch {log['epoch'][best]:g}: {', '.join(known)}"
 
 
-def _curves(ax: Axes, log: TrainingLog, curves: Sequence[tuple[str, str, str, str]]) -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    for name, label, colour, style in curves:
-        # Only the cells that are filled: a gap would hide a curve that is measured every few epochs.
-        known = np.isfinite(log[name])
-        if known.any():
-            marker = "o" if known.sum() < 40 else ""
-            ax.plot(
-                log["epoch"][known], log[name][known], linestyle=style, marker=marker, markersize=3,
-                color=colour, label=label,
-            )  # fmt: skip
-    if ax.lines:
-        ax.legend(framealpha=1)
-    else:
-        ax.text(0.5, 0.5, "not measured", transform=ax.transAxes, ha="center", color=GREY)
-    ax.grid(True, color="#dddddd", linewidth=0.5)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-
-
-# ---- pictures ---------------------------------------------------------------------------------
-
-
-def _figure() -> Figure:
-    # The object interface and not pyplot, which keeps state and may want a screen.
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingExtra("curves need matplotlib; run: pip install 'facealike[train]'") from None
-    figure = Figure(figsize=(7.2, 6.0), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def save_figure(figure: Figure, path: str | Path) -> None:
-    """Write a matplotlib figure, such as ``evaluation.plot().figure``, whole or not at all.
-
-    Raises UsageError unless ``path`` ends in .png, .svg or .pdf, DataError if it cannot be written.
-    """
-    ending = Path(path).suffix.lower().lstrip(".")
-    if ending not in ("png", "svg", "pdf"):
-        raise UsageError(f"{path}: a plot is written as .png, .svg or .pdf; change the ending")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=ending)
-    write_bytes(path, buffer.getvalue())
+def _best_epoch(log: TrainingLog) -> float | None:
+    return None if log.best is None else float(log["epoch"][log.best])
