@@ -19,8 +19,8 @@ ROOT = Path(facealike.__file__).parent
 FLOORS = [
     ["errors"],
     ["types"],
-    ["files", "image", "align", "metrics"],
-    ["montage", "sampling", "landmarks", "weighted", "archive", "plots", "document"],
+    ["files", "image", "align", "metrics", "fields", "reliability"],
+    ["montage", "sampling", "landmarks", "weighted", "archive", "probability", "plots", "document"],
     ["bootstrap"],
     ["exhaustive", "identification", "calibration"],
     ["model", "detect"],

@@ -17,12 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facealike.align import align
+from facealike.archive import MAX_WEIGHTS
 from facealike.detect import DlibDetector, YuNetDetector, named_detector
 from facealike.errors import DataError, ModelError, UsageError
 from facealike.model import (
     HAS_LANDMARKS,
     HAS_WEIGHTS,
-    MAX_WEIGHTS,
     Calibration,
     ModelCard,
     ModelFile,
@@ -107,7 +107,7 @@ def test_nothing_is_pickled_and_the_layout_is_as_documented() -> None:
     parts = members()
     assert set(parts) == {"manifest.json", "embedder.onnx", "card.json", "calibration.json"}
     manifest = json.loads(parts["manifest.json"])
-    assert manifest["format"] == "facealike" and manifest["version"] == 1
+    assert manifest["format"] == "facealike" and manifest["version"] == 2
     for name, digest in manifest["sha256"].items():
         assert hashlib.sha256(parts[name]).hexdigest() == digest
     assert json.loads(parts["card.json"])["identity_hashes"] == list(MODEL.card.identity_hashes)
@@ -203,7 +203,7 @@ def test_a_changed_manifest_fails_its_id(tmp_path: Path) -> None:
 
 
 def test_a_later_version_asks_for_an_update(tmp_path: Path) -> None:
-    assert "format version 2" in refusal(with_manifest(version=2), tmp_path)
+    assert "format version 3" in refusal(with_manifest(version=3), tmp_path)
     assert "not that of a facealike model" in refusal(with_manifest(format="other"), tmp_path)
 
 
@@ -333,7 +333,7 @@ def test_a_name_that_is_no_text_on_this_system_still_has_a_hash() -> None:
     [
         {"size": 0}, {"size": 5000}, {"size": 32.0}, {"size": True}, {"align": "nose"}, {"edge": "wrap"},
         {"margin": -0.1}, {"margin": float("nan")}, {"mean": (1.0, 2.0)}, {"mean": 7},
-        {"std": (1.0, 1.0, 0.0)}, {"std": (1.0, 1.0, float("inf"))},
+        {"std": (1.0, 1.0, 0.0)}, {"std": (1.0, 1.0, float("inf"))}, {"context": -0.1}, {"context": "0"},
     ],
 )  # fmt: skip
 def test_senseless_preprocessing_is_refused(change: dict[str, Any]) -> None:
@@ -346,6 +346,20 @@ def test_preprocessing_survives_json() -> None:
     assert Preprocessing.from_dict(json.loads(json.dumps(made.to_dict()))) == made
     calibration = Calibration(0.25, "best F1", "validation", 7, {"f1": 1})
     assert Calibration.from_dict(json.loads(json.dumps(calibration.to_dict()))) == calibration
+
+
+def test_preprocessing_of_before_has_no_context() -> None:
+    """Its table, and so the id of a model, stays what it was; a context is stated where there is one."""
+    table = Preprocessing(96, "landmarks").to_dict()
+    assert set(table) == {"size", "align", "margin", "edge", "mean", "std"}
+    assert Preprocessing.from_dict(table).context == 0
+    wide = Preprocessing(96, "landmarks", context=0.25)
+    assert wide.to_dict() == {**table, "context": 0.25}
+    assert Preprocessing.from_dict(json.loads(json.dumps(wide.to_dict()))) == wide
+    image = np.random.default_rng(0).integers(0, 256, (80, 90, 3), dtype=np.uint8)
+    points = ((30.0, 30.0), (50.0, 31.0), (40.0, 40.0), (32.0, 52.0), (49.0, 52.0))
+    face = Face(Box(20, 15, 60, 70), 1.0, points)
+    assert np.array_equal(wide.crop(image, face), align(image, face, 96, "landmarks", context=0.25))
 
 
 def test_normalise_equals_its_slow_twin() -> None:

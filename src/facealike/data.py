@@ -23,7 +23,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from .errors import DataError, UsageError
 from .image import IMAGE_EXTENSIONS, shown
-from .types import Pair, PairIndices
+from .types import Pair
+from .types import PairIndices as PairIndices  # made here, hence found here
 
 Split = Literal["train", "validation", "calibration", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "calibration", "test")

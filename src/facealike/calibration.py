@@ -1,0 +1,409 @@
+"""What a score of a model means: the threshold, the probability, and how rarely strangers reach it.
+
+A ``Calibration`` is learned from scored pairs of people kept for it and for nothing else, and
+travels with the model.  It is small enough to read as JSON.  Terms as in ISO/IEC 19795-1:2021.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .errors import DataError, ModelError, UsageError
+from .fields import check_types, checked_pair, from_dict, in_words, is_number
+from .metrics import auc, confusion
+from .probability import (
+    PRIOR,
+    Calibrator,
+    Isotonic,
+    Platt,
+    balanced_weights,
+    calibrator_from_dict,
+    fit_isotonic,
+    fit_platt,
+    person_weights,
+)  # fmt: skip
+from .reliability import Reliability, brier, ece, reliability
+from .types import PairIndices
+
+if TYPE_CHECKING:
+    from .bootstrap import Interval
+
+__all__ = [
+    "PRIOR", "Calibration", "Isotonic", "Method", "OperatingPoint", "Platt", "Reliability", "Rule",
+    "brier", "calibrate_scores", "calibration_pairs", "ece", "fit_isotonic", "fit_platt",
+    "person_weights", "reliability",
+]  # fmt: skip
+
+Method: TypeAlias = Literal["platt", "isotonic"]
+Rule: TypeAlias = "Literal['f1'] | float"
+"""How a threshold is chosen: the best F1 on pairs of both kinds in equal number, or a named FMR."""
+
+ADDED_IN_VERSION_2 = ("band", "probability", "operating_points", "tail")
+
+RULE_OF_30 = 30
+"""Errors to be seen for a rate that is told without its interval: with 30 the true rate lies within
+about 30 % of it, with 90 % confidence (Doddington et al., Speech Communication 31, 2000)."""
+
+POINTS_PER_DECADE = 10  # of the tail
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """The threshold for a named FMR, and what was really had there on the calibration people.
+
+    ``fmr_low`` to ``fmr_high`` is the 95 % interval of the FMR at this threshold, by resampling
+    people; ``fnmr`` the share of genuine pairs lost there; ``impostor`` the number of impostor pairs
+    it rests on; ``band`` the interval of the threshold itself, as in ``Calibration``.
+    """
+
+    fmr: float
+    threshold: float
+    fmr_low: float
+    fmr_high: float
+    fnmr: float
+    impostor: int
+    band: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        for name, low in (("fmr", 0), ("threshold", -1), ("fmr_low", 0), ("fmr_high", 0), ("fnmr", 0)):
+            value = getattr(self, name)
+            if not is_number(value) or not low <= value <= 1:
+                raise ModelError(
+                    f"operating point: {name} must lie between {low} and 1, not {in_words(value)}"
+                )
+            object.__setattr__(self, name, float(value))
+        if type(self.impostor) is not int or self.impostor < 1:
+            raise ModelError(f"operating point: the number of pairs must not be {in_words(self.impostor)}")
+        if self.band is not None:
+            object.__setattr__(self, "band", checked_pair(self.band, "operating point: the band"))
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return (
+            f"FMR {self.fmr:g} [{self.fmr_low:.2g}, {self.fmr_high:.2g}] at threshold {self.threshold:.3f}, "
+            f"FNMR {self.fnmr:.3f}"
+        )
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Where the threshold comes from, and what a score says.
+
+    ``threshold`` is a cosine; pairs that score at least as high count as the same person.  ``rule``
+    says how it was chosen, ``people`` on whose pairs, ``pairs`` how many they were.  ``metrics`` are
+    those of the pairs it was chosen on, hence no estimate of anything else.
+
+    ``band`` is the 95 % interval of the threshold by resampling people: within it, another sample
+    of people would have decided otherwise.  ``probability`` is a fitted ``Platt`` or ``Isotonic`` as
+    a table.  ``tail`` holds (score, FMR) points: the share of impostor pairs that score at least
+    that high.  All three are empty in a model of format version 1.
+
+    Raises ModelError for values that make no sense.
+    """
+
+    threshold: float
+    rule: str
+    people: str
+    pairs: int
+    metrics: dict[str, float] = field(default_factory=dict)
+    band: tuple[float, float] | None = None
+    probability: dict[str, Any] | None = None
+    operating_points: tuple[OperatingPoint, ...] = ()
+    tail: tuple[tuple[float, float], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not is_number(self.threshold) or not -1 <= self.threshold <= 1:
+            raise ModelError(
+                f"calibration: the threshold must lie between -1 and 1, not {in_words(self.threshold)}"
+            )
+        if type(self.pairs) is not int or self.pairs < 0:
+            raise ModelError(f"calibration: the number of pairs must not be {in_words(self.pairs)}")
+        check_types(self, "calibration", rule=str, people=str, metrics=dict)
+        for name, value in self.metrics.items():
+            if not is_number(value):
+                raise ModelError(
+                    f"calibration: the metric {in_words(name)} must be a finite number, not {in_words(value)}"
+                )
+        band = None if self.band is None else checked_pair(self.band, "calibration: the band")
+        if band is not None and not band[0] <= self.threshold <= band[1]:
+            raise ModelError("calibration: the threshold must lie in its band; calibrate the model again")
+        object.__setattr__(self, "threshold", float(self.threshold))
+        object.__setattr__(self, "metrics", {k: float(v) for k, v in self.metrics.items()})
+        object.__setattr__(self, "band", band)
+        object.__setattr__(self, "operating_points", _checked_points(self.operating_points))
+        object.__setattr__(self, "tail", _checked_tail(self.tail))
+        if self.calibrator is not None:
+            object.__setattr__(self, "probability", self.calibrator.to_dict())
+
+    @cached_property
+    def calibrator(self) -> Calibrator | None:
+        """What turns scores into probabilities, None where the model has no calibration for it."""
+        return None if self.probability is None else calibrator_from_dict(self.probability)
+
+    def probability_of(self, score: float, prior: float = PRIOR) -> float | None:
+        """The probability that a pair of this score shows one person, if ``prior`` of all pairs do.
+
+        None where the model has no calibration for it.  Raises UsageError for a prior that is not
+        between 0 and 1.
+        """
+        calibrator = self.calibrator or Platt(0.0, 0.0)  # which checks the prior all the same
+        probability = float(calibrator.probability(score, prior))
+        return None if self.calibrator is None else probability
+
+    def fmr_of(self, score: float) -> float | None:
+        """The share of pairs of strangers that score at least this high; None without a ``tail``.
+
+        Where ``fmr_is_bound(score)``, the share is smaller than what is returned.
+        """
+        if not self.tail:
+            return None
+        scores, shares = np.array(self.tail).T
+        return float(np.exp(np.interp(score, scores, np.log(shares))))
+
+    def fmr_is_bound(self, score: float) -> bool:
+        """Whether ``score`` lies beyond what the impostor pairs support, so that the FMR is a bound."""
+        return bool(self.tail) and score > self.tail[-1][0]
+
+    def is_uncertain(self, score: float) -> bool:
+        """Whether another sample of calibration people would have decided otherwise."""
+        return self.band is not None and self.band[0] <= score < self.band[1]
+
+    def threshold_for(self, fmr: float) -> OperatingPoint:
+        """The operating point of a named FMR; UsageError, naming those there are, for another one."""
+        for point in self.operating_points:
+            if math.isclose(point.fmr, fmr, rel_tol=1e-9):
+                return point
+        known = ", ".join(f"{point.fmr:g}" for point in self.operating_points)
+        told = f"those it has are {known}" if known else "it has none; see facealike calibrate"
+        raise UsageError(f"the model has no threshold for an FMR of {fmr:g}; {told}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON, and complete."""
+        return {
+            "threshold": self.threshold,
+            "rule": self.rule,
+            "people": self.people,
+            "pairs": self.pairs,
+            "metrics": dict(self.metrics),
+            "band": None if self.band is None else list(self.band),
+            "probability": self.probability,
+            "operating_points": [point.to_dict() for point in self.operating_points],
+            "tail": [list(point) for point in self.tail],
+        }
+
+    @classmethod
+    def from_dict(cls, values: Any) -> Calibration:
+        """The inverse of ``to_dict``; ModelError for a missing, unknown or senseless entry."""
+        return from_dict(cls, values, "calibration", ADDED_IN_VERSION_2)
+
+    def __str__(self) -> str:
+        band = "" if self.band is None else f" [{self.band[0]:.3f}, {self.band[1]:.3f}]"
+        curve = "no probability" if self.calibrator is None else f"probability {self.calibrator}"
+        return (
+            f"threshold {self.threshold:.3f}{band} ({self.rule}, on {self.pairs:,} pairs of "
+            f"{self.people}); {curve}"
+        )
+
+
+def _checked_points(values: Any) -> tuple[OperatingPoint, ...]:
+    if not isinstance(values, list | tuple):
+        raise ModelError("calibration: operating_points must be a list; calibrate the model again")
+    points = tuple(
+        value
+        if isinstance(value, OperatingPoint)
+        else from_dict(OperatingPoint, value, "operating point", ("band",))
+        for value in values
+    )
+    return tuple(sorted(points, key=lambda point: -point.fmr))
+
+
+def _checked_tail(values: Any) -> tuple[tuple[float, float], ...]:
+    if not isinstance(values, list | tuple):
+        raise ModelError("calibration: the tail must be a list of points; calibrate the model again")
+    points = []
+    for value in values:
+        if not isinstance(value, list | tuple) or len(value) != 2 or not all(map(is_number, value)):
+            raise ModelError(f"calibration: a point of the tail is a score and an FMR, not {in_words(value)}")
+        points.append((float(value[0]), float(value[1])))
+    if points:
+        scores, shares = np.array(points).T
+        if (np.diff(scores) <= 0).any() or (np.diff(shares) > 0).any() or shares[-1] <= 0 or shares[0] > 1:
+            raise ModelError("calibration: the tail must rise in score and fall in FMR, from 1 towards 0")
+    return tuple(points)
+
+
+def calibrate_scores(
+    scores: ArrayLike, same: ArrayLike, first: ArrayLike, second: ArrayLike, people: str,
+    rule: Rule = "f1", method: Method = "platt", seed: int = 0, resamples: int = 1000,
+    per_person: bool = False,
+) -> Calibration:  # fmt: skip
+    """Learn a calibration from scored pairs of people that served for nothing else.
+
+    ``scores`` and ``same`` (n,) are of both kinds, best of all pairs (see ``calibration_pairs``),
+    for impostor pairs are weighted to count as much as the genuine ones; ``first`` and ``second``
+    int64 (n,) index the person of each side.  ``people`` says who they are.  ``rule`` is ``f1`` or
+    an FMR.  ``per_person`` weighs the genuine pairs of a person to sum to the number of their
+    photos, so that one with 50 photos does not count as 1,225 pairs.
+
+    Raises UsageError for arrays that do not fit, a method that is not there, or an FMR that the
+    impostor pairs do not support.
+    """
+    from .bootstrap import threshold_interval
+    from .metrics import check_fmr, supported_fmrs
+
+    values, genuine, left, right = _checked_pairs(scores, same, first, second)
+    if method not in ("platt", "isotonic"):
+        raise UsageError(f"the method is platt or isotonic, not {method!r}")
+    impostor = int(np.sum(~genuine))
+    named = set(supported_fmrs(impostor))
+    if rule != "f1":
+        check_fmr(float(rule), impostor)
+        named.add(float(rule))
+    own = person_weights(left, genuine) if per_person else None
+    weights = balanced_weights(genuine, own)
+    points = [
+        _operating_point(values, genuine, left, right, fmr, resamples, seed) for fmr in sorted(named)[::-1]
+    ]
+    if rule == "f1":
+        found = threshold_interval(
+            values, genuine, left, right, "f1", weights, resamples=resamples, seed=seed
+        )
+        threshold, band = _within(found)
+        name = "best F1 on balanced pairs"
+    else:
+        point = next(point for point in points if point.fmr == float(rule))
+        threshold, band, name = point.threshold, point.band, f"FMR {point.fmr:g}"
+    fit = fit_platt if method == "platt" else fit_isotonic
+    calibrator: Calibrator = fit(values, genuine, own)
+    return Calibration(
+        threshold=threshold,
+        rule=name,
+        people=people,
+        pairs=len(values),
+        metrics=_metrics(values, genuine, weights, threshold),
+        band=band,
+        probability=calibrator.to_dict(),
+        operating_points=tuple(points),
+        tail=impostor_tail(values[~genuine]),
+    )
+
+
+def calibration_pairs(labels: ArrayLike, seed: int, limit: int = 2_000_000) -> PairIndices:
+    """All genuine and all impostor pairs of photos with these ``labels`` (n,), a < b, in order of a.
+
+    Above ``limit`` pairs a kind that has more than half of it is drawn without replacement, to fill
+    what the other kind leaves.  Equal arguments give equal pairs.
+
+    Raises DataError where either kind is missing.
+    """
+    kinds = np.asarray(labels)
+    if kinds.ndim != 1 or limit < 2:
+        raise UsageError(f"pairs need labels of one dimension and a limit of 2 or more, not {limit}")
+    photos = len(kinds)
+    _, sizes = np.unique(kinds, return_counts=True)
+    genuine = int(np.sum(sizes * (sizes - 1) // 2))
+    impostor = photos * (photos - 1) // 2 - genuine
+    if not genuine or not impostor:
+        missing = "of one person" if not genuine else "of different people"
+        raise DataError(f"there are no pairs {missing} to calibrate on; add photos of more people")
+    keep_genuine = min(genuine, max(limit // 2, limit - impostor))
+    keep_impostor = min(impostor, limit - keep_genuine)
+    rng = np.random.default_rng(seed)
+    # Counted through photo by photo, so that all pairs are never held at once.
+    chosen = {
+        True: _chosen(rng, genuine, keep_genuine),
+        False: _chosen(rng, impostor, keep_impostor),
+    }
+    seen = {True: 0, False: 0}
+    parts: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]] = []
+    for a in range(photos - 1):
+        alike = kinds[a + 1 :] == kinds[a]
+        for kind in (True, False):
+            later = np.flatnonzero(alike == kind) + a + 1
+            numbers = chosen[kind]
+            if numbers is not None:
+                low, high = np.searchsorted(numbers, (seen[kind], seen[kind] + len(later)))
+                seen[kind] += len(later)
+                later = later[numbers[low:high] - (seen[kind] - len(later))]
+            parts.append((np.full(len(later), a), later.astype(np.int64), np.full(len(later), kind)))
+    a_side, b_side, same = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return PairIndices(a_side, b_side, same)
+
+
+def _chosen(rng: np.random.Generator, available: int, wanted: int) -> NDArray[np.int64] | None:
+    """Which of the pairs of a kind are drawn, by their number and rising; None for all."""
+    return None if wanted == available else np.sort(rng.choice(available, wanted, replace=False))
+
+
+def impostor_tail(impostor: NDArray[np.float64]) -> tuple[tuple[float, float], ...]:
+    """(score, share of impostor pairs that score at least that), as far as 30 pairs support it."""
+    falling = np.sort(impostor)[::-1]
+    count = len(falling)
+    if count < RULE_OF_30:
+        return ()
+    decades = math.log10(count / RULE_OF_30)
+    shares = 10.0 ** -np.linspace(0, decades, max(2, math.ceil(decades * POINTS_PER_DECADE) + 1))
+    places = np.clip(np.round(shares * count).astype(np.int64), RULE_OF_30, count)
+    scores = np.unique(falling[places - 1])
+    # Counted again, for equal scores stand on the same side.
+    at_least = count - np.searchsorted(falling[::-1], scores, side="left")
+    return tuple(zip(scores.tolist(), (at_least / count).tolist(), strict=True))
+
+
+def _operating_point(
+    scores: NDArray[np.float64], same: NDArray[np.bool_], first: NDArray[np.int64],
+    second: NDArray[np.int64], fmr: float, resamples: int, seed: int,
+) -> OperatingPoint:  # fmt: skip
+    from .bootstrap import pair_intervals, threshold_interval
+
+    found = threshold_interval(scores, same, first, second, fmr, resamples=resamples, seed=seed)
+    threshold, band = _within(found)
+    had = pair_intervals(scores, same, first, second, threshold, resamples=resamples, seed=seed)
+    low, high = had["fmr"].low, had["fmr"].high
+    if not math.isfinite(low + high):  # too few people to tell
+        low, high = 0.0, 1.0
+    return OperatingPoint(fmr, threshold, low, high, had["fnmr"].estimate, int(np.sum(~same)), band)
+
+
+def _within(found: Interval) -> tuple[float, tuple[float, float] | None]:
+    """A threshold and its band, both within [-1, 1] and the first within the second."""
+    threshold = min(max(found.estimate, -1.0), 1.0)
+    if not math.isfinite(found.low + found.high):
+        return threshold, None
+    return threshold, (max(-1.0, min(found.low, threshold)), min(1.0, max(found.high, threshold)))
+
+
+def _metrics(
+    scores: NDArray[np.float64], same: NDArray[np.bool_], weights: NDArray[np.float64], threshold: float
+) -> dict[str, float]:
+    accepted = scores >= threshold
+    tp, fp = float(weights[accepted & same].sum()), float(weights[accepted & ~same].sum())
+    counts = confusion(scores, same, threshold)
+    return {
+        "f1": 2 * tp / (tp + fp + 0.5),
+        "accuracy": tp + 0.5 - fp,
+        "auc": auc(scores, same),
+        "fmr": counts.fmr,
+        "fnmr": counts.fnmr,
+    }
+
+
+def _checked_pairs(
+    scores: ArrayLike, same: ArrayLike, first: ArrayLike, second: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64]]:
+    values, truth = np.asarray(scores, dtype=np.float64), np.asarray(same)
+    left, right = np.asarray(first, dtype=np.int64), np.asarray(second, dtype=np.int64)
+    shapes = {array.shape for array in (values, truth, left, right)}
+    if values.ndim != 1 or len(shapes) != 1 or not np.isfinite(values).all():
+        raise UsageError("scores, truth and the two people of each pair must be finite lists of one length")
+    if not np.array_equal(truth.astype(bool), left == right):
+        raise UsageError("a pair is genuine where its two sides show one person, and only there")
+    return values, truth.astype(np.bool_), left, right
