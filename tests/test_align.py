@@ -300,6 +300,30 @@ def test_landmarks_land_on_the_template(size: int) -> None:
     np.testing.assert_allclose(found, TEMPLATE_112 * size / 112, atol=1e-9)
 
 
+@pytest.mark.parametrize("context", [0.1, 0.25, 1.0])
+@pytest.mark.parametrize("size", [31, 112])
+def test_context_shows_that_part_more_on_each_side(size: int, context: float) -> None:
+    """What was at the edge of the usual crop is now that far from the edge, and the middle stays."""
+    face = face_at(similarity(0.4, 1.7, (30, 20)))
+    usual, wide = landmark_matrix(face, size), landmark_matrix(face, size, context)
+    back = np.linalg.inv(usual[:, :2])
+    for usual_corner in [(-0.5, -0.5), (size - 0.5, -0.5), (-0.5, size - 0.5), (size - 0.5, size - 0.5)]:
+        in_photo = back @ (np.array(usual_corner) - usual[:, 2])
+        found = wide[:, :2] @ in_photo + wide[:, 2]
+        edge = context / (1 + 2 * context) * size  # of the crop as it is now, on each side
+        expected = [edge - 0.5 if at < 0 else size - edge - 0.5 for at in usual_corner]
+        np.testing.assert_allclose(found, expected, atol=1e-9)
+
+
+def test_no_context_is_the_usual_crop_to_the_last_bit() -> None:
+    image, face = smooth(120, 120), face_at(similarity(0.2, 0.8, (20, 20)))
+    assert np.array_equal(landmark_matrix(face, 80, 0.0), landmark_matrix(face, 80))
+    assert np.array_equal(align(image, face, 80, context=0.0), align(image, face, 80))
+    assert not np.array_equal(align(image, face, 80, context=0.2), align(image, face, 80))
+    boxes = [align(image, face, 80, "box", context=context) for context in (0.0, 0.5)]
+    assert np.array_equal(*boxes), "context is a matter of landmarks"
+
+
 def test_a_turned_photo_gives_the_same_crop() -> None:
     """The point of aligning: where and how large and how tilted the face is does not show."""
     image = smooth(200, 200)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -35,6 +36,7 @@ class Cutting:
     align: str = "box"
     margin: float = 0.2
     edge: str = "pad"
+    context: float = 0.0
 
     def crop(self, image: Image, face: Face) -> Image:
         return align(image, face, self.size, self.align, self.margin, self.edge)  # type: ignore[arg-type]
@@ -269,6 +271,21 @@ def test_a_cache_states_what_it_holds(tmp_path: Path, paths: list[Path]) -> None
     cut(paths, tmp_path / "cache")
     stated = json.loads((only_folder(tmp_path / "cache") / "pipeline.json").read_text())
     assert stated["size"] == SIZE and stated["face"] == "largest"
+
+
+def test_context_has_crops_of_its_own_and_none_keeps_the_old_name(tmp_path: Path, paths: list[Path]) -> None:
+    """Nobody must crop again for a setting that changes no pixel of theirs."""
+    for context in (0.0, 0.25):
+        cached_crops(paths[:3], RedDetector(), Cutting(context=context), "largest", tmp_path / "cache")
+    stated = {
+        folder.name: json.loads((folder / "pipeline.json").read_text())
+        for folder in (tmp_path / "cache").iterdir()
+    }
+    old = next(table for table in stated.values() if "context" not in table)
+    assert set(old) == {"version", "detector", "size", "align", "margin", "edge", "face"}
+    assert {**old, "context": 0.25} in stated.values()
+    text = json.dumps(old, sort_keys=True, indent=2)
+    assert hashlib.sha256(text.encode()).hexdigest()[:16] in stated
 
 
 @pytest.mark.parametrize("harm", ["short crops", "no crops", "garbage", "truncated index", "other index"])

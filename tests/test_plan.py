@@ -11,7 +11,7 @@ import pytest
 from PIL import Image as PillowImage
 
 from facealike.data import People, split_of
-from facealike.errors import DataError, DetectorError, TrainingError
+from facealike.errors import DataError, DetectorError, RecipeError, TrainingError
 from facealike.train.plan import Plan, choose_preprocessing, describe, make_plan, watch
 from facealike.train.recipe import Recipe
 from facealike.types import Face, Image
@@ -206,6 +206,15 @@ def test_alignment(asked: str, detector: type[CentralBox], align: str) -> None:
     recipe = tiny_recipe(crop={"align": asked, "margin": 0.3, "edge": "clip", "size": 40})
     made = choose_preprocessing(recipe, detector())
     assert (made.align, made.margin, made.edge, made.size) == (align, 0.3, "clip", 40)
+
+
+def test_context_is_for_landmarks() -> None:
+    recipe = tiny_recipe(crop={"align": "auto", "context": 0.2})
+    assert choose_preprocessing(recipe, Landmarks()).context == 0.2
+    with pytest.raises(TrainingError, match=r"crop\.context needs landmarks"):
+        choose_preprocessing(recipe, CentralBox())
+    with pytest.raises(RecipeError, match=r"crop\.context fits align"):
+        tiny_recipe(crop={"align": "box", "context": 0.2})
 
 
 def test_landmarks_that_nobody_finds() -> None:

@@ -205,6 +205,7 @@ def test_the_seed_is_a_whole_number_from_zero(seed: Any) -> None:
         ("data.max_images_per_identity", [-1]),
         ("crop.size", [0, 31, 513]),
         ("crop.margin", [-0.1, 2.1]),
+        ("crop.context", [-0.1, 2.1]),
         ("network.widths", [[], [0, 8], [-1], [8, 16]]),
         ("network.blocks", [[], [1], [1, 1, 0], [1, 1, 1, 1]]),
         ("network.dimensions", [0, 1, 4097]),

@@ -237,6 +237,19 @@ def test_resuming_another_recipe_is_refused_by_name(
         train(root, tiny_recipe(**changes), begun, detector=CentralBox(), cache=crops, resume=True)
 
 
+def test_a_run_from_before_a_key_was_known_goes_on(root: Path, crops: Path, begun: Path) -> None:
+    """It then did what the key's default does; another value is another recipe."""
+    path = begun.parent / "m-run" / "run.json"
+    stated = json.loads(path.read_text())
+    del stated["recipe"]["training"]["ema"], stated["recipe"]["crop"]["context"]
+    write_text(path, json.dumps(stated))
+    with pytest.raises(TrainingError, match=r"training\.ema"):
+        train(
+            root, tiny_recipe(training={"ema": 0.9}), begun, detector=CentralBox(), cache=crops, resume=True
+        )
+    assert train(root, tiny_recipe(), begun, detector=CentralBox(), cache=crops, resume=True).epochs == 3
+
+
 def test_resuming_on_other_photos_is_refused(root: Path, crops: Path, begun: Path, tmp_path: Path) -> None:
     other = make_people(tmp_path / "people")
     victim = People.from_folder(other).split("train").paths[0]

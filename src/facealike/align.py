@@ -84,11 +84,19 @@ def warp(image: Image, matrix: ArrayLike, size: int) -> Image:
     return np.asarray(crop)
 
 
-def landmark_matrix(face: Face, size: int) -> NDArray[np.float64]:
-    """The (2, 3) transform from the photo to a crop of ``size`` pixels, by the five landmarks."""
+def landmark_matrix(face: Face, size: int, context: float = 0.0) -> NDArray[np.float64]:
+    """The (2, 3) transform from the photo to a crop of ``size`` pixels, by the five landmarks.
+
+    ``context`` shows that part of the usual crop's side more on each of its sides; the whole is then
+    made smaller to fit.
+    """
     if face.landmarks is None:
         raise UsageError("this face has no landmarks; align it by its box, or use a detector that finds them")
-    return similarity_transform(face.landmarks, TEMPLATE_112 * (size / 112.0))
+    target = TEMPLATE_112 * (size / 112.0)
+    if context:  # else untouched to the last bit: crops in caches depend on it
+        centre = (size - 1) / 2
+        target = centre + (target - centre) / (1 + 2 * context)
+    return similarity_transform(face.landmarks, target)
 
 
 def expand(box: Box, margin: float) -> Box:
@@ -121,14 +129,15 @@ def box_crop(image: Image, box: Box, size: int, margin: float = 0.2, edge: Edge 
 
 def align(
     image: Image, face: Face, size: int, method: Literal["landmarks", "box"] = "landmarks",
-    margin: float = 0.2, edge: Edge = "pad",
+    margin: float = 0.2, edge: Edge = "pad", context: float = 0.0,
 ) -> Image:  # fmt: skip
     """The canonical crop of ``face``, RGB uint8 of shape (size, size, 3).
 
     ``method="landmarks"`` maps the five landmarks onto the usual template; ``"box"`` takes the
-    box and ``margin`` times its size on each side.  A model knows its method: mixing the two
+    box and ``margin`` times its size on each side.  ``context`` belongs to landmarks, ``margin`` and
+    ``edge`` to the box.  A model knows its method: mixing the two
     would feed an embedder crops it has never seen, so there is no silent fallback.
     """
     if method == "landmarks":
-        return warp(image, landmark_matrix(face, size), size)
+        return warp(image, landmark_matrix(face, size, context), size)
     return box_crop(image, face.box, size, margin, edge)

@@ -59,6 +59,8 @@ class Cropping(Protocol):
     def margin(self) -> float: ...
     @property
     def edge(self) -> str: ...
+    @property
+    def context(self) -> float: ...
     def crop(self, image: Image, face: Face) -> Image: ...
 
 
@@ -154,6 +156,8 @@ def _pipeline(detector: Detector | None, preprocessing: Cropping, face: FacePoli
     """All that shapes a crop.  An aligned input is only resized, so only the size counts for it."""
     if detector is None:
         return {"version": CROPS_VERSION, "aligned": True, "size": preprocessing.size}
+    # Named only where there is some: crops of before are then found under the name they always had.
+    context = {"context": preprocessing.context} if preprocessing.context else {}
     return {
         "version": CROPS_VERSION,
         "detector": fingerprint(detector),
@@ -162,6 +166,7 @@ def _pipeline(detector: Detector | None, preprocessing: Cropping, face: FacePoli
         "margin": preprocessing.margin,
         "edge": preprocessing.edge,
         "face": face,
+        **context,
     }
 
 

@@ -225,7 +225,9 @@ def _remember(run: Path, recipe: Recipe, plan: Plan, device: str, begun: bool) -
             ) from None
         if not isinstance(before, dict):
             before = {}
-        new, old = _flat(now), _flat(before)
+        # What a recipe of before did not say yet, it did as the default does.
+        old = {**_flat({"recipe": Recipe("").to_dict()}), **_flat(before)}
+        new = _flat(now)
         changed = [NAMES.get(key, key.removeprefix("recipe.")) for key in new if new[key] != old.get(key)]
         if changed:
             raise TrainingError(
