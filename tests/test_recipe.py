@@ -203,6 +203,7 @@ def test_the_seed_is_a_whole_number_from_zero(seed: Any) -> None:
     ("key", "values"),
     [
         ("data.max_images_per_identity", [-1]),
+        ("data.weighting", ["identities", "root"]),
         ("crop.size", [0, 31, 513]),
         ("crop.margin", [-0.1, 2.1]),
         ("crop.context", [-0.1, 2.1]),

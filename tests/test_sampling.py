@@ -16,6 +16,7 @@ from facealike.sampling import (
     ImageSampler,
     MixedSampler,
     PairSampler,
+    image_weights,
     ordered_positive_pairs,
 )
 
@@ -258,3 +259,57 @@ def test_a_mixed_batch_shows_all_images_and_holds_genuine_pairs() -> None:
         assert (people[:, 0] == people[:, 1]).all()
         assert set(people.ravel().tolist()) <= {0, 1, 4}  # 5 and 9 have one photo
     assert set(seen.values()) == {4}, "each image four times in as many passes"
+
+
+# ---- weighted images --------------------------------------------------------------------------
+
+
+def test_weights_of_images_are_those_of_the_words() -> None:
+    sizes = Counter(LABELS.tolist())
+    for weighting, power in (("images", 0.0), ("identities", 1.0), ("root", 0.5)):
+        expected = [sizes[label] ** -power for label in LABELS.tolist()]
+        assert image_weights(LABELS, weighting) == pytest.approx(expected)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("weighting", ["identities", "root"])
+@given(labels=label_sets, seed=seeds)
+@settings(deadline=None, max_examples=40)
+def test_each_pass_draws_an_image_its_share_rounded(weighting: str, labels: np.ndarray, seed: int) -> None:
+    if len(np.unique(labels)) < 2:
+        return
+    sampler = ImageSampler(labels, len(labels), seed, weighting)  # type: ignore[arg-type]
+    weights = image_weights(labels, weighting)  # type: ignore[arg-type]
+    share = weights / weights.sum() * len(labels)
+    for step in range(3):
+        drawn = np.bincount(sampler.batch(step).images, minlength=len(labels))
+        assert drawn.sum() == len(labels)
+        assert (np.abs(drawn - share) < 1 + 1e-6).all()
+
+
+def test_all_people_are_seen_equally_often_and_all_images_of_one_person() -> None:
+    labels = np.repeat(np.arange(40), [100, 20, *[1] * 38])
+    sampler = ImageSampler(labels, 16, 3, "identities")
+    drawn = np.concatenate([sampler.batch(step).images for step in range(6000)])
+    people = np.bincount(labels[drawn]) / len(drawn)
+    assert people == pytest.approx(np.full(40, 1 / 40), rel=0.1)
+    images = np.bincount(drawn, minlength=len(labels))[:100]
+    assert images.min() > 0, "every photo of the person with a hundred is seen in time"
+    root = ImageSampler(labels, 16, 3, "root")
+    drawn = np.concatenate([root.batch(step).images for step in range(2000)])
+    people = np.bincount(labels[drawn]).astype(float)
+    assert people[0] / people[1] == pytest.approx(5**0.5, rel=0.1)
+    assert people[1] / people[2:].mean() == pytest.approx(20**0.5, rel=0.1)
+
+
+def test_weighting_by_images_is_the_sampler_of_before() -> None:
+    plain, named = ImageSampler(LABELS, 4, 5), ImageSampler(LABELS, 4, 5, "images")
+    assert all(same_batches(plain.batch(step), named.batch(step)) for step in range(12))
+    turn = np.random.default_rng([5, 1, 0]).permutation(len(LABELS))
+    assert plain.batch(0).images.tolist() == turn[:4].tolist()
+
+
+def test_any_weighted_step_can_be_asked_for_on_its_own() -> None:
+    one, other = (MixedSampler(LABELS, 10, 2, 1, share=0.4, weighting="root") for _ in range(2))
+    batches = [one.batch(step) for step in range(9)]
+    for step in (8, 2, 5, 2):
+        assert same_batches(other.batch(step), batches[step])

@@ -7,7 +7,7 @@ of image ``i``.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from .errors import DataError
 
 Indices = NDArray[np.int64]
+Weighting = Literal["images", "identities", "root"]
 
 
 class Batch(NamedTuple):
@@ -47,12 +48,37 @@ def ordered_positive_pairs(labels: Indices) -> Indices:
     return np.concatenate(found).astype(np.int64)
 
 
-def _walk(count: int, start: int, length: int, seed: int) -> Indices:
-    """``length`` items from ``start`` of an endless row of passes, each a fresh shuffle of ``count``."""
+def image_weights(labels: Indices, weighting: Weighting) -> NDArray[np.float64]:
+    """How often each image is drawn, relative to the others: 1, or 1/n or 1/sqrt(n) where its person
+    has n images, so that all people are seen equally often, or the many-imaged somewhat more."""
+    _, person, images = np.unique(labels, return_inverse=True, return_counts=True)
+    power = {"images": 0.0, "identities": 1.0, "root": 0.5}[weighting]
+    return np.asarray(images[person.reshape(-1)] ** -power, dtype=np.float64)
+
+
+def _pass(count: int, rng: np.random.Generator, weights: NDArray[np.float64] | None) -> Indices:
+    """``count`` items in random order: each once, or each as often as its share of ``weights`` says.
+
+    A share is rounded up or down at random (systematic sampling), which varies far less than
+    independent draws: with a share of 2.3 an item comes twice or three times, never less.
+    """
+    order = rng.permutation(count)
+    if weights is None:
+        return order
+    ends = np.cumsum(weights[order])
+    marks = (np.arange(count) + rng.random()) * (ends[-1] / count)
+    drawn = order[np.minimum(np.searchsorted(ends, marks, side="right"), count - 1)]
+    return rng.permutation(drawn)
+
+
+def _walk(
+    count: int, start: int, length: int, seed: int, weights: NDArray[np.float64] | None = None
+) -> Indices:
+    """``length`` items from ``start`` of an endless row of passes, each drawn afresh."""
     out, position = [], start
     while length > 0:
         turn, offset = divmod(position, count)
-        shuffled = np.random.default_rng([seed, 1, turn]).permutation(count)
+        shuffled = _pass(count, np.random.default_rng([seed, 1, turn]), weights)
         piece = shuffled[offset : offset + length]
         out.append(piece)
         position, length = position + len(piece), length - len(piece)
@@ -147,19 +173,23 @@ class IdentitySampler:
 
 
 class ImageSampler:
-    """All images in shuffled turn, as a classifier is trained."""
+    """All images in shuffled turn, as a classifier is trained; see ``image_weights`` for another share.
 
-    def __init__(self, labels: Indices, batch_size: int, seed: int) -> None:
+    A pass is as long as there are images, whatever the weighting.
+    """
+
+    def __init__(self, labels: Indices, batch_size: int, seed: int, weighting: Weighting = "images") -> None:
         if len(np.unique(labels)) < 2:
             raise DataError("at least two people are needed to train; add folders with photos of more people")
         self._count, self._size, self._seed = len(labels), min(batch_size, len(labels)), seed
+        self._weights = None if weighting == "images" else image_weights(labels, weighting)
 
     @property
     def steps(self) -> int:
         return self._count // self._size
 
     def batch(self, step: int) -> Batch:
-        return Batch(_walk(self._count, step * self._size, self._size, self._seed))
+        return Batch(_walk(self._count, step * self._size, self._size, self._seed, self._weights))
 
 
 class MixedSampler:
@@ -178,9 +208,10 @@ class MixedSampler:
         seed: int,
         single_share: float | None = None,
         share: float = 0.5,
+        weighting: Weighting = "images",
     ) -> None:
         part = min(batch_size - 1, max(2 * per_identity, round(batch_size * share)))
-        self._images = ImageSampler(labels, batch_size - part, seed)
+        self._images = ImageSampler(labels, batch_size - part, seed, weighting)
         self._people = IdentitySampler(labels, part, per_identity, seed, single_share)
 
     @property

@@ -23,11 +23,12 @@ def make_sampler(recipe: Recipe, labels: Indices) -> Sampler:
     share = None if spec.single_share < 0 else spec.single_share
     if spec.name == "mixed":
         return MixedSampler(
-            labels, size, spec.images_per_identity, recipe.seed, share, spec.identity_share
+            labels, size, spec.images_per_identity, recipe.seed, share, spec.identity_share,
+            recipe.data.weighting,
         )  # fmt: skip
     if spec.name == "identities":
         return IdentitySampler(labels, size, spec.images_per_identity, recipe.seed, share)
-    return ImageSampler(labels, size, recipe.seed)
+    return ImageSampler(labels, size, recipe.seed, recipe.data.weighting)
 
 
 class StepDataset(Dataset[dict[str, Any]]):

@@ -26,11 +26,16 @@ else:
 
 @dataclass(frozen=True)
 class DataSpec:
-    """``[data]``: which face of a photo, how people are split, how many images of one person."""
+    """``[data]``: which face of a photo, how people are split, how many images of one person.
+
+    ``weighting``: how often an image of a person with n images is drawn by the samplers ``images`` and
+    ``mixed``: 1 (``images``), 1/n (``identities``: all people equally often) or 1/sqrt(n) (``root``).
+    """
 
     face: Literal["largest", "central", "only"] = "largest"
     split: Literal["identity", "image"] = "identity"
     max_images_per_identity: int = 0
+    weighting: Literal["images", "identities", "root"] = "images"
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,15 @@ def check(recipe: Recipe) -> None:
     _require(0 <= recipe.crop.margin <= 2, "crop.margin", "must lie between 0 and 2")
     _require(0 <= recipe.crop.context <= 2, "crop.context", "must lie between 0 and 2")
     _require(
-        recipe.crop.context == 0 or recipe.crop.align != "box", "crop.context", "fits align = 'landmarks' only"
+        recipe.crop.context == 0 or recipe.crop.align != "box",
+        "crop.context",
+        "fits align = 'landmarks' only",
     )
     _require(recipe.data.max_images_per_identity >= 0, "data.max_images_per_identity", "must not be negative")
+    _require(
+        recipe.data.weighting == "images" or recipe.sampler.name in ("images", "mixed"),
+        "data.weighting", "fits sampler.name = 'images' or 'mixed' only",
+    )  # fmt: skip
     net = recipe.network
     _require(2 <= net.dimensions <= 4096, "network.dimensions", "must lie between 2 and 4096")
     _require(0 <= net.dropout < 1, "network.dropout", "must lie in [0, 1)")
