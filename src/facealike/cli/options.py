@@ -73,6 +73,22 @@ def model_detector(path: Path | None) -> Detector:
     return make_detector(file.detector_spec, file.detector_weights)
 
 
+def parse_numbers(text: str | None) -> list[int] | None:
+    """``"1-3,7"`` as [1, 2, 3, 7]; None stays None."""
+    if text is None:
+        return None
+    numbers: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        last = last if dash else first
+        if not (first.isascii() and last.isascii() and first.isdigit() and last.isdigit()):
+            raise UsageError(f"folds are given as 1-5 or 1,3,7, not {text!r}")
+        if max(len(first), len(last)) > 4 or int(last) < int(first):
+            raise UsageError(f"folds count upwards from 1, as in 1-5, not {text!r}")
+        numbers += range(int(first), int(last) + 1)
+    return numbers
+
+
 def check_folder(out: Path) -> None:
     """Refuse a result in a folder that is not there, before the work and not after it."""
     if not out.absolute().parent.is_dir():

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import sys
 from contextlib import redirect_stdout
+from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..errors import UsageError
 from .console import command, one_line, print_json, progress_bar
-from .options import CacheOption, DetectorOption, DeviceOption, JsonOption, check_folder
+from .options import CacheOption, DetectorOption, DeviceOption, JsonOption, check_folder, parse_numbers
+
+if TYPE_CHECKING:
+    from ..train.recipe import Recipe
+
+
+class TrainProtocol(str, Enum):
+    """What ``facealike train --protocol`` knows."""
+
+    lfw_view2 = "lfw-view2"
 
 
 @command
@@ -26,7 +37,13 @@ def train(
     ],
     out: Annotated[
         Path,
-        typer.Option("--out", "-o", metavar="FILE", show_default=False, help="The .facealike file to write."),
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="PATH",
+            show_default=False,
+            help="The .facealike file to write; with --protocol the folder of its folds.",
+        ),
     ],
     run: Annotated[
         Path | None,
@@ -41,9 +58,22 @@ def train(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Replaces one entry of the recipe; repeatable."),
     ] = None,
+    protocol: Annotated[
+        TrainProtocol | None,
+        typer.Option("--protocol", help="One model for each fold of --pairs, scored on that fold."),
+    ] = None,
+    pairs: Annotated[
+        Path | None, typer.Option("--pairs", metavar="FILE", help="With --protocol: LFW's pairs.txt.")
+    ] = None,
+    folds: Annotated[
+        str | None, typer.Option("--folds", metavar="1-5", help="With --protocol: only these folds for now.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> int:
     """Train a model on a folder of people and write one file that compare can use.
+
+    With --protocol lfw-view2 it trains one model for each fold of LFW's pairs, on the people of the
+    other folds only, scores each fold with the model that never saw it, and writes the mean accuracy.
 
     Needs facealike[train].  Exit code: 0, or 2 on an error.
     """
@@ -54,6 +84,12 @@ def train(
     if seed is not None:
         changes.append(f"seed={seed}")
     plan = load_recipe(recipe, changes)
+    if protocol is not None:
+        if pairs is None or run is not None:
+            raise UsageError("--protocol needs --pairs FILE, and keeps its runs in --out: leave out --run")
+        return _folds(people, plan, pairs, out, folds, detector, device, resume, cache, as_json)
+    if pairs is not None or folds is not None:
+        raise UsageError("--pairs and --folds belong to --protocol lfw-view2; add it, or leave them out")
     check_folder(out)
     from ..train import train as run_training
 
@@ -67,6 +103,25 @@ def train(
         for evaluation in result.evaluations:
             print(evaluation)
         print(one_line(str(result.model_path)))
+    return 0
+
+
+def _folds(
+    people: Path, recipe: Recipe, pairs: Path, out: Path, folds: str | None, detector: str | None,
+    device: str, resume: bool, cache: Path | None, as_json: bool,
+) -> int:  # fmt: skip
+    from ..detect import named_detector
+
+    chosen = parse_numbers(folds)
+    from ..train import train_folds
+
+    finder = None if detector is None else named_detector(detector)
+    with redirect_stdout(sys.stderr), progress_bar("cropping faces") as progress:
+        result = train_folds(people, recipe, pairs, out, chosen, finder, device, resume, cache, progress)
+    if as_json:
+        print_json(result.to_dict())
+    else:
+        print(result)
     return 0
 
 
