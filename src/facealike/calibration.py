@@ -24,10 +24,11 @@ from .probability import (
     Platt,
     balanced_weights,
     calibrator_from_dict,
+    check_prior,
     fit_isotonic,
     fit_platt,
     person_weights,
-)  # fmt: skip
+)
 from .reliability import Reliability, brier, ece, reliability
 from .types import PairIndices
 
@@ -154,9 +155,8 @@ class Calibration:
         None where the model has no calibration for it.  Raises UsageError for a prior that is not
         between 0 and 1.
         """
-        calibrator = self.calibrator or Platt(0.0, 0.0)  # which checks the prior all the same
-        probability = float(calibrator.probability(score, prior))
-        return None if self.calibrator is None else probability
+        check_prior(prior)
+        return None if self.calibrator is None else float(self.calibrator.probability(score, prior))
 
     def fmr_of(self, score: float) -> float | None:
         """The share of pairs of strangers that score at least this high; None without a ``tail``.

@@ -8,14 +8,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
+from .calibration import PRIOR, Calibration
 from .detect import select_faces
 from .embed import Model
 from .errors import UsageError
 from .image import Source, read_image, shown
 from .metrics import cosine
+from .probability import check_prior
 from .types import Comparison, Face, FacePolicy, Image
 
 
@@ -27,43 +30,75 @@ def compare(
     face: FacePolicy = "largest",
     aligned: bool = False,
     device: str = "auto",
+    prior: float = PRIOR,
+    fmr: float | None = None,
 ) -> Comparison:
-    """Whether two photos show the same person, with the score, the threshold and the faces used.
+    """Whether two photos show the same person, how probable that is, and the faces used.
 
     ``a`` and ``b`` are paths, bytes of image files, or RGB arrays (H, W, 3).  ``model`` is a loaded
     Model (best for many comparisons), the path of a model file, or None for the one that ships with
-    facealike; ``device`` belongs to loading it.  ``threshold`` replaces the model's own.  ``face``
-    says which face of a photo is meant.  ``aligned=True`` says that both are face crops already, so
-    that no detector runs.
+    facealike; ``device`` belongs to loading it.  ``threshold`` replaces the model's own; so
+    does ``fmr``, by the threshold that the model's calibration has for this false match rate.
+    ``face`` says which face of a photo is meant.  ``aligned=True`` says that both are face crops
+    already, so that no detector runs.  ``prior`` is the share of pairs that show one person among
+    all that are compared; the probability depends on it, the verdict does not.
 
     Raises ImageError for a photo that cannot be read, NoFaceFound or SeveralFaces for one without
-    the face asked for, ModelError or DeviceError for the model, UsageError for ``face="all"`` or a
-    threshold outside [-1, 1].
+    the face asked for, ModelError or DeviceError for the model, UsageError for ``face="all"``, a
+    threshold outside [-1, 1], a prior not between 0 and 1, or an FMR that the model has no threshold
+    for.
     """
     if face == "all":
         raise UsageError("compare needs one face a photo, so choose largest, central or only, not 'all'")
     if threshold is not None and not (math.isfinite(threshold) and -1 <= threshold <= 1):
         raise UsageError(f"the threshold is a cosine between -1 and 1, not {threshold}")
+    if threshold is not None and fmr is not None:
+        raise UsageError("give a threshold or an FMR, not both: the model looks up a threshold for the FMR")
+    check_prior(prior)
     clock = _Clock()
     if not isinstance(model, Model):
         with clock.step("load"):
             model = Model.load(model, device)
             if not aligned:
                 _ = model.detector  # made now, so that its start is not counted as detection
+    decision = _decision(model.calibration, threshold, fmr)
     first = _take(model, a, _name(a, "the first photo"), face, aligned, clock)
     second = _take(model, b, _name(b, "the second photo"), face, aligned, clock)
     with clock.step("embed"):
         vectors = model.embed_crops(np.stack([first.crop, second.crop]))
         score = float(cosine(vectors[:1], vectors[1:])[0])
+    calibration = model.calibration
     return Comparison(
         score=score,
-        threshold=model.threshold if threshold is None else float(threshold),
+        threshold=decision.threshold,
         faces=(first.face, second.face),
         model=model.id,
         device=model.device,
         milliseconds=clock.report(),
         found=(first.found, second.found),
+        probability=calibration.probability_of(score, prior),
+        prior=float(prior),
+        fmr=calibration.fmr_of(score),
+        fmr_is_bound=calibration.fmr_is_bound(score),
+        threshold_from=decision.source,
+        band=decision.band,
     )
+
+
+class _Decision(NamedTuple):
+    threshold: float
+    source: str
+    band: tuple[float, float] | None
+
+
+def _decision(calibration: Calibration, threshold: float | None, fmr: float | None) -> _Decision:
+    """The threshold to use, where it comes from, and its interval."""
+    if threshold is not None:
+        return _Decision(float(threshold), "the caller", None)
+    if fmr is not None:
+        point = calibration.threshold_for(fmr)
+        return _Decision(point.threshold, f"FMR {point.fmr:g}", point.band)
+    return _Decision(calibration.threshold, calibration.rule, calibration.band)
 
 
 @dataclass(frozen=True)

@@ -87,13 +87,14 @@ class Embedder:
 class Model:
     """A model file ready to run: finds faces, crops them and embeds them, as it was trained to.
 
-    ``file`` is the artefact with its card and calibration; ``id``, ``threshold`` and
+    ``file`` is the artefact with its card; ``id``, ``calibration``, ``threshold`` and
     ``preprocessing`` are its own; ``device`` is the device that is really used.
     """
 
     def __init__(self, file: ModelFile, device: str = "auto", threads: int = 0) -> None:
         self.file = file
         self.id = file.id
+        self.calibration = file.calibration
         self.threshold = file.calibration.threshold
         self.preprocessing = file.preprocessing
         self.embedder = Embedder(file.embedder, file.preprocessing, device, threads)

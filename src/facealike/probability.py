@@ -102,6 +102,14 @@ class Isotonic:
         return f"a rising line through {len(self.knots)} points"
 
 
+def check_prior(prior: float) -> None:
+    """Refuse, with UsageError, a prior that is no number between 0 and 1, both excluded."""
+    if not is_number(prior) or not 0 < prior < 1:
+        raise UsageError(
+            f"the prior is the share of pairs that show one person, between 0 and 1, not {prior}"
+        )
+
+
 def calibrator_from_dict(values: Any) -> Calibrator:
     """The inverse of ``to_dict`` of either kind; ModelError for anything else."""
     table = dict(checked_table(values, "probability"))
@@ -276,8 +284,5 @@ def _logit(p: float) -> float:
 
 
 def _log_odds(prior: float) -> float:
-    if not is_number(prior) or not 0 < prior < 1:
-        raise UsageError(
-            f"the prior is the share of pairs that show one person, between 0 and 1, not {prior}"
-        )
+    check_prior(prior)
     return _logit(prior)

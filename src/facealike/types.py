@@ -122,6 +122,13 @@ class Comparison:
     ``same`` is ``score >= threshold``.  ``faces`` are the two faces that were used; an entry is
     None where the input was declared to be a face crop already (``aligned``); ``found`` is how many
     faces each photo showed, None likewise.  ``milliseconds`` tells how long each step took.
+
+    ``probability`` is the chance that the two are one person if a share ``prior`` of all pairs that
+    are compared show one person; None where the model has no calibration.  ``fmr`` is the share of
+    pairs of strangers that score at least this high; the true share is smaller if ``fmr_is_bound``.
+    ``threshold_from`` says where the threshold comes from, and ``band`` is its 95 % interval, None
+    where it has none; ``uncertain`` is a score within the band: with other people to calibrate on,
+    the verdict could have been the other one.
     """
 
     score: float
@@ -131,10 +138,20 @@ class Comparison:
     device: str
     milliseconds: dict[str, float] = field(default_factory=dict)
     found: tuple[int | None, int | None] = (None, None)
+    probability: float | None = None
+    prior: float = 0.5
+    fmr: float | None = None
+    fmr_is_bound: bool = False
+    threshold_from: str = "the caller"
+    band: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.score) or not math.isfinite(self.threshold):
             raise UsageError("a comparison needs a finite score and a finite threshold")
+        for name in ("probability", "fmr"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= 1:
+                raise UsageError(f"the {name} of a comparison lies between 0 and 1, not at {value}")
 
     @property
     def same(self) -> bool:
@@ -144,12 +161,23 @@ class Comparison:
     def verdict(self) -> str:
         return "same" if self.same else "different"
 
+    @property
+    def uncertain(self) -> bool:
+        return self.band is not None and self.band[0] <= self.score < self.band[1]
+
     def to_dict(self) -> dict[str, Any]:
         return {
             "score": round(self.score, 6),
             "threshold": round(self.threshold, 6),
+            "threshold_from": self.threshold_from,
+            "band": None if self.band is None else [round(v, 6) for v in self.band],
             "same": self.same,
             "verdict": self.verdict,
+            "uncertain": self.uncertain,
+            "probability": self.probability,
+            "prior": self.prior,
+            "fmr": self.fmr,
+            "fmr_is_bound": self.fmr_is_bound,
             "faces": [None if face is None else face.to_dict() for face in self.faces],
             "faces_found": list(self.found),
             "model": self.model,
@@ -157,5 +185,62 @@ class Comparison:
             "milliseconds": {k: round(v, 2) for k, v in self.milliseconds.items()},
         }
 
+    def lines(self) -> tuple[str, str, str]:
+        """The verdict, the score beside the threshold, and what the score means; in words."""
+        verdict = "same person" if self.same else "different people"
+        if not self.uncertain or self.band is None:
+            return verdict, f"score {self.score:.3f}, threshold {self.threshold:.3f}", self._meaning()
+        low, high = self.band
+        return (
+            f"{verdict}, but uncertain",
+            f"score {self.score:.3f}, threshold {self.threshold:.3f} (with other people to calibrate on, "
+            f"anywhere from {low:.3f} to {high:.3f})",
+            self._meaning(),
+        )
+
+    def _meaning(self) -> str:
+        if self.probability is None:
+            text = "no probability: this model has no calibration"
+        else:
+            text = f"probability {in_digits(self.probability)} ({_prior_in_words(self.prior)})"
+            if (self.probability >= 0.5) != self.same:
+                text += ", but the threshold decides"
+        return text if self.fmr is None else f"{text}; {strangers(self.fmr, self.fmr_is_bound)}"
+
     def __str__(self) -> str:
-        return f"{self.verdict} person: score {self.score:.3f}, threshold {self.threshold:.3f}"
+        verdict, score, meaning = self.lines()
+        return f"{verdict}: {score}; {meaning}"
+
+
+def in_digits(probability: float) -> str:
+    """A probability as far as a calibration can tell it: two digits, three near 0 and 1, no certainty."""
+    if probability > 0.999:
+        return "above 0.999"
+    if probability < 0.001:
+        return "below 0.001"
+    return f"{probability:.2f}" if 0.01 <= probability <= 0.99 else f"{probability:.3f}"
+
+
+def strangers(fmr: float, is_bound: bool = False) -> str:
+    """A false match rate in words, to two digits; ``is_bound`` says that it is smaller than ``fmr``."""
+    if is_bound:
+        return f"fewer than 1 stranger in {_one_in(fmr)} would score this high"
+    if fmr > 0.95:
+        return "almost every stranger would score this high"
+    if fmr >= 0.15:
+        return f"about {round(10 * fmr)} strangers in 10 would score this high"
+    return f"about 1 stranger in {_one_in(fmr)} would score this high"
+
+
+def _one_in(rate: float) -> str:
+    number = 1 / max(rate, 1e-12)
+    digits = max(0, math.floor(math.log10(number)) - 1)
+    return f"{round(number / 10**digits) * 10**digits:,}"
+
+
+def _prior_in_words(prior: float) -> str:
+    if prior == 0.5:
+        return "if half of all pairs show the same person"
+    if prior < 0.01:
+        return f"if 1 pair in {round(1 / prior):,} shows the same person"
+    return f"if {100 * prior:.6g} % of all pairs show the same person"

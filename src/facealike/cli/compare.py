@@ -24,24 +24,37 @@ def compare(
             "--threshold", "-t", metavar="X", help="Cosine from which on it counts as the same person."
         ),
     ] = None,
+    fmr: Annotated[
+        float | None,
+        typer.Option(
+            "--fmr", metavar="F", help="Use the model's threshold for this false match rate, such as 0.001."
+        ),
+    ] = None,
+    prior: Annotated[
+        float,
+        typer.Option("--prior", metavar="P", help="Share of compared pairs that show the same person."),
+    ] = 0.5,
     device: DeviceOption = "auto",
     face: FaceOption = FaceChoice.largest,
     aligned: AlignedOption = False,
     as_json: JsonOption = False,
 ) -> int:
-    """Tell whether two photos show the same person, with score, threshold and the faces used.
+    """Tell whether two photos show the same person, how probable that is, and which faces were used.
+
+    The threshold decides.  The probability holds for the prior; it is a guess of yours about the pairs
+    you compare.  A verdict is uncertain where other people to calibrate on could have turned it.
 
     Exit code: 0 the same person, 1 different people, 2 an error, 3 no face found, 4 several faces
     where --face only allows one.
     """
     from ..compare import compare as run
 
-    result = run(a, b, model, threshold, face.policy, aligned, device)
+    result = run(a, b, model, threshold, face.policy, aligned, device, prior, fmr)
     if as_json:
         print_json(result.to_dict())
     else:
-        print(f"{result.verdict} person" if result.same else "different people")
-        print(f"score {result.score:.3f}, threshold {result.threshold:.3f}")
+        for line in result.lines():
+            print(line)
         for photo, place in ((a, 0), (b, 1)):
             print(f"{one_line(photo)}: {_face_used(result, result.found[place], place, face)}")
         steps = ", ".join(f"{name} {ms:.1f}" for name, ms in result.milliseconds.items())
