@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import UsageError
+from .metrics import checked_rate
 from .weighted import Block, Pairs
 
 Method = Literal["percentile", "bca"]
@@ -161,7 +162,7 @@ def threshold_interval(
     if rule == "f1":
         chosen: Statistic = lambda block: block.best_f1_threshold()  # noqa: E731
     else:
-        limit = _fmr(rule)
+        limit = checked_rate(rule)
         chosen = lambda block: block.threshold_at_fmr(limit)  # noqa: E731
     return _intervals(pairs, {"threshold": chosen}, level, resamples, method, seed)["threshold"]
 
@@ -176,7 +177,7 @@ def roc_band(
     """
     grid = np.asarray(fmr_grid, dtype=np.float64).ravel()
     pairs = Pairs(scores, same, first, second)
-    statistics = {str(i): _tmr_at(_fmr(float(limit))) for i, limit in enumerate(grid)}
+    statistics = {str(i): _tmr_at(checked_rate(float(limit))) for i, limit in enumerate(grid)}
     found = list(_intervals(pairs, statistics, level, resamples, method, seed).values())
     return RocBand(
         fmr=grid.copy(),
@@ -191,15 +192,9 @@ def _tmr_at(limit: float) -> Statistic:
     return lambda block: 1.0 - block.fnmr_at_fmr(limit)
 
 
-def _fmr(limit: float) -> float:
-    if not 0 <= limit <= 1:
-        raise UsageError(f"a false match rate lies between 0 and 1, not at {limit}")
-    return float(limit)
-
-
 def _statistic(name: str, threshold: float) -> Statistic:
     if name.startswith("fnmr@"):
-        limit = _fmr(float(name.removeprefix("fnmr@")))
+        limit = checked_rate(float(name.removeprefix("fnmr@")))
         return lambda block: block.fnmr_at_fmr(limit)
     if name in ("auc", "eer"):
         return Block.auc if name == "auc" else Block.eer

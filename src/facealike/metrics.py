@@ -11,12 +11,15 @@ has one point a distinct score and no luck of the sorting in it.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import UsageError
+
+RULE_OF_3 = 3.0
 
 
 def cosine(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
@@ -117,12 +120,14 @@ class Roc:
 
     ``thresholds`` (k,) fall strictly: infinity first, then each distinct score; ``fmr`` and
     ``tmr`` (k,) are the false and the true match rate of ``score >= threshold`` and never fall.
-    The arrays cannot be written to.
+    ``impostors`` is the number of impostor pairs: it bounds the false match rates that can be spoken
+    of.  The arrays cannot be written to.
     """
 
     fmr: NDArray[np.float64]
     tmr: NDArray[np.float64]
     thresholds: NDArray[np.float64]
+    impostors: int
 
     def __post_init__(self) -> None:
         for array in (self.fmr, self.tmr, self.thresholds):
@@ -139,15 +144,50 @@ class Roc:
         widths = np.diff(self.fmr)
         return float(np.sum(widths * (self.tmr[1:] + self.tmr[:-1])) / 2)
 
-    def fnmr_at_fmr(self, limit: float) -> float:
+    def fnmr_at_fmr(self, limit: float, supported: bool = True) -> float:
         """The lowest FNMR that keeps the FMR at or under ``limit``; 1.0 where none but "reject all" does.
 
-        With n impostor pairs no FMR between 0 and 1/n can be seen: under 1/n this is the FNMR at
-        which not one of them is accepted.
+        Raises UsageError where the impostor pairs are too few for that FMR (``check_fmr``).  With
+        ``supported=False`` any rate may be asked for: under 1/n the answer is then the FNMR at which
+        not one of the n impostor pairs is accepted.
         """
-        if not 0 <= limit <= 1:
-            raise UsageError(f"a false match rate lies between 0 and 1, not at {limit}")
-        return float(1.0 - self.tmr[np.searchsorted(self.fmr, limit, side="right") - 1])
+        if supported:
+            check_fmr(limit, self.impostors)
+        return float(1.0 - self.tmr[np.searchsorted(self.fmr, checked_rate(limit), side="right") - 1])
+
+
+FMR_CANDIDATES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
+
+
+def check_fmr(fmr: float, impostors: int) -> None:
+    """Refuse, by UsageError, an FMR that so many impostor pairs cannot measure.
+
+    The rule of 3 (ISO/IEC 19795-1:2021): if not one of n independent comparisons is in error, the
+    rate lies below 3/n at 95 % confidence, so n pairs say nothing of rates below 3/n.  Impostor pairs
+    share people and are not independent; the rule is then a floor, and no promise above it.
+    """
+    checked_rate(fmr)
+    if fmr * impostors >= RULE_OF_3 * (1 - 1e-12):
+        return
+    possible = [candidate for candidate in FMR_CANDIDATES if candidate * impostors >= RULE_OF_3]
+    advice = f"ask for {possible[-1]:g} or higher, or give more people" if possible else "give more people"
+    needed = f"at least {math.ceil(RULE_OF_3 / fmr - 1e-6):,}" if fmr > 0 else "more than there can be"
+    raise UsageError(
+        f"an FMR of {fmr:g} cannot be measured with {impostors:,} impostor pairs: the rule of 3 needs "
+        f"{needed}; {advice}"
+    )
+
+
+def supported_fmrs(impostors: int, candidates: Sequence[float] = FMR_CANDIDATES) -> tuple[float, ...]:
+    """Those of the false match rates that so many impostor pairs can measure; see ``check_fmr``."""
+    return tuple(fmr for fmr in candidates if fmr * impostors >= RULE_OF_3 * (1 - 1e-12))
+
+
+def checked_rate(rate: float) -> float:
+    """``rate``, or UsageError if it is no share."""
+    if not 0 <= rate <= 1:
+        raise UsageError(f"a false match rate lies between 0 and 1, not at {rate}")
+    return float(rate)
 
 
 def confusion(scores: ArrayLike, same: ArrayLike, threshold: float) -> Confusion:
@@ -176,6 +216,7 @@ def roc(scores: ArrayLike, same: ArrayLike) -> Roc:
         fmr=np.concatenate([[0.0], fp / fp[-1]]),
         tmr=np.concatenate([[0.0], tp / tp[-1]]),
         thresholds=np.concatenate([[np.inf], cuts]),
+        impostors=int(fp[-1]),
     )
 
 
@@ -194,6 +235,43 @@ def auc(scores: ArrayLike, same: ArrayLike) -> float:
     return twice / (2 * len(below) * len(impostor))
 
 
+def eer(scores: ArrayLike, same: ArrayLike) -> tuple[float, float]:
+    """(rate, threshold): the equal error rate, at which FMR and FNMR are the same; O(n log n).
+
+    Scores of finitely many pairs jump over that point as a rule.  The rate is where the straight line
+    between the two operating points around it meets FMR = FNMR, which is the ROC curve drawn with
+    straight lines, whose area is ``auc``.  The threshold is that of the nearer of the two points,
+    midway as in ``best_f1_threshold``.  Raises UsageError as ``roc`` does.
+    """
+    values, genuine = checked_scores(scores, same, both=True)
+    cuts, tp, fp = _cuts(values, genuine)
+    fmr, fnmr = np.append(0.0, fp / fp[-1]), np.append(1.0, 1 - tp / tp[-1])
+    gap = fmr - fnmr  # rises strictly from -1 to 1
+    after = int(np.searchsorted(gap, 0.0))
+    before = after - 1
+    step = -gap[before] / (gap[after] - gap[before])
+    rate = float(fmr[before] + step * (fmr[after] - fmr[before]))
+    nearest = after if gap[after] <= -gap[before] else before
+    return rate, _cut_threshold(cuts, nearest)
+
+
+def threshold_at_fmr(scores: ArrayLike, same: ArrayLike, fmr: float, supported: bool = True) -> float:
+    """The lowest threshold whose FMR is at most ``fmr``, midway as in ``best_f1_threshold``.
+
+    Genuine pairs may be missing.  Where even the highest score must be rejected, it is the next number
+    above that.  Raises UsageError as ``confusion`` does, without impostor pairs, and where they are too
+    few for that FMR (``check_fmr``) unless ``supported=False``.
+    """
+    values, genuine = checked_scores(scores, same)
+    impostors = int(np.sum(~genuine))
+    if impostors == 0:
+        raise UsageError("there are no impostor pairs; they are needed for a threshold at an FMR")
+    if supported:
+        check_fmr(fmr, impostors)
+    cuts, _, fp = _cuts(values, genuine)
+    return _cut_threshold(cuts, int(np.searchsorted(fp / impostors, checked_rate(fmr), side="right")))
+
+
 def best_f1_threshold(scores: ArrayLike, same: ArrayLike) -> tuple[float, float]:
     """(threshold, F1): the cut with the highest F1 of all that the scores allow; O(n log n).
 
@@ -209,8 +287,13 @@ def best_f1_threshold(scores: ArrayLike, same: ArrayLike) -> tuple[float, float]
     # 2 tp / (2 tp + fp + fn), and tp + fn is the number of genuine pairs.
     f1 = 2 * tp / (tp + fp + tp[-1])
     best = int(np.argmax(f1))
-    rejected = float(cuts[best + 1]) if best + 1 < len(cuts) else -math.inf
-    return midway(rejected, float(cuts[best])), float(f1[best])
+    return _cut_threshold(cuts, best + 1), float(f1[best])
+
+
+def _cut_threshold(cuts: NDArray[np.float64], accepted: int) -> float:
+    """The threshold that accepts so many of the distinct, falling scores."""
+    low = float(cuts[accepted]) if accepted < len(cuts) else -math.inf
+    return midway(low, float(cuts[accepted - 1]) if accepted else math.inf)
 
 
 def midway(low: float, high: float) -> float:
