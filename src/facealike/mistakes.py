@@ -1,0 +1,93 @@
+"""The hardest mistakes of an evaluation: which pairs, and the crops the model saw.
+
+A wrong decision is not always the model's fault: a photo filed under another person's name, or of the
+wrong one of two faces, shows up here first.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image as PillowImage
+
+from .detect import make_detector, select_faces
+from .errors import FacealikeError
+from .evaluate import FAILURE_SCORE
+from .image import read_image, shown
+from .model import ModelFile
+from .scores_file import ScoredPairs
+from .types import FacePolicy, Image
+
+SIDE = 112  # of a thumbnail, in pixels
+QUALITY = 82  # of its JPEG
+
+
+class Mistake(NamedTuple):
+    """A pair on which the decision was wrong; paths as in the file of scores."""
+
+    a: str
+    b: str
+    score: float
+    same: bool
+
+
+def hardest_mistakes(scored: ScoredPairs, same: bool, count: int) -> tuple[Mistake, ...]:
+    """The ``count`` worst mistakes among the genuine (``same``) or the impostor pairs, worst first.
+
+    Each photo is shown once: one bad photo is in many bad pairs, and the worst of them tells it.
+    Pairs in which no face was found have no score to be wrong about and are left out.  Empty where
+    the photos are not known.
+    """
+    if scored.a is None or scored.b is None:
+        return ()
+    scores, truth = scored.evaluation.scores, scored.evaluation.same
+    wrong = (truth == same) & ((scores >= scored.evaluation.threshold) != truth) & (scores > FAILURE_SCORE)
+    order = np.flatnonzero(wrong)
+    order = order[np.argsort(scores[order] if same else -scores[order], kind="stable")]
+    chosen: list[Mistake] = []
+    used: set[str] = set()
+    for i in order.tolist():
+        a, b = scored.a[i], scored.b[i]
+        if len(chosen) == count:
+            break
+        if not {a, b} & used:
+            used |= {a, b}
+            chosen.append(Mistake(a, b, float(scores[i]), same))
+    return tuple(chosen)
+
+
+def thumbnails(
+    photos: Iterable[str], root: Path, model: ModelFile, face: FacePolicy,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, bytes]:  # fmt: skip
+    """The face crop of each photo below ``root`` as a small JPEG, as the model saw it.
+
+    Photos that cannot be read or show no face any more are left out.  Raises DetectorError if the
+    model's detector cannot run here.
+    """
+    detector = make_detector(model.detector_spec, model.detector_weights)
+    names = list(dict.fromkeys(photos))
+    crops = {}
+    for done, name in enumerate(names, start=1):
+        try:
+            image = read_image(root / name)
+            found = select_faces(detector.detect(image), face, image.shape, shown(name))
+            crops[name] = _jpeg(model.preprocessing.crop(image, found[0]))
+        except FacealikeError:
+            pass  # told of by whoever finds it missing
+        if progress is not None:
+            progress(done, len(names))
+    return crops
+
+
+def _jpeg(crop: Image) -> bytes:
+    picture = PillowImage.fromarray(crop)
+    if picture.width != SIDE:
+        picture = picture.resize((SIDE, SIDE), PillowImage.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=QUALITY)
+    return buffer.getvalue()
