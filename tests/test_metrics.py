@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,21 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from facealike.errors import UsageError
-from facealike.metrics import Confusion, Roc, auc, best_f1_threshold, confusion, cosine, roc
+from facealike.metrics import (
+    FMR_CANDIDATES,
+    Confusion,
+    Roc,
+    auc,
+    best_f1_threshold,
+    check_fmr,
+    confusion,
+    cosine,
+    eer,
+    midway,
+    roc,
+    supported_fmrs,
+    threshold_at_fmr,
+)
 
 sk = pytest.importorskip("sklearn.metrics")
 
@@ -214,7 +229,10 @@ def test_fnmr_at_fmr_refuses_what_is_no_rate() -> None:
     curve = roc([0.1, 0.9], [False, True])
     for limit in (-0.1, 1.1, math.nan):
         with pytest.raises(UsageError, match="between 0 and 1"):
-            curve.fnmr_at_fmr(limit)
+            curve.fnmr_at_fmr(limit, supported=False)
+    assert curve.impostors == 1
+    with pytest.raises(UsageError, match="cannot be measured with 1 impostor pairs"):
+        curve.fnmr_at_fmr(0.1)
 
 
 def test_curve_cannot_be_written_to() -> None:
@@ -266,10 +284,125 @@ def test_order_of_the_pairs_does_not_matter() -> None:
         assert (best_f1_threshold(scores[order], same[order]), auc(scores[order], same[order])) == expected
 
 
+# ---- the equal error rate -----------------------------------------------------------------------
+
+
+def slow_eer(scores: Any, same: Any) -> float:
+    """Where the line from one operating point to the next, strictest first, meets FMR = FNMR."""
+    points = []
+    for threshold in [math.inf, *sorted(set(scores.tolist()), reverse=True)]:
+        tp, fp, tn, fn = slow_counts(scores, same, threshold)
+        points.append((fp / (fp + tn), fn / (fn + tp)))
+    for (fmr, fnmr), (next_fmr, next_fnmr) in pairwise(points):
+        if next_fmr >= next_fnmr:
+            before, after = fnmr - fmr, next_fmr - next_fnmr
+            return fmr + before / (before + after) * (next_fmr - fmr)
+    raise AssertionError("the curve ends at FMR 1, FNMR 0")
+
+
+@given(scored())
+def test_eer_is_where_the_drawn_curve_meets_the_diagonal(data: Scored) -> None:
+    scores, same = data
+    rate, threshold = eer(scores, same)
+    assert rate == pytest.approx(slow_eer(scores, same), abs=1e-12)
+    # No threshold brings the two rates closer together than the one that is returned.
+    table = confusion(scores, same, threshold)
+    for other in [*scores, math.inf]:
+        tp, fp, tn, fn = slow_counts(scores, same, other)
+        gap = abs(fp / (fp + tn) - fn / (fn + tp))
+        assert abs(table.fmr - table.fnmr) <= gap + 1e-12
+    curve = roc(scores, same)
+    assert np.interp(rate, curve.fmr, curve.tmr) >= 1 - rate - 1e-9
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_eer_agrees_with_scikit_learn_within_one_pair(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    same = np.r_[True, False, rng.random(300) < 0.5]
+    scores = rng.normal(size=302) + same
+    fmr, tmr, _ = sk.roc_curve(same, scores, drop_intermediate=False)
+    at = np.argmin(np.abs(1 - tmr - fmr))
+    step = max(1 / same.sum(), 1 / (~same).sum())
+    assert eer(scores, same)[0] == pytest.approx((fmr[at] + 1 - tmr[at]) / 2, abs=step)
+
+
+def test_eer_of_plain_cases() -> None:
+    assert eer([0.1, 0.2, 0.8, 0.9], [False, False, True, True]) == (0.0, 0.5)
+    assert eer([0.9, 0.8, 0.2, 0.1], [False, False, True, True])[0] == 1.0
+    assert eer([0.5] * 6, [True, False] * 3)[0] == 0.5
+    assert eer([0.1, 0.6, 0.4, 0.9], [False, False, True, True]) == (0.5, 0.5)
+
+
+# ---- thresholds at a false match rate, and what may be asked for -------------------------------------
+
+
+@given(scored(), st.sampled_from([0.0, 0.01, 0.1, 0.25, 0.5, 1.0]))
+def test_threshold_at_fmr_is_the_lowest_that_keeps_it(data: Scored, limit: float) -> None:
+    scores, same = data
+    threshold = threshold_at_fmr(scores, same, limit, supported=False)
+    assert confusion(scores, same, threshold).fmr <= limit
+    assert 1 - confusion(scores, same, threshold).recall == roc(scores, same).fnmr_at_fmr(limit, False)
+    rejected = scores[scores < threshold]
+    if len(rejected):  # the next lower cut breaks the limit
+        assert confusion(scores, same, rejected.max()).fmr > limit
+        accepted = scores[scores >= threshold]
+        highest = accepted.min() if len(accepted) else math.inf
+        assert threshold == midway(rejected.max(), highest)
+    else:
+        assert threshold == scores.min()
+
+
+def test_threshold_at_fmr_needs_impostors_and_enough_of_them() -> None:
+    rng = np.random.default_rng(0)
+    impostors = rng.normal(size=3000)
+    threshold = threshold_at_fmr(impostors, np.zeros(3000, bool), 0.001)
+    assert np.sum(impostors >= threshold) == 3
+    with pytest.raises(UsageError, match=r"at least 30,000; ask for 0\.001 or higher, or give more people"):
+        threshold_at_fmr(impostors, np.zeros(3000, bool), 0.0001)
+    with pytest.raises(UsageError, match="no impostor pairs"):
+        threshold_at_fmr([0.1], [True], 0.1)
+
+
+def test_the_rule_of_3() -> None:
+    for fmr in FMR_CANDIDATES:
+        needed = round(3 / fmr)
+        check_fmr(fmr, needed)
+        with pytest.raises(UsageError, match=f"rule of 3 needs at least {needed:,};"):
+            check_fmr(fmr, needed - 1)
+    with pytest.raises(
+        UsageError, match=r"1e-06 cannot be measured with 2 impostor pairs.*; give more people$"
+    ):
+        check_fmr(1e-6, 2)
+    with pytest.raises(UsageError, match="more than there can be"):
+        check_fmr(0.0, 10**9)
+    with pytest.raises(UsageError, match="between 0 and 1"):
+        check_fmr(math.nan, 100)
+    assert supported_fmrs(3000) == (1e-1, 1e-2, 1e-3)
+    assert supported_fmrs(2999) == (1e-1, 1e-2)
+    assert supported_fmrs(2) == ()
+    assert supported_fmrs(100, candidates=(0.5, 0.03, 0.02)) == (0.5, 0.03)
+
+
+def test_rule_of_3_is_the_bound_it_claims_to_be() -> None:
+    # At the smallest FMR allowed, not one error among n pairs has a chance of 5 %.
+    for n in (30, 3000, 300_000):
+        assert (1 - 3 / n) ** n == pytest.approx(0.05, rel=0.2)
+
+
 # ---- input ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("function", [roc, auc, best_f1_threshold, lambda s, t: confusion(s, t, 0.5)])
+@pytest.mark.parametrize(
+    "function",
+    [
+        roc,
+        auc,
+        eer,
+        best_f1_threshold,
+        lambda s, t: confusion(s, t, 0.5),
+        lambda s, t: threshold_at_fmr(s, t, 1),
+    ],
+)
 def test_bad_input_is_one_sentence(function: Any) -> None:
     cases: list[tuple[Any, Any, str]] = [
         ([0.1, 0.2], [True], r"\(2,\) and \(1,\)"),
@@ -285,7 +418,7 @@ def test_bad_input_is_one_sentence(function: Any) -> None:
             function(scores, same)
 
 
-@pytest.mark.parametrize("function", [roc, auc, best_f1_threshold])
+@pytest.mark.parametrize("function", [roc, auc, eer, best_f1_threshold])
 def test_both_kinds_of_pairs_are_needed(function: Any) -> None:
     with pytest.raises(UsageError, match="no impostor pairs"):
         function([0.1, 0.2], [True, True])
