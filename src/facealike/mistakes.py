@@ -60,7 +60,7 @@ def hardest_mistakes(scored: ScoredPairs, same: bool, count: int) -> tuple[Mista
     return tuple(chosen)
 
 
-def thumbnails(
+def face_thumbnails(
     photos: Iterable[str], root: Path, model: ModelFile, face: FacePolicy,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, bytes]:  # fmt: skip

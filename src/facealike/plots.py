@@ -281,9 +281,9 @@ class Reliable(Protocol):
     """What a reliability plot needs, bin by bin: ``calibration.Reliability`` has it."""
 
     @property
-    def predicted(self) -> NDArray[np.float64]: ...
+    def probability(self) -> NDArray[np.float64]: ...
     @property
-    def observed(self) -> NDArray[np.float64]: ...
+    def frequency(self) -> NDArray[np.float64]: ...
     @property
     def weight(self) -> NDArray[np.float64]: ...
 
@@ -296,9 +296,9 @@ def draw_reliability(ax: Axes, bins: Reliable) -> None:
     known = bins.weight > 0
     share = bins.weight[known] / bins.weight.sum()
     ax.plot([0, 1], [0, 1], ":", color=GREY, label="exactly as stated")
-    ax.plot(bins.predicted[known], bins.observed[known], "-", color=BLUE, linewidth=1)
+    ax.plot(bins.probability[known], bins.frequency[known], "-", color=BLUE, linewidth=1)
     ax.scatter(
-        bins.predicted[known], bins.observed[known], s=12 + 400 * share, color=BLUE, alpha=0.85,
+        bins.probability[known], bins.frequency[known], s=12 + 400 * share, color=BLUE, alpha=0.85,
         linewidth=0, label="pairs of a bin", zorder=3,
     )  # fmt: skip
     ax.set(xlabel="probability stated", ylabel="share of pairs of one person", xlim=(-0.03, 1.03))

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from .errors import DataError, UsageError
 from .evaluate import Evaluation
 from .image import shown
-from .plots import BLUE, GREEN, VERMILION, Curve, draw_curves, new_figure, save_figure
+from .plots import BLUE, GREEN, VERMILION, Curve, draw_curves, new_figure
+from .plots import save_figure as save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

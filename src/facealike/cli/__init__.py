@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import compare, data, detect, embed, evaluate, model, pairs, train
+from . import compare, data, detect, embed, evaluate, model, pairs, report, train
 
 HELP = """How alike two faces are, and how sure you may be.
 
@@ -34,6 +34,7 @@ app.command()(pairs.pairs)
 app.command()(evaluate.evaluate)
 app.command()(train.train)
 app.command()(train.recipes)
+app.command()(report.report)
 app.add_typer(data.app, name="data")
 app.add_typer(model.app, name="model")
 
