@@ -77,8 +77,8 @@ def _checked_people(truth: Bools, first: ArrayLike, second: ArrayLike) -> Indice
         raise UsageError("the people of the pairs must be whole numbers, one a person")
     if not np.array_equal(one == other, truth):
         wrong = int(np.flatnonzero((one == other) != truth)[0])
-        kind = "genuine pair of two people" if truth[wrong] else "impostor pair of one person"
-        raise UsageError(f"pair {wrong + 1} is a {kind}; the people and the truth contradict each other")
+        kind = "a genuine pair of two people" if truth[wrong] else "an impostor pair of one person"
+        raise UsageError(f"pair {wrong + 1} is {kind}; the people and the truth contradict each other")
     return np.stack([one, other]).astype(np.int64)
 
 
@@ -138,7 +138,8 @@ class Block:
 
     def fnmr_at_fmr(self, limit: float) -> Floats:
         """The lowest FNMR that keeps the FMR at or under ``limit``."""
-        return self._rates(self._first(lambda fmr, fnmr: fmr <= limit))[1]
+        fmr, fnmr = self._rates(self._first(lambda fmr, fnmr: fmr <= limit))
+        return np.where(np.isnan(fmr), np.nan, fnmr)
 
     def threshold_at_fmr(self, limit: float) -> Floats:
         """The lowest threshold that keeps the FMR at or under ``limit``."""
