@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
+from facealike.bootstrap import pair_intervals
 from facealike.data import balanced_pairs, split_of
 from facealike.detect import YuNetDetector
 from facealike.embed import Model
@@ -143,7 +144,9 @@ def test_evaluation_speaks_json() -> None:
     summary = json.loads(json.dumps(result.to_dict(), allow_nan=False))
     assert "scores" not in summary
     assert summary["auc"] == pytest.approx(8 / 9, abs=1e-6)
-    assert summary["fnmr_at_fmr"] == {"0.1": 0.333333, "0.01": 0.333333, "0.001": 0.333333}
+    assert summary["fnmr_at_fmr"] == {}, "three impostor pairs measure no FMR of 0.1"
+    assert (summary["intervals"], summary["ece"]) == ({}, None)
+    assert summary["eer"] == pytest.approx(1 / 3, abs=1e-6)
     assert (summary["people"], summary["leaked"], summary["failures"]) == (None, False, 1)
     full = json.loads(json.dumps(result.to_dict(arrays=True), allow_nan=False))
     assert (full["scores"], full["same"]) == (SCORES, SAME)
@@ -186,7 +189,105 @@ def test_evaluation_does_not_change_with_the_callers_array() -> None:
     assert result.scores.tolist() == SCORES
 
 
+# ---- intervals and probabilities ----------------------------------------------------------------
+
+
+def with_people(count: int = 40, **changes: Any) -> Evaluation:
+    """Two genuine and two impostor pairs for each of ``count`` people."""
+    rng = np.random.default_rng(0)
+    first = np.repeat(np.arange(count), 4)
+    second = np.where(np.arange(4 * count) % 4 < 2, first, (first + 1 + np.arange(4 * count) % 3) % count)
+    same = first == second
+    scores = rng.normal(0, 0.3, len(same)) + 0.5 * same
+    fields: dict[str, Any] = {"first": first, "second": second, "people": count, **changes}
+    return Evaluation("test", scores, same, 0.25, "validation", **fields)
+
+
+def test_intervals_are_those_of_the_bootstrap_and_hold_the_estimate() -> None:
+    result = with_people()
+    found = result.intervals()
+    assert set(found) == {"f1", "accuracy", "auc", "fmr", "fnmr", "eer", "fnmr@0.1"}
+    assert result.fmrs == (0.1,), "80 impostor pairs: the rule of 3 forbids an FMR of 0.01"
+    assert result.first is not None and result.second is not None
+    expected = pair_intervals(
+        result.scores, result.same, result.first, result.second, 0.25, (0.1,), resamples=1000
+    )
+    assert found == expected
+    for name in ("f1", "accuracy", "auc", "fmr", "fnmr", "eer"):
+        assert found[name].estimate == pytest.approx(getattr(result, name))
+        assert found[name].low < getattr(result, name) < found[name].high
+    assert result.intervals() is found, "resampled once"
+    assert result.intervals(level=0.5)["f1"].half_width < found["f1"].half_width
+    summary = json.loads(json.dumps(result.to_dict(), allow_nan=False))
+    assert summary["intervals"]["f1"]["low"] == pytest.approx(found["f1"].low, abs=1e-6)
+    assert f"F1 {result.f1:.3f} [{found['f1'].low:.3f}, {found['f1'].high:.3f}]" in str(result)
+    assert "from resampling people" in str(result)
+
+
+def test_many_pairs_are_resampled_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    for large, expected in ((160, 1000), (80, 500), (1, 200)):
+        monkeypatch.setattr("facealike.evaluation.LARGE", large)
+        assert with_people().intervals()["f1"].resamples == expected
+        assert with_people().intervals(resamples=30)["f1"].resamples == 30
+
+
+def test_reliability_is_of_even_odds_and_of_faces_that_were_found() -> None:
+    plain = with_people()
+    assert plain.reliability is None and plain.ece is None
+    probability = np.where(plain.same, 0.8, 0.4)
+    result = with_people(probability=probability)
+    # Every genuine pair was given 0.8, where 1 was right; every impostor pair 0.4, where 0 was.
+    assert result.ece == pytest.approx((0.2 + 0.4) / 2)
+    assert result.to_dict()["ece"] == pytest.approx(0.3)
+    scores = result.scores.copy()
+    scores[0] = FAILURE_SCORE
+    lost = replace(result, scores=scores, failures=1)
+    assert lost.reliability is not None and lost.reliability.pairs.sum() == 159
+    few = replace(result, scores=np.where(result.same & (np.arange(160) > 1), -0.9, result.scores))
+    assert few.ece == pytest.approx(0.3), "the score does not matter, unless it is that of a failure"
+
+
+def test_people_and_probabilities_that_contradict_the_pairs() -> None:
+    right = with_people()
+    assert right.first is not None
+    for changes in (
+        {"second": None},
+        {"second": right.first},
+        {"first": right.first[:-1]},
+        {"probability": np.full(160, 1.5)},
+        {"probability": np.full(3, 0.5)},
+    ):
+        with pytest.raises(UsageError):
+            with_people(**changes)
+    with pytest.raises(ValueError, match="read-only"):
+        right.first[0] = 7
+
+
+def test_plot_with_people_has_a_band() -> None:
+    pytest.importorskip("matplotlib")
+    assert len(with_people().plot().collections) == 1
+
+
 # ---- pairs ------------------------------------------------------------------------------------
+
+
+def test_pairs_know_their_people_and_the_probability(root: Path) -> None:
+    pairs, model = some_pairs(root), ColourModel()
+    plain = evaluate_pairs(model, pairs, "mine")
+    assert plain.probability is None and plain.intervals()["f1"].estimate == pytest.approx(plain.f1)
+    names = sorted({Path(pair.a).parent.name for pair in pairs})
+    assert plain.first is not None and plain.second is not None
+    told = {}
+    for pair, one, two in zip(pairs, plain.first, plain.second, strict=True):
+        for path, number in ((pair.a, one), (pair.b, two)):
+            assert told.setdefault(Path(path).parent.name, number) == number
+    assert sorted(told) == names and len(set(told.values())) == len(names)
+    model.file.calibration = replace(
+        model.file.calibration, probability={"method": "platt", "a": 2.0, "b": -1.0}
+    )
+    stated = evaluate_pairs(model, pairs, "mine")
+    assert stated.probability is not None and stated.ece is not None
+    np.testing.assert_allclose(stated.probability, 1 / (1 + np.exp(1 - 2 * stated.scores)))
 
 
 def test_scores_are_the_cosines_pair_by_pair(root: Path) -> None:
@@ -395,14 +496,14 @@ def test_plot_shows_the_curve_and_the_operating_point(tmp_path: Path) -> None:
     result = Evaluation("test", SCORES, SAME, 0.5, "validation", leaked=True)  # type: ignore[arg-type]
     before = "matplotlib.pyplot" in sys.modules
     ax = result.plot()
-    curve, point = ax.lines[0], ax.lines[1]
+    curve, point = ax.lines[1], ax.lines[2]
     assert ax.get_xscale() == "log"
-    np.testing.assert_allclose(curve.get_ydata(), result.roc.tmr)
-    np.testing.assert_allclose(
-        np.asarray(curve.get_xdata())[result.roc.fmr > 0], result.roc.fmr[result.roc.fmr > 0]
-    )
+    for x, y in zip(np.asarray(curve.get_xdata()), np.asarray(curve.get_ydata()), strict=True):
+        kept = [t for f, t in zip(result.roc.fmr, result.roc.tmr, strict=True) if f <= x + 1e-9]
+        assert y == pytest.approx(max(kept))
     assert point.get_xdata() == [result.fmr]
     assert point.get_ydata() == [1 - result.fnmr]
+    assert not ax.collections, "no band where the people are not known"
     assert "seen in training" in ax.get_title()
     ax.figure.savefig(tmp_path / "roc.png")  # type: ignore[union-attr]
     assert result.plot(ax) is ax

@@ -22,7 +22,7 @@ FLOORS = [
     ["files", "image", "align", "metrics", "fields", "reliability"],
     ["montage", "sampling", "landmarks", "weighted", "archive", "probability", "plots", "document"],
     ["bootstrap"],
-    ["exhaustive", "identification", "calibration"],
+    ["exhaustive", "identification", "calibration", "evaluation"],
     ["model", "detect"],
     ["embed"],
     ["data", "lfw"],

@@ -1,0 +1,264 @@
+"""Scores of labelled pairs, and everything that follows from them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .bootstrap import Interval, Method, RocBand, pair_intervals, roc_band
+from .errors import UsageError
+from .metrics import Confusion, Roc, confusion, eer, roc, supported_fmrs
+from .metrics import auc as area_under_curve
+from .plots import ErrorCurve, draw_roc, new_axes, rate_grid
+from .reliability import Reliability, reliability
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FAILURE_SCORE = -1.0
+"""The score of a pair in which a face was not found: no pair can score lower."""
+
+RESAMPLES, LARGE = 1000, 50_000  # of the bootstrap; of pairs, above which fewer resamples must do
+BAND_POINTS = 40
+
+ARRAYS = (
+    ("scores", np.float64), ("same", np.bool_), ("first", np.int64), ("second", np.int64),
+    ("probability", np.float64),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Scores of labelled pairs, the threshold set beforehand, and what follows from the two.
+
+    ``scores`` float64 (n,) and ``same`` bool (n,), of both kinds.  ``threshold_from`` says which
+    pairs the threshold was chosen on.  ``people`` counts the different people in the pairs, None
+    where the paths do not tell.  ``leaked`` is true if some of them took part in training, None if
+    that is not known.  ``failures`` counts the pairs, among the n, that score ``FAILURE_SCORE``
+    because a face was not found; ``skipped`` those left out of the n for that reason.
+
+    ``first`` and ``second``, int64 (n,), number the person of each side; without them there are no
+    intervals, for those are made by resampling people.  ``probability``, float64 (n,), is what the
+    model's calibration says of each pair at even odds.  The arrays cannot be written to.
+
+    Raises UsageError for scores that cannot be evaluated, or arrays that contradict each other.
+    """
+
+    name: str
+    scores: NDArray[np.float64]
+    same: NDArray[np.bool_]
+    threshold: float
+    threshold_from: str
+    people: int | None = None
+    leaked: bool | None = False
+    failures: int = 0
+    skipped: int = 0
+    first: NDArray[np.int64] | None = None
+    second: NDArray[np.int64] | None = None
+    probability: NDArray[np.float64] | None = None
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.threshold):
+            raise UsageError(f"the threshold of an evaluation must be finite, not {self.threshold}")
+        if min(self.failures, self.skipped, self.people or 0) < 0 or self.failures > np.size(self.scores):
+            raise UsageError("the counts of an evaluation lie between zero and the number of pairs")
+        area_under_curve(self.scores, self.same)  # refuses what is no set of labelled scores
+        for name, kind in ARRAYS:
+            if getattr(self, name) is None:
+                continue
+            array = np.array(getattr(self, name), dtype=kind)
+            if array.shape != np.shape(self.scores):
+                raise UsageError(f"the {name} of an evaluation must be one a pair, not {array.shape}")
+            array.setflags(write=False)
+            object.__setattr__(self, name, array)
+        if (self.first is None) != (self.second is None):
+            raise UsageError("an evaluation knows the people of both sides of its pairs, or of neither")
+        if self.first is not None and not np.array_equal(self.first == self.second, self.same):
+            raise UsageError(
+                "a pair shows one person where its two sides are the same person, and only there"
+            )
+        if self.probability is not None and not ((self.probability >= 0) & (self.probability <= 1)).all():
+            raise UsageError("every probability must lie between 0 and 1")
+        object.__setattr__(self, "_intervals", {})
+
+    @cached_property
+    def confusion(self) -> Confusion:
+        """The counts at the threshold."""
+        return confusion(self.scores, self.same, self.threshold)
+
+    @cached_property
+    def roc(self) -> Roc:
+        """All operating points, not only that of the threshold."""
+        return roc(self.scores, self.same)
+
+    @cached_property
+    def auc(self) -> float:
+        """The area under the ROC curve; it does not depend on the threshold."""
+        return area_under_curve(self.scores, self.same)
+
+    @cached_property
+    def eer(self) -> float:
+        """The equal error rate, where FMR and FNMR meet; it does not depend on the threshold."""
+        return eer(self.scores, self.same)[0]
+
+    @property
+    def f1(self) -> float:
+        return self.confusion.f1
+
+    @property
+    def accuracy(self) -> float:
+        return self.confusion.accuracy
+
+    @property
+    def fmr(self) -> float:
+        """The share of pairs of different people taken for the same person."""
+        return self.confusion.fmr
+
+    @property
+    def fnmr(self) -> float:
+        """The share of pairs of one person taken for different people."""
+        return self.confusion.fnmr
+
+    @property
+    def pairs(self) -> int:
+        return len(self.scores)
+
+    @property
+    def genuine(self) -> int:
+        """The number of pairs that show one person."""
+        return int(self.same.sum())
+
+    @property
+    def impostor(self) -> int:
+        """The number of pairs that show two people."""
+        return self.pairs - self.genuine
+
+    @property
+    def fmrs(self) -> tuple[float, ...]:
+        """The false match rates, from 0.1 downwards, that so many impostor pairs can measure."""
+        return supported_fmrs(self.impostor)
+
+    def intervals(
+        self, level: float = 0.95, resamples: int | None = None, method: Method = "percentile"
+    ) -> dict[str, Interval]:
+        """Of ``f1 accuracy auc fmr fnmr eer`` and ``fnmr@F`` for each of ``fmrs``; see ``pair_intervals``.
+
+        The threshold is held fixed.  By default 1,000 resamples, fewer above 50,000 pairs, but at
+        least 200; each interval says how many.  Empty where the people of the pairs are not known.
+        """
+        if self.first is None or self.second is None:
+            return {}
+        count = max(200, RESAMPLES * LARGE // max(LARGE, self.pairs)) if resamples is None else resamples
+        known: dict[Any, dict[str, Interval]] = self.__dict__["_intervals"]
+        key = (level, count, method)
+        if key not in known:
+            known[key] = pair_intervals(
+                self.scores, self.same, self.first, self.second, self.threshold, self.fmrs,
+                level=level, resamples=count, method=method,
+            )  # fmt: skip
+        return known[key]
+
+    @cached_property
+    def reliability(self) -> Reliability | None:
+        """The stated probabilities against what came true; None where the model states none.
+
+        Genuine and impostor pairs count alike, as the even odds of the probabilities have it.  A
+        pair in which a face was not found has no probability, and is left out.
+        """
+        if self.probability is None:
+            return None
+        compared = self.scores != FAILURE_SCORE
+        truth = self.same[compared]
+        weights = np.where(truth, 1 / max(1, truth.sum()), 1 / max(1, (~truth).sum()))
+        return reliability(self.probability[compared], truth, weights) if len(truth) else None
+
+    @property
+    def ece(self) -> float | None:
+        """The expected calibration error of the probabilities; None where the model states none."""
+        return None if self.reliability is None else self.reliability.ece
+
+    def to_dict(self, arrays: bool = False) -> dict[str, Any]:
+        """Ready for JSON: the summary; with ``arrays`` also those, as far as they are there."""
+        summary: dict[str, Any] = {
+            "name": self.name,
+            "f1": round(self.f1, 6),
+            "accuracy": round(self.accuracy, 6),
+            "auc": round(self.auc, 6),
+            "fmr": round(self.fmr, 6),
+            "fnmr": round(self.fnmr, 6),
+            "eer": round(self.eer, 6),
+            "fnmr_at_fmr": {f"{fmr:g}": round(self.roc.fnmr_at_fmr(fmr), 6) for fmr in self.fmrs},
+            "ece": None if self.ece is None else round(self.ece, 6),
+            "intervals": {name: interval.to_dict() for name, interval in self.intervals().items()},
+            "pairs": self.pairs,
+            "genuine": self.genuine,
+            "impostor": self.impostor,
+            "people": self.people,
+            "threshold": self.threshold,
+            "threshold_from": self.threshold_from,
+            "leaked": self.leaked,
+            "failures": self.failures,
+            "skipped": self.skipped,
+        }
+        if arrays:
+            summary |= {name: v.tolist() for name, _ in ARRAYS if (v := getattr(self, name)) is not None}
+        return summary
+
+    def told(self, name: str) -> str:
+        """The figure of that name with its interval, if it has one: ``0.881 [0.868, 0.893]``."""
+        found = self.intervals().get(name)
+        return f"{getattr(self, name):.3f}" if found is None else str(found)
+
+    def __str__(self) -> str:
+        who = "people" if self.people is None else f"{self.people:,} people"
+        seen = {
+            False: f"{who} never seen in training",
+            True: f"{who}, some of whom took part in training, so no estimate for others",
+            None: f"{who} of whom it is not known whether they took part in training",
+        }[self.leaked]
+        own = self.threshold_from == self.name
+        chosen = "chosen on the same people" if own else f"from {self.threshold_from}"
+        text = (
+            f"{self.name}: F1 {self.told('f1')}, accuracy {self.told('accuracy')}, AUC {self.told('auc')} on "
+            f"{self.pairs:,} pairs of {seen} (threshold {self.threshold:.3f} {chosen})"
+        )
+        if self.first is not None:
+            text += "; in brackets 95 % intervals, from resampling people"
+        if self.failures:
+            text += f"; in {self.failures:,} of the pairs a face was not found, which counts as different"
+        if self.skipped:
+            text += f"; {self.skipped:,} more pairs left out because a face was not found"
+        return text
+
+    def roc_band(self, points: int = BAND_POINTS) -> RocBand | None:
+        """The ROC curve with a 95 % interval at each FMR; None where the people are not known."""
+        if self.first is None or self.second is None:
+            return None
+        grid = rate_grid(self.impostor, points)
+        count = max(200, RESAMPLES * LARGE // max(LARGE, self.pairs))
+        return roc_band(self.scores, self.same, self.first, self.second, grid, resamples=count)
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the ROC curve, FMR on a logarithmic axis, with the operating point of the threshold.
+
+        Shaded is its 95 % interval from resampling people, where those are known.  Draws
+        into ``ax``, else into a new figure (``.figure.savefig(...)``).  Raises MissingExtra without
+        matplotlib.
+        """
+        ax = new_axes() if ax is None else ax
+        label = f"threshold {self.threshold:.3f}: FMR {self.fmr:.2%}, FNMR {self.fnmr:.2%}"
+        curve = ErrorCurve(
+            self.roc, self.impostor, self.genuine, label, band=self.roc_band(), point=(self.fmr, self.fnmr)
+        )
+        draw_roc(ax, [curve])
+        ax.set_title(f"{self.name}: AUC {self.auc:.3f}, {self.pairs:,} pairs" + _doubt(self.leaked))
+        return ax
+
+
+def _doubt(leaked: bool | None) -> str:
+    return "" if leaked is False else " (people seen in training)" if leaked else " (people not known)"
