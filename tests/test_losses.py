@@ -206,7 +206,74 @@ def test_arcface(seed: int, margin: float) -> None:
     assert value(loss, batch(seed)) == pytest.approx(expected, rel=1e-3)
 
 
-@pytest.mark.parametrize("name", ["arcface", "cosface"])
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("margin", [0.0, 0.5])
+def test_subcentre_arcface(seed: int, margin: float) -> None:
+    """Deng et al., ECCV 2020: each person has several vectors, and the nearest one counts."""
+    loss = criterion("subcentre-arcface", margin)
+    centres = loss.loss.W.detach().double().numpy().T.reshape(PEOPLE, 3, DIMENSIONS)
+    losses = []
+    for row, label in zip(unit(batch(seed)), LABELS, strict=True):
+        cosines = [max(float(row @ v / np.linalg.norm(v)) for v in own) for own in centres]
+        angle = math.acos(cosines[label])
+        beyond = cosines[label] - margin * math.sin(margin)
+        cosines[label] = math.cos(angle + margin) if angle + margin <= math.pi else beyond
+        losses.append(math.log(sum(math.exp(16 * c) for c in cosines)) - 16 * cosines[label])
+    assert value(loss, batch(seed)) == pytest.approx(mean(losses), rel=1e-3)
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.4])
+def test_adaface_follows_the_lengths(margin: float) -> None:
+    """Kim et al., CVPR 2022, equations 10 to 13, over several steps; and what a checkpoint keeps."""
+    loss = criterion("adaface", margin)
+    weights = loss.loss.W.detach().double().numpy()
+    average = deviation = 0.0
+    for seed in range(5):
+        lengths = np.linalg.norm(batch(seed), axis=1)
+        part = 0.01 if seed else 1.0
+        average += part * (lengths.mean() - average)
+        deviation += part * (lengths.std() - deviation)
+        z = np.clip(0.333 * (lengths - average) / (deviation + 1e-3), -1, 1)
+        losses = []
+        for row, label, quality in zip(unit(batch(seed)), LABELS, z, strict=True):
+            cosines = [float(row @ weights[:, k] / np.linalg.norm(weights[:, k])) for k in range(PEOPLE)]
+            angle = min(max(math.acos(cosines[label]) - margin * quality, 1e-3), math.pi - 1e-3)
+            cosines[label] = math.cos(angle) - margin * (1 + quality)
+            losses.append(math.log(sum(math.exp(16 * c) for c in cosines)) - 16 * cosines[label])
+        assert value(loss, batch(seed)) == pytest.approx(mean(losses), rel=1e-3)
+    state = loss.state_dict()
+    assert float(state["loss.mean"]) == pytest.approx(average, rel=1e-4)
+    assert float(state["loss.deviation"]) == pytest.approx(deviation, rel=1e-4)
+    loss.eval()
+    value(loss, 3 * batch(0))
+    assert loss.state_dict()["loss.mean"] == state["loss.mean"], "only training moves it"
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("miner", ["all", "hard"])
+def test_multi_similarity(seed: int, miner: str) -> None:
+    """Wang et al., CVPR 2019, equations 11 (which pairs count) and 13 (how much)."""
+    rows, losses = unit(batch(seed)), []
+    for a in range(len(LABELS)):
+        own = [float(rows[a] @ rows[p]) for b, p in genuine() if b == a]
+        other = [float(rows[a] @ rows[n]) for b, n in impostor() if b == a]
+        if miner == "hard":
+            hard_own = [s for s in own if s - 0.1 < max(other)]
+            other = [s for s in other if own and s + 0.1 > min(own)]
+            own = hard_own
+        pull = math.log(1 + sum(math.exp(-2 * (s - 0.5)) for s in own)) / 2
+        push = math.log(1 + sum(math.exp(16 * (s - 0.5)) for s in other)) / 16
+        losses.append(pull + push)
+    found = value(criterion("multi-similarity", 0.5, miner), batch(seed))
+    assert found == pytest.approx(mean(losses), rel=1e-3)
+
+
+def test_several_vectors_for_each_person() -> None:
+    (vectors,) = criterion("subcentre-arcface", 0.2).parameters()
+    assert vectors.shape == (DIMENSIONS, 3 * PEOPLE)
+
+
+@pytest.mark.parametrize("name", ["arcface", "cosface", "adaface"])
 def test_class_vectors_are_trained_too(name: str) -> None:
     parameters = dict(criterion(name, 0.2).named_parameters())
     assert {tuple(p.shape) for p in parameters.values()} == {(DIMENSIONS, PEOPLE)}
@@ -217,7 +284,8 @@ def test_class_vectors_are_trained_too(name: str) -> None:
 
 KINDS = [
     ("contrastive", "all"), ("contrastive", "hard"), ("triplet", "all"), ("triplet", "hard"),
-    ("triplet", "semihard"), ("arcface", "all"), ("cosface", "all"),
+    ("triplet", "semihard"), ("arcface", "all"), ("cosface", "all"), ("adaface", "all"),
+    ("subcentre-arcface", "all"), ("multi-similarity", "all"), ("multi-similarity", "hard"),
 ]  # fmt: skip
 
 

@@ -132,6 +132,7 @@ def test_a_run_killed_again_and_again_ends_as_if_nothing_had_happened(
         {"sampler": {"name": "images"}, "loss": {"name": "arcface", "margin": 0.3}},
         {"network": {"kind": "seed", "widths": [4, 8]}, "training": {"schedule": "constant"}},
         {"training": {"precision": "bf16"}, "network": {"pool": "flatten"}},
+        {"sampler": {"name": "images"}, "loss": {"name": "adaface", "margin": 0.3}},
         {"network": {"standardise": True, "drop_path": 0.5}, "training": {"ema": 0.9, "keep": "last"}},
     ],
 )

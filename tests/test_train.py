@@ -216,6 +216,9 @@ def test_auto_names_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"name": "triplet", "margin": 0.3}, {"name": "identities", "images_per_identity": 3}),
         ({"name": "arcface", "margin": 0.3, "scale": 16.0}, {"name": "images"}),
         ({"name": "cosface", "margin": 0.2, "scale": 16.0}, {"name": "images"}),
+        ({"name": "adaface", "margin": 0.2, "scale": 16.0}, {"name": "images"}),
+        ({"name": "subcentre-arcface", "margin": 0.2, "scale": 16.0, "centres": 2}, {"name": "images"}),
+        ({"name": "multi-similarity", "margin": 0.5}, {"name": "identities", "images_per_identity": 3}),
     ],
 )
 def test_each_loss_goes_down(

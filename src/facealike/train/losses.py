@@ -14,6 +14,7 @@ from pytorch_metric_learning import distances, losses, miners, reducers
 from pytorch_metric_learning.utils.common_functions import TorchInitWrapper
 from torch import Tensor, nn
 
+from .adaface import AdaFace
 from .recipe import LossSpec
 
 Pairs = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -36,11 +37,10 @@ class SquaredContrastive(losses.ContrastiveLoss):  # type: ignore[misc]
 
 
 class Criterion(nn.Module):
-    """Embeddings (n, d) and labels (n,) -> a scalar; holds the class vectors of arcface and cosface."""
+    """Embeddings (n, d) and labels (n,) -> a scalar; holds the class vectors of losses that classify."""
 
     def __init__(self, spec: LossSpec, people: int, dimensions: int) -> None:
         super().__init__()
-        self.compares_images = spec.name in ("contrastive", "triplet")
         self.miner: Any = None
         self.loss: Any
         if spec.name == "contrastive":
@@ -53,15 +53,12 @@ class Criterion(nn.Module):
                 self.miner = miners.BatchHardMiner(distance=euclidean())
             elif spec.miner == "semihard":
                 self.miner = miners.TripletMarginMiner(spec.margin, "semihard", distance=euclidean())
+        elif spec.name == "multi-similarity":
+            self.loss = losses.MultiSimilarityLoss(alpha=2, beta=spec.scale, base=spec.margin)
+            if spec.miner == "hard":
+                self.miner = miners.MultiSimilarityMiner(epsilon=0.1)
         else:
-            # Only the direction of a class vector counts.  Adam's steps are of one size whatever the
-            # gradient, so short vectors turn quickly; the library's own start, 100 times as long,
-            # held them still for several epochs while the embeddings collapsed towards their mean.
-            start = TorchInitWrapper(nn.init.normal_, std=0.01)
-            kind = losses.ArcFaceLoss if spec.name == "arcface" else losses.CosFaceLoss
-            margin = math.degrees(spec.margin) if spec.name == "arcface" else spec.margin
-            classified = dimensions // 2 if spec.halves else dimensions
-            self.loss = kind(people, classified, margin=margin, scale=spec.scale, weight_init_func=start)
+            self.loss = classifier(spec, people, dimensions // 2 if spec.halves else dimensions)
         self.pair_weight, self.halves = spec.pair_weight, spec.halves
         if spec.pair_weight:
             self.pair_loss: Any = SquaredContrastive(
@@ -76,6 +73,25 @@ class Criterion(nn.Module):
         if self.pair_weight:
             value = value + self.pair_weight * self.pair_loss(compared, labels)
         return value
+
+
+def classifier(spec: LossSpec, people: int, dimensions: int) -> Any:
+    """The losses that take people as classes, each with a vector (or several) for everybody."""
+    if spec.name == "adaface":
+        return AdaFace(people, dimensions, spec.margin, spec.scale)
+    # Only the direction of a class vector counts.  Adam's steps are of one size whatever the
+    # gradient, so short vectors turn quickly; the library's own start, 100 times as long,
+    # held them still for several epochs while the embeddings collapsed towards their mean.
+    common: dict[str, Any] = {
+        "num_classes": people, "embedding_size": dimensions, "scale": spec.scale,
+        "weight_init_func": TorchInitWrapper(nn.init.normal_, std=0.01),
+    }  # fmt: skip
+    if spec.name == "cosface":
+        return losses.CosFaceLoss(margin=spec.margin, **common)
+    degrees = math.degrees(spec.margin)
+    if spec.name == "subcentre-arcface":
+        return losses.SubCenterArcFaceLoss(margin=degrees, sub_centers=spec.centres, **common)
+    return losses.ArcFaceLoss(margin=degrees, **common)
 
 
 def euclidean() -> Any:

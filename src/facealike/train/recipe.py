@@ -75,20 +75,25 @@ class NetworkSpec:
 
 @dataclass(frozen=True)
 class LossSpec:
-    """``[loss]``: contrastive and triplet compare images, arcface and cosface classify people.
+    """``[loss]``: contrastive, triplet and multi-similarity compare images, the others classify people.
 
-    ``margin``: a distance (contrastive, triplet), radians (arcface) or a cosine (cosface).
-    ``scale``: of the logits of arcface and cosface.  ``miner``: which pairs or triplets of a batch
-    count: ``all``, only the ``hard`` ones, or (triplet) the ``semihard`` ones.
+    ``margin``: a distance (contrastive, triplet), a cosine (cosface), radians (arcface,
+    subcentre-arcface), both of them (adaface), or the cosine that parts the same from different
+    people (multi-similarity, whose ``scale`` weighs the latter).  ``scale``: of the logits of losses
+    that classify.  ``centres``: vectors for each person of subcentre-arcface.  ``miner``: which pairs
+    or triplets of a batch count: ``all``, only the ``hard`` ones, or (triplet) the ``semihard`` ones.
     ``pair_weight``: how much of a contrastive loss on the hard pairs of the batch is added to a loss
     that classifies; ``pair_margin`` is the distance it asks for between two people.  ``halves``: the
     first half of the embedding is classified and the second compared, so that each learns its own.
     """
 
-    name: Literal["contrastive", "triplet", "arcface", "cosface"] = "contrastive"
+    name: Literal[
+        "contrastive", "triplet", "multi-similarity", "arcface", "cosface", "adaface", "subcentre-arcface"
+    ] = "contrastive"
     margin: float = 1.0
     scale: float = 32.0
     miner: Literal["all", "hard", "semihard"] = "all"
+    centres: int = 3
     pair_weight: float = 0.0
     pair_margin: float = 1.2
     halves: bool = False

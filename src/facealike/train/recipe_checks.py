@@ -10,11 +10,12 @@ from ..errors import RecipeError
 if TYPE_CHECKING:
     from .recipe import Recipe
 
+# The losses that take people as classes, and which pairs or triplets the others may pick.
+CLASSIFYING = ("arcface", "cosface", "adaface", "subcentre-arcface")
 MINERS = {
-    "contrastive": ("all", "hard"), "triplet": ("all", "hard", "semihard"), "arcface": ("all",),
-    "cosface": ("all",),
+    "contrastive": ("all", "hard"), "triplet": ("all", "hard", "semihard"),
+    "multi-similarity": ("all", "hard"), **dict.fromkeys(CLASSIFYING, ("all",)),
 }  # fmt: skip
-CLASSIFYING = ("arcface", "cosface")  # the losses that take people as classes
 _AUGMENT_LIMITS = {"rotation": 180.0, "noise": 255.0}  # everything else is a part of one
 
 
@@ -53,6 +54,7 @@ def check(recipe: Recipe) -> None:
         )  # fmt: skip
     _require(recipe.loss.margin >= 0, "loss.margin", "must not be negative")
     _require(recipe.loss.scale > 0, "loss.scale", "must be positive")
+    _require(1 <= recipe.loss.centres <= 100, "loss.centres", "must lie between 1 and 100")
     _require(recipe.loss.pair_weight >= 0, "loss.pair_weight", "must not be negative")
     _require(0 < recipe.loss.pair_margin <= 2, "loss.pair_margin", "must lie between 0 and 2")
     _require(
