@@ -124,7 +124,7 @@ def pair_intervals(
     pairs = Pairs(scores, same, first, second, weights)
     names = ["f1", "accuracy", "auc", "fmr", "fnmr", "eer", *(f"fnmr@{limit:g}" for limit in fmrs)]
     statistics = {name: _statistic(name, threshold) for name in names}
-    return _intervals(pairs, statistics, level, resamples, method, seed)
+    return intervals(pairs, statistics, level, resamples, method, seed)
 
 
 def difference_interval(
@@ -164,7 +164,7 @@ def threshold_interval(
     else:
         limit = checked_rate(rule)
         chosen = lambda block: block.threshold_at_fmr(limit)  # noqa: E731
-    return _intervals(pairs, {"threshold": chosen}, level, resamples, method, seed)["threshold"]
+    return intervals(pairs, {"threshold": chosen}, level, resamples, method, seed)["threshold"]
 
 
 def roc_band(
@@ -178,7 +178,7 @@ def roc_band(
     grid = np.asarray(fmr_grid, dtype=np.float64).ravel()
     pairs = Pairs(scores, same, first, second)
     statistics = {str(i): _tmr_at(checked_rate(float(limit))) for i, limit in enumerate(grid)}
-    found = list(_intervals(pairs, statistics, level, resamples, method, seed).values())
+    found = list(intervals(pairs, statistics, level, resamples, method, seed).values())
     return RocBand(
         fmr=grid.copy(),
         tmr=np.array([interval.estimate for interval in found]),
@@ -209,9 +209,15 @@ def _statistic(name: str, threshold: float) -> Statistic:
 # ---- resampling -------------------------------------------------------------------------------
 
 
-def _intervals(
-    pairs: Pairs, statistics: Mapping[str, Statistic], level: float, resamples: int, method: Method, seed: int
-) -> dict[str, Interval]:
+def intervals(
+    pairs: Pairs, statistics: Mapping[str, Statistic], level: float = 0.95, resamples: int = 1000,
+    method: Method = "percentile", seed: int = 0,
+) -> dict[str, Interval]:  # fmt: skip
+    """The interval of each statistic of a ``Block``, all from the same resamples of ``pairs``.
+
+    Raises UsageError if the level, method or number of resamples makes no sense.
+    """
+
     def evaluate(multiplicity: Floats) -> dict[str, Floats]:
         block = pairs.block(multiplicity)
         return {name: statistic(block) for name, statistic in statistics.items()}
