@@ -56,6 +56,21 @@ def test_notes_say_what_a_reader_must_know() -> None:
     assert "9 more pairs were left out" in notes(skipped=9)
 
 
+def test_the_table_shows_intervals_and_the_calibration_error_where_they_are_known() -> None:
+    rng = np.random.default_rng(0)
+    first = np.repeat(np.arange(60), 2)
+    second = np.where(np.arange(120) % 2, first, (first + 1) % 60)
+    same = first == second
+    scores = rng.normal(0, 0.3, 120) + 0.5 * same
+    known = evaluation(scores=scores, same=same, first=first, second=second, probability=np.full(120, 0.25))
+    text = table_markdown([evaluation(), known])
+    assert f"| {known.intervals()['f1']} |" in text and f"| {known.intervals()['fnmr']} |" in text
+    assert " 0.667 |" in text, "a row without people has no interval"
+    assert "95 % intervals from resampling people" in text
+    # 0.25 was stated of genuine and impostor pairs alike.
+    assert "expected calibration error (ECE) of the probabilities 0.250" in text
+
+
 @given(st.text(max_size=30), st.text(max_size=30))
 def test_no_name_can_break_the_table(name: str, source: str) -> None:
     text = table_markdown([evaluation(name=name, threshold_from=source)])

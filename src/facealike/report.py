@@ -50,6 +50,8 @@ def table_markdown(evaluations: Sequence[Evaluation]) -> str:
         lines.append("| " + " | ".join(cells) + " |")
     lines[0], lines[1] = lines[1], lines[0]
     notes = [note for evaluation in evaluations for note in _notes(evaluation)]
+    if any(evaluation.first is not None for evaluation in evaluations):
+        notes.insert(0, "In brackets: 95 % intervals from resampling people, the threshold held fixed.")
     if notes:
         lines += ["", *(f"- {note}" for note in notes)]
     return "\n".join(lines) + "\n"
@@ -63,10 +65,9 @@ def table_dict(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
 
 
 def _row(evaluation: Evaluation) -> tuple[str, ...]:
-    rates = (evaluation.f1, evaluation.accuracy, evaluation.auc, evaluation.fmr, evaluation.fnmr)
     return (
         _cell(evaluation.name),
-        *(f"{rate:.3f}" for rate in rates),
+        *(evaluation.told(rate) for rate in ("f1", "accuracy", "auc", "fmr", "fnmr")),
         f"{evaluation.pairs:,}",
         "?" if evaluation.people is None else f"{evaluation.people:,}",
         f"{evaluation.threshold:.3f}",
@@ -85,6 +86,8 @@ def _notes(evaluation: Evaluation) -> list[str]:
         notes.append(f"{name}: people of these pairs took part in training; no estimate for others.")
     if evaluation.leaked is None:
         notes.append(f"{name}: it is not known whether people of these pairs took part in training.")
+    if evaluation.ece is not None:
+        notes.append(f"{name}: expected calibration error (ECE) of the probabilities {evaluation.ece:.3f}.")
     if evaluation.threshold_from == evaluation.name:
         notes.append(f"{name}: the threshold was chosen on the same people, which flatters all but the AUC.")
     if evaluation.failures:
