@@ -1,4 +1,4 @@
-"""A stand-in model whose faces are flat colours, and a folder of such people: evaluation without a network."""
+"""A stand-in model whose faces are flat colours, and a folder of such people."""
 
 from __future__ import annotations
 

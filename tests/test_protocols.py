@@ -44,7 +44,6 @@ def test_best_accuracy_threshold_against_a_loop(pairs: list[tuple[int, bool]]) -
     # Of several best cuts the one that accepts fewest.
     fewest = min(sum(scores >= cut) for cut in (*scores, 99.0) if right(cut) == most)
     assert sum(scores >= threshold) == fewest
-    assert threshold not in scores or right(threshold) == sum(same) or threshold == scores.min()
 
 
 # ---- View 2 -------------------------------------------------------------------------------------
@@ -123,8 +122,8 @@ def test_lists_that_are_no_protocol() -> None:
     evaluation, fold = folded()
     with pytest.raises(DataError, match="two folds or more"):
         view2(evaluation, np.ones_like(fold))
-    with pytest.raises(DataError, match="fold 9 has no pairs of both kinds"):
-        view2(evaluation, np.where(evaluation.same & (fold == 1), 9, fold))
+    with pytest.raises(DataError, match="fold 5 has no pairs of both kinds"):
+        view2(evaluation, np.where(evaluation.same & (fold == 5), 4, fold))
     with pytest.raises(UsageError, match="as many folds"):
         view2(evaluation, fold[:-1])
     with pytest.raises(DataError, match="list: not every pair has a fold"):
