@@ -98,6 +98,18 @@ class Crops:
         return f"{int(self.found.sum()):,} of {len(self):,} photos have a face crop"
 
 
+def stream_crops(
+    paths: Sequence[str | os.PathLike[str]], detector: Detector | None, preprocessing: Cropping,
+    face: FacePolicy, threads: int = 2,
+) -> Iterator[Image | None]:  # fmt: skip
+    """The face crop of each photo, in order, or None where its face is not found; nothing is kept.
+
+    A few photos are held at a time.  The arguments and errors are those of ``cached_crops``.
+    """
+    for made in _in_order(_Maker({}, detector, preprocessing, face), paths, threads):
+        yield made.crop
+
+
 class _Made(NamedTuple):
     """What a worker hands back: the photo's digest, and its crop unless the index knew it already."""
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .crops import cached_crops
+from .crops import cached_crops, stream_crops
 from .data import People, Split, balanced_pairs, listed_pairs
 from .embed import Model
 from .errors import DataError, NoFaceFound, PeopleOverlap, UsageError
@@ -25,7 +26,7 @@ from .model import identity_hash
 from .types import FACE_POLICIES, Embeddings, FacePolicy, Pair
 
 __all__ = [
-    "FAILURE_SCORE", "Evaluation", "embed_photos", "evaluate_pairs", "evaluate_split", "overlap",
+    "FAILURE_SCORE", "Evaluation", "embed_photos", "evaluate_pairs", "evaluate_split", "overlap", "people_of",
 ]  # fmt: skip
 
 BATCH = 64  # crops held and embedded at a time
@@ -99,28 +100,36 @@ def evaluate_pairs(
 
 
 def evaluate_split(
-    model: Model, root: str | Path, split: Split, seed: int = 0, limit: int | None = None,
+    model: Model, root: str | Path, split: Split | Literal["all"], seed: int = 0, limit: int | None = None,
     face: FacePolicy = "central", allow_overlap: bool = False, cache: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
     threshold: float | None = None, skip_missing: bool = False,
 ) -> Evaluation:  # fmt: skip
     """Evaluate ``model`` on one split of a folder of people: all genuine pairs, as many impostor pairs.
 
+    ``all`` is everybody in the folder: for people of your own, none of whom the model has seen.
     ``limit`` is the number of genuine pairs, drawn by ``seed`` as the impostor pairs are.  The
     people of the split "train" took part in training by definition: the result is marked leaked.
     The other arguments and errors are those of ``evaluate_pairs``.
     """
-    people = People.from_folder(root).split(split)
-    if len(people) == 0:
-        raise DataError(
-            f"{shown(root)}: nobody in this folder belongs to the split {split}; use a larger folder"
-        )
+    people = people_of(root, split)
     pairs = listed_pairs(people, balanced_pairs(people.labels, seed, limit))
     seen = split == "train"
     evaluation = evaluate_pairs(
         model, pairs, split, face, allow_overlap or seen, cache, progress, threshold, skip_missing
     )
     return replace(evaluation, leaked=True) if seen else evaluation
+
+
+def people_of(root: str | Path, split: Split | Literal["all"]) -> People:
+    """The people of one split of a folder, or all.  Raises DataError where that is nobody."""
+    everybody = People.from_folder(root)
+    people = everybody if split == "all" else everybody.split(split)
+    if len(people) == 0:
+        raise DataError(
+            f"{shown(root)}: nobody in this folder belongs to the split {split}; use a larger folder"
+        )
+    return people
 
 
 # ---- pairs and people -------------------------------------------------------------------------
@@ -208,13 +217,11 @@ def _embed_directly(
     found = np.zeros(len(photos), dtype=np.bool_)
     vectors = np.zeros((len(photos), 0), dtype=np.float32)
     rows, crops = [], []
-    for i, photo in enumerate(photos):
-        try:
-            crops.append(model.crops_of(photo, face, name=photo)[0][1])
+    for i, crop in enumerate(stream_crops(photos, model.detector, model.preprocessing, face)):
+        if crop is not None:
+            crops.append(crop)
             rows.append(i)
             found[i] = True
-        except (NoFaceFound, UsageError):
-            pass  # found stays false; UsageError: a detection that no crop can be made of
         if len(crops) == BATCH or (crops and i + 1 == len(photos)):
             vectors = _put(vectors, np.array(rows), model.embed_crops(np.stack(crops)))
             rows, crops = [], []
