@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as PillowImage
 
@@ -71,6 +71,7 @@ def test_the_table_shows_intervals_and_the_calibration_error_where_they_are_know
     assert "expected calibration error (ECE) of the probabilities 0.250" in text
 
 
+@settings(deadline=None)
 @given(st.text(max_size=30), st.text(max_size=30))
 def test_no_name_can_break_the_table(name: str, source: str) -> None:
     text = table_markdown([evaluation(name=name, threshold_from=source)])

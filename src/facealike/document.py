@@ -7,6 +7,7 @@ the network.  The Markdown has the same text, with its figures as files beside i
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -219,10 +220,12 @@ def _html_table(table: Table) -> str:
     for row in table.rows:
         cells = "".join(f"<td{kind(i)}>{_html_cell(cell)}</td>" for i, cell in enumerate(row) if i)
         rows.append(f'<tr><th scope="row" class="words">{_html_cell(row[0])}</th>{cells}</tr>')
+    name = re.sub(r"[^a-z0-9]+", "-", table.caption.lower()).strip("-")
     # A wide table scrolls by itself, also by keyboard, and not the page with it.
     return (
-        f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(table.caption, quote=True)}">\n'
-        f"<table><caption>{escape(table.caption)}</caption>\n<thead><tr>{head}</tr></thead>\n<tbody>\n"
+        f'<h3 id="{name}">{escape(table.caption)}</h3>\n'
+        f'<div class="scroll" role="region" tabindex="0" aria-labelledby="{name}">\n'
+        f'<table aria-labelledby="{name}">\n<thead><tr>{head}</tr></thead>\n<tbody>\n'
         + "\n".join(rows)
         + "\n</tbody></table>\n</div>"
     )

@@ -16,7 +16,7 @@ from PIL import Image as PillowImage
 
 from .detect import make_detector, select_faces
 from .errors import FacealikeError
-from .evaluate import FAILURE_SCORE
+from .evaluation import FAILURE_SCORE
 from .image import read_image, shown
 from .model import ModelFile
 from .scores_file import ScoredPairs
@@ -35,15 +35,15 @@ class Mistake(NamedTuple):
     same: bool
 
 
-def hardest_mistakes(scored: ScoredPairs, same: bool, count: int) -> tuple[Mistake, ...]:
-    """The ``count`` worst mistakes among the genuine (``same``) or the impostor pairs, worst first.
+def hardest_mistakes(scored: ScoredPairs, same: bool, count: int) -> tuple[tuple[Mistake, ...], int]:
+    """The ``count`` worst mistakes among the genuine (``same``) or the impostor pairs, of how many.
 
-    Each photo is shown once: one bad photo is in many bad pairs, and the worst of them tells it.
-    Pairs in which no face was found have no score to be wrong about and are left out.  Empty where
-    the photos are not known.
+    Worst first.  Each photo is there once: one bad photo is in many bad pairs, and the worst of them
+    tells it.  Pairs in which no face was found have no score to be wrong about and are left out.
+    None where the photos are not known.
     """
     if scored.a is None or scored.b is None:
-        return ()
+        return (), 0
     scores, truth = scored.evaluation.scores, scored.evaluation.same
     wrong = (truth == same) & ((scores >= scored.evaluation.threshold) != truth) & (scores > FAILURE_SCORE)
     order = np.flatnonzero(wrong)
@@ -57,7 +57,7 @@ def hardest_mistakes(scored: ScoredPairs, same: bool, count: int) -> tuple[Mista
         if not {a, b} & used:
             used |= {a, b}
             chosen.append(Mistake(a, b, float(scores[i]), same))
-    return tuple(chosen)
+    return tuple(chosen), len(order)
 
 
 def face_thumbnails(

@@ -145,6 +145,15 @@ def _legend(ax: Axes, where: Any = "best") -> None:
         ax.legend(loc=where, framealpha=0.85, facecolor=PAPER, edgecolor=GRID, labelcolor=INK, fontsize=9)
 
 
+def _legend_above(ax: Axes) -> None:
+    """A legend over the frame, where there is no corner without curves."""
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(
+            loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=2, frameon=False, labelcolor=INK, fontsize=9,
+            borderaxespad=0.2, columnspacing=1.2, handlelength=1.8,
+        )  # fmt: skip
+
+
 # ---- curves of error rates --------------------------------------------------------------------
 
 
@@ -245,7 +254,7 @@ def _name_rates(axis: Any) -> None:
 
 def percent(rate: float) -> str:
     """A rate as a tick has it: 100 %, 1 %, 0.01 %."""
-    return f"{100 * rate:.6f}".rstrip("0").rstrip(".") + " %"
+    return f"{100 * rate:.6f}".rstrip("0").rstrip(".") + "\u202f%"
 
 
 # ---- scores and probabilities -----------------------------------------------------------------
@@ -274,7 +283,7 @@ def draw_histogram(
     ax.set(xlabel="score (cosine)", ylabel="density of pairs", xlim=(edges[0], edges[-1]))
     ax.set_yticks([])
     style_axes(ax)
-    _legend(ax)
+    _legend_above(ax)
 
 
 class Reliable(Protocol):
@@ -325,7 +334,7 @@ def draw_curves(ax: Axes, epoch: NDArray[np.float64], curves: Sequence[Curve], b
             )  # fmt: skip
     style_axes(ax)
     if ax.lines:
-        _legend(ax)
+        _legend_above(ax)
     else:
         ax.text(0.5, 0.5, "not measured", transform=ax.transAxes, ha="center", color=GREY)
     if best is not None:

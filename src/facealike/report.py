@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import DataError, UsageError
-from .evaluate import Evaluation
+from .evaluation import Evaluation
 from .image import shown
 from .plots import BLUE, GREEN, VERMILION, Curve, draw_curves, new_figure
 from .plots import save_figure as save_figure

@@ -9,7 +9,7 @@ import numpy as np
 
 from .bootstrap import RocBand, roc_band
 from .document import Block, Picture, Pictures
-from .evaluate import FAILURE_SCORE, Evaluation
+from .evaluation import FAILURE_SCORE, Evaluation
 from .plots import (
     BLUE,
     GREY,
@@ -71,7 +71,7 @@ def error_curves(main: Evaluation, known: Evaluation | None) -> Block:
         lambda ax: draw_det(ax, curves),
         f"DET curve of {_who(main)}; at the threshold in use: {at}.",
         "The same pairs as errors against errors, so that lower is better and small rates can be read. "
-        f"The curve ends at {percent(1 / main.impostor)}, which is one pair of strangers in "
+        f"The curve ends at {percent(float(f'{1 / main.impostor:.2g}'))}, which is one pair of strangers in "
         f"{main.impostor:,}: of lower false match rates this test says nothing, and near its end the curve "
         "rests on a handful of pairs.",
     )
@@ -111,8 +111,9 @@ def reliability_picture(main: Evaluation) -> Picture | None:
         f"Reliability plot: stated probability against what came true, expected calibration error "
         f"{bins.ece:.3f}; the closer the dots to the dotted diagonal, the better.",
         "Each dot gathers the pairs that were given about the same probability; its size is their share. "
-        "On the dotted line, of the pairs given 80 % just 80 % show one person. This holds for tests where "
-        "half of all pairs show one person; for another share give compare its prior.",
+        "On the dotted line, of the pairs given 80 % just 80 % show one person. On average the distance from "
+        f"it is {bins.ece:.3f} (expected calibration error, {int(bins.pairs.sum()):,} pairs). All this holds "
+        "where half of all pairs show one person; where another share does, tell compare (--prior).",
     )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import DataError, FacealikeError
-from .evaluate import Evaluation
+from .evaluation import Evaluation
 from .image import shown
 from .model import ModelFile
 from .report import TrainingLog, read_log

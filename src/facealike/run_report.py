@@ -131,7 +131,8 @@ def _mistakes(
     scored = None if run.main is None else run.scored.get(run.main.name)
     if scored is None:
         return None, ()
-    groups = {same: hardest_mistakes(scored, same, count) for same in (False, True)}
+    found = {same: hardest_mistakes(scored, same, count) for same in (False, True)}
+    groups = {same: mistakes for same, (mistakes, _) in found.items()}
     if not any(groups.values()):
         return None, () if scored.a is not None else ("the hardest mistakes: the photos are not known",)
     crops: dict[str, bytes] = {}
@@ -140,10 +141,14 @@ def _mistakes(
         crops, lacking = _crops(run, data, [p for group in groups.values() for p in group], progress)
     text = MISLABELLED + (CONSENT if crops else "")
     blocks = [
-        PhotoPairs(caption, _photo_pairs(name, groups[same], crops), crops_in_markdown=wanted is True)
-        for same, name, caption in (
-            (False, "false-match", "Different people, taken for the same person: false matches"),
-            (True, "false-non-match", "The same person, taken for different people: false non-matches"),
+        PhotoPairs(
+            f"{caption}: the worst of {found[same][1]:,} {kind}es",
+            _photo_pairs(kind.replace(" ", "-"), groups[same], crops),
+            crops_in_markdown=wanted is True,
+        )
+        for same, kind, caption in (
+            (False, "false match", "Different people, taken for the same person"),
+            (True, "false non-match", "The same person, taken for different people"),
         )
         if groups[same]
     ]
@@ -177,6 +182,13 @@ def _photo_pairs(name: str, group: tuple[Mistake, ...], crops: dict[str, bytes])
         both = (crops[mistake.a], crops[mistake.b]) if {mistake.a, mistake.b} <= set(crops) else None
         verdict = "decided: different people" if mistake.same else "decided: same person"
         pairs.append(PhotoPair(
-            f"{name}-{number:02d}", shown(mistake.a), shown(mistake.b), f"{mistake.score:.3f}", verdict, both
+            f"{name}-{number:02d}", _name(mistake.a), _name(mistake.b), f"{mistake.score:.3f}", verdict, both
         ))  # fmt: skip
     return tuple(pairs)
+
+
+def _name(photo: str) -> str:
+    """A photo's path; without the folder where the file is called after it, as in LFW."""
+    folder, _, file = photo.rpartition("/")
+    person = folder.rpartition("/")[2]
+    return shown(file if person and file.startswith(person) else photo)

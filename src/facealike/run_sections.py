@@ -10,22 +10,22 @@ from .bootstrap import pair_intervals
 from .calibration import OperatingPoint
 from .document import Block, Cell, Items, KeyNumbers, Paragraph, Pictures, Section, Table, Terms
 from .errors import MissingExtra
-from .evaluate import Evaluation
+from .evaluation import Evaluation
 from .metrics import confusion
 from .run_figures import error_curves, reliability_picture, score_histogram, training_curves
 from .run_folder import Result, Run
 
-SHORT = {"f1": "F1", "accuracy": "accuracy", "auc": "ROC AUC", "fmr": "FMR", "fnmr": "FNMR", "eer": "EER"}
+NARROW = "\u202f"  # between a number and its sign: never broken over two lines
 SEEN = {False: "never seen", True: "yes", None: "not known"}
 
 MEANINGS = (
     ("F1", "the harmonic mean of two shares: of the pairs said to show one person, those that do; and of the "
      "pairs that show one person, those said to. 1 is perfect. It depends on how many pairs of each kind a "
-     "test has; here as many of the one as of the other."),
-    ("Accuracy", "the share of all pairs decided rightly, again with as many of one kind as of the other. "
-     "Answering at random gives 0.5."),
+     "test has; the table tells."),
+    ("Accuracy", "the share of all pairs decided rightly. With as many pairs of one kind as of the other, "
+     "guessing gives 0.5."),
     ("ROC AUC", "the chance that a pair of one person scores higher than a pair of strangers. It needs no "
-     "threshold. Answering at random gives 0.5."),
+     "threshold. Guessing gives 0.5."),
     ("False match rate (FMR)", "the share of pairs of different people that are taken for one person."),
     ("False non-match rate (FNMR)", "the share of pairs of one person that are taken for different people."),
     ("Equal error rate (EER)", "both rates at the one threshold where they are equal."),
@@ -33,9 +33,9 @@ MEANINGS = (
      "through. A row ends where the test has too few pairs of strangers to tell (fewer than 3 mistakes to be "
      "expected)."),
     ("95 % interval", "pairs are not independent, for one person is in many of them; so the people of the "
-     "test were drawn anew, with replacement, 1,000 times, and the middle 95 % of what came out is given. It "
-     "tells how much the number owes to who happened to be in the test. It tells nothing about people unlike "
-     "those."),
+     "test were drawn anew, with replacement, 1,000 times (fewer for very large tests), and the middle 95 % "
+     "of what came out is given. It tells how much the number owes to who happened to be in the test. It "
+     "tells nothing about people unlike those."),
 )  # fmt: skip
 
 
@@ -43,7 +43,7 @@ MEANINGS = (
 
 
 def rate(value: float, digits: int = 1) -> str:
-    return f"{value:.{digits}%}".replace("%", " %")
+    return f"{value:.{digits}%}".replace("%", f"{NARROW}%")
 
 
 def one_in(value: float) -> str:
@@ -90,11 +90,12 @@ def summary(run: Run) -> Section:
         True: "people it was trained on, which says nothing about others",
         None: "people of whom it is not known whether it was trained on them",
     }[main.leaked]
+    even = main.genuine is not None and main.genuine == main.impostor
     blocks: list[Block] = [
         Paragraph(f"How well the model does on {who}: {on_pairs(main)} ({main.name})."),
         KeyNumbers((
-            ("F1", cell(main, "f1"), "1 is perfect; 0.667 for always answering “same”"),
-            ("Accuracy", cell(main, "accuracy", True), "of all pairs decided rightly; 50 % by guessing"),
+            ("F1", cell(main, "f1"), "1 is perfect" + "; 0.667 for always saying “same”" * even),
+            ("Accuracy", cell(main, "accuracy", True), "decided rightly" + "; 50 % by guessing" * even),
             ("False matches", cell(main, "fmr", True), _in_words(main, "fmr", "pairs of strangers")),
             ("False non-matches", cell(main, "fnmr", True), _in_words(main, "fnmr", "pairs of one person")),
         )),
@@ -124,7 +125,8 @@ def _remarks(run: Run, main: Result) -> list[str]:
             )
     if main.ece is not None:
         remarks.append(
-            f"Its probabilities are off by {main.ece:.3f} on average (expected calibration error)."
+            f"Its probabilities are off by {100 * main.ece:.1f} percentage points on average (expected "
+            "calibration error)."
         )
     told = comparison_sentence(run)
     if told:
@@ -183,9 +185,9 @@ def results(run: Run) -> Section | None:
         *((f"FNMR at FMR {_named_rate(name)}", [_supported(r, name) for r in ordered]) for name in limits),
         ("ECE", [Cell("–" if r.ece is None else f"{r.ece:.3f}") for r in ordered]),
         ("Pairs", [_counted(r.pairs) for r in ordered]),
-        ("of strangers", [_counted(r.impostor) for r in ordered]),
+        ("Pairs of strangers", [_counted(r.impostor) for r in ordered]),
         ("People", [_counted(r.people) for r in ordered]),
-        ("Without a face", [_counted(r.failures) for r in ordered]),
+        ("Pairs without a face", [_counted(r.failures) for r in ordered]),
         (
             "Threshold",
             [Cell("–" if r.threshold is None else f"{r.threshold:.3f}", _source(r)) for r in ordered],
@@ -194,12 +196,12 @@ def results(run: Run) -> Section | None:
     ]
     # A row that is empty for everybody says nothing.
     table = tuple((Cell(name), *cells) for name, cells in rows if any(c.text != "–" for c in cells))
-    header = ("", *(result.name for result in ordered))
+    header = ("Measure", *(result.name for result in ordered))
     return Section(
         "results",
         "Results",
         (
-            Table("Each set of people, with 95 % intervals where the run kept the scores", header, table),
+            Table("Every set of people", header, table),
             Terms(MEANINGS),
         ),
     )
@@ -219,7 +221,7 @@ def _fnmr_names(listed: Sequence[Result]) -> list[str]:
 
 
 def _named_rate(name: str) -> str:
-    return f"{100 * float(name.removeprefix('fnmr@')):g} %"
+    return f"{100 * float(name.removeprefix('fnmr@')):g}{NARROW}%"
 
 
 def _supported(result: Result, name: str) -> Cell:
@@ -264,7 +266,7 @@ def _operating(points: Sequence[OperatingPoint], main: Evaluation) -> tuple[Bloc
         had = confusion(main.scores, main.same, point.threshold)
         measured = Result(main.name, {"fmr": had.fmr, "fnmr": had.fnmr}, _intervals_at(main, point.threshold))
         rows.append((
-            Cell(f"{100 * point.fmr:g} %", f"{rate(point.fmr_low, 2)} to {rate(point.fmr_high, 2)}"),
+            Cell(f"{100 * point.fmr:g}{NARROW}%", f"{rate(point.fmr_low, 2)} to {rate(point.fmr_high, 2)}"),
             Cell(f"{point.threshold:.3f}"),
             cell(measured, "fmr", True),
             cell(measured, "fnmr", True),

@@ -21,7 +21,7 @@ import os
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import DataError, UsageError
-from .evaluate import Evaluation
+from .evaluation import Evaluation
 from .files import write_bytes
 from .image import shown
 from .types import Pair
@@ -73,7 +73,7 @@ def save_scores(
     place: dict[str, int] = {}  # of each photo in the list of all
     for number, evaluation in enumerate(evaluations):
         for array in ARRAYS:
-            values = getattr(evaluation, array, None)
+            values = getattr(evaluation, array)
             if values is not None:
                 content[f"{number}.{array}"] = values
         listed = (pairs or {}).get(evaluation.name)
@@ -125,8 +125,8 @@ def load_scores(path: str | os.PathLike[str]) -> tuple[ScoredPairs, ...]:
 
 
 def _entry(facts: dict[str, Any], number: str, content: dict[str, NDArray[Any]]) -> ScoredPairs:
-    arrays = {name: content.get(f"{number}.{name}") for name in ARRAYS}
-    evaluation = Evaluation(**{name: facts[name] for name in FACTS}, **_known(arrays))
+    arrays: dict[str, Any] = {name: content.get(f"{number}.{name}") for name in ARRAYS}
+    evaluation = Evaluation(**{name: facts[name] for name in FACTS}, **arrays)
     if f"{number}.a" not in content:
         return ScoredPairs(evaluation)
     photos = content["photos"]
@@ -135,11 +135,6 @@ def _entry(facts: dict[str, Any], number: str, content: dict[str, NDArray[Any]])
         raise ValueError("photos that do not fit the scores")
     a, b = (tuple(photos[side].tolist()) for side in sides)
     return ScoredPairs(evaluation, a, b)
-
-
-def _known(arrays: dict[str, Any]) -> dict[str, Any]:
-    there = {entry.name for entry in fields(Evaluation)}
-    return {name: values for name, values in arrays.items() if name in there}
 
 
 def _relative(photo: str, root: str | os.PathLike[str] | None) -> str:
