@@ -20,7 +20,7 @@ FLOORS = [
     ["errors"],
     ["types"],
     ["files", "image", "align", "metrics", "fields", "reliability"],
-    ["montage", "sampling", "landmarks", "weighted", "archive", "probability", "plots", "document"],
+    ["montage", "sampling", "landmarks", "weighted", "resampling", "archive", "probability", "plots", "document"],
     ["bootstrap"],
     ["exhaustive", "identification", "operating", "evaluation"],
     ["calibration"],

@@ -7,9 +7,9 @@ travels with the model.  It is small enough to read as JSON.  Terms as in ISO/IE
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from .errors import DataError, ModelError, UsageError
 from .fields import check_types, checked_pair, from_dict, in_words, is_number
 from .metrics import auc, confusion
+from .operating import OperatingPoint, Rule, choose_thresholds, impostor_tail
 from .probability import (
     PRIOR,
     Calibrator,
@@ -32,9 +33,6 @@ from .probability import (
 from .reliability import Reliability, brier, ece, reliability
 from .types import PairIndices
 
-if TYPE_CHECKING:
-    from .bootstrap import Interval
-
 __all__ = [
     "PRIOR", "Calibration", "Isotonic", "Method", "OperatingPoint", "Platt", "Reliability", "Rule",
     "brier", "calibrate_scores", "calibration_pairs", "ece", "fit_isotonic", "fit_platt",
@@ -42,56 +40,7 @@ __all__ = [
 ]  # fmt: skip
 
 Method: TypeAlias = Literal["platt", "isotonic"]
-Rule: TypeAlias = "Literal['f1'] | float"
-"""How a threshold is chosen: the best F1 on pairs of both kinds in equal number, or a named FMR."""
-
 ADDED_IN_VERSION_2 = ("band", "probability", "operating_points", "tail")
-
-RULE_OF_30 = 30
-"""Errors to be seen for a rate that is told without its interval: with 30 the true rate lies within
-about 30 % of it, with 90 % confidence (Doddington et al., Speech Communication 31, 2000)."""
-
-POINTS_PER_DECADE = 10  # of the tail
-
-
-@dataclass(frozen=True)
-class OperatingPoint:
-    """The threshold for a named FMR, and what was really had there on the calibration people.
-
-    ``fmr_low`` to ``fmr_high`` is the 95 % interval of the FMR at this threshold, by resampling
-    people; ``fnmr`` the share of genuine pairs lost there; ``impostor`` the number of impostor pairs
-    it rests on; ``band`` the interval of the threshold itself, as in ``Calibration``.
-    """
-
-    fmr: float
-    threshold: float
-    fmr_low: float
-    fmr_high: float
-    fnmr: float
-    impostor: int
-    band: tuple[float, float] | None = None
-
-    def __post_init__(self) -> None:
-        for name, low in (("fmr", 0), ("threshold", -1), ("fmr_low", 0), ("fmr_high", 0), ("fnmr", 0)):
-            value = getattr(self, name)
-            if not is_number(value) or not low <= value <= 1:
-                raise ModelError(
-                    f"operating point: {name} must lie between {low} and 1, not {in_words(value)}"
-                )
-            object.__setattr__(self, name, float(value))
-        if type(self.impostor) is not int or self.impostor < 1:
-            raise ModelError(f"operating point: the number of pairs must not be {in_words(self.impostor)}")
-        if self.band is not None:
-            object.__setattr__(self, "band", checked_pair(self.band, "operating point: the band"))
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    def __str__(self) -> str:
-        return (
-            f"FMR {self.fmr:g} [{self.fmr_low:.2g}, {self.fmr_high:.2g}] at threshold {self.threshold:.3f}, "
-            f"FNMR {self.fnmr:.3f}"
-        )
 
 
 @dataclass(frozen=True)
@@ -256,42 +205,26 @@ def calibrate_scores(
     Raises UsageError for arrays that do not fit, a method that is not there, or an FMR that the
     impostor pairs do not support.
     """
-    from .bootstrap import threshold_interval
-    from .metrics import check_fmr, supported_fmrs
-
     values, genuine, left, right = _checked_pairs(scores, same, first, second)
-    if method not in ("platt", "isotonic"):
+    if method not in get_args(Method):
         raise UsageError(f"the method is platt or isotonic, not {method!r}")
-    impostor = int(np.sum(~genuine))
-    named = set(supported_fmrs(impostor))
-    if rule != "f1":
-        check_fmr(float(rule), impostor)
-        named.add(float(rule))
+    weights = balanced_weights(genuine)
+    threshold, band, points = choose_thresholds(values, genuine, left, right, rule, resamples, seed)
     own = person_weights(left, genuine) if per_person else None
-    weights = balanced_weights(genuine, own)
-    points = [
-        _operating_point(values, genuine, left, right, fmr, resamples, seed) for fmr in sorted(named)[::-1]
-    ]
-    if rule == "f1":
-        found = threshold_interval(
-            values, genuine, left, right, "f1", weights, resamples=resamples, seed=seed
-        )
-        threshold, band = _within(found)
-        name = "best F1 on balanced pairs"
+    calibrator: Calibrator
+    if method == "platt":
+        calibrator = fit_platt(values, genuine, own, "fisher")
     else:
-        point = next(point for point in points if point.fmr == float(rule))
-        threshold, band, name = point.threshold, point.band, f"FMR {point.fmr:g}"
-    fit = fit_platt if method == "platt" else fit_isotonic
-    calibrator: Calibrator = fit(values, genuine, own)
+        calibrator = fit_isotonic(values, genuine, own)
     return Calibration(
         threshold=threshold,
-        rule=name,
+        rule="best F1 on balanced pairs" if rule == "f1" else f"FMR {float(rule):g}",
         people=people,
         pairs=len(values),
         metrics=_metrics(values, genuine, weights, threshold),
         band=band,
         probability=calibrator.to_dict(),
-        operating_points=tuple(points),
+        operating_points=points,
         tail=impostor_tail(values[~genuine]),
     )
 
@@ -341,44 +274,6 @@ def calibration_pairs(labels: ArrayLike, seed: int, limit: int = 2_000_000) -> P
 def _chosen(rng: np.random.Generator, available: int, wanted: int) -> NDArray[np.int64] | None:
     """Which of the pairs of a kind are drawn, by their number and rising; None for all."""
     return None if wanted == available else np.sort(rng.choice(available, wanted, replace=False))
-
-
-def impostor_tail(impostor: NDArray[np.float64]) -> tuple[tuple[float, float], ...]:
-    """(score, share of impostor pairs that score at least that), as far as 30 pairs support it."""
-    falling = np.sort(impostor)[::-1]
-    count = len(falling)
-    if count < RULE_OF_30:
-        return ()
-    decades = math.log10(count / RULE_OF_30)
-    shares = 10.0 ** -np.linspace(0, decades, max(2, math.ceil(decades * POINTS_PER_DECADE) + 1))
-    places = np.clip(np.round(shares * count).astype(np.int64), RULE_OF_30, count)
-    scores = np.unique(falling[places - 1])
-    # Counted again, for equal scores stand on the same side.
-    at_least = count - np.searchsorted(falling[::-1], scores, side="left")
-    return tuple(zip(scores.tolist(), (at_least / count).tolist(), strict=True))
-
-
-def _operating_point(
-    scores: NDArray[np.float64], same: NDArray[np.bool_], first: NDArray[np.int64],
-    second: NDArray[np.int64], fmr: float, resamples: int, seed: int,
-) -> OperatingPoint:  # fmt: skip
-    from .bootstrap import pair_intervals, threshold_interval
-
-    found = threshold_interval(scores, same, first, second, fmr, resamples=resamples, seed=seed)
-    threshold, band = _within(found)
-    had = pair_intervals(scores, same, first, second, threshold, resamples=resamples, seed=seed)
-    low, high = had["fmr"].low, had["fmr"].high
-    if not math.isfinite(low + high):  # too few people to tell
-        low, high = 0.0, 1.0
-    return OperatingPoint(fmr, threshold, low, high, had["fnmr"].estimate, int(np.sum(~same)), band)
-
-
-def _within(found: Interval) -> tuple[float, tuple[float, float] | None]:
-    """A threshold and its band, both within [-1, 1] and the first within the second."""
-    threshold = min(max(found.estimate, -1.0), 1.0)
-    if not math.isfinite(found.low + found.high):
-        return threshold, None
-    return threshold, (max(-1.0, min(found.low, threshold)), min(1.0, max(found.high, threshold)))
 
 
 def _metrics(

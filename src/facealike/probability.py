@@ -8,7 +8,7 @@ logarithm of the likelihood ratio, and a prior other than one half adds its own 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,6 +18,10 @@ from .fields import checked_table, in_words, is_number
 
 PRIOR = 0.5
 """The share of pairs that show one person, where the caller says nothing else."""
+
+Scale: TypeAlias = Literal["cosine", "fisher"]
+
+LARGEST = 0.999  # a cosine beyond this is two copies of one photo, and Fisher's z of 1 is infinite
 
 STEPS = 100  # of Newton's method; a handful is usual
 SMALLEST_GRADIENT = 1e-10  # of the mean log-loss
@@ -33,13 +37,17 @@ class Calibrator(Protocol):
 
 @dataclass(frozen=True)
 class Platt:
-    """The logistic curve 1 / (1 + exp(-(a score + b))), for genuine and impostor pairs in equal number.
+    """The logistic curve 1 / (1 + exp(-(a x + b))), for genuine and impostor pairs in equal number.
 
-    ``a`` is not negative, so the probability never falls as the score rises.  ModelError otherwise.
+    x is the score itself where ``scale`` is ``cosine``, and Fisher's z of it, artanh(score), where it
+    is ``fisher``: the odds are then exp(b) ((1 + score) / (1 - score)) ** (a / 2), the symmetric case
+    of beta calibration (Kull, Silva Filho and Flach, AISTATS 2017).  ``a`` is not negative, so the
+    probability never falls as the score rises.  ModelError otherwise.
     """
 
     a: float
     b: float
+    scale: Scale = "cosine"
 
     def __post_init__(self) -> None:
         if not is_number(self.a) or not is_number(self.b) or self.a < 0:
@@ -47,18 +55,22 @@ class Platt:
                 f"probability: a must be a number of at least 0 and b a number, not "
                 f"{in_words(self.a)} and {in_words(self.b)}"
             )
+        if self.scale not in get_args(Scale):
+            raise ModelError(f"probability: the scale is cosine or fisher, not {in_words(self.scale)}")
         object.__setattr__(self, "a", float(self.a))
         object.__setattr__(self, "b", float(self.b))
 
     def probability(self, scores: ArrayLike, prior: float = PRIOR) -> NDArray[np.float64]:
         """The probability of one person at each of ``scores`` if ``prior`` of all pairs show one person."""
-        return _logistic(self.a * np.asarray(scores, dtype=np.float64) + self.b + _log_odds(prior))
+        x = _scaled(np.asarray(scores, dtype=np.float64), self.scale)
+        return _logistic(self.a * x + self.b + _log_odds(prior))
 
     def to_dict(self) -> dict[str, Any]:
-        return {"method": "platt", "a": self.a, "b": self.b}
+        return {"method": "platt", "a": self.a, "b": self.b, "scale": self.scale}
 
     def __str__(self) -> str:
-        return f"1 / (1 + exp(-({self.a:.3g} score {'+-'[self.b < 0]} {abs(self.b):.3g})))"
+        x = "score" if self.scale == "cosine" else "artanh(score)"
+        return f"1 / (1 + exp(-({self.a:.3g} {x} {'+-'[self.b < 0]} {abs(self.b):.3g})))"
 
 
 @dataclass(frozen=True)
@@ -126,7 +138,9 @@ def calibrator_from_dict(values: Any) -> Calibrator:
         ) from None
 
 
-def fit_platt(scores: ArrayLike, same: ArrayLike, weights: ArrayLike | None = None) -> Platt:
+def fit_platt(
+    scores: ArrayLike, same: ArrayLike, weights: ArrayLike | None = None, scale: Scale = "cosine"
+) -> Platt:
     """The logistic curve of highest likelihood, both kinds of pairs counting as equally frequent.
 
     Platt, "Probabilistic Outputs for Support Vector Machines", 1999, with his smoothed targets
@@ -141,15 +155,17 @@ def fit_platt(scores: ArrayLike, same: ArrayLike, weights: ArrayLike | None = No
     Raises UsageError for arrays that do not fit, or where either kind is missing.
     """
     values, target, weight = _prepared(scores, same, weights)
+    values = _scaled(values, scale)
     centre = float(weight @ values)
     spread = float(np.sqrt(weight @ (values - centre) ** 2))
+    level = Platt(0.0, _logit(float(weight @ target)), scale)
     if spread <= 1e-12 * max(1.0, abs(centre)):
-        return Platt(0.0, _logit(float(weight @ target)))
+        return level
     # Around the mean and in units of the spread Newton's method converges at any scale of the scores.
     slope, offset = _newton((values - centre) / spread, target, weight)
     if slope <= 0:
-        return Platt(0.0, _logit(float(weight @ target)))
-    return Platt(slope / spread, offset - slope * centre / spread)
+        return level
+    return Platt(slope / spread, offset - slope * centre / spread, scale)
 
 
 def fit_isotonic(scores: ArrayLike, same: ArrayLike, weights: ArrayLike | None = None) -> Isotonic:
@@ -272,6 +288,12 @@ def _prepared(
         count = 1 / float(share @ share)  # Kish's effective number; the number itself for equal weights
         target[genuine == kind] = (count + 1) / (count + 2) if kind else 1 / (count + 2)
     return values, target, weight
+
+
+def _scaled(scores: NDArray[np.float64], scale: Scale) -> NDArray[np.float64]:
+    if scale == "cosine":
+        return scores
+    return np.asarray(np.arctanh(np.clip(scores, -LARGEST, LARGEST)))
 
 
 def _logistic(z: NDArray[np.float64]) -> NDArray[np.float64]:
