@@ -2,6 +2,10 @@
 
 All draws come from the generator that is handed in, so a step can be repeated exactly.  Strength
 zero of any part leaves the images as they are.
+
+What is written here is what costs: each pass over a batch is memory to be moved.  So colour is one
+linear map of pixel and grey instead of three, the grid is made by broadcasting, and tensors that this
+module made itself are changed in place.
 """
 
 from __future__ import annotations
@@ -24,34 +28,43 @@ class Augmentation:
     def __call__(self, images: Tensor, generator: Generator) -> Tensor:
         """Float images (n, 3, S, S) in 0..255 -> the same shape and range."""
         draw = Draw(images, generator)
-        images = self._geometry(images, draw)
-        images = self._resolution(images, draw)
-        images = self._colour(images, draw)
-        images = self._occlusion(images, draw)
+        moved = self._geometry(images, draw)
+        # From here on the batch is ours to change.
+        images = moved.clone() if moved is images else moved
+        self._resolution(images, draw)
+        self._colour(images, draw)
+        self._occlusion(images, draw)
         if self.spec.noise:
             level = draw.uniform(0, self.spec.noise)
-            images = images + level * draw.normal_like(images)
-        return images.clamp(0, 255)
+            images.addcmul_(draw.normal_like(images), level)
+        return images.clamp_(0, 255)
 
     def _geometry(self, images: Tensor, draw: Draw) -> Tensor:
-        mirror = torch.where(draw.chance(self.spec.flip), -1.0, 1.0).flatten()
+        mirrored = draw.chance(self.spec.flip)
         if not (self.spec.rotation or self.spec.scale or self.spec.shift):
-            return torch.where(mirror.view(-1, 1, 1, 1) < 0, images.flip(3), images)
-        angle = draw.uniform(-1, 1).flatten() * math.radians(self.spec.rotation)
-        zoom = torch.exp(draw.uniform(-1, 1).flatten() * math.log1p(self.spec.scale))
-        dx, dy = (draw.uniform(-2, 2).flatten() * self.spec.shift for _ in range(2))
+            if self.spec.flip:
+                return torch.where(mirrored, images.flip(3), images)
+            return images
+        mirror = torch.where(mirrored, -1.0, 1.0)
+        angle = draw.uniform(-1, 1) * math.radians(self.spec.rotation)
+        zoom = torch.exp(draw.uniform(-1, 1) * math.log1p(self.spec.scale))
+        dx, dy = (draw.uniform(-2, 2) * self.spec.shift for _ in range(2))
         cos, sin = torch.cos(angle) / zoom, torch.sin(angle) / zoom
-        rows = torch.stack([cos * mirror, -sin, dx, sin * mirror, cos, dy], dim=1)
-        grid = F.affine_grid(rows.view(-1, 2, 3), list(images.shape), align_corners=False)
+        side = images.shape[-1]
+        axis = (2 * torch.arange(side, device=images.device) + 1) / side - 1  # of pixel centres, -1 to 1
+        x, y = axis.view(1, 1, side, 1), axis.view(1, side, 1, 1)
+        column, row = torch.cat([cos, sin], dim=3), torch.cat([-sin, cos], dim=3)
+        # Where in the photo each pixel comes from: (n, 1, S, 2) + (n, S, 1, 2).
+        grid = x * (mirror * column) + (y * row + torch.cat([dx, dy], dim=3))
         return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
-    def _resolution(self, images: Tensor, draw: Draw) -> Tensor:
+    def _resolution(self, images: Tensor, draw: Draw) -> None:
         side = images.shape[-1]
         if self.spec.blur:
             chosen, weight = draw.chosen(self.spec.blur), draw.uniform(0.3, 1.0)
             part = images[chosen]
             soft = F.avg_pool2d(F.pad(part, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
-            images[chosen] = part.lerp(soft, weight[chosen])
+            images[chosen] = part.lerp_(soft, weight[chosen])
         if self.spec.low_resolution:
             # One small size a batch keeps this a single tensor operation; "area" averages pixels.
             chosen, small = (
@@ -60,32 +73,37 @@ class Augmentation:
             )
             coarse = F.interpolate(images[chosen], size=small, mode="area")
             images[chosen] = F.interpolate(coarse, size=side, mode="bilinear", align_corners=False)
-        return images
 
-    def _colour(self, images: Tensor, draw: Draw) -> Tensor:
-        if self.spec.brightness:
-            images = images * (1 + draw.uniform(-1, 1) * self.spec.brightness)
-        if self.spec.contrast:
-            mean = images.mean(dim=(1, 2, 3), keepdim=True)
-            images = (images - mean) * (1 + draw.uniform(-1, 1) * self.spec.contrast) + mean
-        if self.spec.saturation or self.spec.grey:
-            grey = images.mean(dim=1, keepdim=True)
-            keep = 1 + draw.uniform(-1, 1) * self.spec.saturation
-            keep = torch.where(draw.chance(self.spec.grey), 0.0, keep)
-            images = (images - grey) * keep + grey
-        return images
+    def _colour(self, images: Tensor, draw: Draw) -> None:
+        """Brightness, contrast and saturation, one after the other, as one map of pixel and grey."""
+        spec = self.spec
+        if not (spec.brightness or spec.contrast or spec.saturation or spec.grey):
+            return
+        one = torch.ones(len(images), 1, 1, 1, device=images.device)
+        bright = one + draw.uniform(-1, 1) * spec.brightness if spec.brightness else one
+        contrast = one + draw.uniform(-1, 1) * spec.contrast if spec.contrast else one
+        keep = one
+        if spec.saturation or spec.grey:
+            keep = one + draw.uniform(-1, 1) * spec.saturation
+            keep = torch.where(draw.chance(spec.grey), 0.0, keep)
+        # x -> bright x; about its mean, times contrast; about its grey, times keep.
+        grey = images.mean(dim=1, keepdim=True)
+        mean = grey.mean(dim=(2, 3), keepdim=True)
+        pull = bright * contrast
+        images.mul_(pull * keep).add_(grey.mul_(pull * (1 - keep)).add_(mean * bright * (1 - contrast)))
 
-    def _occlusion(self, images: Tensor, draw: Draw) -> Tensor:
+    def _occlusion(self, images: Tensor, draw: Draw) -> None:
         if not self.spec.cutout:
-            return images
+            return
         side = images.shape[-1]
         axis = torch.arange(side, device=images.device)
         inside = []
         for shape in ((1, 1, side, 1), (1, 1, 1, side)):
             centre, half = draw.uniform(0, side), draw.uniform(0.08, 0.22) * side
             inside.append((axis.view(shape) - centre).abs() <= half)
-        hole = inside[0] & inside[1] & draw.chance(self.spec.cutout)
-        return torch.where(hole, draw.uniform(0, 255), images)
+        chosen, value = draw.chosen(self.spec.cutout), draw.uniform(0, 255)
+        hole = inside[0][chosen] & inside[1][chosen]
+        images[chosen] = torch.where(hole, value[chosen], images[chosen])
 
 
 class Draw:
