@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from .evaluate import Evaluation, evaluate_pairs, evaluate_split
     from .image import read_image
     from .model import Calibration, ModelCard, ModelFile, Preprocessing
+    from .run_report import Report, report
     from .types import Box, Comparison, Face, Pair
 
 # What facealike promises, pinned by tests/test_public_names.py; a checker needs it as a plain list.
@@ -51,9 +52,9 @@ __all__ = [
     "Box", "Calibration", "Comparison", "DataError", "Detector", "DetectorError", "DeviceError",
     "DlibDetector", "Embedder", "Evaluation", "Face", "FaceError", "FacealikeError", "ImageError",
     "ImageNotFound", "ImageTooLarge", "MissingExtra", "MixedModels", "Model", "ModelCard", "ModelError",
-    "ModelFile", "NoFaceFound", "Pair", "People", "PeopleOverlap", "Preprocessing", "RecipeError",
+    "ModelFile", "NoFaceFound", "Pair", "People", "PeopleOverlap", "Preprocessing", "RecipeError", "Report",
     "SeveralFaces", "TrainingError", "UnreadableImage", "UnsafeArchive", "UsageError", "YuNetDetector",
-    "__version__", "compare", "evaluate_pairs", "evaluate_split", "load_embeddings", "read_image",
+    "__version__", "compare", "evaluate_pairs", "evaluate_split", "load_embeddings", "read_image", "report",
     "save_embeddings",
 ]  # fmt: skip
 
@@ -65,6 +66,7 @@ _MODULES = {
     "evaluate": ["Evaluation", "evaluate_pairs", "evaluate_split"],
     "image": ["read_image"],
     "model": ["Calibration", "ModelCard", "ModelFile", "Preprocessing"],
+    "run_report": ["Report", "report"],
     "types": ["Box", "Comparison", "Face", "Pair"],
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
