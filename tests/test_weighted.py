@@ -73,6 +73,7 @@ class Case:
 seeds = st.integers(0, 2**32 - 1)
 
 
+@settings(max_examples=40, deadline=None)
 @given(seeds, st.booleans())
 def test_rates_at_a_threshold_are_those_of_a_loop(seed: int, own: bool) -> None:
     case = Case(seed, own)
@@ -82,7 +83,7 @@ def test_rates_at_a_threshold_are_those_of_a_loop(seed: int, own: bool) -> None:
             assert (fmr[row], fnmr[row]) == pytest.approx(case.rates(weights, threshold), abs=1e-12)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(seeds, st.booleans())
 def test_statistics_agree_with_scikit_learn(seed: int, own: bool) -> None:
     case = Case(seed, own)
@@ -98,6 +99,7 @@ def test_statistics_agree_with_scikit_learn(seed: int, own: bool) -> None:
             assert case.block.accuracy(threshold)[row] == pytest.approx(accuracy, abs=1e-12)
 
 
+@settings(max_examples=40, deadline=None)
 @given(seeds)
 def test_a_weight_is_as_many_repetitions(seed: int) -> None:
     case = Case(seed)
@@ -114,6 +116,7 @@ def test_a_weight_is_as_many_repetitions(seed: int) -> None:
             assert case.block.threshold_at_fmr(limit)[row] == threshold
 
 
+@settings(max_examples=40, deadline=None)
 @given(seeds, st.booleans())
 def test_no_threshold_has_a_better_f1(seed: int, own: bool) -> None:
     case = Case(seed, own)
@@ -130,6 +133,7 @@ def test_no_threshold_has_a_better_f1(seed: int, own: bool) -> None:
             assert case.block.f1(float(stricter))[row] < best + 1e-12
 
 
+@settings(max_examples=40, deadline=None)
 @given(seeds)
 def test_everybody_once_gives_the_plain_metrics(seed: int) -> None:
     case = Case(seed)

@@ -20,23 +20,21 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from statistics import NormalDist
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import UsageError
 from .metrics import checked_rate
+from .resampling import Method, Plan, bounds, drawn, drawn_dyads, left_out
 from .weighted import Block, Pairs
-
-Method = Literal["percentile", "bca"]
-METHODS: tuple[str, ...] = get_args(Method)
 
 Floats = NDArray[np.float64]
 Statistic = Callable[[Block], Floats]
-Evaluate = Callable[[Floats], dict[str, Floats]]
+Weigh = Callable[[Pairs], Block]
 
+THRESHOLD = "threshold"
 BLOCK = 1 << 19  # weights held at a time: what a core's cache and a small machine's memory allow
 
 
@@ -142,10 +140,11 @@ def difference_interval(
     b = Pairs(scores_b, same, first, second)
     of_a, of_b = _statistic(statistic, threshold_a), _statistic(statistic, threshold_b)
 
-    def difference(multiplicity: Floats) -> dict[str, Floats]:
-        return {"difference": of_a(a.block(multiplicity)) - of_b(b.block(multiplicity))}
+    def difference(weigh: Weigh) -> dict[str, Floats]:
+        return {"difference": of_a(weigh(a)) - of_b(weigh(b))}
 
-    return _resampled(difference, a.people, a.size, level, resamples, method, seed)["difference"]
+    plan = Plan(level, resamples, method, seed)
+    return _resampled(difference, a, plan, {"difference": False})["difference"]
 
 
 def threshold_interval(
@@ -164,7 +163,7 @@ def threshold_interval(
     else:
         limit = checked_rate(rule)
         chosen = lambda block: block.threshold_at_fmr(limit)  # noqa: E731
-    return intervals(pairs, {"threshold": chosen}, level, resamples, method, seed)["threshold"]
+    return intervals(pairs, {THRESHOLD: chosen}, level, resamples, method, seed)[THRESHOLD]
 
 
 def roc_band(
@@ -215,89 +214,48 @@ def intervals(
 ) -> dict[str, Interval]:  # fmt: skip
     """The interval of each statistic of a ``Block``, all from the same resamples of ``pairs``.
 
+    Names that begin with ``threshold`` are numbers of any size; all others are shares in [0, 1].
     Raises UsageError if the level, method or number of resamples makes no sense.
     """
 
-    def evaluate(multiplicity: Floats) -> dict[str, Floats]:
-        block = pairs.block(multiplicity)
+    def evaluate(weigh: Weigh) -> dict[str, Floats]:
+        block = weigh(pairs)
         return {name: statistic(block) for name, statistic in statistics.items()}
 
-    return _resampled(evaluate, pairs.people, pairs.size, level, resamples, method, seed)
+    shares = {name: not name.startswith(THRESHOLD) for name in statistics}
+    return _resampled(evaluate, pairs, Plan(level, resamples, method, seed), shares)
 
 
 def _resampled(
-    evaluate: Evaluate, people: int, size: int, level: float, resamples: int, method: Method, seed: int
+    evaluate: Callable[[Weigh], dict[str, Floats]], pairs: Pairs, plan: Plan, shares: Mapping[str, bool]
 ) -> dict[str, Interval]:
-    """Intervals of what ``evaluate`` makes of the multiplicities (b, people) of some resamples.
+    """Intervals of what ``evaluate`` makes of weighed pairs; ``shares``: which of it lies in [0, 1]."""
 
-    ``size`` is the number of weights one resample needs; it decides how many go side by side.
-    """
-    if not 0 < level < 1:
-        raise UsageError(f"the level of an interval lies between 0 and 1, for instance 0.95, not at {level}")
-    if resamples < 1:
-        raise UsageError(f"an interval needs at least one resample, better 1000, not {resamples}")
-    if method not in METHODS:
-        raise UsageError(f"an interval is percentile or bca, not {method!r}")
-    rows = max(1, BLOCK // size)
-    estimates = evaluate(np.ones((1, people)))
-    draws = _collect(evaluate, _drawn(people, resamples, seed), rows)
-    without = _collect(evaluate, _left_out(people), rows) if method == "bca" else {}
+    def by_people(multiplicity: Floats) -> dict[str, Floats]:
+        return evaluate(lambda each: each.block(multiplicity))
+
+    def by_dyads(weights: Floats) -> dict[str, Floats]:
+        return evaluate(lambda each: each.dyad_block(weights))
+
+    rows = max(1, BLOCK // pairs.size)
+    estimates = by_people(np.ones((1, pairs.people)))
+    draws = _collect(by_people, drawn(pairs.people, plan), rows)
+    without = _collect(by_people, left_out(pairs.pairs_of_people), rows)
+    dyads = _collect(by_dyads, drawn_dyads(pairs.dyads, plan), rows)
     found = {}
     for name, estimate in estimates.items():
-        valid = np.sort(draws[name][np.isfinite(draws[name])])
-        tails = (1 - level) / 2, (1 + level) / 2
-        if method == "bca":
-            tails = _bca_tails(float(estimate[0]), valid, without[name], tails)
-        enough = 2 * len(valid) >= resamples and not math.isnan(sum(tails))
-        low, high = np.quantile(valid, tails) if enough else (math.nan, math.nan)
-        found[name] = Interval(float(estimate[0]), float(low), float(high), level, method, len(valid))
+        smallest = 0.5 / pairs.size if shares[name] else None
+        low, high = bounds(float(estimate[0]), draws[name], without[name], dyads[name], plan, smallest)
+        valid = int(np.isfinite(draws[name]).sum())
+        found[name] = Interval(float(estimate[0]), low, high, plan.level, plan.method, valid)
     return found
 
 
-def _collect(evaluate: Evaluate, multiplicities: Iterator[Floats], rows: int) -> dict[str, Floats]:
-    parts: list[dict[str, Floats]] = []
-    while len(block := list(islice(multiplicities, rows))):
+def _collect(
+    evaluate: Callable[[Floats], dict[str, Floats]], weights: Iterator[Floats], rows: int
+) -> dict[str, Floats]:
+    """``evaluate`` of all the weights, so many resamples at a time."""
+    parts = []
+    while block := list(islice(weights, rows)):
         parts.append(evaluate(np.stack(block)))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def _drawn(people: int, resamples: int, seed: int) -> Iterator[Floats]:
-    """How often each person is drawn, (people,), in one resample after the other."""
-    rng = np.random.default_rng(seed)
-    for _ in range(resamples):
-        drawn = rng.integers(0, people, people)
-        yield np.bincount(drawn, minlength=people).astype(np.float64)
-
-
-def _left_out(people: int) -> Iterator[Floats]:
-    """Each person left out in turn: the jackknife."""
-    for person in range(people):
-        kept = np.ones(people)
-        kept[person] = 0.0
-        yield kept
-
-
-def _bca_tails(
-    estimate: float, draws: Floats, without: Floats, tails: tuple[float, float]
-) -> tuple[float, float]:
-    """The tails to read off the sorted ``draws`` instead of ``tails``: bias-corrected and accelerated.
-
-    Efron, Journal of the American Statistical Association 82(397), 1987.  The acceleration is that of
-    the jackknife over people, ``without``.
-    """
-    if len(draws) == 0:
-        return math.nan, math.nan
-    below = (np.searchsorted(draws, estimate, "left") + np.searchsorted(draws, estimate, "right")) / 2
-    normal = NormalDist()
-    # Half a draw from either end: the estimate may lie beyond all of them.
-    bias = normal.inv_cdf(min(max(below, 0.5), len(draws) - 0.5) / len(draws))
-    without = without[np.isfinite(without)]
-    pull = without.mean() - without if len(without) else np.zeros(1)
-    spread = float(np.sum(pull**2))
-    acceleration = float(np.sum(pull**3)) / (6 * spread**1.5) if spread > 0 else 0.0
-
-    def corrected(tail: float) -> float:
-        moved = bias + normal.inv_cdf(tail)
-        return normal.cdf(bias + moved / max(1 - acceleration * moved, 1e-12))
-
-    return corrected(tails[0]), corrected(tails[1])

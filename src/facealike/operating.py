@@ -95,7 +95,7 @@ def choose_thresholds(
         check_fmr(float(rule), impostor)
         fmrs.add(float(rule))
     cuts = {fmr: _cosine(threshold_at_fmr(scores, same, fmr)) for fmr in fmrs}
-    statistics: dict[str, Statistic] = {"f1": Block.best_f1_threshold}
+    statistics: dict[str, Statistic] = {"threshold f1": Block.best_f1_threshold}
     for fmr, cut in cuts.items():
         statistics[f"threshold {fmr}"] = partial(Block.threshold_at_fmr, limit=fmr)
         statistics[f"fmr {fmr}"] = partial(Block.fmr, threshold=cut)
@@ -116,7 +116,7 @@ def choose_thresholds(
         return chosen.threshold, chosen.band, tuple(points)
     whole = Pairs(scores, same, first, second, balanced_weights(same))
     best = _cosine(float(whole.block(np.ones((1, whole.people))).best_f1_threshold()[0]))
-    return best, _band(found["f1"], best), tuple(points)
+    return best, _band(found["threshold f1"], best), tuple(points)
 
 
 def thinned(

@@ -44,12 +44,17 @@ class Pairs:
         self.genuine, self.impostor = values[genuine], values[impostor]
         self._genuine_person = index[0, genuine]
         self._impostor_people = index[0, impostor], index[1, impostor]
+        # Which pair of people an impostor pair belongs to, whichever of the two stands first.
+        key = np.sort(index[:, impostor], axis=0)
+        dyads, self._dyad = np.unique(key[0] * len(names) + key[1], return_inverse=True)
+        self.dyads = len(dyads)
+        self.pairs_of_people = np.bincount(index.ravel(), minlength=len(names)).astype(np.int64)
         self._own = None if own is None else (own[genuine], own[impostor])
-        part = float(len(genuine) if own is None else own[genuine].sum())
-        rest = float(len(impostor) if own is None else own[impostor].sum())
-        if not (part > 0 and rest > 0):
+        self.genuine_total = float(len(genuine) if own is None else own[genuine].sum())
+        self.impostor_total = float(len(impostor) if own is None else own[impostor].sum())
+        if not (self.genuine_total > 0 and self.impostor_total > 0):
             raise UsageError("the weights of all genuine or of all impostor pairs are zero")
-        self.genuine_share = part / (part + rest)
+        self.genuine_share = self.genuine_total / (self.genuine_total + self.impostor_total)
         # How many scores of a kind lie below each distinct score and, last, below infinity.
         self.genuine_below = np.append(np.searchsorted(self.genuine, self.distinct), len(genuine))
         self.impostor_below = np.append(np.searchsorted(self.impostor, self.distinct), len(impostor))
@@ -57,11 +62,17 @@ class Pairs:
     def block(self, multiplicity: Floats) -> Block:
         """The pairs of b resamples in which each person was drawn ``multiplicity`` (b, people) times."""
         one, other = self._impostor_people
-        genuine = multiplicity[:, self._genuine_person]
-        impostor = multiplicity[:, one] * multiplicity[:, other]
+        return self._block(
+            multiplicity[:, self._genuine_person], multiplicity[:, one] * multiplicity[:, other]
+        )
+
+    def dyad_block(self, weights: Floats) -> Block:
+        """The pairs of b resamples in which each pair of people weighs ``weights`` (b, dyads) by itself."""
+        return self._block(np.ones((len(weights), len(self.genuine))), weights[:, self._dyad])
+
+    def _block(self, genuine: Floats, impostor: Floats) -> Block:
         if self._own is not None:
-            genuine *= self._own[0]
-            impostor *= self._own[1]
+            genuine, impostor = genuine * self._own[0], impostor * self._own[1]
         return Block(self, genuine, impostor)
 
 
@@ -151,11 +162,16 @@ class Block:
         # A best cut lies at a genuine score: nobody gains by accepting more impostors alone.
         lowest = np.flatnonzero(np.r_[True, np.diff(pairs.genuine) != 0])
         below = np.searchsorted(pairs.impostor, pairs.genuine[lowest])
-        total, genuine_total = self._impostor[:, -1:], self._genuine[:, -1:]
-        fmr = _share(total - self._impostor[:, below], total)
-        f1 = _f1(pairs.genuine_share, fmr, _share(self._genuine[:, lowest], genuine_total))
+        fp = (self._impostor[:, -1:] - self._impostor[:, below]) * self._impostor_worth()[:, np.newaxis]
+        tp = self._genuine[:, -1:] - self._genuine[:, lowest]
+        f1 = _share(2 * tp, tp + fp + self._genuine[:, -1:])
         best = f1.shape[1] - 1 - np.argmax(f1[:, ::-1], axis=1)
         return self._threshold(np.searchsorted(pairs.distinct, pairs.genuine[lowest[best]]))
+
+    def _impostor_worth(self) -> Floats:
+        """What the impostor weight is multiplied with to keep its share of all weight; exactly 1 for ones."""
+        own = self._pairs.genuine_total, self._pairs.impostor_total
+        return _share(own[1] * self._genuine[:, -1], own[0] * self._impostor[:, -1])
 
     def _fmr(self, below: Indices | int) -> Floats:
         total = self._impostor[:, -1]
