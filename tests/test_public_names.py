@@ -15,10 +15,10 @@ PUBLIC = {
     "Box", "Calibration", "Comparison", "DataError", "Detector", "DetectorError", "DeviceError",
     "DlibDetector", "Embedder", "Evaluation", "Face", "FaceError", "FacealikeError", "ImageError",
     "ImageNotFound", "ImageTooLarge", "MissingExtra", "MixedModels", "Model", "ModelCard", "ModelError",
-    "ModelFile", "NoFaceFound", "Pair", "People", "PeopleOverlap", "Preprocessing", "RecipeError", "Report",
-    "SeveralFaces", "TrainingError", "UnreadableImage", "UnsafeArchive", "UsageError", "YuNetDetector",
-    "__version__", "compare", "evaluate_pairs", "evaluate_split", "load_embeddings", "read_image", "report",
-    "save_embeddings",
+    "ModelFile", "NoFaceFound", "OperatingPoint", "Pair", "People", "PeopleOverlap", "Preprocessing",
+    "RecipeError", "Report", "SeveralFaces", "TrainingError", "UnreadableImage", "UnsafeArchive", "UsageError",
+    "YuNetDetector", "__version__", "calibrate", "compare", "evaluate_pairs", "evaluate_split", "load_embeddings",
+    "read_image", "report", "save_embeddings",
 }  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from .calibrate import calibrate
     from .compare import compare
     from .data import People
     from .detect import Detector, DlibDetector, YuNetDetector
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     )
     from .evaluate import Evaluation, evaluate_pairs, evaluate_split
     from .image import read_image
-    from .model import Calibration, ModelCard, ModelFile, Preprocessing
+    from .model import Calibration, ModelCard, ModelFile, OperatingPoint, Preprocessing
     from .run_report import Report, report
     from .types import Box, Comparison, Face, Pair
 
@@ -52,20 +53,21 @@ __all__ = [
     "Box", "Calibration", "Comparison", "DataError", "Detector", "DetectorError", "DeviceError",
     "DlibDetector", "Embedder", "Evaluation", "Face", "FaceError", "FacealikeError", "ImageError",
     "ImageNotFound", "ImageTooLarge", "MissingExtra", "MixedModels", "Model", "ModelCard", "ModelError",
-    "ModelFile", "NoFaceFound", "Pair", "People", "PeopleOverlap", "Preprocessing", "RecipeError", "Report",
-    "SeveralFaces", "TrainingError", "UnreadableImage", "UnsafeArchive", "UsageError", "YuNetDetector",
-    "__version__", "compare", "evaluate_pairs", "evaluate_split", "load_embeddings", "read_image", "report",
-    "save_embeddings",
+    "ModelFile", "NoFaceFound", "OperatingPoint", "Pair", "People", "PeopleOverlap", "Preprocessing",
+    "RecipeError", "Report", "SeveralFaces", "TrainingError", "UnreadableImage", "UnsafeArchive", "UsageError",
+    "YuNetDetector", "__version__", "calibrate", "compare", "evaluate_pairs", "evaluate_split", "load_embeddings",
+    "read_image", "report", "save_embeddings",
 ]  # fmt: skip
 
 _MODULES = {
+    "calibrate": ["calibrate"],
     "compare": ["compare"],
     "data": ["People"],
     "detect": ["Detector", "DlibDetector", "YuNetDetector"],
     "embed": ["Embedder", "Model", "load_embeddings", "save_embeddings"],
     "evaluate": ["Evaluation", "evaluate_pairs", "evaluate_split"],
     "image": ["read_image"],
-    "model": ["Calibration", "ModelCard", "ModelFile", "Preprocessing"],
+    "model": ["Calibration", "ModelCard", "ModelFile", "OperatingPoint", "Preprocessing"],
     "run_report": ["Report", "report"],
     "types": ["Box", "Comparison", "Face", "Pair"],
 }

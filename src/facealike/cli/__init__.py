@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import compare, data, detect, embed, evaluate, model, pairs, report, train
+from . import calibrate, compare, data, detect, embed, evaluate, model, pairs, report, train
 
 HELP = """How alike two faces are, and how sure you may be.
 
@@ -32,6 +32,7 @@ app.command()(detect.detect)
 app.command()(embed.embed)
 app.command()(pairs.pairs)
 app.command()(evaluate.evaluate)
+app.command()(calibrate.calibrate)
 app.command()(train.train)
 app.command()(train.recipes)
 app.command()(report.report)

@@ -11,6 +11,7 @@ from .console import command, one_line, print_json
 from .options import JsonOption
 
 if TYPE_CHECKING:
+    from ..calibration import Calibration
     from ..model import ModelFile
 
 app = typer.Typer(help="Look into a model file.", no_args_is_help=True)
@@ -59,8 +60,7 @@ def _print(file: ModelFile) -> None:
         "embedder": f"{len(file.embedder):,} bytes",
         "crop": f"{crop.size} x {crop.size} pixels by {crop.align}",
         "detector": file.detector_spec["kind"],
-        "threshold": f"{calibration.threshold:.4f} ({calibration.rule}, on {calibration.pairs:,} pairs of "
-        f"{calibration.people})",
+        **_calibration(calibration),
         "trained on": f"{len(card.identity_hashes):,} people",
         **{f"licence of {part}": text for part, text in card.licence.items()},
         **_flat("data", card.data),
@@ -72,6 +72,22 @@ def _print(file: ModelFile) -> None:
     width = max(map(len, lines))
     for name, text in lines.items():
         print(f"{one_line(name):<{width}}  {one_line(str(text))}")
+
+
+def _calibration(found: Calibration) -> dict[str, str]:
+    lines = {"threshold": f"{found.threshold:.4f} ({found.rule}, on {found.pairs:,} pairs of {found.people})"}
+    if found.band is not None:
+        low, high = found.band
+        lines["uncertain"] = f"scores from {low:.4f} to {high:.4f}, the threshold's 95 % interval"
+    lines["probability"] = (
+        "none: this model has no calibration for it" if found.calibrator is None else str(found.calibrator)
+    )
+    for point in found.operating_points:
+        lines[f"at FMR {point.fmr:g}"] = (
+            f"threshold {point.threshold:.4f}, FNMR {point.fnmr:.3f}; FMR {point.fmr_low:.2g} to "
+            f"{point.fmr_high:.2g} on {point.impostor:,} impostor pairs"
+        )
+    return lines
 
 
 def _flat(prefix: str, table: dict[str, Any]) -> dict[str, str]:

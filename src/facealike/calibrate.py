@@ -1,0 +1,88 @@
+"""Give a model a threshold and probabilities for people like one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from .calibration import Calibration, Method, calibrate_scores, calibration_pairs
+from .data import People
+from .embed import Model
+from .errors import DataError, NoFaceFound, PeopleOverlap, UsageError
+from .evaluate import embed_photos, people_of
+from .image import shown
+from .metrics import cosine
+from .model import identity_hash
+from .operating import Rule
+from .types import FACE_POLICIES, FacePolicy
+
+FEWEST_PEOPLE = 10
+"""People with two photos, below which a calibration would be about them and nobody else."""
+
+BLOCK = 8192  # pairs compared at a time
+
+
+def calibrate(
+    model: Model, root: str | Path, rule: Rule = "f1", method: Method = "platt",
+    split: Literal["calibration", "all"] = "calibration", face: FacePolicy = "central",
+    cache: str | Path | None = None, progress: Callable[[int, int], None] | None = None,
+    seed: int = 0, resamples: int = 1000,
+) -> Calibration:  # fmt: skip
+    """Learn from a folder of people what a score of ``model`` means; the model itself stays as it is.
+
+    ``root`` has one sub-folder of photos a person.  ``split`` is ``calibration`` for those of them
+    whose name falls into that split, which no training touches, or ``all`` for everybody: for a
+    folder of people of your own.  ``rule`` chooses the threshold: ``f1``, or an FMR such as 0.001.
+    ``method`` is the curve of the probability, see ``facealike.probability``.  ``cache`` is a folder
+    that keeps the face crops; ``progress(done, total)`` counts photos.
+
+    Photos in which no face is found are left out, for ``compare`` gives them no score either.
+
+    Raises PeopleOverlap if any of them took part in the training of the model, for their scores are
+    not those of strangers; DataError where fewer than ten people have two photos; UsageError for a
+    rule or method that makes no sense; ImageError for a photo that cannot be read.
+    """
+    if face not in FACE_POLICIES or face == "all":
+        raise UsageError(f"a calibration needs one face a photo: largest, central or only, not {face!r}")
+    people = people_of(root, split)
+    _refuse_overlap(model, people, root)
+    vectors, found = embed_photos(model, [str(path) for path in people.paths], face, cache, progress)
+    if not found.any():
+        raise NoFaceFound(
+            f"{shown(root)}: no face found in any of the {len(people):,} photos; check the folder, or "
+            "choose another --face"
+        )
+    labels, vectors = people.labels[found], vectors[found]
+    several = int(np.sum(np.bincount(labels) >= 2))
+    if several < FEWEST_PEOPLE:
+        raise DataError(
+            f"{shown(root)}: {several} people here have two photos with a face, and a calibration needs at "
+            f"least {FEWEST_PEOPLE}, better 200; add people"
+            + (", or use them all with --split all" if split != "all" else "")
+        )
+    pairs = calibration_pairs(labels, seed)
+    scores = np.empty(len(pairs.a))
+    for start in range(0, len(scores), BLOCK):
+        part = slice(start, start + BLOCK)
+        scores[part] = cosine(vectors[pairs.a[part]], vectors[pairs.b[part]])
+    count = len(np.unique(labels))
+    who = f"{count:,} calibration people" if split == "calibration" else f"{count:,} people"
+    return calibrate_scores(
+        scores, pairs.same, labels[pairs.a], labels[pairs.b], f"{who} of {shown(Path(root).resolve().name)}",
+        rule, method, seed, resamples,
+    )  # fmt: skip
+
+
+def _refuse_overlap(model: Model, people: People, root: str | Path) -> None:
+    card = model.file.card
+    trained_on = frozenset(card.identity_hashes)
+    seen = [name for name in people.names if identity_hash(card.identity_salt, name) in trained_on]
+    if seen:
+        raise PeopleOverlap(
+            f"{shown(root)}: {len(seen):,} of the {len(people.names):,} people took part in the training of "
+            f"this model ({shown(', '.join(seen[:3]))}{', ...' if len(seen) > 3 else ''}), so their scores "
+            "are not those of strangers; calibrate on others"
+        )

@@ -1,0 +1,107 @@
+"""``facealike calibrate``: what a model's scores mean for people like one's own."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from ..errors import UsageError
+from .console import command, one_line, print_json, print_table, progress_bar
+from .options import CacheOption, FaceChoice, FaceOption, JsonOption, check_folder
+
+if TYPE_CHECKING:
+    from ..calibration import Calibration
+
+
+class MethodChoice(str, Enum):
+    """``calibration.Method`` once more, since importing that would cost ``--help`` a NumPy."""
+
+    platt = "platt"
+    isotonic = "isotonic"
+
+
+class PeopleChoice(str, Enum):
+    calibration = "calibration"
+    all = "all"
+
+
+@command
+def calibrate(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            show_default=False,
+            help="A .facealike file, or 'default' for the one that ships with facealike.",
+        ),
+    ],
+    people: Annotated[
+        Path, typer.Argument(metavar="DIR", show_default=False, help="One sub-folder of photos a person.")
+    ],
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", metavar="FILE", show_default=False, help="The .facealike file to write."),
+    ],
+    rule: Annotated[
+        str,
+        typer.Option("--rule", metavar="f1|FMR", help="The threshold: of the best F1, or of an FMR: 0.001."),
+    ] = "f1",
+    method: Annotated[
+        MethodChoice, typer.Option("--method", help="The curve from score to probability.")
+    ] = MethodChoice.platt,
+    split: Annotated[
+        PeopleChoice,
+        typer.Option("--split", help="Whose photos: those of the split calibration, or everybody's."),
+    ] = PeopleChoice.calibration,
+    face: FaceOption = FaceChoice.central,
+    cache: CacheOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Learn threshold and probabilities from a folder of people, and write the model with them.
+
+    The model keeps its id: embeddings made with it stay valid.  People who took part in training are
+    refused.  Exit code: 0, or 2 on an error.
+    """
+    from dataclasses import replace
+
+    from ..calibrate import calibrate as run
+    from ..embed import Model
+
+    chosen = _rule(rule)
+    check_folder(out)
+    loaded = Model.load(None if model == "default" else model)
+    with progress_bar("embedding") as progress:
+        found = run(loaded, people, chosen, method.value, split.value, face.policy, cache, progress)
+    replace(loaded.file, calibration=found).write(out)
+    if as_json:
+        print_json({"out": str(out), "model": loaded.id, "calibration": found.to_dict()})
+    else:
+        _print(found)
+        print(one_line(str(out)))
+    return 0
+
+
+def _rule(text: str) -> Literal["f1"] | float:
+    if text.lower() == "f1":
+        return "f1"
+    try:
+        return float(text)
+    except ValueError:
+        raise UsageError(f"the rule is f1, or a false match rate such as 0.001, not {text!r}") from None
+
+
+def _print(found: Calibration) -> None:
+    print(one_line(str(found)))
+    print_table(
+        ["FMR", "threshold", "FMR, 95 % interval", "FNMR"],
+        [
+            [
+                f"{point.fmr:g}", f"{point.threshold:.3f}", f"{point.fmr_low:.2g} to {point.fmr_high:.2g}",
+                f"{point.fnmr:.3f}",
+            ]
+            for point in found.operating_points
+        ],
+    )  # fmt: skip
