@@ -54,9 +54,9 @@ __all__ = [
     "DlibDetector", "Embedder", "Evaluation", "Face", "FaceError", "FacealikeError", "ImageError",
     "ImageNotFound", "ImageTooLarge", "MissingExtra", "MixedModels", "Model", "ModelCard", "ModelError",
     "ModelFile", "NoFaceFound", "OperatingPoint", "Pair", "People", "PeopleOverlap", "Preprocessing",
-    "RecipeError", "Report", "SeveralFaces", "TrainingError", "UnreadableImage", "UnsafeArchive", "UsageError",
-    "YuNetDetector", "__version__", "calibrate", "compare", "evaluate_pairs", "evaluate_split", "load_embeddings",
-    "read_image", "report", "save_embeddings",
+    "RecipeError", "Report", "SeveralFaces", "TrainingError", "UnreadableImage", "UnsafeArchive",
+    "UsageError", "YuNetDetector", "__version__", "calibrate", "compare", "evaluate_pairs",
+    "evaluate_split", "load_embeddings", "read_image", "report", "save_embeddings",
 ]  # fmt: skip
 
 _MODULES = {
