@@ -11,7 +11,7 @@ import scipy.ndimage
 import torch
 from torch import Tensor
 
-from facealike.train.augment import Augmentation
+from facealike.train.augment import Augmentation, mix
 from facealike.train.recipe import AugmentSpec
 
 NOTHING = AugmentSpec(flip=0.0, rotation=0.0)
@@ -294,3 +294,25 @@ def test_cutout_is_one_rectangle_of_one_grey() -> None:
         areas.append(int(hole.sum()) / side**2)
     assert 0.03 < float(np.mean(areas)) < 0.12
     assert max(areas) <= 0.46**2
+
+
+# ---- mixup ------------------------------------------------------------------------------------
+
+
+def test_mixed_images_are_two_images_in_their_shares() -> None:
+    images = photos(9)
+    before = images.clone()
+    mixed, partner, share = mix(images, 0.4, torch.Generator().manual_seed(3))
+    assert 0 < share < 1
+    assert sorted(partner.tolist()) == list(range(9))
+    for k in range(9):
+        expected = share * before[k] + (1 - share) * before[partner[k]]
+        torch.testing.assert_close(mixed[k], expected, rtol=0, atol=1e-3)
+    assert torch.equal(images, before)
+
+
+def test_shares_follow_the_beta_distribution() -> None:
+    images = photos(2, 2)
+    shares = [mix(images, 0.5, torch.Generator().manual_seed(seed))[2] for seed in range(800)]
+    assert np.mean(shares) == pytest.approx(0.5, abs=0.05)
+    assert np.var(shares) == pytest.approx(1 / 8, abs=0.02), "1 / (4 (2 alpha + 1))"

@@ -234,6 +234,7 @@ def test_the_seed_is_a_whole_number_from_zero(seed: Any) -> None:
         ("augment.rotation", [-1.0, 181.0]),
         ("augment.brightness", [1.1]),
         ("augment.noise", [-1.0, 256.0]),
+        ("augment.mixup", [-0.1, 0.2, 1.1]),
     ],
 )
 def test_values_out_of_range_name_the_key(key: str, values: list[Any]) -> None:

@@ -132,14 +132,19 @@ def test_a_run_killed_again_and_again_ends_as_if_nothing_had_happened(
         {"sampler": {"name": "images"}, "loss": {"name": "arcface", "margin": 0.3}},
         {"network": {"kind": "seed", "widths": [4, 8]}, "training": {"schedule": "constant"}},
         {"training": {"precision": "bf16"}, "network": {"pool": "flatten"}},
-        {"sampler": {"name": "images"}, "loss": {"name": "adaface", "margin": 0.3}},
+        {
+            "sampler": {"name": "images"},
+            "loss": {"name": "adaface", "margin": 0.3},
+            "augment": {"mixup": 0.5},
+        },
         {"network": {"standardise": True, "drop_path": 0.5}, "training": {"ema": 0.9, "keep": "last"}},
     ],
 )
 def test_other_recipes_resume_to_the_same_weights(
     root: Path, crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
 ) -> None:
-    recipe = tiny_recipe(**{**changes, "augment": {"cutout": 0.5, "blur": 0.5, "noise": 9.0}})
+    strong = {"cutout": 0.5, "blur": 0.5, "noise": 9.0, **changes.get("augment", {})}
+    recipe = tiny_recipe(**{**changes, "augment": strong})
     calm = train(root, recipe, tmp_path / "calm.facealike", detector=CentralBox(), cache=crops)
     with monkeypatch.context() as patch:
         stop_at(patch, 9, stop)  # in the middle of the second epoch

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
@@ -104,6 +105,18 @@ class Augmentation:
         chosen, value = draw.chosen(self.spec.cutout), draw.uniform(0, 255)
         hole = inside[0][chosen] & inside[1][chosen]
         images[chosen] = torch.where(hole, value[chosen], images[chosen])
+
+
+def mix(images: Tensor, alpha: float, generator: Generator) -> tuple[Tensor, Tensor, float]:
+    """Each image laid over another one: the mixed images, each one's partner (n,), and its own share.
+
+    Zhang, Cisse, Dauphin and Lopez-Paz, "mixup: Beyond empirical risk minimization", ICLR 2018: one
+    share a batch, from Beta(alpha, alpha); the loss is mixed alike.
+    """
+    seed = int(torch.randint(2**62, (), generator=generator))
+    share = float(np.random.default_rng(seed).beta(alpha, alpha))
+    partner = torch.randperm(len(images), generator=generator).to(images.device)
+    return images[partner].lerp_(images, share), partner, share
 
 
 class Draw:

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..errors import TrainingError
 from ..metrics import auc, best_f1_threshold
 from ..model import Preprocessing
-from .augment import Augmentation
+from .augment import Augmentation, mix
 from .averaging import Average
 from .losses import Criterion, pair_tensors
 from .network import make_network
@@ -82,12 +82,17 @@ class SiameseModule(lightning.LightningModule):
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         generator = torch.Generator().manual_seed(step_seed(self.recipe.seed, 2, self.global_step))
         images = self.augmentation(batch["images"].permute(0, 3, 1, 2).float(), generator)
+        partner, share, alpha = None, 1.0, self.recipe.augment.mixup
+        if alpha:
+            images, partner, share = mix(images, alpha, generator)
         embeddings = self(images)
         # Distances and angles between near neighbours need more digits than bfloat16 has.
         with torch.autocast(self.device.type, enabled=False):
             loss: Tensor = self.criterion(
                 embeddings, batch["labels"], pair_tensors(batch["pairs"], self.device)
             )
+            if partner is not None:
+                loss = share * loss + (1 - share) * self.criterion(embeddings, batch["labels"][partner])
         if not torch.isfinite(loss):
             raise TrainingError(
                 f"the loss became {float(loss.detach())} at step {self.global_step}; "

@@ -28,13 +28,16 @@ else:
 class DataSpec:
     """``[data]``: which face of a photo, how people are split, how many images of one person.
 
-    ``weighting``: how often an image of a person with n images is drawn by the samplers ``images`` and
-    ``mixed``: 1 (``images``), 1/n (``identities``: all people equally often) or 1/sqrt(n) (``root``).
+    ``unlabelled``: a folder of further photos, of people nobody has named: each is taken for a person
+    of its own, and the card says so.  ``weighting``: how often an image of a person with n images is
+    drawn by the samplers ``images`` and ``mixed``: 1 (``images``), 1/n (``identities``: all people
+    equally often) or 1/sqrt(n) (``root``).
     """
 
     face: Literal["largest", "central", "only"] = "largest"
     split: Literal["identity", "image"] = "identity"
     max_images_per_identity: int = 0
+    unlabelled: str = ""
     weighting: Literal["images", "identities", "root"] = "images"
 
 
@@ -142,7 +145,8 @@ class AugmentSpec:
     flip: probability of a mirror image.  rotation: degrees to either side.  scale: largest relative
     change of size.  shift: largest shift as a part of the side.  brightness, contrast, saturation:
     largest relative change.  grey, blur, low_resolution, cutout: probabilities.
-    noise: largest standard deviation in grey levels.
+    noise: largest standard deviation in grey levels.  mixup: two images of a batch are laid over each
+    other, their shares drawn from Beta(mixup, mixup), for losses that classify (0: never).
     """
 
     flip: float = 0.5
@@ -157,6 +161,7 @@ class AugmentSpec:
     low_resolution: float = 0.0
     cutout: float = 0.0
     noise: float = 0.0
+    mixup: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,10 @@ def check(recipe: Recipe) -> None:
     for entry in fields(recipe.augment):
         value, most = getattr(recipe.augment, entry.name), _AUGMENT_LIMITS.get(entry.name, 1.0)
         _require(0 <= value <= most, f"augment.{entry.name}", f"must lie between 0 and {most:g}")
+    _require(
+        recipe.augment.mixup == 0 or (recipe.loss.name in CLASSIFYING and not recipe.loss.pair_weight),
+        "augment.mixup", f"fits loss.name = {' or '.join(CLASSIFYING)} without loss.pair_weight only",
+    )  # fmt: skip
     run = recipe.training
     _require(run.epochs >= 1, "training.epochs", "must be at least 1")
     _require(run.steps_per_epoch >= 0, "training.steps_per_epoch", "must not be negative")
