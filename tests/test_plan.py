@@ -136,6 +136,40 @@ def test_photos_without_a_face_are_left_out(tmp_path: Path) -> None:
     assert set(plan.train.labels.tolist()) == set(range(len(plan.train.people.names)))
 
 
+def test_unlabelled_photos_are_people_of_their_own(tmp_path: Path) -> None:
+    root, outside = make_people(tmp_path / "people"), tmp_path / "outside"
+    small_folder(outside, {"a": 2, "b": 1})
+    PillowImage.fromarray(draw_face(90, 0)).save(outside / "top.png")
+    PillowImage.fromarray(draw_face(91, 0)).save(outside / ".hidden.png")
+    (outside / "notes.txt").write_text("no photo")
+    blacken(outside / "b" / "0.png")
+    before = plan_of(root, tmp_path / "crops", Blind())
+    plan = plan_of(root, tmp_path / "crops", Blind(), data={"unlabelled": str(outside)})
+    assert plan.unlabelled is not None
+    assert [path.name for path in plan.unlabelled.people.paths] == ["0.png", "1.png", "top.png"]
+    assert plan.unlabelled.labels.tolist() == [0, 1, 2]
+    named = len(plan.train.people.names)
+    assert plan.learnt.labels.tolist() == [*plan.train.labels.tolist(), named, named + 1, named + 2]
+    for path, row in zip(plan.learnt.people.paths[-3:], plan.learnt.rows[-3:], strict=True):
+        photo = np.asarray(PillowImage.open(path))
+        (crop,) = plan.crops.take([row])
+        np.testing.assert_array_equal(crop, plan.preprocessing.crop(photo, CentralBox().detect(photo)[0]))
+    # Nothing else changes: who is watched, who is counted, and who could be found in a card.
+    assert plan.train.people.paths == before.train.people.paths
+    assert all(
+        np.array_equal(one.pairs.a, other.pairs.a)
+        for one, other in zip(plan.watched, before.watched, strict=True)
+    )
+    assert describe(plan)["unlabelled"] == {"images": 3}
+    assert plan.fingerprint != before.fingerprint
+
+
+def test_an_unlabelled_folder_without_photos(root: Path, cache: Path, tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(DataError, match=r"no photos for data\.unlabelled"):
+            plan_of(root, cache, data={"unlabelled": str(folder)})
+
+
 def test_counts_for_the_card(root: Path, cache: Path) -> None:
     plan = plan_of(root, cache)
     counts = describe(plan)

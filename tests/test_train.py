@@ -26,7 +26,7 @@ from facealike.report import read_log
 from facealike.train import TrainResult, train
 from facealike.train.augment import Augmentation
 from facealike.train.callbacks import COLUMNS
-from people import CentralBox, draw_face, tiny_recipe
+from people import CentralBox, draw_face, make_people, tiny_recipe
 from training_runs import (
     CHANGES,
     PICTURES,
@@ -146,6 +146,7 @@ def test_the_card(whole: TrainResult, root: Path) -> None:
     assert len(card.identity_hashes) == len(trained)
     assert "Person_" not in json.dumps(card.to_dict()), "nobody is named"
     assert card.provenance["seed"] == 0
+    assert card.provenance["outside_data"] == "none"
     assert card.provenance["epochs"] == 4
     assert card.recipe == json.loads(json.dumps(tiny_recipe(**CHANGES).to_dict()))
     assert card.data["train"]["people"] == len(trained)
@@ -234,6 +235,62 @@ def test_each_loss_goes_down(
     aucs = [float(row["train_auc"]) for row in rows(result.run)]
     assert max(aucs) > 0.8, "people of the training are told apart"
     assert (rows(result.run)[0]["val_loss"] != "") == (loss["name"] == "contrastive")
+
+
+def test_outside_data_is_learnt_from_and_stated_on_the_card(
+    root: Path, crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("facealike.train.outcome._draw", lambda *_: None)
+    outside = make_people(tmp_path / "strangers", 5)
+    recipe = tiny_recipe(
+        loss={"name": "cosface", "margin": 0.2}, sampler={"name": "images"},
+        data={"unlabelled": str(outside)}, training={"epochs": 1, "steps_per_epoch": 0},
+    )  # fmt: skip
+    result = train(root, recipe, tmp_path / "m.facealike", detector=CentralBox(), cache=crops)
+    named, photos = People.from_folder(root).split("train"), len(People.from_folder(outside))
+    state = weights(result.run)
+    assert state["criterion.loss.W"].shape[1] == len(named.names) + photos
+    loaded = torch.load(result.run / "checkpoints" / "last.ckpt", weights_only=True)
+    assert loaded["global_step"] == (len(named) + photos) // 36
+    card = ModelFile.read(result.model_path).card
+    assert card.provenance["outside_data"].startswith(f"{photos} photos of people nobody has named")
+    assert card.data["unlabelled"] == {"images": photos}
+    assert len(card.identity_hashes) == len(named.names), "only people have names"
+
+
+@pytest.mark.usefixtures("quick")
+def test_mixup_mixes_images_and_losses_alike(
+    root: Path, crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each step's loss is that of both people of a mixed image, in the shares of the pixels."""
+    calls: list[list[Any]] = []
+    shares: list[tuple[list[int], float]] = []
+    mixing = sys.modules["facealike.train.module"].mix
+    criterion = sys.modules["facealike.train.losses"].Criterion.forward
+
+    def spy_mix(*arguments: Any) -> Any:
+        images, partner, share = mixing(*arguments)
+        shares.append((partner.tolist(), share))
+        calls.append([])
+        return images, partner, share
+
+    def spy_loss(self: Any, embeddings: torch.Tensor, labels: torch.Tensor, pairs: Any = None) -> Any:
+        found = criterion(self, embeddings, labels, pairs)
+        calls[-1].append((labels.tolist(), float(found.detach())))
+        return found
+
+    monkeypatch.setattr("facealike.train.module.mix", spy_mix)
+    monkeypatch.setattr("facealike.train.losses.Criterion.forward", spy_loss)
+    recipe = tiny_recipe(
+        loss={"name": "cosface", "margin": 0.2}, sampler={"name": "images"}, augment={"mixup": 0.5},
+        training={"epochs": 1, "steps_per_epoch": 3},
+    )  # fmt: skip
+    result = train(root, recipe, tmp_path / "m.facealike", detector=CentralBox(), cache=crops)
+    expected = []
+    for (partner, share), (own, other) in zip(shares, calls, strict=True):
+        assert other[0] == [own[0][k] for k in partner]
+        expected.append(share * own[1] + (1 - share) * other[1])
+    assert float(rows(result.run)[0]["train_loss"]) == pytest.approx(np.mean(expected), rel=1e-4)
 
 
 @pytest.mark.usefixtures("quick")

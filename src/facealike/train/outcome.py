@@ -117,6 +117,7 @@ def draft_model(
         recipe=recipe.to_dict(),
         provenance={
             "initialisation": "random; no teacher, no pre-training",
+            "outside_data": outside_data(plan, recipe),
             "command": shlex.join(["facealike", *sys.argv[1:]]),
             "commit": git_commit(),
             "seed": recipe.seed,
@@ -140,6 +141,14 @@ def draft_model(
         card=card,
         calibration=Calibration(0.0, "none yet", "nobody", 0),
     )
+
+
+def outside_data(plan: Plan, recipe: Recipe) -> str:
+    """What else than the folder of people was learnt from, in words."""
+    if plan.unlabelled is None:
+        return "none"
+    count, folder = len(plan.unlabelled.people), Path(recipe.data.unlabelled).name
+    return f"{count:,} photos of people nobody has named, from {folder}, each taken for a person of its own"
 
 
 def git_commit() -> str:

@@ -16,6 +16,7 @@ from ..crops import Crops, cached_crops
 from ..data import PairIndices, People, balanced_pairs
 from ..detect import Detector, named_detector
 from ..errors import DataError, TrainingError
+from ..image import IMAGE_EXTENSIONS
 from ..model import Preprocessing
 from .recipe import Recipe
 
@@ -58,7 +59,8 @@ class Plan:
 
     ``watched`` are pairs of the validation, and of the training to show how far the two part; without
     validation people only the latter.
-    ``test`` is only looked at when training is over.
+    ``test`` is only looked at when training is over.  ``unlabelled`` are photos from outside the folder,
+    each a person of its own.
     """
 
     root: Path
@@ -70,12 +72,27 @@ class Plan:
     detector: Detector
     preprocessing: Preprocessing
     face: str
+    unlabelled: Part | None = None
+
+    @cached_property
+    def learnt(self) -> Part:
+        """All that the loop learns from: the training people, and behind them the unlabelled photos."""
+        if self.unlabelled is None:
+            return self.train
+        named, unnamed = self.train.people, self.unlabelled.people
+        people = People(
+            named.names + unnamed.names,
+            named.paths + unnamed.paths,
+            np.concatenate([named.labels, len(named.names) + unnamed.labels]),
+        )
+        return Part(people, np.concatenate([self.train.rows, self.unlabelled.rows]))
 
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of people, photo names, face crops and the pipeline: what a resumed run must share."""
         digest = hashlib.sha256()
-        for part in (self.train, self.validation):
+        parts = (self.train, self.validation, *([self.unlabelled] if self.unlabelled else []))
+        for part in parts:
             people = part.people
             for label, path in zip(people.labels, people.paths, strict=True):
                 digest.update(f"{people.names[label]}/{path.name}\n".encode("utf-8", "surrogateescape"))
@@ -140,8 +157,10 @@ def make_plan(
     preprocessing = choose_preprocessing(recipe, detector)
     everybody = People.from_folder(root)
     splits = split_people(everybody, recipe) if only is None else _these(everybody, only)
-    crops = cached_crops(everybody.paths, detector, preprocessing, recipe.data.face, cache, progress)
-    row = {path: number for number, path in enumerate(everybody.paths)}
+    unnamed = unlabelled_photos(Path(recipe.data.unlabelled)) if recipe.data.unlabelled else None
+    paths = (*everybody.paths, *(unnamed.paths if unnamed is not None else ()))
+    crops = cached_crops(paths, detector, preprocessing, recipe.data.face, cache, progress)
+    row = {path: number for number, path in enumerate(paths)}
 
     def part(people: People) -> Part:
         rows = np.array([row[path] for path in people.paths], dtype=np.int64)
@@ -159,8 +178,28 @@ def make_plan(
         watched.insert(0, watch("val", validation, recipe.seed, WATCHED_VALIDATION))
     return Plan(
         root, crops, training, validation, tuple(watched), splits["test"], detector, preprocessing,
-        recipe.data.face,
+        recipe.data.face, part(unnamed) if unnamed is not None else None,
     )  # fmt: skip
+
+
+def unlabelled_photos(folder: Path) -> People:
+    """Every photo in ``folder`` and below it, sorted, as a person of its own; hidden ones are left out.
+
+    Raises DataError where there is none.
+    """
+    found = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in IMAGE_EXTENSIONS
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and path.is_file()
+    )
+    if not found:
+        raise DataError(
+            f"{folder}: no photos for data.unlabelled; name a folder of photos, or leave it empty"
+        )
+    names = tuple(str(path.relative_to(folder)) for path in found)
+    return People(names, tuple(found), np.arange(len(found), dtype=np.int64))
 
 
 def _these(people: People, only: Collection[str]) -> dict[str, People]:
@@ -182,9 +221,12 @@ def _check(root: Path, name: str, part: Part) -> None:
 
 def describe(plan: Plan) -> dict[str, Any]:
     """Counts for the card and the log."""
-    return {
+    counts: dict[str, Any] = {
         name: {"people": len(people.names), "images": len(people)}
         for name, people in (
             ("train", plan.train.people), ("validation", plan.validation.people), ("test", plan.test),
         )
     }  # fmt: skip
+    if plan.unlabelled is not None:
+        counts["unlabelled"] = {"images": len(plan.unlabelled.people)}
+    return counts

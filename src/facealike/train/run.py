@@ -170,8 +170,8 @@ def fit(
     print(f"training on {device_name}: {_count(plan)}", file=sys.stderr, flush=True)
 
     steps, trainer, module, log = _prepare(recipe, plan, run, accelerator, devices)
-    sampler = make_sampler(recipe, plan.train.labels)
-    dataset = StepDataset(plan.crops, plan.train.rows, plan.train.labels, sampler)
+    sampler = make_sampler(recipe, plan.learnt.labels)
+    dataset = StepDataset(plan.crops, plan.learnt.rows, plan.learnt.labels, sampler)
     loader = step_loader(dataset, steps, done // steps)
     watched = [chunk_loader(ChunkDataset(plan.crops, part.rows)) for part in plan.watched]
     _fit(trainer, module, loader, watched, last if begun else None)
@@ -264,15 +264,16 @@ def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _count(plan: Plan) -> str:
     judges = f", validating on {plan.validation.people}" if len(plan.validation.people) else ""
-    return f"{plan.train.people}{judges}"
+    more = f" and {len(plan.unlabelled.people):,} photos of nobody named" if plan.unlabelled else ""
+    return f"{plan.train.people}{more}{judges}"
 
 
 def _prepare(
     recipe: Recipe, plan: Plan, run: Path, accelerator: str, devices: Any
 ) -> tuple[int, lightning.Trainer, SiameseModule, EpochLog]:
     spec = recipe.training
-    steps = spec.steps_per_epoch or make_sampler(recipe, plan.train.labels).steps
-    people = len(plan.train.people.names)
+    steps = spec.steps_per_epoch or make_sampler(recipe, plan.learnt.labels).steps
+    people = len(plan.learnt.people.names)
     module = SiameseModule(recipe, plan.preprocessing, people, steps * spec.epochs, plan.watched)
     terminal = sys.stderr.isatty()
     log = EpochLog(run / "log.csv", steps * spec.batch_size, echo=not terminal)
