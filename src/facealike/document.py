@@ -277,9 +277,8 @@ def _markdown(block: Block, folder: str) -> list[str]:
     if isinstance(block, Items):
         return ["\n".join(f"- {_plain(item)}" for item in block.items)]
     if isinstance(block, KeyNumbers):
-        return [
-            "\n".join(f"- {_plain(n)}: **{_plain(_joined(c))}**. {_plain(m)}" for n, c, m in block.entries)
-        ]
+        rows = tuple((Cell(name), cell, Cell(meaning)) for name, cell, meaning in block.entries)
+        return [_markdown_table(Table("", ("Measure", "Value", "Meaning"), rows, words=(0, 2)))]
     if isinstance(block, Table):
         return [_markdown_table(block)]
     if isinstance(block, Terms):
@@ -316,7 +315,8 @@ def _markdown_table(table: Table) -> str:
         rule,
         *(_aligned(x, widths, table.words) for x in lines[1:]),
     ]
-    return f"{_plain(table.caption)}:\n\n" + "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    caption = f"{_plain(table.caption)}:\n\n" if table.caption else ""
+    return caption + "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
 def _aligned(cells: list[str], widths: list[int], words: tuple[int, ...]) -> list[str]:

@@ -122,7 +122,8 @@ def figure_svg(figure: Figure, name: str, alt: str) -> str:
     for colour, variable in CSS_COLOURS.items():
         text = re.sub(re.escape(colour), f"var({variable})", text, flags=re.IGNORECASE)
     # matplotlib's own font is nowhere but here; the page's is.
-    text = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1", text)
+    text = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1", text)  # as matplotlib wrote it until 3.9
+    text = re.sub(r"; font-family: [^;\"]*", "", text)
     text = re.sub(r"\s*\n\s*", "\n", text)
     # role and label, since a screen reader would read each tick of an axis.
     return text.replace("<svg ", f'<svg role="img" aria-label="{escape(alt, quote=True)}" ', 1)

@@ -106,6 +106,8 @@ LOG_COLUMNS = (
     "learning_rate", "images_per_second", "seconds",
 )  # fmt: skip
 
+TRAINING = "people of the training"
+
 
 @dataclass(frozen=True, eq=False)
 class TrainingLog:
@@ -194,22 +196,22 @@ def loss_curves(
     save_figure(figure, out)
 
 
-def draw_losses(ax: Axes, log: TrainingLog, validation: str) -> None:
-    """The loss by epoch into ``ax``, the best epoch marked."""
+def draw_losses(ax: Axes, log: TrainingLog, validation: str, training: str = TRAINING) -> None:
+    """The loss by epoch into ``ax``, the best epoch marked; the last two are names in the legend."""
     curves = (
-        Curve(log["train_loss"], "people of the training", BLUE, "--"),
+        Curve(log["train_loss"], training, BLUE, "--"),
         Curve(log["val_loss"], validation, BLUE),
     )
     draw_curves(ax, log["epoch"], curves, _best_epoch(log))
     ax.set_ylabel("loss")
 
 
-def draw_quality(ax: Axes, log: TrainingLog, validation: str) -> None:
-    """F1 and AUC by epoch into ``ax``, the best epoch marked."""
+def draw_quality(ax: Axes, log: TrainingLog, validation: str, training: str = TRAINING) -> None:
+    """F1 and AUC by epoch into ``ax``, as ``draw_losses`` does."""
     curves = (
-        Curve(log["train_auc"], "ROC AUC, people of the training", GREEN, "--"),
+        Curve(log["train_auc"], f"ROC AUC, {training}", GREEN, "--"),
         Curve(log["val_auc"], f"ROC AUC, {validation}", GREEN),
-        Curve(log["train_f1"], "F1, people of the training", VERMILION, "--"),
+        Curve(log["train_f1"], f"F1, {training}", VERMILION, "--"),
         Curve(log["val_f1"], f"F1, {validation}", VERMILION),
     )
     draw_curves(ax, log["epoch"], curves, _best_epoch(log))

@@ -124,7 +124,7 @@ def training_curves(log: TrainingLog, strangers: bool) -> Block:
     loss = picture(
         "loss",
         "Loss by epoch",
-        lambda ax: draw_losses(ax, log, validation),
+        lambda ax: draw_losses(ax, log, "validation", "training"),
         f"Loss by epoch over {len(log['epoch'])} epochs.",
         "What the training makes smaller. That it falls says that the network fits the people of the "
         "training, not that it knows others.",
@@ -132,9 +132,9 @@ def training_curves(log: TrainingLog, strangers: bool) -> Block:
     quality = picture(
         "quality",
         "F1 and AUC by epoch",
-        lambda ax: draw_quality(ax, log, validation),
+        lambda ax: draw_quality(ax, log, "validation", "training"),
         f"F1 and ROC AUC by epoch.{best}",
-        f"After each epoch, on pairs of people of the training and of the validation ({validation}).{best} "
+        f"After each epoch, on pairs of the training and of the validation ({validation}).{best} "
         "A growing distance between dashed and full lines is overfitting. Each F1 is the best that a "
         "threshold of its own would give, so it is a little higher than those of the table.",
     )
@@ -150,4 +150,4 @@ def _band(main: Evaluation) -> RocBand | None:
 
 def _who(main: Evaluation) -> str:
     seen = {False: "never seen", True: "seen in training", None: "seen or not, unknown"}[main.leaked]
-    return f"{main.name}: people {seen}"
+    return f"{main.name} (people {seen})"

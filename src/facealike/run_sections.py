@@ -188,10 +188,8 @@ def results(run: Run) -> Section | None:
         ("Pairs of strangers", [_counted(r.impostor) for r in ordered]),
         ("People", [_counted(r.people) for r in ordered]),
         ("Pairs without a face", [_counted(r.failures) for r in ordered]),
-        (
-            "Threshold",
-            [Cell("–" if r.threshold is None else f"{r.threshold:.3f}", _source(r)) for r in ordered],
-        ),
+        ("Threshold", [Cell("–" if r.threshold is None else f"{r.threshold:.3f}") for r in ordered]),
+        ("Chosen on", [Cell(r.threshold_from or "–") for r in ordered]),
         ("Seen in training", [Cell(SEEN[r.leaked]) for r in ordered]),
     ]
     # A row that is empty for everybody says nothing.
@@ -209,10 +207,6 @@ def results(run: Run) -> Section | None:
 
 def _counted(count: int | None) -> Cell:
     return Cell("–" if count is None else f"{count:,}")
-
-
-def _source(result: Result) -> str:
-    return f"from {result.threshold_from}" if result.threshold_from else ""
 
 
 def _fnmr_names(listed: Sequence[Result]) -> list[str]:
