@@ -192,15 +192,17 @@ def _checked_tail(values: Any) -> tuple[tuple[float, float], ...]:
 def calibrate_scores(
     scores: ArrayLike, same: ArrayLike, first: ArrayLike, second: ArrayLike, people: str,
     rule: Rule = "f1", method: Method = "platt", seed: int = 0, resamples: int = 1000,
-    per_person: bool = False,
+    per_person: bool = True,
 ) -> Calibration:  # fmt: skip
     """Learn a calibration from scored pairs of people that served for nothing else.
 
     ``scores`` and ``same`` (n,) are of both kinds, best of all pairs (see ``calibration_pairs``),
     for impostor pairs are weighted to count as much as the genuine ones; ``first`` and ``second``
     int64 (n,) index the person of each side.  ``people`` says who they are.  ``rule`` is ``f1`` or
-    an FMR.  ``per_person`` weighs the genuine pairs of a person to sum to the number of their
-    photos, so that one with 50 photos does not count as 1,225 pairs.
+    an FMR.  ``method`` is the curve of the probability: ``platt`` on Fisher's z of the score, or
+    ``isotonic``.  With ``per_person`` every person's genuine pairs count as one in that curve, else
+    every pair counts alike and a few people with many photos decide.  ``docs/results.md`` has the
+    measurements behind these defaults.
 
     Raises UsageError for arrays that do not fit, a method that is not there, or an FMR that the
     impostor pairs do not support.

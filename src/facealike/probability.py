@@ -256,15 +256,15 @@ def balanced_weights(same: NDArray[np.bool_], weights: ArrayLike | None = None) 
 
 
 def person_weights(first: ArrayLike, same: ArrayLike) -> NDArray[np.float64]:
-    """Weights (n,) under which the k genuine pairs of a person sum to the photos that give k pairs.
+    """Weights (n,) under which the genuine pairs of each person sum to 1; impostor pairs weigh 1 each.
 
-    n photos give k = n (n - 1) / 2.  Impostor pairs weigh 1.
+    ``first`` (n,) is the person of one side.  Fifty photos of one person give 1,225 genuine pairs, yet
+    one person's way of looking alike; so weighed, each person counts once.
     """
     persons, genuine = np.asarray(first), np.asarray(same, dtype=bool)
     weights = np.ones(len(persons))
     _, place, pairs = np.unique(persons[genuine], return_inverse=True, return_counts=True)
-    photos = (1 + np.sqrt(1 + 8 * pairs)) / 2
-    weights[genuine] = (photos / pairs)[place.reshape(-1)]
+    weights[genuine] = 1 / pairs[place.reshape(-1)]
     return weights
 
 
