@@ -29,7 +29,7 @@ from facealike.evaluate import evaluate_split
 from tiny_model import astronaut, hopper_path, tiny_model_file
 
 COMMANDS = [
-    ["compare"], ["detect"], ["embed"], ["pairs"], ["evaluate"], ["train"], ["recipes"],
+    ["compare"], ["detect"], ["embed"], ["pairs"], ["evaluate"], ["calibrate"], ["report"], ["train"], ["recipes"],
     ["data", "lfw"], ["data", "summary"], ["model", "info"],
 ]  # fmt: skip
 
@@ -272,12 +272,48 @@ def test_evaluate_refuses_people_of_the_training(people: Path, tmp_path: Path) -
     tiny_model_file(card=card).write(tmp_path / "seen.facealike")
     refused = run("evaluate", tmp_path / "seen.facealike", people, "--json")
     assert refused.exit_code == 2 and told(refused)["error"] == "PeopleOverlap"
+    count = len(list(people.iterdir()))
+    assert f"1 of the {count} people in these pairs took part in the training" in told(refused)["message"]
+    assert seen in told(refused)["message"]
     allowed = run("evaluate", tmp_path / "seen.facealike", people, "--allow-overlap", "--json")
     assert allowed.exit_code == 0 and told(allowed)["evaluations"][0]["leaked"] is True
 
 
+def test_evaluate_by_the_protocol_of_lfw(here: SimpleNamespace, people: Path, tmp_path: Path) -> None:
+    names = sorted(path.name for path in people.iterdir())
+    rows = ["a,b,same,fold"]
+    for i, name in enumerate(names):
+        rows.append(f"{name}/{name}_0001.jpg,{name}/{name}_0002.jpg,1,{i % 2}")
+        other = names[(i + 2) % len(names)]
+        rows.append(f"{name}/{name}_0001.jpg,{other}/{other}_0002.jpg,0,{i % 2}")
+    (tmp_path / "folds.csv").write_text("\n".join(rows) + "\n")
+    arguments = ("evaluate", here.model, people, "--protocol", "lfw", "--pairs", tmp_path / "folds.csv")
+    result = run(*arguments, "--out", tmp_path / "report", "--json")
+    assert result.exit_code == 0, result.output
+    shown = told(result)
+    assert shown["protocol"] == "lfw-view2" and len(shown["folds"]) == 2
+    found = {path.name for path in (tmp_path / "report").iterdir()}
+    assert found == {"view2.md", "view2.json", "roc.png"}
+    text = run(*arguments).stdout
+    assert "accuracy" in text.splitlines()[0] and f"accuracy {shown['accuracy']:.2%}" in text
+
+
+def test_evaluate_takes_everybody_in_a_folder_of_ones_own(
+    here: SimpleNamespace, people: Path, tmp_path: Path
+) -> None:
+    result = run("evaluate", here.model, people, "--split", "all", "--cache", tmp_path, "--json")
+    assert told(result)["evaluations"][0]["people"] == len(list(people.iterdir()))
+
+
 def test_evaluate_refuses_what_makes_no_sense(here: SimpleNamespace, people: Path) -> None:
-    for arguments in ([], [people, "--pairs", "x"], [people, "--root", "x"], [people, "-t", "2"]):
+    lfw = ["--protocol", "lfw"]
+    for arguments in (
+        [], [people, "--pairs", "x"], [people, "--root", "x"], [people, "-t", "2"], [people, *lfw],
+        [*lfw, "--pairs", "x"], [people, *lfw, "--pairs", "x", "--root", people],
+        [people, *lfw, "--pairs", "x", "-t", "0.5"], ["--protocol", "exhaustive"],
+        [people, "--protocol", "exhaustive", "--pairs", "x"],
+        [people, "--protocol", "identification", "-t", "0.5"],
+    ):  # fmt: skip
         result = run("evaluate", here.model, *arguments)
         assert result.exit_code == 2
         sentence(result)

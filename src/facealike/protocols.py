@@ -1,7 +1,7 @@
-"""Whole protocols: LFW's ten folds, every comparison of a set, and identification.
+"""LFW View 2: ten folds, the threshold of each chosen on the other nine.
 
-Each gives a result that says how it was come by.  What they share with a plain list of pairs, from
-the refusal of training people to faces that are not found, is in ``evaluate.py``.
+What it shares with a plain list of pairs, from the refusal of training people to faces that are not
+found, is in ``evaluate.py``.
 """
 
 from __future__ import annotations

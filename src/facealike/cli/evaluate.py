@@ -2,20 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from ..errors import DataError, UsageError
 from .console import Progress, command, one_line, print_json, print_table, progress_bar, say
-from .options import CacheOption, FaceChoice, FaceOption, JsonOption, SplitChoice
+from .options import CacheOption, FaceChoice, FaceOption, JsonOption
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from ..embed import Model
     from ..evaluate import Evaluation
+
+
+class Protocol(str, Enum):
+    """How photos become comparisons; see ``protocols.py`` and ``set_protocols.py``."""
+
+    balanced = "split"
+    lfw = "lfw"
+    exhaustive = "exhaustive"
+    identification = "identification"
+
+
+class Whose(str, Enum):
+    """``data.Split`` once more, and everybody."""
+
+    train = "train"
+    validation = "validation"
+    calibration = "calibration"
+    test = "test"
+    all = "all"
 
 
 @command
@@ -32,9 +54,17 @@ def evaluate(
         Path | None,
         typer.Argument(metavar="DIR", show_default=False, help="One sub-folder of photos a person."),
     ] = None,
+    protocol: Annotated[
+        Protocol,
+        typer.Option(
+            "--protocol",
+            help="split: balanced pairs; lfw: View 2, ten folds of --pairs; exhaustive: every pair; "
+            "identification: search in a gallery.",
+        ),
+    ] = Protocol.balanced,
     split: Annotated[
-        SplitChoice, typer.Option("--split", help="Whose pairs, with DIR: people by a hash of their name.")
-    ] = SplitChoice.test,
+        Whose, typer.Option("--split", help="Whose photos, with DIR: people by a hash of their name.")
+    ] = Whose.test,
     pairs: Annotated[
         Path | None,
         typer.Option("--pairs", metavar="FILE", help="Pairs to score instead: LFW's pairs.txt, or a CSV."),
@@ -46,96 +76,180 @@ def evaluate(
     threshold: Annotated[
         float | None, typer.Option("--threshold", "-t", metavar="X", help="Replaces the model's own.")
     ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed draws other pairs.")] = 0,
     allow_overlap: Annotated[
         bool, typer.Option("--allow-overlap", help="Accept people of the training, and mark the result.")
     ] = False,
     cache: CacheOption = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", metavar="DIR", help="Write table.md, table.json and roc.png here."),
+        typer.Option("--out", "-o", metavar="DIR", help="Write the result and its curve here."),
     ] = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Score labelled pairs of photos and hold the scores against the model's threshold.
+    """Score pairs of photos, or searches, of people the model has never seen.
 
     Give a folder of people, whose pairs are then drawn, or a list of pairs.  People who took part in
     training are refused.  Exit code: 0, or 2 on an error.
     """
     from ..embed import Model
 
-    if (people is None) == (pairs is None):
-        raise UsageError("give a folder of people, or --pairs FILE with --root DIR, and not both")
-    if root is not None and pairs is None:
-        raise UsageError("--root says where the photos of --pairs are; give --pairs too, or leave it out")
-    if threshold is not None and not -1 <= threshold <= 1:
-        raise UsageError(f"the threshold is a cosine between -1 and 1, not {threshold}")
+    where = _check(protocol, people, pairs, root, threshold)
     loaded = Model.load(None if model == "default" else model)
     with progress_bar("embedding") as progress:
-        if pairs is not None:
-            result = _pairs(loaded, pairs, root, face, allow_overlap, cache, progress, threshold)
+        common = (face, allow_overlap, cache, progress)
+        if protocol is Protocol.balanced:
+            result = _drawn_or_listed(loaded, people, split, pairs, root, threshold, seed, *common)
+            shown = _plain(result)
+        elif protocol is Protocol.lfw:
+            assert pairs is not None
+            shown = _view2(loaded, where, pairs, *common)
+        elif protocol is Protocol.exhaustive:
+            shown = _exhaustive(loaded, where, split, threshold, *common)
         else:
-            assert people is not None
-            result = _split(loaded, people, split, face, allow_overlap, cache, progress, threshold)
+            shown = _identification(loaded, where, split, seed, *common)
     if out is not None:
-        _write(result, out)
+        shown.write(out)
     if as_json:
-        print_json({"model": loaded.id, "evaluations": [result.to_dict()]})
+        print_json({"model": loaded.id, **shown.table})
     else:
-        _print(result)
+        shown.show()
     return 0
 
 
-def _pairs(
-    model: Model, file: Path, root: Path | None, face: FaceChoice, allow_overlap: bool,
-    cache: Path | None, progress: Progress, threshold: float | None,
+def _check(
+    protocol: Protocol, people: Path | None, pairs: Path | None, root: Path | None, threshold: float | None
+) -> Path:
+    """Where the photos are, once all arguments fit together."""
+    if threshold is not None and not -1 <= threshold <= 1:
+        raise UsageError(f"the threshold is a cosine between -1 and 1, not {threshold}")
+    if protocol is Protocol.lfw:
+        if pairs is None or (people is None) == (root is None):
+            raise UsageError("--protocol lfw needs the folder of LFW's people and --pairs FILE")
+        if threshold is not None:
+            raise UsageError("--protocol lfw chooses a threshold for each fold; leave out --threshold")
+        return cast("Path", people or root)
+    if root is not None and pairs is None:
+        raise UsageError("--root says where the photos of --pairs are; give --pairs too, or leave it out")
+    if protocol is not Protocol.balanced and (pairs is not None or people is None):
+        raise UsageError(f"--protocol {protocol.value} needs a folder of people, and no --pairs")
+    if protocol is Protocol.identification and threshold is not None:
+        raise UsageError("--protocol identification reports at false positive rates; leave out --threshold")
+    if (people is None) == (pairs is None):
+        raise UsageError("give a folder of people, or --pairs FILE with --root DIR, and not both")
+    return people or root or Path()
+
+
+class _Shown:
+    """A result in all the ways this command may tell of it."""
+
+    def __init__(
+        self, name: str, table: dict[str, Any], markdown: str, show: Callable[[], None],
+        plot: Callable[[], Axes], picture: str = "roc.png",
+    ) -> None:  # fmt: skip
+        self.name, self.table, self.markdown, self.show = name, table, markdown, show
+        self.plot, self.picture = plot, picture
+
+    def write(self, folder: Path) -> None:
+        """The table as Markdown and JSON and, with matplotlib, the picture."""
+        import json
+
+        from ..errors import MissingExtra
+        from ..files import write_text
+        from ..report import save_figure
+
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DataError(
+                f"{folder}: this folder cannot be made ({error.strerror}); choose another"
+            ) from None
+        write_text(folder / f"{self.name}.md", self.markdown)
+        write_text(folder / f"{self.name}.json", json.dumps(self.table, indent=2) + "\n")
+        try:
+            figure = cast("Figure", self.plot().figure)
+        except MissingExtra as error:
+            say(f"no {self.picture}: {error}")
+            return
+        save_figure(figure, folder / self.picture)
+
+
+def _drawn_or_listed(
+    model: Model, people: Path | None, split: Whose, pairs: Path | None, root: Path | None,
+    threshold: float | None, seed: int, face: FaceChoice, allow_overlap: bool, cache: Path | None,
+    progress: Progress,
 ) -> Evaluation:  # fmt: skip
     from ..data import read_pairs
-    from ..evaluate import evaluate_pairs
+    from ..evaluate import evaluate_pairs, evaluate_split
 
-    listed = read_pairs(file, root)
-    return evaluate_pairs(
-        model, listed, file.stem, face.policy, allow_overlap, cache, progress, threshold=threshold
-    )
-
-
-def _split(
-    model: Model, people: Path, split: SplitChoice, face: FaceChoice, allow_overlap: bool,
-    cache: Path | None, progress: Progress, threshold: float | None,
-) -> Evaluation:  # fmt: skip
-    from ..evaluate import evaluate_split
-
+    if pairs is not None:
+        listed = read_pairs(pairs, root)
+        return evaluate_pairs(
+            model, listed, pairs.stem, face.policy, allow_overlap, cache, progress, threshold=threshold
+        )
+    assert people is not None
     return evaluate_split(
-        model, people, split.value, face=face.policy, allow_overlap=allow_overlap, cache=cache,
+        model, people, split.value, seed, face=face.policy, allow_overlap=allow_overlap, cache=cache,
         progress=progress, threshold=threshold,
     )  # fmt: skip
 
 
-def _print(result: Evaluation) -> None:
-    columns = ["pairs of", "F1", "accuracy", "ROC AUC", "FMR", "FNMR", "pairs"]
-    row = [
-        one_line(result.name), f"{result.f1:.4f}", f"{result.accuracy:.4f}", f"{result.auc:.4f}",
-        f"{result.fmr:.2%}", f"{result.fnmr:.2%}", f"{result.pairs:,}",
-    ]  # fmt: skip
-    print_table(columns, [row])
-    print(one_line(str(result)))
+def _plain(result: Evaluation) -> _Shown:
+    from ..report import table_dict, table_markdown
+
+    def show() -> None:
+        columns = ["pairs of", "F1", "accuracy", "ROC AUC", "FMR", "FNMR", "pairs"]
+        row = [
+            one_line(result.name), f"{result.f1:.4f}", f"{result.accuracy:.4f}", f"{result.auc:.4f}",
+            f"{result.fmr:.2%}", f"{result.fnmr:.2%}", f"{result.pairs:,}",
+        ]  # fmt: skip
+        print_table(columns, [row])
+        print(one_line(str(result)))
+
+    return _Shown("table", table_dict([result]), table_markdown([result]), show, result.plot)
 
 
-def _write(result: Evaluation, folder: Path) -> None:
-    import json
+def _view2(
+    model: Model, root: Path, pairs: Path, face: FaceChoice, allow_overlap: bool, cache: Path | None,
+    progress: Progress,
+) -> _Shown:  # fmt: skip
+    from ..protocols import evaluate_view2
 
-    from ..errors import MissingExtra
-    from ..files import write_text
-    from ..report import save_figure, table_dict, table_markdown
+    result = evaluate_view2(model, root, pairs, face.policy, allow_overlap, cache, progress)
 
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{folder}: this folder cannot be made ({error.strerror}); choose another") from None
-    write_text(folder / "table.md", table_markdown([result]))
-    write_text(folder / "table.json", json.dumps(table_dict([result]), indent=2) + "\n")
-    try:
-        figure = cast("Figure", result.plot().figure)
-    except MissingExtra as error:
-        say(f"no roc.png: {error}")
-        return
-    save_figure(figure, folder / "roc.png")
+    def show() -> None:
+        rows = [
+            [str(fold.fold), f"{fold.accuracy:.4f}", f"{fold.threshold:.4f}", f"{fold.pairs:,}"]
+            for fold in result.folds
+        ]
+        print_table(["fold", "accuracy", "threshold", "pairs"], rows)
+        print(one_line(str(result)))
+
+    return _Shown("view2", result.to_dict(), result.to_markdown(), show, result.plot)
+
+
+def _exhaustive(
+    model: Model, root: Path, split: Whose, threshold: float | None, face: FaceChoice,
+    allow_overlap: bool, cache: Path | None, progress: Progress,
+) -> _Shown:  # fmt: skip
+    from ..set_protocols import evaluate_exhaustive
+
+    result = evaluate_exhaustive(
+        model, root, split.value, face.policy, allow_overlap, cache, progress, threshold=threshold
+    )
+    return _Shown("exhaustive", result.to_dict(), result.to_markdown(), lambda: print(result), result.plot)
+
+
+def _identification(
+    model: Model, root: Path, split: Whose, seed: int, face: FaceChoice,
+    allow_overlap: bool, cache: Path | None, progress: Progress,
+) -> _Shown:  # fmt: skip
+    from ..set_protocols import evaluate_identification
+
+    result = evaluate_identification(
+        model, root, split.value, seed, face.policy, allow_overlap, cache, progress
+    )
+    return _Shown(
+        "identification", result.to_dict(), result.to_markdown(), lambda: print(result), result.plot,
+        "identification.png",
+    )  # fmt: skip
