@@ -27,12 +27,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from .errors import UsageError
 from .metrics import checked_rate
-from .resampling import Method, Plan, bounds, drawn, drawn_dyads, left_out
+from .resampling import Kind, Method, Plan, bounds, drawn, drawn_dyads, left_out
 from .weighted import Block, Pairs
 
 Floats = NDArray[np.float64]
 Statistic = Callable[[Block], Floats]
+Values = dict[str, Floats]
 Weigh = Callable[[Pairs], Block]
+Evaluate = Callable[[Weigh], Values]
 
 THRESHOLD = "threshold"
 BLOCK = 1 << 19  # weights held at a time: what a core's cache and a small machine's memory allow
@@ -140,11 +142,13 @@ def difference_interval(
     b = Pairs(scores_b, same, first, second)
     of_a, of_b = _statistic(statistic, threshold_a), _statistic(statistic, threshold_b)
 
-    def difference(weigh: Weigh) -> dict[str, Floats]:
-        return {"difference": of_a(weigh(a)) - of_b(weigh(b))}
-
     plan = Plan(level, resamples, method, seed)
-    return _resampled(difference, a, plan, {"difference": False})["difference"]
+    kind = Kind(smallest=None, smooth=_kind(statistic, a).smooth)
+    return _resampled(_difference(a, of_a, b, of_b), a, plan, {"difference": kind})["difference"]
+
+
+def _difference(a: Pairs, of_a: Statistic, b: Pairs, of_b: Statistic) -> Evaluate:
+    return lambda weigh: {"difference": of_a(weigh(a)) - of_b(weigh(b))}
 
 
 def threshold_interval(
@@ -176,7 +180,7 @@ def roc_band(
     """
     grid = np.asarray(fmr_grid, dtype=np.float64).ravel()
     pairs = Pairs(scores, same, first, second)
-    statistics = {str(i): _tmr_at(checked_rate(float(limit))) for i, limit in enumerate(grid)}
+    statistics = {f"tmr@{i}": _tmr_at(checked_rate(float(limit))) for i, limit in enumerate(grid)}
     found = list(intervals(pairs, statistics, level, resamples, method, seed).values())
     return RocBand(
         fmr=grid.copy(),
@@ -214,46 +218,59 @@ def intervals(
 ) -> dict[str, Interval]:  # fmt: skip
     """The interval of each statistic of a ``Block``, all from the same resamples of ``pairs``.
 
-    Names that begin with ``threshold`` are numbers of any size; all others are shares in [0, 1].
-    Raises UsageError if the level, method or number of resamples makes no sense.
+    The name tells what sort of number a statistic is: ``threshold...`` is of any size, all others are
+    shares; ``fmr...`` rests on impostor pairs alone; ``eer`` and whatever has an @ in its name chooses
+    its own threshold.  Raises UsageError if the level, method or number of resamples makes no sense.
     """
 
-    def evaluate(weigh: Weigh) -> dict[str, Floats]:
+    def evaluate(weigh: Weigh) -> Values:
         block = weigh(pairs)
         return {name: statistic(block) for name, statistic in statistics.items()}
 
-    shares = {name: not name.startswith(THRESHOLD) for name in statistics}
-    return _resampled(evaluate, pairs, Plan(level, resamples, method, seed), shares)
+    kinds = {name: _kind(name, pairs) for name in statistics}
+    return _resampled(evaluate, pairs, Plan(level, resamples, method, seed), kinds)
+
+
+def _kind(name: str, pairs: Pairs) -> Kind:
+    if name.startswith(THRESHOLD):
+        return Kind(smallest=None, smooth=False)
+    trials = float(pairs.people) if name.startswith("fmr") else pairs.genuine_people
+    return Kind(0.5 / pairs.size, smooth=name != "eer" and "@" not in name, trials=trials)
 
 
 def _resampled(
-    evaluate: Callable[[Weigh], dict[str, Floats]], pairs: Pairs, plan: Plan, shares: Mapping[str, bool]
+    evaluate: Evaluate, pairs: Pairs, plan: Plan, kinds: Mapping[str, Kind]
 ) -> dict[str, Interval]:
-    """Intervals of what ``evaluate`` makes of weighed pairs; ``shares``: which of it lies in [0, 1]."""
-
-    def by_people(multiplicity: Floats) -> dict[str, Floats]:
-        return evaluate(lambda each: each.block(multiplicity))
-
-    def by_dyads(weights: Floats) -> dict[str, Floats]:
-        return evaluate(lambda each: each.dyad_block(weights))
-
-    rows = max(1, BLOCK // pairs.size)
-    estimates = by_people(np.ones((1, pairs.people)))
-    draws = _collect(by_people, drawn(pairs.people, plan), rows)
-    without = _collect(by_people, left_out(pairs.pairs_of_people), rows)
-    dyads = _collect(by_dyads, drawn_dyads(pairs.dyads, plan), rows)
+    estimates, draws, without, dyads = _samples(evaluate, pairs, plan)
     found = {}
-    for name, estimate in estimates.items():
-        smallest = 0.5 / pairs.size if shares[name] else None
-        low, high = bounds(float(estimate[0]), draws[name], without[name], dyads[name], plan, smallest)
+    for name, kind in kinds.items():
+        estimate = float(estimates[name][0])
+        low, high = bounds(estimate, draws[name], without[name], dyads[name], plan, kind)
+        method = plan.method if kind.smooth else "percentile"
         valid = int(np.isfinite(draws[name]).sum())
-        found[name] = Interval(float(estimate[0]), low, high, plan.level, plan.method, valid)
+        found[name] = Interval(estimate, low, high, plan.level, method, valid)
     return found
 
 
-def _collect(
-    evaluate: Callable[[Floats], dict[str, Floats]], weights: Iterator[Floats], rows: int
-) -> dict[str, Floats]:
+def _samples(evaluate: Evaluate, pairs: Pairs, plan: Plan) -> tuple[Values, Values, Values, Values]:
+    """``evaluate`` of the pairs as they are, of resamples, of the jackknife, of resampled dyads."""
+
+    def by_people(multiplicity: Floats) -> Values:
+        return evaluate(lambda each: each.block(multiplicity))
+
+    def by_dyads(weights: Floats) -> Values:
+        return evaluate(lambda each: each.dyad_block(weights))
+
+    rows = max(1, BLOCK // pairs.size)
+    return (
+        by_people(np.ones((1, pairs.people))),
+        _collect(by_people, drawn(pairs.people, plan), rows),
+        _collect(by_people, left_out(pairs.pairs_of_people), rows),
+        _collect(by_dyads, drawn_dyads(pairs.dyads, plan), rows),
+    )
+
+
+def _collect(evaluate: Callable[[Floats], Values], weights: Iterator[Floats], rows: int) -> Values:
     """``evaluate`` of all the weights, so many resamples at a time."""
     parts = []
     while block := list(islice(weights, rows)):

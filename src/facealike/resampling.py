@@ -1,23 +1,33 @@
 """From resamples of people to an interval that holds what it promises.
 
 The plain percentile interval fails on pairs of faces in two ways, both measured in
-``benchmarks/coverage.py``, and both mended here by stretching or shrinking the resamples about the
+``benchmarks/coverage.py``.  Both are mended by stretching or shrinking the resamples about the
 estimate before their percentiles are read.
 
-*Single impostor pairs count three times.*  With multiplicities of variance 1 the weight m_p * m_q has
-variance 3, so the luck of a single pair of people enters the variance of the resamples three times
-and the people's own effects once, as they should (Owen, Annals of Applied Statistics 1(2), 2007).
-Where each person meets few others, as in a balanced list of pairs, an interval of the FMR is then up
-to 1.7 times too wide.  What that luck amounts to is measured by resamples that weigh each pair of
-people by itself, and two thirds of it are taken off: what remains is the variance of dyadic data
-(Fafchamps and Gubert, Journal of Development Economics 83(2), 2007; for face verification Fogliato,
-Patil and Perona, International Journal of Computer Vision, 2024).
+*The luck of single impostor pairs counts three times.*  Multiplicities have variance 1, the weight
+m_p * m_q has variance 3: the luck of a single pair of people enters three times, the people's own
+effects once, as they should (Owen, Annals of Applied Statistics 1(2), 2007).  Where each person meets
+few others, as in a balanced list of pairs, an interval of the FMR is then up to 1.7 times too wide.
+How much that luck is, resamples tell that weigh each pair of people by itself.  With what is too much
+of it taken off, the variance is that of dyadic data (Fafchamps and Gubert, Journal of Development
+Economics 83(2), 2007; for face verification Fogliato, Patil and Perona, International Journal of
+Computer Vision, 2024).
 
 *Few people give most genuine pairs.*  Forty photos of one person are 780 pairs, and the figures of a
-thousand people may hang on fifteen.  The variance is then itself a guess, with as many degrees of
-freedom as the jackknife over people tells (Satterthwaite's approximation; Lipsitz, Ibrahim and Parzen,
-Statistica Sinica 9(3), 1999), and the interval is widened from the normal distribution to Student's t,
-as Hesterberg's expanded percentile interval is (The American Statistician 69(4), 2015).
+thousand people may hang on fifteen.  The spread is therefore that of the jackknife over people, which
+is the more reliable for few and unequal clusters (MacKinnon, Nielsen and Webb, Journal of Applied
+Econometrics 38(5), 2023), and it is widened from the normal distribution to Student's t with as many
+degrees of freedom as the people's pulls tell (Satterthwaite's approximation; Lipsitz, Ibrahim and
+Parzen, Statistica Sinica 9(3), 1999), as Hesterberg's expanded percentile interval is (The American
+Statistician 69(4), 2015).
+
+A statistic that chooses its own threshold in each resample is a quantile at heart.  There the
+jackknife is inconsistent (Shao and Wu, Annals of Statistics 17(3), 1989), so the spread is that of the
+resamples, and plain percentiles are read also where BCa was asked for.
+
+Where no resample differs from the estimate, as with no error at all, resampling has nothing to say.
+The bound is then that of Clopper and Pearson (Biometrika 26(4), 1934) for no error in so many
+independent trials as there are people: the rule of 3.
 """
 
 from __future__ import annotations
@@ -92,28 +102,50 @@ def left_out(sizes: NDArray[np.int64]) -> Iterator[Floats]:
         yield (group != number).astype(np.float64)
 
 
+@dataclass(frozen=True)
+class Kind:
+    """What sort of number a statistic is.
+
+    ``smallest`` is the least by which a share can differ from 0 or 1; bounds are then sought in its
+    log-odds and never leave [0, 1].  None: the statistic is no share.  ``smooth`` is false for one that
+    chooses its own threshold.  ``trials`` is how many independent trials it rests on, at the least.
+    """
+
+    smallest: float | None = None
+    smooth: bool = True
+    trials: float = math.inf
+
+
 def bounds(
-    estimate: float, draws: Floats, without: Floats, dyads: Floats, plan: Plan, smallest: float | None
+    estimate: float, draws: Floats, without: Floats, dyads: Floats, plan: Plan, kind: Kind
 ) -> tuple[float, float]:
     """(low, high) of a statistic, NaN where fewer than half of the resamples allowed it.
 
     ``draws`` are its values in resamples of people, ``without`` in the jackknife, ``dyads`` in resamples
     of single pairs of people (empty: their luck is too small to matter); NaN where not defined.
-    ``smallest`` is the least that a share can differ from 0 or 1; the work is then done with its
-    log-odds, so that no bound leaves [0, 1].  None: the statistic is no share and taken as it is.
     """
     valid = draws[np.isfinite(draws)]
     if not math.isfinite(estimate) or 2 * len(valid) < plan.resamples:
         return math.nan, math.nan
+    smallest = kind.smallest
+    if smallest is not None and np.all(valid == estimate):
+        return _without_spread(estimate, plan.level, kind.trials)
     centre = float(_scale(np.array(estimate), smallest))
     values = np.sort(_scale(valid, smallest))
     pulls = _pulls(_scale(without[np.isfinite(without)], smallest))
-    stretch = _stretch(values, pulls, _scale(dyads[np.isfinite(dyads)], smallest), plan.level)
+    lucky = _scale(dyads[np.isfinite(dyads)], smallest)
+    luck = float(np.var(lucky)) if len(lucky) else 0.0
+    stretch = _stretch(values, pulls, luck, kind.smooth, plan.level)
     tails = (1 - plan.level) / 2, (1 + plan.level) / 2
-    if plan.method == "bca":
+    if plan.method == "bca" and kind.smooth:
         tails = _bca_tails(centre, values, pulls, tails)
     low, high = centre + stretch * (np.quantile(values, tails) - centre)
     return _unscale(float(low), smallest), _unscale(float(high), smallest)
+
+
+def _without_spread(estimate: float, level: float, trials: float) -> tuple[float, float]:
+    margin = 1 - ((1 - level) / 2) ** (1 / max(trials, 1.0))
+    return max(estimate - margin, 0.0), min(estimate + margin, 1.0)
 
 
 def _scale(values: Floats, smallest: float | None) -> Floats:
@@ -138,18 +170,17 @@ def _pulls(without: Floats) -> Floats:
     return pulls
 
 
-def _stretch(values: Floats, pulls: Floats, dyads: Floats, level: float) -> float:
+def _stretch(values: Floats, pulls: Floats, luck: float, smooth: bool, level: float) -> float:
     """What the distances of the resamples from the estimate are multiplied with."""
-    variance = float(np.var(values))
-    luck = float(np.var(dyads)) if len(dyads) else 0.0
+    variance, second, fourth = float(np.var(values)), float(np.sum(pulls**2)), float(np.sum(pulls**4))
     if variance <= 0:
         return 1.0
-    right = max(variance - 2 * luck, luck, variance / 9)
-    fourth = float(np.sum(pulls**4))
-    degrees = 3 * float(np.sum(pulls**2)) ** 2 / fourth if fourth > 0 else math.inf
+    # Single pairs of people are in the jackknife twice, once for either, and in the resamples thrice.
+    right = second * (1 - 1 / max(len(pulls), 1)) - luck if smooth and fourth > 0 else variance - 2 * luck
+    degrees = 3 * second**2 / fourth if fourth > 0 else math.inf
     tail = (1 + level) / 2
     widening = student_quantile(tail, max(degrees, FEWEST_DEGREES)) / NormalDist().inv_cdf(tail)
-    return math.sqrt(right / variance) * widening
+    return math.sqrt(max(right, luck) / variance) * widening
 
 
 def _bca_tails(

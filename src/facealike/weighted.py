@@ -49,6 +49,9 @@ class Pairs:
         dyads, self._dyad = np.unique(key[0] * len(names) + key[1], return_inverse=True)
         self.dyads = len(dyads)
         self.pairs_of_people = np.bincount(index.ravel(), minlength=len(names)).astype(np.int64)
+        # Kish's effective number: so many people with equally many genuine pairs would tell as much.
+        of_one = np.bincount(self._genuine_person).astype(np.float64)
+        self.genuine_people = float(of_one.sum() ** 2 / np.sum(of_one**2))
         self._own = None if own is None else (own[genuine], own[impostor])
         self.genuine_total = float(len(genuine) if own is None else own[genuine].sum())
         self.impostor_total = float(len(impostor) if own is None else own[impostor].sum())
