@@ -19,9 +19,9 @@ ROOT = Path(facealike.__file__).parent
 FLOORS = [
     ["errors"],
     ["types"],
-    ["files", "image", "align", "metrics", "fields", "reliability"],
+    ["files", "image", "align", "metrics", "fields"],
     ["montage", "sampling", "landmarks", "weighted", "resampling", "archive", "probability", "plots", "document"],
-    ["bootstrap"],
+    ["bootstrap", "reliability"],
     ["exhaustive", "identification", "operating", "evaluation"],
     ["calibration"],
     ["model", "detect"],

@@ -7,11 +7,11 @@ the network.  The Markdown has the same text, with its figures as files beside i
 from __future__ import annotations
 
 import base64
+import html
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from html import escape
 from importlib import resources
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -141,6 +141,19 @@ class Document:
         return files
 
 
+# ---- text -------------------------------------------------------------------------------------
+
+
+def escape(text: str) -> str:
+    """``text`` as HTML, also within an attribute."""
+    return html.escape(_set(text), quote=True)
+
+
+def _set(text: str) -> str:
+    """A number and its per cent sign stay on one line."""
+    return re.sub(r"(?<=\d) %", "\u202f%", text)
+
+
 # ---- HTML -------------------------------------------------------------------------------------
 
 # Nothing but what is in the file itself may be loaded, and no script may run.
@@ -243,7 +256,7 @@ def _html_pairs(block: PhotoPairs) -> str:
     for pair in block.pairs:
         images = "".join(
             f'<img src="data:image/jpeg;base64,{base64.b64encode(crop).decode()}" '
-            f'alt="{escape(name, quote=True)}"'
+            f'alt="{escape(name)}"'
             ' width="112" height="112">'
             for name, crop in zip((pair.a, pair.b), pair.crops or (), strict=False)
         )
@@ -337,7 +350,7 @@ def _address(folder: str, name: str) -> str:
 
 def _plain(text: str) -> str:
     """``text`` on one line, with what Markdown or HTML would read as markup escaped."""
-    flat = " ".join(text.split())
+    flat = _set(" ".join(text.split()))
     for sign in "\\`*_[]<>|#":
         flat = flat.replace(sign, "\\" + sign)
     return flat

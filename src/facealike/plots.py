@@ -288,7 +288,7 @@ def draw_histogram(
 
 
 class Reliable(Protocol):
-    """What a reliability plot needs, bin by bin: ``calibration.Reliability`` has it."""
+    """What a reliability plot needs, bin by bin: ``reliability.Reliability`` has it."""
 
     @property
     def probability(self) -> NDArray[np.float64]: ...
@@ -296,6 +296,8 @@ class Reliable(Protocol):
     def frequency(self) -> NDArray[np.float64]: ...
     @property
     def weight(self) -> NDArray[np.float64]: ...
+    @property
+    def ece(self) -> float: ...
 
 
 def draw_reliability(ax: Axes, bins: Reliable) -> None:
@@ -309,7 +311,7 @@ def draw_reliability(ax: Axes, bins: Reliable) -> None:
     ax.plot(bins.probability[known], bins.frequency[known], "-", color=BLUE, linewidth=1)
     ax.scatter(
         bins.probability[known], bins.frequency[known], s=12 + 400 * share, color=BLUE, alpha=0.85,
-        linewidth=0, label="pairs of a bin", zorder=3,
+        linewidth=0, label=f"pairs of a bin; ECE {bins.ece:.3f}", zorder=3,
     )  # fmt: skip
     ax.set(xlabel="probability stated", ylabel="share of pairs of one person", xlim=(-0.03, 1.03))
     ax.set_ylim(-0.03, 1.03)

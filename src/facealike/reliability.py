@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .errors import MissingExtra, UsageError
+from .errors import UsageError
+from .plots import draw_reliability, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,21 +66,8 @@ class Reliability:
 
         Draws into ``ax``, else into a new figure.  Raises MissingExtra without matplotlib.
         """
-        if ax is None:
-            ax = _new_axes()
-        filled = self.pairs > 0
-        ax.plot([0, 1], [0, 1], ":", color="#888888", label="perfect")
-        ax.plot(self.probability[filled], self.frequency[filled], color="#0072B2", linewidth=1)
-        area = 400 * self.weight[filled] / self.weight.max()
-        ax.scatter(
-            self.probability[filled], self.frequency[filled], np.maximum(area, 8), color="#0072B2",
-            alpha=0.7, linewidth=0, label=f"ECE {self.ece:.3f}, Brier {self.brier:.3f}",
-        )  # fmt: skip
-        ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-        ax.set(xlabel="stated probability of one person", ylabel="share of pairs that show one person")
-        ax.grid(True, color="#dddddd", linewidth=0.5)
-        ax.set_axisbelow(True)
-        ax.legend(loc="upper left", framealpha=1)
+        ax = new_axes(5, 5) if ax is None else ax
+        draw_reliability(ax, self)
         return ax
 
 
@@ -144,14 +132,3 @@ def _checked(
     if not (weight >= 0).all() or not 0 < total < np.inf:
         raise UsageError("weights must be finite, not negative and not all zero")
     return stated, truth.astype(np.float64), weight / total
-
-
-def _new_axes() -> Axes:
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingExtra("plots need matplotlib; run: pip install 'facealike[train]'") from None
-    figure = Figure(figsize=(5, 5), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure.subplots()

@@ -113,7 +113,7 @@ def reliability_picture(main: Evaluation) -> Picture | None:
         "Each dot gathers the pairs that were given about the same probability; its size is their share. "
         "On the dotted line, of the pairs given 80 % just 80 % show one person. On average the distance from "
         f"it is {bins.ece:.3f} (expected calibration error, {int(bins.pairs.sum()):,} pairs). All this holds "
-        "where half of all pairs show one person; where another share does, tell compare (--prior).",
+        "where half of all pairs show one person; where another share does, give compare that share.",
     )
 
 

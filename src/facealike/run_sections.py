@@ -15,7 +15,6 @@ from .metrics import confusion
 from .run_figures import error_curves, reliability_picture, score_histogram, training_curves
 from .run_folder import Result, Run
 
-NARROW = "\u202f"  # between a number and its sign: never broken over two lines
 SEEN = {False: "never seen", True: "yes", None: "not known"}
 
 MEANINGS = (
@@ -43,7 +42,7 @@ MEANINGS = (
 
 
 def rate(value: float, digits: int = 1) -> str:
-    return f"{value:.{digits}%}".replace("%", f"{NARROW}%")
+    return f"{value:.{digits}%}".replace("%", " %")
 
 
 def one_in(value: float) -> str:
@@ -215,7 +214,7 @@ def _fnmr_names(listed: Sequence[Result]) -> list[str]:
 
 
 def _named_rate(name: str) -> str:
-    return f"{100 * float(name.removeprefix('fnmr@')):g}{NARROW}%"
+    return f"{100 * float(name.removeprefix('fnmr@')):g} %"
 
 
 def _supported(result: Result, name: str) -> Cell:
@@ -260,7 +259,7 @@ def _operating(points: Sequence[OperatingPoint], main: Evaluation) -> tuple[Bloc
         had = confusion(main.scores, main.same, point.threshold)
         measured = Result(main.name, {"fmr": had.fmr, "fnmr": had.fnmr}, _intervals_at(main, point.threshold))
         rows.append((
-            Cell(f"{100 * point.fmr:g}{NARROW}%", f"{rate(point.fmr_low, 2)} to {rate(point.fmr_high, 2)}"),
+            Cell(f"{100 * point.fmr:g} %", f"{rate(point.fmr_low, 2)} to {rate(point.fmr_high, 2)}"),
             Cell(f"{point.threshold:.3f}"),
             cell(measured, "fmr", True),
             cell(measured, "fnmr", True),
