@@ -1,0 +1,333 @@
+"""Intervals: what they are made of against loops and SciPy, and that they hold the truth."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from facealike import bootstrap, metrics, resampling
+from facealike.bootstrap import (
+    Interval,
+    RocBand,
+    difference_interval,
+    intervals,
+    pair_intervals,
+    roc_band,
+    threshold_interval,
+)
+from facealike.errors import UsageError
+from facealike.resampling import Kind, Plan, bounds, student_quantile
+from facealike.weighted import Block, Pairs
+
+stats = pytest.importorskip("scipy.stats")
+
+Labelled = tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64]]
+TRUE_FNMR, TRUE_FMR, THRESHOLD = 0.1, 0.1, 0.0
+
+RATES_AT_THRESHOLD = {
+    "fmr": lambda block: block.fmr(THRESHOLD),
+    "fnmr": lambda block: block.fnmr(THRESHOLD),
+}
+
+
+def population(seed: int, people: int = 60, each: int = 12) -> Labelled:
+    """Scores whose FMR and FNMR at 0 are known, although people differ.
+
+    Half of the variance of a genuine score is its person's, a third of that of an impostor score is
+    that of either person.  Numbers of pairs differ from person to person.
+    """
+    rng = np.random.default_rng(seed)
+    counts = rng.choice([1, 2, 4, 8, each], people)
+    genuine = np.repeat(np.arange(people), counts)
+    a = rng.integers(0, people, 6 * people)
+    b = (a + rng.integers(1, people, 6 * people)) % people
+    own, like = rng.normal(size=(2, people))
+    quantile = stats.norm.ppf(0.9)
+    genuine_scores = quantile + (own[genuine] + rng.normal(size=len(genuine))) / math.sqrt(2)
+    impostor_scores = -quantile + (like[a] + like[b] + rng.normal(size=len(a))) / math.sqrt(3)
+    scores = np.concatenate([genuine_scores, impostor_scores])
+    same = np.repeat([True, False], [len(genuine), len(a)])
+    return scores, same, np.concatenate([genuine, a]), np.concatenate([genuine, b])
+
+
+# ---- the parts ----------------------------------------------------------------------------------
+
+
+def test_student_quantile_is_scipys() -> None:
+    for degrees in (2.0, 2.5, 7.3, 40.0, 400.0):
+        for tail in (0.6, 0.95, 0.975, 0.995):
+            assert student_quantile(tail, degrees) == pytest.approx(stats.t.ppf(tail, degrees), rel=2e-4)
+    assert student_quantile(0.975, math.inf) == pytest.approx(stats.norm.ppf(0.975))
+
+
+def test_resamples_draw_as_many_people_as_there_are() -> None:
+    plan = Plan(resamples=500, seed=3)
+    multiplicities = np.stack(list(resampling.drawn(9, plan)))
+    assert multiplicities.shape == (500, 9)
+    assert (multiplicities.sum(axis=1) == 9).all()
+    assert multiplicities.mean(axis=0) == pytest.approx(np.ones(9), abs=0.2)
+    again = np.stack(list(resampling.drawn(9, plan)))
+    np.testing.assert_array_equal(multiplicities, again)
+
+
+def test_jackknife_leaves_each_person_out_once() -> None:
+    rows = np.stack(list(resampling.left_out(np.arange(7))))
+    assert rows.shape == (7, 7)
+    assert ((1 - rows).sum(axis=0) == 1).all()
+
+
+def test_many_people_are_left_out_in_groups_the_largest_alone() -> None:
+    sizes = np.arange(3000)[::-1].copy()
+    rows = np.stack(list(resampling.left_out(sizes)))
+    assert len(rows) == resampling.JACKKNIFE_GROUPS
+    gone = 1 - rows
+    assert (gone.sum(axis=0) == 1).all()
+    assert (gone.sum(axis=1)[gone[:, :500].any(axis=1)] == 1).all()
+    assert gone.sum(axis=1).max() == 5
+
+
+def test_bca_is_scipys_where_nothing_is_mended() -> None:
+    rng = np.random.default_rng(1)
+    data = rng.exponential(size=40)
+    theirs = stats.bootstrap((data,), np.mean, n_resamples=2000, method="BCa", rng=np.random.default_rng(2))
+    draws = np.sort(theirs.bootstrap_distribution)
+    without = np.array([np.delete(data, i).mean() for i in range(len(data))])
+    pulls = without.mean() - without
+    tails = resampling._bca_tails(float(data.mean()), draws, pulls, (0.025, 0.975))
+    assert np.quantile(draws, tails) == pytest.approx(list(theirs.confidence_interval), rel=1e-6)
+
+
+def test_fmr_interval_has_the_variance_of_dyadic_data() -> None:
+    scores, same, first, second = population(5, people=150)
+    accepted = scores[~same] >= THRESHOLD
+    sides = np.stack([first[~same], second[~same]], axis=1)
+    error = accepted - accepted.mean()
+    # Every two pairs that share a person, once.
+    variance = 0.0
+    for a, b, own in zip(sides[:, 0], sides[:, 1], error, strict=True):
+        sharing = (sides == a).any(axis=1) | (sides == b).any(axis=1)
+        variance += own * error[sharing].sum()
+    fmr = accepted.mean()
+    deviation = math.sqrt(variance) / len(error) / (fmr * (1 - fmr))  # of the log-odds
+    found = pair_intervals(scores, same, first, second, THRESHOLD, resamples=2000)["fmr"]
+    width = np.diff([math.log(v / (1 - v)) for v in (found.low, found.high)])[0]
+    assert width == pytest.approx(2 * 1.99 * deviation, rel=0.12)
+    # And the resamples by themselves are too wide, which is what was mended.
+    pairs = Pairs(scores, same, first, second)
+    drawn = np.stack(list(resampling.drawn(pairs.people, Plan())))
+    plain = np.quantile(pairs.block(drawn).fmr(THRESHOLD), [0.025, 0.975])
+    assert np.diff(plain)[0] > 1.15 * (found.high - found.low)
+
+
+def test_fnmr_interval_has_the_variance_of_clusters_and_students_t() -> None:
+    scores, same, first, second = population(6, people=150)
+    rejected = scores[same] < THRESHOLD
+    person, fnmr = first[same], rejected.mean()
+    jackknife = []
+    for one in range(150):
+        rest = rejected[person != one].mean()
+        jackknife.append(math.log(rest / (1 - rest)))
+    pulls = np.mean(jackknife) - np.array(jackknife)
+    degrees = 3 * np.sum(pulls**2) ** 2 / np.sum(pulls**4)
+    deviation = math.sqrt(np.sum(pulls**2) * 149 / 150)
+    found = pair_intervals(scores, same, first, second, THRESHOLD, resamples=4000)["fnmr"]
+    width = np.diff([math.log(v / (1 - v)) for v in (found.low, found.high)])[0]
+    assert width == pytest.approx(2 * stats.t.ppf(0.975, degrees) * deviation, rel=0.06)
+    assert found.estimate == pytest.approx(fnmr)
+
+
+# ---- what others call -----------------------------------------------------------------------------
+
+
+def test_estimates_are_the_plain_metrics() -> None:
+    scores, same, first, second = population(0)
+    found = pair_intervals(scores, same, first, second, 0.3, fmrs=(0.1, 0.05), resamples=50)
+    table, curve = metrics.confusion(scores, same, 0.3), metrics.roc(scores, same)
+    expected = {
+        "f1": table.f1, "accuracy": table.accuracy, "auc": metrics.auc(scores, same), "fmr": table.fmr,
+        "fnmr": table.fnmr, "eer": metrics.eer(scores, same)[0], "fnmr@0.1": curve.fnmr_at_fmr(0.1),
+        "fnmr@0.05": curve.fnmr_at_fmr(0.05),
+    }  # fmt: skip
+    assert {name: interval.estimate for name, interval in found.items()} == pytest.approx(expected)
+    for name, interval in found.items():
+        assert interval.low < interval.estimate < interval.high, name
+        assert interval.resamples == 50
+    threshold = threshold_interval(scores, same, first, second, 0.1, resamples=50)
+    assert threshold.estimate == metrics.threshold_at_fmr(scores, same, 0.1)
+    best = threshold_interval(scores, same, first, second, "f1", resamples=50)
+    assert best.estimate == metrics.best_f1_threshold(scores, same)[0]
+
+
+@pytest.mark.parametrize("method", ["percentile", "bca"])
+def test_neither_order_nor_names_nor_blocks_matter(method: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores, same, first, second = population(1, people=20)
+    expected = pair_intervals(scores, same, first, second, 0.0, fmrs=[0.1], resamples=40, method=method)
+    assert expected["f1"].method == method
+    assert expected["eer"].method == "percentile"  # it chooses its own threshold
+    order = np.random.default_rng(0).permutation(len(scores))
+    monkeypatch.setattr(bootstrap, "BLOCK", 7 * len(scores))
+    found = pair_intervals(
+        scores[order], same[order], 3 * second[order] + 5, 3 * first[order] + 5, 0.0, [0.1],
+        resamples=40, method=method,
+    )  # fmt: skip
+    for name, interval in expected.items():
+        assert found[name].low == pytest.approx(interval.low, abs=0.02), name
+        if name not in ("fmr", "f1", "accuracy", "auc"):  # the order decides which dyad is which
+            assert found[name].estimate == interval.estimate
+    assert pair_intervals(scores, same, first, second, 0.0, [0.1], resamples=40, method=method) == expected
+
+
+def test_a_higher_level_is_wider_and_another_seed_is_close() -> None:
+    scores, same, first, second = population(2)
+    found = {
+        (level, seed): pair_intervals(scores, same, first, second, 0.0, level=level, seed=seed)["f1"]
+        for level, seed in ((0.5, 0), (0.95, 0), (0.95, 1), (0.99, 0))
+    }
+    assert found[0.5, 0].half_width < 0.5 * found[0.95, 0].half_width
+    assert found[0.95, 0].half_width < 0.9 * found[0.99, 0].half_width
+    assert found[0.95, 0] != found[0.95, 1]
+    assert found[0.95, 0].low == pytest.approx(found[0.95, 1].low, abs=0.01)
+
+
+def test_the_share_of_genuine_pairs_is_a_decision_and_not_a_finding() -> None:
+    # One person has half of all genuine pairs; a system without errors between 0 and 1 has accuracy
+    # 1 - share * FNMR, which must not move because that person was drawn twice.
+    scores, same, first, second = population(3)
+    pairs = Pairs(scores, same, first, second)
+    drawn = np.stack(list(resampling.drawn(pairs.people, Plan(resamples=20))))
+    block: Block = pairs.block(drawn)
+    mixed = pairs.genuine_share * block.fnmr(0.2) + (1 - pairs.genuine_share) * block.fmr(0.2)
+    np.testing.assert_allclose(1 - block.accuracy(0.2), mixed, atol=1e-12)
+
+
+def test_a_difference_is_surer_than_two_intervals() -> None:
+    scores, same, first, second = population(4)
+    rng = np.random.default_rng(0)
+    worse = scores + 0.3 * rng.normal(size=len(scores))
+    one = pair_intervals(scores, same, first, second, 0.0)["auc"]
+    other = pair_intervals(worse, same, first, second, 0.0)["auc"]
+    found = difference_interval(scores, 0.0, worse, 0.0, same, first, second, "auc")
+    assert found.estimate == pytest.approx(one.estimate - other.estimate)
+    assert found.low < found.estimate < found.high
+    assert found.half_width < 0.7 * (one.half_width + other.half_width)
+    swapped = difference_interval(worse, 0.0, scores, 0.0, same, first, second, "auc")
+    assert (swapped.low, swapped.high) == pytest.approx((-found.high, -found.low))
+    nothing = difference_interval(scores, 0.0, scores, 0.0, same, first, second)
+    assert (nothing.low, nothing.estimate, nothing.high) == (0.0, 0.0, 0.0)
+
+
+def test_band_of_the_curve() -> None:
+    scores, same, first, second = population(7)
+    grid = np.array([0.01, 0.1, 0.5, 1.0])
+    band = roc_band(scores, same, first, second, grid, resamples=200)
+    curve = metrics.roc(scores, same)
+    assert band.tmr == pytest.approx([1 - curve.fnmr_at_fmr(f) for f in grid])
+    assert (band.low[:2] < band.tmr[:2]).all() and (band.tmr[:2] < band.high[:2]).all()
+    assert (band.tmr[3], band.high[3]) == (1.0, 1.0)
+    found = pair_intervals(scores, same, first, second, 0.0, fmrs=[0.1], resamples=200)["fnmr@0.1"]
+    assert (1 - band.high[1], 1 - band.low[1]) == pytest.approx((found.low, found.high), abs=0.02)
+    data = json.loads(json.dumps(band.to_dict(), allow_nan=False))
+    assert data["fmr"] == [0.01, 0.1, 0.5, 1.0] and data["level"] == 0.95
+    assert isinstance(band, RocBand)
+    with pytest.raises(ValueError, match="read-only"):
+        band.low[0] = 0
+
+
+def test_no_error_is_no_proof() -> None:
+    people = np.arange(40)
+    first, second = np.r_[people, people], np.r_[people, np.roll(people, 1)]
+    scores, same = np.repeat([0.9, 0.1], 40), np.repeat([True, False], 40)
+    found = pair_intervals(scores, same, first, second, 0.5)
+    bound = 1 - 0.025 ** (1 / 40)  # Clopper and Pearson for 0 of 40
+    assert (found["fnmr"].low, found["fnmr"].high) == (0.0, pytest.approx(bound))
+    assert (found["fmr"].low, found["fmr"].high) == (0.0, pytest.approx(bound))
+    assert (found["f1"].low, found["f1"].high) == (pytest.approx(1 - bound), 1.0)
+    # A person with many photos is one person.
+    more = pair_intervals(
+        np.r_[scores, [0.9] * 500], np.r_[same, [True] * 500], np.r_[first, [0] * 500],
+        np.r_[second, [0] * 500], 0.5,
+    )  # fmt: skip
+    assert more["fnmr"].high > 0.5
+    assert more["fmr"].high == pytest.approx(bound)
+
+
+def test_a_statistic_that_few_resamples_allow_is_not_measured() -> None:
+    # Of two people a resample has both, and so an impostor pair, only every other time; of one the
+    # jackknife has none.
+    few = pair_intervals([0.9, 0.8, 0.1], [True, True, False], [0, 1, 0], [0, 1, 1], 0.5, resamples=200)
+    assert 70 < few["fmr"].resamples < 130
+    assert few["fnmr"].resamples == 200
+    lonely = bounds(
+        0.5, np.array([0.5, math.nan, math.nan]), np.ones(0), np.ones(0), Plan(resamples=3), Kind()
+    )
+    assert math.isnan(lonely[0]) and math.isnan(lonely[1])
+    interval = Interval(0.5, *lonely)
+    assert str(interval) == "0.500 [not measured]"
+    assert json.loads(json.dumps(interval.to_dict(), allow_nan=False))["low"] is None
+
+
+def test_an_interval_reads_well() -> None:
+    interval = Interval(0.8811, 0.8678, 0.8931, 0.95, "bca", 1000)
+    assert str(interval) == "0.881 [0.868, 0.893]"
+    assert interval.half_width == pytest.approx(0.01265)
+    assert interval.to_dict() == {
+        "estimate": 0.8811, "low": 0.8678, "high": 0.8931, "level": 0.95, "method": "bca", "resamples": 1000,
+    }  # fmt: skip
+
+
+def test_weights_count_as_repeated_pairs_of_the_same_person() -> None:
+    scores, same, first, second = population(8, people=15)
+    weights = np.random.default_rng(0).integers(1, 4, len(scores))
+    weighted = pair_intervals(scores, same, first, second, 0.0, weights=weights, resamples=60)
+    repeated = pair_intervals(
+        *(np.repeat(each, weights) for each in (scores, same, first, second)), 0.0, resamples=60
+    )
+    for name in ("f1", "fnmr", "auc", "eer"):
+        assert weighted[name].estimate == pytest.approx(repeated[name].estimate), name
+    assert weighted["fnmr"].low == pytest.approx(repeated["fnmr"].low, abs=1e-3)
+
+
+def test_nonsense_is_refused() -> None:
+    good = population(0, people=10)
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"level": 1.0}, "between 0 and 1"),
+        ({"resamples": 0}, "at least one resample"),
+        ({"method": "normal"}, "percentile or bca"),
+        ({"fmrs": [1.5]}, "false match rate"),
+        ({"threshold": math.nan}, "NaN"),
+        ({"weights": [1.0]}, "weights"),
+    ]
+    for change, message in cases:
+        with pytest.raises(UsageError, match=message):
+            pair_intervals(*good, **{"threshold": 0.0, "resamples": 5, **change})
+    scores, same, first, second = good
+    with pytest.raises(UsageError, match="no statistic 'f2'"):
+        difference_interval(scores, 0.0, scores, 0.0, same, first, second, "f2")
+    with pytest.raises(UsageError, match="false match rate"):
+        threshold_interval(scores, same, first, second, 2.0)
+    with pytest.raises(UsageError, match="level"):
+        intervals(Pairs(*good), {"auc": Block.auc}, level=0.0)
+
+
+# ---- coverage -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["percentile", "bca"])
+def test_intervals_hold_the_truth(method: Any) -> None:
+    # benchmarks/coverage.py measures this with many more populations; here a failure means a bug.
+    tests = 120
+    covered = {"fmr": 0, "fnmr": 0}
+    for seed in range(tests):
+        pairs = Pairs(*population(1000 + seed))
+        found = intervals(pairs, RATES_AT_THRESHOLD, resamples=200, method=method)
+        covered["fmr"] += found["fmr"].low <= TRUE_FMR <= found["fmr"].high
+        covered["fnmr"] += found["fnmr"].low <= TRUE_FNMR <= found["fnmr"].high
+    for name, held in covered.items():
+        # With a true coverage of 95 % fewer than 105 of 120 happen once in a thousand times.
+        assert held >= 105, (name, held)
+    assert covered["fmr"] + covered["fnmr"] < 2 * tests, "intervals that never fail are too wide"
