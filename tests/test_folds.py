@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 import facealike.train.folds as folds_module
@@ -75,9 +76,13 @@ def go(root: Path, listed: Path, out: Path, **more: Any) -> FoldsResult:
 
 @pytest.fixture(scope="module")
 def done(root: Path, listed: Path, tmp_path_factory: pytest.TempPathFactory) -> FoldsResult:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # made before the fixture of that name
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("facealike.embed.make_detector", lambda *_: CentralBox())
-        return go(root, listed, tmp_path_factory.mktemp("done") / "out")
+        result = go(root, listed, tmp_path_factory.mktemp("done") / "out")
+    torch.set_num_threads(before)
+    return result
 
 
 # ---- who is trained on ------------------------------------------------------------------------
