@@ -29,7 +29,7 @@ FLOORS = [
     ["data", "lfw"],
     ["crops"],
     ["compare", "evaluate"],
-    ["protocols", "calibrate", "scores_file"],
+    ["protocols", "set_protocols", "calibrate", "scores_file"],
     ["report", "mistakes"],
     ["run_folder"],
     ["run_figures"],

@@ -17,8 +17,8 @@ PUBLIC = {
     "ImageNotFound", "ImageTooLarge", "MissingExtra", "MixedModels", "Model", "ModelCard", "ModelError",
     "ModelFile", "NoFaceFound", "OperatingPoint", "Pair", "People", "PeopleOverlap", "Preprocessing",
     "RecipeError", "Report", "SeveralFaces", "TrainingError", "UnreadableImage", "UnsafeArchive",
-    "UsageError", "YuNetDetector", "__version__", "calibrate", "compare", "evaluate_pairs",
-    "evaluate_split", "load_embeddings", "read_image", "report", "save_embeddings",
+    "UsageError", "View2", "YuNetDetector", "__version__", "calibrate", "compare", "evaluate_pairs",
+    "evaluate_split", "evaluate_view2", "load_embeddings", "read_image", "report", "save_embeddings",
 }  # fmt: skip
 
 

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from .evaluate import Evaluation, evaluate_pairs, evaluate_split
     from .image import read_image
     from .model import Calibration, ModelCard, ModelFile, OperatingPoint, Preprocessing
+    from .protocols import View2, evaluate_view2
     from .run_report import Report, report
     from .types import Box, Comparison, Face, Pair
 
@@ -55,8 +56,8 @@ __all__ = [
     "ImageNotFound", "ImageTooLarge", "MissingExtra", "MixedModels", "Model", "ModelCard", "ModelError",
     "ModelFile", "NoFaceFound", "OperatingPoint", "Pair", "People", "PeopleOverlap", "Preprocessing",
     "RecipeError", "Report", "SeveralFaces", "TrainingError", "UnreadableImage", "UnsafeArchive",
-    "UsageError", "YuNetDetector", "__version__", "calibrate", "compare", "evaluate_pairs",
-    "evaluate_split", "load_embeddings", "read_image", "report", "save_embeddings",
+    "UsageError", "View2", "YuNetDetector", "__version__", "calibrate", "compare", "evaluate_pairs",
+    "evaluate_split", "evaluate_view2", "load_embeddings", "read_image", "report", "save_embeddings",
 ]  # fmt: skip
 
 _MODULES = {
@@ -66,6 +67,7 @@ _MODULES = {
     "detect": ["Detector", "DlibDetector", "YuNetDetector"],
     "embed": ["Embedder", "Model", "load_embeddings", "save_embeddings"],
     "evaluate": ["Evaluation", "evaluate_pairs", "evaluate_split"],
+    "protocols": ["View2", "evaluate_view2"],
     "image": ["read_image"],
     "model": ["Calibration", "ModelCard", "ModelFile", "OperatingPoint", "Preprocessing"],
     "run_report": ["Report", "report"],
