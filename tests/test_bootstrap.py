@@ -133,7 +133,7 @@ def test_fnmr_interval_has_the_variance_of_clusters_and_students_t() -> None:
         rest = rejected[person != one].mean()
         jackknife.append(math.log(rest / (1 - rest)))
     pulls = np.mean(jackknife) - np.array(jackknife)
-    degrees = 3 * np.sum(pulls**2) ** 2 / np.sum(pulls**4)
+    degrees = 2 * np.sum(pulls**2) ** 2 / np.sum(pulls**4)
     deviation = math.sqrt(np.sum(pulls**2) * 149 / 150)
     found = pair_intervals(scores, same, first, second, THRESHOLD, resamples=4000)["fnmr"]
     width = np.diff([math.log(v / (1 - v)) for v in (found.low, found.high)])[0]

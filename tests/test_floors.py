@@ -20,7 +20,7 @@ FLOORS = [
     ["errors"],
     ["types"],
     ["files", "image", "align", "metrics", "fields"],
-    ["montage", "sampling", "landmarks", "weighted", "resampling", "archive", "probability", "plots", "document"],
+    ["montage", "sampling", "landmarks", "weighted", "resampling", "tally", "archive", "probability", "plots", "document"],
     ["bootstrap", "reliability"],
     ["exhaustive", "identification", "operating", "evaluation"],
     ["calibration"],

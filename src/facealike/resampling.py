@@ -18,7 +18,7 @@ thousand people may hang on fifteen.  The spread is therefore that of the jackkn
 is the more reliable for few and unequal clusters (MacKinnon, Nielsen and Webb, Journal of Applied
 Econometrics 38(5), 2023), and it is widened from the normal distribution to Student's t with as many
 degrees of freedom as the people's pulls tell (Satterthwaite's approximation; Lipsitz, Ibrahim and
-Parzen, Statistica Sinica 9(3), 1999), as Hesterberg's expanded percentile interval is (The American
+Parzen, Statistica Sinica 9(3), 1999), much as Hesterberg's expanded percentile interval is (The American
 Statistician 69(4), 2015).
 
 A statistic that chooses its own threshold in each resample is a quantile at heart.  There the
@@ -177,7 +177,9 @@ def _stretch(values: Floats, pulls: Floats, luck: float, smooth: bool, level: fl
         return 1.0
     # Single pairs of people are in the jackknife twice, once for either, and in the resamples thrice.
     right = second * (1 - 1 / max(len(pulls), 1)) - luck if smooth and fourth > 0 else variance - 2 * luck
-    degrees = 3 * second**2 / fourth if fourth > 0 else math.inf
+    # Twice the squared mean of a variance over its own variance, of which sum T^4 is an upper bound
+    # that presumes no normal distribution.
+    degrees = 2 * second**2 / fourth if fourth > 0 else math.inf
     tail = (1 + level) / 2
     widening = student_quantile(tail, max(degrees, FEWEST_DEGREES)) / NormalDist().inv_cdf(tail)
     return math.sqrt(max(right, luck) / variance) * widening

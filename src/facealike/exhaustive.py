@@ -1,0 +1,352 @@
+"""Every photo of a set against every other: all genuine and all impostor pairs.
+
+A drawn list of pairs has as many impostor as genuine pairs and so says little of small false match
+rates.  All pairs of the 13,233 photos of LFW are 87 million, enough for an FMR of one in a million, and
+take seconds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .bootstrap import Interval, RocBand
+from .errors import UsageError
+from .metrics import Roc, check_fmr, checked_rate, supported_fmrs
+from .plots import ErrorCurve, draw_roc, new_axes
+from .resampling import Kind, Method, Plan, bounds, drawn
+from .tally import COARSE_EDGES, FINE_BINS, FINE_EDGES, Tally, fine_bin, tally
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Floats = NDArray[np.float64]
+Curves = tuple[Floats, Floats]
+"""FMR and FNMR (b, k) with each edge of the coarse bins, rising, as threshold."""
+
+
+def exhaustive(
+    embeddings: ArrayLike, labels: ArrayLike, block: int = 1024,
+    progress: Callable[[int, int], None] | None = None, name: str = "all pairs",
+) -> Exhaustive:  # fmt: skip
+    """Compare every photo with every other.
+
+    ``embeddings`` (n, d) with a row a photo, of any length but zero; ``labels`` (n,) say whose each is.
+    At most ``block`` times ``block`` scores are in memory at a time; ``progress(done, total)`` counts
+    such tiles.  Raises UsageError for arrays that do not fit, rows without direction, and sets that
+    lack a kind of pairs.
+    """
+    return Exhaustive(tally(embeddings, labels, block, progress), name)
+
+
+@dataclass(frozen=True, eq=False)
+class Exhaustive:
+    """All pairs of a set of photos.
+
+    Impostor pairs are counted in bins of 2 / 65,536 of the score: a threshold between two edges is
+    taken as the lower one, so that no FMR is told too low; whatever is found by a rule lies at an edge
+    and is exact.  Genuine scores are exact.
+    """
+
+    tally: Tally
+    name: str = "all pairs"
+
+    @property
+    def people(self) -> int:
+        return self.tally.people
+
+    @property
+    def images(self) -> int:
+        return self.tally.images
+
+    @property
+    def genuine_scores(self) -> NDArray[np.float32]:
+        """The scores of all genuine pairs, rising."""
+        return self.tally.genuine
+
+    @property
+    def genuine(self) -> int:
+        """The number of genuine pairs."""
+        return len(self.tally.genuine)
+
+    @cached_property
+    def impostor(self) -> int:
+        """The number of impostor pairs."""
+        return int(self.tally.impostor.sum())
+
+    @cached_property
+    def _accepted(self) -> NDArray[np.int64]:
+        """How many impostor pairs score at or above each edge of the fine bins, and above 1."""
+        counts = np.cumsum(self.tally.impostor[::-1])[::-1]
+        return np.append(counts, 0)
+
+    @cached_property
+    def _rejected(self) -> NDArray[np.int64]:
+        """How many genuine pairs score below each edge of the fine bins, and below more than 1."""
+        counts = np.bincount(fine_bin(self.tally.genuine), minlength=FINE_BINS + 1)
+        return np.concatenate([[0], np.cumsum(counts)])
+
+    def fmr_at(self, threshold: float) -> float:
+        """The share of impostor pairs that a threshold accepts."""
+        return float(self._accepted[_edge(threshold)] / self.impostor)
+
+    def fnmr_at(self, threshold: float) -> float:
+        """The share of genuine pairs that a threshold rejects."""
+        return float(np.searchsorted(self.tally.genuine, threshold, side="left") / self.genuine)
+
+    def threshold_at_fmr(self, fmr: float, supported: bool = True) -> float:
+        """The lowest edge of a bin whose FMR is at most ``fmr``; above 1 where 1 is still too low.
+
+        Raises UsageError where the impostor pairs are too few for that FMR (``check_fmr``).
+        """
+        if supported:
+            check_fmr(fmr, self.impostor)
+        edge = int(np.argmax(self._accepted / self.impostor <= checked_rate(fmr)))
+        return float(FINE_EDGES[edge]) if edge <= FINE_BINS else math.nextafter(1.0, 2.0)
+
+    def fnmr_at_fmr(self, fmr: float, supported: bool = True) -> float:
+        """The FNMR at the threshold for that FMR.  Raises UsageError as ``threshold_at_fmr`` does."""
+        return self.fnmr_at(self.threshold_at_fmr(fmr, supported))
+
+    @cached_property
+    def auc(self) -> float:
+        """The chance that a genuine pair scores higher than an impostor pair; one bin counts one half."""
+        return float(_area(self._accepted / self.impostor, self._rejected / self.genuine))
+
+    @cached_property
+    def eer(self) -> float:
+        """The equal error rate, between the two neighbouring edges."""
+        fmr, fnmr = self._accepted / self.impostor, self._rejected / self.genuine
+        return float(_equal(fmr[np.newaxis], fnmr[np.newaxis])[0])
+
+    def roc(self, points: int = 500) -> Roc:
+        """The curve at about so many thresholds, evenly spaced in the logarithm of the FMR."""
+        accepted = np.unique(
+            np.searchsorted(-self._accepted, -np.geomspace(self.impostor, 1, max(points, 2)), side="left")
+        )
+        cut = np.unique(np.concatenate([[0], accepted, [FINE_BINS + 1]]))[::-1]
+        fmr, tmr = self._accepted[cut] / self.impostor, 1 - self._rejected[cut] / self.genuine
+        thresholds = np.append(FINE_EDGES, np.inf)[cut]
+        return Roc(fmr=fmr, tmr=tmr, thresholds=thresholds, impostors=self.impostor)
+
+    # ---- intervals ----------------------------------------------------------------------------
+
+    def intervals(
+        self, fmrs: Sequence[float] | None = None, threshold: float | None = None, level: float = 0.95,
+        resamples: int = 1000, method: Method = "percentile", seed: int = 0,
+    ) -> dict[str, Interval]:  # fmt: skip
+        """Intervals by resampling people: ``auc``, ``eer``, and for each FMR ``fnmr@F`` and ``fmr@F``.
+
+        ``fnmr@F`` chooses its threshold in each resample; ``fmr@F`` is the FMR really had at the
+        threshold that these people give for F.  With a ``threshold`` also ``fmr`` and ``fnmr`` there.
+        ``fmrs`` are those that the impostor pairs support, if None.
+
+        With all pairs a person is in thousands of them, and what matters is how much each person pulls:
+        the weight m_p * m_q of ``bootstrap`` is taken to first order in m_p - 1 and m_q - 1 (Hajek's
+        projection).  What that leaves out is the luck of single pairs of people, of the order of one
+        over the number of people.
+        """
+        plan = Plan(level, resamples, method, seed)
+        wanted = supported_fmrs(self.impostor) if fmrs is None else tuple(fmrs)
+        found = {"auc": self._interval(self.auc, _auc_error, plan, complement=True)}
+        found["eer"] = self._interval(self.eer, lambda fmr, fnmr: _equal(fmr, fnmr), plan, smooth=False)
+        for fmr in wanted:
+            cut = self.threshold_at_fmr(fmr)
+            found[f"fnmr@{fmr:g}"] = self._interval(self.fnmr_at(cut), _at_fmr(fmr), plan, smooth=False)
+            found[f"fmr@{fmr:g}"] = self._interval(self.fmr_at(cut), _at(cut, 0), plan, impostor=True)
+        if threshold is not None:
+            found["fmr"] = self._interval(self.fmr_at(threshold), _at(threshold, 0), plan, impostor=True)
+            found["fnmr"] = self._interval(self.fnmr_at(threshold), _at(threshold, 1), plan)
+        return found
+
+    def roc_band(self, fmr_grid: ArrayLike, level: float = 0.95, resamples: int = 1000) -> RocBand:
+        """The true match rate at each FMR of ``fmr_grid`` (k,) with its interval."""
+        grid = np.asarray(fmr_grid, dtype=np.float64).ravel()
+        plan = Plan(level, resamples)
+        found = [
+            self._interval(self.fnmr_at_fmr(fmr, supported=False), _at_fmr(fmr), plan, smooth=False)
+            for fmr in grid.tolist()
+        ]
+        return RocBand(
+            fmr=grid.copy(),
+            tmr=np.array([1 - interval.estimate for interval in found]),
+            low=np.array([1 - interval.high for interval in found]),
+            high=np.array([1 - interval.low for interval in found]),
+            level=level,
+        )
+
+    def _interval(
+        self, estimate: float, statistic: Callable[[Floats, Floats], Floats], plan: Plan,
+        smooth: bool = True, impostor: bool = False, complement: bool = False,
+    ) -> Interval:  # fmt: skip
+        """The interval of an error rate; ``complement``: of one minus it."""
+        error = 1 - estimate if complement else estimate
+        resampled, without = self._curves(plan)
+        # Curves over coarse bins miss the exact rate by a little, which all resamples share.
+        plain = float(statistic(*self._plain)[0])
+        correction = error / plain if plain > 0 else 1.0
+        draws, left = statistic(*resampled) * correction, statistic(*without) * correction
+        draws, left = np.clip(draws, 0.0, 1.0), np.clip(left, 0.0, 1.0)
+        luck = math.sqrt(error / self.impostor) if impostor else 0.0
+        kind = Kind(
+            0.5 / (self.impostor if impostor else self.genuine), smooth,
+            float(self.people) if impostor else self._genuine_people,
+        )  # fmt: skip
+        low, high = bounds(error, draws, left, np.array([error - luck, error + luck]), plan, kind)
+        if complement:
+            low, high = 1 - high, 1 - low
+        valid = int(np.isfinite(draws).sum())
+        return Interval(estimate, low, high, plan.level, plan.method if smooth else "percentile", valid)
+
+    @cached_property
+    def _genuine_people(self) -> float:
+        of_one = np.bincount(self.tally.genuine_person).astype(np.float64)
+        return float(of_one.sum() ** 2 / np.sum(of_one**2))
+
+    @cached_property
+    def _by_person(self) -> tuple[Floats, Floats]:
+        """Of each person, how many impostor and genuine pairs score at or above each coarse edge."""
+        impostor = np.cumsum(self.tally.impostor_of[:, ::-1], axis=1, dtype=np.float64)[:, ::-1]
+        width = len(COARSE_EDGES)
+        coarse = np.searchsorted(COARSE_EDGES, self.tally.genuine, side="right") - 1
+        cell = self.tally.genuine_person * width + coarse
+        counts = np.bincount(cell, minlength=self.people * width).reshape(self.people, width)
+        return impostor, np.cumsum(counts[:, ::-1], axis=1, dtype=np.float64)[:, ::-1]
+
+    @cached_property
+    def _plain(self) -> Curves:
+        impostor, genuine = (each.sum(axis=0, keepdims=True) for each in self._by_person)
+        return impostor / impostor[:, :1], 1 - genuine / genuine[:, :1]
+
+    def _curves(self, plan: Plan) -> tuple[Curves, Curves]:
+        """The curves of resamples of people, and of the jackknife over people."""
+        key = (plan.resamples, plan.seed)
+        cached: dict[tuple[int, int], tuple[Curves, Curves]] = self.__dict__.setdefault("_cached_curves", {})
+        if key not in cached:
+            cached.clear()
+            cached[key] = self._resampled(plan), self._left_out()
+        return cached[key]
+
+    def _resampled(self, plan: Plan) -> Curves:
+        multiplicity = np.stack(list(drawn(self.people, plan)))
+        impostor, genuine = (multiplicity @ each for each in self._by_person)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            # A pair is in the counts of both its people, and a weight to first order moves with either.
+            fmr = self._plain[0] + 2 * (impostor / impostor[:, :1] - self._plain[0])
+            return fmr, 1 - genuine / genuine[:, :1]
+
+    def _left_out(self) -> Curves:
+        impostor, genuine = self._by_person
+        pairs, own = impostor.sum(axis=0) / 2, genuine.sum(axis=0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            fmr = (pairs - impostor) / (pairs[0] - impostor[:, :1])
+            return fmr, 1 - (own - genuine) / (own[0] - genuine[:, :1])
+
+    # ---- telling ------------------------------------------------------------------------------
+
+    def to_dict(self, intervals: bool = False) -> dict[str, Any]:
+        """Ready for JSON; with ``intervals`` also those, which takes a few seconds."""
+        data: dict[str, Any] = {
+            "name": self.name,
+            "people": self.people,
+            "images": self.images,
+            "genuine": self.genuine,
+            "impostor": self.impostor,
+            "auc": round(self.auc, 6),
+            "eer": round(self.eer, 6),
+            "fnmr_at_fmr": {
+                f"{fmr:g}": round(self.fnmr_at_fmr(fmr), 6) for fmr in supported_fmrs(self.impostor)
+            },
+            "threshold_at_fmr": {
+                f"{fmr:g}": round(self.threshold_at_fmr(fmr), 6) for fmr in supported_fmrs(self.impostor)
+            },
+        }
+        if intervals:
+            data["intervals"] = {name: each.to_dict() for name, each in self.intervals().items()}
+        return data
+
+    def __str__(self) -> str:
+        rates = ", ".join(
+            f"{self.fnmr_at_fmr(fmr):.3f} at FMR {fmr:g}" for fmr in supported_fmrs(self.impostor)
+        )
+        return (
+            f"{self.name}: AUC {self.auc:.4f}, EER {self.eer:.4f}, FNMR {rates or 'not measured'} on all "
+            f"{self.genuine:,} genuine and {self.impostor:,} impostor pairs of {self.images:,} photos of "
+            f"{self.people:,} people"
+        )
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the ROC curve, FMR on a logarithmic axis, with its 95 % interval shaded.
+
+        Draws into ``ax``, else into a new figure.  Raises MissingExtra without matplotlib.
+        """
+        ax = new_axes() if ax is None else ax
+        band = self.roc_band(np.geomspace(3 / self.impostor, 1, 60))
+        draw_roc(ax, [ErrorCurve(self.roc(), self.impostor, self.genuine, band=band)])
+        ax.set_title(f"{self.name}: AUC {self.auc:.3f}, {self.genuine + self.impostor:,} pairs")
+        return ax
+
+
+def _edge(threshold: float) -> int:
+    """The number of the highest fine edge at or below the threshold; one more than all above 1."""
+    if math.isnan(threshold):
+        raise UsageError("the threshold is NaN; give a number")
+    if threshold > 1:
+        return FINE_BINS + 1
+    return max(0, math.floor((threshold + 1) * (FINE_BINS // 2)))
+
+
+# Statistics of curves (b, k) over rising thresholds, one for each row.
+
+
+def _area(fmr: Floats, fnmr: Floats) -> Floats:
+    widths = fmr[..., :-1] - fmr[..., 1:]
+    area: Floats = np.sum(widths * (2 - fnmr[..., :-1] - fnmr[..., 1:]), axis=-1) / 2
+    return area
+
+
+def _auc_error(fmr: Floats, fnmr: Floats) -> Floats:
+    nothing = np.zeros((len(fmr), 1))
+    return 1 - _area(np.hstack([fmr, nothing]), np.hstack([fnmr, nothing + 1]))
+
+
+def _equal(fmr: Floats, fnmr: Floats) -> Floats:
+    """Where the straight line between two points of a curve meets FMR = FNMR."""
+    rows = np.arange(len(fmr))
+    after = np.clip(np.sum(fnmr < fmr, axis=1), 1, fmr.shape[1] - 1)
+    before = after - 1
+    gap_before, gap = (fmr - fnmr)[rows, before], (fnmr - fmr)[rows, after]
+    with np.errstate(invalid="ignore"):
+        step = gap_before / (gap_before + gap)
+    rate: Floats = fmr[rows, before] + step * (fmr[rows, after] - fmr[rows, before])
+    return rate
+
+
+def _at_fmr(limit: float) -> Callable[[Floats, Floats], Floats]:
+    def fnmr_at(fmr: Floats, fnmr: Floats) -> Floats:
+        rows = np.arange(len(fmr))
+        after = np.clip(np.sum(fmr > limit, axis=1), 1, fmr.shape[1] - 1)
+        high, low = fmr[rows, after - 1], fmr[rows, after]
+        step = np.clip((high - limit) / np.maximum(high - low, 1e-300), 0.0, 1.0)
+        rate: Floats = fnmr[rows, after - 1] + step * (fnmr[rows, after] - fnmr[rows, after - 1])
+        return rate
+
+    return fnmr_at
+
+
+def _at(threshold: float, curve: int) -> Callable[[Floats, Floats], Floats]:
+    """FMR (0) or FNMR (1) at a threshold, between the two coarse edges around it."""
+    place = (min(max(threshold, -1.0), 1.0) + 1) * (len(COARSE_EDGES) - 1) / 2
+    before = min(int(place), len(COARSE_EDGES) - 2)
+
+    def rate_at(fmr: Floats, fnmr: Floats) -> Floats:
+        rates = fnmr if curve else fmr
+        return rates[:, before] + (place - before) * (rates[:, before + 1] - rates[:, before])
+
+    return rate_at
