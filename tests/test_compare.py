@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ import pytest
 from PIL import Image as PillowImage
 
 import facealike
+from facealike.calibration import Calibration, OperatingPoint, Platt
 from facealike.compare import compare
 from facealike.detect import DlibDetector, select_faces
 from facealike.embed import Model
 from facealike.errors import ImageNotFound, ModelError, NoFaceFound, SeveralFaces, UsageError
-from facealike.types import Comparison
+from facealike.types import Comparison, in_digits, strangers
 from tiny_model import astronaut, hopper_path, tiny_model_file
 
 
@@ -108,7 +110,128 @@ def test_the_result_is_ready_for_json(model: Model) -> None:
     told = json.loads(json.dumps(result.to_dict()))
     assert told["verdict"] == "different" and told["faces_found"] == [1, 1]
     assert told["score"] == pytest.approx(result.score, abs=1e-6)
-    assert "different person: score" in str(result)
+    assert str(result).startswith("different people: score")
+
+
+# ---- what a score means -----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def calibrated() -> Model:
+    """The tiny model with a calibration: uncertain from 0.8 to 0.95."""
+    calibration = Calibration(
+        0.9, "best F1 on balanced pairs", "people", 100, {}, (0.8, 0.95), Platt(10.0, -9.0).to_dict(),
+        (OperatingPoint(0.01, 0.97, 0.005, 0.02, 0.4, 1000, (0.96, 0.99)),),
+        ((-1.0, 1.0), (0.5, 0.1), (0.99, 0.01)),
+    )  # fmt: skip
+    return Model(replace(tiny_model_file(), calibration=calibration), device="cpu")
+
+
+def test_a_calibrated_model_tells_the_probability_and_the_rarity(calibrated: Model) -> None:
+    result = compare(astronaut(), hopper_path(), calibrated)
+    even = 1 / (1 + np.exp(9 - 10 * result.score))
+    assert result.probability == pytest.approx(even) and result.prior == 0.5
+    rare = compare(astronaut(), hopper_path(), calibrated, prior=0.01)
+    assert rare.probability == pytest.approx(0.01 * even / (0.01 * even + 0.99 * (1 - even)))
+    assert rare.same == result.same and rare.fmr == result.fmr == calibrated.calibration.fmr_of(result.score)
+    assert result.threshold_from == "best F1 on balanced pairs" and result.band == (0.8, 0.95)
+    itself = compare(astronaut(), astronaut(), calibrated)
+    assert itself.fmr_is_bound and itself.fmr == pytest.approx(0.01) and not itself.uncertain
+
+
+def test_an_fmr_looks_up_its_threshold(calibrated: Model) -> None:
+    result = compare(astronaut(), hopper_path(), calibrated, fmr=0.01)
+    assert (result.threshold, result.threshold_from, result.band) == (0.97, "FMR 0.01", (0.96, 0.99))
+    with pytest.raises(UsageError, match=r"those it has are 0\.01"):
+        compare(astronaut(), hopper_path(), calibrated, fmr=0.001)
+    with pytest.raises(UsageError, match="not both"):
+        compare(astronaut(), hopper_path(), calibrated, threshold=0.1, fmr=0.01)
+    own = compare(astronaut(), hopper_path(), calibrated, threshold=0.1)
+    assert (own.threshold_from, own.band, own.uncertain) == ("the caller", None, False)
+
+
+def test_a_model_without_a_calibration_says_so(model: Model) -> None:
+    result = compare(astronaut(), hopper_path(), model)
+    assert result.probability is None and result.fmr is None and not result.uncertain
+    assert str(result).endswith("; no probability: this model has no calibration")
+    with pytest.raises(UsageError, match="see facealike calibrate"):
+        compare(astronaut(), hopper_path(), model, fmr=0.01)
+    for prior in (0.0, 1.0, -1.0, float("nan")):
+        with pytest.raises(UsageError, match="prior"):
+            compare(astronaut(), hopper_path(), model, prior=prior)
+
+
+def told(score: float, **changes: Any) -> Comparison:
+    known: dict[str, Any] = {
+        "threshold": 0.236, "faces": (None, None), "model": "m", "device": "cpu",
+        "band": (0.2, 0.26), "probability": 0.93, "fmr": 1 / 140,
+    }  # fmt: skip
+    return Comparison(score=score, **{**known, **changes})
+
+
+def test_the_sentence_is_whole() -> None:
+    assert str(told(0.41)) == (
+        "same person: score 0.410, threshold 0.236; probability 0.93 (if half of all pairs show the same "
+        "person); about 1 stranger in 140 would score this high"
+    )
+    assert str(told(0.25, probability=0.47, prior=0.3, fmr=0.31)) == (
+        "same person, but uncertain: score 0.250, threshold 0.236 (with other people to calibrate on, "
+        "anywhere from 0.200 to 0.260); probability 0.47 (if 30 % of all pairs show the same person), but "
+        "the threshold decides; about 3 strangers in 10 would score this high"
+    )
+    assert str(told(-0.2, probability=1e-9, prior=0.001, fmr=0.99)) == (
+        "different people: score -0.200, threshold 0.236; probability below 0.001 (if 1 pair in 1,000 shows "
+        "the same person); almost every stranger would score this high"
+    )
+    assert "fewer than 1 stranger in 5,500 would" in str(told(0.9, fmr=1 / 5534, fmr_is_bound=True))
+    assert "stranger" not in str(told(0.9, fmr=None)) and "above 0.999" in str(told(0.9, probability=1.0))
+
+
+@pytest.mark.parametrize("score", [0.199, 0.2, 0.235, 0.236, 0.2599, 0.26])
+def test_uncertain_is_a_score_within_the_band(score: float) -> None:
+    result = told(score)
+    assert result.uncertain == (0.2 <= score < 0.26) == result.to_dict()["uncertain"]
+    assert result.same == (score >= 0.236) and not told(score, band=None).uncertain
+    assert ("uncertain" in str(result)) == result.uncertain
+
+
+@pytest.mark.parametrize(
+    ("fmr", "words"),
+    [
+        (1.0, "almost every stranger"), (0.951, "almost every"), (0.949, "about 9 strangers in 10"),
+        (0.5, "about 5 strangers in 10"), (0.15, "about 2 strangers in 10"), (0.149, "about 1 stranger in 7"),
+        (0.1, "1 stranger in 10 "), (1 / 99.6, "in 100 "), (1 / 144, "in 140 "), (1 / 146, "in 150 "),
+        (1 / 98_765, "in 99,000 "), (1e-6, "in 1,000,000 "),
+    ],
+)  # fmt: skip
+def test_a_rate_in_words_has_two_digits(fmr: float, words: str) -> None:
+    assert words in strangers(fmr)
+
+
+@pytest.mark.parametrize(
+    ("probability", "digits"),
+    [
+        (0.0, "below 0.001"), (0.0009, "below 0.001"), (0.0012, "0.001"), (0.0099, "0.010"), (0.01, "0.01"),
+        (0.426, "0.43"), (0.99, "0.99"), (0.991, "0.991"), (0.9991, "above 0.999"), (1.0, "above 0.999"),
+    ],
+)  # fmt: skip
+def test_a_probability_is_never_told_as_certain(probability: float, digits: str) -> None:
+    assert in_digits(probability) == digits
+
+
+def test_a_comparison_checks_its_shares() -> None:
+    for name, value in (("probability", 1.5), ("probability", float("nan")), ("fmr", -0.1)):
+        with pytest.raises(UsageError, match=name):
+            told(0.5, **{name: value})
+
+
+def test_json_has_everything_the_sentence_has(calibrated: Model) -> None:
+    result = compare(astronaut(), hopper_path(), calibrated, prior=0.2)
+    entries = json.loads(json.dumps(result.to_dict(), allow_nan=False))
+    assert entries["probability"] == result.probability and entries["prior"] == 0.2
+    assert entries["fmr"] == result.fmr and entries["fmr_is_bound"] is False
+    assert entries["band"] == [0.8, 0.95] and entries["uncertain"] == result.uncertain
+    assert entries["threshold_from"] == "best F1 on balanced pairs"
 
 
 def test_the_package_offers_the_function_whatever_was_imported_first() -> None:

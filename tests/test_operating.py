@@ -16,8 +16,16 @@ from numpy.typing import NDArray
 from facealike.bootstrap import intervals
 from facealike.calibration import calibration_pairs
 from facealike.errors import ModelError, UsageError
-from facealike.metrics import confusion
-from facealike.operating import PAIRS_A_DECADE, OperatingPoint, choose_thresholds, impostor_tail, thinned
+from facealike.operating import (
+    PAIRS_A_DECADE,
+    OperatingPoint,
+    f1_band,
+    f1_threshold,
+    impostor_tail,
+    operating_points,
+    thinned,
+)
+from facealike.probability import balanced_weights, fit_platt, person_weights
 from facealike.weighted import Pairs
 
 POINT = OperatingPoint(0.01, 0.5, 0.008, 0.013, 0.2, 3000, (0.45, 0.52))
@@ -34,24 +42,78 @@ def population(seed: int, people: int = 60, photos: int = 3) -> tuple[Any, ...]:
     return scores, pairs.same, labels[pairs.a], labels[pairs.b]
 
 
-def balanced_f1(scores: NDArray[Any], same: NDArray[Any], threshold: float) -> float:
-    counts = confusion(scores, same, threshold)
-    tp, fp, fn = counts.tp / same.sum(), counts.fp / np.sum(~same), counts.fn / same.sum()
-    return float(2 * tp / (2 * tp + fp + fn))
+def weighted_f1(scores: NDArray[Any], same: NDArray[Any], weights: NDArray[Any], cut: float) -> float:
+    """F1 where the weights of each kind sum to one half."""
+    tp = sum(w for s, y, w in zip(scores, same, weights, strict=True) if y and s >= cut)
+    fp = sum(w for s, y, w in zip(scores, same, weights, strict=True) if not y and s >= cut)
+    return float(2 * tp / (tp + fp + 0.5))
 
 
-def test_the_f1_threshold_is_the_best_there_is_on_balanced_pairs() -> None:
-    scores, same, first, second = population(1, 25)
-    threshold, band, _ = choose_thresholds(scores, same, first, second, "f1", 60, 0)
-    best = max(balanced_f1(scores, same, cut) for cut in np.unique(scores))
-    assert balanced_f1(scores, same, threshold) == pytest.approx(best, abs=1e-12)
-    assert band is not None and band[0] < threshold < band[1] and band[1] - band[0] < 0.4
+@pytest.mark.parametrize("per_person", [False, True])
+def test_the_f1_threshold_is_where_the_probability_is_half_the_best_f1(per_person: bool) -> None:
+    scores, same, first, _ = population(1, 12)
+    own = person_weights(first, same) if per_person else None
+    weights = balanced_weights(same, own)
+    best = max(weighted_f1(scores, same, weights, cut) for cut in np.unique(scores))
+    threshold = f1_threshold(scores, same, own)
+    curve = fit_platt(scores, same, own, "fisher")
+    assert float(curve.probability(threshold)) == pytest.approx(best / 2)
+    assert weighted_f1(scores, same, weights, threshold) > best - 0.04
+
+
+def test_on_scores_that_the_curve_fits_the_f1_threshold_is_the_best_there_is() -> None:
+    rng = np.random.default_rng(0)
+    same = np.arange(60_000) < 30_000
+    z = rng.normal(np.where(same, 0.8, 0.0), 0.4)
+    threshold = f1_threshold(np.tanh(z), same)
+    cuts = np.linspace(-0.5, 1.5, 2001)
+    tp = np.array([np.mean(z[same] >= cut) for cut in cuts])
+    fp = np.array([np.mean(z[~same] >= cut) for cut in cuts])
+    f1 = 2 * tp / (1 + tp + fp)
+    mine = int(np.argmin(np.abs(np.tanh(cuts) - threshold)))
+    assert f1[mine] > f1.max() - 1e-3
+
+
+def test_the_f1_threshold_moves_less_than_the_best_cut_from_people_to_people() -> None:
+    smooth, cut = [], []
+    for seed in range(12):
+        scores, same, _, _ = population(seed, 40)
+        smooth.append(f1_threshold(scores, same))
+        values = np.unique(scores)
+        above = [(np.sum(scores[same] >= v) / same.sum(), np.mean(scores[~same] >= v)) for v in values[::5]]
+        cut.append(values[::5][np.argmax([2 * tp / (1 + tp + fp) for tp, fp in above])])
+    assert np.std(smooth) < np.std(cut)
+
+
+def test_where_genuine_pairs_do_not_score_higher_it_is_the_best_cut() -> None:
+    scores, same = np.array([0.1, 0.3, 0.5, 0.7]), np.array([True, True, False, False])
+    assert f1_threshold(scores, same) == 0.1 and f1_threshold(np.full(4, 0.2), same) == 0.2
+
+
+def test_the_band_holds_the_threshold_of_other_people() -> None:
+    scores, same, first, second = population(1, 40)
+    band = f1_band(scores, same, first, second, person_weights(first, same), 80, 0)
+    assert band is not None and 0.01 < band[1] - band[0] < 0.3
+    inside = 0
+    for seed in range(30, 50):
+        others = population(seed, 40)
+        inside += band[0] <= f1_threshold(*others[:2], person_weights(others[2], others[1])) <= band[1]
+    assert inside >= 14  # two samples differ by more than one does from the truth: about 83 % of 20
+    assert f1_band(scores, same, first, second, None, 60, 0) == f1_band(
+        scores, same, first, second, None, 60, 0
+    )
+
+
+def test_two_people_are_too_few_for_a_band() -> None:
+    first, second = np.array([0, 0, 1]), np.array([0, 1, 1])
+    band = f1_band(np.array([0.9, 0.1, 0.8]), first == second, first, second, None, 1, 0)
+    assert band is None
 
 
 def test_the_threshold_of_an_fmr_keeps_it_and_a_lower_one_does_not() -> None:
     scores, same, first, second = population(2)
-    threshold, band, points = choose_thresholds(scores, same, first, second, 0.05, 100, 0)
-    assert sorted(point.fmr for point in points) == [0.001, 0.01, 0.05, 0.1]
+    points = operating_points(scores, same, first, second, (0.1, 0.05, 0.01, 0.001), 60, 0)
+    assert [point.fmr for point in points] == [0.1, 0.05, 0.01, 0.001]
     impostor = scores[~same]
     for point in points:
         assert np.mean(impostor >= point.threshold) <= point.fmr
@@ -60,23 +122,20 @@ def test_the_threshold_of_an_fmr_keeps_it_and_a_lower_one_does_not() -> None:
         assert point.fmr_low <= np.mean(impostor >= point.threshold) <= point.fmr_high
         assert point.fnmr == np.mean(scores[same] < point.threshold) and point.impostor == len(impostor)
         assert point.band is not None and point.band[0] <= point.threshold <= point.band[1]
-    chosen = next(point for point in points if point.fmr == 0.05)
-    assert (threshold, band) == (chosen.threshold, chosen.band)
 
 
 def test_an_fmr_that_so_few_pairs_cannot_measure_is_refused() -> None:
     scores, same, first, second = population(3)
     with pytest.raises(UsageError, match="cannot be measured"):
-        choose_thresholds(scores, same, first, second, 1e-6, 10, 0)
+        operating_points(scores, same, first, second, [1e-6], 10, 0)
     with pytest.raises(UsageError):
-        choose_thresholds(scores, same, first, second, 7.0, 10, 0)
+        operating_points(scores, same, first, second, [7.0], 10, 0)
 
 
 def test_intervals_narrow_as_people_are_added() -> None:
     widths = []
     for people in (30, 120):
-        *_, points = choose_thresholds(*population(4, people), "f1", 200, 0)
-        point = next(point for point in points if point.fmr == 0.1)
+        (point,) = operating_points(*population(4, people), [0.1], 100, 0)
         widths.append(point.fmr_high - point.fmr_low)
     assert widths[1] < 0.75 * widths[0]
 
@@ -108,14 +167,13 @@ def test_the_thinned_pairs_stand_for_all(seed: int, genuine: int, impostor: int)
 def test_thinning_hardly_moves_an_interval() -> None:
     scores, same, first, second = population(5, 120)
     assert np.sum(~same) > 2 * PAIRS_A_DECADE
-    _, band, _ = choose_thresholds(scores, same, first, second, 0.01, 60, 0)
+    (point,) = operating_points(scores, same, first, second, [0.01], 60, 0)
     whole = intervals(
         Pairs(scores, same, first, second), {"threshold": lambda block: block.threshold_at_fmr(0.01)},
         resamples=60, seed=0,
     )["threshold"]  # fmt: skip
-    assert band is not None
     width = whole.high - whole.low
-    assert band == pytest.approx((whole.low, whole.high), abs=0.15 * width)
+    assert point.band == pytest.approx((whole.low, whole.high), abs=0.15 * width)
 
 
 # ---- the tail ---------------------------------------------------------------------------------

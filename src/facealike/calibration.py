@@ -16,8 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from .errors import DataError, ModelError, UsageError
 from .fields import check_types, checked_pair, from_dict, in_words, is_number
-from .metrics import auc, confusion
-from .operating import OperatingPoint, Rule, choose_thresholds, impostor_tail
+from .metrics import auc, check_fmr, confusion, supported_fmrs
+from .operating import OperatingPoint, Rule, around, f1_band, f1_threshold, impostor_tail, operating_points
 from .probability import (
     PRIOR,
     Calibrator,
@@ -40,6 +40,8 @@ __all__ = [
 ]  # fmt: skip
 
 Method: TypeAlias = Literal["platt", "isotonic"]
+MOST_FITS = 400  # resamples to which a curve is fitted: enough for the 2.5 % at either end
+
 ADDED_IN_VERSION_2 = ("band", "probability", "operating_points", "tail")
 
 
@@ -200,7 +202,7 @@ def calibrate_scores(
     for impostor pairs are weighted to count as much as the genuine ones; ``first`` and ``second``
     int64 (n,) index the person of each side.  ``people`` says who they are.  ``rule`` is ``f1`` or
     an FMR.  ``method`` is the curve of the probability: ``platt`` on Fisher's z of the score, or
-    ``isotonic``.  With ``per_person`` every person's genuine pairs count as one in that curve, else
+    ``isotonic``.  With ``per_person`` every person's genuine pairs count as one in the fits, else
     every pair counts alike and a few people with many photos decide.  ``docs/results.md`` has the
     measurements behind these defaults.
 
@@ -210,9 +212,21 @@ def calibrate_scores(
     values, genuine, left, right = _checked_pairs(scores, same, first, second)
     if method not in get_args(Method):
         raise UsageError(f"the method is platt or isotonic, not {method!r}")
-    weights = balanced_weights(genuine)
-    threshold, band, points = choose_thresholds(values, genuine, left, right, rule, resamples, seed)
     own = person_weights(left, genuine) if per_person else None
+    impostor = int(np.sum(~genuine))
+    fmrs = set(supported_fmrs(impostor))
+    if rule != "f1":
+        check_fmr(float(rule), impostor)
+        fmrs.add(float(rule))
+    weights = balanced_weights(genuine)
+    points = operating_points(values, genuine, left, right, sorted(fmrs), resamples, seed)
+    if rule == "f1":
+        threshold = f1_threshold(values, genuine, own)
+        interval = f1_band(values, genuine, left, right, own, min(resamples, MOST_FITS), seed)
+        band = None if interval is None else around(threshold, *interval)
+    else:
+        chosen = next(point for point in points if point.fmr == float(rule))
+        threshold, band = chosen.threshold, chosen.band
     calibrator: Calibrator
     if method == "platt":
         calibrator = fit_platt(values, genuine, own, "fisher")

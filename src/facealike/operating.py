@@ -6,6 +6,7 @@ Terms as in ISO/IEC 19795-1:2021.  Intervals come from resampling people (``face
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import pairwise
@@ -16,11 +17,11 @@ from numpy.typing import NDArray
 
 from .errors import ModelError
 from .fields import checked_pair, in_words, is_number
-from .metrics import check_fmr, confusion, supported_fmrs, threshold_at_fmr
-from .probability import balanced_weights
+from .metrics import confusion, threshold_at_fmr
+from .probability import balanced_weights, fit_platt
 
 if TYPE_CHECKING:
-    from .bootstrap import Interval, Statistic
+    from .bootstrap import Statistic
 
 Rule: TypeAlias = "Literal['f1'] | float"
 """How a threshold is chosen: the best F1 on pairs of both kinds in equal number, or a named FMR."""
@@ -34,6 +35,8 @@ POINTS_PER_DECADE = 10  # of the tail
 PAIRS_A_DECADE = 10_000
 """Impostor pairs resampled for each power of ten of their rank; more would not move an interval that
 a few hundred people give, and a million pairs would take minutes."""
+
+PAIRS_OF_A_FIT = 3_000  # likewise, where a curve of two numbers is fitted to each resample
 
 
 @dataclass(frozen=True)
@@ -76,57 +79,100 @@ class OperatingPoint:
         )
 
 
-def choose_thresholds(
-    scores: NDArray[np.float64], same: NDArray[np.bool_], first: NDArray[np.int64],
-    second: NDArray[np.int64], rule: Rule, resamples: int, seed: int,
-) -> tuple[float, tuple[float, float] | None, tuple[OperatingPoint, ...]]:  # fmt: skip
-    """The threshold of the rule, its band, and the points of all FMRs that the pairs support.
+def f1_threshold(
+    scores: NDArray[np.float64], same: NDArray[np.bool_], weights: NDArray[np.float64] | None = None
+) -> float:
+    """The threshold of the best F1 on pairs of both kinds in equal number, read off a smooth curve.
 
-    Scores, truth and people of each pair, all (n,).  Thresholds come from all pairs, intervals from
-    ``thinned`` ones.  Raises UsageError for an FMR that the impostor pairs do not support.
+    F1 is highest where pairs are accepted from a probability of half the highest F1 on (Lipton, Elkan
+    and Naryanaswamy, ECML PKDD 2014).  The probability is that of ``fit_platt`` on Fisher's z with
+    these ``weights`` (n,), and the highest F1 that of the pairs so weighed.  The very best cut of a
+    sample, whose F1 is nearly level around it, jumps twice as far from one sample of people to the
+    next, and loses F1 on people it was not chosen on.
+
+    Where the curve is level, because genuine pairs do not score higher, it is the best cut itself.
+    """
+    balanced = balanced_weights(same, weights)
+    order = np.argsort(-scores, kind="stable")
+    falling, mass = scores[order], balanced[order]
+    last_of_ties = np.append(np.flatnonzero(np.diff(falling)), len(falling) - 1)
+    tp = np.cumsum(mass * same[order])[last_of_ties]
+    f1 = 2 * tp / (np.cumsum(mass)[last_of_ties] + 0.5)
+    best = int(np.argmax(f1))
+    curve = fit_platt(scores, same, weights, "fisher")
+    if curve.a < 1e-6:
+        return float(falling[last_of_ties[best]])
+    half = float(f1[best]) / 2
+    return math.tanh((math.log(half / (1 - half)) - curve.b) / curve.a)
+
+
+def f1_band(
+    scores: NDArray[np.float64], same: NDArray[np.bool_], first: NDArray[np.int64],
+    second: NDArray[np.int64], weights: NDArray[np.float64] | None, resamples: int, seed: int,
+) -> tuple[float, float] | None:  # fmt: skip
+    """The 95 % percentile interval of ``f1_threshold`` by resampling people, from ``thinned`` pairs.
+
+    None where fewer than half of the resamples have genuine and impostor pairs.
+    """
+    kept, mass = thinned(scores, same, PAIRS_OF_A_FIT)
+    values, genuine = scores[kept], same[kept]
+    own = mass if weights is None else mass * weights[kept]
+    names, sides = np.unique(np.stack([first[kept], second[kept]]), return_inverse=True)
+    left, right = sides.reshape(2, -1)
+    rng = np.random.default_rng(seed)
+    drawn: list[float] = []
+    for _ in range(resamples):
+        times = np.bincount(rng.integers(0, len(names), len(names)), minlength=len(names))
+        weight = own * np.where(genuine, times[left], times[left] * times[right])
+        alive = weight > 0
+        if genuine[alive].any() and not genuine[alive].all():
+            drawn.append(f1_threshold(values[alive], genuine[alive], weight[alive]))
+    if 2 * len(drawn) < resamples or len(drawn) < 2:
+        return None
+    low, high = np.quantile(drawn, (0.025, 0.975))
+    return float(low), float(high)
+
+
+def operating_points(
+    scores: NDArray[np.float64], same: NDArray[np.bool_], first: NDArray[np.int64],
+    second: NDArray[np.int64], fmrs: Iterable[float], resamples: int, seed: int,
+) -> tuple[OperatingPoint, ...]:  # fmt: skip
+    """The point of each FMR.  Thresholds come from all pairs, intervals from ``thinned`` ones.
+
+    Raises UsageError for an FMR that the impostor pairs do not support.
     """
     # Imported here, for a comparison reads calibrations and makes none.
     from .bootstrap import intervals
     from .weighted import Block, Pairs
 
-    impostor = int(np.sum(~same))
-    fmrs = set(supported_fmrs(impostor))
-    if rule != "f1":
-        check_fmr(float(rule), impostor)
-        fmrs.add(float(rule))
     cuts = {fmr: _cosine(threshold_at_fmr(scores, same, fmr)) for fmr in fmrs}
-    statistics: dict[str, Statistic] = {"threshold f1": Block.best_f1_threshold}
+    statistics: dict[str, Statistic] = {}
     for fmr, cut in cuts.items():
         statistics[f"threshold {fmr}"] = partial(Block.threshold_at_fmr, limit=fmr)
         statistics[f"fmr {fmr}"] = partial(Block.fmr, threshold=cut)
     kept, weights = thinned(scores, same)
     pairs = Pairs(scores[kept], same[kept], first[kept], second[kept], weights)
     found = intervals(pairs, statistics, resamples=resamples, seed=seed)
+    impostor = int(np.sum(~same))
     points = []
     for fmr, cut in cuts.items():
-        had = found[f"fmr {fmr}"]
+        had, own = found[f"fmr {fmr}"], found[f"threshold {fmr}"]
         told = math.isfinite(had.low + had.high)  # too few people tell nothing
         low, high = (max(had.low, 0.0), min(had.high, 1.0)) if told else (0.0, 1.0)
         fnmr = confusion(scores, same, cut).fnmr
-        points.append(
-            OperatingPoint(fmr, cut, low, high, fnmr, impostor, _band(found[f"threshold {fmr}"], cut))
-        )
-    if rule != "f1":
-        chosen = next(point for point in points if point.fmr == float(rule))
-        return chosen.threshold, chosen.band, tuple(points)
-    whole = Pairs(scores, same, first, second, balanced_weights(same))
-    best = _cosine(float(whole.block(np.ones((1, whole.people))).best_f1_threshold()[0]))
-    return best, _band(found["threshold f1"], best), tuple(points)
+        band = around(cut, own.low, own.high)
+        points.append(OperatingPoint(fmr, cut, low, high, fnmr, impostor, band))
+    return tuple(points)
 
 
 def thinned(
-    scores: NDArray[np.float64], same: NDArray[np.bool_]
+    scores: NDArray[np.float64], same: NDArray[np.bool_], a_decade: int = PAIRS_A_DECADE
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """(kept, weights): fewer pairs that stand for all, the kinds counting one half each.
 
-    Of the impostor pairs the highest 10,000 are kept, every ninth or so of those that follow up to
-    rank 100,000, and so on, so that every FMR rests on about as many; of the genuine pairs as many
-    in all, evenly by rank.  Each weighs as many as it stands for.
+    Of the impostor pairs the highest ``a_decade`` are kept, every ninth or so of those that follow up
+    to ten times that rank, and so on, so that every FMR rests on about as many; of the genuine pairs
+    as many in all, evenly by rank.  Each weighs as many as it stands for.
     """
     kept, weights = [], []
     for kind in (True, False):
@@ -134,11 +180,11 @@ def thinned(
         falling = index[np.argsort(-scores[index], kind="stable")]
         edges = [0, len(falling)]
         if not kind:
-            powers = range(math.ceil(math.log10(max(len(falling) / PAIRS_A_DECADE, 1))))
-            edges[1:1] = [PAIRS_A_DECADE * 10**power for power in powers]
+            powers = range(math.ceil(math.log10(max(len(falling) / a_decade, 1))))
+            edges[1:1] = [a_decade * 10**power for power in powers]
         mine = []
         for start, end in pairwise(edges):
-            wanted = min(end - start, PAIRS_A_DECADE)
+            wanted = min(end - start, a_decade)
             places = start + (np.arange(wanted) + 0.5) * (end - start) / wanted
             kept.append(falling[places.astype(np.int64)])
             mine.append(np.full(wanted, (end - start) / wanted))
@@ -146,15 +192,15 @@ def thinned(
     return np.concatenate(kept), np.concatenate(weights)
 
 
+def around(threshold: float, low: float, high: float) -> tuple[float, float] | None:
+    """An interval of a threshold, within [-1, 1] and around it; None where it was not measured."""
+    if not math.isfinite(low + high):
+        return None
+    return max(-1.0, min(low, threshold)), min(1.0, max(high, threshold))
+
+
 def _cosine(threshold: float) -> float:
     return min(max(threshold, -1.0), 1.0)
-
-
-def _band(found: Interval, threshold: float) -> tuple[float, float] | None:
-    """The interval of a threshold, within [-1, 1] and around it; None where there are too few people."""
-    if not math.isfinite(found.low + found.high):
-        return None
-    return max(-1.0, min(found.low, threshold)), min(1.0, max(found.high, threshold))
 
 
 def impostor_tail(impostor: NDArray[np.float64]) -> tuple[tuple[float, float], ...]:
