@@ -75,7 +75,11 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     content = {
         "evaluations": [one.to_dict() for one in judged],
         "warnings": ["validation falls while training rises"],
-        "comparison": {"text": "your model is better by 0.012 [0.004, 0.020]"},
+        "comparison": {
+            "text": "your model is better by 0.012 [0.004, 0.020]",
+            "shipped": 0.871,
+            "difference": {"estimate": 0.012, "low": 0.004, "high": 0.02},
+        },
     }
     (run / "results.json").write_text(json.dumps(content))
     recipe = {"name": "tiny", "data": {"face": "largest", "split": "identity"}}
@@ -113,7 +117,8 @@ def test_a_whole_run_is_told_whole(run: Path) -> None:
     ends = test["intervals"]["f1"]
     for part in (
         f"{test['f1']:.3f}", f"{ends['low']:.3f} to {ends['high']:.3f}", "240 pairs of 40 people",
-        "never seen", "validation falls while training rises", "better by 0.012", "it knows <nothing>",
+        "never seen", "validation falls while training rises", "better by 0.012", "0.871",
+        "0.012 0.004 to 0.020", "it knows <nothing>",
         "Thresholds for named false match rates", "worst of",
     ):  # fmt: skip
         assert part in text, part

@@ -108,6 +108,7 @@ def _document(run: Run, photos: Section | None, lacking: tuple[str, ...]) -> Doc
         sections.errors(run),
         sections.scores(run),
         photos,
+        sections.comparison(run),
         sections.training(run),
         sections.card(run),
         sections.missing(run, lacking),

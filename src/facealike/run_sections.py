@@ -284,7 +284,30 @@ def _intervals_at(main: Evaluation, threshold: float) -> dict[str, tuple[float, 
 def comparison_sentence(run: Run) -> str:
     """How the run's model stands against the shipped one, in the words the run found for it."""
     told = (run.comparison or {}).get("text")
-    return told if isinstance(told, str) else ""
+    return f"Against the model that ships with facealike: {told}." if isinstance(told, str) else ""
+
+
+def comparison(run: Run) -> Section | None:
+    """The run's model and the shipped one on the same pairs, and what the difference says."""
+    told, main = run.comparison or {}, run.main
+    against = Result.from_dict({"f1": told.get("shipped")})
+    gap = told.get("difference")
+    if main is None or not isinstance(gap, dict) or "f1" not in against.numbers:
+        return None
+    difference = Result.from_dict({"f1": gap.get("estimate"), "intervals": {"f1": gap}})
+    row = (Cell("F1"), cell(main, "f1"), cell(against, "f1"), cell(difference, "f1"))
+    header = ("Measure", "this model", "shipped model", "difference")
+    text = (
+        f"Both on the same {on_pairs(main)} ({main.name}), each at its own threshold. The interval of the "
+        "difference is made of differences on the same drawn people, so it is narrower than the other two "
+        "would suggest. If it holds zero, this test cannot tell which of the two is better."
+    )
+    return Section(
+        "comparison",
+        "Against the shipped model",
+        (Paragraph(comparison_sentence(run)), Table("Two models on the same pairs", header, (row,)),
+         Paragraph(text, weak=True)),
+    )  # fmt: skip
 
 
 def training(run: Run) -> Section | None:
