@@ -29,8 +29,8 @@ from facealike.evaluate import evaluate_split
 from tiny_model import astronaut, hopper_path, tiny_model_file
 
 COMMANDS = [
-    ["compare"], ["detect"], ["embed"], ["pairs"], ["evaluate"], ["calibrate"], ["report"], ["train"], ["recipes"],
-    ["data", "lfw"], ["data", "summary"], ["model", "info"],
+    ["compare"], ["detect"], ["embed"], ["pairs"], ["evaluate"], ["calibrate"], ["report"], ["train"],
+    ["recipes"], ["data", "lfw"], ["data", "summary"], ["model", "info"],
 ]  # fmt: skip
 
 
@@ -296,6 +296,20 @@ def test_evaluate_by_the_protocol_of_lfw(here: SimpleNamespace, people: Path, tm
     assert found == {"view2.md", "view2.json", "roc.png"}
     text = run(*arguments).stdout
     assert "accuracy" in text.splitlines()[0] and f"accuracy {shown['accuracy']:.2%}" in text
+
+
+@pytest.mark.parametrize("protocol", ["exhaustive", "identification"])
+def test_evaluate_a_set_as_a_whole(
+    here: SimpleNamespace, people: Path, tmp_path: Path, protocol: str
+) -> None:
+    arguments = ("evaluate", here.model, people, "--protocol", protocol, "--cache", tmp_path / "cache")
+    result = run(*arguments, "--out", tmp_path / "report", "--json")
+    assert result.exit_code == 0, result.output
+    assert told(result)["protocol"] == protocol
+    picture = "roc.png" if protocol == "exhaustive" else "identification.png"
+    found = {path.name for path in (tmp_path / "report").iterdir()}
+    assert found == {f"{protocol}.md", f"{protocol}.json", picture}
+    assert run(*arguments).stdout.startswith("test, ")
 
 
 def test_evaluate_takes_everybody_in_a_folder_of_ones_own(

@@ -13,7 +13,8 @@ from PIL import Image as PillowImage
 from colour_model import ColourModel, make_coloured
 from facealike.data import People
 from facealike.errors import DataError, NoFaceFound, PeopleOverlap, UsageError
-from facealike.set_protocols import evaluate_exhaustive
+from facealike.identification import draw_identification
+from facealike.set_protocols import evaluate_exhaustive, evaluate_identification
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +63,50 @@ def test_every_pair_is_told_with_intervals(root: Path) -> None:
         assert found["low"] <= getattr(result, name) <= found["high"]
     text = result.to_markdown()
     assert f"| FNMR at the threshold | {result.fnmr:.4g} |" in text and "| AUC |" in text
+
+
+def test_searches_against_a_loop(root: Path) -> None:
+    result = evaluate_identification(ColourModel(), root, "all", seed=3)
+    people = People.from_folder(root)
+    people = people.select([path.name != "black.png" for path in people.paths])
+    vectors = colours(people)
+    gallery, mated, strangers = draw_identification(people.labels, 3)
+    assert len(gallery) == 30 and (result.missing, result.seed) == (1, 3)
+    first = 0
+    for probe in mated:
+        scores = {people.labels[g]: float(vectors[g] @ vectors[probe]) for g in gallery}
+        first += max(scores, key=lambda who: scores[who]) == people.labels[probe]
+    # Equal scores do not flatter, and float32 may make two scores equal.
+    assert result.rank1 == pytest.approx(first / len(mated), abs=1.5 / len(mated))
+    tops = [max(float(vectors[g] @ vectors[probe]) for g in gallery) for probe in strangers]
+    assert result.open.fpir_at(0.99) == pytest.approx(np.mean(np.array(tops) >= 0.99), abs=1.5 / len(tops))
+    assert evaluate_identification(ColourModel(), root, "all", seed=4).rank1 != result.rank1
+
+
+def test_searches_are_told_with_intervals(root: Path) -> None:
+    result = evaluate_identification(ColourModel(), root, "all")
+    table = json.loads(json.dumps(result.to_dict(), allow_nan=False))
+    assert table["protocol"] == "identification" and table["open_set"]["non_mated_probes"] == 90
+    found = table["intervals"]["rank1"]
+    assert found["low"] <= result.rank1 <= found["high"]
+    text = result.to_markdown()
+    assert f"| rank 1 | {result.rank1:.4g} |" in text and "| FNIR at FPIR 0.1 |" in text
+    assert "FPIR 0.001" not in text, "90 searches of strangers cannot measure that"
+    assert "1 more photos were left out" in str(result)
+
+
+def test_searches_refuse_people_of_the_training(root: Path) -> None:
+    names = tuple(path.name for path in root.iterdir())
+    with pytest.raises(PeopleOverlap, match="60 of the 60 people in the split all"):
+        evaluate_identification(ColourModel(names), root, "all")
+    assert evaluate_identification(ColourModel(names), root, "all", allow_overlap=True).leaked is True
+
+
+def test_pictures(root: Path) -> None:
+    pytest.importorskip("matplotlib")
+    searches = evaluate_identification(ColourModel(), root, "all")
+    assert "rank 1" in searches.plot().get_title()
+    assert evaluate_exhaustive(ColourModel(), root, "all").plot().get_xscale() == "log"
 
 
 def test_a_split_is_that_split(root: Path) -> None:

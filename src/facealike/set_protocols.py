@@ -18,6 +18,7 @@ from .embed import Model
 from .errors import NoFaceFound, UsageError
 from .evaluate import embed_photos, overlap, people_of
 from .exhaustive import Exhaustive, exhaustive
+from .identification import Identification, OpenSet, closed_set, draw_identification, open_set
 from .image import shown
 from .types import FACE_POLICIES, Embeddings, FacePolicy
 
@@ -73,14 +74,12 @@ class SetEvaluation:
     def to_markdown(self) -> str:
         """A table of the rates with their intervals, and what a reader must be told."""
         words = {"fmr": "FMR at the threshold", "fnmr": "FNMR at the threshold", "auc": "AUC", "eer": "EER"}
-        lines = ["| Rate | Value | 95 % interval |", "| --- | ---: | ---: |"]
+        rows = {}
         for name, found in self.intervals.items():
             kind, _, limit = name.partition("@")
-            if kind == "fmr" and limit:
-                continue  # the FMR really had at a threshold: for those who calibrate
-            label = words.get(name) or f"FNMR at FMR {limit}"
-            lines.append(f"| {label} | {found.estimate:.4g} | {_range(found)} |")
-        return "\n".join([*lines, "", str(self)]) + "\n"
+            if kind != "fmr" or not limit:  # the FMR really had at a threshold is for those who calibrate
+                rows[words.get(name) or f"FNMR at FMR {limit}"] = found
+        return _table(rows, str(self))
 
     def __str__(self) -> str:
         rates = f"FMR {self.fmr:.3%}, FNMR {self.fnmr:.2%}"
@@ -115,6 +114,92 @@ def evaluate_exhaustive(
     )
 
 
+# ---- searching a gallery --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class IdentificationEvaluation:
+    """Searches in a gallery of one photo a person: of enrolled people, and of strangers.
+
+    ``closed`` asks at which rank an enrolled person comes out, ``open`` at which threshold strangers
+    are turned away.  ``missing`` photos had no face that was found, and were neither enrolled nor
+    searched.  ``leaked`` as in ``Evaluation``.
+    """
+
+    name: str
+    closed: Identification
+    open: OpenSet
+    seed: int
+    missing: int = 0
+    leaked: bool | None = False
+
+    @property
+    def rank1(self) -> float:
+        """The share of searches of enrolled people in which the right one came first."""
+        return self.closed.rank1
+
+    @cached_property
+    def intervals(self) -> dict[str, Interval]:
+        """Of ``rank1``, ``rank5``, ``rank10`` and ``fnir@F`` for each FPIR F that can be measured."""
+        return {**self.closed.intervals(), **self.open.intervals()}
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "protocol": "identification",
+            "name": self.name,
+            "seed": self.seed,
+            "leaked": self.leaked,
+            "missing": self.missing,
+            "intervals": {name: interval.to_dict() for name, interval in self.intervals.items()},
+            "closed_set": self.closed.to_dict(),
+            "open_set": self.open.to_dict(),
+        }
+
+    def to_markdown(self) -> str:
+        """A table of the rates with their intervals, and what a reader must be told."""
+        rows = {}
+        for name, found in self.intervals.items():
+            fpir = name.partition("@")[2]
+            rows[f"FNIR at FPIR {fpir}" if fpir else f"rank {name.removeprefix('rank')}"] = found
+        return _table(rows, str(self))
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.closed}; {self.open}{_told(self.missing, self.leaked)}"
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw FNIR over FPIR.  Raises MissingExtra without matplotlib."""
+        ax = self.open.plot(ax)
+        ax.set_title(f"{self.name}: rank 1 {self.rank1:.3f}")
+        return ax
+
+
+def evaluate_identification(
+    model: Model, root: str | Path, split: Split | Literal["all"] = "test", seed: int = 0,
+    face: FacePolicy = "central", allow_overlap: bool = False, cache: str | Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> IdentificationEvaluation:  # fmt: skip
+    """Enrol half of the people of one split, or of everybody, with one photo each, and search the others.
+
+    The photos are drawn by ``seed`` (``draw_identification``).  Rates get worse with the size of the
+    gallery, so compare only those of equal sets.  Raises the errors of ``evaluate_split``, and
+    UsageError where too few people have several photos.
+    """
+    people, vectors, found, leaked = _embedded(model, root, split, face, allow_overlap, cache, progress)
+    sets = draw_identification(people.labels, seed)
+    gallery, mated, strangers = ((vectors[rows], people.labels[rows]) for rows in sets)
+    return IdentificationEvaluation(
+        name=f"{split}, searches",
+        closed=closed_set(*gallery, *mated),
+        open=open_set(*gallery, *mated, *strangers),
+        seed=seed,
+        missing=int(np.sum(~found)),
+        leaked=leaked,
+    )
+
+
+# ---- what both need -------------------------------------------------------------------------------
+
+
 def _embedded(
     model: Model, root: str | Path, split: Split | Literal["all"], face: FacePolicy, allow_overlap: bool,
     cache: str | Path | None, progress: Callable[[int, int], None] | None,
@@ -143,6 +228,12 @@ def _told(missing: int, leaked: bool | None) -> str:
     }[leaked]
     left_out = f"; {missing:,} more photos were left out because a face was not found" if missing else ""
     return seen + left_out
+
+
+def _table(rows: dict[str, Interval], told: str) -> str:
+    lines = ["| Rate | Value | 95 % interval |", "| --- | ---: | ---: |"]
+    lines += [f"| {label} | {found.estimate:.4g} | {_range(found)} |" for label, found in rows.items()]
+    return "\n".join([*lines, "", told]) + "\n"
 
 
 def _range(found: Interval) -> str:
