@@ -186,3 +186,13 @@ def test_the_exported_network_standardises_and_skips_nothing() -> None:
     images = crops(3, 32).numpy()
     one, other = (session.run(None, {"crops": batch})[0] for batch in (images, images * 3 + 1))
     np.testing.assert_allclose(one, other, atol=5e-3)
+
+
+def test_branches_are_networks_of_their_own_side_by_side() -> None:
+    torch.manual_seed(5)
+    both = make_network("resnet", 32, (4, 8), (1,), 6, branches=2).eval()
+    images = torch.randn(3, 3, 32, 32)
+    alone = [branch(images) for branch in both.branches]  # type: ignore[union-attr]
+    assert [part.shape for part in alone] == [(3, 3), (3, 3)]
+    assert torch.equal(both(images), torch.cat(alone, dim=1))
+    assert not torch.allclose(alone[0], alone[1]), "each starts from weights of its own"

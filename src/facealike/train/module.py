@@ -31,7 +31,7 @@ def build_network(recipe: Recipe) -> torch.nn.Module:
     net = recipe.network
     network = make_network(
         net.kind, recipe.crop.size, net.widths, net.blocks, net.dimensions, net.dropout, net.pool,
-        net.drop_path, net.standardise,
+        net.drop_path, net.standardise, net.branches,
     )  # fmt: skip
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network
@@ -121,6 +121,9 @@ class SiameseModule(lightning.LightningModule):
                 raise TrainingError(
                     f"the embeddings of {watched.name} images are not finite; lower training.learning_rate"
                 )
+            if watched.name == "train":  # what the guard rails look at; 1 if vectors point everywhere
+                self.log("spread", 1 - embeddings.float().mean(dim=0).square().sum())
+                self.log("score_spread", float(scores.std()))
             _, f1 = best_f1_threshold(scores, same)
             self.log(f"{watched.name}_f1", f1, prog_bar=watched.name == "val")
             self.log(f"{watched.name}_auc", auc(scores, same))

@@ -117,6 +117,21 @@ class ResNet(nn.Module):
         return embedded
 
 
+class Branches(nn.Module):
+    """Networks side by side, each making its part of the embedding: an ensemble in one file.
+
+    With ``loss.halves`` the first learns to classify people and the second to compare images; what
+    they get wrong differs more than with one body for both (figures in docs/experiments.md).
+    """
+
+    def __init__(self, branches: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(branches)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([branch(x) for branch in self.branches], dim=1)
+
+
 class SeedCNN(nn.Module):
     """Convolution, ReLU and pooling a few times, then a hidden layer: what overfitted in the seed.
 
@@ -164,10 +179,15 @@ def make_network(
     pool: Literal["average", "flatten"] = "average",
     drop_path: float = 0.0,
     standardise: bool = False,
+    branches: int = 1,
 ) -> nn.Module:
     """The network a recipe describes, freshly initialised from torch's global random state."""
     if kind == "seed":
         return SeedCNN(size, widths, dimensions, standardise)
-    network = ResNet(size, widths, blocks, dimensions, dropout, pool, drop_path, standardise)
+    parts = [
+        ResNet(size, widths, blocks, dimensions // branches, dropout, pool, drop_path, standardise)
+        for _ in range(branches)
+    ]
+    network = parts[0] if branches == 1 else Branches(parts)
     initialise(network)
     return network

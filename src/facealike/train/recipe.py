@@ -62,7 +62,8 @@ class NetworkSpec:
     """``[network]``: see ``train/network.py``.  ``mirror`` averages a face and its mirror image.
 
     ``drop_path``: how often the last residual block is skipped in training, and earlier ones less
-    (resnet only).  ``standardise``: each crop is brought to mean 0 and variance 1 first.
+    (resnet only).  ``standardise``: each crop is brought to mean 0 and variance 1 first.  ``branches``:
+    so many bodies side by side, each for its part of ``dimensions`` (resnet only).
     """
 
     kind: Literal["resnet", "seed"] = "resnet"
@@ -74,6 +75,7 @@ class NetworkSpec:
     pool: Literal["average", "flatten"] = "average"
     standardise: bool = False
     mirror: bool = True
+    branches: int = 1
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,11 @@ def check(recipe: Recipe) -> None:
     net = recipe.network
     _require(2 <= net.dimensions <= 4096, "network.dimensions", "must lie between 2 and 4096")
     _require(0 <= net.dropout < 1, "network.dropout", "must lie in [0, 1)")
+    _require(
+        1 <= net.branches <= 8 and net.dimensions % net.branches == 0,
+        "network.branches", "must lie between 1 and 8, and divide network.dimensions",
+    )  # fmt: skip
+    _require(net.branches == 1 or net.kind == "resnet", "network.branches", "fits kind = 'resnet' only")
     _require(0 <= net.drop_path < 1, "network.drop_path", "must lie in [0, 1)")
     _require(net.drop_path == 0 or net.kind == "resnet", "network.drop_path", "fits kind = 'resnet' only")
     _require(all(w > 0 for w in net.widths) and len(net.widths) > 0, "network.widths", "must be positive")
