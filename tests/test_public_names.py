@@ -13,12 +13,14 @@ import facealike
 
 PUBLIC = {
     "Box", "Calibration", "Comparison", "DataError", "Detector", "DetectorError", "DeviceError",
-    "DlibDetector", "Embedder", "Evaluation", "Face", "FaceError", "FacealikeError", "ImageError",
-    "ImageNotFound", "ImageTooLarge", "MissingExtra", "MixedModels", "Model", "ModelCard", "ModelError",
-    "ModelFile", "NoFaceFound", "OperatingPoint", "Pair", "People", "PeopleOverlap", "Preprocessing",
-    "RecipeError", "Report", "SeveralFaces", "TrainingError", "UnreadableImage", "UnsafeArchive",
-    "UsageError", "View2", "YuNetDetector", "__version__", "calibrate", "compare", "evaluate_pairs",
-    "evaluate_split", "evaluate_view2", "load_embeddings", "read_image", "report", "save_embeddings",
+    "DlibDetector", "Embedder", "Evaluation", "Face", "FaceError", "FacealikeError",
+    "IdentificationEvaluation", "ImageError", "ImageNotFound", "ImageTooLarge", "MissingExtra",
+    "MixedModels", "Model", "ModelCard", "ModelError", "ModelFile", "NoFaceFound", "OperatingPoint",
+    "Pair", "People", "PeopleOverlap", "Preprocessing", "RecipeError", "Report", "SetEvaluation",
+    "SeveralFaces", "TrainingError", "UnreadableImage", "UnsafeArchive", "UsageError", "View2",
+    "YuNetDetector", "__version__", "calibrate", "compare", "evaluate_exhaustive",
+    "evaluate_identification", "evaluate_pairs", "evaluate_split", "evaluate_view2", "load_embeddings",
+    "read_image", "report", "save_embeddings",
 }  # fmt: skip
 
 

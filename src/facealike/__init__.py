@@ -47,17 +47,25 @@ if TYPE_CHECKING:
     from .model import Calibration, ModelCard, ModelFile, OperatingPoint, Preprocessing
     from .protocols import View2, evaluate_view2
     from .run_report import Report, report
+    from .set_protocols import (
+        IdentificationEvaluation,
+        SetEvaluation,
+        evaluate_exhaustive,
+        evaluate_identification,
+    )
     from .types import Box, Comparison, Face, Pair
 
 # What facealike promises, pinned by tests/test_public_names.py; a checker needs it as a plain list.
 __all__ = [
     "Box", "Calibration", "Comparison", "DataError", "Detector", "DetectorError", "DeviceError",
-    "DlibDetector", "Embedder", "Evaluation", "Face", "FaceError", "FacealikeError", "ImageError",
-    "ImageNotFound", "ImageTooLarge", "MissingExtra", "MixedModels", "Model", "ModelCard", "ModelError",
-    "ModelFile", "NoFaceFound", "OperatingPoint", "Pair", "People", "PeopleOverlap", "Preprocessing",
-    "RecipeError", "Report", "SeveralFaces", "TrainingError", "UnreadableImage", "UnsafeArchive",
-    "UsageError", "View2", "YuNetDetector", "__version__", "calibrate", "compare", "evaluate_pairs",
-    "evaluate_split", "evaluate_view2", "load_embeddings", "read_image", "report", "save_embeddings",
+    "DlibDetector", "Embedder", "Evaluation", "Face", "FaceError", "FacealikeError",
+    "IdentificationEvaluation", "ImageError", "ImageNotFound", "ImageTooLarge", "MissingExtra",
+    "MixedModels", "Model", "ModelCard", "ModelError", "ModelFile", "NoFaceFound", "OperatingPoint",
+    "Pair", "People", "PeopleOverlap", "Preprocessing", "RecipeError", "Report", "SetEvaluation",
+    "SeveralFaces", "TrainingError", "UnreadableImage", "UnsafeArchive", "UsageError", "View2",
+    "YuNetDetector", "__version__", "calibrate", "compare", "evaluate_exhaustive",
+    "evaluate_identification", "evaluate_pairs", "evaluate_split", "evaluate_view2", "load_embeddings",
+    "read_image", "report", "save_embeddings",
 ]  # fmt: skip
 
 _MODULES = {
@@ -68,6 +76,12 @@ _MODULES = {
     "embed": ["Embedder", "Model", "load_embeddings", "save_embeddings"],
     "evaluate": ["Evaluation", "evaluate_pairs", "evaluate_split"],
     "protocols": ["View2", "evaluate_view2"],
+    "set_protocols": [
+        "IdentificationEvaluation",
+        "SetEvaluation",
+        "evaluate_exhaustive",
+        "evaluate_identification",
+    ],
     "image": ["read_image"],
     "model": ["Calibration", "ModelCard", "ModelFile", "OperatingPoint", "Preprocessing"],
     "run_report": ["Report", "report"],

@@ -239,7 +239,7 @@ class Evaluation:
         """The ROC curve with a 95 % interval at each FMR; None where the people are not known."""
         if self.first is None or self.second is None:
             return None
-        grid = rate_grid(self.impostor, points)
+        grid = rate_grid(self.impostor, points)[:-1]  # where everybody is accepted nothing is uncertain
         count = max(200, RESAMPLES * LARGE // max(LARGE, self.pairs))
         return roc_band(self.scores, self.same, self.first, self.second, grid, resamples=count)
 
