@@ -15,7 +15,9 @@ from facealike.model import ModelFile
 from facealike.train import train
 from facealike.train.averaging import Average
 from facealike.train.network import make_network
+from facealike.train.outcome import Outcome
 from people import CentralBox, draw_face, tiny_recipe
+from tiny_model import tiny_model_file
 from training_runs import Stop, numbers, same_weights, stop, stop_at, weights
 
 pytest_plugins = ["training_runs"]
@@ -91,14 +93,14 @@ def test_the_exported_model_is_the_average_of_the_kept_epoch(
     root: Path, crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ema: float, keep: str
 ) -> None:
     made: list[bytes] = []
-    from tiny_model import tiny_model_file
 
     def finish(plan: Any, recipe: Any, onnx: bytes, *_: Any) -> Any:
         made.append(onnx)
-        return ModelFile(
-            onnx, plan.preprocessing, plan.detector.spec, None,
-            tiny_model_file().card, tiny_model_file().calibration,
-        ), []  # fmt: skip
+        tiny = tiny_model_file()
+        file = ModelFile(
+            onnx, plan.preprocessing, plan.detector.spec, None, tiny.card, tiny.calibration
+        )  # fmt: skip
+        return Outcome(file, (), None, ())
 
     monkeypatch.setattr(run_module, "finish", finish)
     f1 = iter([0.9, 0.5, 0.5, 0.5, 0.1, 0.5])  # the first epoch is the best on validation

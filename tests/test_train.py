@@ -397,5 +397,8 @@ def test_the_command_line_trains_and_says_only_its_own_lines(
     assert json.loads(done.stdout)["model_id"] == whole.model_id
     lines = done.stderr.splitlines()
     assert lines[0].startswith("training on cpu (1 threads): ")
-    assert [line.split("  ")[0] for line in lines[1:]] == [f"epoch {k}/4" for k in range(1, 5)]
+    warnings = [line.removeprefix("warning: ") for line in lines if line.startswith("warning: ")]
+    assert warnings == list(whole.warnings) == json.loads(done.stdout)["warnings"]
+    epochs = [line.split("  ")[0] for line in lines[1:] if not line.startswith("warning: ")]
+    assert epochs == [f"epoch {k}/4" for k in range(1, 5)]
     assert ModelFile.read(out).embedder == ModelFile.read(whole.model_path).embedder

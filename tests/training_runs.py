@@ -16,12 +16,13 @@ import torch
 
 import facealike.train.run as run_module
 from facealike.train import TrainResult, train
+from facealike.train.outcome import Outcome
 from people import CentralBox, make_people, tiny_recipe
 from tiny_model import tiny_model_file
 
 PICTURES = {"loss.png", "pairs.png", *(f"predictions-{s}.png" for s in ("train", "validation", "test"))}
 PROMISED = PICTURES | {
-    "run.json", "log.csv", "results.md", "results.json", "model.facealike",
+    "run.json", "log.csv", "results.md", "results.json", "scores.npz", "model.facealike",
     "checkpoints/last.ckpt", "checkpoints/best.ckpt",
 }  # fmt: skip
 CHANGES: dict[str, Any] = {"training": {"epochs": 4}}  # of the run that is killed
@@ -61,7 +62,7 @@ def whole(root: Path, crops: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out what follows on the last epoch: export, evaluation and pictures."""
     monkeypatch.setattr(run_module, "export_embedder", lambda *_: b"")
-    monkeypatch.setattr(run_module, "finish", lambda *_: (tiny_model_file(), []))
+    monkeypatch.setattr(run_module, "finish", lambda *_: Outcome(tiny_model_file(), (), None, ()))
 
 
 def files(folder: Path) -> set[str]:

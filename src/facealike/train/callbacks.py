@@ -17,7 +17,7 @@ from ..files import write_bytes, write_text
 
 COLUMNS = (
     "epoch", "train_loss", "val_loss", "val_f1", "val_auc", "train_f1", "train_auc",
-    "learning_rate", "images_per_second", "seconds",
+    "spread", "learning_rate", "images_per_second", "seconds",
 )  # fmt: skip
 
 
@@ -78,7 +78,7 @@ class EpochLog(Callback):
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         row: dict[str, float] = {"epoch": trainer.current_epoch + 1}
         row["train_loss"] = metrics["train_loss_epoch"]
-        for name in ("val_loss", "val_f1", "val_auc", "train_f1", "train_auc"):
+        for name in ("val_loss", "val_f1", "val_auc", "train_f1", "train_auc", "spread"):
             if name in metrics:
                 row[name] = metrics[name]
         row["learning_rate"] = trainer.optimizers[0].param_groups[0]["lr"]

@@ -1,34 +1,37 @@
-"""After a run: the threshold, the table, the pictures and the finished model.
+"""After a run: the calibration, the table, the comparison, the pictures and the finished model.
 
-Everything here goes through the exported model and onnxruntime, as a user's comparison will.
+Everything here goes through the exported model and onnxruntime, as a user's comparison will.  The
+threshold and the probability come from the calibration people, who took part in nothing else; the
+test people are looked at when all of that is decided.
 """
 
 from __future__ import annotations
 
 import datetime
 import json
-import os
-import platform
 import shlex
-import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
-from importlib import metadata
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .. import __version__
+from ..calibrate import calibrate
+from ..calibration import Calibration
 from ..crops import cached_crops
 from ..data import PairIndices, People, balanced_pairs, listed_pairs
 from ..embed import Model
-from ..errors import DataError
+from ..errors import DataError, FaceError
 from ..evaluate import Evaluation, evaluate_pairs
 from ..files import write_text
 from ..metrics import best_f1_threshold
-from ..model import Calibration, ModelCard, ModelFile, identity_hash
+from ..model import ModelCard, ModelFile, identity_hash
 from ..montage import predictions_montage, sample_pairs_montage, save_image
 from ..report import loss_curves, table_dict, table_markdown
+from ..scores_file import save_scores
+from ..types import Pair
+from .against_shipped import Comparison, against_shipped
 from .plan import Plan, describe
+from .provenance import git_commit, machine, versions
 from .recipe import Recipe
 
 REPORT_PAIRS = 10_000  # genuine pairs, at most, in each row of the table
@@ -45,16 +48,28 @@ INTENDED_USE = (
 )
 
 
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """The finished model and how it did; ``comparison`` is None where there were no test pairs."""
+
+    file: ModelFile
+    evaluations: tuple[Evaluation, ...]
+    comparison: Comparison | None
+    warnings: tuple[str, ...]
+
+
 def finish(
     plan: Plan, recipe: Recipe, onnx: bytes, run: Path, cache: Path, device: str, seconds: float,
-    rows: Sequence[dict[str, float]],
-) -> tuple[ModelFile, list[Evaluation]]:  # fmt: skip
-    """Choose the threshold on the validation pairs, judge all splits, draw, and put the model together."""
+    rows: Sequence[dict[str, float]], warnings: Sequence[str] = (),
+) -> Outcome:  # fmt: skip
+    """Calibrate, judge all splits, compare with the shipped model, draw, and put the model together.
+
+    ``warnings`` are those of the guard rails; they and one of too few calibration people are kept.
+    """
     people = {"train": plan.train.people, "validation": plan.validation.people, "test": plan.test}
     if recipe.data.split == "identity":
         # Photos without a detected face count as failures, as ``facealike evaluate`` counts them.
         people["validation"] = People.from_folder(plan.root).split("validation")
-    draft = draft_model(plan, recipe, onnx, device, seconds, rows)
     pairs: dict[str, tuple[People, PairIndices]] = {}
     for name, group in people.items():
         try:
@@ -62,34 +77,70 @@ def finish(
         except DataError:
             if name != "test":
                 raise
-    model = Model(draft, device="cpu")
-    judged = {
-        name: evaluate_pairs(
-            model, listed_pairs(*both), name, recipe.data.face, allow_overlap=True, cache=cache
-        )
-        for name, both in pairs.items()
-    }
-    threshold, _ = best_f1_threshold(judged["validation"].scores, judged["validation"].same)
+    listed = {name: listed_pairs(*both) for name, both in pairs.items()}
+    draft = draft_model(plan, recipe, onnx, device, seconds, rows)
+    calibration, told = _calibration(draft, plan, recipe, cache, listed["validation"])
+    file = replace(draft, calibration=calibration)
+    model = Model(file, device="cpu")
     evaluations = [
         # Whatever the folders are called: who was trained on is known here.
-        replace(judged[name], threshold=threshold, threshold_from="validation", leaked=name in seen(recipe))
-        for name in judged
+        replace(
+            evaluate_pairs(model, those, name, recipe.data.face, allow_overlap=True, cache=cache),
+            leaked=name in seen(recipe),
+        )
+        for name, those in listed.items()
     ]
     by_name = {evaluation.name: evaluation for evaluation in evaluations}
+    comparison = None
+    if "test" in by_name:
+        comparison = against_shipped(by_name["test"], listed["test"], recipe.data.face, cache)
+    warnings = (*warnings, *told)
     table = {name: evaluation.to_dict() for name, evaluation in by_name.items()}
-    validation = by_name["validation"]
-    numbers = {name: getattr(validation, name) for name in ("f1", "accuracy", "auc", "fmr", "fnmr")}
-    file = replace(
-        draft,
-        card=replace(draft.card, metrics=table),
-        calibration=Calibration(
-            threshold, "best F1 on validation pairs", "validation", validation.pairs, numbers
-        ),
-    )
-    write_text(run / "results.md", table_markdown(evaluations))
-    write_text(run / "results.json", json.dumps(table_dict(evaluations), indent=2) + "\n")
+    results = {
+        **table_dict(evaluations),
+        "warnings": list(warnings),
+        "comparison": comparison.to_dict() if comparison is not None else None,
+    }
+    write_text(run / "results.md", _markdown(evaluations, comparison, warnings))
+    write_text(run / "results.json", json.dumps(results, indent=2) + "\n")
+    save_scores(run / "scores.npz", evaluations, listed, plan.root)
     _draw(plan, recipe, run, cache, pairs, by_name)
-    return file, evaluations
+    file = replace(file, card=replace(draft.card, metrics=table))
+    return Outcome(file, tuple(evaluations), comparison, warnings)
+
+
+def _calibration(
+    draft: ModelFile, plan: Plan, recipe: Recipe, cache: Path, validation: Sequence[Pair]
+) -> tuple[Calibration, tuple[str, ...]]:
+    """From the calibration people; where there are too few, only a threshold, from the validation pairs.
+
+    The recipe that splits by image has no people who are new, so it takes the latter way as well.
+    """
+    model, told = Model(draft, device="cpu"), ""
+    if recipe.data.split == "identity":
+        try:
+            return calibrate(model, plan.root, face=recipe.data.face, cache=cache, seed=REPORT_SEED), ()
+        except (DataError, FaceError) as error:
+            told = f"no probability and no operating points, and the threshold is from validation: {error}"
+            print(f"warning: {told}", file=sys.stderr, flush=True)
+    judged = evaluate_pairs(
+        model, validation, "validation", recipe.data.face, allow_overlap=True, cache=cache
+    )
+    threshold, _ = best_f1_threshold(judged.scores, judged.same)
+    judged = replace(judged, threshold=threshold)
+    numbers = {name: getattr(judged, name) for name in ("f1", "accuracy", "auc", "fmr", "fnmr")}
+    calibration = Calibration(threshold, "best F1 on validation pairs", "validation", judged.pairs, numbers)
+    return calibration, (told,) if told else ()
+
+
+def _markdown(
+    evaluations: Sequence[Evaluation], comparison: Comparison | None, warnings: Sequence[str]
+) -> str:
+    parts = [table_markdown(evaluations).rstrip("\n")]
+    if comparison is not None:
+        parts.append(f"Compared with the shipped model: {comparison}")
+    parts += [f"- Warning: {text}" for text in warnings]
+    return "\n\n".join(parts) + "\n"
 
 
 def seen(recipe: Recipe) -> tuple[str, ...]:
@@ -149,41 +200,6 @@ def outside_data(plan: Plan, recipe: Recipe) -> str:
         return "none"
     count, folder = len(plan.unlabelled.people), Path(recipe.data.unlabelled).name
     return f"{count:,} photos of people nobody has named, from {folder}, each taken for a person of its own"
-
-
-def git_commit() -> str:
-    """The commit of the source tree this package runs from, "-dirty" if it is changed; or a word why not."""
-    folder = Path(__file__).parent
-    try:
-        text = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
-            cwd=folder, capture_output=True, text=True, timeout=10, check=True,
-        ).stdout.strip()  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
-        return "not a git checkout"
-    return text
-
-
-def machine() -> str:
-    """Processor, cores and memory, for the record."""
-    cpu = platform.processor() or platform.machine()
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-        cpu = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), cpu)
-    except OSError:
-        pass
-    return f"{cpu}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}"
-
-
-def versions() -> dict[str, str]:
-    names = ("torch", "lightning", "pytorch-metric-learning", "onnxruntime", "numpy", "pillow", "dlib-bin")
-    found = {"facealike": __version__, "python": platform.python_version()}
-    for name in names:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def _draw(

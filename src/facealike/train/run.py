@@ -1,10 +1,11 @@
 """A whole run: plan, fit, export, judge, and leave everything in one folder.
 
-run.json          recipe, data fingerprint and device; what ``--resume`` is checked against
+run.json          recipe, data fingerprint, device and folders; what ``--resume`` is checked against
 log.csv           one row an epoch; TensorBoard's files lie beside it
 checkpoints/      last.ckpt (all state, whole after any kill) and best.ckpt
 model.facealike   the finished model, only ever written whole
-results.md/json   the table: train, validation, test
+results.md/json   the table: train, validation, test; warnings, and the comparison with the shipped model
+scores.npz        the scores of all these pairs
 *.png             loss curves, sample pairs, right and wrong predictions of each split
 """
 
@@ -30,9 +31,11 @@ from ..detect import Detector
 from ..errors import DeviceError, TrainingError
 from ..evaluate import Evaluation
 from ..files import write_text
+from .against_shipped import Comparison
 from .batches import ChunkDataset, StepDataset, chunk_loader, make_sampler, step_loader
 from .callbacks import Bar, EpochLog, PatientStopping, WholeCheckpoints
 from .export import export_embedder
+from .guards import Guards
 from .module import SiameseModule
 from .outcome import finish
 from .plan import Plan, Progress, make_plan
@@ -44,7 +47,11 @@ NAMES = {"data": "the photos or the detector"}  # of entries of run.json, where 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a run left behind; ``evaluations`` are those of its table, in order."""
+    """What a run left behind; ``evaluations`` are those of its table, in order.
+
+    ``comparison`` is with the frozen shipped model on the test pairs; ``warnings`` are those of the
+    guard rails.
+    """
 
     model_path: Path
     run: Path
@@ -53,6 +60,8 @@ class TrainResult:
     seconds: float
     device: str
     evaluations: tuple[Evaluation, ...]
+    comparison: Comparison | None = None
+    warnings: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -63,10 +72,14 @@ class TrainResult:
             "seconds": round(self.seconds, 1),
             "device": self.device,
             "evaluations": [evaluation.to_dict() for evaluation in self.evaluations],
+            "comparison": self.comparison.to_dict() if self.comparison is not None else None,
+            "warnings": list(self.warnings),
         }
 
     def __str__(self) -> str:
         lines = [str(evaluation) for evaluation in self.evaluations]
+        if self.comparison is not None:
+            lines.append(f"compared with the shipped model: {self.comparison}")
         return "\n".join([*lines, f"model {self.model_id} in {self.model_path}, report in {self.run}"])
 
 
@@ -99,6 +112,7 @@ class Fitted:
     cache: Path
     device: str
     rows: list[dict[str, float]]
+    warnings: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -130,15 +144,17 @@ def train(
     run = Path(run) if run is not None else out.with_name(out.stem + "-run")
     fitted = fit(people_dir, recipe, out, run, detector, device, resume, cache, progress)
     plan, rows = fitted.plan, fitted.rows
-    file, evaluations = finish(
-        plan, recipe, fitted.onnx, run, fitted.cache, fitted.device, fitted.seconds, rows
+    outcome = finish(
+        plan, recipe, fitted.onnx, run, fitted.cache, fitted.device, fitted.seconds, rows, fitted.warnings
     )
+    file = outcome.file
     file.write(run / "model.facealike")
     if out.resolve() != (run / "model.facealike").resolve():
         file.write(out)
     return TrainResult(
-        out, run, file.id, len(rows), time.perf_counter() - started, fitted.device, tuple(evaluations)
-    )
+        out, run, file.id, len(rows), time.perf_counter() - started, fitted.device,
+        outcome.evaluations, outcome.comparison, outcome.warnings,
+    )  # fmt: skip
 
 
 def fit(
@@ -164,12 +180,12 @@ def fit(
     _check_folders(out, run, last, resume)
     begun = resume and last.exists()
     plan = make_plan(Path(people_dir), recipe, detector, cache, progress, only)
-    _remember(run, recipe, plan, device_name, begun)
+    _remember(run, recipe, plan, device_name, begun, cache)
     _sweep(run, out)
     done = _steps_done(last) if begun else 0
     print(f"training on {device_name}: {_count(plan)}", file=sys.stderr, flush=True)
 
-    steps, trainer, module, log = _prepare(recipe, plan, run, accelerator, devices)
+    steps, trainer, module, log, guards = _prepare(recipe, plan, run, accelerator, devices)
     sampler = make_sampler(recipe, plan.learnt.labels)
     dataset = StepDataset(plan.crops, plan.learnt.rows, plan.learnt.labels, sampler)
     loader = step_loader(dataset, steps, done // steps)
@@ -179,7 +195,7 @@ def fit(
     kept = run / "checkpoints" / f"{keep}.ckpt"
     module.load_state_dict(torch.load(kept, map_location="cpu", weights_only=True)["state_dict"])
     onnx = export_embedder(module.judged, recipe.crop.size, recipe.network.mirror)
-    return Fitted(plan, onnx, run, cache, device_name, log.rows)
+    return Fitted(plan, onnx, run, cache, device_name, log.rows, tuple(guards.told.values()))
 
 
 def _fit(trainer: lightning.Trainer, module: SiameseModule, loader: Any, watched: Any, last: Any) -> None:
@@ -211,7 +227,7 @@ def _check_folders(out: Path, run: Path, last: Path, resume: bool) -> None:
         raise TrainingError(f"{run} is a file; choose a folder for the run")
 
 
-def _remember(run: Path, recipe: Recipe, plan: Plan, device: str, begun: bool) -> None:
+def _remember(run: Path, recipe: Recipe, plan: Plan, device: str, begun: bool, cache: Path) -> None:
     """Write run.json, or compare it with what is to be resumed."""
     # Through JSON and back, so that tuples compare equal to the lists of the file.
     now = json.loads(json.dumps({"recipe": recipe.to_dict(), "data": plan.fingerprint}))
@@ -235,7 +251,8 @@ def _remember(run: Path, recipe: Recipe, plan: Plan, device: str, begun: bool) -
                 "started with, or start a new --run"
             )
     run.mkdir(parents=True, exist_ok=True)
-    write_text(path, json.dumps({**now, "device": device}, indent=2) + "\n")
+    places = {"root": str(plan.root.resolve()), "cache": str(cache.resolve())}
+    write_text(path, json.dumps({**now, "device": device, **places}, indent=2) + "\n")
 
 
 def _sweep(run: Path, out: Path) -> None:
@@ -270,7 +287,7 @@ def _count(plan: Plan) -> str:
 
 def _prepare(
     recipe: Recipe, plan: Plan, run: Path, accelerator: str, devices: Any
-) -> tuple[int, lightning.Trainer, SiameseModule, EpochLog]:
+) -> tuple[int, lightning.Trainer, SiameseModule, EpochLog, Guards]:
     spec = recipe.training
     steps = spec.steps_per_epoch or make_sampler(recipe, plan.learnt.labels).steps
     people = len(plan.learnt.people.names)
@@ -278,7 +295,8 @@ def _prepare(
     terminal = sys.stderr.isatty()
     log = EpochLog(run / "log.csv", steps * spec.batch_size, echo=not terminal)
     folder = run / "checkpoints"
-    callbacks: list[Any] = [log]
+    guards = Guards(plan, recipe, log)
+    callbacks: list[Any] = [log, guards]
     if len(plan.validation.people):
         best = ModelCheckpoint(
             folder, "best", monitor="val_f1", mode="max", save_weights_only=True, enable_version_counter=False
@@ -300,4 +318,4 @@ def _prepare(
             enable_progress_bar=terminal, enable_model_summary=False, default_root_dir=run,
             use_distributed_sampler=False,
         )  # fmt: skip
-    return steps, trainer, module, log
+    return steps, trainer, module, log, guards

@@ -1,0 +1,90 @@
+"""Every run ends with a comparison against the frozen shipped model, on the same pairs of strangers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..bootstrap import Interval, difference_interval
+from ..embed import Model
+from ..errors import FacealikeError
+from ..evaluate import evaluate_pairs
+from ..evaluation import Evaluation
+from ..model import identity_hash
+from ..types import FacePolicy, Pair
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """F1 of two models, each at its own threshold, on the same pairs; ``difference`` is yours less shipped.
+
+    ``known`` counts the people of the pairs that the shipped model was trained on.  Where the shipped
+    model could not be run on these photos, the numbers are None and ``reason`` says why.
+    """
+
+    yours: float
+    people: int | None
+    shipped: float | None = None
+    shipped_id: str = ""
+    difference: Interval | None = None
+    known: int = 0
+    reason: str = ""
+
+    def __str__(self) -> str:
+        if self.difference is None or self.shipped is None:
+            return f"the shipped model could not be run on these photos ({self.reason})"
+        gap = self.difference
+        if gap.low > 0:
+            verdict = f"your model is better by {gap.estimate:.3f} [{gap.low:.3f}, {gap.high:.3f}]"
+        elif gap.high < 0:
+            verdict = f"your model is worse by {-gap.estimate:.3f} [{-gap.high:.3f}, {-gap.low:.3f}]"
+        else:
+            verdict = (
+                f"no difference can be told: {gap.estimate:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}] for yours"
+            )
+        who = f"{self.people:,} people that neither was trained on"
+        if self.known:
+            who = (
+                f"{self.people:,} people that yours was not trained on, but the shipped model was on "
+                f"{self.known:,} of them, which flatters it"
+            )
+        return f"{verdict} (F1 {self.yours:.3f} and {self.shipped:.3f}, on {who})"
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "text": str(self),
+            "statistic": "f1",
+            "yours": self.yours,
+            "shipped": self.shipped,
+            "shipped_id": self.shipped_id,
+            "difference": None if self.difference is None else self.difference.to_dict(),
+            "people": self.people,
+            "known_to_shipped": self.known,
+        }
+
+
+def against_shipped(
+    yours: Evaluation, pairs: Sequence[Pair], face: FacePolicy, cache: Path, model: Model | None = None
+) -> Comparison:
+    """``pairs`` by the shipped model (or ``model``) as well, and the interval of the difference in F1.
+
+    A photo in which a model finds no face counts against that model.  A shipped model that cannot be
+    used here, for want of its detector or of any face it finds, is a reason and no error: the run is
+    finished all the same.
+    """
+    if yours.first is None or yours.second is None:
+        return Comparison(yours.f1, None, reason="the pairs do not say who is on them")
+    try:
+        shipped = model if model is not None else Model.load(device="cpu")
+        theirs = evaluate_pairs(shipped, pairs, yours.name, face, allow_overlap=True, cache=cache)
+    except FacealikeError as error:
+        return Comparison(yours.f1, yours.people, reason=str(error))
+    card = shipped.file.card
+    names = {Path(path).parent.name for pair in pairs for path in (pair.a, pair.b)}
+    known = sum(identity_hash(card.identity_salt, name) in set(card.identity_hashes) for name in names)
+    gap = difference_interval(
+        yours.scores, yours.threshold, theirs.scores, theirs.threshold, yours.same, yours.first, yours.second
+    )
+    return Comparison(yours.f1, yours.people, theirs.f1, shipped.id, gap, known)

@@ -1,0 +1,46 @@
+"""Where a model comes from: commit, machine and versions, for its card and for the benchmarks."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+from .. import __version__
+
+
+def git_commit() -> str:
+    """The commit of the source tree this package runs from, "-dirty" if it is changed; or a word why not."""
+    folder = Path(__file__).parent
+    try:
+        text = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
+            cwd=folder, capture_output=True, text=True, timeout=10, check=True,
+        ).stdout.strip()  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return "not a git checkout"
+    return text
+
+
+def machine() -> str:
+    """Processor, cores and memory, for the record."""
+    cpu = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+        cpu = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), cpu)
+    except OSError:
+        pass
+    return f"{cpu}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}"
+
+
+def versions() -> dict[str, str]:
+    names = ("torch", "lightning", "pytorch-metric-learning", "onnxruntime", "numpy", "pillow", "dlib-bin")
+    found = {"facealike": __version__, "python": platform.python_version()}
+    for name in names:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
