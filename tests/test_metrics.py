@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -130,6 +130,7 @@ def test_confusion_counts_like_the_loop(data: Scored, threshold: float) -> None:
     assert table.total == len(scores)
 
 
+@settings(deadline=None)
 @given(scored(), tied)
 def test_rates_agree_with_scikit_learn(data: Scored, threshold: float) -> None:
     scores, same = data
@@ -188,6 +189,7 @@ def test_each_point_of_the_curve_is_the_confusion_there(data: Scored) -> None:
     assert (curve.fmr[-1], curve.tmr[-1]) == (1, 1)
 
 
+@settings(deadline=None)
 @given(scored())
 def test_curve_agrees_with_scikit_learn(data: Scored) -> None:
     scores, same = data
@@ -198,6 +200,7 @@ def test_curve_agrees_with_scikit_learn(data: Scored) -> None:
     np.testing.assert_array_equal(curve.thresholds, thresholds)
 
 
+@settings(deadline=None)
 @given(scored())
 def test_area_is_the_chance_of_a_right_order(data: Scored) -> None:
     scores, same = data
@@ -315,6 +318,7 @@ def test_eer_is_where_the_drawn_curve_meets_the_diagonal(data: Scored) -> None:
     assert np.interp(rate, curve.fmr, curve.tmr) >= 1 - rate - 1e-9
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_eer_agrees_with_scikit_learn_within_one_pair(seed: int) -> None:
     rng = np.random.default_rng(seed)

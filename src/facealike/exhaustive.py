@@ -299,7 +299,7 @@ def _edge(threshold: float) -> int:
         raise UsageError("the threshold is NaN; give a number")
     if threshold > 1:
         return FINE_BINS + 1
-    return max(0, math.floor((threshold + 1) * (FINE_BINS // 2)))
+    return math.floor((max(threshold, -1.0) + 1) * (FINE_BINS // 2))
 
 
 # Statistics of curves (b, k) over rising thresholds, one for each row.
@@ -322,9 +322,9 @@ def _equal(fmr: Floats, fnmr: Floats) -> Floats:
     after = np.clip(np.sum(fnmr < fmr, axis=1), 1, fmr.shape[1] - 1)
     before = after - 1
     gap_before, gap = (fmr - fnmr)[rows, before], (fnmr - fmr)[rows, after]
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore"):
         step = gap_before / (gap_before + gap)
-    rate: Floats = fmr[rows, before] + step * (fmr[rows, after] - fmr[rows, before])
+        rate: Floats = fmr[rows, before] + step * (fmr[rows, after] - fmr[rows, before])
     return rate
 
 

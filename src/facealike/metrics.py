@@ -166,15 +166,23 @@ def check_fmr(fmr: float, impostors: int) -> None:
     rate lies below 3/n at 95 % confidence, so n pairs say nothing of rates below 3/n.  Impostor pairs
     share people and are not independent; the rule is then a floor, and no promise above it.
     """
-    checked_rate(fmr)
-    if fmr * impostors >= RULE_OF_3 * (1 - 1e-12):
+    _check_support(fmr, impostors, "an FMR", "impostor pairs")
+
+
+def check_fpir(fpir: float, searches: int) -> None:
+    """Refuse, by UsageError, an FPIR that so many searches of strangers cannot measure: the rule of 3."""
+    _check_support(fpir, searches, "an FPIR", "searches of people who are not enrolled")
+
+
+def _check_support(rate: float, trials: int, what: str, of: str) -> None:
+    checked_rate(rate)
+    if rate * trials >= RULE_OF_3 * (1 - 1e-12):
         return
-    possible = [candidate for candidate in FMR_CANDIDATES if candidate * impostors >= RULE_OF_3]
+    possible = supported_fmrs(trials)
     advice = f"ask for {possible[-1]:g} or higher, or give more people" if possible else "give more people"
-    needed = f"at least {math.ceil(RULE_OF_3 / fmr - 1e-6):,}" if fmr > 0 else "more than there can be"
+    needed = f"at least {math.ceil(RULE_OF_3 / rate - 1e-6):,}" if rate > 0 else "more than there can be"
     raise UsageError(
-        f"an FMR of {fmr:g} cannot be measured with {impostors:,} impostor pairs: the rule of 3 needs "
-        f"{needed}; {advice}"
+        f"{what} of {rate:g} cannot be measured with {trials:,} {of}: the rule of 3 needs {needed}; {advice}"
     )
 
 
@@ -186,7 +194,7 @@ def supported_fmrs(impostors: int, candidates: Sequence[float] = FMR_CANDIDATES)
 def checked_rate(rate: float) -> float:
     """``rate``, or UsageError if it is no share."""
     if not 0 <= rate <= 1:
-        raise UsageError(f"a false match rate lies between 0 and 1, not at {rate}")
+        raise UsageError(f"a false match rate or any other share lies between 0 and 1, not at {rate}")
     return float(rate)
 
 
