@@ -310,3 +310,10 @@ def test_the_command_line(root: Path, listed: Path, done: FoldsResult, tmp_path:
         result = CliRunner().invoke(app, [*base, *more])
         assert result.exit_code == 2 and said in result.stderr, result.output
     assert not (tmp_path / "out").exists()
+
+
+def test_outside_data_is_named(done: FoldsResult) -> None:
+    facts = [json.loads((done.out / f"fold-{k}" / "fold.json").read_text()) for k in range(1, FOLDS + 1)]
+    assert "Outside" not in folds_module._remarks(facts)
+    facts[0]["outside_photos"] = 1234
+    assert "Outside data: 1,234 photos of unnamed people" in folds_module._remarks(facts)

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .bootstrap import Interval, Method, RocBand, pair_intervals, roc_band
+from .bootstrap import Interval, RocBand, pair_intervals, roc_band
 from .errors import UsageError
 from .metrics import Confusion, Roc, confusion, eer, roc, supported_fmrs
 from .metrics import auc as area_under_curve
 from .plots import ErrorCurve, draw_roc, new_axes, rate_grid
 from .reliability import Reliability, reliability
+from .resampling import Method
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -155,16 +155,20 @@ def summarise(out: Path, pairs: Sequence[Pair], root: Path) -> FoldsResult:
 def _remarks(facts: Sequence[dict[str, Any]]) -> str:
     people = [fact["people"] for fact in facts]
     photos = [fact["photos"] for fact in facts]
+    outside = facts[0].get("outside_photos", 0)
     hours = sum(fact["seconds"] for fact in facts) / 3600
-    return (
-        f"\n- Recipe `{facts[0]['recipe']}`: each model was trained on {min(people):,} to {max(people):,} "
-        f"people ({min(photos):,} to {max(photos):,} photos) of the other folds, {facts[0]['epochs']} "
-        f"epochs, the last one kept; {hours:.1f} hours in all.\n"
-        f"- On balanced pairs of the people it was trained on, a model's best F1 is "
-        f"{np.mean([fact['train_f1'] for fact in facts]):.4f} on average.\n"
-        f"- A pair in which a face was not found counts as different: "
-        f"{sum(fact['failures'] for fact in facts):,} of {sum(fact['pairs'] for fact in facts):,}.\n"
-    )
+    train_f1 = np.mean([fact["train_f1"] for fact in facts])
+    failures, pairs = (sum(fact[name] for fact in facts) for name in ("failures", "pairs"))
+    notes = [
+        f"Recipe `{facts[0]['recipe']}`: each model was trained on {min(people):,} to {max(people):,} people "
+        f"({min(photos):,} to {max(photos):,} photos) of the other folds, {facts[0]['epochs']} epochs, the "
+        f"last one kept; {hours:.1f} hours in all.",
+        f"On balanced pairs of the people it was trained on, a model's best F1 is {train_f1:.4f} on average.",
+        f"A pair in which a face was not found counts as different: {failures:,} of {pairs:,}.",
+    ]
+    if outside:
+        notes.append(f"Outside data: {outside:,} photos of unnamed people were learnt from as well.")
+    return "\n" + "".join(f"- {note}\n" for note in notes)
 
 
 def _score(fitted: Fitted, recipe: Recipe, pairs: list[Pair], fold: int, root: Path, cache: Path) -> None:
@@ -181,6 +185,7 @@ def _score(fitted: Fitted, recipe: Recipe, pairs: list[Pair], fold: int, root: P
         "model_id": file.id,
         "people": len(fitted.plan.train.people.names),
         "photos": len(fitted.plan.train.people),
+        "outside_photos": len(fitted.plan.unlabelled.people) if fitted.plan.unlabelled else 0,
         "epochs": len(fitted.rows),
         "seconds": round(fitted.seconds),
         "device": fitted.device,
