@@ -13,13 +13,14 @@ import facealike
 
 PUBLIC = {
     "Box", "Calibration", "Comparison", "DataError", "Detector", "DetectorError", "DeviceError",
-    "DlibDetector", "Embedder", "Evaluation", "Face", "FaceError", "FacealikeError",
-    "IdentificationEvaluation", "ImageError", "ImageNotFound", "ImageTooLarge", "MissingExtra",
-    "MixedModels", "Model", "ModelCard", "ModelError", "ModelFile", "NoFaceFound", "OperatingPoint",
-    "Pair", "People", "PeopleOverlap", "Preprocessing", "RecipeError", "Report", "SetEvaluation",
-    "SeveralFaces", "TrainingError", "UnreadableImage", "UnsafeArchive", "UsageError", "View2",
-    "YuNetDetector", "__version__", "calibrate", "compare", "evaluate_exhaustive",
-    "evaluate_identification", "evaluate_pairs", "evaluate_split", "evaluate_view2", "load_embeddings",
+    "DlibDetector", "Embedder", "Evaluation", "Exhaustive", "Face", "FaceError", "FacealikeError",
+    "Identification", "IdentificationEvaluation", "ImageError", "ImageNotFound", "ImageTooLarge",
+    "Interval", "MissingExtra", "MixedModels", "Model", "ModelCard", "ModelError", "ModelFile",
+    "NoFaceFound", "OpenSet", "OperatingPoint", "Pair", "People", "PeopleOverlap", "Preprocessing",
+    "RecipeError", "Report", "SetEvaluation", "SeveralFaces", "TrainingError", "UnreadableImage",
+    "UnsafeArchive", "UsageError", "View2", "YuNetDetector", "__version__", "calibrate", "closed_set",
+    "compare", "difference_interval", "evaluate_exhaustive", "evaluate_identification", "evaluate_pairs",
+    "evaluate_split", "evaluate_view2", "exhaustive", "load_embeddings", "open_set", "pair_intervals",
     "read_image", "report", "save_embeddings",
 }  # fmt: skip
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from .bootstrap import Interval, difference_interval, pair_intervals
     from .calibrate import calibrate
     from .compare import compare
     from .data import People
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
         UsageError,
     )
     from .evaluate import Evaluation, evaluate_pairs, evaluate_split
+    from .exhaustive import Exhaustive, exhaustive
+    from .identification import Identification, OpenSet, closed_set, open_set
     from .image import read_image
     from .model import Calibration, ModelCard, ModelFile, OperatingPoint, Preprocessing
     from .protocols import View2, evaluate_view2
@@ -58,17 +61,19 @@ if TYPE_CHECKING:
 # What facealike promises, pinned by tests/test_public_names.py; a checker needs it as a plain list.
 __all__ = [
     "Box", "Calibration", "Comparison", "DataError", "Detector", "DetectorError", "DeviceError",
-    "DlibDetector", "Embedder", "Evaluation", "Face", "FaceError", "FacealikeError",
-    "IdentificationEvaluation", "ImageError", "ImageNotFound", "ImageTooLarge", "MissingExtra",
-    "MixedModels", "Model", "ModelCard", "ModelError", "ModelFile", "NoFaceFound", "OperatingPoint",
-    "Pair", "People", "PeopleOverlap", "Preprocessing", "RecipeError", "Report", "SetEvaluation",
-    "SeveralFaces", "TrainingError", "UnreadableImage", "UnsafeArchive", "UsageError", "View2",
-    "YuNetDetector", "__version__", "calibrate", "compare", "evaluate_exhaustive",
-    "evaluate_identification", "evaluate_pairs", "evaluate_split", "evaluate_view2", "load_embeddings",
+    "DlibDetector", "Embedder", "Evaluation", "Exhaustive", "Face", "FaceError", "FacealikeError",
+    "Identification", "IdentificationEvaluation", "ImageError", "ImageNotFound", "ImageTooLarge",
+    "Interval", "MissingExtra", "MixedModels", "Model", "ModelCard", "ModelError", "ModelFile",
+    "NoFaceFound", "OpenSet", "OperatingPoint", "Pair", "People", "PeopleOverlap", "Preprocessing",
+    "RecipeError", "Report", "SetEvaluation", "SeveralFaces", "TrainingError", "UnreadableImage",
+    "UnsafeArchive", "UsageError", "View2", "YuNetDetector", "__version__", "calibrate", "closed_set",
+    "compare", "difference_interval", "evaluate_exhaustive", "evaluate_identification", "evaluate_pairs",
+    "evaluate_split", "evaluate_view2", "exhaustive", "load_embeddings", "open_set", "pair_intervals",
     "read_image", "report", "save_embeddings",
 ]  # fmt: skip
 
 _MODULES = {
+    "bootstrap": ["Interval", "difference_interval", "pair_intervals"],
     "calibrate": ["calibrate"],
     "compare": ["compare"],
     "data": ["People"],
@@ -82,6 +87,8 @@ _MODULES = {
         "evaluate_exhaustive",
         "evaluate_identification",
     ],
+    "exhaustive": ["Exhaustive", "exhaustive"],
+    "identification": ["Identification", "OpenSet", "closed_set", "open_set"],
     "image": ["read_image"],
     "model": ["Calibration", "ModelCard", "ModelFile", "OperatingPoint", "Preprocessing"],
     "run_report": ["Report", "report"],
