@@ -20,7 +20,10 @@ FLOORS = [
     ["errors"],
     ["types"],
     ["files", "image", "align", "metrics", "fields"],
-    ["montage", "sampling", "landmarks", "weighted", "resampling", "tally", "archive", "probability", "plots", "document"],
+    [
+        "montage", "sampling", "landmarks", "weighted", "resampling", "tally", "archive", "probability", "plots",
+        "document",
+    ],
     ["bootstrap", "reliability"],
     ["exhaustive", "identification", "operating", "evaluation"],
     ["calibration"],
@@ -38,7 +41,7 @@ FLOORS = [
     ["train"],
     ["cli"],
     ["__main__"],
-]
+]  # fmt: skip
 FLOOR = {module: number for number, modules in enumerate(FLOORS) for module in modules}
 TRAINING_ONLY = {"torch", "lightning", "pytorch_metric_learning", "tensorboard", "onnx", "onnxscript"}
 NEVER = {"sklearn", "scipy", "cv2", "skimage", "hypothesis", "pytest"}
@@ -157,5 +160,5 @@ def test_help_loads_nothing_heavy() -> None:
         f"loaded = ({HEAVY} | {{'numpy', 'PIL', 'onnxruntime', 'dlib'}}) & set(sys.modules)\n"
         "assert not loaded, loaded"
     )
-    for command in ([], ["compare"], ["train"], ["evaluate"], ["data"], ["model", "info"]):
+    for command in ([], ["compare"], ["calibrate"], ["train"], ["evaluate"], ["data"], ["model", "info"]):
         assert "Usage" in run(script, *command, "--help")
