@@ -21,8 +21,8 @@ FLOORS = [
     ["types"],
     ["files", "image", "align", "metrics", "fields"],
     [
-        "montage", "sampling", "landmarks", "weighted", "resampling", "tally", "archive", "probability", "plots",
-        "document",
+        "montage", "sampling", "landmarks", "weighted", "resampling", "tally", "archive", "probability",
+        "plots", "document",
     ],
     ["bootstrap", "reliability"],
     ["exhaustive", "identification", "operating", "evaluation"],
