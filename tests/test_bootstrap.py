@@ -243,17 +243,34 @@ def test_no_error_is_no_proof() -> None:
     first, second = np.r_[people, people], np.r_[people, np.roll(people, 1)]
     scores, same = np.repeat([0.9, 0.1], 40), np.repeat([True, False], 40)
     found = pair_intervals(scores, same, first, second, 0.5)
-    bound = 1 - 0.025 ** (1 / 40)  # Clopper and Pearson for 0 of 40
-    assert (found["fnmr"].low, found["fnmr"].high) == (0.0, pytest.approx(bound))
-    assert (found["fmr"].low, found["fmr"].high) == (0.0, pytest.approx(bound))
-    assert (found["f1"].low, found["f1"].high) == (pytest.approx(1 - bound), 1.0)
+    bound = 1.96**2 / (40 + 1.96**2)  # Wilson's for 0 of 40, near the rule of 3 over 40
+    assert (found["fnmr"].low, found["fnmr"].high) == (0.0, pytest.approx(bound, rel=1e-3))
+    assert (found["fmr"].low, found["fmr"].high) == (0.0, pytest.approx(bound, rel=1e-3))
+    assert (found["f1"].low, found["f1"].high) == (pytest.approx(1 - bound, rel=1e-3), 1.0)
     # A person with many photos is one person.
     more = pair_intervals(
         np.r_[scores, [0.9] * 500], np.r_[same, [True] * 500], np.r_[first, [0] * 500],
         np.r_[second, [0] * 500], 0.5,
     )  # fmt: skip
     assert more["fnmr"].high > 0.5
-    assert more["fmr"].high == pytest.approx(bound)
+    assert more["fmr"].high == pytest.approx(bound, rel=1e-3)
+
+
+def test_wilsons_interval_is_scipys() -> None:
+    for errors, trials, level in ((0, 40, 0.95), (1, 40, 0.95), (17, 30, 0.8), (9, 9, 0.99)):
+        theirs = stats.binomtest(errors, trials).proportion_ci(level, method="wilson")
+        assert resampling.wilson(errors / trials, trials, level) == pytest.approx((theirs.low, theirs.high))
+
+
+def test_rare_errors_are_not_taken_for_none_nor_for_many() -> None:
+    people = np.arange(40)
+    first, second = np.r_[people, people], np.r_[people, np.roll(people, 1)]
+    scores, same = np.repeat([0.9, 0.1], 40), np.repeat([True, False], 40)
+    scores[0] = 0.2  # one genuine pair of forty independent ones
+    found = pair_intervals(scores, same, first, second, 0.5)["fnmr"]
+    low, high = resampling.wilson(1 / 40, 40, 0.95)
+    assert low <= found.low < found.estimate < found.high <= high
+    assert found.high > 0.06
 
 
 def test_a_statistic_that_few_resamples_allow_is_not_measured() -> None:

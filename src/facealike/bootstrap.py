@@ -11,7 +11,8 @@ Statistics 49(2), 2021).
 
 The share of genuine pairs is a decision of whoever made the list of pairs and no finding, so in each
 resample the two kinds keep the share they have: every statistic here follows from the weighted FMR
-and FNMR and that share.
+and FNMR and that share.  What is made of the resamples, and why not their plain percentiles, is told in
+``resampling``.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Interval:
     """An estimate and the interval that holds the truth in a share ``level`` of such tests.
 
     ``low`` and ``high`` are NaN where fewer than half of the resamples allowed the statistic, as
-    with two people.  ``resamples`` counts those that did.
+    with two people.  ``resamples`` counts those that did.  How the bounds come about: ``resampling``.
     """
 
     estimate: float
@@ -234,8 +235,12 @@ def intervals(
 def _kind(name: str, pairs: Pairs) -> Kind:
     if name.startswith(THRESHOLD):
         return Kind(smallest=None, smooth=False)
-    trials = float(pairs.people) if name.startswith("fmr") else pairs.genuine_people
-    return Kind(0.5 / pairs.size, smooth=name != "eer" and "@" not in name, trials=trials)
+    smallest, genuine = 0.5 / pairs.size, pairs.genuine_people
+    if name.startswith("fmr"):
+        return Kind(smallest, trials=float(pairs.people), fewest=pairs.impostor_people)
+    if name == "fnmr":
+        return Kind(smallest, trials=genuine, fewest=genuine)
+    return Kind(smallest, smooth=name != "eer" and "@" not in name, trials=genuine)
 
 
 def _resampled(

@@ -194,10 +194,9 @@ class Exhaustive:
         draws, left = statistic(*resampled) * correction, statistic(*without) * correction
         draws, left = np.clip(draws, 0.0, 1.0), np.clip(left, 0.0, 1.0)
         luck = math.sqrt(error / self.impostor) if impostor else 0.0
-        kind = Kind(
-            0.5 / (self.impostor if impostor else self.genuine), smooth,
-            float(self.people) if impostor else self._genuine_people,
-        )  # fmt: skip
+        trials = float(self.people) if impostor else self._genuine_people
+        fewest = trials if smooth and not impostor and not complement else None
+        kind = Kind(0.5 / (self.impostor if impostor else self.genuine), smooth, trials, fewest)
         low, high = bounds(error, draws, left, np.array([error - luck, error + luck]), plan, kind)
         if complement:
             low, high = 1 - high, 1 - low

@@ -18,16 +18,18 @@ thousand people may hang on fifteen.  The spread is therefore that of the jackkn
 is the more reliable for few and unequal clusters (MacKinnon, Nielsen and Webb, Journal of Applied
 Econometrics 38(5), 2023), and it is widened from the normal distribution to Student's t with as many
 degrees of freedom as the people's pulls tell (Satterthwaite's approximation; Lipsitz, Ibrahim and
-Parzen, Statistica Sinica 9(3), 1999), much as Hesterberg's expanded percentile interval is (The American
-Statistician 69(4), 2015).
+Parzen, The Statistician 48(4), 1999), much as Hesterberg's expanded percentile interval is (The
+American Statistician 69(4), 2015).
 
 A statistic that chooses its own threshold in each resample is a quantile at heart.  There the
 jackknife is inconsistent (Shao and Wu, Annals of Statistics 17(3), 1989), so the spread is that of the
 resamples, and plain percentiles are read also where BCa was asked for.
 
-Where no resample differs from the estimate, as with no error at all, resampling has nothing to say.
-The bound is then that of Clopper and Pearson (Biometrika 26(4), 1934) for no error in so many
-independent trials as there are people: the rule of 3.
+Resamples say little of errors that hardly occur, and nothing where none did.  No interval of FMR or
+FNMR is therefore wider than Wilson's score interval (Journal of the American Statistical Association
+22(158), 1927) for so many independent trials as remain if all pairs of a person stand or fall
+together; and where no resample differs from the estimate, that interval is the answer, for FMR with as
+many trials as there are people, which with no error is the rule of 3.
 """
 
 from __future__ import annotations
@@ -108,12 +110,14 @@ class Kind:
 
     ``smallest`` is the least by which a share can differ from 0 or 1; bounds are then sought in its
     log-odds and never leave [0, 1].  None: the statistic is no share.  ``smooth`` is false for one that
-    chooses its own threshold.  ``trials`` is how many independent trials it rests on, at the least.
+    chooses its own threshold.  ``trials`` is taken for the number of independent trials where resampling
+    tells nothing; ``fewest`` is that number at worst, for a plain share of errors, else None.
     """
 
     smallest: float | None = None
     smooth: bool = True
     trials: float = math.inf
+    fewest: float | None = None
 
 
 def bounds(
@@ -129,7 +133,7 @@ def bounds(
         return math.nan, math.nan
     smallest = kind.smallest
     if smallest is not None and np.all(valid == estimate):
-        return _without_spread(estimate, plan.level, kind.trials)
+        return wilson(estimate, kind.trials, plan.level)
     centre = float(_scale(np.array(estimate), smallest))
     values = np.sort(_scale(valid, smallest))
     pulls = _pulls(_scale(without[np.isfinite(without)], smallest))
@@ -139,13 +143,24 @@ def bounds(
     tails = (1 - plan.level) / 2, (1 + plan.level) / 2
     if plan.method == "bca" and kind.smooth:
         tails = _bca_tails(centre, values, pulls, tails)
-    low, high = centre + stretch * (np.quantile(values, tails) - centre)
-    return _unscale(float(low), smallest), _unscale(float(high), smallest)
+    ends = centre + stretch * (np.quantile(values, tails) - centre)
+    low, high = (_unscale(float(end), smallest) for end in ends)
+    if kind.fewest is not None:
+        widest = wilson(estimate, kind.fewest, plan.level)
+        low, high = max(low, widest[0]), min(high, widest[1])
+    return low, high
 
 
-def _without_spread(estimate: float, level: float, trials: float) -> tuple[float, float]:
-    margin = 1 - ((1 - level) / 2) ** (1 / max(trials, 1.0))
-    return max(estimate - margin, 0.0), min(estimate + margin, 1.0)
+def wilson(share: float, trials: float, level: float) -> tuple[float, float]:
+    """Wilson's score interval of a share among so many independent trials, not necessarily a whole number."""
+    if math.isinf(trials):
+        return share, share
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    middle, spread = share + z * z / (2 * trials), share * (1 - share) / trials + (z / (2 * trials)) ** 2
+    scale, reach = 1 + z * z / trials, z * math.sqrt(spread)
+    # Without rounding where the bound is known.
+    low = 0.0 if share <= 0 else max((middle - reach) / scale, 0.0)
+    return low, 1.0 if share >= 1 else min((middle + reach) / scale, 1.0)
 
 
 def _scale(values: Floats, smallest: float | None) -> Floats:
