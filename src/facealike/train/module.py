@@ -124,9 +124,6 @@ class SiameseModule(lightning.LightningModule):
             if watched.name == "train":  # what the guard rails look at; 1 if vectors point everywhere
                 self.log("spread", 1 - embeddings.float().mean(dim=0).square().sum())
                 self.log("score_spread", float(scores.std()))
-            if watched.name == "train":  # what the guard rails look at; 1 if vectors point everywhere
-                self.log("spread", 1 - embeddings.float().mean(dim=0).square().sum())
-                self.log("score_spread", float(scores.std()))
             _, f1 = best_f1_threshold(scores, same)
             self.log(f"{watched.name}_f1", f1, prog_bar=watched.name == "val")
             self.log(f"{watched.name}_auc", auc(scores, same))
