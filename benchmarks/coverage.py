@@ -141,6 +141,7 @@ SCENARIOS = [
     Scenario("small folder", people=150),
     Scenario("good system", scatter=0.62, threshold=0.3),
     Scenario("many photos, more scatter", by_photos=0.08),
+    Scenario("rare errors", people=300, scatter=0.4, threshold=0.45),
     Scenario("equal numbers of photos", people=500, photos=((4, 1),)),
 ]
 
@@ -221,6 +222,21 @@ def append(rows: list[dict[str, object]]) -> None:
         writer.writerows(rows)
 
 
+def table() -> str:
+    """The share covered of each statistic and interval, a column a scenario, of all rows of the CSV."""
+    with CSV.open(newline="", encoding="utf-8") as file:
+        covered = {(r["scenario"], r["statistic"], r["interval"]): r["covered"] for r in csv.DictReader(file)}
+    scenarios = [scenario.name for scenario in SCENARIOS if any(key[0] == scenario.name for key in covered)]
+    lines = ["| statistic | interval | " + " | ".join(scenarios) + " |"]
+    lines.append("| --- | --- |" + " ---: |" * len(scenarios))
+    for statistic in [*RATES, OWN, DIFFERENCE]:
+        for interval in ("percentile", "bca", "plain"):
+            cells = [covered.get((name, statistic, interval)) for name in scenarios]
+            shares = " | ".join("" if cell is None else f"{100 * float(cell):.1f}" for cell in cells)
+            lines.append(f"| {statistic} | {interval} | {shares} |")
+    return "\n".join(lines)
+
+
 def commit() -> str:
     done = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
@@ -235,7 +251,11 @@ def main() -> None:
     parser.add_argument("--resamples", type=int, default=1000)
     parser.add_argument("--people", type=int, default=1_000_000, help="people that make the truth")
     parser.add_argument("--write", action="store_true", help=f"append the rows to {CSV.name}")
+    parser.add_argument("--table", action="store_true", help=f"print what is in {CSV.name} as Markdown")
     options = parser.parse_args()
+    if options.table:
+        print(table())
+        return
     fixed: dict[str, object] = {
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
         "commit": commit(),
