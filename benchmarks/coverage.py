@@ -32,7 +32,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from facealike.bootstrap import _difference, _kind, _samples, _statistic
+from facealike.bootstrap import Values, Weigh, _difference, _kind, _samples, _statistic
 from facealike.data import balanced_pairs
 from facealike.resampling import Kind, Plan, bounds
 from facealike.weighted import Block, Pairs
@@ -172,7 +172,7 @@ def all_bounds(scenario: Scenario, seed: int, resamples: int) -> dict[tuple[str,
     kinds = {name: _kind(name, one) for name in at} | {DIFFERENCE: Kind()}
     difference = _difference(one, at["f1"], other, at["f1"])
 
-    def evaluate(weigh):  # type: ignore[no-untyped-def]
+    def evaluate(weigh: Weigh) -> Values:
         block = weigh(one)
         return {name: of(block) for name, of in at.items()} | {DIFFERENCE: difference(weigh)["difference"]}
 
