@@ -78,7 +78,7 @@ class Scenario:
         """Numbers of photos; with ``power`` 1 as a photo, with 2 as a genuine pair drawn at random has."""
         photos = np.array([n for n, _ in self.photos], dtype=np.int64)
         weight = np.array([people for _, people in self.photos], dtype=np.float64)
-        weight *= {0: np.ones(len(photos)), 1: photos, 2: photos * (photos - 1)}[power]
+        weight *= (np.ones(len(photos)), 1.0 * photos, 1.0 * photos * (photos - 1))[power]
         return rng.choice(photos, count, p=weight / weight.sum())
 
     def scatters(self, rng: np.random.Generator, sizes: Labels) -> Floats:
