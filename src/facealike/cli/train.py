@@ -102,6 +102,8 @@ def train(
     else:
         for evaluation in result.evaluations:
             print(evaluation)
+        if result.comparison is not None:
+            print(f"compared with the shipped model: {one_line(str(result.comparison))}")
         print(one_line(str(result.model_path)))
     return 0
 
