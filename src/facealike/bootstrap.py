@@ -186,7 +186,8 @@ def roc_band(
     return RocBand(
         fmr=grid.copy(),
         tmr=np.array([interval.estimate for interval in found]),
-        low=np.array([interval.low for interval in found]),
+        # To accept everybody needs no measurement.
+        low=np.where(grid < 1, [interval.low for interval in found], 1.0),
         high=np.array([interval.high for interval in found]),
         level=level,
     )
@@ -235,12 +236,12 @@ def intervals(
 def _kind(name: str, pairs: Pairs) -> Kind:
     if name.startswith(THRESHOLD):
         return Kind(smallest=None, smooth=False)
-    smallest, genuine = 0.5 / pairs.size, pairs.genuine_people
+    smallest = 0.5 / pairs.size
     if name.startswith("fmr"):
-        return Kind(smallest, trials=float(pairs.people), fewest=pairs.impostor_people)
+        return Kind(smallest, people=pairs.people, fewest=pairs.impostor_trials)
     if name == "fnmr":
-        return Kind(smallest, trials=genuine, fewest=genuine)
-    return Kind(smallest, smooth=name != "eer" and "@" not in name, trials=genuine)
+        return Kind(smallest, people=pairs.genuine_people, fewest=pairs.genuine_trials)
+    return Kind(smallest, smooth=name != "eer" and "@" not in name, people=pairs.genuine_people)
 
 
 def _resampled(

@@ -162,7 +162,7 @@ class Exhaustive:
             found[f"fmr@{fmr:g}"] = self._interval(self.fmr_at(cut), _at(cut, 0), plan, impostor=True)
         if threshold is not None:
             found["fmr"] = self._interval(self.fmr_at(threshold), _at(threshold, 0), plan, impostor=True)
-            found["fnmr"] = self._interval(self.fnmr_at(threshold), _at(threshold, 1), plan)
+            found["fnmr"] = self._interval(self.fnmr_at(threshold), _at(threshold, 1), plan, fnmr=True)
         return found
 
     def roc_band(self, fmr_grid: ArrayLike, level: float = 0.95, resamples: int = 1000) -> RocBand:
@@ -176,14 +176,15 @@ class Exhaustive:
         return RocBand(
             fmr=grid.copy(),
             tmr=np.array([1 - interval.estimate for interval in found]),
-            low=np.array([1 - interval.high for interval in found]),
+            # To accept everybody needs no measurement.
+            low=np.where(grid < 1, [1 - interval.high for interval in found], 1.0),
             high=np.array([1 - interval.low for interval in found]),
             level=level,
         )
 
     def _interval(
         self, estimate: float, statistic: Callable[[Floats, Floats], Floats], plan: Plan,
-        smooth: bool = True, impostor: bool = False, complement: bool = False,
+        smooth: bool = True, impostor: bool = False, fnmr: bool = False, complement: bool = False,
     ) -> Interval:  # fmt: skip
         """The interval of an error rate; ``complement``: of one minus it."""
         error = 1 - estimate if complement else estimate
@@ -194,19 +195,15 @@ class Exhaustive:
         draws, left = statistic(*resampled) * correction, statistic(*without) * correction
         draws, left = np.clip(draws, 0.0, 1.0), np.clip(left, 0.0, 1.0)
         luck = math.sqrt(error / self.impostor) if impostor else 0.0
-        trials = float(self.people) if impostor else self._genuine_people
-        fewest = trials if smooth and not impostor and not complement else None
-        kind = Kind(0.5 / (self.impostor if impostor else self.genuine), smooth, trials, fewest)
+        smallest = 0.5 / (self.impostor if impostor else self.genuine)
+        of_one = np.bincount(self.tally.genuine_person).astype(np.float64)
+        fewest = float(self.genuine**2 / np.sum(of_one**2)) if fnmr else None
+        kind = Kind(smallest, smooth, self.people if impostor else int(np.sum(of_one > 0)), fewest)
         low, high = bounds(error, draws, left, np.array([error - luck, error + luck]), plan, kind)
         if complement:
             low, high = 1 - high, 1 - low
         valid = int(np.isfinite(draws).sum())
         return Interval(estimate, low, high, plan.level, plan.method if smooth else "percentile", valid)
-
-    @cached_property
-    def _genuine_people(self) -> float:
-        of_one = np.bincount(self.tally.genuine_person).astype(np.float64)
-        return float(of_one.sum() ** 2 / np.sum(of_one**2))
 
     @cached_property
     def _by_person(self) -> tuple[Floats, Floats]:

@@ -355,7 +355,7 @@ class _Resampled:
         person = np.unique(people, return_inverse=True)[1].reshape(-1)
         sizes = np.bincount(person).astype(np.int64)
         self._person, self._people, self._searches = person, len(sizes), len(person)
-        self._effective = float(sizes.sum() ** 2 / np.sum(sizes.astype(np.float64) ** 2))
+        self._trials = float(sizes.sum() ** 2 / np.sum(sizes.astype(np.float64) ** 2))
         self._draws = _stacked(drawn(self._people, plan))
         self._without = _stacked(left_out(sizes))
 
@@ -365,7 +365,7 @@ class _Resampled:
         """The interval of a statistic of weights (b, searches)."""
         estimate = float(statistic(np.ones((1, self._searches)))[0])
         draws, without = self._each(statistic, self._draws), self._each(statistic, self._without)
-        kind = Kind(0.5 / self._searches, smooth, self._effective)
+        kind = Kind(0.5 / self._searches, smooth, self._people, self._trials if smooth else None)
         low, high = bounds(estimate, draws, without, np.zeros(0), plan, kind)
         method = plan.method if smooth else "percentile"
         return Interval(estimate, low, high, plan.level, method, int(np.isfinite(draws).sum()))

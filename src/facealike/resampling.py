@@ -28,8 +28,8 @@ resamples, and plain percentiles are read also where BCa was asked for.
 Resamples say little of errors that hardly occur, and nothing where none did.  No interval of FMR or
 FNMR is therefore wider than Wilson's score interval (Journal of the American Statistical Association
 22(158), 1927) for so many independent trials as remain if all pairs of a person stand or fall
-together; and where no resample differs from the estimate, that interval is the answer, for FMR with as
-many trials as there are people, which with no error is the rule of 3.
+together; and where no resample differs from the estimate, that interval is the answer with as many
+trials as there are people, which with no error is about the rule of 3 of ISO/IEC 19795-1.
 """
 
 from __future__ import annotations
@@ -110,13 +110,13 @@ class Kind:
 
     ``smallest`` is the least by which a share can differ from 0 or 1; bounds are then sought in its
     log-odds and never leave [0, 1].  None: the statistic is no share.  ``smooth`` is false for one that
-    chooses its own threshold.  ``trials`` is taken for the number of independent trials where resampling
-    tells nothing; ``fewest`` is that number at worst, for a plain share of errors, else None.
+    chooses its own threshold.  ``people`` is how many it rests on.  ``fewest``, for a plain share of errors,
+    is how many independent trials its pairs are worth at worst, else None.
     """
 
     smallest: float | None = None
     smooth: bool = True
-    trials: float = math.inf
+    people: int | None = None
     fewest: float | None = None
 
 
@@ -132,8 +132,8 @@ def bounds(
     if not math.isfinite(estimate) or 2 * len(valid) < plan.resamples:
         return math.nan, math.nan
     smallest = kind.smallest
-    if smallest is not None and np.all(valid == estimate):
-        return wilson(estimate, kind.trials, plan.level)
+    if kind.people is not None and np.all(valid == estimate):
+        return wilson(estimate, kind.people, plan.level)
     centre = float(_scale(np.array(estimate), smallest))
     values = np.sort(_scale(valid, smallest))
     pulls = _pulls(_scale(without[np.isfinite(without)], smallest))
@@ -153,8 +153,6 @@ def bounds(
 
 def wilson(share: float, trials: float, level: float) -> tuple[float, float]:
     """Wilson's score interval of a share among so many independent trials, not necessarily a whole number."""
-    if math.isinf(trials):
-        return share, share
     z = NormalDist().inv_cdf((1 + level) / 2)
     middle, spread = share + z * z / (2 * trials), share * (1 - share) / trials + (z / (2 * trials)) ** 2
     scale, reach = 1 + z * z / trials, z * math.sqrt(spread)

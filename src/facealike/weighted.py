@@ -52,10 +52,11 @@ class Pairs:
         # Kish's effective number: so many trials would tell as much if all pairs that share a person
         # agreed.  An impostor pair is among those of either of its people.
         of_one = np.bincount(self._genuine_person).astype(np.float64)
-        self.genuine_people = float(of_one.sum() ** 2 / np.sum(of_one**2))
         of_each = np.bincount(index[:, impostor].ravel()).astype(np.float64)
         of_dyads = np.bincount(self._dyad).astype(np.float64)
-        self.impostor_people = float(len(impostor) ** 2 / (np.sum(of_each**2) - np.sum(of_dyads**2)))
+        self.genuine_people = int(np.sum(of_one > 0))
+        self.genuine_trials = float(len(genuine) ** 2 / np.sum(of_one**2))
+        self.impostor_trials = float(len(impostor) ** 2 / (np.sum(of_each**2) - np.sum(of_dyads**2)))
         self._own = None if own is None else (own[genuine], own[impostor])
         self.genuine_total = float(len(genuine) if own is None else own[genuine].sum())
         self.impostor_total = float(len(impostor) if own is None else own[impostor].sum())
