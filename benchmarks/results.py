@@ -1,0 +1,274 @@
+"""Make the tables of ``docs/results.md`` anew: train what is missing, judge it, write.
+
+    python benchmarks/results.py LFW_FOLDER --runs RUNS [--cache CROPS] [--pairs PAIRS] [--folds]
+
+Trains the recipe of the shipped model with seeds 0, 1 and 2 (RUNS/lfw-SEED.facealike, resumed where a
+run was cut short), judges each on the test people, the shipped model on its probabilities and
+thresholds too, and reads LFW View 2 from RUNS/view2, which ``--folds`` trains.  What is measured lands
+in results.json; the page is written from that file, by ``--page`` without measuring anything.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import datetime
+import json
+import os
+import re
+import statistics
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+
+from compare_cold_start import commit, processor  # noqa: E402
+
+from facealike.embed import Model  # noqa: E402
+from facealike.evaluate import evaluate_split  # noqa: E402
+from facealike.evaluation import Evaluation  # noqa: E402
+from facealike.files import write_text  # noqa: E402
+from facealike.plots import new_axes, save_figure  # noqa: E402
+from facealike.set_protocols import evaluate_exhaustive  # noqa: E402
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PAGE = HERE.parent / "docs" / "results.md"
+FIGURES = HERE.parent / "docs" / "figures"
+RECORD = HERE / "results.json"
+RECIPE, SEEDS = "lfw", (0, 1, 2)
+TRAINING_PAIRS = 10_000  # genuine pairs of the training people, of 231,102
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("people", nargs="?", help="the folder of LFW's people")
+    parser.add_argument("--runs", type=Path, help="where models and runs are, or will be")
+    parser.add_argument("--cache", type=Path, help="the folder of face crops (default: RUNS/crops)")
+    parser.add_argument("--pairs", type=Path, help="LFW's pairs.txt, for View 2")
+    parser.add_argument("--folds", action="store_true", help="train the folds of View 2 that are missing")
+    parser.add_argument("--page", action="store_true", help="only write the page from results.json")
+    arguments = parser.parse_args()
+    if not arguments.page:
+        if arguments.people is None or arguments.runs is None:
+            parser.error("give the folder of people and --runs, or --page")
+        cache = arguments.cache or arguments.runs / "crops"
+        record = measure(arguments.people, arguments.runs, cache, arguments.pairs, arguments.folds)
+        write_text(RECORD, json.dumps(record, indent=1) + "\n")
+    record = json.loads(RECORD.read_text("utf-8"))
+    page = PAGE.read_text("utf-8")
+    for name, text in sections(record).items():
+        page = put(page, name, text)
+    write_text(PAGE, page)
+
+
+def measure(people: str, runs: Path, cache: Path, pairs: Path | None, folds: bool) -> dict[str, Any]:
+    """Everything that the page states, ready for JSON."""
+    runs.mkdir(parents=True, exist_ok=True)
+    shipped = Model.load()
+    test = evaluate_split(shipped, people, "test", cache=cache)
+    FIGURES.mkdir(exist_ok=True)
+    draw(test)
+    return {
+        "date": datetime.date.today().isoformat(),
+        "machine": f"{processor()}, {os.cpu_count()} cores",
+        "commit": commit(),
+        "seeds": [judge(train(people, runs, cache, seed), people, cache, seed) for seed in SEEDS],
+        "shipped": {
+            **summary(shipped, test),
+            "reliability": None if test.reliability is None else test.reliability.to_dict(),
+            "points": points(shipped, people, cache),
+        },
+        "view2": view2(people, runs, cache, pairs, folds),
+    }
+
+
+def train(people: str, runs: Path, cache: Path, seed: int) -> Path:
+    """The model of this seed, trained unless it is there."""
+    out = runs / f"{RECIPE}-{seed}.facealike"
+    if not out.exists():
+        from facealike.train import load_recipe
+        from facealike.train import train as run_training
+
+        print(f"training seed {seed}", file=sys.stderr, flush=True)
+        run_training(people, load_recipe(RECIPE, [f"seed={seed}"]), out, resume=True, cache=cache)
+    return out
+
+
+def judge(path: Path, people: str, cache: Path, seed: int) -> dict[str, Any]:
+    model = Model.load(path)
+    test = evaluate_split(model, people, "test", cache=cache)
+    known = evaluate_split(model, people, "train", limit=TRAINING_PAIRS, cache=cache)
+    return {"seed": seed, **summary(model, test), "train_f1": known.f1, "train_auc": known.auc}
+
+
+def summary(model: Model, test: Evaluation) -> dict[str, Any]:
+    return {"model": model.id, "trained_at": model.file.card.provenance.get("commit"), **test.to_dict()}
+
+
+def points(model: Model, people: str, cache: Path) -> list[dict[str, Any]]:
+    """What the thresholds of the named FMRs do to all pairs of the test people."""
+    every = evaluate_exhaustive(model, people, "test", cache=cache).comparisons
+    return [
+        {
+            **point.to_dict(),
+            "test_fmr": every.fmr_at(point.threshold),
+            "test_fnmr": every.fnmr_at(point.threshold),
+            "test_impostor": every.impostor,
+        }
+        for point in model.file.calibration.operating_points
+    ]
+
+
+def view2(people: str, runs: Path, cache: Path, pairs: Path | None, folds: bool) -> dict[str, Any] | None:
+    if folds:
+        from facealike.train import load_recipe, train_folds
+
+        if pairs is None:
+            sys.exit("--folds needs --pairs, LFW's pairs.txt")
+        train_folds(people, load_recipe(RECIPE), pairs, runs / "view2", resume=True, cache=cache)
+    result = runs / "view2" / "view2.json"
+    found: dict[str, Any] | None = json.loads(result.read_text("utf-8")) if result.exists() else None
+    return found
+
+
+def draw(test: Evaluation) -> None:
+    for name, drawn in (("roc", test), ("reliability", test.reliability)):
+        if drawn is not None:
+            save_figure(cast("Figure", drawn.plot(new_axes()).figure), FIGURES / f"{name}.svg")
+
+
+# ---- the page ---------------------------------------------------------------------------------
+
+
+def put(page: str, name: str, text: str) -> str:
+    """``page`` with ``text`` between the markers of that name."""
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
+    if not pattern.search(page):
+        sys.exit(f"{PAGE.name} has no markers {begin} and {end}")
+    return pattern.sub(lambda _: f"{begin}\n{text.rstrip()}\n{end}", page)
+
+
+def sections(record: dict[str, Any]) -> dict[str, str]:
+    return {
+        "strangers": strangers(record),
+        "calibration": calibration(record["shipped"]),
+        "view2": folds_table(record["view2"]),
+        "speed": speed(),
+        "coverage": coverage(),
+    }
+
+
+def told(entry: dict[str, Any], name: str) -> str:
+    found = entry["intervals"][name]
+    return f"{entry[name]:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
+
+
+def strangers(record: dict[str, Any]) -> str:
+    head = [
+        "| seed | model | train F1 | **F1 on strangers** | gap | AUC on strangers | FNMR at FMR 1 % |",
+        "| ---: | --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    rows = [
+        f"| {e['seed']} | {e['model']} | {e['train_f1']:.3f} | **{told(e, 'f1')}** | "
+        f"{e['train_f1'] - e['f1']:.3f} | {told(e, 'auc')} | {e['fnmr_at_fmr']['0.01']:.3f} |"
+        for e in record["seeds"]
+    ]
+    values = [e["f1"] for e in record["seeds"]]
+    first = record["seeds"][0]
+    return "\n".join([
+        *head, *rows, "",
+        f"Mean over the seeds **{statistics.mean(values):.3f}**, standard deviation "
+        f"{statistics.stdev(values):.3f}. {first['pairs']:,} pairs of {first['people']:,} people; in "
+        f"{first['failures']} of them a face was not found, which counts as different. In brackets: 95 % "
+        f"intervals from resampling people. Measured {record['date']} at commit {record['commit']} on "
+        f"{record['machine']}; models trained at commit {first['trained_at']}.",
+    ])  # fmt: skip
+
+
+def calibration(shipped: dict[str, Any]) -> str:
+    lines = [
+        f"Model {shipped['model']}: F1 {told(shipped, 'f1')}, AUC {told(shipped, 'auc')}, EER "
+        f"{told(shipped, 'eer')} on the test people; threshold {shipped['threshold']:.3f} from "
+        f"{shipped['threshold_from']}.",
+    ]
+    if shipped["ece"] is not None:
+        found = shipped["reliability"]
+        lines += [
+            "",
+            f"Expected calibration error of its probabilities on the test people: **{shipped['ece']:.3f}** "
+            f"({len(found['bins'])} bins that are not empty); Brier score {found['brier']:.3f}.",
+            "",
+            "![Reliability: stated probability against the share that came true](figures/reliability.svg)",
+        ]
+    if shipped["points"]:
+        lines += [
+            "",
+            f"Every pair of the test people, {shipped['points'][0]['test_impostor']:,} of them impostors:",
+            "",
+            "| FMR asked for | threshold | calibration people | FMR, test people | FNMR, test people |",
+            "| ---: | ---: | ---: | ---: | ---: |",
+            *(
+                f"| {p['fmr']:g} | {p['threshold']:.3f} | {p['fmr_low']:.2g} to {p['fmr_high']:.2g} | "
+                f"{p['test_fmr']:.2g} | {p['test_fnmr']:.3f} |"
+                for p in shipped["points"]
+            ),
+        ]
+    return "\n".join(lines)
+
+
+def folds_table(found: dict[str, Any] | None) -> str:
+    if found is None:
+        return "Not measured yet."
+    rows = [
+        f"| {fold['fold']} | {fold['accuracy']:.4f} | {fold['threshold']:.4f} |" for fold in found["folds"]
+    ]
+    tars = ", ".join(f"{tar:.1%} at FAR {far}" for far, tar in found["tar_at_far"].items())
+    mean = f"Mean accuracy **{found['accuracy']:.2%}**, standard error {found['standard_error']:.2%}"
+    return "\n".join([
+        f"{mean}; TAR {tars}.",
+        "", "| fold | accuracy | threshold |", "| ---: | ---: | ---: |", *rows,
+    ])  # fmt: skip
+
+
+def last_row(name: str) -> dict[str, str]:
+    with (HERE / name).open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))[-1]
+
+
+def speed() -> str:
+    pairs, every = last_row("evaluate_pairs.csv"), last_row("exhaustive.csv")
+    seconds = sum(float(every[f"{step} median"]) for step in ("pairs", "figures", "intervals"))
+    photos = int(every["photos"])
+    return "\n".join([
+        "| what | time | memory | measured |",
+        "| --- | ---: | ---: | --- |",
+        f"| {int(pairs['pairs']):,} pairs from image files, {pairs['cores']} cores | {pairs['seconds']} s | "
+        f"{pairs['peak_mib']} MiB | {pairs['date']}, commit {pairs['commit']} |",
+        f"| {photos:,} x {photos:,} cached embeddings, with all figures and intervals | {seconds:.1f} s | "
+        f"{float(every['peak MiB max']):.0f} MiB | {every['date']}, commit {every['commit']} |",
+    ])  # fmt: skip
+
+
+def coverage() -> str:
+    """The default intervals of the simulation that is like LFW; all of it is in intervals.md."""
+    with (HERE / "coverage.csv").open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["scenario"] == "lfw test"]
+    kept = [
+        f"| {row['statistic']} | {float(row['truth']):.4f} | {float(row['covered']):.1%} |"
+        for row in rows
+        if row["interval"] == "percentile"
+    ]
+    return "\n".join([
+        "| statistic | truth | covered |",
+        "| --- | ---: | ---: |",
+        *kept,
+    ])  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
