@@ -48,7 +48,7 @@ class Experiment:
     name: str
     question: str
     factor: str = ""
-    recipe: str = "lfw"
+    recipe: str = "cosface"
     settings: tuple[str, ...] = ()
     seeds: tuple[int, ...] = (0,)
     outside_data: bool = False
