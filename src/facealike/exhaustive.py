@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Curves = tuple[Floats, Floats]
 """FMR and FNMR (b, k) with each edge of the coarse bins, rising, as threshold."""
+
+Statistic = Callable[[Floats, Floats], Floats]
+"""What is made of such curves, (b,)."""
 
 
 def exhaustive(
@@ -154,23 +157,26 @@ class Exhaustive:
         """
         plan = Plan(level, resamples, method, seed)
         wanted = supported_fmrs(self.impostor) if fmrs is None else tuple(fmrs)
-        found = {"auc": self._interval(self.auc, _auc_error, plan, complement=True)}
-        found["eer"] = self._interval(self.eer, lambda fmr, fnmr: _equal(fmr, fnmr), plan, smooth=False)
+        curves = self._resampled(plan), self._left_out()
+        interval = partial(self._interval, plan, curves)
+        found = {"auc": interval(self.auc, _auc_error, complement=True)}
+        found["eer"] = interval(self.eer, _equal, smooth=False)
         for fmr in wanted:
             cut = self.threshold_at_fmr(fmr)
-            found[f"fnmr@{fmr:g}"] = self._interval(self.fnmr_at(cut), _at_fmr(fmr), plan, smooth=False)
-            found[f"fmr@{fmr:g}"] = self._interval(self.fmr_at(cut), _at(cut, 0), plan, impostor=True)
+            found[f"fnmr@{fmr:g}"] = interval(self.fnmr_at(cut), _at_fmr(fmr), smooth=False)
+            found[f"fmr@{fmr:g}"] = interval(self.fmr_at(cut), _at(cut, 0), impostor=True)
         if threshold is not None:
-            found["fmr"] = self._interval(self.fmr_at(threshold), _at(threshold, 0), plan, impostor=True)
-            found["fnmr"] = self._interval(self.fnmr_at(threshold), _at(threshold, 1), plan, fnmr=True)
+            found["fmr"] = interval(self.fmr_at(threshold), _at(threshold, 0), impostor=True)
+            found["fnmr"] = interval(self.fnmr_at(threshold), _at(threshold, 1), fnmr=True)
         return found
 
     def roc_band(self, fmr_grid: ArrayLike, level: float = 0.95, resamples: int = 1000) -> RocBand:
         """The true match rate at each FMR of ``fmr_grid`` (k,) with its interval."""
         grid = np.asarray(fmr_grid, dtype=np.float64).ravel()
         plan = Plan(level, resamples)
+        curves = self._resampled(plan), self._left_out()
         found = [
-            self._interval(self.fnmr_at_fmr(fmr, supported=False), _at_fmr(fmr), plan, smooth=False)
+            self._interval(plan, curves, self.fnmr_at_fmr(fmr, supported=False), _at_fmr(fmr), smooth=False)
             for fmr in grid.tolist()
         ]
         return RocBand(
@@ -183,12 +189,15 @@ class Exhaustive:
         )
 
     def _interval(
-        self, estimate: float, statistic: Callable[[Floats, Floats], Floats], plan: Plan,
+        self, plan: Plan, curves: tuple[Curves, Curves], estimate: float, statistic: Statistic,
         smooth: bool = True, impostor: bool = False, fnmr: bool = False, complement: bool = False,
     ) -> Interval:  # fmt: skip
-        """The interval of an error rate; ``complement``: of one minus it."""
+        """The interval of an error rate, or with ``complement`` of one minus it.
+
+        ``curves`` are those of the resamples and of the jackknife.
+        """
         error = 1 - estimate if complement else estimate
-        resampled, without = self._curves(plan)
+        resampled, without = curves
         # Curves over coarse bins miss the exact rate by a little, which all resamples share.
         plain = float(statistic(*self._plain)[0])
         correction = error / plain if plain > 0 else 1.0
@@ -219,15 +228,6 @@ class Exhaustive:
     def _plain(self) -> Curves:
         impostor, genuine = (each.sum(axis=0, keepdims=True) for each in self._by_person)
         return impostor / impostor[:, :1], 1 - genuine / genuine[:, :1]
-
-    def _curves(self, plan: Plan) -> tuple[Curves, Curves]:
-        """The curves of resamples of people, and of the jackknife over people."""
-        key = (plan.resamples, plan.seed)
-        cached: dict[tuple[int, int], tuple[Curves, Curves]] = self.__dict__.setdefault("_cached_curves", {})
-        if key not in cached:
-            cached.clear()
-            cached[key] = self._resampled(plan), self._left_out()
-        return cached[key]
 
     def _resampled(self, plan: Plan) -> Curves:
         multiplicity = np.stack(list(drawn(self.people, plan)))
@@ -324,7 +324,7 @@ def _equal(fmr: Floats, fnmr: Floats) -> Floats:
     return rate
 
 
-def _at_fmr(limit: float) -> Callable[[Floats, Floats], Floats]:
+def _at_fmr(limit: float) -> Statistic:
     def fnmr_at(fmr: Floats, fnmr: Floats) -> Floats:
         rows = np.arange(len(fmr))
         after = np.clip(np.sum(fmr > limit, axis=1), 1, fmr.shape[1] - 1)
@@ -336,7 +336,7 @@ def _at_fmr(limit: float) -> Callable[[Floats, Floats], Floats]:
     return fnmr_at
 
 
-def _at(threshold: float, curve: int) -> Callable[[Floats, Floats], Floats]:
+def _at(threshold: float, curve: int) -> Statistic:
     """FMR (0) or FNMR (1) at a threshold, between the two coarse edges around it."""
     place = (min(max(threshold, -1.0), 1.0) + 1) * (len(COARSE_EDGES) - 1) / 2
     before = min(int(place), len(COARSE_EDGES) - 2)
