@@ -55,6 +55,8 @@ CHUNK = 50_000
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
+Bounds = dict[tuple[str, str], tuple[float, float]]
+"""(low, high) by statistic and interval."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,7 @@ def statistics_of(
     return values
 
 
-def all_bounds(scenario: Scenario, seed: int, resamples: int) -> dict[tuple[str, str], tuple[float, float]]:
+def all_bounds(scenario: Scenario, seed: int, resamples: int) -> Bounds:
     """The bounds of each statistic and method in one population."""
     scores, same, first, second = scenario.population(seed)
     one, other = (Pairs(each, same, first, second) for each in scores)
@@ -191,7 +193,7 @@ def all_bounds(scenario: Scenario, seed: int, resamples: int) -> dict[tuple[str,
 
     plan = Plan(LEVEL, resamples, seed=seed)
     samples = _samples(evaluate, one, plan)
-    found = {}
+    found: Bounds = {}
     for name, kind in kinds.items():
         estimate, draws, without, dyads = (part[name] for part in samples)
         for method in METHODS_MEASURED:
@@ -202,13 +204,11 @@ def all_bounds(scenario: Scenario, seed: int, resamples: int) -> dict[tuple[str,
     return found
 
 
-def exhaustive_bounds(
-    scenario: Scenario, seed: int, resamples: int
-) -> dict[tuple[str, str], tuple[float, float]]:
+def exhaustive_bounds(scenario: Scenario, seed: int, resamples: int) -> Bounds:
     """The same for every photo against every other."""
     (faces, _), labels = scenario.faces(seed)
     compared = exhaustive(faces, labels, block=512)
-    found = {}
+    found: Bounds = {}
     for method in METHODS_MEASURED:
         intervals = compared.intervals((0.1, 0.01, 0.001), scenario.threshold, LEVEL, resamples, method, seed)
         found |= {(name, method): (intervals[name].low, intervals[name].high) for name in EXHAUSTIVE}
@@ -220,9 +220,7 @@ def measure(
 ) -> list[dict[str, object]]:
     truth = scenario.truth(true_people)
     of_one = exhaustive_bounds if scenario.all_pairs else all_bounds
-    found: list[dict[tuple[str, str], tuple[float, float]]] = [
-        of_one(scenario, seed, resamples) for seed in range(populations)
-    ]
+    found: list[Bounds] = [of_one(scenario, seed, resamples) for seed in range(populations)]
     rows: list[dict[str, object]] = []
     for name, method in found[0]:
         low, high = np.array([bounds_of[name, method] for bounds_of in found]).T
