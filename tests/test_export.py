@@ -16,9 +16,10 @@ import torch
 from facealike.errors import TrainingError
 from facealike.train import export
 from facealike.train.export import UnitEmbedder, export_embedder
-from facealike.train.network import make_network, parameter_count
+from facealike.train.network import make_network, parameter_count, to_unit
 
 SIZE = 32
+HALVES = (slice(0, 3), slice(3, 6))
 
 
 def trained(kind: str = "resnet", pool: str = "average") -> torch.nn.Module:
@@ -153,3 +154,24 @@ def test_an_export_that_differs_is_refused(network: torch.nn.Module, monkeypatch
     monkeypatch.setattr(onnxruntime, "InferenceSession", Wrong)
     with pytest.raises(TrainingError, match=r"differs from the trained one by 0\.01"):
         export_embedder(network, SIZE, mirror=False)
+
+
+# ---- parts of an embedding --------------------------------------------------------------------
+
+
+def test_the_cosine_of_an_embedding_in_parts_is_the_mean_of_the_parts_cosines() -> None:
+    torch.manual_seed(6)
+    network = make_network("resnet", SIZE, (4, 8), (1,), 6).eval()
+    with torch.no_grad():
+        raw = network(crops(4)) * torch.tensor([9.0, 9.0, 9.0, 0.1, 0.1, 0.1])
+        vectors = to_unit(raw, 2)
+        assert torch.allclose(vectors.norm(dim=1), torch.ones(4), atol=1e-6)
+        for i in range(4):
+            for j in range(4):
+                halves = [torch.cosine_similarity(raw[i, part], raw[j, part], dim=0) for part in HALVES]
+                assert torch.allclose(vectors[i] @ vectors[j], sum(halves) / 2, atol=1e-6)
+        assert torch.allclose(to_unit(raw), torch.nn.functional.normalize(raw))
+        for mirror in (True, False):
+            both = UnitEmbedder(network, mirror, parts=2)(crops(4))
+            assert torch.allclose(both[:, :3].norm(dim=1), both[:, 3:].norm(dim=1), atol=1e-6)
+    export_embedder(network, SIZE, mirror=True, parts=2)  # compares onnxruntime with torch

@@ -6,24 +6,27 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import TrainingError
+from .network import to_unit
 from .quiet import quiet
 
 
 class UnitEmbedder(nn.Module):
-    """Normalised crops (n, 3, S, S) -> unit vectors (n, d); with ``mirror`` the mean of both sides."""
+    """Normalised crops (n, 3, S, S) -> unit vectors (n, d); with ``mirror`` the mean of both sides.
 
-    def __init__(self, network: nn.Module, mirror: bool) -> None:
+    ``parts``: see ``to_unit``.
+    """
+
+    def __init__(self, network: nn.Module, mirror: bool, parts: int = 1) -> None:
         super().__init__()
-        self.network, self.mirror = network, mirror
+        self.network, self.mirror, self.parts = network, mirror, parts
 
     def forward(self, crops: Tensor) -> Tensor:
-        embedded = F.normalize(self.network(crops))
+        embedded = to_unit(self.network(crops), self.parts)
         if self.mirror:
-            embedded = F.normalize(embedded + F.normalize(self.network(crops.flip(3))))
+            embedded = to_unit(embedded + to_unit(self.network(crops.flip(3)), self.parts), self.parts)
         return embedded
 
 
@@ -75,8 +78,8 @@ def _forget_sources(model: Any) -> None:
         del part.metadata_props[:]
 
 
-def export_embedder(network: nn.Module, size: int, mirror: bool) -> bytes:
+def export_embedder(network: nn.Module, size: int, mirror: bool, parts: int = 1) -> bytes:
     """The embedder of a model file: normalised crops (n, 3, S, S) -> unit vectors (n, d)."""
-    embedder = UnitEmbedder(network.float().cpu(), mirror).eval()
+    embedder = UnitEmbedder(network.float().cpu(), mirror, parts).eval()
     example = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
     return to_onnx(embedder, example, "crops", "embeddings")

@@ -8,7 +8,6 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import TrainingError
@@ -17,7 +16,7 @@ from ..model import Preprocessing
 from .augment import Augmentation, mix
 from .averaging import Average
 from .losses import Criterion, pair_tensors
-from .network import make_network
+from .network import make_network, to_unit
 from .plan import Watched
 from .recipe import Recipe
 
@@ -107,9 +106,10 @@ class SiameseModule(lightning.LightningModule):
 
     def validation_step(self, batch: Tensor, batch_idx: int, dataloader_idx: int = 0) -> None:
         images = batch.permute(0, 3, 1, 2).float()
-        embeddings = F.normalize(self(images).float())
+        parts = self.recipe.loss.parts
+        embeddings = to_unit(self(images), parts)
         if self.recipe.network.mirror:
-            embeddings = F.normalize(embeddings + F.normalize(self(images.flip(3)).float()))
+            embeddings = to_unit(embeddings + to_unit(self(images.flip(3)), parts), parts)
         self._embedded.setdefault(dataloader_idx, []).append(embeddings)
 
     def on_validation_epoch_end(self) -> None:

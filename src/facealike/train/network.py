@@ -7,10 +7,12 @@ convolutions train about ten times slower, and the gradient of PReLU alone costs
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 Kind = Literal["resnet", "seed"]
@@ -156,6 +158,18 @@ class SeedCNN(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         embedded: Tensor = self.head(self.features(self.entry(x)).flatten(1))
         return embedded
+
+
+def to_unit(embedded: Tensor, parts: int = 1) -> Tensor:
+    """Embeddings (n, d) -> unit vectors (n, d) in which each of ``parts`` equal parts weighs the same.
+
+    Parts that were trained for different ends have lengths of their own, which vary from face to
+    face; the cosine of what comes out is the mean of the parts' cosines.
+    """
+    embedded = embedded.float()
+    if parts == 1:
+        return F.normalize(embedded)
+    return F.normalize(embedded.view(len(embedded), parts, -1), dim=2).flatten(1) / math.sqrt(parts)
 
 
 def initialise(network: nn.Module) -> None:

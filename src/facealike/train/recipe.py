@@ -103,6 +103,11 @@ class LossSpec:
     pair_margin: float = 1.2
     halves: bool = False
 
+    @property
+    def parts(self) -> int:
+        """Parts of the embedding that were trained for different ends, and weigh the same in a score."""
+        return 2 if self.halves else 1
+
 
 @dataclass(frozen=True)
 class SamplerSpec:

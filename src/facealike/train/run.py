@@ -194,7 +194,7 @@ def fit(
     keep = recipe.training.keep if len(plan.validation.people) else "last"
     kept = run / "checkpoints" / f"{keep}.ckpt"
     module.load_state_dict(torch.load(kept, map_location="cpu", weights_only=True)["state_dict"])
-    onnx = export_embedder(module.judged, recipe.crop.size, recipe.network.mirror)
+    onnx = export_embedder(module.judged, recipe.crop.size, recipe.network.mirror, recipe.loss.parts)
     return Fitted(plan, onnx, run, cache, device_name, log.rows, tuple(guards.told.values()))
 
 
