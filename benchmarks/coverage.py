@@ -258,6 +258,8 @@ def table() -> str:
     lines.append("| --- | --- |" + " ---: |" * len(scenarios))
     for statistic in [*RATES, OWN, DIFFERENCE]:
         for interval in ("percentile", "bca", "plain"):
+            if interval == "bca" and ("@" in statistic or statistic in ("eer", OWN)):
+                continue  # percentiles there, too
             cells = [covered.get((name, statistic, interval)) for name in scenarios]
             shares = " | ".join("" if cell is None else f"{100 * float(cell):.1f}" for cell in cells)
             if any(cells):

@@ -166,10 +166,8 @@ def to_unit(embedded: Tensor, parts: int = 1) -> Tensor:
     Parts that were trained for different ends have lengths of their own, which vary from face to
     face; the cosine of what comes out is the mean of the parts' cosines.
     """
-    embedded = embedded.float()
-    if parts == 1:
-        return F.normalize(embedded)
-    return F.normalize(embedded.view(len(embedded), parts, -1), dim=2).flatten(1) / math.sqrt(parts)
+    each = [F.normalize(part) for part in embedded.float().chunk(parts, dim=1)]
+    return each[0] if parts == 1 else torch.cat(each, dim=1) / math.sqrt(parts)
 
 
 def initialise(network: nn.Module) -> None:
