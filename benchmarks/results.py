@@ -3,9 +3,10 @@
     python benchmarks/results.py LFW_FOLDER --runs RUNS [--cache CROPS] [--pairs PAIRS] [--folds]
 
 Trains the recipe of the shipped model with seeds 0, 1 and 2 (RUNS/lfw-SEED.facealike, resumed where a
-run was cut short), judges each on the test people, the shipped model on its probabilities and
-thresholds too, and reads LFW View 2 from RUNS/view2, which ``--folds`` trains.  What is measured lands
-in results.json; the page is written from that file, by ``--page`` without measuring anything.
+run was cut short; ``--found`` takes those that are there), judges each on the test people, the shipped
+model on its probabilities and thresholds too, and reads LFW View 2 from RUNS/view2, which ``--folds``
+trains.  What is measured lands in results.json; the page is written from that file, by ``--page``
+without measuring anything.
 """
 
 from __future__ import annotations
@@ -50,13 +51,16 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, help="the folder of face crops (default: RUNS/crops)")
     parser.add_argument("--pairs", type=Path, help="LFW's pairs.txt, for View 2")
     parser.add_argument("--folds", action="store_true", help="train the folds of View 2 that are missing")
+    parser.add_argument("--found", action="store_true", help="train nothing; judge the seeds that are there")
     parser.add_argument("--page", action="store_true", help="only write the page from results.json")
     arguments = parser.parse_args()
     if not arguments.page:
         if arguments.people is None or arguments.runs is None:
             parser.error("give the folder of people and --runs, or --page")
         cache = arguments.cache or arguments.runs / "crops"
-        record = measure(arguments.people, arguments.runs, cache, arguments.pairs, arguments.folds)
+        record = measure(
+            arguments.people, arguments.runs, cache, arguments.pairs, arguments.folds, arguments.found
+        )
         write_text(RECORD, json.dumps(record, indent=1) + "\n")
     record = json.loads(RECORD.read_text("utf-8"))
     page = PAGE.read_text("utf-8")
@@ -65,7 +69,9 @@ def main() -> None:
     write_text(PAGE, page)
 
 
-def measure(people: str, runs: Path, cache: Path, pairs: Path | None, folds: bool) -> dict[str, Any]:
+def measure(
+    people: str, runs: Path, cache: Path, pairs: Path | None, folds: bool, found: bool
+) -> dict[str, Any]:
     """Everything that the page states, ready for JSON."""
     runs.mkdir(parents=True, exist_ok=True)
     shipped = Model.load()
@@ -76,7 +82,11 @@ def measure(people: str, runs: Path, cache: Path, pairs: Path | None, folds: boo
         "date": datetime.date.today().isoformat(),
         "machine": f"{processor()}, {os.cpu_count()} cores",
         "commit": commit(),
-        "seeds": [judge(train(people, runs, cache, seed), people, cache, seed) for seed in SEEDS],
+        "seeds": [
+            judge(train(people, runs, cache, seed), people, cache, seed)
+            for seed in SEEDS
+            if not found or model_of(runs, seed).exists()
+        ],
         "shipped": {
             **summary(shipped, test),
             "reliability": None if test.reliability is None else test.reliability.to_dict(),
@@ -86,9 +96,13 @@ def measure(people: str, runs: Path, cache: Path, pairs: Path | None, folds: boo
     }
 
 
+def model_of(runs: Path, seed: int) -> Path:
+    return runs / f"{RECIPE}-{seed}.facealike"
+
+
 def train(people: str, runs: Path, cache: Path, seed: int) -> Path:
     """The model of this seed, trained unless it is there."""
-    out = runs / f"{RECIPE}-{seed}.facealike"
+    out = model_of(runs, seed)
     if not out.exists():
         from facealike.train import load_recipe
         from facealike.train import train as run_training
@@ -180,13 +194,15 @@ def strangers(record: dict[str, Any]) -> str:
     ]
     values = [e["f1"] for e in record["seeds"]]
     first = record["seeds"][0]
+    spread = f", standard deviation {statistics.stdev(values):.3f}" if len(values) > 1 else ""
     return "\n".join([
         *head, *rows, "",
-        f"Mean over the seeds **{statistics.mean(values):.3f}**, standard deviation "
-        f"{statistics.stdev(values):.3f}. {first['pairs']:,} pairs of {first['people']:,} people; in "
+        f"Mean over the seeds **{statistics.mean(values):.3f}**{spread}. "
+        f"{first['pairs']:,} pairs of {first['people']:,} people; in "
         f"{first['failures']} of them a face was not found, which counts as different. In brackets: 95 % "
         f"intervals from resampling people. Measured {record['date']} at commit {record['commit']} on "
-        f"{record['machine']}; models trained at commit {first['trained_at']}.",
+        f"{record['machine']}; models made at commit "
+        + ", ".join(dict.fromkeys(e["trained_at"] for e in record["seeds"])) + ".",
     ])  # fmt: skip
 
 
