@@ -15,7 +15,6 @@ import argparse
 import csv
 import datetime
 import json
-import os
 import re
 import statistics
 import sys
@@ -80,7 +79,7 @@ def measure(
     draw(test)
     return {
         "date": datetime.date.today().isoformat(),
-        "machine": f"{processor()}, {os.cpu_count()} cores",
+        "machine": processor(),
         "commit": commit(),
         "seeds": [
             judge(train(people, runs, cache, seed), people, cache, seed)
@@ -273,7 +272,7 @@ def speed() -> str:
 def coverage() -> str:
     """The default intervals of the simulation that is like LFW; all of it is in intervals.md."""
     with (HERE / "coverage.csv").open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["scenario"] == "lfw test"]
+        rows = [row for row in csv.DictReader(file) if row["scenario"] == "lfw test people"]
     kept = [
         f"| {row['statistic']} | {float(row['truth']):.4f} | {float(row['covered']):.1%} |"
         for row in rows

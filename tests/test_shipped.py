@@ -23,7 +23,7 @@ def model() -> Model:
 
 
 @pytest.mark.parametrize(
-    ("other", "score", "same"), [("collins.jpg", 0.042, False), ("hopper-turned.jpg", 0.893, True)]
+    ("other", "score", "same"), [("collins.jpg", 0.015, False), ("hopper-turned.jpg", 0.930, True)]
 )
 def test_golden_scores_of_the_example_photos(model: Model, other: str, score: float, same: bool) -> None:
     result = compare(PHOTOS / "hopper.jpg", PHOTOS / other, model)
@@ -35,12 +35,21 @@ def test_the_card_is_whole_and_the_documents_agree_with_it(model: Model) -> None
     card = model.file.card
     assert set(card.licence) == {"code", "weights", "training_data", "detector"}
     assert "without a licence for commercial use" in card.licence["training_data"]
-    assert card.recipe["name"] == "lfw" and card.provenance["seed"] == 0
+    assert card.recipe["name"] == "lfw" and card.provenance["seed"] == 1
     text = (ROOT / "docs" / "results.md").read_text("utf-8")
-    for split in ("train", "validation", "test"):
+    for split in ("validation", "test"):
         assert f"{card.metrics[split]['f1']:.3f}" in text and f"{card.metrics[split]['auc']:.3f}" in text
     assert card.provenance["commit"][:7] in text
     assert model.threshold == pytest.approx(card.metrics["test"]["threshold"])
+
+
+def test_its_calibration_says_what_a_score_means(model: Model) -> None:
+    """As docs/results.md tells it: probabilities, named thresholds, how rarely strangers score so high."""
+    calibration = model.file.calibration
+    assert "calibration people" in calibration.people and calibration.is_uncertain(model.threshold)
+    assert [point.fmr for point in calibration.operating_points] == [0.1, 0.01, 0.001, 0.0001]
+    low, high = (calibration.probability_of(score) for score in (0.0, 0.9))
+    assert low is not None and high is not None and low < 0.05 and high > 0.99
 
 
 @needs_lfw
@@ -61,8 +70,8 @@ def test_golden_numbers_on_strangers(model: Model, tmp_path: Path) -> None:
     assert LFW is not None
     result = evaluate_split(model, LFW, "test", limit=400, cache=tmp_path)
     assert result.leaked is False
-    assert result.f1 == pytest.approx(0.88, abs=0.04)
-    assert result.auc == pytest.approx(0.946, abs=0.03)
+    assert result.f1 == pytest.approx(0.909, abs=0.03)
+    assert result.auc == pytest.approx(0.966, abs=0.02)
 
 
 @needs_lfw
