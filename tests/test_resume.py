@@ -166,13 +166,17 @@ def test_other_recipes_resume_to_the_same_weights(
 def test_ctrl_c_is_a_keyboard_interrupt_and_the_run_can_go_on(
     root: Path, crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: TrainResult
 ) -> None:
-    before = signal.getsignal(signal.SIGINT)
+    # A process started in the background of a shell without job control ignores Ctrl-C; this one must not.
+    outside = signal.signal(signal.SIGINT, signal.default_int_handler)
     out, recipe = tmp_path / "m.facealike", tiny_recipe(**CHANGES)
-    with monkeypatch.context() as patch:
-        stop_at(patch, 8, lambda: signal.raise_signal(signal.SIGINT))
-        with pytest.raises(KeyboardInterrupt):
-            train(root, recipe, out, detector=CentralBox(), cache=crops)
-    assert signal.getsignal(signal.SIGINT) is before
+    try:
+        with monkeypatch.context() as patch:
+            stop_at(patch, 8, lambda: signal.raise_signal(signal.SIGINT))
+            with pytest.raises(KeyboardInterrupt):
+                train(root, recipe, out, detector=CentralBox(), cache=crops)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, outside)
     assert not out.exists()
     resumed = train(root, recipe, out, detector=CentralBox(), cache=crops, resume=True)
     assert same_weights(resumed.run, whole.run)
