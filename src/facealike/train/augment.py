@@ -107,6 +107,13 @@ class Augmentation:
         images[chosen] = torch.where(hole, value[chosen], images[chosen])
 
 
+def shrink(images: Tensor, side: int) -> Tensor:
+    """Images (n, 3, S, S) -> (n, 3, side, side), each pixel a mean over those it covers."""
+    if images.shape[-1] == side:
+        return images
+    return F.interpolate(images, size=(side, side), mode="bilinear", antialias=True, align_corners=False)
+
+
 def mix(images: Tensor, alpha: float, generator: Generator) -> tuple[Tensor, Tensor, float]:
     """Each image laid over another one: the mixed images, each one's partner (n,), and its own share.
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..errors import TrainingError
 from ..metrics import auc, best_f1_threshold
 from ..model import Preprocessing
-from .augment import Augmentation, mix
+from .augment import Augmentation, mix, shrink
 from .averaging import Average
 from .losses import Criterion, pair_tensors
 from .network import make_network, to_unit
@@ -24,6 +24,14 @@ from .recipe import Recipe
 def step_seed(seed: int, part: int, step: int) -> int:
     """A seed of its own for each step, so that a resumed run draws what it would have drawn."""
     return int(np.random.SeedSequence([seed, part, step]).generate_state(1)[0])
+
+
+def side_at(sizes: Sequence[int], step: int, total_steps: int) -> int:
+    """The side that crops have in this step: each of ``sizes`` in turn, for an equal part of the steps.
+
+    Small crops first is progressive resizing (Tan and Le, "EfficientNetV2", ICML 2021, section 4).
+    """
+    return sizes[min(step * len(sizes) // total_steps, len(sizes) - 1)]
 
 
 def build_network(recipe: Recipe) -> torch.nn.Module:
@@ -80,7 +88,10 @@ class SiameseModule(lightning.LightningModule):
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         generator = torch.Generator().manual_seed(step_seed(self.recipe.seed, 2, self.global_step))
-        images = self.augmentation(batch["images"].permute(0, 3, 1, 2).float(), generator)
+        crops = batch["images"].permute(0, 3, 1, 2).float()
+        if self.recipe.training.sizes:
+            crops = shrink(crops, side_at(self.recipe.training.sizes, self.global_step, self.total_steps))
+        images = self.augmentation(crops, generator)
         partner, share, alpha = None, 1.0, self.recipe.augment.mixup
         if alpha:
             images, partner, share = mix(images, alpha, generator)

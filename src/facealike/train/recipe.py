@@ -129,7 +129,9 @@ class TrainingSpec:
 
     ``patience``: epochs without a better F1 on unseen people before training stops; 0 never stops.
     ``ema``: decay of a running average of the weights that is validated and exported in their place;
-    0 takes the weights as they are.  ``keep``: the epoch that the model is made of.
+    0 takes the weights as they are.  ``keep``: the epoch that the model is made of.  ``sizes``: sides
+    that the crops are shrunk to, each for an equal part of the steps, ending with ``crop.size``: early
+    steps on small crops cost less (kind "resnet" with average pooling only); empty is never.
     """
 
     epochs: int = 20
@@ -143,6 +145,7 @@ class TrainingSpec:
     ema: float = 0.0
     keep: Literal["best", "last"] = "best"
     precision: Literal["bf16", "32"] = "bf16"
+    sizes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

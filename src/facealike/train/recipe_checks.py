@@ -105,6 +105,15 @@ def check(recipe: Recipe) -> None:
     _require(0 < run.warm_up < 1, "training.warm_up", "must lie between 0 and 1")
     _require(run.patience >= 0, "training.patience", "must not be negative")
     _require(0 <= run.ema < 1, "training.ema", "must lie in [0, 1)")
+    _require(
+        not run.sizes or (run.sizes[-1] == recipe.crop.size and min(run.sizes) >= 32
+                          and list(run.sizes) == sorted(run.sizes)),
+        "training.sizes", f"must rise from at least 32 to crop.size = {recipe.crop.size}",
+    )  # fmt: skip
+    _require(
+        not run.sizes or (net.kind == "resnet" and net.pool == "average"),
+        "training.sizes", "fits kind = 'resnet' with pool = 'average' only",
+    )  # fmt: skip
 
 
 def _require(holds: bool, key: str, rule: str) -> None:
