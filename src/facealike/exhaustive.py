@@ -7,7 +7,6 @@ take seconds.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -17,8 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .bootstrap import Interval, RocBand
-from .errors import UsageError
-from .metrics import Roc, check_fmr, checked_rate, supported_fmrs
+from .impostors import Impostors
+from .metrics import Roc, supported_fmrs
 from .plots import ErrorCurve, draw_roc, new_axes
 from .resampling import Kind, Method, Plan, bounds, drawn
 from .tally import COARSE_EDGES, FINE_BINS, FINE_EDGES, Tally, fine_bin, tally
@@ -81,13 +80,11 @@ class Exhaustive:
     @cached_property
     def impostor(self) -> int:
         """The number of impostor pairs."""
-        return int(self.tally.impostor.sum())
+        return self._strangers.pairs
 
     @cached_property
-    def _accepted(self) -> NDArray[np.int64]:
-        """How many impostor pairs score at or above each edge of the fine bins, and above 1."""
-        counts = np.cumsum(self.tally.impostor[::-1])[::-1]
-        return np.append(counts, 0)
+    def _strangers(self) -> Impostors:
+        return Impostors(self.tally.impostor)
 
     @cached_property
     def _rejected(self) -> NDArray[np.int64]:
@@ -97,7 +94,7 @@ class Exhaustive:
 
     def fmr_at(self, threshold: float) -> float:
         """The share of impostor pairs that a threshold accepts."""
-        return float(self._accepted[_edge(threshold)] / self.impostor)
+        return self._strangers.fmr_at(threshold)
 
     def fnmr_at(self, threshold: float) -> float:
         """The share of genuine pairs that a threshold rejects."""
@@ -108,10 +105,7 @@ class Exhaustive:
 
         Raises UsageError where the impostor pairs are too few for that FMR (``check_fmr``).
         """
-        if supported:
-            check_fmr(fmr, self.impostor)
-        edge = int(np.argmax(self._accepted / self.impostor <= checked_rate(fmr)))
-        return float(FINE_EDGES[edge]) if edge <= FINE_BINS else math.nextafter(1.0, 2.0)
+        return self._strangers.threshold_at_fmr(fmr, supported)
 
     def fnmr_at_fmr(self, fmr: float, supported: bool = True) -> float:
         """The FNMR at the threshold for that FMR.  Raises UsageError as ``threshold_at_fmr`` does."""
@@ -120,21 +114,23 @@ class Exhaustive:
     @cached_property
     def auc(self) -> float:
         """The chance that a genuine pair scores higher than an impostor pair; one bin counts one half."""
-        return float(_area(self._accepted / self.impostor, self._rejected / self.genuine))
+        return float(_area(self._strangers.accepted / self.impostor, self._rejected / self.genuine))
 
     @cached_property
     def eer(self) -> float:
         """The equal error rate, between the two neighbouring edges."""
-        fmr, fnmr = self._accepted / self.impostor, self._rejected / self.genuine
+        fmr, fnmr = self._strangers.accepted / self.impostor, self._rejected / self.genuine
         return float(_equal(fmr[np.newaxis], fnmr[np.newaxis])[0])
 
     def roc(self, points: int = 500) -> Roc:
         """The curve at about so many thresholds, evenly spaced in the logarithm of the FMR."""
         accepted = np.unique(
-            np.searchsorted(-self._accepted, -np.geomspace(self.impostor, 1, max(points, 2)), side="left")
+            np.searchsorted(
+                -self._strangers.accepted, -np.geomspace(self.impostor, 1, max(points, 2)), side="left"
+            )
         )
         cut = np.unique(np.concatenate([[0], accepted, [FINE_BINS + 1]]))[::-1]
-        fmr, tmr = self._accepted[cut] / self.impostor, 1 - self._rejected[cut] / self.genuine
+        fmr, tmr = self._strangers.accepted[cut] / self.impostor, 1 - self._rejected[cut] / self.genuine
         thresholds = np.append(FINE_EDGES, np.inf)[cut]
         return Roc(fmr=fmr, tmr=tmr, thresholds=thresholds, impostors=self.impostor)
 
@@ -150,10 +146,7 @@ class Exhaustive:
         threshold that these people give for F.  With a ``threshold`` also ``fmr`` and ``fnmr`` there.
         ``fmrs`` are those that the impostor pairs support, if None.
 
-        With all pairs a person is in thousands of them, and what matters is how much each person pulls:
-        the weight m_p * m_q of ``bootstrap`` is taken to first order in m_p - 1 and m_q - 1 (Hajek's
-        projection).  What that leaves out is the luck of single pairs of people, of the order of one
-        over the number of people.
+        The weights of impostor pairs are taken to first order, see ``Impostors.intervals``.
         """
         plan = Plan(level, resamples, method, seed)
         wanted = supported_fmrs(self.impostor) if fmrs is None else tuple(fmrs)
@@ -164,11 +157,14 @@ class Exhaustive:
         for fmr in wanted:
             cut = self.threshold_at_fmr(fmr)
             found[f"fnmr@{fmr:g}"] = interval(self.fnmr_at(cut), _at_fmr(fmr), smooth=False)
-            found[f"fmr@{fmr:g}"] = interval(self.fmr_at(cut), _at(cut, 0), impostor=True)
+            found[f"fmr@{fmr:g}"] = self._fmr_interval(cut, plan)
         if threshold is not None:
-            found["fmr"] = interval(self.fmr_at(threshold), _at(threshold, 0), impostor=True)
-            found["fnmr"] = interval(self.fnmr_at(threshold), _at(threshold, 1), fnmr=True)
+            found["fmr"] = self._fmr_interval(threshold, plan)
+            found["fnmr"] = interval(self.fnmr_at(threshold), _fnmr_at(threshold), fnmr=True)
         return found
+
+    def _fmr_interval(self, threshold: float, plan: Plan) -> Interval:
+        return self._strangers.intervals(self.tally.impostor_of, [threshold], plan)[0]
 
     def roc_band(self, fmr_grid: ArrayLike, level: float = 0.95, resamples: int = 1000) -> RocBand:
         """The true match rate at each FMR of ``fmr_grid`` (k,) with its interval."""
@@ -190,7 +186,7 @@ class Exhaustive:
 
     def _interval(
         self, plan: Plan, curves: tuple[Curves, Curves], estimate: float, statistic: Statistic,
-        smooth: bool = True, impostor: bool = False, fnmr: bool = False, complement: bool = False,
+        smooth: bool = True, fnmr: bool = False, complement: bool = False,
     ) -> Interval:  # fmt: skip
         """The interval of an error rate, or with ``complement`` of one minus it.
 
@@ -203,12 +199,10 @@ class Exhaustive:
         correction = error / plain if plain > 0 else 1.0
         draws, left = statistic(*resampled) * correction, statistic(*without) * correction
         draws, left = np.clip(draws, 0.0, 1.0), np.clip(left, 0.0, 1.0)
-        luck = math.sqrt(error / self.impostor) if impostor else 0.0
-        smallest = 0.5 / (self.impostor if impostor else self.genuine)
         of_one = np.bincount(self.tally.genuine_person).astype(np.float64)
         fewest = float(self.genuine**2 / np.sum(of_one**2)) if fnmr else None
-        kind = Kind(smallest, smooth, self.people if impostor else int(np.sum(of_one > 0)), fewest)
-        low, high = bounds(error, draws, left, np.array([error - luck, error + luck]), plan, kind)
+        kind = Kind(0.5 / self.genuine, smooth, int(np.sum(of_one > 0)), fewest)
+        low, high = bounds(error, draws, left, np.array([error]), plan, kind)
         if complement:
             low, high = 1 - high, 1 - low
         valid = int(np.isfinite(draws).sum())
@@ -289,15 +283,6 @@ class Exhaustive:
         return ax
 
 
-def _edge(threshold: float) -> int:
-    """The number of the highest fine edge at or below the threshold; one more than all above 1."""
-    if math.isnan(threshold):
-        raise UsageError("the threshold is NaN; give a number")
-    if threshold > 1:
-        return FINE_BINS + 1
-    return math.floor((max(threshold, -1.0) + 1) * (FINE_BINS // 2))
-
-
 # Statistics of curves (b, k) over rising thresholds, one for each row.
 
 
@@ -336,13 +321,12 @@ def _at_fmr(limit: float) -> Statistic:
     return fnmr_at
 
 
-def _at(threshold: float, curve: int) -> Statistic:
-    """FMR (0) or FNMR (1) at a threshold, between the two coarse edges around it."""
+def _fnmr_at(threshold: float) -> Statistic:
+    """FNMR at a threshold, between the two coarse edges around it."""
     place = (min(max(threshold, -1.0), 1.0) + 1) * (len(COARSE_EDGES) - 1) / 2
     before = min(int(place), len(COARSE_EDGES) - 2)
 
     def rate_at(fmr: Floats, fnmr: Floats) -> Floats:
-        rates = fnmr if curve else fmr
-        return rates[:, before] + (place - before) * (rates[:, before + 1] - rates[:, before])
+        return fnmr[:, before] + (place - before) * (fnmr[:, before + 1] - fnmr[:, before])
 
     return rate_at

@@ -50,18 +50,19 @@ class Tally:
 
 def tally(
     embeddings: ArrayLike, labels: ArrayLike, block: int = 1024,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None, strangers: bool = False,
 ) -> Tally:  # fmt: skip
     """Count all pairs of photos with these ``embeddings`` (n, d) and people ``labels`` (n,).
 
     ``progress(done, total)`` counts tiles of ``block`` times ``block`` scores.  Raises UsageError for
-    arrays that do not fit, for rows without direction, and where a kind of pairs is missing.
+    arrays that do not fit, for rows without direction, and where a kind of pairs is missing; with
+    ``strangers`` genuine pairs may be missing.
     """
     rows, person = unit_rows(embeddings, labels)
     order = np.argsort(person, kind="stable")
     rows, person = rows[order], person[order]
     starts = np.searchsorted(person, np.arange(person[-1] + 2))
-    if len(starts) == 2 or len(starts) == len(rows) + 1:
+    if len(starts) == 2 or (len(starts) == len(rows) + 1 and not strangers):
         missing = "two people" if len(starts) == 2 else "one person with two photos"
         raise UsageError(f"all pairs of a set need both kinds: it must have at least {missing}")
     counter = _Counter(rows, person, starts)
