@@ -99,6 +99,13 @@ def test_a_vector_without_direction_is_refused(value: float) -> None:
         embedder.embed(random_crops(2))
 
 
+def test_a_graph_for_one_crop_takes_them_one_by_one() -> None:
+    crops = random_crops(5)
+    single = Embedder(tiny_onnx(batch=1), CROP, "cpu")
+    assert np.abs(single.embed(crops, 3) - Embedder(tiny_onnx(), CROP, "cpu").embed(crops)).max() < 1e-6
+    assert single.embed(crops[:0]).shape == (0, 16)
+
+
 FLATTEN = [helper.make_node("Flatten", ["x0"], ["y"])]
 SAME = [helper.make_node("Identity", ["x0"], ["y"])]
 SUM = [helper.make_node("Add", ["x0", "x1"], ["s"]), helper.make_node("Flatten", ["s"], ["y"])]
@@ -110,7 +117,7 @@ SUM = [helper.make_node("Add", ["x0", "x1"], ["s"]), helper.make_node("Flatten",
         (b"", "no ONNX graph"),
         (b"not ONNX", "no ONNX graph"),
         (tiny_onnx()[:500], "no ONNX graph"),
-        (tiny_onnx(batch=1), "free (a dynamic batch)"),
+        (tiny_onnx(batch=2), "free (a dynamic batch)"),
         (tiny_onnx(size=48), "has 48 on axis 2, not 32"),
         (graph_of(FLATTEN, ["n", 1, 32, 32], ["n", "d"], []), "has 1 on axis 1, not 3"),
         (graph_of(FLATTEN, ["n", 3], ["n", 3], []), "one float32 input"),

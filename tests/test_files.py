@@ -106,7 +106,7 @@ FAULTS = {
     """,
     "all written, not flushed": "os.fsync = lambda _: die()",
     "flushed, not renamed": "Path.replace = lambda *_: die()",
-    "renamed, folder not flushed": "files._flush_folder = lambda _: die()",
+    "renamed, folder not flushed": "files.flush_folder = lambda _: die()",
 }
 
 

@@ -13,10 +13,10 @@ import facealike
 
 PUBLIC = {
     "Box", "Calibration", "Comparison", "DataError", "Detector", "DetectorError", "DeviceError",
-    "DlibDetector", "Embedder", "Evaluation", "Exhaustive", "Face", "FaceError", "FacealikeError",
+    "DlibDetector", "DownloadError", "Embedder", "Evaluation", "Exhaustive", "Face", "FaceError", "FacealikeError",
     "Identification", "IdentificationEvaluation", "ImageError", "ImageNotFound", "ImageTooLarge",
-    "Interval", "MissingExtra", "MixedModels", "Model", "ModelCard", "ModelError", "ModelFile",
-    "NoFaceFound", "OpenSet", "OperatingPoint", "Pair", "People", "PeopleOverlap", "Preprocessing",
+    "Interval", "LicenceRefused", "MissingExtra", "MixedModels", "Model", "ModelCard", "ModelError", "ModelFile",
+    "NoFaceFound", "NotCalibrated", "OpenSet", "OperatingPoint", "Pair", "People", "PeopleOverlap", "Preprocessing",
     "RecipeError", "Report", "SetEvaluation", "SeveralFaces", "TrainingError", "UnreadableImage",
     "UnsafeArchive", "UsageError", "View2", "YuNetDetector", "__version__", "calibrate", "closed_set",
     "compare", "difference_interval", "evaluate_exhaustive", "evaluate_identification", "evaluate_pairs",

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .errors import DataError, ModelError, UsageError
+from .errors import DataError, ModelError, NotCalibrated, UsageError
 from .fields import check_types, checked_pair, from_dict, in_words, is_number
 from .metrics import auc, check_fmr, confusion, supported_fmrs
 from .operating import OperatingPoint, Rule, around, f1_band, f1_threshold, impostor_tail, operating_points
@@ -42,6 +42,8 @@ __all__ = [
 Method: TypeAlias = Literal["platt", "isotonic"]
 MOST_FITS = 400  # resamples to which a curve is fitted: enough for the 2.5 % at either end
 
+NO_RULE = "none"  # the rule of a model whose scores nobody has looked at yet
+
 ADDED_IN_VERSION_2 = ("band", "probability", "operating_points", "tail")
 
 
@@ -57,6 +59,9 @@ class Calibration:
     of people would have decided otherwise.  ``probability`` is a fitted ``Platt`` or ``Isotonic`` as
     a table.  ``tail`` holds (score, FMR) points: the share of impostor pairs that score at least
     that high.  All three are empty in a model of format version 1.
+
+    ``Calibration.none()`` is that of an embedder from elsewhere, whose scores nobody has looked at
+    yet: ``check`` refuses it wherever a verdict would need its threshold.
 
     Raises ModelError for values that make no sense.
     """
@@ -95,6 +100,25 @@ class Calibration:
         if self.calibrator is not None:
             object.__setattr__(self, "probability", self.calibrator.to_dict())
 
+    @classmethod
+    def none(cls) -> Calibration:
+        """No calibration: the threshold stands where only a photo and itself would pass."""
+        return cls(1.0, NO_RULE, "nobody", 0)
+
+    @property
+    def is_none(self) -> bool:
+        """Whether nobody has chosen the threshold yet."""
+        return self.rule == NO_RULE
+
+    def check(self) -> Calibration:
+        """This calibration, or NotCalibrated where there is none."""
+        if self.is_none:
+            raise NotCalibrated(
+                "this model is not calibrated, so no score of it has a verdict yet; give --threshold, or "
+                "learn one from your own people with facealike calibrate"
+            )
+        return self
+
     @cached_property
     def calibrator(self) -> Calibrator | None:
         """What turns scores into probabilities, None where the model has no calibration for it."""
@@ -118,6 +142,14 @@ class Calibration:
             return None
         scores, shares = np.array(self.tail).T
         return float(np.exp(np.interp(score, scores, np.log(shares))))
+
+    @property
+    def typical_stranger(self) -> float | None:
+        """The score that half of all pairs of strangers reach; None without a ``tail``."""
+        if not self.tail:
+            return None
+        scores, shares = np.array(self.tail).T
+        return float(np.interp(np.log(0.5), np.log(shares[::-1]), scores[::-1]))
 
     def fmr_is_bound(self, score: float) -> bool:
         """Whether ``score`` lies beyond what the impostor pairs support, so that the FMR is a bound."""
@@ -156,6 +188,8 @@ class Calibration:
         return from_dict(cls, values, "calibration", ADDED_IN_VERSION_2)
 
     def __str__(self) -> str:
+        if self.is_none:
+            return "not calibrated: no threshold, no probability"
         band = "" if self.band is None else f" [{self.band[0]:.3f}, {self.band[1]:.3f}]"
         curve = "no probability" if self.calibrator is None else f"probability {self.calibrator}"
         return (

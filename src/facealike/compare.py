@@ -44,9 +44,9 @@ def compare(
     all that are compared; the probability depends on it, the verdict does not.
 
     Raises ImageError for a photo that cannot be read, NoFaceFound or SeveralFaces for one without
-    the face asked for, ModelError or DeviceError for the model, UsageError for ``face="all"``, a
-    threshold outside [-1, 1], a prior not between 0 and 1, or an FMR that the model has no threshold
-    for.
+    the face asked for, ModelError or DeviceError for the model, NotCalibrated for one that has no
+    threshold while none is given, UsageError for ``face="all"``, a threshold outside [-1, 1], a prior
+    not between 0 and 1, or an FMR that the model has no threshold for.
     """
     if face == "all":
         raise UsageError("compare needs one face a photo, so choose largest, central or only, not 'all'")
@@ -98,6 +98,7 @@ def _decision(calibration: Calibration, threshold: float | None, fmr: float | No
     if fmr is not None:
         point = calibration.threshold_for(fmr)
         return _Decision(point.threshold, f"FMR {point.fmr:g}", point.band)
+    calibration.check()
     return _Decision(calibration.threshold, calibration.rule, calibration.band)
 
 

@@ -24,13 +24,15 @@ from .errors import DataError, DeviceError, FacealikeError, MixedModels, ModelEr
 from .files import write_bytes
 from .image import Source, read_image, resize_square, shown
 from .model import ModelFile, Preprocessing
+from .model_store import SHIPPED, find_stored, is_name, stored_names
 from .types import Embeddings, Face, FacePolicy, Image
 
 
 class Embedder:
     """An ONNX network that turns crops into unit vectors.
 
-    ``onnx`` is a graph with one float32 input (n, 3, S, S) and one output (n, d), n free.
+    ``onnx`` is a graph with one float32 input (n, 3, S, S), whose first output is (n, d); n is free, or
+    1, and the crops then go through it one by one.
     ``device`` is ``auto`` (a CUDA device if onnxruntime has one, else the CPU), ``cpu`` or ``cuda:N``.
     ``threads`` are those of one run on the CPU; 0 lets onnxruntime choose.
 
@@ -48,8 +50,9 @@ class Embedder:
                 "the embedder must have one float32 input of shape (n, 3, S, S); export it again"
             )
         wanted = (None, 3, preprocessing.size, preprocessing.size)
+        self._one_by_one = inputs[0].shape[0] == 1
         for axis, (given, expected) in enumerate(zip(inputs[0].shape, wanted, strict=True)):
-            if isinstance(given, int) and given != expected:
+            if isinstance(given, int) and given != expected and not (axis == 0 and self._one_by_one):
                 need = "free (a dynamic batch)" if expected is None else str(expected)
                 raise ModelError(
                     f"the embedder's input has {given} on axis {axis}, not {need}; export it again"
@@ -77,10 +80,12 @@ class Embedder:
 
     def _run(self, crops: Image) -> NDArray[np.float32]:
         batch = self.preprocessing.normalise(crops)
+        parts = [batch[i : i + 1] for i in range(len(batch))] if self._one_by_one and len(batch) else [batch]
         try:
-            output: NDArray[np.float32] = self._session.run([self._output], {self._input: batch})[0]
+            outputs = [self._session.run([self._output], {self._input: part})[0] for part in parts]
         except Exception as error:  # onnxruntime has no error class of its own to catch
             raise ModelError(f"the embedder failed on {len(crops)} crops; try a smaller batch") from error
+        output: NDArray[np.float32] = outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
         return output
 
 
@@ -95,7 +100,6 @@ class Model:
         self.file = file
         self.id = file.id
         self.calibration = file.calibration
-        self.threshold = file.calibration.threshold
         self.preprocessing = file.preprocessing
         self.embedder = Embedder(file.embedder, file.preprocessing, device, threads)
         self.device = self.embedder.device
@@ -107,9 +111,16 @@ class Model:
     ) -> Model:
         """The model in the file at ``path``; without a path, the one that ships with facealike.
 
-        Raises ModelError for a file that cannot be used, DeviceError for a device that is not there.
+        A name of a model that ``facealike models add`` stored will do in place of a path, and
+        ``default`` is the one that ships.  Raises ModelError for a file that cannot be used,
+        DeviceError for a device that is not there.
         """
         return cls(read_model_file(path), device, threads)
+
+    @cached_property
+    def threshold(self) -> float:
+        """The cosine from which on two photos count as one person; NotCalibrated where there is none."""
+        return self.calibration.check().threshold
 
     @cached_property
     def detector(self) -> Detector:
@@ -172,9 +183,26 @@ class Model:
 
 
 def read_model_file(path: str | os.PathLike[str] | None = None) -> ModelFile:
-    """The model file at ``path``; without a path, the one that ships with facealike."""
-    if path is not None:
-        return ModelFile.read(path)
+    """The model file at ``path``, or of that name; without one, the one that ships with facealike.
+
+    A text without separators and suffix is first looked up among the names of the stored models, so
+    a folder that happens to be called like one of them is in nobody's way; ``./dlib`` is always a
+    path.  ``default`` names the model that ships.
+    """
+    name = None if path is None else os.fspath(path)
+    if name is None or name == SHIPPED:
+        return _shipped_model()
+    stored = find_stored(name)
+    if stored is None and is_name(name) and not Path(name).is_file():
+        known = ", ".join((SHIPPED, *stored_names()))
+        raise ModelError(
+            f"{shown(name)}: no model of this name, nor a file; add one with facealike models add, or choose "
+            f"from {known}"
+        )
+    return ModelFile.read(name if stored is None else stored)
+
+
+def _shipped_model() -> ModelFile:
     with resources.as_file(resources.files("facealike") / "weights" / "default.facealike") as shipped:
         if not shipped.is_file():
             raise ModelError(

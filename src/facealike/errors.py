@@ -15,7 +15,10 @@
     |-- RecipeError                 a training recipe that makes no sense
     |-- TrainingError               a run that cannot start, go on or be resumed
     |-- ModelError                  a model file that cannot be used
-    |   `-- MixedModels             embeddings of two models were about to be compared
+    |   |-- MixedModels             embeddings of two models were about to be compared
+    |   |-- NotCalibrated           a model without a threshold was asked for a verdict
+    |   `-- LicenceRefused          a licence that does not allow the use that was stated
+    |-- DownloadError               a file that could not be had whole and as it should be
     |-- DeviceError                 a device that was asked for and is not there
     |-- MissingExtra                an optional part of facealike is not installed
     `-- UsageError                  arguments that contradict each other or make no sense
@@ -95,6 +98,18 @@ class ModelError(FacealikeError):
 
 class MixedModels(ModelError):
     """Embeddings of two different models were about to be compared."""
+
+
+class NotCalibrated(ModelError):
+    """A model that has no threshold yet was asked for a verdict."""
+
+
+class LicenceRefused(ModelError):
+    """The licence of a model does not allow the use that was stated."""
+
+
+class DownloadError(FacealikeError):
+    """A file could not be downloaded, or is not the one that was promised."""
 
 
 class DeviceError(FacealikeError):

@@ -55,11 +55,13 @@ def evaluate_pairs(
     ``skipped``; the result then speaks of photos with a found face only, and looks better than what
     a user will meet.
 
-    Raises DataError (no pairs, a pair without truth), PeopleOverlap, NoFaceFound where not one
-    photo shows a face, SeveralFaces (policy "only"), ImageError for a photo that cannot be read.
+    Raises NotCalibrated (a model without a threshold, and none is given), DataError (no pairs, a pair
+    without truth), PeopleOverlap, NoFaceFound where not one photo shows a face, SeveralFaces (policy
+    "only"), ImageError for a photo that cannot be read.
     """
     if face not in FACE_POLICIES or face == "all":
         raise UsageError(f"an evaluation needs one face a photo: largest, central or only, not {face!r}")
+    limit = model.threshold if threshold is None else float(threshold)
     same = _truth(pairs, name)
     persons = _persons(pairs)
     leaked = overlap(model, [_person(path) for pair in pairs for path in (pair.a, pair.b)], allow_overlap)
@@ -87,7 +89,7 @@ def evaluate_pairs(
         name=name,
         scores=scores[kept],
         same=same[kept],
-        threshold=model.threshold if threshold is None else float(threshold),
+        threshold=limit,
         threshold_from=calibration.people if threshold is None else "the caller",
         people=None if persons is None else len(np.unique(np.concatenate(persons)[np.tile(kept, 2)])),
         leaked=leaked,

@@ -42,7 +42,7 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
             f"{target}: the file cannot be written ({reason}); check the folder, its permissions "
             "and the free space"
         ) from error
-    _flush_folder(target.parent)
+    flush_folder(target.parent)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -53,7 +53,7 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     write_bytes(path, text.encode("utf-8", "surrogateescape"))
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
     """Make a rename in ``folder`` survive a power cut, on the systems where a folder can be flushed."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)

@@ -24,6 +24,7 @@ from .errors import ModelError, UsageError
 from .fields import check_types, checked_table, from_dict, in_words, is_number, parse_table, to_json
 from .files import write_bytes
 from .image import shown
+from .licence import Licence, read_licences
 from .types import Face, Image
 
 __all__ = [
@@ -39,6 +40,7 @@ HAS_LANDMARKS = {
 HAS_WEIGHTS = {"yunet": True, "dlib-landmarks": True, "dlib-hog": False}
 
 Align = Literal["landmarks", "box"]
+Channels = Literal["rgb", "bgr"]
 
 
 def identity_hash(salt: str, name: str) -> str:
@@ -53,7 +55,8 @@ class Preprocessing:
     ``size`` is the side of the crop in pixels; ``align`` says whether the five landmarks or the box
     place it, ``margin`` and ``edge`` belong to the box (see ``facealike.align``) and ``context``, how
     much more of the surroundings is shown, to the landmarks.  ``mean`` and ``std`` are per channel,
-    red first, in pixel values from 0 to 255.
+    red first, in pixel values from 0 to 255.  ``channels`` is the order in which the network takes
+    them; embedders that learned from OpenCV's images want ``bgr``.
 
     Raises ModelError for values that make no sense.
     """
@@ -65,6 +68,7 @@ class Preprocessing:
     mean: tuple[float, float, float] = (127.5, 127.5, 127.5)
     std: tuple[float, float, float] = (127.5, 127.5, 127.5)
     context: float = 0.0
+    channels: Channels = "rgb"
 
     def __post_init__(self) -> None:
         if type(self.size) is not int or not 8 <= self.size <= 1024:
@@ -83,6 +87,8 @@ class Preprocessing:
             raise ModelError(
                 f"preprocessing: the context must lie between 0 and 4, not {in_words(self.context)}"
             )
+        if self.channels not in get_args(Channels):
+            raise ModelError(f"preprocessing: channels must be rgb or bgr, not {in_words(self.channels)}")
         for name in ("mean", "std"):
             values = getattr(self, name)
             if not isinstance(values, list | tuple) or len(values) != 3 or not all(map(is_number, values)):
@@ -97,14 +103,17 @@ class Preprocessing:
 
     def to_dict(self) -> dict[str, Any]:
         table = {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
-        if not self.context:  # models from before there was one keep their id
+        # What models from before it had come without is left out where it says nothing: they keep their id.
+        if not self.context:
             del table["context"]
+        if self.channels == "rgb":
+            del table["channels"]
         return table
 
     @classmethod
     def from_dict(cls, values: Any) -> Preprocessing:
         """The inverse of ``to_dict``; ModelError for a missing, unknown or senseless entry."""
-        return from_dict(cls, values, "preprocessing", ["context"])
+        return from_dict(cls, values, "preprocessing", ["context", "channels"])
 
     def normalise(self, crops: Image) -> NDArray[np.float32]:
         """Crops, uint8 (n, S, S, 3), as the network's input (x - mean) / std, float32 (n, 3, S, S).
@@ -121,7 +130,8 @@ class Preprocessing:
         result = np.empty((len(crops), 3, self.size, self.size), dtype=np.float32)
         for channel in range(3):
             mean, std = np.float32(self.mean[channel]), np.float32(self.std[channel])
-            result[:, channel] = (crops[..., channel].astype(np.float32) - mean) / std
+            place = channel if self.channels == "rgb" else 2 - channel
+            result[:, place] = (crops[..., channel].astype(np.float32) - mean) / std
         return result
 
     def crop(self, image: Image, face: Face) -> Image:
@@ -139,6 +149,8 @@ class ModelCard:
     ``licence`` names those of ``code``, ``weights`` and ``training_data``; ``provenance`` the
     command, commit, seed, machine and versions.  ``identity_hashes`` are the people it was trained
     on, as ``identity_hash(identity_salt, name)``, so that an evaluation can refuse an overlap.
+    ``licences`` says of the same three parts what a program can check: see ``facealike.licence``.  It
+    is empty in a model from before there was such a thing.
     """
 
     name: str
@@ -152,6 +164,7 @@ class ModelCard:
     identity_hashes: tuple[str, ...]
     intended_use: str
     limits: str
+    licences: dict[str, Licence] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         texts = ("name", "created", "identity_salt", "intended_use", "limits")
@@ -164,14 +177,18 @@ class ModelCard:
         if not isinstance(hashes, list | tuple) or not all(isinstance(h, str) for h in hashes):
             raise ModelError("card: identity_hashes must be a list of texts")
         object.__setattr__(self, "identity_hashes", tuple(hashes))
+        object.__setattr__(self, "licences", read_licences(self.licences, "card: licences"))
 
     def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "identity_hashes": list(self.identity_hashes)}
+        table = {**asdict(self), "identity_hashes": list(self.identity_hashes)}
+        if not self.licences:
+            del table["licences"]  # cards from before there were some stay as they are, to the byte
+        return table
 
     @classmethod
     def from_dict(cls, values: Any) -> ModelCard:
         """The inverse of ``to_dict``; ModelError for a missing, unknown or senseless entry."""
-        return from_dict(cls, values, "card")
+        return from_dict(cls, values, "card", ["licences"])
 
     def __str__(self) -> str:
         licences = ", ".join(f"{part}: {text}" for part, text in self.licence.items())

@@ -205,5 +205,10 @@ def evaluate_view2(
     """
     pairs = read_pairs(pairs_file, root)
     folds = fold_numbers(pairs, shown(pairs_file))
-    evaluation = evaluate_pairs(model, pairs, "LFW View 2", face, allow_overlap, cache, progress)
+    # Each fold gets a threshold of its own, so a model without one can be measured too.
+    own = model.file.calibration
+    any_threshold = own.threshold if own.is_none else None
+    evaluation = evaluate_pairs(
+        model, pairs, "LFW View 2", face, allow_overlap, cache, progress, any_threshold
+    )
     return view2(evaluation, folds)

@@ -103,11 +103,12 @@ def evaluate_exhaustive(
     As there are so many impostor pairs, lower false match rates can be told than from balanced pairs.
     ``threshold`` replaces the model's own.  Raises the errors of ``evaluate_split``.
     """
+    limit = model.threshold if threshold is None else float(threshold)
     people, vectors, found, leaked = _embedded(model, root, split, face, allow_overlap, cache, progress)
     calibration = model.file.calibration
     return SetEvaluation(
         comparisons=exhaustive(vectors, people.labels, name=f"{split}, every pair"),
-        threshold=model.threshold if threshold is None else float(threshold),
+        threshold=limit,
         threshold_from=calibration.people if threshold is None else "the caller",
         missing=int(np.sum(~found)),
         leaked=leaked,
