@@ -1,0 +1,274 @@
+"""Our face detector: a plain small network with YuNet's outputs, and its ONNX file.
+
+The output format is that of Wu, Peng and Yu ("YuNet: a tiny millisecond-level face detector", Machine
+Intelligence Research 2023), so that one decoder reads both; the network is not.  YuNet is built of
+depthwise convolutions, which a CPU trains slowly.  Ours has plain 3 x 3 convolutions, few channels, a
+stem that reaches stride 4 in two steps, and a top-down path (Lin et al., CVPR 2017) into a small head
+for each of the strides 8, 16 and 32.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..detect import STRIDES
+from ..errors import MissingExtra, TrainingError
+
+SCALE = 1 / 255
+"""What the pixels 0..255 are multiplied by in training; the ONNX file has it in its first weights.
+
+There is no mean to subtract: zero stays black, so padding means the same in both.
+"""
+
+WIDTHS = (16, 32, 32, 48, 48)
+"""Channels at strides 2, 4, 8, 16 and 32: multiples of the 16 numbers that a CPU handles at once."""
+NECK = 32
+OUTPUTS = {"cls": 1, "obj": 1, "bbox": 4, "kps": 10}
+
+
+class Prediction(NamedTuple):
+    """Raw answers for all cells of all strides, finest stride first, row by row.
+
+    ``cls`` and ``obj`` are logits (n, cells); ``bbox`` (n, cells, 4) and ``kps`` (n, cells, 10) are in
+    strides, as YuNet has them.
+    """
+
+    cls: Tensor
+    obj: Tensor
+    bbox: Tensor
+    kps: Tensor
+
+
+def _conv(wide: int, out: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(wide, out, 3, stride, 1, bias=False), nn.BatchNorm2d(out))
+
+
+class Stage(nn.Module):
+    """Halve the side, then one residual block (He et al., CVPR 2016) of two 3 x 3 convolutions."""
+
+    def __init__(self, wide: int, out: int) -> None:
+        super().__init__()
+        self.down, self.first, self.second = _conv(wide, out, 2), _conv(out, out), _conv(out, out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = functional.relu(self.down(x))
+        return functional.relu(x + self.second(functional.relu(self.first(x))))
+
+
+class DetectorNet(nn.Module):
+    """BGR pixels times ``SCALE``, float (n, 3, H, W) with sides that 32 divides -> ``Prediction``."""
+
+    def __init__(self, widths: tuple[int, ...] = WIDTHS, neck: int = NECK) -> None:
+        super().__init__()
+        self.stem = nn.ModuleList([_conv(3, widths[0], 2), _conv(widths[0], widths[1], 2)])
+        self.stages = nn.ModuleList([Stage(wide, out) for wide, out in itertools.pairwise(widths)])
+        self.lateral = nn.ModuleList([nn.Conv2d(out, neck, 1) for out in widths[2:]])
+        self.tower = nn.ModuleList([_conv(neck, neck) for _ in STRIDES])
+        self.head = nn.ModuleList([nn.Conv2d(neck, sum(OUTPUTS.values()), 1) for _ in STRIDES])
+        for head in self.head:
+            assert isinstance(head, nn.Conv2d) and head.bias is not None
+            nn.init.normal_(head.weight, std=0.01)
+            nn.init.zeros_(head.bias)
+            # At first a cell says "face" once in a hundred: the many empty ones would drown the rest.
+            nn.init.constant_(head.bias[1:2], -math.log(99))
+
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """The head's answers (n, 16, H / stride, W / stride), finest stride first."""
+        for layer in self.stem:
+            x = functional.relu(layer(x))
+        levels = []
+        for stage, lateral in zip(self.stages, self.lateral, strict=True):
+            x = stage(x)
+            levels.append(lateral(x))
+        for i in range(len(levels) - 1, 0, -1):
+            up = functional.interpolate(levels[i], scale_factor=2.0, mode="nearest")
+            levels[i - 1] = levels[i - 1] + up
+        return [
+            head(functional.relu(tower(functional.relu(level))))
+            for level, tower, head in zip(levels, self.tower, self.head, strict=True)
+        ]
+
+    def forward(self, x: Tensor) -> Prediction:
+        flat = torch.cat([m.permute(0, 2, 3, 1).flatten(1, 2) for m in self.maps(x)], dim=1).float()
+        cls, obj, bbox, kps = torch.split(flat, list(OUTPUTS.values()), dim=2)
+        return Prediction(cls[..., 0], obj[..., 0], bbox, kps)
+
+
+def cells(height: int, width: int) -> tuple[Tensor, Tensor]:
+    """Top left corners (cells, 2) in pixels and strides (cells,) of all cells, in ``Prediction``'s order."""
+    corners, strides = [], []
+    for stride in STRIDES:
+        rows, columns = torch.meshgrid(
+            torch.arange(height // stride), torch.arange(width // stride), indexing="ij"
+        )
+        corners.append(torch.stack([columns, rows], dim=2).reshape(-1, 2).float() * stride)
+        strides.append(torch.full((rows.numel(),), float(stride)))
+    return torch.cat(corners), torch.cat(strides)
+
+
+def to_pixels(prediction: Prediction, corners: Tensor, strides: Tensor) -> tuple[Tensor, Tensor]:
+    """Boxes (n, cells, 4) as left, top, right, bottom, and points (n, cells, 5, 2), in pixels."""
+    step = strides[:, None]
+    centre = prediction.bbox[..., :2] * step + corners
+    half = prediction.bbox[..., 2:].clamp(-8, 8).exp() * step / 2
+    points = prediction.kps.reshape(*prediction.kps.shape[:2], 5, 2) * step[:, None] + corners[:, None]
+    return torch.cat([centre - half, centre + half], dim=2), points
+
+
+def parameters(network: nn.Module) -> int:
+    return sum(weight.numel() for weight in network.parameters())
+
+
+Folded = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+
+def _folded(layer: nn.Module) -> Folded:
+    """Weight and bias of a convolution that does what ``layer`` and its batch normalisation do."""
+    if isinstance(layer, nn.Conv2d):
+        assert layer.bias is not None
+        return layer.weight.detach().float().numpy(), layer.bias.detach().float().numpy()
+    conv, norm = layer[0], layer[1]  # type: ignore[index]
+    factor = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    weight = conv.weight * factor[:, None, None, None]
+    bias = norm.bias - norm.running_mean * factor
+    return weight.detach().float().numpy(), bias.detach().float().numpy()
+
+
+class _Graph:
+    """The nodes and weights of an ONNX graph in the making."""
+
+    def __init__(self, onnx: Any) -> None:
+        self.onnx = onnx
+        self.nodes: list[Any] = []
+        self.weights: list[Any] = []
+        self._names: Iterator[int] = iter(range(10_000))
+
+    def add(self, kind: str, inputs: list[str], output: str | None = None, **attributes: Any) -> str:
+        output = output or f"{kind.lower()}_{next(self._names)}"
+        self.nodes.append(self.onnx.helper.make_node(kind, inputs, [output], name=output, **attributes))
+        return output
+
+    def constant(self, name: str, values: NDArray[Any]) -> str:
+        self.weights.append(self.onnx.numpy_helper.from_array(values, name))
+        return name
+
+    def half(self, name: str, values: NDArray[np.float32]) -> str:
+        """A weight that is stored in 16 bits; every runtime widens it once, when it loads the file."""
+        stored = self.constant(f"{name}_half", values.astype(np.float16))
+        return self.add("Cast", [stored], name, to=self.onnx.TensorProto.FLOAT)
+
+    def conv(self, x: str, name: str, folded: Folded, stride: int = 1, exact: bool = False) -> str:
+        weight, bias = folded
+        side = weight.shape[2]
+        put = self.constant if exact else self.half
+        inputs = [x, put(f"{name}.weight", weight), self.constant(f"{name}.bias", bias)]
+        return self.add(
+            "Conv", inputs, kernel_shape=[side, side], strides=[stride, stride], pads=[side // 2] * 4
+        )
+
+
+def export(network: DetectorNet) -> bytes:
+    """The network as an ONNX file in YuNet's format; checked.
+
+    Input: float (1, 3, H, W), BGR, 0 to 255, sides that 32 divides.  Outputs: cls, obj (sigmoids),
+    bbox and kps for strides 8, 16 and 32, each (1, cells, k).  Opset 11, as YuNet's own file, for
+    OpenCV.  Raises TrainingError if onnxruntime's answer differs from torch's.
+    """
+    try:
+        import onnx
+    except ImportError as error:
+        raise MissingExtra("writing a detector needs onnx; run: pip install 'facealike[train]'") from error
+    network = network.float().cpu().eval()
+    graph = _Graph(onnx)
+    weight, bias = _folded(network.stem[0])
+    x = graph.add("Relu", [graph.conv("input", "stem0", (weight * SCALE, bias), 2, exact=True)])
+    x = graph.add("Relu", [graph.conv(x, "stem1", _folded(network.stem[1]), 2)])
+    levels = []
+    for i, stage in enumerate(network.stages):
+        assert isinstance(stage, Stage)
+        x = graph.add("Relu", [graph.conv(x, f"stage{i}.down", _folded(stage.down), 2)])
+        y = graph.add("Relu", [graph.conv(x, f"stage{i}.first", _folded(stage.first))])
+        y = graph.conv(y, f"stage{i}.second", _folded(stage.second))
+        x = graph.add("Relu", [graph.add("Add", [x, y])])
+        levels.append(graph.conv(x, f"lateral{i}", _folded(network.lateral[i])))
+    graph.constant("roi", np.zeros(0, dtype=np.float32))
+    graph.constant("twice", np.array([1, 1, 2, 2], dtype=np.float32))
+    for i in range(len(levels) - 1, 0, -1):
+        up = graph.add(
+            "Resize", [levels[i], "roi", "twice"], mode="nearest", nearest_mode="floor",
+            coordinate_transformation_mode="asymmetric",
+        )  # fmt: skip
+        levels[i - 1] = graph.add("Add", [levels[i - 1], up])
+    for level, stride, tower, head in zip(levels, STRIDES, network.tower, network.head, strict=True):
+        _head(graph, level, stride, _folded(tower), _folded(head))
+    content: bytes = _model(onnx, graph).SerializeToString()
+    _check(network, content)
+    return content
+
+
+def _head(graph: _Graph, level: str, stride: int, tower: Folded, head: Folded) -> None:
+    """The four outputs of one stride."""
+    x = graph.add("Relu", [level])
+    x = graph.add("Relu", [graph.conv(x, f"tower{stride}", tower)])
+    first = 0
+    for kind, wide in OUTPUTS.items():
+        name, part = f"{kind}_{stride}", slice(first, first + wide)
+        y = graph.conv(x, f"head_{name}", (head[0][part], head[1][part]))
+        y = graph.add("Transpose", [y], perm=[0, 2, 3, 1])
+        shape = graph.constant(f"{name}.shape", np.array([1, -1, wide], dtype=np.int64))
+        logit = kind in ("cls", "obj")
+        y = graph.add("Reshape", [y, shape], None if logit else name)
+        if logit:
+            graph.add("Sigmoid", [y], name)
+        first += wide
+
+
+def _model(onnx: Any, graph: _Graph) -> Any:
+    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
+    model = helper.make_model(
+        helper.make_graph(
+            graph.nodes, "facealike-detector",
+            [helper.make_tensor_value_info("input", kind, [1, 3, "height", "width"])],
+            [
+                helper.make_tensor_value_info(f"{name}_{stride}", kind, [1, "anchors", wide])
+                for name, wide in OUTPUTS.items()
+                for stride in STRIDES
+            ],
+            graph.weights,
+        ),
+        opset_imports=[helper.make_opsetid("", 11)], ir_version=6, producer_name="facealike",
+    )  # fmt: skip
+    onnx.checker.check_model(model)
+    return model
+
+
+def _check(network: DetectorNet, content: bytes) -> None:
+    """Raise TrainingError unless onnxruntime answers as torch does, at another size than a square."""
+    import onnxruntime
+
+    pixels = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(0)) * 255
+    with torch.no_grad():
+        wanted = network(pixels * SCALE)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    raw = session.run(None, {"input": pixels.numpy()})
+    found = dict(zip([output.name for output in session.get_outputs()], raw, strict=True))
+    for kind, values in wanted._asdict().items():
+        ours = np.concatenate([found[f"{kind}_{stride}"] for stride in STRIDES], axis=1)
+        theirs = values.sigmoid()[..., None] if kind in ("cls", "obj") else values
+        difference = float(np.abs(ours - theirs.numpy()).max())
+        if not difference < 2e-2:  # 16 bits hold three digits
+            raise TrainingError(
+                f"the exported detector's {kind} differs from the trained one by {difference:.2g}; "
+                "please report this"
+            )
