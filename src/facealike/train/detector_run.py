@@ -6,7 +6,8 @@
 It marks the photos (once; ``detector_sources``), composes scenes (``detector_scenes``), learns from them
 and writes the network.  Every so many steps it saves its state in the work folder, and the same
 command goes on from there; more ``--steps`` than before prolong a run, as long as the learning rate had
-not begun to fall; with no more than are done already, it only writes the file.  Of LFW only training people are used (``data.split_of``).
+not begun to fall; with no more than are done
+already, it only writes the file.  Of LFW only training people are used (``data.split_of``).
 """
 
 from __future__ import annotations
