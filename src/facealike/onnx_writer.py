@@ -1,0 +1,91 @@
+"""Write a small ONNX graph without the ``onnx`` package.
+
+An ONNX file is one protocol-buffer message; for a graph of a few operators its encoding is shorter
+than the package that would write it is large, and the base install stays without it.  Field numbers
+are those of ``onnx.proto`` (ONNX IR version 8); the tests read the result back with ``onnx``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import __version__
+
+IR_VERSION = 8
+OPSET = 17
+
+Array: TypeAlias = NDArray[np.float32] | NDArray[np.int64]
+Attribute: TypeAlias = int | Sequence[int]
+Shape: TypeAlias = Sequence[int | str]
+"""The sides of a tensor; a name stands for a side that is free."""
+
+_FLOAT, _INT64 = 1, 7  # TensorProto.DataType
+_INT, _INTS = 2, 7  # AttributeProto.AttributeType
+
+
+def node(operator: str, inputs: Sequence[str], output: str, **attributes: Attribute) -> bytes:
+    """One operator, its inputs and its only output by name; attributes are whole numbers or lists of them."""
+    parts = [_text(1, name) for name in inputs]
+    parts += [_text(2, output), _text(3, output), _text(4, operator)]
+    for name, value in attributes.items():
+        if isinstance(value, int):
+            content = _number(3, value) + _number(20, _INT)
+        else:
+            content = b"".join(_number(8, each) for each in value) + _number(20, _INTS)
+        parts.append(_message(5, _text(1, name) + content))
+    return b"".join(parts)
+
+
+def tensor(name: str, values: Array) -> bytes:
+    """A constant of the graph, float32 or int64."""
+    kind = {np.dtype(np.float32): _FLOAT, np.dtype(np.int64): _INT64}[values.dtype]
+    little = np.ascontiguousarray(values).astype(values.dtype.newbyteorder("<"))
+    sides = b"".join(_number(1, side) for side in values.shape)
+    return sides + _number(2, kind) + _text(8, name) + _message(9, little.tobytes())
+
+
+def model(
+    nodes: Iterable[bytes], tensors: Iterable[bytes], source: tuple[str, Shape], result: tuple[str, Shape]
+) -> bytes:
+    """The whole file: ``nodes`` in an order in which each finds its inputs, ``tensors`` for the constants.
+
+    ``source`` and ``result`` are the names and shapes of the only input and output, both float32.
+    """
+    graph = [_message(1, each) for each in nodes]
+    graph += [_text(2, "facealike"), *(_message(5, each) for each in tensors)]
+    graph += [_message(11, _value(*source)), _message(12, _value(*result))]
+    about = _number(1, IR_VERSION) + _text(2, "facealike") + _text(3, __version__)
+    return about + _message(7, b"".join(graph)) + _message(8, _text(1, "") + _number(2, OPSET))
+
+
+def _value(name: str, shape: Shape) -> bytes:
+    sides = [_text(2, side) if isinstance(side, str) else _number(1, side) for side in shape]
+    dimensions = b"".join(_message(1, side) for side in sides)
+    kind = _message(1, _number(1, _FLOAT) + _message(2, dimensions))
+    return _text(1, name) + _message(2, kind)
+
+
+def _varint(value: int) -> bytes:
+    """Seven bits a byte, lowest first; the high bit says that more follow."""
+    value &= (1 << 64) - 1  # a negative number is written as its two's complement
+    encoded = bytearray()
+    while value > 0x7F:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*encoded, value])
+
+
+def _number(field: int, value: int) -> bytes:
+    return _varint(field << 3) + _varint(value)
+
+
+def _message(field: int, content: bytes) -> bytes:
+    return _varint(field << 3 | 2) + _varint(len(content)) + content
+
+
+def _text(field: int, text: str) -> bytes:
+    return _message(field, text.encode())
