@@ -70,7 +70,7 @@ class DetectorNet(nn.Module):
     def __init__(self, widths: tuple[int, ...] = WIDTHS, neck: int = NECK) -> None:
         super().__init__()
         self.stem = nn.ModuleList([_conv(3, widths[0], 2), _conv(widths[0], widths[1], 2)])
-        self.stages = nn.ModuleList([Stage(wide, out) for wide, out in itertools.pairwise(widths)])
+        self.stages = nn.ModuleList([Stage(wide, out) for wide, out in itertools.pairwise(widths[1:])])
         self.lateral = nn.ModuleList([nn.Conv2d(out, neck, 1) for out in widths[2:]])
         self.tower = nn.ModuleList([_conv(neck, neck) for _ in STRIDES])
         self.head = nn.ModuleList([nn.Conv2d(neck, sum(OUTPUTS.values()), 1) for _ in STRIDES])
