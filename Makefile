@@ -1,6 +1,7 @@
 # make demo    install the base package and compare the example photos: two people, then one person
 # make test    install everything; lint, type check and test
 # make lint    lint and type check only
+# make detector LFW=lfw-deepfunneled.tgz FAIRFACE=fairface-144.tar TEACHER=yunet.onnx    train our face detector
 # make clean   remove what these made, the virtual environment too
 #
 # The pinned versions are for Python 3.11 and later; PYTHON=... names another interpreter, VENV=... another
@@ -18,7 +19,7 @@ SOURCES := $(shell find src -type f -not -name '*.pyc')
 export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
 
-.PHONY: help demo test lint clean
+.PHONY: help demo test lint detector clean
 .DELETE_ON_ERROR:
 
 help:
@@ -42,6 +43,17 @@ lint: $(VENV)/.full
 	$(RUN) ruff check
 	$(RUN) ruff format --check
 	$(RUN) mypy
+
+# From the archives to build/detector/detector.onnx; interrupted, it goes on where it was.
+detector: $(VENV)/.full
+	@test -f '$(LFW)' -a -f '$(FAIRFACE)' -a -f '$(TEACHER)' || { \
+	    echo 'make detector: name the three files LFW=..., FAIRFACE=... and TEACHER=...' >&2; exit 1; }
+	@mkdir -p build/detector
+	$(VENV)/bin/facealike data lfw '$(LFW)' --to build/detector
+	test -f build/detector/fairface-144/val.csv || tar -xf '$(FAIRFACE)' -C build/detector
+	$(RUN) facealike.train.detector_run --photos build/detector/lfw-deepfunneled \
+	    --chips build/detector/fairface-144/train --teacher '$(TEACHER)' \
+	    --work build/detector --out build/detector/detector.onnx $(OPTIONS)
 
 # The base package alone: no torch.  Where everything is installed already, that will do.
 $(VENV)/.base: $(SOURCES) pyproject.toml constraints.txt | $(VENV)/.made
