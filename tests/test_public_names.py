@@ -13,15 +13,18 @@ import facealike
 
 PUBLIC = {
     "Box", "Calibration", "Comparison", "DataError", "Detector", "DetectorError", "DeviceError",
-    "DlibDetector", "DownloadError", "Embedder", "Evaluation", "Exhaustive", "Face", "FaceError", "FacealikeError",
-    "Identification", "IdentificationEvaluation", "ImageError", "ImageNotFound", "ImageTooLarge",
-    "Interval", "LicenceRefused", "MissingExtra", "MixedModels", "Model", "ModelCard", "ModelError", "ModelFile",
-    "NoFaceFound", "NotCalibrated", "OpenSet", "OperatingPoint", "Pair", "People", "PeopleOverlap", "Preprocessing",
-    "RecipeError", "Report", "SetEvaluation", "SeveralFaces", "TrainingError", "UnreadableImage",
-    "UnsafeArchive", "UsageError", "View2", "YuNetDetector", "__version__", "calibrate", "closed_set",
-    "compare", "difference_interval", "evaluate_exhaustive", "evaluate_identification", "evaluate_pairs",
-    "evaluate_split", "evaluate_view2", "exhaustive", "load_embeddings", "open_set", "pair_intervals",
-    "read_image", "report", "save_embeddings",
+    "DlibDetector", "DownloadError", "Embedder", "Evaluation", "Exhaustive", "Face", "FaceError",
+    "FacealikeError", "GroupEvaluation", "Identification", "IdentificationEvaluation", "ImageError",
+    "ImageNotFound", "ImageTooLarge", "Interval", "Licence", "LicenceRefused", "MissingExtra",
+    "MixedModels", "Model", "ModelCard", "ModelError", "ModelFile", "NoFaceFound", "NotCalibrated",
+    "OpenSet", "OperatingPoint", "Pair", "People", "PeopleOverlap", "Preprocessing", "Quality",
+    "RecipeError", "Report", "SetEvaluation", "SeveralFaces", "StoredModel", "TrainingError",
+    "UnreadableImage", "UnsafeArchive", "UsageError", "Verification", "View2", "YuNetDetector",
+    "__version__", "add_model", "calibrate", "closed_set", "compare", "difference_interval",
+    "evaluate_exhaustive", "evaluate_groups", "evaluate_identification", "evaluate_pairs",
+    "evaluate_split", "evaluate_view2", "exhaustive", "face_quality", "load_embeddings", "open_set",
+    "pair_intervals", "read_image", "remove_model", "report", "save_embeddings", "stored_models",
+    "verify_model", "wrap_onnx", "write_bundle",
 }  # fmt: skip
 
 

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from .add_model import add_model
     from .bootstrap import Interval, difference_interval, pair_intervals
+    from .byo import wrap_onnx
     from .calibrate import calibrate
     from .compare import compare
     from .data import People
@@ -48,10 +50,16 @@ if TYPE_CHECKING:
     )
     from .evaluate import Evaluation, evaluate_pairs, evaluate_split
     from .exhaustive import Exhaustive, exhaustive
+    from .group_protocol import evaluate_groups
+    from .groups import GroupEvaluation
     from .identification import Identification, OpenSet, closed_set, open_set
     from .image import read_image
+    from .licence import Licence
     from .model import Calibration, ModelCard, ModelFile, OperatingPoint, Preprocessing
+    from .model_bundle import write_bundle
+    from .model_store import StoredModel, remove_model, stored_models
     from .protocols import View2, evaluate_view2
+    from .quality import face_quality
     from .run_report import Report, report
     from .set_protocols import (
         IdentificationEvaluation,
@@ -59,24 +67,30 @@ if TYPE_CHECKING:
         evaluate_exhaustive,
         evaluate_identification,
     )
-    from .types import Box, Comparison, Face, Pair
+    from .types import Box, Comparison, Face, Pair, Quality
+    from .verify import Verification, verify_model
 
 # What facealike promises, pinned by tests/test_public_names.py; a checker needs it as a plain list.
 __all__ = [
     "Box", "Calibration", "Comparison", "DataError", "Detector", "DetectorError", "DeviceError",
-    "DlibDetector", "DownloadError", "Embedder", "Evaluation", "Exhaustive", "Face", "FaceError", "FacealikeError",
-    "Identification", "IdentificationEvaluation", "ImageError", "ImageNotFound", "ImageTooLarge",
-    "Interval", "LicenceRefused", "MissingExtra", "MixedModels", "Model", "ModelCard", "ModelError", "ModelFile",
-    "NoFaceFound", "NotCalibrated", "OpenSet", "OperatingPoint", "Pair", "People", "PeopleOverlap", "Preprocessing",
-    "RecipeError", "Report", "SetEvaluation", "SeveralFaces", "TrainingError", "UnreadableImage",
-    "UnsafeArchive", "UsageError", "View2", "YuNetDetector", "__version__", "calibrate", "closed_set",
-    "compare", "difference_interval", "evaluate_exhaustive", "evaluate_identification", "evaluate_pairs",
-    "evaluate_split", "evaluate_view2", "exhaustive", "load_embeddings", "open_set", "pair_intervals",
-    "read_image", "report", "save_embeddings",
+    "DlibDetector", "DownloadError", "Embedder", "Evaluation", "Exhaustive", "Face", "FaceError",
+    "FacealikeError", "GroupEvaluation", "Identification", "IdentificationEvaluation", "ImageError",
+    "ImageNotFound", "ImageTooLarge", "Interval", "Licence", "LicenceRefused", "MissingExtra",
+    "MixedModels", "Model", "ModelCard", "ModelError", "ModelFile", "NoFaceFound", "NotCalibrated",
+    "OpenSet", "OperatingPoint", "Pair", "People", "PeopleOverlap", "Preprocessing", "Quality",
+    "RecipeError", "Report", "SetEvaluation", "SeveralFaces", "StoredModel", "TrainingError",
+    "UnreadableImage", "UnsafeArchive", "UsageError", "Verification", "View2", "YuNetDetector",
+    "__version__", "add_model", "calibrate", "closed_set", "compare", "difference_interval",
+    "evaluate_exhaustive", "evaluate_groups", "evaluate_identification", "evaluate_pairs",
+    "evaluate_split", "evaluate_view2", "exhaustive", "face_quality", "load_embeddings", "open_set",
+    "pair_intervals", "read_image", "remove_model", "report", "save_embeddings", "stored_models",
+    "verify_model", "wrap_onnx", "write_bundle",
 ]  # fmt: skip
 
 _MODULES = {
+    "add_model": ["add_model"],
     "bootstrap": ["Interval", "difference_interval", "pair_intervals"],
+    "byo": ["wrap_onnx"],
     "calibrate": ["calibrate"],
     "compare": ["compare"],
     "data": ["People"],
@@ -90,12 +104,19 @@ _MODULES = {
         "evaluate_exhaustive",
         "evaluate_identification",
     ],
+    "group_protocol": ["evaluate_groups"],
+    "groups": ["GroupEvaluation"],
     "exhaustive": ["Exhaustive", "exhaustive"],
     "identification": ["Identification", "OpenSet", "closed_set", "open_set"],
     "image": ["read_image"],
+    "licence": ["Licence"],
     "model": ["Calibration", "ModelCard", "ModelFile", "OperatingPoint", "Preprocessing"],
+    "quality": ["face_quality"],
+    "model_bundle": ["write_bundle"],
+    "model_store": ["StoredModel", "remove_model", "stored_models"],
     "run_report": ["Report", "report"],
-    "types": ["Box", "Comparison", "Face", "Pair"],
+    "types": ["Box", "Comparison", "Face", "Pair", "Quality"],
+    "verify": ["Verification", "verify_model"],
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 _HOME.update({name: "errors" for name in __all__ if name not in _HOME and name != "__version__"})

@@ -43,9 +43,9 @@ def pack(members: dict[str, bytes], about: dict[str, Any]) -> bytes:
     }
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        archive.writestr(_entry("manifest.json"), to_json(manifest, "manifest"))
+        archive.writestr(file_entry("manifest.json"), to_json(manifest, "manifest"))
         for name, content in sorted(members.items()):
-            archive.writestr(_entry(name), content)
+            archive.writestr(file_entry(name), content)
     return buffer.getvalue()
 
 
@@ -117,7 +117,8 @@ def _member(archive: zipfile.ZipFile, name: str) -> bytes:
         raise ModelError(f"{name} is damaged; copy the file again from where it was made") from error
 
 
-def _entry(name: str) -> zipfile.ZipInfo:
+def file_entry(name: str) -> zipfile.ZipInfo:
+    """The header of a member: the same on every machine, whenever it is made."""
     entry = zipfile.ZipInfo(name, FIXED_DATE)
     entry.create_system = 3  # else the byte would tell Windows from Unix
     entry.external_attr = 0o644 << 16

@@ -53,7 +53,7 @@ class Licence:
     def named(cls, name: str, source: str = "") -> Licence:
         """The licence that people call ``name``; whether it is commercial is known for some of SPDX."""
         known = {spdx.lower(): spdx for spdx in COMMERCIAL_BY_SPDX}.get(name.strip().lower())
-        return cls(name.strip(), known, COMMERCIAL_BY_SPDX.get(known or ""), source)
+        return cls(known or name.strip(), known, COMMERCIAL_BY_SPDX.get(known or ""), source)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

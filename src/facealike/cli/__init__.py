@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import calibrate, compare, data, detect, embed, evaluate, model, pairs, report, train
+from . import calibrate, compare, data, detect, embed, evaluate, model, models, pairs, report, train
 
 HELP = """How alike two faces are, and how sure you may be.
 
@@ -38,6 +38,7 @@ app.command()(train.recipes)
 app.command()(report.report)
 app.add_typer(data.app, name="data")
 app.add_typer(model.app, name="model")
+app.add_typer(models.app, name="models")
 
 
 def _version(wanted: bool) -> None:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .console import command, one_line, print_json
-from .options import JsonOption
+from .options import DeviceOption, JsonOption
 
 if TYPE_CHECKING:
     from ..calibration import Calibration
+    from ..licence import Licence
     from ..model import ModelFile
 
 app = typer.Typer(help="Look into a model file.", no_args_is_help=True)
@@ -22,7 +23,9 @@ app = typer.Typer(help="Look into a model file.", no_args_is_help=True)
 def info(
     path: Annotated[
         Path | None,
-        typer.Argument(metavar="FILE", help="A model file; by default the one that ships with facealike."),
+        typer.Argument(
+            metavar="FILE", help="A model file or name; by default the one that ships with facealike."
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> int:
@@ -37,6 +40,32 @@ def info(
         print_json(_describe(file))
     else:
         _print(file)
+    return 0
+
+
+@app.command()
+@command
+def verify(
+    path: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="FILE", help="A model file or name; by default the one that ships with facealike."
+        ),
+    ] = None,
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> int:
+    """Check every hash of a model, and that it runs here: it embeds drawn crops and looks for faces.
+
+    Exit code: 0, or 2 for a file that is not whole or does not run.
+    """
+    from ..verify import verify_model
+
+    found = verify_model(path, device)
+    if as_json:
+        print_json(found.to_dict())
+    else:
+        print(one_line(str(found)))
     return 0
 
 
@@ -61,8 +90,11 @@ def _print(file: ModelFile) -> None:
         "crop": f"{crop.size} x {crop.size} pixels by {crop.align}",
         "detector": file.detector_spec["kind"],
         **_calibration(calibration),
-        "trained on": f"{len(card.identity_hashes):,} people",
-        **{f"licence of {part}": text for part, text in card.licence.items()},
+        "trained on": f"{len(card.identity_hashes):,} people" if card.identity_hashes else "not told",
+        **{
+            f"licence of {part}": _licence(text, card.licences.get(part))
+            for part, text in card.licence.items()
+        },
         **_flat("data", card.data),
         **_flat("metric", card.metrics),
         **_flat("made by", card.provenance),
@@ -74,7 +106,13 @@ def _print(file: ModelFile) -> None:
         print(f"{one_line(name):<{width}}  {one_line(str(text))}")
 
 
+def _licence(text: str, known: Licence | None) -> str:
+    return text if known is None else f"{known}; {known.source}" if known.source else str(known)
+
+
 def _calibration(found: Calibration) -> dict[str, str]:
+    if found.is_none:
+        return {"threshold": "none: not calibrated; learn one with facealike calibrate"}
     lines = {"threshold": f"{found.threshold:.4f} ({found.rule}, on {found.pairs:,} pairs of {found.people})"}
     if found.band is not None:
         low, high = found.band

@@ -41,7 +41,7 @@ ModelOption = Annotated[
     Path | None,
     typer.Option(
         "--model", "-m", "-w", "--weights", metavar="FILE",
-        help="A .facealike model file; by default the one that ships with facealike.",
+        help="A .facealike file, or a name of facealike models list; by default the one that ships.",
     ),
 ]  # fmt: skip
 FaceOption = Annotated[

@@ -1,0 +1,222 @@
+"""``facealike models``: the models at hand, by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from .console import command, one_line, print_json, print_table, progress_bar, say
+from .options import JsonOption, check_folder
+
+if TYPE_CHECKING:
+    from ..byo import Wrapping
+    from ..model import Align, ModelFile
+    from ..model_store import StoredModel
+
+app = typer.Typer(help="Add models by name, your own and public ones.", no_args_is_help=True)
+
+RegistryOption = Annotated[
+    Path | None, typer.Option("--registry", metavar="FILE", help="A registry of your own, in TOML.")
+]
+
+
+@app.command("list")
+@command
+def list_(registry: RegistryOption = None, as_json: JsonOption = False) -> int:
+    """List the models that are here, and those that the registry knows how to get.
+
+    Every stored file is verified on the way.  Exit code: 0, or 2 if one is damaged.
+    """
+    from ..embed import read_model_file
+    from ..model_store import SHIPPED, StoredModel, models_folder, stored_models
+    from ..registry import read_registry
+
+    entries = read_registry(registry)
+    here = [StoredModel(SHIPPED, Path(), read_model_file()), *stored_models()]
+    names = {model.name for model in here}
+    if as_json:
+        print_json(
+            {
+                "folder": str(models_folder()),
+                "models": [_describe(model) for model in here],
+                "registry": [entry.to_dict() for entry in entries.values()],
+            }
+        )
+    else:
+        print_table(
+            ["name", "id", "calibrated", "commercial use", "licence of the weights"],
+            [_row(model) for model in here],
+        )
+        missing = [entry for entry in entries.values() if entry.name not in names]
+        for entry in missing:
+            licence = entry.licences.get("weights")
+            told = "no licence stated" if licence is None else str(licence)
+            print(
+                f"\nto add: {entry.name}, {entry.size / 1e6:.0f} MB, {one_line(told)}\n"
+                f"  {one_line(entry.about)}"
+            )
+    damaged = [model for model in here if model.problem is not None]
+    for model in damaged:
+        say(f"{model.problem}; or remove it with facealike models remove {model.name}")
+    return 2 if damaged else 0
+
+
+@app.command()
+@command
+def add(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            show_default=False,
+            help="A name of the registry, an .onnx file, a .facealike file, or a bundle.",
+        ),
+    ],
+    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="What to call it.")] = None,
+    size: Annotated[
+        int | None, typer.Option("--input", metavar="PIXELS", help="ONNX: the side of the face crop.")
+    ] = None,
+    normalise: Annotated[
+        str | None,
+        typer.Option("--normalise", metavar="HOW", help="ONNX: arcface, 0-1, raw, or MEAN/STD as 127.5/128."),
+    ] = None,
+    align: Annotated[
+        str | None,
+        typer.Option("--align", metavar="HOW", help="ONNX: landmarks (ArcFace's template) or box."),
+    ] = None,
+    bgr: Annotated[bool, typer.Option("--bgr", help="ONNX: the network takes blue first.")] = False,
+    licence: Annotated[
+        str | None,
+        typer.Option("--licence", metavar="NAME", help="ONNX: the licence of the weights, such as MIT."),
+    ] = None,
+    commercial_only: Annotated[
+        bool, typer.Option("--commercial-only", help="Refuse weights not surely allowed for commercial use.")
+    ] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace a model that has this name.")] = False,
+    registry: RegistryOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Keep a model for use by name, as in --model NAME.
+
+    Files from the registry are verified by their SHA-256; an interrupted download goes on where it
+    stopped.  An ONNX embedder gets our detector, and has no threshold until facealike calibrate.
+
+    Exit code: 0, or 2 on an error.
+    """
+    from ..add_model import add_model
+
+    wrapping = _wrapping(size, normalise, align, bgr)
+    with progress_bar("downloading", "bytes") as progress:
+        added = add_model(source, name, wrapping, licence, commercial_only, replace, registry, progress)
+    if as_json:
+        print_json({"added": [_describe(model) for model in added]})
+        return 0
+    for model in added:
+        assert model.file is not None
+        print(one_line(f"{model.name}: id {model.file.id}, {model.path}"))
+        for line in _remarks(model.name, model.file):
+            say(line)
+    return 0
+
+
+@app.command()
+@command
+def remove(
+    name: Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="A stored model.")],
+    as_json: JsonOption = False,
+) -> int:
+    """Delete a stored model.  Exit code: 0, or 2 if there is none of this name."""
+    from ..model_store import remove_model
+
+    path = remove_model(name)
+    if as_json:
+        print_json({"removed": str(path)})
+    else:
+        print(one_line(f"removed {path}"))
+    return 0
+
+
+@app.command()
+@command
+def bundle(
+    names: Annotated[
+        list[str],
+        typer.Argument(metavar="NAME...", show_default=False, help="Stored models, or default."),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="FILE", show_default=False, help="The .zip to write.")
+    ],
+    as_json: JsonOption = False,
+) -> int:
+    """Put models into one file, for machines without a network: models add takes it there.
+
+    Exit code: 0, or 2 on an error.
+    """
+    from ..model_bundle import write_bundle
+
+    check_folder(out)
+    ids = write_bundle(names, out)
+    if as_json:
+        print_json({"out": str(out), "models": dict(zip(names, ids, strict=True))})
+    else:
+        print(one_line(f"{out}: {', '.join(names)}"))
+    return 0
+
+
+def _wrapping(size: int | None, normalise: str | None, align: str | None, bgr: bool) -> Wrapping | None:
+    """What the options say of an ONNX file; None where they say nothing."""
+    if size is None and normalise is None and align is None and not bgr:
+        return None
+    from ..byo import Wrapping
+    from ..errors import UsageError
+
+    if align not in (None, "landmarks", "box"):
+        raise UsageError(f"--align is landmarks or box, not {align!r}")
+    how = cast("Align", align or "landmarks")
+    return Wrapping(size, normalise or "arcface", how, "bgr" if bgr else "rgb")
+
+
+def _remarks(name: str, file: ModelFile) -> list[str]:
+    """What the user of a model should know before its first verdict."""
+    remarks = []
+    if file.calibration.is_none:
+        remarks.append(
+            f"{name} is not calibrated: learn its threshold with facealike calibrate {name} DIR -o FILE, "
+            f"then facealike models add FILE --name {name} --replace"
+        )
+    for part in ("weights", "training_data"):
+        licence = file.card.licences.get(part)
+        if licence is not None and licence.commercial is not True:
+            remarks.append(f"{name}: licence of the {part.replace('_', ' ')}: {licence}")
+    return remarks
+
+
+def _describe(model: StoredModel) -> dict[str, Any]:
+    file = model.file
+    table: dict[str, Any] = {"name": model.name, "path": str(model.path), "problem": model.problem}
+    if file is None:
+        return table
+    return {
+        **table,
+        "id": file.id,
+        "calibrated": not file.calibration.is_none,
+        "commercial": _commercial(file),
+        "licences": {part: licence.to_dict() for part, licence in file.card.licences.items()},
+    }
+
+
+def _commercial(file: ModelFile) -> bool | None:
+    weights = file.card.licences.get("weights")
+    return None if weights is None else weights.commercial
+
+
+def _row(model: StoredModel) -> list[str]:
+    file = model.file
+    if file is None:
+        return [model.name, "damaged", "", "", ""]
+    use = {True: "yes", False: "no", None: "not stated"}[_commercial(file)]
+    licence = one_line(file.card.licence.get("weights", "not stated"))
+    short = licence if len(licence) <= 40 else f"{licence[:37]}..."
+    return [model.name, file.id, "no" if file.calibration.is_none else "yes", use, short]
