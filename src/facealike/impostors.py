@@ -79,6 +79,25 @@ class Impostors:
             for i, threshold in enumerate(thresholds)
         ]
 
+    def threshold_interval(self, of_person: NDArray[np.int32], fmr: float, plan: Plan) -> Interval:
+        """``threshold_at_fmr`` with the interval of where other people of the kind would have put it.
+
+        Resampled as in ``intervals``.  Raises UsageError as ``threshold_at_fmr`` does.
+        """
+        cut = self.threshold_at_fmr(fmr)
+        own = np.cumsum(of_person[:, ::-1], axis=1, dtype=np.float64)[:, ::-1]
+        every = own[:, :1]
+        plain = own.sum(axis=0) / every.sum()
+        draws = [plain + 2 * (_share(times, own, every) - plain) for times in drawn(len(own), plan)]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            without = (own.sum(axis=0) / 2 - own) / (every.sum() / 2 - every)
+        # Crossings of coarse curves miss the exact one by a little, which all resamples share.
+        shift = cut - float(_crossing(plain[np.newaxis], fmr)[0])
+        crossings = (_crossing(curves, fmr) + shift for curves in (np.array(draws), without))
+        low, high = bounds(cut, *crossings, np.zeros(0), plan, Kind(smooth=False))
+        low, high = max(-1.0, min(low, cut)), max(cut, min(high, 1.0))
+        return Interval(cut, low, high, plan.level, "percentile", plan.resamples)
+
     def _interval(
         self, threshold: float, plain: float, draws: Floats, without: Floats, plan: Plan
     ) -> Interval:
@@ -97,6 +116,17 @@ def _share(times: Floats, own: Floats, every: Floats) -> Floats:
     with np.errstate(invalid="ignore", divide="ignore"):
         share: Floats = (times @ own) / (times @ every)
     return share
+
+
+def _crossing(curves: Floats, fmr: float) -> Floats:
+    """Where each FMR curve (b, k) over the coarse edges first falls to ``fmr``, between two of them."""
+    after = np.argmax(curves <= fmr, axis=1)
+    after[curves.min(axis=1) > fmr] = curves.shape[1] - 1
+    before, row = np.maximum(after - 1, 0), np.arange(len(curves))
+    high, low = curves[row, before], curves[row, after]
+    step = np.clip((high - fmr) / np.maximum(high - low, 1e-300), 0.0, 1.0)
+    crossing: Floats = COARSE_EDGES[before] + step * (COARSE_EDGES[after] - COARSE_EDGES[before])
+    return crossing
 
 
 def _at_least(of_person: NDArray[np.int32], threshold: float) -> Floats:

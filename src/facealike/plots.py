@@ -258,6 +258,31 @@ def percent(rate: float) -> str:
     return f"{100 * rate:.6f}".rstrip("0").rstrip(".") + "\u202f%"
 
 
+def draw_rates(
+    ax: Axes, names: Sequence[str], rates: NDArray[np.float64], stated: float | None, breaks: Sequence[int]
+) -> None:
+    """One line a name, from the top: a share with its interval on a logarithmic axis.
+
+    ``rates`` (n, 3) are low, estimate and high, NaN where nothing was measured.  ``stated`` is the share
+    to compare them with; a rule is drawn above each line whose number is in ``breaks``.
+    """
+    place = np.arange(len(names))
+    low, middle, high = rates.T
+    ax.errorbar(
+        middle, place, xerr=[middle - low, high - middle], fmt="o", color=BLUE, markersize=4, linewidth=1,
+        capsize=2,
+    )  # fmt: skip
+    if stated is not None:
+        ax.axvline(stated, color=VERMILION, linestyle="--", label=f"stated: {percent(stated)}")
+    for number in breaks:
+        ax.axhline(number - 0.5, color=GREY, linewidth=0.6)
+    ax.set(xscale="log", xlabel="false match rate (FMR), 95 % interval", ylim=(len(names) - 0.5, -0.5))
+    ax.set_yticks(place, list(names), fontsize=8)
+    _name_rates(ax.xaxis)
+    style_axes(ax)
+    _legend(ax)
+
+
 # ---- scores and probabilities -----------------------------------------------------------------
 
 

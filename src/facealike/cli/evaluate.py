@@ -11,7 +11,7 @@ import typer
 
 from ..errors import DataError, UsageError
 from .console import Progress, command, one_line, print_json, print_table, progress_bar, say
-from .options import CacheOption, FaceChoice, FaceOption, JsonOption
+from .options import AlignedOption, CacheOption, DetectorOption, FaceChoice, FaceOption, JsonOption
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from ..embed import Model
     from ..evaluate import Evaluation
+    from ..groups import GroupEvaluation
 
 
 class Protocol(str, Enum):
@@ -28,6 +29,7 @@ class Protocol(str, Enum):
     lfw = "lfw"
     exhaustive = "exhaustive"
     identification = "identification"
+    groups = "groups"
 
 
 class Whose(str, Enum):
@@ -59,7 +61,7 @@ def evaluate(
         typer.Option(
             "--protocol",
             help="split: balanced pairs; lfw: View 2, ten folds of --pairs; exhaustive: every pair; "
-            "identification: search in a gallery.",
+            "identification: search in a gallery; groups: false matches within each group of --groups.",
         ),
     ] = Protocol.balanced,
     split: Annotated[
@@ -72,6 +74,17 @@ def evaluate(
     root: Annotated[
         Path | None, typer.Option("--root", metavar="DIR", help="Where the photos of --pairs are.")
     ] = None,
+    groups: Annotated[
+        Path | None,
+        typer.Option(
+            "--groups", metavar="CSV", help="Photos with the groups of each, as FairFace lists them."
+        ),
+    ] = None,
+    by: Annotated[
+        str, typer.Option("--by", metavar="COLUMNS", help="The columns of --groups to compare by.")
+    ] = "race,gender,age",
+    detector: DetectorOption = None,
+    aligned: AlignedOption = False,
     face: FaceOption = FaceChoice.central,
     threshold: Annotated[
         float | None, typer.Option("--threshold", "-t", metavar="X", help="Replaces the model's own.")
@@ -89,12 +102,13 @@ def evaluate(
 ) -> int:
     """Score pairs of photos, or searches, of people the model has never seen.
 
-    Give a folder of people, whose pairs are then drawn, or a list of pairs.  People who took part in
-    training are refused.  Exit code: 0, or 2 on an error.
+    Give a folder of people, whose pairs are then drawn, or a list of pairs, or of photos with their
+    groups.  People who took part in training are refused.  Exit code: 0, or 2 on an error.
     """
     from ..embed import Model
 
     where = _check(protocol, people, pairs, root, threshold)
+    _check_groups(protocol, groups, detector, aligned)
     loaded = Model.load(None if model == "default" else model)
     with progress_bar("embedding") as progress:
         common = (face, allow_overlap, cache, progress)
@@ -106,6 +120,11 @@ def evaluate(
             shown = _view2(loaded, where, pairs, *common)
         elif protocol is Protocol.exhaustive:
             shown = _exhaustive(loaded, where, split, threshold, *common)
+        elif protocol is Protocol.groups:
+            assert groups is not None
+            shown = _groups(
+                loaded, groups, people, by, detector, aligned, threshold, seed, face, cache, progress
+            )
         else:
             shown = _identification(loaded, where, split, seed, *common)
     if out is not None:
@@ -129,6 +148,12 @@ def _check(
         if threshold is not None:
             raise UsageError("--protocol lfw chooses a threshold for each fold; leave out --threshold")
         return cast("Path", people or root)
+    if protocol is Protocol.groups:
+        if pairs is not None or root is not None:
+            raise UsageError(
+                "--protocol groups compares all photos of --groups; leave out --pairs and --root"
+            )
+        return people or Path()
     if root is not None and pairs is None:
         raise UsageError("--root says where the photos of --pairs are; give --pairs too, or leave it out")
     if protocol is not Protocol.balanced and (pairs is not None or people is None):
@@ -138,6 +163,16 @@ def _check(
     if (people is None) == (pairs is None):
         raise UsageError("give a folder of people, or --pairs FILE with --root DIR, and not both")
     return people or root or Path()
+
+
+def _check_groups(protocol: Protocol, groups: Path | None, detector: str | None, aligned: bool) -> None:
+    if protocol is Protocol.groups:
+        if groups is None:
+            raise UsageError("--protocol groups needs --groups CSV, a list of photos with the groups of each")
+        if aligned and detector is not None:
+            raise UsageError("--aligned says that no detector is needed; leave out --detector")
+    elif groups is not None or detector is not None or aligned:
+        raise UsageError("--groups, --detector and --aligned belong to --protocol groups; leave them out")
 
 
 class _Shown:
@@ -253,3 +288,39 @@ def _identification(
         "identification", result.to_dict(), result.to_markdown(), lambda: print(result), result.plot,
         "identification.png",
     )  # fmt: skip
+
+
+def _groups(
+    model: Model, groups: Path, root: Path | None, by: str, detector: str | None, aligned: bool,
+    threshold: float | None, seed: int, face: FaceChoice, cache: Path | None, progress: Progress,
+) -> _Shown:  # fmt: skip
+    from ..detect import named_detector
+    from ..group_protocol import evaluate_groups
+
+    result = evaluate_groups(
+        model, groups, root, by.split(","), face.policy,
+        None if detector is None else named_detector(detector), aligned, threshold, cache, progress,
+        seed=seed,
+    )  # fmt: skip
+
+    def show() -> None:
+        for level in result.levels:
+            if len(level) < 3:  # more columns are more groups than a screen has lines
+                print_table(*_group_rows(result, level))
+                print()
+        print(one_line(str(result)))
+
+    return _Shown("groups", result.to_dict(), result.to_markdown(), show, result.plot, "groups.png")
+
+
+def _group_rows(result: GroupEvaluation, level: tuple[str, ...]) -> tuple[list[str], list[list[str]]]:
+    from ..group_tables import point_name, rate_text, rate_with_interval
+
+    head = [", ".join(level), "photos", "no face", "pairs", point_name(result.points[0])]
+    return head, [
+        [
+            one_line(group.name), f"{group.photos:,}", rate_text(group.missing / group.photos),
+            f"{group.pairs:,}", rate_with_interval(group.rates[0]),
+        ]
+        for group in result.at(level)
+    ]  # fmt: skip

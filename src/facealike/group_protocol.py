@@ -1,0 +1,118 @@
+"""A model held against groups of people: from a list of photos with groups to FMRs, group by group."""
+
+from __future__ import annotations
+
+import copy
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from .calibration import Calibration
+from .detect import Detector
+from .embed import Model
+from .errors import NoFaceFound, UsageError
+from .evaluate import embed_photos
+from .group_list import DEFAULT_BY, read_groups
+from .groups import GroupEvaluation, Point, WorstGroup, group_rates
+from .image import shown
+from .types import FACE_POLICIES, FacePolicy
+
+_RULE = re.compile(r"FMR ([0-9.e-]+)")
+"""How a calibration names the rule by which its threshold was chosen, if that was an FMR."""
+
+
+def evaluate_groups(
+    model: Model, groups: str | Path, root: str | Path | None = None, by: Sequence[str] = DEFAULT_BY,
+    face: FacePolicy = "central", detector: Detector | None = None, aligned: bool = False,
+    threshold: float | None = None, cache: str | Path | None = None,
+    progress: Callable[[int, int], None] | None = None, resamples: int = 1000, seed: int = 0,
+) -> GroupEvaluation:  # fmt: skip
+    """The FMR of ``model`` within each group of a list such as FairFace's, and where it finds no face.
+
+    ``groups`` is a CSV with the column ``file`` and those named in ``by``; relative paths are looked up
+    in ``root``, by default beside the list (``read_groups``).  Groups are compared at the model's
+    threshold, or at ``threshold``, and at each FMR for which its calibration has a threshold.
+
+    ``detector`` finds the faces in place of the model's own: photos that are tight face chips already
+    defeat some detectors, and how often is a finding by itself.  With ``aligned`` no detector runs.
+    The result names what was used.  ``cache`` is a folder that keeps the face crops; ``progress(done,
+    total)`` counts photos.
+
+    None of these photos may have been used to train the model; the list has no names by which that could
+    be checked.  A list without names may show people twice: the rates are then upper bounds.
+
+    Raises DataError for a list that cannot be used, NotCalibrated where the model has no threshold and none
+    is given, NoFaceFound where not one photo shows a face, SeveralFaces (policy "only"), ImageError for a
+    photo that cannot be read.
+    """
+    if face not in FACE_POLICIES or face == "all":
+        raise UsageError(f"an evaluation needs one face a photo: largest, central or only, not {face!r}")
+    if aligned and detector is not None:
+        raise UsageError("photos that are face crops already need no detector; choose one of the two")
+    points = _points(model, threshold)
+    listed = read_groups(groups, root, by)
+    used = model
+    if aligned or detector is not None:
+        used = copy.copy(model)
+        used.__dict__["detector"] = detector
+    vectors, found = embed_photos(used, [str(path) for path in listed.paths], face, cache, progress)
+    if not found.any():
+        raise NoFaceFound(
+            f"{shown(groups)}: no face found in any of the {len(listed):,} photos; check the list, name "
+            "another detector, or say that they are face crops already (--aligned)"
+        )
+    return group_rates(
+        vectors, found, listed.person, dict(zip(listed.columns, listed.values, strict=True)), points,
+        name=shown(Path(groups).name), detector=_detector_name(used, aligned, used is model),
+        named=listed.named, resamples=resamples, seed=seed,
+    )  # fmt: skip
+
+
+def stated_fmr(calibration: Calibration) -> float | None:
+    """The FMR that a calibration states for its threshold: that of its rule, else what was seen there.
+
+    None where it says neither.
+    """
+    rule = _RULE.match(calibration.rule)
+    return float(rule[1]) if rule else calibration.fmr_of(calibration.threshold)
+
+
+def for_worst_group(calibration: Calibration, worst: WorstGroup, where: str) -> Calibration:
+    """``calibration`` with the threshold at which every group keeps the FMR; ``where`` names the list.
+
+    Probabilities and the tail stay those of the calibration people.
+    """
+    threshold = worst.threshold
+    measured = math.isfinite(threshold.low + threshold.high)
+    return replace(
+        calibration,
+        threshold=min(threshold.estimate, 1.0),
+        rule=f"FMR {worst.fmr:g} in the worst group of {where}: {worst.group}",
+        metrics={},  # those of before belonged to the threshold of before
+        band=(max(threshold.low, -1.0), min(threshold.high, 1.0)) if measured else None,
+    )
+
+
+def _points(model: Model, threshold: float | None) -> tuple[Point, ...]:
+    calibration = model.file.calibration
+    if threshold is None:
+        first = Point(model.threshold, stated_fmr(calibration), f"the model ({calibration.rule})")
+    else:
+        first = Point(float(threshold), calibration.fmr_of(float(threshold)), "the caller")
+    named = [
+        Point(point.threshold, point.fmr, f"the model's calibration for an FMR of {point.fmr:g}")
+        for point in calibration.operating_points
+        if point.threshold != first.threshold
+    ]
+    return (first, *named)
+
+
+def _detector_name(model: Model, aligned: bool, own: bool) -> str:
+    if aligned:
+        return "nothing, for the photos are face crops already"
+    spec: dict[str, Any] = model.detector.spec
+    digest = f" {spec['sha256'][:12]}" if "sha256" in spec else ""
+    return f"{spec['kind']}{digest}" + ("" if own else " in place of the model's own detector")

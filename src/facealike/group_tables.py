@@ -1,0 +1,197 @@
+"""What is told of groups: a sentence, Markdown tables, a figure."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .bootstrap import Interval
+from .plots import draw_rates, new_axes, percent
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from .groups import Group, GroupEvaluation, Point, Spread
+
+TOO_FEW = "too few"
+PIVOT_FROM = 3  # columns, from which a list of groups becomes a table with the last one across
+
+
+def group_order(name: str) -> tuple[int, float, str]:
+    """A key to sort groups by: bands by their first number, "more than 70" after 60-69; then names."""
+    number = re.search(r"\d+", name)
+    more = 0.5 if number and number.start() > 0 else 0.0
+    return (0, float(number[0]) + more, name) if number else (1, 0.0, name)
+
+
+# ---- in words -----------------------------------------------------------------------------------
+
+
+def sentence(result: GroupEvaluation) -> str:
+    everybody, point, spread = result.everybody, result.points[0], result.spread()
+    text = f"{result.name}: at threshold {point.threshold:.3f} from {point.source}"
+    if point.stated is not None:
+        text += f", for which an FMR of {rate_text(point.stated)} is stated,"
+    if spread is None:
+        text += " no group has enough pairs to be measured"
+    else:
+        text += " " + _worst_and_best(spread)
+    text += (
+        f"; all {everybody.pairs:,} pairs of the {len(everybody.rows):,} photos together have "
+        f"{rate_with_interval(everybody.rates[0])}; faces found by {result.detector}, none in "
+        f"{everybody.missing:,} of {everybody.photos:,} photos"
+    )
+    return text + ("" if result.named else "; repeated people make these rates upper bounds")
+
+
+def _worst_and_best(spread: Spread) -> str:
+    worst, best = (rate_with_interval(rate) for rate in (spread.worst_fmr, spread.best_fmr))
+    text = f"the worst of {spread.measured:,} groups, {spread.worst.name}, has {worst}"
+    if spread.over_stated is not None:
+        text += f", {spread.over_stated:.2g} times the stated one"
+    text += f", and the best, {spread.best.name}, {best}"
+    if spread.over_best is not None:
+        text += f" (worst over best {spread.over_best:.3g}, over the mean {spread.over_mean:.3g})"
+    if spread.refused:
+        text += f"; {spread.refused:,} groups have too few pairs to tell"
+    return text
+
+
+def rate_text(rate: float) -> str:
+    """A share with two significant digits, or as a percentage where it is larger than 1 in 10,000."""
+    return percent(float(f"{rate:.2g}")) if rate >= 1e-4 or rate == 0 else f"{rate:.1e}"
+
+
+def rate_with_interval(interval: Interval | None) -> str:
+    """A rate and its interval in brackets; in words where there are too few pairs."""
+    if interval is None:
+        return TOO_FEW
+    if not math.isfinite(interval.low + interval.high):
+        return rate_text(interval.estimate)
+    return f"{rate_text(interval.estimate)} [{rate_text(interval.low)}, {rate_text(interval.high)}]"
+
+
+# ---- tables -------------------------------------------------------------------------------------
+
+
+def markdown(result: GroupEvaluation) -> str:
+    """A table of worst and best, one of the groups of each level, and what a reader must be told."""
+    parts = [str(result) + ".", *_spread_table(result)]
+    for level in result.levels:
+        parts += ["", f"### By {' x '.join(level)}", ""]
+        if len(level) < PIVOT_FROM:
+            parts += _level_table(result, level)
+        else:
+            parts += _pivots(result, level)
+    return "\n".join(parts) + "\n"
+
+
+def point_name(point: Point) -> str:
+    """How a table calls a point: by its threshold and the FMR stated for it."""
+    stated = "" if point.stated is None else f" (stated {rate_text(point.stated)})"
+    return f"FMR at {point.threshold:.3f}{stated}"
+
+
+def _spread_table(result: GroupEvaluation) -> list[str]:
+    head = [
+        "Groups by", "threshold", "stated FMR", "groups measured", "worst", "FMR", "times stated", "best",
+        "FMR", "worst / best", "worst / geometric mean",
+    ]  # fmt: skip
+    rows = [
+        [" x ".join(level), f"{point.threshold:.3f}", *_spread_cells(result, level, i)]
+        for i, point in enumerate(result.points)
+        for level in result.levels
+    ]
+    return ["", *_table(head, rows, left=(0, 4, 7))]
+
+
+def _spread_cells(result: GroupEvaluation, level: tuple[str, ...], point: int) -> list[str]:
+    stated = result.points[point].stated
+    told = "not stated" if stated is None else rate_text(stated)
+    spread = result.spread(level, point)
+    count = len(result.at(level))
+    if spread is None:
+        return [told, f"0 of {count}", *["" for _ in range(7)]]
+    return [
+        told, f"{spread.measured} of {count}",
+        spread.worst.name, rate_with_interval(spread.worst_fmr), _ratio(spread.over_stated),
+        spread.best.name, rate_with_interval(spread.best_fmr), _ratio(spread.over_best),
+        _ratio(spread.over_mean),
+    ]  # fmt: skip
+
+
+def _ratio(ratio: float | None) -> str:
+    return "" if ratio is None else f"{ratio:.2f}" if ratio < 10 else f"{ratio:.0f}"
+
+
+def _level_table(result: GroupEvaluation, level: tuple[str, ...]) -> list[str]:
+    head = [", ".join(level), "photos", "no face found", "pairs", *map(point_name, result.points)]
+    groups = result.at(level)
+    rows = [
+        [
+            group.name, f"{group.photos:,}", rate_text(group.missing / group.photos), f"{group.pairs:,}",
+            *map(rate_with_interval, group.rates),
+        ]
+        for group in groups
+    ]  # fmt: skip
+    return _table(head, rows)
+
+
+def _pivots(result: GroupEvaluation, level: tuple[str, ...]) -> list[str]:
+    """The last column across: a table of photos and of the FMR at each point at which some can tell."""
+    groups = {group.values: group for group in result.at(level)}
+    parts = [
+        f"Photos, and in brackets the share in which no face was found. {level[-1].capitalize()} across.",
+        "",
+        *_pivot(groups, level, [_photos(group) for group in groups.values()]),
+    ]
+    for i, point in enumerate(result.points):
+        if any(group.rates[i] is not None for group in groups.values()):
+            cells = [_plain(group.rates[i]) for group in groups.values()]
+            parts += ["", f"{point_name(point)}; – too few pairs to tell.", "", *_pivot(groups, level, cells)]
+    return parts
+
+
+def _pivot(groups: dict[tuple[str, ...], Group], level: tuple[str, ...], cells: Sequence[str]) -> list[str]:
+    cell = dict(zip(groups, cells, strict=True))
+    down = list(dict.fromkeys(values[:-1] for values in groups))
+    across = sorted({values[-1] for values in groups}, key=group_order)
+    rows = [[", ".join(left), *(cell.get((*left, last), "") for last in across)] for left in down]
+    return _table([", ".join(level[:-1]), *across], rows)
+
+
+def _photos(group: Group) -> str:
+    return f"{group.photos:,}" + (f" ({rate_text(group.missing / group.photos)})" if group.missing else "")
+
+
+def _plain(rate: Interval | None) -> str:
+    return "–" if rate is None else rate_text(rate.estimate)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> list[str]:
+    rule = ["---" if i in left else "---:" for i in range(len(head))]
+    return ["| " + " | ".join(cells).replace("\u202f", " ") + " |" for cells in (head, rule, *rows)]
+
+
+# ---- figure -------------------------------------------------------------------------------------
+
+
+def plot(result: GroupEvaluation, ax: Axes | None) -> Axes:
+    """The FMR of everybody and of each group by one or two columns, with its interval."""
+    shown = [group for group in result.groups if len(group.columns) < PIVOT_FROM]
+    if ax is None:
+        ax = new_axes(6.4, 1.2 + 0.2 * len(shown))
+    rates = [group.rates[0] for group in shown]
+    nothing = Interval(math.nan, math.nan, math.nan)
+    known = np.array(
+        [[each.low, each.estimate, each.high] for each in (nothing if r is None else r for r in rates)]
+    )
+    breaks = [i for i in range(1, len(shown)) if shown[i].columns != shown[i - 1].columns]
+    point = result.points[0]
+    draw_rates(ax, [group.name for group in shown], known, point.stated, breaks)
+    ax.set_title(f"{result.name}: FMR within each group at threshold {point.threshold:.3f}")
+    return ax
