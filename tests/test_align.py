@@ -10,9 +10,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from facealike.align import (
+    DLIB_CHIP_SIZE,
+    DLIB_CHIP_TEMPLATE,
     TEMPLATE_112,
     align,
     box_crop,
+    chip_matrix,
     expand,
     landmark_matrix,
     similarity_transform,
@@ -324,6 +327,20 @@ def test_no_context_is_the_usual_crop_to_the_last_bit() -> None:
     assert np.array_equal(*boxes), "context is a matter of landmarks"
 
 
+@pytest.mark.parametrize("size", [75, 150, 224])
+def test_landmarks_land_on_the_template_of_dlibs_chips(size: int) -> None:
+    shape = DLIB_CHIP_TEMPLATE
+    placed = moved(similarity(-0.3, 0.9, (50, 10)), shape)
+    face = Face(Box(0, 0, 10, 10), 1.0, tuple((float(x), float(y)) for x, y in placed))
+    found = moved(chip_matrix(face, size), placed)
+    # A pixel's edges, not its centre, scale with the picture.
+    np.testing.assert_allclose((found + 0.5) / size, (shape + 0.5) / DLIB_CHIP_SIZE, atol=1e-9)
+    image = smooth(200, 200)
+    np.testing.assert_array_equal(
+        align(image, face, size, "chip"), warp(image, chip_matrix(face, size), size)
+    )
+
+
 def test_a_turned_photo_gives_the_same_crop() -> None:
     """The point of aligning: where and how large and how tilted the face is does not show."""
     image = smooth(200, 200)
@@ -339,6 +356,8 @@ def test_a_turned_photo_gives_the_same_crop() -> None:
 def test_a_face_without_landmarks_is_not_aligned_by_them() -> None:
     with pytest.raises(UsageError, match="no landmarks"):
         align(smooth(), Face(Box(0, 0, 10, 10), 1.0), 32)
+    with pytest.raises(UsageError, match="no landmarks"):
+        align(smooth(), Face(Box(0, 0, 10, 10), 1.0), 32, "chip")
 
 
 # --- crops by the box -------------------------------------------------------------------------------

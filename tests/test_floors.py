@@ -33,7 +33,7 @@ FLOORS = [
     ["model", "detect"],
     ["model_store", "pipeline"],
     ["registry", "embed"],
-    ["byo", "model_bundle", "verify"],
+    ["byo", "dlib_model", "model_bundle", "verify"],
     ["add_model"],
     ["data", "lfw", "group_list"],
     ["crops"],

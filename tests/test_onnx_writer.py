@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnxruntime
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facealike.onnx_writer import IR_VERSION, OPSET, model, node, tensor
@@ -35,6 +35,7 @@ def test_it_runs() -> None:
     np.testing.assert_array_equal(found, [[0, 2, 4, 6, 0, 0], [0, 8, 10, 12, 0, 0]])
 
 
+@settings(deadline=None)
 @given(st.integers(-(2**63), 2**63 - 1), st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=5))
 def test_attributes_keep_their_values(one: int, several: list[int]) -> None:
     read = onnx.NodeProto.FromString(node("Any", ["a", "b"], "c", one=one, several=several))

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image as PillowImage
 
 from .errors import UsageError
-from .types import Box, Face, Image
+from .types import Box, Face, Image, Point
 
 # Where the five landmarks of a frontal face lie in a 112 x 112 crop: the template of the ArcFace
 # family (Deng et al., CVPR 2019), so that crops fit embedders trained elsewhere too.
@@ -23,6 +23,15 @@ TEMPLATE_112: NDArray[np.float64] = np.array(
 )
 TEMPLATE_112.setflags(write=False)
 
+# Where the same points lie in a face chip of dlib, 150 px with a padding of 0.25: their mean over faces
+# of FairFace, whose photos are such chips (benchmarks/dlib_chip_template.py measures it again).
+DLIB_CHIP_TEMPLATE: NDArray[np.float64] = np.array(
+    [[48.742, 46.333], [103.033, 46.784], [75.026, 79.342], [52.696, 105.802], [98.812, 106.14]]
+)
+DLIB_CHIP_TEMPLATE.setflags(write=False)
+DLIB_CHIP_SIZE = 150
+
+Method = Literal["landmarks", "chip", "box"]
 Edge = Literal["pad", "clip"]
 
 
@@ -90,13 +99,27 @@ def landmark_matrix(face: Face, size: int, context: float = 0.0) -> NDArray[np.f
     ``context`` shows that part of the usual crop's side more on each of its sides; the whole is then
     made smaller to fit.
     """
-    if face.landmarks is None:
-        raise UsageError("this face has no landmarks; align it by its box, or use a detector that finds them")
     target = TEMPLATE_112 * (size / 112.0)
     if context:  # else untouched to the last bit: crops in caches depend on it
         centre = (size - 1) / 2
         target = centre + (target - centre) / (1 + 2 * context)
-    return similarity_transform(face.landmarks, target)
+    return similarity_transform(_landmarks_of(face), target)
+
+
+def chip_matrix(face: Face, size: int) -> NDArray[np.float64]:
+    """The (2, 3) transform that takes ``face`` to a (size, size) crop as dlib's networks expect it.
+
+    Raises UsageError if the face has no landmarks.
+    """
+    # Both are counted from pixel centres; a chip of another size shares its edges with this one.
+    target = (DLIB_CHIP_TEMPLATE + 0.5) * (size / DLIB_CHIP_SIZE) - 0.5
+    return similarity_transform(_landmarks_of(face), target)
+
+
+def _landmarks_of(face: Face) -> tuple[Point, ...]:
+    if face.landmarks is None:
+        raise UsageError("this face has no landmarks; align it by its box, or use a detector that finds them")
+    return face.landmarks
 
 
 def expand(box: Box, margin: float) -> Box:
@@ -128,16 +151,19 @@ def box_crop(image: Image, box: Box, size: int, margin: float = 0.2, edge: Edge 
 
 
 def align(
-    image: Image, face: Face, size: int, method: Literal["landmarks", "box"] = "landmarks",
+    image: Image, face: Face, size: int, method: Method = "landmarks",
     margin: float = 0.2, edge: Edge = "pad", context: float = 0.0,
 ) -> Image:  # fmt: skip
     """The canonical crop of ``face``, RGB uint8 of shape (size, size, 3).
 
-    ``method="landmarks"`` maps the five landmarks onto the usual template; ``"box"`` takes the
-    box and ``margin`` times its size on each side.  ``context`` belongs to landmarks, ``margin`` and
+    ``method="landmarks"`` maps the five landmarks onto the usual template, ``"chip"`` onto their
+    places in dlib's face chips, which are somewhat tighter; ``"box"`` takes the box and ``margin``
+    times its size on each side.  ``context`` belongs to landmarks, ``margin`` and
     ``edge`` to the box.  A model knows its method: mixing the two
     would feed an embedder crops it has never seen, so there is no silent fallback.
     """
     if method == "landmarks":
         return warp(image, landmark_matrix(face, size, context), size)
+    if method == "chip":
+        return warp(image, chip_matrix(face, size), size)
     return box_crop(image, face.box, size, margin, edge)

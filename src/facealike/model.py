@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from .align import Edge, align
+from .align import Edge, Method, align
 from .archive import pack, read_bytes, sha256, unpack
 from .calibration import Calibration, OperatingPoint
 from .errors import ModelError, UsageError
@@ -39,7 +39,7 @@ HAS_LANDMARKS = {
 }  # the kinds that facealike.detect can make
 HAS_WEIGHTS = {"yunet": True, "dlib-landmarks": True, "dlib-hog": False}
 
-Align = Literal["landmarks", "box"]
+Align = Method
 Channels = Literal["rgb", "bgr"]
 
 
@@ -52,9 +52,10 @@ def identity_hash(salt: str, name: str) -> str:
 class Preprocessing:
     """How a face becomes the embedder's input; it travels with the weights.
 
-    ``size`` is the side of the crop in pixels; ``align`` says whether the five landmarks or the box
-    place it, ``margin`` and ``edge`` belong to the box (see ``facealike.align``) and ``context``, how
-    much more of the surroundings is shown, to the landmarks.  ``mean`` and ``std`` are per channel,
+    ``size`` is the side of the crop in pixels; ``align`` says what places it: the five landmarks on
+    the usual template (``landmarks``) or on that of dlib's chips (``chip``), or the ``box``.  ``margin``
+    and ``edge`` belong to the box (see ``facealike.align``) and ``context``, how much more of the
+    surroundings is shown, to ``landmarks``.  ``mean`` and ``std`` are per channel,
     red first, in pixel values from 0 to 255.  ``channels`` is the order in which the network takes
     them; embedders that learned from OpenCV's images want ``bgr``.
 
@@ -76,7 +77,9 @@ class Preprocessing:
                 f"preprocessing: the size must be a whole number from 8 to 1024, not {in_words(self.size)}"
             )
         if self.align not in get_args(Align):
-            raise ModelError(f"preprocessing: align must be landmarks or box, not {in_words(self.align)}")
+            raise ModelError(
+                f"preprocessing: align must be landmarks, chip or box, not {in_words(self.align)}"
+            )
         if self.edge not in get_args(Edge):
             raise ModelError(f"preprocessing: edge must be pad or clip, not {in_words(self.edge)}")
         if not is_number(self.margin) or not 0 <= self.margin <= 4:
@@ -137,7 +140,7 @@ class Preprocessing:
     def crop(self, image: Image, face: Face) -> Image:
         """The canonical crop of ``face``, uint8 (S, S, 3).
 
-        Raises UsageError if ``align`` is ``landmarks`` and the face has none.
+        Raises UsageError if ``align`` goes by landmarks and the face has none.
         """
         return align(image, face, self.size, self.align, self.margin, self.edge, self.context)
 
@@ -222,7 +225,7 @@ class ModelFile:
             raise ModelError(
                 f"detector: the kind {in_words(kind)} is unknown; update facealike or retrain the model"
             )
-        if self.preprocessing.align == "landmarks" and not HAS_LANDMARKS[kind]:
+        if self.preprocessing.align != "box" and not HAS_LANDMARKS[kind]:
             raise ModelError(
                 f"the model aligns by landmarks, but its detector ({kind}) finds none; align by the box"
             )

@@ -13,8 +13,6 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from . import __version__
-
 IR_VERSION = 8
 OPSET = 17
 
@@ -58,7 +56,8 @@ def model(
     graph = [_message(1, each) for each in nodes]
     graph += [_text(2, "facealike"), *(_message(5, each) for each in tensors)]
     graph += [_message(11, _value(*source)), _message(12, _value(*result))]
-    about = _number(1, IR_VERSION) + _text(2, "facealike") + _text(3, __version__)
+    # No version of the writer: equal graphs are equal files, and a model's id is made from its file.
+    about = _number(1, IR_VERSION) + _text(2, "facealike")
     return about + _message(7, b"".join(graph)) + _message(8, _text(1, "") + _number(2, OPSET))
 
 
