@@ -49,6 +49,8 @@ class ColourModel(Model):
         mean = crops.reshape(len(crops), -1, 3).mean(axis=1)
         return (mean / np.linalg.norm(mean, axis=1, keepdims=True)).astype(np.float32)
 
+    embed_many = embed_crops
+
 
 def colour(rng: np.random.Generator) -> NDArray[np.float64]:
     return rng.uniform(20, 230, 3)

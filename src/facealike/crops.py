@@ -20,24 +20,22 @@ import hashlib
 import io
 import json
 import os
-import threading
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, Protocol
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .detect import Detector, YuNetDetector, fingerprint, select_faces
+from .detect import Detector, fingerprint
 from .errors import DataError, NoFaceFound, UsageError
 from .files import write_bytes
-from .image import read_file, read_image, resize_square, shown
-from .types import Face, FacePolicy, Image
+from .image import read_file, shown
+from .pipeline import Cropping, Cutter, cut_all, helpers, one_crop
+from .types import FacePolicy, Image
+from .workers import in_order
 
 CROPS_VERSION = 1
 """Raised whenever the same photo, detector and settings would give other pixels than before."""
@@ -47,21 +45,8 @@ SAVE_EVERY = 2000
 
 DIGEST_BYTES = 32
 
-
-class Cropping(Protocol):
-    """The part of a model's preprocessing that cuts crops."""
-
-    @property
-    def size(self) -> int: ...
-    @property
-    def align(self) -> str: ...
-    @property
-    def margin(self) -> float: ...
-    @property
-    def edge(self) -> str: ...
-    @property
-    def context(self) -> float: ...
-    def crop(self, image: Image, face: Face) -> Image: ...
+NO_FACE = (NoFaceFound, UsageError)
+"""Why a photo has no crop; the second: a detection beside the photo or with collapsed landmarks."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,14 +85,17 @@ class Crops:
 
 def stream_crops(
     paths: Sequence[str | os.PathLike[str]], detector: Detector | None, preprocessing: Cropping,
-    face: FacePolicy, threads: int = 2,
-) -> Iterator[Image | None]:  # fmt: skip
+    face: FacePolicy, threads: int | None = None,
+) -> Generator[Image | None, None, None]:  # fmt: skip
     """The face crop of each photo, in order, or None where its face is not found; nothing is kept.
 
     A few photos are held at a time.  The arguments and errors are those of ``cached_crops``.
     """
-    for made in _in_order(_Maker({}, detector, preprocessing, face), paths, threads):
-        yield made.crop
+    named = ((path, shown(path)) for path in paths)
+    cutter = Cutter(detector, preprocessing, many=True)
+    with closing(cut_all(cutter, named, face, threads)) as photos:
+        for cuts in photos:
+            yield None if isinstance(cuts, NO_FACE) else one_crop(cuts)
 
 
 class _Made(NamedTuple):
@@ -125,13 +113,13 @@ def cached_crops(
     face: FacePolicy,
     cache: str | Path,
     progress: Callable[[int, int], None] | None = None,
-    threads: int = 2,
+    threads: int | None = None,
 ) -> Crops:
     """The face crop of each photo in ``paths``, from ``cache`` where it is there already.
 
     ``detector`` None says that the photos are face crops already; they are only resized, and all
     count as found.  ``face`` says which face is meant where there are several.  ``progress`` is
-    called with (done, total).  The result does not depend on ``threads``.
+    called with (done, total).  ``threads`` None takes one a core; the result does not depend on it.
 
     One process at a time fills a cache; a second one waits.
 
@@ -141,10 +129,9 @@ def cached_crops(
     """
     if face == "all":
         raise UsageError("a cache holds one face a photo; choose largest, central or only")
-    if detector is not None and preprocessing.align == "landmarks" and not detector.has_landmarks:
+    if detector is not None and preprocessing.align != "box" and not detector.has_landmarks:
         raise UsageError("this detector finds no landmarks; align by the box, or use a YuNet detector")
-    if threads < 1:
-        raise UsageError(f"at least one thread is needed, not {threads}")
+    count = helpers(threads)
     pipeline = _pipeline(detector, preprocessing, face)
     text = json.dumps(pipeline, sort_keys=True, indent=2)
     folder = Path(cache) / hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -155,7 +142,7 @@ def cached_crops(
                 write_bytes(folder / "pipeline.json", text.encode())
             store = _Store(folder, preprocessing.size)
             maker = _Maker(store.index, detector, preprocessing, face)
-            rows = _fill(store, maker, paths, progress, threads)
+            rows = _fill(store, maker, paths, progress, count)
     except OSError as error:
         raise DataError(
             f"{shown(folder)}: this cache cannot be written ({error.strerror or error}); "
@@ -188,35 +175,23 @@ class _Maker:
     def __init__(
         self, index: dict[bytes, int], detector: Detector | None, preprocessing: Cropping, face: FacePolicy
     ) -> None:
-        self.index, self.detector, self.preprocessing, self.face = index, detector, preprocessing, face
-        # onnxruntime may be called from several threads at once; dlib and unknown detectors may not.
-        self.turn = None if isinstance(detector, YuNetDetector) else threading.Lock()
+        self.index, self.face = index, face
+        self.cutter = Cutter(detector, preprocessing, many=True)
 
     def __call__(self, path: str | os.PathLike[str]) -> _Made:
         # One reading serves both the digest and the decoder: the file might change in between.
         data = read_file(path)
-        digest = hashlib.sha256(data).digest()
-        if digest in self.index:
-            return _Made(digest, True, None)
-        return _Made(digest, False, self._crop(read_image(data, name=os.fspath(path)), path))
-
-    def _crop(self, image: Image, path: str | os.PathLike[str]) -> Image | None:
-        if self.detector is None:
-            return resize_square(image, self.preprocessing.size)
+        photo = self.cutter.photo(data, os.fspath(path))
+        digest = hashlib.sha256(data)
+        if photo.factor > 1:  # no crop from before there was such a thing is taken for one of these
+            digest.update(b"reduced")
+        key = digest.digest()
+        if key in self.index:
+            return _Made(key, True, None)
         try:
-            faces = select_faces(self._detect(image), self.face, image.shape, shown(path))
-            return self.preprocessing.crop(image, faces[0])
-        except NoFaceFound:
-            return None
-        except UsageError:  # a detection beside the photo or with collapsed landmarks is no face
-            return None
-
-    def _detect(self, image: Image) -> list[Face]:
-        assert self.detector is not None
-        if self.turn is None:
-            return self.detector.detect(image)
-        with self.turn:
-            return self.detector.detect(image)
+            return _Made(key, False, self.cutter.cut(photo, self.face, shown(path))[0][1])
+        except NO_FACE:
+            return _Made(key, False, None)
 
 
 def _fill(
@@ -229,34 +204,19 @@ def _fill(
     rows = np.empty(len(paths), dtype=np.int64)
     try:
         # Results come in the order of the paths, so rows are dealt out alike for any number of threads.
-        for done, made in enumerate(_in_order(maker, paths, threads)):
-            rows[done] = store.index[made.digest] if made.known else store.add(made.digest, made.crop)
-            if store.unsaved >= SAVE_EVERY:
-                store.save()
-            if progress is not None:
-                progress(done + 1, len(paths))
+        with closing(in_order(maker, paths, threads, 16 * threads)) as made_in_order:
+            for done, made in enumerate(made_in_order):
+                rows[done] = store.index[made.digest] if made.known else store.add(made.digest, made.crop)
+                if store.unsaved >= SAVE_EVERY:
+                    store.save()
+                if progress is not None:
+                    progress(done + 1, len(paths))
     finally:  # an unreadable photo or Ctrl-C must not cost the crops before it
         try:
             store.save()
         finally:
             store.file.close()
     return rows
-
-
-def _in_order(maker: _Maker, paths: Sequence[str | os.PathLike[str]], threads: int) -> Iterator[_Made]:
-    """``maker`` of each path, in order, by ``threads`` threads with few photos in flight."""
-    waiting: deque[Future[_Made]] = deque()
-    rest = iter(paths)
-    with ThreadPoolExecutor(threads) as pool:
-        try:
-            waiting.extend(pool.submit(maker, path) for path in islice(rest, 4 * threads))
-            while waiting:
-                made = waiting.popleft().result()
-                waiting.extend(pool.submit(maker, path) for path in islice(rest, 1))
-                yield made
-        finally:
-            for future in waiting:
-                future.cancel()
 
 
 class _Store:

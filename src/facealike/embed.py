@@ -11,6 +11,7 @@ import os
 import re
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -22,10 +23,14 @@ from numpy.typing import NDArray
 from .detect import Detector, make_detector, select_faces
 from .errors import DataError, DeviceError, FacealikeError, MixedModels, ModelError, UsageError
 from .files import write_bytes
-from .image import Source, read_image, resize_square, shown
+from .image import Source, resize_square, shown
 from .model import ModelFile, Preprocessing
 from .model_store import SHIPPED, find_stored, is_name, stored_names
+from .pipeline import Cut, Cutter, cut_all, in_batches, one_crop
 from .types import Embeddings, Face, FacePolicy, Image
+
+MANY = 16
+"""From so many photos on, sessions of one thread each are made for the threads that share the work."""
 
 
 class Embedder:
@@ -43,6 +48,7 @@ class Embedder:
         self, onnx: bytes, preprocessing: Preprocessing, device: str = "auto", threads: int = 0
     ) -> None:
         self.preprocessing = preprocessing
+        self._onnx, self._threads = onnx, threads
         self._session, self.device = _open_session(onnx, device, threads)
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         if len(inputs) != 1 or inputs[0].type != "tensor(float)" or len(inputs[0].shape) != 4:
@@ -64,6 +70,16 @@ class Embedder:
                 f"the embedder must return (n, d), not {probe.shape} for one crop; export it again"
             )
         self.dimensions = int(probe.shape[1])
+
+    @cached_property
+    def single_threaded(self) -> Embedder:
+        """This embedder with one thread a run, for threads that embed and detect at the same time.
+
+        Where the number of threads was chosen, or the device is no CPU, that is this one.
+        """
+        if self._threads or self.device != "cpu":
+            return self
+        return Embedder(self._onnx, self.preprocessing, "cpu", threads=1)
 
     def embed(self, crops: Image, batch: int = 64) -> Embeddings:
         """Unit vectors, float32 (n, d), of crops, uint8 (n, S, S, 3), ``batch`` at a time.
@@ -152,12 +168,14 @@ class Model:
         return self.embedder.embed(crops, batch)
 
     def embed(
-        self, images: Sequence[Source], face: FacePolicy = "largest", aligned: bool = False, batch: int = 64
-    ) -> Embeddings:
+        self, images: Sequence[Source], face: FacePolicy = "largest", aligned: bool = False,
+        batch: int = 64, threads: int | None = None,
+    ) -> Embeddings:  # fmt: skip
         """One unit vector a photo, float32 (n, d), in the order given.
 
         ``face`` says which face of a photo is meant.  ``aligned=True`` says that each image is a
-        face crop already: no detector runs.  At most ``batch`` crops are held at a time.
+        face crop already: no detector runs.  ``threads`` None takes one a core; 1 does all in the
+        caller's thread.  Memory holds one photo a thread and a few batches of crops.
 
         Raises ImageError for a photo that cannot be read, NoFaceFound or SeveralFaces, naming it.
         """
@@ -166,20 +184,29 @@ class Model:
         if isinstance(images, str | bytes | os.PathLike) or getattr(images, "ndim", 4) == 3:
             raise UsageError("embed takes a sequence of images; put a single image in a list")
         result = np.empty((len(images), self.embedder.dimensions), dtype=np.float32)
-        for start in range(0, len(images), batch):
-            chunk = range(start, min(start + batch, len(images)))
-            crops = [self.crops_of(images[i], face, aligned, source_name(images[i], i))[0][1] for i in chunk]
-            result[start : start + batch] = self.embed_crops(np.stack(crops), batch)
+        many = len(images) >= MANY
+        named = ((image, source_name(image, i)) for i, image in enumerate(images))
+        with closing(cut_all(self.cutter(aligned, many), named, face, threads, lead=4)) as photos:
+            crops = ((i, one_crop(cuts)) for i, cuts in enumerate(photos))
+            embed = self.embed_many if many else self.embed_crops
+            with closing(in_batches(embed, crops, batch, threads)) as batches:
+                for rows, vectors in batches:
+                    result[rows] = vectors
         return result
+
+    def embed_many(self, crops: Image) -> Embeddings:
+        """``embed_crops`` for one of several threads that are busy at the same time."""
+        return self.embedder.single_threaded.embed(crops)
+
+    def cutter(self, aligned: bool = False, many: bool = False) -> Cutter:
+        """What turns photos into crops as this model expects them; ``many`` to share among threads."""
+        return Cutter(None if aligned else self.detector, self.preprocessing, many)
 
     def crops_of(
         self, source: Source, face: FacePolicy = "largest", aligned: bool = False, name: str = "the image"
-    ) -> list[tuple[Face | None, Image]]:
+    ) -> list[Cut]:
         """The faces of one photo that ``face`` means, each with its crop; face None if ``aligned``."""
-        image = read_image(source, name=name)
-        if aligned:
-            return [(None, self.resize(image))]
-        return [(found, self.crop(image, found)) for found in self.faces(image, face, name)]
+        return self.cutter(aligned)(source, face, name)
 
 
 def read_model_file(path: str | os.PathLike[str] | None = None) -> ModelFile:
@@ -227,27 +254,37 @@ def embed_stream(
     batch: int = 64,
     failed: Callable[[Path, FacealikeError], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    threads: int | None = None,
 ) -> Iterator[tuple[list[Path], list[Face | None], Embeddings]]:
     """Embed many photos a batch at a time: the paths, the faces and their unit vectors, in order.
 
     With ``face="all"`` a photo gives as many rows as it has faces.  A photo that fails is handed to
     ``failed`` with its error and left out; without ``failed`` the error is raised.  ``progress`` is
-    told how many photos are done, of how many.
+    told how many photos are cut, of how many.  Both are called by the caller's thread, in order.
+
+    ``threads`` None takes one a core, 1 does all in the caller's thread; see ``facealike.pipeline``.
+    They end when the stream ends, fails or is closed.
     """
-    rows: list[tuple[Path, Face | None, Image]] = []
-    for done, path in enumerate(paths, start=1):
-        try:
-            rows += [(path, found, crop) for found, crop in model.crops_of(path, face, aligned, shown(path))]
-        except FacealikeError as error:
-            if failed is None:
-                raise
-            failed(path, error)
-        if progress is not None:
-            progress(done, len(paths))
-        while len(rows) >= batch or (rows and done == len(paths)):
-            ready, rows = rows[:batch], rows[batch:]
-            vectors = model.embed_crops(np.stack([crop for _, _, crop in ready]), batch)
-            yield [row[0] for row in ready], [row[1] for row in ready], vectors
+
+    many = len(paths) >= MANY
+
+    def crops() -> Iterator[tuple[tuple[Path, Face | None], Image]]:
+        named = ((path, shown(path)) for path in paths)
+        with closing(cut_all(model.cutter(aligned, many), named, face, threads)) as photos:
+            for done, (path, cuts) in enumerate(zip(paths, photos, strict=True), start=1):
+                if isinstance(cuts, FacealikeError):
+                    if failed is None:
+                        raise cuts
+                    failed(path, cuts)
+                    cuts = []
+                if progress is not None:
+                    progress(done, len(paths))
+                yield from (((path, found), crop) for found, crop in cuts)
+
+    embed = model.embed_many if many else model.embed_crops
+    with closing(in_batches(embed, crops(), batch, threads)) as batches:
+        for keys, vectors in batches:
+            yield [path for path, _ in keys], [found for _, found in keys], vectors
 
 
 def save_embeddings(

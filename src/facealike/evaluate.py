@@ -7,7 +7,8 @@ And a photo without a detected face counts against the system, as the failure it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -23,7 +24,8 @@ from .evaluation import FAILURE_SCORE, Evaluation
 from .image import shown
 from .metrics import cosine
 from .model import identity_hash
-from .types import FACE_POLICIES, Embeddings, FacePolicy, Pair
+from .pipeline import in_batches
+from .types import FACE_POLICIES, Embeddings, FacePolicy, Image, Pair
 
 __all__ = [
     "FAILURE_SCORE", "Evaluation", "embed_photos", "evaluate_pairs", "evaluate_split", "overlap", "people_of",
@@ -200,39 +202,35 @@ def embed_photos(
 
     ``cache`` is a folder that keeps the face crops; ``progress(done, total)`` counts photos.
     """
-    if cache is None:
-        return _embed_directly(model, photos, face, progress)
-    paths = [Path(photo) for photo in photos]
-    crops = cached_crops(paths, model.detector, model.preprocessing, face, Path(cache), progress)
-    found = np.asarray(crops.found, dtype=np.bool_)
-    rows = np.flatnonzero(found)
-    vectors = np.zeros((len(photos), 0), dtype=np.float32)
-    for start in range(0, len(rows), BATCH):
-        chunk = rows[start : start + BATCH]
-        vectors = _put(vectors, chunk, model.embed_crops(crops.take(chunk)))
-    return vectors, found
-
-
-def _embed_directly(
-    model: Model, photos: Sequence[str], face: FacePolicy, progress: Callable[[int, int], None] | None
-) -> tuple[Embeddings, NDArray[np.bool_]]:
     found = np.zeros(len(photos), dtype=np.bool_)
     vectors = np.zeros((len(photos), 0), dtype=np.float32)
-    rows, crops = [], []
-    for i, crop in enumerate(stream_crops(photos, model.detector, model.preprocessing, face)):
-        if crop is not None:
-            crops.append(crop)
-            rows.append(i)
-            found[i] = True
-        if len(crops) == BATCH or (crops and i + 1 == len(photos)):
-            vectors = _put(vectors, np.array(rows), model.embed_crops(np.stack(crops)))
-            rows, crops = [], []
-        if progress is not None:
-            progress(i + 1, len(photos))
+    crops = _crops(model, photos, face, cache, progress)
+    with closing(in_batches(model.embed_many, crops, BATCH)) as batches:
+        for rows, some in batches:
+            found[rows] = True
+            vectors = _put(vectors, rows, some)
     return vectors, found
 
 
-def _put(vectors: Embeddings, rows: NDArray[np.intp], batch: Embeddings) -> Embeddings:
+def _crops(
+    model: Model, photos: Sequence[str], face: FacePolicy, cache: str | Path | None,
+    progress: Callable[[int, int], None] | None,
+) -> Iterator[tuple[int, Image]]:  # fmt: skip
+    """The crop of each photo with a face, and the photo's place."""
+    detector, preprocessing = model.detector, model.preprocessing
+    if cache is not None:
+        cached = cached_crops([Path(p) for p in photos], detector, preprocessing, face, Path(cache), progress)
+        yield from ((int(i), np.array(cached.store[cached.rows[i]])) for i in np.flatnonzero(cached.found))
+        return
+    with closing(stream_crops(photos, detector, preprocessing, face)) as stream:
+        for i, crop in enumerate(stream):
+            if progress is not None:
+                progress(i + 1, len(photos))
+            if crop is not None:
+                yield i, crop
+
+
+def _put(vectors: Embeddings, rows: list[int], batch: Embeddings) -> Embeddings:
     """Write a batch into its rows; the first batch tells how wide a row is."""
     if vectors.shape[1] == 0:
         vectors = np.zeros((len(vectors), batch.shape[1]), dtype=np.float32)

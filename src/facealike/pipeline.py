@@ -1,0 +1,181 @@
+"""From photos to vectors, many at a time: decode, detect, align and embed, overlapped over threads.
+
+Each of a few threads takes one photo the whole way from its file to its crops, so that no decoded
+photo ever waits in a queue: memory holds one photo a thread, and crops.  The crops come out in the
+order of the photos and are gathered into batches, which a thread of its own embeds meanwhile.
+
+What may be shared between threads (tests/test_pipeline.py):
+
+- onnxruntime sessions: yes, any number of threads may run one.  Where many photos are under way
+  each run gets one thread, for the cores are busy with other photos.
+- dlib's detectors: no, for they keep what they are looking at; ``DlibDetector`` has one a thread.
+- detectors of others: no, unless they say so by ``thread_safe = True``; the threads take turns.
+"""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from collections.abc import Callable, Generator, Iterable
+from typing import Protocol, TypeVar
+
+import numpy as np
+
+from .detect import Detector, select_faces
+from .errors import FacealikeError, UsageError
+from .image import Source, resize_square
+from .photo import Photo
+from .types import Embeddings, Face, FacePolicy, Image
+from .workers import default_threads, in_order
+
+K = TypeVar("K")
+
+Cut = tuple[Face | None, Image]
+"""A face in the photo's own coordinates and its crop; None where the photo is a crop already."""
+
+
+class Cropping(Protocol):
+    """The part of a model's preprocessing that cuts crops."""
+
+    @property
+    def size(self) -> int: ...
+    @property
+    def align(self) -> str: ...
+    @property
+    def margin(self) -> float: ...
+    @property
+    def edge(self) -> str: ...
+    @property
+    def context(self) -> float: ...
+    def crop(self, image: Image, face: Face) -> Image: ...
+
+
+class Cutter:
+    """From a photo to the crops of its faces, in any thread.
+
+    ``detector`` None says that photos are face crops already.  Large JPEGs are decoded at the size
+    that the detector looks at, where it states one as ``max_side``; coordinates stay those of the
+    whole photo, and a face that would be enlarged is cut from all pixels.  ``many`` says that other
+    photos are under way at the same time, so that a detector should keep to one core.
+    """
+
+    def __init__(self, detector: Detector | None, preprocessing: Cropping, many: bool = False) -> None:
+        if many:
+            detector = getattr(detector, "single_threaded", detector)
+        self.detector, self.preprocessing = detector, preprocessing
+        self._side: int | None = getattr(detector, "max_side", None)
+        self._turn = None if getattr(detector, "thread_safe", False) else threading.Lock()
+
+    def __call__(self, source: Source, face: FacePolicy, name: str) -> list[Cut]:
+        """The faces that ``face`` means, each with its crop.
+
+        Raises ImageError, NoFaceFound or SeveralFaces, naming the photo by ``name``.
+        """
+        return self.cut(self.photo(source, name), face, name)
+
+    def cut(self, photo: Photo, face: FacePolicy, name: str) -> list[Cut]:
+        """The same for a photo that ``photo`` gave."""
+        if self.detector is None:
+            return [(None, resize_square(photo.whole, self.preprocessing.size))]
+        chosen = select_faces(self.faces(photo), face, photo.shape, name)
+        return [(found, self.crop(photo, found)) for found in chosen]
+
+    def photo(self, source: Source, name: str | None = None) -> Photo:
+        """The photo, not yet decoded, as this detector needs it."""
+        return Photo(source, self._side, name)
+
+    def faces(self, photo: Photo) -> list[Face]:
+        """Every face, in pixels of the whole photo, the most confident first."""
+        assert self.detector is not None
+        image = photo.reduced
+        if self._turn is None:
+            return [photo.outward(face) for face in self.detector.detect(image)]
+        with self._turn:
+            return [photo.outward(face) for face in self.detector.detect(image)]
+
+    def crop(self, photo: Photo, face: Face) -> Image:
+        """The crop of a face that is given in pixels of the whole photo, uint8 (S, S, 3)."""
+        return self.preprocessing.crop(*photo.view(face, self.preprocessing.size))
+
+
+def cut_all(
+    cutter: Cutter, sources: Iterable[tuple[Source, str]], face: FacePolicy, threads: int | None = None,
+    lead: int = 16,
+) -> Generator[list[Cut] | FacealikeError, None, None]:  # fmt: skip
+    """What ``cutter`` makes of each source, named as given, in order, or the error that it ended with.
+
+    The errors hold no pixels, so that any number may be kept.  ``threads`` None takes one a core, 1
+    does all in the caller's thread.  Up to ``lead`` photos a thread are cut ahead of the consumer:
+    crops take little room, and one large photo among small ones then stops nobody.
+    """
+    count = helpers(threads)
+
+    def cut(item: tuple[Source, str]) -> list[Cut] | FacealikeError:
+        try:
+            return cutter(item[0], face, item[1])
+        except FacealikeError as error:
+            return without_pixels(error)
+
+    return in_order(cut, sources, count, lead * count)
+
+
+def one_crop(cuts: list[Cut] | FacealikeError) -> Image:
+    """The only crop of a photo; raises the error that there is instead."""
+    if isinstance(cuts, FacealikeError):
+        raise cuts
+    return cuts[0][1]
+
+
+def in_batches(
+    embed: Callable[[Image], Embeddings], crops: Iterable[tuple[K, Image]], batch: int,
+    threads: int | None = None,
+) -> Generator[tuple[list[K], Embeddings], None, None]:  # fmt: skip
+    """Keys and unit vectors (n, d) of ``crops``, ``batch`` at a time, in order; the last may be fewer.
+
+    ``crops`` are drawn by the caller's thread while earlier batches are embedded.  ``threads`` is
+    that of ``cut_all``: half as many embed, and twice as many batches are held at most.  Closing the
+    iterator closes ``crops``.
+    """
+    if batch < 1:
+        raise UsageError(f"a batch holds at least one crop, not {batch}")
+    count = -(-helpers(threads) // 2)
+
+    def run(chunk: list[tuple[K, Image]]) -> tuple[list[K], Embeddings]:
+        return [key for key, _ in chunk], embed(np.stack([crop for _, crop in chunk]))
+
+    return in_order(run, _chunks(crops, batch), count, 2 * count)
+
+
+def helpers(threads: int | None) -> int:
+    """How many threads to start beside the caller's, which suffices where one is asked for."""
+    if threads is None:
+        threads = default_threads()
+    if threads < 1:
+        raise UsageError(f"at least one thread is needed, not {threads}")
+    return 0 if threads == 1 else threads
+
+
+def _chunks(items: Iterable[K], size: int) -> Generator[list[K], None, None]:
+    chunk: list[K] = []
+    source = iter(items)
+    try:
+        for item in source:
+            chunk.append(item)
+            if len(chunk) == size:
+                yield chunk
+                chunk = []
+        if chunk:
+            yield chunk
+    finally:
+        close = getattr(source, "close", None)  # a generator, with threads of its own perhaps
+        if close is not None:
+            close()
+
+
+def without_pixels(error: FacealikeError) -> FacealikeError:
+    """``error`` with the local variables of its frames let go: among them is the decoded photo."""
+    at: BaseException | None = error
+    while at is not None:
+        traceback.clear_frames(at.__traceback__)
+        at = at.__cause__ or at.__context__
+    return error
