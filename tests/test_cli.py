@@ -495,8 +495,8 @@ def test_a_reader_that_goes_away_is_no_error(here: SimpleNamespace) -> None:
 @pytest.mark.skipif(os.name != "posix", reason="there are no such pipes and signals elsewhere")
 def test_an_interrupt_ends_with_130_and_one_line(here: SimpleNamespace, tmp_path: Path) -> None:
     script = (
-        "import os, signal, facealike.embed\n"
-        "facealike.embed.read_image = lambda *a, **k: os.kill(os.getpid(), signal.SIGINT)\n"
+        "import os, signal, facealike.photo\n"
+        "facealike.photo.read_image = lambda *a, **k: os.kill(os.getpid(), signal.SIGINT)\n"
         "from facealike.cli import main\nmain()"
     )
     done = subprocess.run(
