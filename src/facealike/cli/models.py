@@ -170,11 +170,8 @@ def _wrapping(size: int | None, normalise: str | None, align: str | None, bgr: b
     if size is None and normalise is None and align is None and not bgr:
         return None
     from ..byo import Wrapping
-    from ..errors import UsageError
 
-    if align not in (None, "landmarks", "box"):
-        raise UsageError(f"--align is landmarks or box, not {align!r}")
-    how = cast("Align", align or "landmarks")
+    how = cast("Align", align or "landmarks")  # Preprocessing refuses what is none
     return Wrapping(size, normalise or "arcface", how, "bgr" if bgr else "rgb")
 
 

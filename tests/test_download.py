@@ -1,0 +1,207 @@
+"""Downloads end with the promised file or with none, however often the connection breaks."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from facealike.download import CHUNK, MAX_BYTES, download
+from facealike.errors import DownloadError
+from file_server import FileServer, serving
+
+CONTENT = np.random.default_rng(0).bytes(3 * CHUNK + 1234)
+posix = pytest.mark.skipif(os.name != "posix", reason="signals and locks of POSIX")
+
+
+def sha(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+@pytest.fixture
+def server() -> Iterator[FileServer]:
+    with serving(CONTENT) as running:
+        yield running
+
+
+def fetch(server: FileServer, to: Path, attempts: int = 3, **changes: object) -> Path:
+    given = {"sha256": sha(CONTENT), "size": len(CONTENT), "pause": 0.0, **changes}
+    return download(server.url, to, attempts=attempts, **given)  # type: ignore[arg-type]
+
+
+def part_of(to: Path) -> Path:
+    (part,) = to.parent.glob(".*.part")
+    return part
+
+
+def test_a_file_is_fetched_once(server: FileServer, tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    to = tmp_path / "new" / "a.onnx"
+    assert fetch(server, to, progress=lambda done, total: told.append((done, total))) == to
+    assert to.read_bytes() == CONTENT and [p.name for p in to.parent.iterdir()] == ["a.onnx"]
+    assert told[-1] == (len(CONTENT), len(CONTENT)) and told == sorted(told)
+    fetch(server, to)
+    assert server.asked == [None]  # the second time nothing was asked for
+    to.write_bytes(CONTENT[:-1] + b"!")
+    fetch(server, to)  # a file of that name and length, but another one
+    assert to.read_bytes() == CONTENT and len(server.asked) == 2
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(cuts=st.lists(st.integers(0, len(CONTENT)), max_size=4), ranges=st.booleans())
+def test_connections_cut_anywhere_cost_only_what_is_missing(
+    tmp_path_factory: pytest.TempPathFactory, cuts: list[int], ranges: bool
+) -> None:
+    to = tmp_path_factory.mktemp("cut") / "a.onnx"
+    with serving(CONTENT) as server:
+        server.cuts, server.ranges = list(cuts), ranges
+        fetch(server, to, attempts=len(cuts) + 1)
+        assert to.read_bytes() == CONTENT
+        if ranges:
+            assert server.sent == len(CONTENT)  # no byte came twice
+            done = 0
+            for asked, cut in zip(server.asked, [*cuts, len(CONTENT)], strict=False):
+                assert asked == (f"bytes={done}-" if done else None)
+                done += cut
+
+
+def test_what_a_run_left_is_where_the_next_one_begins(server: FileServer, tmp_path: Path) -> None:
+    to = tmp_path / "a.onnx"
+    server.cuts = [1000, 500]
+    with pytest.raises(DownloadError, match=r"failed 2 times .*1,500 of .*again later"):
+        fetch(server, to, attempts=2)
+    assert not to.exists() and part_of(to).read_bytes() == CONTENT[:1500]
+    fetch(server, to)
+    assert server.asked == [None, "bytes=1000-", "bytes=1500-"] and to.read_bytes() == CONTENT
+
+
+def test_a_server_without_ranges_is_asked_for_everything_again(server: FileServer, tmp_path: Path) -> None:
+    server.ranges, server.cuts = False, [len(CONTENT) // 2]
+    assert fetch(server, tmp_path / "a").read_bytes() == CONTENT
+    assert server.asked == [None, f"bytes={len(CONTENT) // 2}-"]
+
+
+def test_another_file_is_refused_and_deleted(server: FileServer, tmp_path: Path) -> None:
+    server.content = CONTENT[:-1] + bytes([CONTENT[-1] ^ 1])
+    with pytest.raises(DownloadError, match="not the one promised") as caught:
+        fetch(server, tmp_path / "a")
+    assert "\n" not in str(caught.value) and list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_beginning_is_found_out_and_the_next_run_is_whole(
+    server: FileServer, tmp_path: Path
+) -> None:
+    server.cuts = [2000]
+    with pytest.raises(DownloadError):
+        fetch(server, tmp_path / "a", attempts=1)
+    part_of(tmp_path / "a").write_bytes(bytes(2000))
+    with pytest.raises(DownloadError, match="not the one promised"):
+        fetch(server, tmp_path / "a")
+    assert fetch(server, tmp_path / "a").read_bytes() == CONTENT
+
+
+def test_a_longer_file_stops_at_the_promised_length(server: FileServer, tmp_path: Path) -> None:
+    server.content = CONTENT * 10
+    with pytest.raises(DownloadError, match="larger than"):
+        fetch(server, tmp_path / "a")
+    assert part_of(tmp_path / "a").stat().st_size == 0
+
+
+def test_a_shorter_file_is_no_endless_loop(server: FileServer, tmp_path: Path) -> None:
+    server.content = CONTENT[:5000]
+    with pytest.raises(DownloadError, match="failed 4 times"):
+        fetch(server, tmp_path / "a", attempts=4)
+    assert len(server.asked) == 4
+
+
+def test_statuses(server: FileServer, tmp_path: Path) -> None:
+    server.statuses = [503, 429]
+    assert fetch(server, tmp_path / "a").read_bytes() == CONTENT
+    server.statuses = [404]
+    with pytest.raises(DownloadError, match="answered 404"):
+        fetch(server, tmp_path / "b")
+    assert len(server.asked) == 4  # a missing file is asked for once
+
+
+def test_a_redirection_is_followed_but_not_out_of_the_web(server: FileServer, tmp_path: Path) -> None:
+    server.statuses, server.location = [302], server.url
+    assert fetch(server, tmp_path / "a").read_bytes() == CONTENT
+    secret = tmp_path / "secret"
+    secret.write_bytes(CONTENT)
+    for location in (secret.as_uri(), "ftp://127.0.0.1/a"):
+        server.statuses, server.location = [302], location
+        with pytest.raises(DownloadError):
+            fetch(server, tmp_path / "b", attempts=1)
+        assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"url": "file:///etc/hostname"}, "http:// and https://"),
+        ({"sha256": "abc"}, "64 hex digits"),
+        ({"size": 0}, "from 1 to"),
+        ({"size": MAX_BYTES + 1}, "from 1 to"),
+        ({"url": "http://no-such-host.invalid/a"}, "cannot be reached"),
+    ],
+)
+def test_senseless_requests_are_one_sentence(tmp_path: Path, changes: dict[str, object], words: str) -> None:
+    wanted = {"url": "http://127.0.0.1:9/a", "sha256": sha(b"x"), "size": 1, **changes}
+    with pytest.raises(DownloadError, match=words) as caught:
+        download(to=tmp_path / "a", attempts=1, **wanted)  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value) and not (tmp_path / "a").exists()
+
+
+def test_nobody_listens(tmp_path: Path) -> None:
+    with pytest.raises(DownloadError, match="failed 2 times"):
+        download("http://127.0.0.1:9/a", tmp_path / "a", sha(b"x"), 1, attempts=2, pause=0)
+
+
+def test_a_folder_that_cannot_be_made(server: FileServer, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(DownloadError, match="cannot be written"):
+        fetch(server, tmp_path / "file" / "a")
+
+
+@posix
+def test_two_processes_do_not_write_into_one_file(server: FileServer, tmp_path: Path) -> None:
+    server.gate = threading.Event()
+    first = threading.Thread(target=fetch, args=(server, tmp_path / "a"))
+    first.start()
+    while not server.asked:
+        time.sleep(0.01)
+    with pytest.raises(DownloadError, match="another process"):
+        fetch(server, tmp_path / "a")
+    server.gate.set()
+    first.join()
+    assert (tmp_path / "a").read_bytes() == CONTENT
+
+
+@posix
+def test_killed_halfway_the_next_process_goes_on(server: FileServer, tmp_path: Path) -> None:
+    server.gate = threading.Event()
+    to = tmp_path / "a"
+    script = "import sys; from facealike.download import download; download(*sys.argv[1:4], int(sys.argv[4]))"
+    arguments = [sys.executable, "-c", script, server.url, str(to), sha(CONTENT), str(len(CONTENT))]
+    with subprocess.Popen(arguments) as running:
+        while not (parts := list(tmp_path.glob(".*.part"))) or parts[0].stat().st_size < CHUNK:
+            assert running.poll() is None
+            time.sleep(0.01)
+        running.send_signal(signal.SIGKILL)
+    server.gate.set()
+    server.gate = None
+    assert not to.exists()
+    had = part_of(to).stat().st_size
+    assert fetch(server, to).read_bytes() == CONTENT
+    assert server.asked[-1] == f"bytes={had}-"
