@@ -7,6 +7,10 @@ the threshold of the model and at those of its named FMRs, and finds the thresho
 The photos are tight chips of faces, in which the model's own detector may find little: ``--detector`` finds
 the faces in its place, and is named in the result.  With ``--write`` the page and its figure are made
 anew and a line is appended to groups.csv.
+
+Chips show less than the photos that a threshold was chosen on, and where a crop reaches beyond one it is
+black.  ``--control LFW`` tells what that alone does: the FMR of the test people of LFW at these thresholds,
+from their photos as they are and from the same photos cut to such chips.
 """
 
 from __future__ import annotations
@@ -23,23 +27,30 @@ from typing import TYPE_CHECKING, Any, cast
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
+import numpy as np  # noqa: E402
 from compare_cold_start import commit, processor  # noqa: E402
 
-from facealike.detect import named_detector  # noqa: E402
+from facealike.align import chip_matrix, warp  # noqa: E402
+from facealike.data import People  # noqa: E402
+from facealike.detect import Detector, named_detector, select_faces  # noqa: E402
 from facealike.embed import Model  # noqa: E402
 from facealike.errors import UsageError  # noqa: E402
 from facealike.files import write_text  # noqa: E402
 from facealike.group_protocol import evaluate_groups  # noqa: E402
-from facealike.group_tables import rate_text  # noqa: E402
-from facealike.groups import GroupEvaluation, WorstGroup  # noqa: E402
+from facealike.group_tables import point_name, rate_text, rate_with_interval  # noqa: E402
+from facealike.groups import GroupEvaluation, Point, WorstGroup, group_rates  # noqa: E402
+from facealike.image import read_image  # noqa: E402
 from facealike.plots import save_figure  # noqa: E402
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from facealike.types import Face, Image
+
 CSV = HERE / "groups.csv"
 PAGE = HERE.parent / "docs" / "groups.md"
 FIGURE = HERE.parent / "docs" / "figures" / "groups.svg"
+CHIP = 144  # pixels of FairFace's chips in the small edition
 FMRS = (0.1, 0.01, 0.001, 0.0001)
 BEGIN, END = "<!-- groups: begin -->", "<!-- groups: end -->"
 
@@ -51,20 +62,25 @@ def main() -> None:
     parser.add_argument("--detector", help="dlib, dlib-landmarks, or a YuNet file")
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--resamples", type=int, default=1000)
+    parser.add_argument("--control", type=Path, metavar="LFW", help="the folder of LFW's people")
+    parser.add_argument("--control-people", type=int, default=400)
     parser.add_argument("--write", action="store_true", help=f"write {PAGE.name} and append to {CSV.name}")
     options = parser.parse_args()
     model = Model.load(None if options.model == "default" else options.model)
+    detector = None if options.detector is None else named_detector(options.detector)
     result = evaluate_groups(
-        model, options.list, cache=options.cache, resamples=options.resamples,
-        detector=None if options.detector is None else named_detector(options.detector),
-    )  # fmt: skip
+        model, options.list, cache=options.cache, resamples=options.resamples, detector=detector
+    )
     print(result.to_markdown())
-    lowest = thresholds(result)
-    print("\n".join(threshold_table(lowest)))
+    tables = threshold_table(thresholds(result))
+    if options.control is not None:
+        found = control(model, detector or model.detector, options.control, options.control_people, result)
+        tables += control_table(result.points, [*found, ("all pairs of the list", result)])
+    print("\n".join(tables))
     print(json.dumps(result.for_card(), indent=1))
     if options.write:
         note = f"Model {model.id}, measured on {datetime.date.today().isoformat()} at commit {commit()}."
-        write_page("\n".join([note, "", result.to_markdown(), *threshold_table(lowest)]))
+        write_page("\n".join([note, "", result.to_markdown(), *tables]))
         save_figure(cast("Figure", result.plot().figure), FIGURE)
         append(row(model, result))
 
@@ -96,6 +112,53 @@ def threshold_table(lowest: list[tuple[str, WorstGroup]]) -> list[str]:
             f"{len(worst.refused)} |".replace("\u202f", " ")
         )
     return lines
+
+
+def control(
+    model: Model, detector: Detector, folder: Path, count: int, result: GroupEvaluation
+) -> list[tuple[str, GroupEvaluation]]:
+    """One photo each of LFW's test people, as it is and cut to a chip, at the same thresholds."""
+    people = People.from_folder(folder).split("test")
+    firsts = [people.paths[int((people.labels == one).argmax())] for one in range(len(people.names))][:count]
+    whole: list[Image | None] = []
+    cut: list[Image | None] = []
+    for path in firsts:
+        image = read_image(path)
+        face = one_face(detector, image)
+        whole.append(None if face is None else model.crop(image, face))
+        chip = None if face is None else warp(image, chip_matrix(face, CHIP), CHIP)
+        again = None if chip is None else one_face(detector, chip)
+        cut.append(None if chip is None or again is None else model.crop(chip, again))
+    named = (("LFW, photos as they are", whole), ("LFW, cut to chips", cut))
+    return [(name, everybody(model, crops, result.points)) for name, crops in named]
+
+
+def one_face(detector: Detector, image: Image) -> Face | None:
+    faces = detector.detect(image)
+    return select_faces(faces, "central", image.shape)[0] if faces else None
+
+
+def everybody(model: Model, crops: list[Image | None], points: tuple[Point, ...]) -> GroupEvaluation:
+    found = np.array([crop is not None for crop in crops])
+    vectors = np.zeros((len(crops), model.embedder.dimensions), dtype=np.float32)
+    vectors[found] = model.embed_crops(np.stack([crop for crop in crops if crop is not None]))
+    return group_rates(vectors, found, np.arange(len(crops)), {"all": ["all"] * len(crops)}, points)
+
+
+def control_table(points: tuple[Point, ...], found: list[tuple[str, GroupEvaluation]]) -> list[str]:
+    lines = [
+        "",
+        "### What chips alone do",
+        "",
+        "The FMR of all pairs, of whatever group, at the same thresholds with the same detector.",
+        "",
+        "| photos | with a face | " + " | ".join(map(point_name, points)) + " |",
+        "| --- | ---: |" + " ---: |" * len(points),
+    ]
+    for name, result in found:
+        cells = [rate_with_interval(rate) for rate in result.everybody.rates]
+        lines.append(f"| {name} | {result.everybody.people:,} | {' | '.join(cells)} |")
+    return [line.replace("\u202f", " ") for line in lines]
 
 
 def write_page(text: str) -> None:

@@ -12,8 +12,7 @@ import pytest
 from facealike.errors import UsageError
 from facealike.group_tables import group_order, rate_text
 from facealike.groups import GroupEvaluation, Point, group_rates, threshold_for_worst_group
-from facealike.impostors import Impostors
-from facealike.tally import FINE_EDGES, tally
+from facealike.tally import FINE_EDGES
 
 POINTS = (Point(0.5, 0.1, "the model"), Point(0.8, 0.01, "the calibration"))
 COUNT = 260
@@ -61,6 +60,8 @@ def looped(person: Any, wanted: dict[str, str]) -> tuple[list[float], int, int]:
 def test_every_group_is_that_of_a_loop(persons: Any) -> None:
     person = np.arange(COUNT) if persons is None else persons
     result = evaluated(persons)
+    refused = [any(rate is None for rate in group.rates) for group in result.groups]
+    assert any(refused) and not all(refused)
     assert result.levels == (("race",), ("age",), ("race", "age"))
     assert [len(result.at(level)) for level in result.levels[:2]] == [4, 3]
     for group in result.groups:
@@ -68,7 +69,7 @@ def test_every_group_is_that_of_a_loop(persons: Any) -> None:
         scores, photos, missing = looped(person, wanted)
         assert (group.pairs, group.photos, group.missing) == (len(scores), photos, missing)
         for point, rate in zip(POINTS, group.rates, strict=True):
-            if group.columns and (point.stated or 0) * len(scores) < 3:
+            if group.columns and ((point.stated or 0) * len(scores) < 3 or group.people < 30):
                 assert rate is None
             else:
                 assert rate is not None and rate.estimate == pytest.approx(
@@ -83,7 +84,7 @@ def test_small_groups_are_refused(result: GroupEvaluation) -> None:
     assert tiny.rates == (None, None)
     spread = result.spread(["race"])
     assert spread is not None and (spread.measured, spread.refused) == (3, 1)
-    assert "too few" in result.to_markdown()
+    assert "too small" in result.to_markdown()
 
 
 def test_worst_and_best_are_found(result: GroupEvaluation) -> None:
@@ -114,7 +115,7 @@ def test_the_threshold_keeps_the_fmr_in_every_group(result: GroupEvaluation) -> 
         worst = result.threshold_for_worst_group(0.05, columns, resamples=50)
         cut = worst.threshold.estimate
         among = [g for g in result.groups if g.columns] if columns is None else result.at(columns)
-        able = [group for group in among if group.pairs * 0.05 >= 3]
+        able = [group for group in among if group.pairs * 0.05 >= 3 and group.people >= 30]
         assert worst.measured == len(able) and set(worst.refused) == {g.name for g in among} - {
             g.name for g in able
         }
@@ -131,16 +132,24 @@ def test_the_threshold_keeps_the_fmr_in_every_group(result: GroupEvaluation) -> 
 
 def test_the_threshold_for_the_worst_group_against_a_loop() -> None:
     rng = np.random.default_rng(4)
-    rows = [rng.normal(size=(count, 5)) + pull for count, pull in ((30, 0.2), (40, 0.9), (4, 3.0))]
-    groups = [Impostors(tally(each, np.arange(len(each)), strangers=True).impostor) for each in rows]
-    threshold, deciding, refused = threshold_for_worst_group(groups, 0.02)
-    assert (deciding, refused) == (1, (2,))  # six pairs say nothing of 0.02
-    unit = [each / np.linalg.norm(each, axis=1, keepdims=True) for each in rows]
-    scores = [[float(a @ b) for a, b in itertools.combinations(each, 2)] for each in unit]
+    kind = ["a"] * 35 + ["b"] * 40 + ["c"] * 29
+    rows = (
+        rng.normal(size=(len(kind), 5))
+        + np.array([{"a": 0.2, "b": 0.9, "c": 3.0}[each] for each in kind])[:, None]
+    )
+    result = group_rates(rows, np.ones(len(kind)), np.arange(len(kind)), {"kind": kind}, POINTS, resamples=20)
+    threshold, deciding, refused = threshold_for_worst_group(result.at(["kind"]), 0.02)
+    assert (deciding, refused) == (1, (2,))  # of 29 people nothing is told
+    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    scores = [
+        [float(a @ b) for a, b in itertools.combinations(unit[np.array(kind) == each], 2)] for each in "ab"
+    ]
     # One more pair than allowed lies at or above that score: the threshold is just above it.
-    limits = [sorted(own, reverse=True)[int(0.02 * len(own))] for own in scores[:2]]
+    limits = [sorted(own, reverse=True)[int(0.02 * len(own))] for own in scores]
     lowest = float(FINE_EDGES[max(limits) < FINE_EDGES][0])
     assert threshold == pytest.approx(lowest, abs=1e-4)
+    with pytest.raises(UsageError, match="no group has 30 people"):
+        threshold_for_worst_group(result.at(["kind"])[2:], 0.02)
 
 
 def test_without_a_stated_fmr_that_of_everybody_says_who_is_too_small() -> None:
@@ -148,7 +157,7 @@ def test_without_a_stated_fmr_that_of_everybody_says_who_is_too_small() -> None:
     rate = result.everybody.rates[0]
     assert rate is not None
     for group in result.groups[1:]:
-        assert (group.rates[0] is None) == (group.pairs * rate.estimate < 3)
+        assert (group.rates[0] is None) == (group.pairs * rate.estimate < 3 or group.people < 30)
 
 
 def test_photos_without_a_face_are_told(result: GroupEvaluation) -> None:

@@ -84,22 +84,22 @@ def test_an_interval_does_what_a_loop_over_resamples_does() -> None:
 def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
     truth = float(np.mean(looped(strangers(99, 1200)) >= 0.6))
     plan, held = Plan(0.95, 200), 0
-    for seed in range(100):
+    for seed in range(60):
         both = counted(strangers(seed, 60))
         interval = Impostors(both.impostor).intervals(both.impostor_of, [0.6], plan)[0]
         held += interval.low <= truth <= interval.high
-    assert 88 <= held <= 100
+    assert 52 <= held <= 60
 
 
 def test_the_interval_of_a_threshold_holds_where_others_put_it() -> None:
     everybody = Impostors(counted(strangers(99, 1200)).impostor)
     truth, held = everybody.threshold_at_fmr(0.05), 0
-    for seed in range(60):
+    for seed in range(40):
         both = counted(strangers(seed, 60))
         interval = Impostors(both.impostor).threshold_interval(both.impostor_of, 0.05, Plan(0.95, 200))
         assert interval.low <= interval.estimate <= interval.high
         held += interval.low <= truth <= interval.high
-    assert 50 <= held <= 60
+    assert 34 <= held <= 40
 
 
 def test_strangers_have_no_genuine_pairs_and_must_be_asked_for() -> None:

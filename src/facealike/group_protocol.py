@@ -105,9 +105,14 @@ def _points(model: Model, threshold: float | None) -> tuple[Point, ...]:
     named = [
         Point(point.threshold, point.fmr, f"the model's calibration for an FMR of {point.fmr:g}")
         for point in calibration.operating_points
-        if point.threshold != first.threshold
+        if not _nearly(point.fmr, first.stated)
     ]
     return (first, *named)
+
+
+def _nearly(fmr: float, stated: float | None) -> bool:
+    """Whether a named FMR is so near the one stated for the threshold in use that it tells nothing more."""
+    return stated is not None and 0.9 <= fmr / stated <= 1.1
 
 
 def _detector_name(model: Model, aligned: bool, own: bool) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from .groups import Group, GroupEvaluation, Point, Spread
 
-TOO_FEW = "too few"
+TOO_FEW = "too small"
 PIVOT_FROM = 3  # columns, from which a list of groups becomes a table with the last one across
 
 
@@ -37,7 +37,7 @@ def sentence(result: GroupEvaluation) -> str:
     if point.stated is not None:
         text += f", for which an FMR of {rate_text(point.stated)} is stated,"
     if spread is None:
-        text += " no group has enough pairs to be measured"
+        text += " no group is large enough to be measured"
     else:
         text += " " + _worst_and_best(spread)
     text += (
@@ -57,7 +57,7 @@ def _worst_and_best(spread: Spread) -> str:
     if spread.over_best is not None:
         text += f" (worst over best {spread.over_best:.3g}, over the mean {spread.over_mean:.3g})"
     if spread.refused:
-        text += f"; {spread.refused:,} groups have too few pairs to tell"
+        text += f"; {spread.refused:,} groups are too small to tell"
     return text
 
 
@@ -67,7 +67,7 @@ def rate_text(rate: float) -> str:
 
 
 def rate_with_interval(interval: Interval | None) -> str:
-    """A rate and its interval in brackets; in words where there are too few pairs."""
+    """A rate and its interval in brackets; in words where the group is too small."""
     if interval is None:
         return TOO_FEW
     if not math.isfinite(interval.low + interval.high):
@@ -152,7 +152,7 @@ def _pivots(result: GroupEvaluation, level: tuple[str, ...]) -> list[str]:
     for i, point in enumerate(result.points):
         if any(group.rates[i] is not None for group in groups.values()):
             cells = [_plain(group.rates[i]) for group in groups.values()]
-            parts += ["", f"{point_name(point)}; – too few pairs to tell.", "", *_pivot(groups, level, cells)]
+            parts += ["", f"{point_name(point)}; – too small to tell.", "", *_pivot(groups, level, cells)]
     return parts
 
 

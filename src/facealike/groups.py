@@ -2,8 +2,9 @@
 
 Two strangers of one age, gender and origin resemble each other more than two drawn at random, so a
 threshold that stops most strangers may let many of one group pass.  What is told of each group is the
-FMR at thresholds set beforehand, and the share of its photos in which no face was found.  Groups with too
-few pairs for the FMR in question are refused (rule of 3), and named with how many they lack.
+FMR at thresholds set beforehand, and the share of its photos in which no face was found.  Refused are
+groups with too few pairs for the FMR in question (rule of 3), and with fewer than ``FEWEST_PEOPLE`` people:
+all their pairs share so few faces that two of them could decide the rate.
 
 "Worst over best" is the plainest summary and the shakiest, for it rests on the group with the fewest
 errors; the worst over the geometric mean is steadier (Grother, NISTIR 8429, 2022; ISO/IEC 19795-10).
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Rows = NDArray[np.int64]
+FEWEST_PEOPLE = 30
+"""People below whom a rate would be about them, and not about a group."""
+
 EVERYBODY: tuple[str, ...] = ()
 """The columns of the one group that holds all photos."""
 
@@ -59,8 +63,8 @@ class Group:
     """One group of photos: those with ``values`` in ``columns``; of both none for everybody.
 
     ``photos`` are all that are listed, ``missing`` those in which no face was found.  ``impostors`` counts
-    all pairs of two people within the group.  ``rates`` has the FMR at each point, or None where the pairs
-    are too few for the FMR stated there.  ``rows`` are those of its vectors among all.
+    all pairs of two people within the group.  ``rates`` has the FMR at each point, or None where the group is
+    too small for the FMR stated there.  ``rows`` are those of its vectors among all, of ``people``.
     """
 
     columns: tuple[str, ...]
@@ -70,6 +74,7 @@ class Group:
     impostors: Impostors = field(repr=False)
     rates: tuple[Interval | None, ...]
     rows: Rows = field(repr=False)
+    people: int = 0
 
     @property
     def name(self) -> str:
@@ -79,6 +84,10 @@ class Group:
     def pairs(self) -> int:
         """The number of impostor pairs within the group."""
         return self.impostors.pairs
+
+    def supports(self, fmr: float) -> bool:
+        """Whether the group has people and pairs enough to speak of that FMR."""
+        return _supports(self.impostors, self.people, fmr)
 
     @property
     def not_found(self) -> Interval:
@@ -103,7 +112,7 @@ class Spread:
 
     ``over_best`` is the worst FMR over the best, None where the best has none; ``over_mean`` over the
     geometric mean of all, None likewise; ``over_stated`` over the FMR stated for the threshold.
-    ``refused`` counts the groups with too few pairs.
+    ``refused`` counts the groups that are too small.
     """
 
     worst: Group
@@ -134,7 +143,7 @@ class WorstGroup:
     """The lowest threshold at which every group that can tell keeps the FMR ``fmr``.
 
     ``group`` decided it; ``threshold`` has the interval that other people of that group would give.
-    ``refused`` are the groups with too few pairs for that FMR, for which nothing is promised.
+    ``refused`` are the groups that are too small for that FMR, for which nothing is promised.
     """
 
     fmr: float
@@ -155,7 +164,7 @@ class WorstGroup:
     def __str__(self) -> str:
         return (
             f"threshold {self.threshold}: FMR {self.fmr:g} or less in each of {self.measured:,} groups, "
-            f"decided by {self.group}; {len(self.refused):,} groups are too small to tell"
+            f"decided by {self.group}; too small to tell: {len(self.refused):,}"
         )
 
 
@@ -220,7 +229,7 @@ class GroupEvaluation:
         Its interval is that of the group that decides.  Raises UsageError as ``threshold_for_worst_group``.
         """
         among = [group for group in self.groups if group.columns] if columns is None else self.at(columns)
-        cut, deciding, refused = threshold_for_worst_group([group.impostors for group in among], fmr)
+        cut, deciding, refused = threshold_for_worst_group(among, fmr)
         rows = among[deciding].rows
         counted = tally(self.vectors[rows], self.person[rows], strangers=True)
         plan = Plan(resamples=resamples, seed=seed)
@@ -322,25 +331,25 @@ def group_rates(
     return GroupEvaluation(name, tuple(points), levels, tuple(groups), detector, named, vectors, owner)
 
 
-def threshold_for_worst_group(groups: Sequence[Impostors], fmr: float) -> tuple[float, int, tuple[int, ...]]:
+def threshold_for_worst_group(groups: Sequence[Group], fmr: float) -> tuple[float, int, tuple[int, ...]]:
     """(threshold, which group decides, which cannot tell): the lowest one that keeps ``fmr`` in every group.
 
-    Groups whose pairs are too few for that FMR (rule of 3) are left out, and listed.  Raises UsageError,
-    with the number of pairs needed, where that is all of them.
+    Groups that are too small for that FMR are left out, and listed.  Raises UsageError, with what is needed,
+    where that is all of them.
     """
     checked_rate(fmr)
-    enough = [i for i, group in enumerate(groups) if _supports(group, fmr)]
+    enough = [i for i, group in enumerate(groups) if group.supports(fmr)]
     if not enough:
         check_fmr(fmr, max((group.pairs for group in groups), default=0))
-    thresholds = {i: groups[i].threshold_at_fmr(fmr) for i in enough}
+        raise UsageError(f"no group has {FEWEST_PEOPLE} people whose face was found; give more photos")
+    thresholds = {i: groups[i].impostors.threshold_at_fmr(fmr) for i in enough}
     deciding = max(enough, key=lambda i: thresholds[i])
     refused = tuple(i for i in range(len(groups)) if i not in thresholds)
     return thresholds[deciding], deciding, refused
 
 
-def _supports(impostors: Impostors, fmr: float) -> bool:
-    """Whether the rule of 3 allows to speak of that FMR."""
-    return fmr * impostors.pairs >= RULE_OF_3 * (1 - 1e-12)
+def _supports(impostors: Impostors, people: int, fmr: float) -> bool:
+    return people >= FEWEST_PEOPLE and fmr * impostors.pairs >= RULE_OF_3 * (1 - 1e-12)
 
 
 def _members(values: Sequence[NDArray[np.str_]]) -> list[tuple[tuple[str, ...], Rows]]:
@@ -381,10 +390,10 @@ class _Maker:
         thresholds = [point.threshold for point in self.points]
         intervals = impostors.intervals(counted.impostor_of, thresholds, self.plan)
         rates = tuple(
-            interval if fmr is None or _supports(impostors, fmr) else None
+            interval if fmr is None or _supports(impostors, counted.people, fmr) else None
             for interval, fmr in zip(intervals, needed, strict=True)
         )
-        return Group(columns, values, len(members), missing, impostors, rates, rows)
+        return Group(columns, values, len(members), missing, impostors, rates, rows, counted.people)
 
 
 def _digits(rate: float) -> float:

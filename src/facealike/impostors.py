@@ -74,8 +74,10 @@ class Impostors:
         draws = plain + 2 * (draws - plain)
         with np.errstate(invalid="ignore", divide="ignore"):
             without = (own.sum(axis=0) / 2 - own) / (every.sum() / 2 - every)
+        # As in ``weighted``, if all pairs of a person stand or fall together.
+        fewest = float(self.pairs**2 / np.sum(every**2))
         return [
-            self._interval(threshold, float(plain[i]), draws[:, i], without[:, i], plan)
+            self._interval(threshold, float(plain[i]), draws[:, i], without[:, i], plan, fewest)
             for i, threshold in enumerate(thresholds)
         ]
 
@@ -99,14 +101,14 @@ class Impostors:
         return Interval(cut, low, high, plan.level, "percentile", plan.resamples)
 
     def _interval(
-        self, threshold: float, plain: float, draws: Floats, without: Floats, plan: Plan
+        self, threshold: float, plain: float, draws: Floats, without: Floats, plan: Plan, fewest: float
     ) -> Interval:
         rate = self.fmr_at(threshold)
         # Counts in coarse bins miss the exact rate by a little, which all resamples share.
         correction = rate / plain if plain > 0 else 1.0
         draws, without = (np.clip(each * correction, 0.0, 1.0) for each in (draws, without))
         luck = math.sqrt(rate / self.pairs)
-        kind = Kind(0.5 / self.pairs, people=len(without))
+        kind = Kind(0.5 / self.pairs, people=len(without), fewest=fewest)
         low, high = bounds(rate, draws, without, np.array([rate - luck, rate + luck]), plan, kind)
         return Interval(rate, low, high, plan.level, plan.method, int(np.isfinite(draws).sum()))
 

@@ -266,6 +266,8 @@ def draw_rates(
     ``rates`` (n, 3) are low, estimate and high, NaN where nothing was measured.  ``stated`` is the share
     to compare them with; a rule is drawn above each line whose number is in ``breaks``.
     """
+    from matplotlib.ticker import LogLocator
+
     place = np.arange(len(names))
     low, middle, high = rates.T
     ax.errorbar(
@@ -273,10 +275,12 @@ def draw_rates(
         capsize=2,
     )  # fmt: skip
     if stated is not None:
-        ax.axvline(stated, color=VERMILION, linestyle="--", label=f"stated: {percent(stated)}")
+        label = f"stated: {percent(float(f'{stated:.2g}'))}"
+        ax.axvline(stated, color=VERMILION, linestyle="--", label=label)
     for number in breaks:
         ax.axhline(number - 0.5, color=GREY, linewidth=0.6)
     ax.set(xscale="log", xlabel="false match rate (FMR), 95 % interval", ylim=(len(names) - 0.5, -0.5))
+    ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     ax.set_yticks(place, list(names), fontsize=8)
     _name_rates(ax.xaxis)
     style_axes(ax)
