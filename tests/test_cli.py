@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,6 +27,8 @@ from facealike.detect import DlibDetector
 from facealike.embed import Model, load_embeddings
 from facealike.errors import MissingExtra
 from facealike.evaluate import evaluate_split
+from facealike.quality import face_quality
+from facealike.types import Quality
 from tiny_model import astronaut, hopper_path, tiny_model_file
 
 COMMANDS = [
@@ -104,6 +107,27 @@ def test_compare_exits_0_for_the_same_person_and_1_for_another(here: SimpleNames
     assert other.exit_code == 1 and other.stdout.startswith("different people\nscore ")
     assert run("compare", here.a, here.b, "-m", here.model, "-t", "-1").exit_code == 0
     assert str(here.a) in other.stdout and "confidence" in other.stdout and "on cpu" in other.stdout
+    assert other.stdout.count("quality 1.00\n") == 2 and "poor face" not in other.stdout
+
+
+def test_compare_warns_of_a_poor_face(
+    here: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def judge(image: Any, face: Any, detector: str) -> Quality:
+        return Quality(0.2, ("dark", "blurred"), poor=True) if image.mean() < 80 else Quality(1.0)
+
+    monkeypatch.setattr(import_module("facealike.compare"), "face_quality", judge)
+    PillowImage.fromarray(astronaut() // 2).save(tmp_path / "poor.png")
+    result = run("compare", here.a, tmp_path / "poor.png", "-m", here.model)
+    assert result.exit_code in (0, 1) and result.stderr == ""
+    (line,) = [line for line in result.stdout.splitlines() if "poor face" in line]
+    assert line == "the second face is dark and blurred: the verdict rests on a poor face"
+    assert (
+        f"{tmp_path / 'poor.png'}: face" in result.stdout
+        and "quality 0.20: dark and blurred" in result.stdout
+    )
+    entries = told(run("compare", here.a, tmp_path / "poor.png", "-m", here.model, "--json"))
+    assert entries["warnings"] == [line] and [q["poor"] for q in entries["quality"]] == [False, True]
 
 
 def test_compare_says_which_face_of_several(here: SimpleNamespace) -> None:
@@ -155,10 +179,13 @@ def test_a_newline_in_a_file_name_stays_on_its_line(here: SimpleNamespace) -> No
 def test_detect_prints_every_face(here: SimpleNamespace) -> None:
     faces = DlibDetector().detect(astronaut())
     result = run("detect", here.a, "--detector", "dlib", "--json")
-    assert told(result)["images"][0]["faces"] == [face.to_dict() for face in faces]
+    judged = [
+        {**face.to_dict(), "quality": face_quality(astronaut(), face, "dlib-hog").to_dict()} for face in faces
+    ]
+    assert told(result)["images"][0]["faces"] == judged
     assert told(result)["images"][0]["width"] == 512 and result.exit_code == 0
     text = run("detect", here.a, "-m", here.model).stdout
-    assert text.startswith(f"{here.a}: 1 face\n  box ") and "confidence" in text
+    assert text.startswith(f"{here.a}: 1 face\n  box ") and "confidence" in text and "quality " in text
 
 
 def test_detect_goes_on_past_a_photo_that_fails(here: SimpleNamespace) -> None:

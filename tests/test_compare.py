@@ -97,7 +97,7 @@ def test_aligned_photos_need_no_face(model: Model) -> None:
 
 def test_time_is_told_by_step(model: Model, tmp_path: Path) -> None:
     held = compare(astronaut(), hopper_path(), model).milliseconds
-    assert set(held) == {"read", "detect", "align", "embed", "total"}
+    assert set(held) == {"read", "detect", "quality", "align", "embed", "total"}
     assert sum(held.values()) <= 2 * held["total"] and min(held.values()) > 0
     model.file.write(tmp_path / "a.facealike")
     loaded = compare(astronaut(), hopper_path(), str(tmp_path / "a.facealike"), device="cpu")

@@ -19,7 +19,8 @@ from .errors import UsageError
 from .image import Source, read_image, shown
 from .metrics import cosine
 from .probability import check_prior
-from .types import Comparison, Face, FacePolicy, Image
+from .quality import PairQuality, face_quality, pair_quality, warning, widening
+from .types import Comparison, Face, FacePolicy, Image, Quality
 
 
 def compare(
@@ -42,6 +43,9 @@ def compare(
     ``face`` says which face of a photo is meant.  ``aligned=True`` says that both are face crops
     already, so that no detector runs.  ``prior`` is the share of pairs that show one person among
     all that are compared; the probability depends on it, the verdict does not.
+
+    The quality of both faces is judged too (see ``facealike.quality``).  Poor faces give ``warnings``
+    and widen the band in which a verdict counts as uncertain; score and verdict stay as they are.
 
     Raises ImageError for a photo that cannot be read, NoFaceFound or SeveralFaces for one without
     the face asked for, ModelError or DeviceError for the model, NotCalibrated for one that has no
@@ -68,6 +72,8 @@ def compare(
         vectors = model.embed_crops(np.stack([first.crop, second.crop]))
         score = float(cosine(vectors[:1], vectors[1:])[0])
     calibration = model.calibration
+    quality = (first.quality, second.quality)
+    band, wider = _widened(decision, calibration, pair_quality(*quality))
     return Comparison(
         score=score,
         threshold=decision.threshold,
@@ -81,7 +87,10 @@ def compare(
         fmr=calibration.fmr_of(score),
         fmr_is_bound=calibration.fmr_is_bound(score),
         threshold_from=decision.source,
-        band=decision.band,
+        band=band,
+        quality=quality,
+        warnings=tuple(filter(None, (warning(quality[0], "first"), warning(quality[1], "second")))),
+        widening=wider,
     )
 
 
@@ -102,27 +111,43 @@ def _decision(calibration: Calibration, threshold: float | None, fmr: float | No
     return _Decision(calibration.threshold, calibration.rule, calibration.band)
 
 
+def _widened(
+    decision: _Decision, calibration: Calibration, quality: PairQuality
+) -> tuple[tuple[float, float] | None, tuple[float, float]]:
+    """The band with what the quality of the pair adds to it, and how much that is below and above."""
+    typical = calibration.typical_stranger
+    if decision.band is None or typical is None or typical >= decision.threshold:
+        return decision.band, (0.0, 0.0)
+    below, above = widening(quality, decision.threshold - typical)
+    low, high = decision.band
+    wide = max(low - below, min(low, -1.0)), min(high + above, max(high, 1.0))
+    return wide, (low - wide[0], wide[1] - high)
+
+
 @dataclass(frozen=True)
 class _Taken:
     face: Face | None
     found: int | None
+    quality: Quality | None
     crop: Image
 
 
 def _take(
     model: Model, source: Source, name: str, policy: FacePolicy, aligned: bool, clock: _Clock
 ) -> _Taken:
-    """The crop of the face that ``policy`` means, and how many faces it was chosen from."""
+    """The face that ``policy`` means, its crop and quality, and how many faces it was chosen from."""
     with clock.step("read"):
         image = read_image(source, name=name)
     if aligned:
         with clock.step("align"):
-            return _Taken(None, None, model.resize(image))
+            return _Taken(None, None, None, model.resize(image))
     with clock.step("detect"):
         faces = model.detector.detect(image)
     face = select_faces(faces, policy, image.shape, name)[0]
+    with clock.step("quality"):
+        quality = face_quality(image, face, model.file.detector_spec.get("kind"))
     with clock.step("align"):
-        return _Taken(face, len(faces), model.crop(image, face))
+        return _Taken(face, len(faces), quality, model.crop(image, face))
 
 
 def _name(source: Source, otherwise: str) -> str:

@@ -1,4 +1,4 @@
-"""The nouns that travel between rooms: arrays, ``Face``, ``Pair`` and ``Comparison``.
+"""The nouns that travel between rooms: arrays, ``Face``, ``Quality``, ``Pair`` and ``Comparison``.
 
 Coordinates are pixels of the upright image, x to the right and y down; the centre of the top
 left pixel is (0, 0).  Every noun is frozen and checked when it is made, so a function that
@@ -8,6 +8,7 @@ receives one need not check it again.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
@@ -94,6 +95,42 @@ class Face:
 
 
 @dataclass(frozen=True)
+class Quality:
+    """How fit one face of a photo is to be compared, judged by the photo alone.
+
+    ``score`` lies in [0, 1]: about the share that is left of what speaks for one person, against a
+    flawless photo of the same face.  It is the product of ``parts``, one a kind of flaw, and
+    ``reasons`` name the flaws that matter, in words, the worst first; none where nothing is wrong.
+    ``measures`` hold what was measured, in the units that ``facealike.quality`` states.  A face is
+    ``poor`` where a verdict should not rest on it without a second look.
+    """
+
+    score: float
+    reasons: tuple[str, ...] = ()
+    measures: dict[str, float] = field(default_factory=dict)
+    parts: dict[str, float] = field(default_factory=dict)
+    poor: bool = False
+
+    def __post_init__(self) -> None:
+        for name, value in {"score": self.score, **self.parts}.items():
+            if not 0 <= value <= 1:
+                raise UsageError(f"the {name} of a face's quality lies between 0 and 1, not at {value}")
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "score": round(self.score, 4),
+            "poor": self.poor,
+            "reasons": list(self.reasons),
+            "parts": {name: round(value, 4) for name, value in self.parts.items()},
+            "measures": {name: round(value, 4) for name, value in self.measures.items()},
+        }
+
+    def __str__(self) -> str:
+        told = f": {in_a_row(self.reasons)}" if self.reasons else ""
+        return f"quality {self.score:.2f}{told}"
+
+
+@dataclass(frozen=True)
 class Pair:
     """Two images by path, and whether they show the same person (None: not known).
 
@@ -129,6 +166,10 @@ class Comparison:
     ``threshold_from`` says where the threshold comes from, and ``band`` is its 95 % interval, None
     where it has none; ``uncertain`` is a score within the band: with other people to calibrate on,
     the verdict could have been the other one.
+
+    ``quality`` is that of the two faces, None where no face was looked for.  ``warnings`` are sentences
+    on poor faces.  ``widening`` is what the poorer face has added to ``band`` below and above: there
+    the verdict could have been the other one with good photos of the same people.
     """
 
     score: float
@@ -144,6 +185,9 @@ class Comparison:
     fmr_is_bound: bool = False
     threshold_from: str = "the caller"
     band: tuple[float, float] | None = None
+    quality: tuple[Quality | None, Quality | None] = (None, None)
+    warnings: tuple[str, ...] = ()
+    widening: tuple[float, float] = (0.0, 0.0)
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.score) or not math.isfinite(self.threshold):
@@ -174,12 +218,15 @@ class Comparison:
             "same": self.same,
             "verdict": self.verdict,
             "uncertain": self.uncertain,
+            "widening": [round(v, 6) for v in self.widening],
+            "warnings": list(self.warnings),
             "probability": self.probability,
             "prior": self.prior,
             "fmr": self.fmr,
             "fmr_is_bound": self.fmr_is_bound,
             "faces": [None if face is None else face.to_dict() for face in self.faces],
             "faces_found": list(self.found),
+            "quality": [None if quality is None else quality.to_dict() for quality in self.quality],
             "model": self.model,
             "device": self.device,
             "milliseconds": {k: round(v, 2) for k, v in self.milliseconds.items()},
@@ -191,9 +238,12 @@ class Comparison:
         if not self.uncertain or self.band is None:
             return verdict, f"score {self.score:.3f}, threshold {self.threshold:.3f}", self._meaning()
         low, high = self.band
+        other = "with other people to calibrate on"
+        if any(self.widening):
+            other += ", or better photos"
         return (
             f"{verdict}, but uncertain",
-            f"score {self.score:.3f}, threshold {self.threshold:.3f} (with other people to calibrate on, "
+            f"score {self.score:.3f}, threshold {self.threshold:.3f} ({other}, "
             f"anywhere from {low:.3f} to {high:.3f})",
             self._meaning(),
         )
@@ -209,7 +259,12 @@ class Comparison:
 
     def __str__(self) -> str:
         verdict, score, meaning = self.lines()
-        return f"{verdict}: {score}; {meaning}"
+        return "; ".join([f"{verdict}: {score}; {meaning}", *self.warnings])
+
+
+def in_a_row(words: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def in_digits(probability: float) -> str:

@@ -42,7 +42,8 @@ def compare(
     """Tell whether two photos show the same person, how probable that is, and which faces were used.
 
     The threshold decides.  The probability holds for the prior; it is a guess of yours about the pairs
-    you compare.  A verdict is uncertain where other people to calibrate on could have turned it.
+    you compare.  A verdict is uncertain where other people to calibrate on, or better photos of the
+    same people, could have turned it; a line of its own warns of a poor face.
 
     Exit code: 0 the same person, 1 different people, 2 an error, 3 no face found, 4 several faces
     where --face only allows one.
@@ -53,7 +54,7 @@ def compare(
     if as_json:
         print_json(result.to_dict())
     else:
-        for line in result.lines():
+        for line in (*result.lines(), *result.warnings):
             print(line)
         for photo, place in ((a, 0), (b, 1)):
             print(f"{one_line(photo)}: {_face_used(result, result.found[place], place, face)}")
@@ -66,4 +67,5 @@ def _face_used(result: Comparison, found: int | None, place: int, policy: FaceCh
     face = result.faces[place]
     if face is None or found is None:
         return "taken as a face crop, no face looked for"
-    return f"{face}" if found == 1 else f"{face}; the {policy.value} of {found} faces"
+    used = f"{face}, {result.quality[place]}"
+    return used if found == 1 else f"{used}; the {policy.value} of {found} faces"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,6 +18,9 @@ from .options import (
     model_detector,
 )
 
+if TYPE_CHECKING:
+    from ..types import Face, Quality
+
 
 @command
 def detect(
@@ -27,7 +30,7 @@ def detect(
     face: FaceOption = FaceChoice.all,
     as_json: JsonOption = False,
 ) -> int:
-    """Find the faces in photos: box, confidence and landmarks, in pixels of the upright photo.
+    """Find the faces in photos: box, confidence, quality, landmarks; in pixels of the upright photo.
 
     The detector is that of the model, or the one named with --detector.
 
@@ -36,10 +39,12 @@ def detect(
     """
     from ..detect import named_detector, select_faces
     from ..image import read_image, shown
+    from ..quality import face_quality
 
     if model is not None and detector is not None:
         raise UsageError("give --model or --detector, not both: a model brings its own detector")
     finder = named_detector(detector) if detector is not None else model_detector(model)
+    spec = finder.spec
     code = 0
     results: list[dict[str, Any]] = []
     for path in images:
@@ -55,19 +60,20 @@ def detect(
                 entry.update(error_dict(error))
                 report_error(error)
             faces = []
-        entry["faces"] = [found.to_dict() for found in faces]
+        judged = [(found, face_quality(image, found, spec.get("kind"))) for found in faces]
+        entry["faces"] = [{**found.to_dict(), "quality": quality.to_dict()} for found, quality in judged]
         if not as_json and "error" not in entry:
-            _print_faces(path, entry["faces"])
+            _print_faces(path, judged)
     if as_json:
-        print_json({"detector": finder.spec, "images": results})
+        print_json({"detector": spec, "images": results})
     return code
 
 
-def _print_faces(path: Path, faces: list[dict[str, Any]]) -> None:
+def _print_faces(path: Path, faces: list[tuple[Face, Quality]]) -> None:
     print(f"{one_line(str(path))}: {len(faces)} face{'' if len(faces) == 1 else 's'}")
-    for face in faces:
-        left, top, right, bottom = face["box"]
-        line = f"  box {left:.0f} {top:.0f} {right:.0f} {bottom:.0f}, confidence {face['confidence']:.2f}"
-        if face["landmarks"] is not None:
-            line += ", landmarks " + " ".join(f"({x:.0f}, {y:.0f})" for x, y in face["landmarks"])
-        print(line)
+    for face, quality in faces:
+        left, top, right, bottom = face.box
+        line = f"  box {left:.0f} {top:.0f} {right:.0f} {bottom:.0f}, confidence {face.confidence:.2f}"
+        if face.landmarks is not None:
+            line += ", landmarks " + " ".join(f"({x:.0f}, {y:.0f})" for x, y in face.landmarks)
+        print(f"{line}, {quality}")
