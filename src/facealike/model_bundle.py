@@ -10,6 +10,7 @@ import io
 import os
 import zipfile
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from .archive import MAX_JSON, MAX_WEIGHTS, file_entry, sha256
@@ -66,8 +67,13 @@ def write_bundle(names: Sequence[str], out: str | os.PathLike[str]) -> list[str]
 
 
 def is_bundle(path: str | os.PathLike[str]) -> bool:
-    """Whether the file at ``path`` is a zip with the table of a bundle."""
+    """Whether the file at ``path`` is a zip with the table of a bundle, or what is left of one."""
     try:
+        # A bundle that was cut off would else pass for the last model in it, which is a whole zip itself.
+        with Path(path).open("rb") as stream:
+            head = stream.read(30 + len(TABLE))
+        if head.startswith(b"PK\x03\x04") and head.endswith(TABLE.encode()):
+            return True
         with zipfile.ZipFile(path) as archive:
             return TABLE in archive.namelist()
     except (OSError, zipfile.BadZipFile):
