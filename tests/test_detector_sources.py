@@ -18,6 +18,7 @@ from facealike.train.detector_sources import (
     corner_patches,
     mark,
     overlaps,
+    second_look,
     without_faces,
 )  # fmt: skip
 from facealike.types import Box, Face, Image
@@ -52,6 +53,15 @@ def test_a_faint_face_is_unsure_however_often_it_is_seen() -> None:
 
     marks = mark(photo(250, 90, 70, 60), Faint())
     assert not len(marks.boxes) and len(marks.unsure)
+
+
+def test_a_second_look_halves_an_error_and_stays_where_it_is() -> None:
+    """The drawn face is found exactly at half its size, too, so half of a wrong first look remains."""
+    true, box = landmarks(90, 70, 80), np.array([[90.0, 70.0, 170.0, 150.0]])
+    better = second_look(photo(250, 90, 70, 80), box, true[None] + [6.0, -4.0], SquareTeacher())
+    np.testing.assert_allclose(better[0] - true, np.tile([3.0, -2.0], (5, 1)), atol=0.5)
+    elsewhere = second_look(photo(250, 90, 70, 80), box + 200, true[None], SquareTeacher())
+    np.testing.assert_array_equal(elsewhere[0], true)
 
 
 def test_rows_bring_marks_back() -> None:

@@ -172,7 +172,7 @@ def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
 
 def _photo_in_frame(
     rng: np.random.Generator, sources: Sources, canvas: _Canvas, frame: NDArray[np.float64],
-    smallest: float, photos: float = 0.7,
+    smallest: float, photos: float = 0.6,
 ) -> None:  # fmt: skip
     """Fill ``frame`` with one photo or chip, its main face somewhere within."""
     image, marks = _draw(rng, sources, _any_kind(rng, photos))
@@ -192,7 +192,7 @@ def _photo_in_frame(
 
 def _whole_photo(rng: np.random.Generator, sources: Sources, canvas: _Canvas) -> None:
     """A photo as a user's: upright, at its own size, black where it ends; or a chip with its border."""
-    kind: Kind = _any_kind(rng, 0.7)
+    kind: Kind = _any_kind(rng, 0.5)
     image, marks = _draw(rng, sources, kind)
     side = SIDES[kind]
     scale = 1.0 if rng.random() < 0.5 else float(rng.uniform(0.6, 1.0)) * SIDE / side
@@ -306,7 +306,7 @@ def compose(rng: np.random.Generator, sources: Sources) -> Scene:
     kind = rng.random()
     everywhere = np.array([0.0, 0.0, SIDE, SIDE])
     if kind < 0.25:
-        _photo_in_frame(rng, sources, canvas, everywhere, 24, photos=0.8)
+        _photo_in_frame(rng, sources, canvas, everywhere, 24, photos=0.65)
     elif kind < 0.40:
         _whole_photo(rng, sources, canvas)
     elif kind < 0.60:

@@ -1,8 +1,8 @@
 """What scenes for the detector are composed of: photos with marked faces, and patches without any.
 
-The teacher, any YuNet-format detector, looks at every photo once, and once at its mirror image.  A face
-that it sees in both, at the same place, is *sure*, and its box and landmarks are the mean of the two;
-anything else it suspects, even faintly, is *unsure*: nothing is learned there, neither "face" nor "no
+The teacher, any YuNet-format detector, looks at every photo and at its mirror image.  A face that it sees
+in both, at the same place, is *sure*; its box is the mean of the two, its landmarks of further looks,
+too.  Anything else it suspects, even faintly, is *unsure*: nothing is learned there, neither "face" nor "no
 face".  All of it lies in shards on the disk, so that an interrupted run goes on where it stopped.
 """
 
@@ -30,6 +30,8 @@ BORDER = 30
 PATCH = 72
 SHARD = 500
 SURE, FAINT = 0.6, 0.1
+SHIFTS = (0, 16)
+"""How far a photo at half its size is shifted for each further look of the teacher, in pixels."""
 MIRRORED = (1, 0, 2, 4, 3)
 """The order of the five landmarks in a mirror image."""
 
@@ -78,16 +80,51 @@ def _arrays(faces: Sequence[Face]) -> tuple[NDArray[np.float64], NDArray[np.floa
     return boxes, points, np.array([face.confidence for face in faces])
 
 
+def seen(image: Image, teacher: Detector, mirror: bool) -> tuple[NDArray[np.float64], ...]:
+    """Boxes (n, 4), points (n, 5, 2) and confidences of the teacher's faces, seen in the mirror or not."""
+    if not mirror:
+        return _arrays(teacher.detect(image))
+    boxes, points, confidence = _arrays(teacher.detect(np.ascontiguousarray(image[:, ::-1])))
+    width = image.shape[1]
+    # Boxes are given by pixel edges and landmarks by pixel centres, hence the one pixel between them.
+    boxes = np.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], axis=1)
+    return boxes, points[:, MIRRORED] * [-1, 1] + [width - 1, 0], confidence
+
+
+def second_look(
+    image: Image, boxes: NDArray[np.floating], points: NDArray[np.floating], teacher: Detector
+) -> NDArray[np.float64]:
+    """Landmarks (n, 5, 2) of the faces ``boxes``: the mean of ``points`` and of what half the size shows.
+
+    One look of YuNet's at one place errs by six parts in a hundred of the distance between the eyes,
+    differently at each place and size.  The mean of a mirrored pair of looks errs by five, and
+    with the four looks at half the size by three (36 photos of LFW, against 16 other looks).
+    """
+    small = np.asarray(PillowImage.fromarray(image).reduce(2))
+    sums, counts = np.zeros((len(boxes), 5, 2)), np.zeros(len(boxes))
+    for shift in SHIFTS:
+        view = np.pad(small, ((shift, 0), (shift, 0), (0, 0)))
+        for mirror in (False, True):
+            there, points_there, _ = seen(view, teacher, mirror)
+            if not len(there):
+                continue
+            overlap = overlaps(np.asarray(boxes), 2 * (there - shift))
+            best = overlap.argmax(axis=1)
+            hit = overlap.max(axis=1) >= 0.5
+            sums[hit] += 2 * (points_there[best[hit]] - shift) + 0.5
+            counts[hit] += 1
+    better: NDArray[np.float64] = np.asarray(points, dtype=np.float64).copy()
+    hit = counts > 0
+    better[hit] = (better[hit] + sums[hit] / counts[hit, None, None]) / 2
+    return better
+
+
 def mark(image: Image, teacher: Detector, border: int = 0) -> Marks:
     """The teacher's faces in ``image``; its ``min_confidence`` should be ``FAINT``."""
     if border:
         image = np.pad(image, ((border, border), (border, border), (0, 0)))
-    boxes, points, confidence = _arrays(teacher.detect(image))
-    other, other_points, other_confidence = _arrays(teacher.detect(np.ascontiguousarray(image[:, ::-1])))
-    width = image.shape[1]
-    # Boxes are given by pixel edges and landmarks by pixel centres, hence the one pixel between them.
-    other = np.stack([width - other[:, 2], other[:, 1], width - other[:, 0], other[:, 3]], axis=1)
-    other_points = other_points[:, MIRRORED] * [-1, 1] + [width - 1, 0]
+    boxes, points, confidence = seen(image, teacher, mirror=False)
+    other, other_points, other_confidence = seen(image, teacher, mirror=True)
     same = overlaps(boxes, other)
     sure, unsure, used = [], [], set()
     for i in range(len(boxes)):
@@ -101,9 +138,13 @@ def mark(image: Image, teacher: Detector, border: int = 0) -> Marks:
                 continue
         unsure.append(boxes[i])
     unsure += [other[j] for j in range(len(other)) if j not in used]
+    sure_boxes = np.array([box for box, _ in sure], dtype=np.float64).reshape(-1, 4)
+    sure_points = np.array([points for _, points in sure], dtype=np.float64).reshape(-1, 5, 2)
+    if sure:
+        sure_points = second_look(image, sure_boxes, sure_points, teacher)
     return Marks(
-        np.array([box for box, _ in sure], dtype=np.float32).reshape(-1, 4) - border,
-        np.array([points for _, points in sure], dtype=np.float32).reshape(-1, 5, 2) - border,
+        (sure_boxes - border).astype(np.float32),
+        (sure_points - border).astype(np.float32),
         np.array(unsure, dtype=np.float32).reshape(-1, 4) - border,
     )
 
