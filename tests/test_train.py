@@ -25,7 +25,6 @@ from facealike.model import ModelFile, identity_hash
 from facealike.report import read_log
 from facealike.train import TrainResult, train
 from facealike.train.augment import Augmentation
-from facealike.train.callbacks import COLUMNS
 from people import CentralBox, draw_face, make_people, tiny_recipe
 from training_runs import (
     CHANGES,
@@ -57,7 +56,10 @@ def test_the_run_folder_holds_what_is_promised_and_nothing_else(whole: TrainResu
 
 def test_the_log_has_a_row_for_each_epoch(whole: TrainResult) -> None:
     found = rows(whole.run)
-    assert tuple(found[0]) == COLUMNS
+    assert list(found[0]) == [
+        "epoch", "train_loss", "val_loss", "val_f1", "val_auc", "train_f1", "train_auc", "spread",
+        "learning_rate", "images_per_second", "seconds",
+    ]  # fmt: skip
     assert [int(float(row["epoch"])) for row in found] == [1, 2, 3, 4]
     assert whole.epochs == 4
     for row in found:

@@ -72,6 +72,9 @@ def train(
 ) -> int:
     """Train a model on a folder of people and write one file that compare can use.
 
+    A recipe with a teacher learns from every photo in the folder, whoever it shows, and leaves the
+    threshold to facealike calibrate.
+
     With --protocol lfw-view2 it trains one model for each fold of LFW's pairs, on the people of the
     other folds only, scores each fold with the model that never saw it, and writes the mean accuracy.
 
@@ -85,15 +88,26 @@ def train(
         changes.append(f"seed={seed}")
     plan = load_recipe(recipe, changes)
     if protocol is not None:
+        if plan.teacher.name:
+            raise UsageError(f"the recipe {plan.name} learns from a teacher, so it has no folds of people")
         if pairs is None or run is not None:
             raise UsageError("--protocol needs --pairs FILE, and keeps its runs in --out: leave out --run")
         return _folds(people, plan, pairs, out, folds, detector, device, resume, cache, as_json)
     if pairs is not None or folds is not None:
         raise UsageError("--pairs and --folds belong to --protocol lfw-view2; add it, or leave them out")
     check_folder(out)
+    from ..train import distil
     from ..train import train as run_training
 
     finder = None if detector is None else named_detector(detector)
+    if plan.teacher.name:
+        with redirect_stdout(sys.stderr), progress_bar("cropping faces") as progress:
+            taught = distil(people, plan, out, run, finder, device, resume, cache, progress)
+        if as_json:
+            print_json(taught.to_dict())
+        else:
+            print(taught)
+        return 0
     # Lightning's bars and remarks go to stderr; stdout is for the result.
     with redirect_stdout(sys.stderr), progress_bar("cropping faces") as progress:
         result = run_training(people, plan, out, run, finder, device, resume, cache, progress)

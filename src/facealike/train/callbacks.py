@@ -6,6 +6,7 @@ import csv
 import io
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,8 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar
 
 from ..files import write_bytes, write_text
 
-COLUMNS = (
-    "epoch", "train_loss", "val_loss", "val_f1", "val_auc", "train_f1", "train_auc",
-    "spread", "learning_rate", "images_per_second", "seconds",
-)  # fmt: skip
+WATCHED = ("val_loss", "val_f1", "val_auc", "train_f1", "train_auc", "spread")
+SAID = {"train_f1": "F1 train", "val_f1": "validation"}  # what an epoch's line on stderr says
 
 
 class WholeCheckpoints(TorchCheckpointIO):
@@ -49,10 +48,18 @@ class Bar(RichProgressBar):
 
 
 class EpochLog(Callback):
-    """One row an epoch, in ``log.csv``; part of the checkpoint, so a resumed run has one whole log."""
+    """One row an epoch, in ``log.csv``; part of the checkpoint, so a resumed run has one whole log.
 
-    def __init__(self, path: Path, images_per_epoch: int, echo: bool) -> None:
+    ``watched`` are the metrics that a row holds, where they were logged; ``said`` are those that the
+    epoch's line names, and how.
+    """
+
+    def __init__(
+        self, path: Path, images_per_epoch: int, echo: bool,
+        watched: Sequence[str] = WATCHED, said: Mapping[str, str] = SAID,
+    ) -> None:  # fmt: skip
         self._path, self._images, self._echo = path, images_per_epoch, echo
+        self._watched, self._said = tuple(watched), dict(said)
         self.rows: list[dict[str, float]] = []
         self._started = self._trained = 0.0
 
@@ -78,23 +85,21 @@ class EpochLog(Callback):
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         row: dict[str, float] = {"epoch": trainer.current_epoch + 1}
         row["train_loss"] = metrics["train_loss_epoch"]
-        for name in ("val_loss", "val_f1", "val_auc", "train_f1", "train_auc", "spread"):
-            if name in metrics:
-                row[name] = metrics[name]
+        row.update({name: metrics[name] for name in self._watched if name in metrics})
         row["learning_rate"] = trainer.optimizers[0].param_groups[0]["lr"]
         row["images_per_second"] = self._images / seconds
         row["seconds"] = seconds
         self.rows.append(row)
         text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
+        columns = ("epoch", "train_loss", *self._watched, "learning_rate", "images_per_second", "seconds")
+        writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows({key: f"{value:.6g}" for key, value in entry.items()} for entry in self.rows)
         write_text(self._path, text.getvalue())
         if self._echo:
-            validation = f", validation {row['val_f1']:.3f}" if "val_f1" in row else ""
+            watched = ", ".join(f"{word} {row[name]:.3f}" for name, word in self._said.items() if name in row)
             print(
-                f"epoch {row['epoch']:.0f}/{trainer.max_epochs}  loss {row['train_loss']:.4f}  "
-                f"F1 train {row['train_f1']:.3f}{validation}  "
+                f"epoch {row['epoch']:.0f}/{trainer.max_epochs}  loss {row['train_loss']:.4f}  {watched}  "
                 f"{row['images_per_second']:.0f} images/s",
                 file=sys.stderr,
                 flush=True,

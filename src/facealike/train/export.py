@@ -30,6 +30,35 @@ class UnitEmbedder(nn.Module):
         return embedded
 
 
+class LiftedEmbedder(nn.Module):
+    """Normalised crops (n, 3, S, S) -> unit vectors (n, d + 1) that keep the order of distances.
+
+    A student of a teacher whose descriptors are compared by Euclidean distance is compared by it too,
+    while a model's scores are cosines.  The inverse stereographic projection lays the space of
+    descriptors onto a sphere around ``centre``: with y = x - centre,
+
+        (2 y, 1 - |y|^2) / (1 + |y|^2)
+
+    has unit length, and two such vectors differ by 2 |y - y'| / sqrt((1 + |y|^2)(1 + |y'|^2)).  Lengths
+    of descriptors hardly vary about their mean, so cosines fall as distances rise.
+    """
+
+    centre: Tensor
+
+    def __init__(self, network: nn.Module, mirror: bool, centre: Tensor) -> None:
+        super().__init__()
+        self.network, self.mirror = network, mirror
+        self.register_buffer("centre", centre.float())
+
+    def forward(self, crops: Tensor) -> Tensor:
+        said = self.network(crops)
+        if self.mirror:
+            said = (said + self.network(crops.flip(3))) / 2
+        apart = said - self.centre
+        square = apart.square().sum(dim=1, keepdim=True)
+        return torch.cat([2 * apart, 1 - square], dim=1) / (1 + square)
+
+
 def to_onnx(network: nn.Module, example: Tensor, input_name: str, output_name: str) -> bytes:
     """``network`` in evaluation mode as one ONNX file with a free first dimension, checked.
 
@@ -80,6 +109,14 @@ def _forget_sources(model: Any) -> None:
 
 def export_embedder(network: nn.Module, size: int, mirror: bool, parts: int = 1) -> bytes:
     """The embedder of a model file: normalised crops (n, 3, S, S) -> unit vectors (n, d)."""
-    embedder = UnitEmbedder(network.float().cpu(), mirror, parts).eval()
+    return _export(UnitEmbedder(network.float().cpu(), mirror, parts), size)
+
+
+def export_student(network: nn.Module, size: int, mirror: bool, centre: Tensor) -> bytes:
+    """The embedder of a student's model: normalised crops (n, 3, S, S) -> unit vectors (n, d + 1)."""
+    return _export(LiftedEmbedder(network.float().cpu(), mirror, centre.cpu()), size)
+
+
+def _export(embedder: nn.Module, size: int) -> bytes:
     example = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
-    return to_onnx(embedder, example, "crops", "embeddings")
+    return to_onnx(embedder.eval(), example, "crops", "embeddings")

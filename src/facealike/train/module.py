@@ -17,6 +17,7 @@ from .augment import Augmentation, mix, shrink
 from .averaging import Average
 from .losses import Criterion, pair_tensors
 from .network import make_network, to_unit
+from .optimiser import make_optimiser
 from .plan import Watched
 from .recipe import Recipe
 
@@ -145,19 +146,4 @@ class SiameseModule(lightning.LightningModule):
                 self.log("val_loss", loss)
 
     def configure_optimizers(self) -> Any:
-        run = self.recipe.training
-        trained = [p for p in self.parameters() if p.requires_grad]
-        weights = [p for p in trained if p.ndim > 1]
-        others = [p for p in trained if p.ndim <= 1]  # norms and biases are not decayed
-        optimiser = torch.optim.AdamW(
-            [{"params": weights, "weight_decay": run.weight_decay}, {"params": others, "weight_decay": 0.0}],
-            lr=run.learning_rate,
-        )
-        if run.schedule == "constant":
-            return optimiser
-        # A warm-up of one step or less is none: OneCycleLR divides by zero at exactly one.
-        warm_up = run.warm_up if run.warm_up * self.total_steps > 1 else 0.0
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, run.learning_rate, total_steps=self.total_steps, pct_start=warm_up
-        )
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return make_optimiser(self, self.recipe.training, self.total_steps)

@@ -109,7 +109,7 @@ def choose_preprocessing(recipe: Recipe, detector: Detector) -> Preprocessing:
     align = recipe.crop.align
     if align == "auto":
         align = "landmarks" if detector.has_landmarks else "box"
-    if align == "landmarks" and not detector.has_landmarks:
+    if align in ("landmarks", "chip") and not detector.has_landmarks:
         raise TrainingError(
             "the recipe aligns by landmarks, but this detector finds none; "
             "use --detector dlib-landmarks or a YuNet .onnx file, or --set crop.align=box"

@@ -43,7 +43,8 @@ class DataSpec:
 
 @dataclass(frozen=True)
 class CropSpec:
-    """``[crop]``: the detector and the canonical crop; ``align = "auto"`` uses landmarks if there are any.
+    """``[crop]``: the detector and the canonical crop; ``align = "auto"`` uses landmarks if there are any;
+    ``chip`` is dlib's own way of cropping by them.
 
     ``context``: how much more of the surroundings a crop by landmarks shows on each side, as a part of
     the usual crop's; ``margin`` and ``edge`` are for crops by the box.
@@ -51,7 +52,7 @@ class CropSpec:
 
     size: int = 96
     detector: str = "dlib-landmarks"
-    align: Literal["auto", "landmarks", "box"] = "auto"
+    align: Literal["auto", "landmarks", "chip", "box"] = "auto"
     margin: float = 0.2
     edge: Literal["pad", "clip"] = "pad"
     context: float = 0.0
@@ -175,6 +176,27 @@ class AugmentSpec:
 
 
 @dataclass(frozen=True)
+class TeacherSpec:
+    """``[teacher]``: learn what another network says of faces, not who they are; see ``distillation.py``.
+
+    ``name``: the teacher; empty is none, and people are learnt.  ``faces``: how many changed faces it
+    describes for each epoch (0: as many as there are photos).  ``passes``: how often the student sees
+    each of them before new ones are made.  ``blend``: share of faces that are laid over another one.
+    ``bend``: standard deviation of a smooth random deformation, as a part of the side.
+    ``descriptor_weight`` and ``distance_weight``: of the squared error of the descriptors, and of the
+    distances between them.
+    """
+
+    name: Literal["", "dlib"] = ""
+    faces: int = 0
+    passes: int = 1
+    blend: float = 0.5
+    bend: float = 0.0
+    descriptor_weight: float = 4.0
+    distance_weight: float = 8.0
+
+
+@dataclass(frozen=True)
 class CardSpec:
     """``[card]``: what the finished model says of itself; only its owner can know the licences."""
 
@@ -186,7 +208,11 @@ class CardSpec:
 
 @dataclass(frozen=True)
 class Recipe:
-    """One training run, but for the photos and the machine."""
+    """One training run, but for the photos and the machine.
+
+    With a teacher, ``augment`` changes what teacher and student both see, and ``student`` what the
+    student alone sees.
+    """
 
     name: str
     description: str = ""
@@ -198,6 +224,8 @@ class Recipe:
     sampler: SamplerSpec = field(default_factory=SamplerSpec)
     training: TrainingSpec = field(default_factory=TrainingSpec)
     augment: AugmentSpec = field(default_factory=AugmentSpec)
+    teacher: TeacherSpec = field(default_factory=TeacherSpec)
+    student: AugmentSpec = field(default_factory=AugmentSpec)
     card: CardSpec = field(default_factory=CardSpec)
 
     def __post_init__(self) -> None:

@@ -26,7 +26,7 @@ def check(recipe: Recipe) -> None:
     _require(0 <= recipe.crop.margin <= 2, "crop.margin", "must lie between 0 and 2")
     _require(0 <= recipe.crop.context <= 2, "crop.context", "must lie between 0 and 2")
     _require(
-        recipe.crop.context == 0 or recipe.crop.align != "box",
+        recipe.crop.context == 0 or recipe.crop.align in ("auto", "landmarks"),
         "crop.context",
         "fits align = 'landmarks' only",
     )
@@ -85,9 +85,10 @@ def check(recipe: Recipe) -> None:
     _require(recipe.sampler.images_per_identity >= 2, "sampler.images_per_identity", "must be at least 2")
     _require(0 < recipe.sampler.identity_share < 1, "sampler.identity_share", "must lie between 0 and 1")
     _require(recipe.sampler.single_share <= 1, "sampler.single_share", "must not exceed 1")
-    for entry in fields(recipe.augment):
-        value, most = getattr(recipe.augment, entry.name), _AUGMENT_LIMITS.get(entry.name, 1.0)
-        _require(0 <= value <= most, f"augment.{entry.name}", f"must lie between 0 and {most:g}")
+    for table, spec in (("augment", recipe.augment), ("student", recipe.student)):
+        for entry in fields(spec):
+            value, most = getattr(spec, entry.name), _AUGMENT_LIMITS.get(entry.name, 1.0)
+            _require(0 <= value <= most, f"{table}.{entry.name}", f"must lie between 0 and {most:g}")
     _require(
         recipe.augment.mixup == 0 or (recipe.loss.name in CLASSIFYING and not recipe.loss.pair_weight),
         "augment.mixup", f"fits loss.name = {' or '.join(CLASSIFYING)} without loss.pair_weight only",
@@ -114,6 +115,33 @@ def check(recipe: Recipe) -> None:
         not run.sizes or (net.kind == "resnet" and net.pool == "average"),
         "training.sizes", "fits kind = 'resnet' with pool = 'average' only",
     )  # fmt: skip
+    _check_teacher(recipe)
+
+
+def _check_teacher(recipe: Recipe) -> None:
+    teacher, run = recipe.teacher, recipe.training
+    _require(teacher.faces >= 0, "teacher.faces", "must not be negative")
+    _require(1 <= teacher.passes <= 100, "teacher.passes", "must lie between 1 and 100")
+    _require(0 <= teacher.blend <= 1, "teacher.blend", "must lie between 0 and 1")
+    _require(0 <= teacher.bend <= 0.2, "teacher.bend", "must lie between 0 and 0.2")
+    for key in ("descriptor_weight", "distance_weight"):
+        _require(getattr(teacher, key) >= 0, f"teacher.{key}", "must not be negative")
+    _require(
+        teacher.descriptor_weight + teacher.distance_weight > 0,
+        "teacher.descriptor_weight", "or distance_weight must be positive",
+    )  # fmt: skip
+    if not teacher.name:
+        return
+    _require(
+        recipe.network.kind == "resnet" and recipe.network.dimensions == 128,
+        "network.dimensions", "must be 128, of kind = 'resnet', to learn from dlib",
+    )  # fmt: skip
+    _require(recipe.network.branches == 1, "network.branches", "must be 1 to learn from a teacher")
+    _require(recipe.crop.align == "chip", "crop.align", "must be 'chip', the teacher's own crop")
+    _require(run.steps_per_epoch == 0, "training.steps_per_epoch", "follows from teacher.faces; leave it 0")
+    _require(
+        recipe.augment.mixup == recipe.student.mixup == 0, "augment.mixup", "is teacher.blend with a teacher"
+    )
 
 
 def _require(holds: bool, key: str, rule: str) -> None:

@@ -11,11 +11,7 @@ scores.npz        the scores of all these pairs
 
 from __future__ import annotations
 
-import glob
-import json
-import signal
 import sys
-import threading
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -25,24 +21,19 @@ from typing import Any
 import lightning
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers import TensorBoardLogger
 
 from ..detect import Detector
-from ..errors import DeviceError, TrainingError
 from ..evaluate import Evaluation
-from ..files import write_text
 from .against_shipped import Comparison
 from .batches import ChunkDataset, StepDataset, chunk_loader, make_sampler, step_loader
-from .callbacks import Bar, EpochLog, PatientStopping, WholeCheckpoints
+from .callbacks import EpochLog, PatientStopping
 from .export import export_embedder
 from .guards import Guards
+from .loop import check_folders, choose_device, make_trainer, remember, run_loop, steps_done, sweep
 from .module import SiameseModule
 from .outcome import finish
 from .plan import Plan, Progress, make_plan
-from .quiet import quiet
 from .recipe import Recipe
-
-NAMES = {"data": "the photos or the detector"}  # of entries of run.json, where they need another
 
 
 @dataclass(frozen=True)
@@ -81,25 +72,6 @@ class TrainResult:
         if self.comparison is not None:
             lines.append(f"compared with the shipped model: {self.comparison}")
         return "\n".join([*lines, f"model {self.model_id} in {self.model_path}, report in {self.run}"])
-
-
-def choose_device(device: str) -> tuple[str, list[int] | int, str]:
-    """Lightning's accelerator and devices for ``auto``, ``cpu`` or ``cuda:N``, and the name to print.
-
-    Raises DeviceError for a GPU that is not there; nothing falls back in silence.
-    """
-    if device == "auto":
-        device = "cuda:0" if torch.cuda.is_available() else "cpu"
-    if device == "cpu":
-        return "cpu", 1, f"cpu ({torch.get_num_threads()} threads)"
-    kind, _, number = device.partition(":")
-    if kind != "cuda" or not (number or "0").isdigit():
-        raise DeviceError(f"the device is auto, cpu or cuda:N, not {device!r}")
-    index = int(number or 0)
-    if not torch.cuda.is_available() or index >= torch.cuda.device_count():
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        raise DeviceError(f"{device} was asked for, but torch sees {count} CUDA devices; use --device cpu")
-    return "gpu", [index], f"cuda:{index} ({torch.cuda.get_device_name(index)})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,12 +149,12 @@ def fit(
     cache = Path(cache) if cache is not None else run.parent / "crops"
     accelerator, devices, device_name = choose_device(device)
     last = run / "checkpoints" / "last.ckpt"
-    _check_folders(out, run, last, resume)
+    check_folders(out, run, last, resume)
     begun = resume and last.exists()
     plan = make_plan(Path(people_dir), recipe, detector, cache, progress, only)
-    _remember(run, recipe, plan, device_name, begun, cache)
-    _sweep(run, out)
-    done = _steps_done(last) if begun else 0
+    remember(run, recipe, plan.fingerprint, plan.root, device_name, begun, cache)
+    sweep(run, out)
+    done = steps_done(last) if begun else 0
     print(f"training on {device_name}: {_count(plan)}", file=sys.stderr, flush=True)
 
     steps, trainer, module, log, guards = _prepare(recipe, plan, run, accelerator, devices)
@@ -190,93 +162,12 @@ def fit(
     dataset = StepDataset(plan.crops, plan.learnt.rows, plan.learnt.labels, sampler)
     loader = step_loader(dataset, steps, done // steps)
     watched = [chunk_loader(ChunkDataset(plan.crops, part.rows)) for part in plan.watched]
-    _fit(trainer, module, loader, watched, last if begun else None)
+    run_loop(trainer, module, loader, watched, last if begun else None)
     keep = recipe.training.keep if len(plan.validation.people) else "last"
     kept = run / "checkpoints" / f"{keep}.ckpt"
     module.load_state_dict(torch.load(kept, map_location="cpu", weights_only=True)["state_dict"])
     onnx = export_embedder(module.judged, recipe.crop.size, recipe.network.mirror, recipe.loss.parts)
     return Fitted(plan, onnx, run, cache, device_name, log.rows, tuple(guards.told.values()))
-
-
-def _fit(trainer: lightning.Trainer, module: SiameseModule, loader: Any, watched: Any, last: Any) -> None:
-    main = threading.current_thread() is threading.main_thread()
-    before = signal.getsignal(signal.SIGINT) if main else None
-    try:
-        with quiet():
-            trainer.fit(module, loader, watched, ckpt_path=last)
-    except SystemExit:
-        # Lightning turns Ctrl-C into exit(1), and from then on ignores it.
-        if not trainer.interrupted:
-            raise
-        raise KeyboardInterrupt from None
-    finally:
-        if before is not None:
-            signal.signal(signal.SIGINT, before)
-
-
-def _check_folders(out: Path, run: Path, last: Path, resume: bool) -> None:
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TrainingError(f"{out.parent}: this folder cannot be made ({error.strerror})") from None
-    if out.is_dir():
-        raise TrainingError(f"{out}: this is a folder; give the name of the model file to write")
-    if last.exists() and not resume:
-        raise TrainingError(f"{run} already holds a run; go on with --resume, or choose another --run folder")
-    if run.exists() and not run.is_dir():
-        raise TrainingError(f"{run} is a file; choose a folder for the run")
-
-
-def _remember(run: Path, recipe: Recipe, plan: Plan, device: str, begun: bool, cache: Path) -> None:
-    """Write run.json, or compare it with what is to be resumed."""
-    # Through JSON and back, so that tuples compare equal to the lists of the file.
-    now = json.loads(json.dumps({"recipe": recipe.to_dict(), "data": plan.fingerprint}))
-    path = run / "run.json"
-    if begun:
-        try:
-            before = json.loads(path.read_text("utf-8"))
-        except (OSError, ValueError):
-            raise TrainingError(
-                f"{path} cannot be read, so the run cannot be resumed; start a new one"
-            ) from None
-        if not isinstance(before, dict):
-            before = {}
-        # What a recipe of before did not say yet, it did as the default does.
-        old = {**_flat({"recipe": Recipe("").to_dict()}), **_flat(before)}
-        new = _flat(now)
-        changed = [NAMES.get(key, key.removeprefix("recipe.")) for key in new if new[key] != old.get(key)]
-        if changed:
-            raise TrainingError(
-                f"{run} cannot be resumed, because {', '.join(changed[:3])} changed since; use what it was "
-                "started with, or start a new --run"
-            )
-    run.mkdir(parents=True, exist_ok=True)
-    places = {"root": str(plan.root.resolve()), "cache": str(cache.resolve())}
-    write_text(path, json.dumps({**now, "device": device, **places}, indent=2) + "\n")
-
-
-def _sweep(run: Path, out: Path) -> None:
-    """Remove what a process left that was killed while it wrote; see ``files.py``."""
-    own = f".{glob.escape(out.name)}.*.part"  # the folder of the model may hold other people's files
-    for leftover in (*run.glob(".*.part"), *run.glob("checkpoints/.*.part"), *out.parent.glob(own)):
-        leftover.unlink(missing_ok=True)
-
-
-def _steps_done(last: Path) -> int:
-    """How many steps were taken until the checkpoint that ended an epoch."""
-    try:
-        return int(torch.load(last, map_location="cpu", weights_only=True)["global_step"])
-    except Exception:  # torch has no error class of its own for a damaged file
-        raise TrainingError(
-            f"{last} is damaged, so the run cannot be resumed; start a new one in another --run folder"
-        ) from None
-
-
-def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in table.items():
-        flat.update(_flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value})
-    return flat
 
 
 def _count(plan: Plan) -> str:
@@ -292,8 +183,7 @@ def _prepare(
     steps = spec.steps_per_epoch or make_sampler(recipe, plan.learnt.labels).steps
     people = len(plan.learnt.people.names)
     module = SiameseModule(recipe, plan.preprocessing, people, steps * spec.epochs, plan.watched)
-    terminal = sys.stderr.isatty()
-    log = EpochLog(run / "log.csv", steps * spec.batch_size, echo=not terminal)
+    log = EpochLog(run / "log.csv", steps * spec.batch_size, echo=not sys.stderr.isatty())
     folder = run / "checkpoints"
     guards = Guards(plan, recipe, log)
     callbacks: list[Any] = [log, guards]
@@ -307,15 +197,5 @@ def _prepare(
     )
     if spec.patience and len(plan.validation.people):
         callbacks.append(PatientStopping("val_f1", mode="max", patience=spec.patience))
-    if terminal:
-        callbacks.append(Bar())
-    with quiet():
-        trainer = lightning.Trainer(
-            accelerator=accelerator, devices=devices, max_epochs=spec.epochs,
-            precision="bf16-mixed" if spec.precision == "bf16" else "32-true",
-            logger=TensorBoardLogger(run, name="", version="tensorboard"), callbacks=callbacks,
-            plugins=[WholeCheckpoints()], num_sanity_val_steps=0, log_every_n_steps=min(20, steps),
-            enable_progress_bar=terminal, enable_model_summary=False, default_root_dir=run,
-            use_distributed_sampler=False,
-        )  # fmt: skip
+    trainer = make_trainer(run, spec, steps, accelerator, devices, callbacks)
     return steps, trainer, module, log, guards

@@ -1,0 +1,253 @@
+"""Learn faces from a teacher: photos of people whom nobody has named, one run, one model file.
+
+The run folder is that of ``run.py``, without the pictures of pairs: there are no people to judge by.
+What the model can do is for ``facealike calibrate`` and ``facealike evaluate`` to say, on people; until
+then it has no threshold.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import shlex
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import Tensor, load
+from torch.utils.data import DataLoader
+
+from ..align import DLIB_CHIP_SIZE
+from ..calibration import Calibration
+from ..crops import Crops, cached_crops
+from ..data import People
+from ..detect import Detector, named_detector
+from ..errors import DataError
+from ..files import write_text
+from ..model import ModelCard, ModelFile, Preprocessing
+from ..sampling import Indices
+from .batches import EpochSteps, as_it_is
+from .callbacks import EpochLog
+from .dlib_teacher import DlibTeacher
+from .export import export_student
+from .lessons import Lesson, Lessons, LessonSteps
+from .loop import check_folders, choose_device, make_trainer, remember, run_loop, steps_done, sweep
+from .outcome import DETECTOR_LICENCE, INTENDED_USE
+from .plan import Progress, choose_preprocessing, unlabelled_photos
+from .provenance import git_commit, machine, versions
+from .recipe import Recipe
+from .student import StudentModule
+
+KEPT_ASIDE = 0.05  # part of the photos that the student is judged on, by the hash of their names
+MOST_KEPT, BEGINNING = 2048, 1024  # photos at most to be judged on, and to begin from
+FEWEST = 64
+WATCHED = ("val_error", "val_correlation")
+SAID = {"val_error": "error", "val_correlation": "correlation of distances"}
+
+
+@dataclass(frozen=True)
+class DistilResult:
+    """What a run left behind; ``agreement`` with the teacher is on photos that were kept aside."""
+
+    model_path: Path
+    run: Path
+    model_id: str
+    epochs: int
+    seconds: float
+    device: str
+    agreement: dict[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "model": str(self.model_path),
+            "run": str(self.run),
+            "model_id": self.model_id,
+            "epochs": self.epochs,
+            "seconds": round(self.seconds, 1),
+            "device": self.device,
+            "agreement": self.agreement,
+        }
+
+    def __str__(self) -> str:
+        said = ", ".join(f"{name} {value:.3f}" for name, value in self.agreement.items())
+        return (
+            f"agreement with the teacher on photos kept aside: {said}\n"
+            f"model {self.model_id} in {self.model_path}, not calibrated yet"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Photos:
+    """Teacher's crops of all photos, and which rows of them are learnt from and which kept aside."""
+
+    root: Path
+    chips: Crops
+    learnt: Indices
+    aside: Indices
+    detector: Detector
+    preprocessing: Preprocessing
+    fingerprint: str
+
+
+def distil(
+    photos_dir: str | Path,
+    recipe: Recipe,
+    out: str | Path,
+    run: str | Path | None = None,
+    detector: Detector | None = None,
+    device: str = "auto",
+    resume: bool = False,
+    cache: str | Path | None = None,
+    progress: Progress | None = None,
+) -> DistilResult:
+    """Train ``recipe``'s student on every photo in a folder, and write the model to ``out``.
+
+    The arguments and the errors are those of ``train``.  Folders within ``photos_dir`` mean nothing.
+    """
+    started = time.perf_counter()
+    out = Path(out)
+    run = Path(run) if run is not None else out.with_name(out.stem + "-run")
+    cache = Path(cache) if cache is not None else run.parent / "crops"
+    accelerator, devices, device_name = choose_device(device)
+    last = run / "checkpoints" / "last.ckpt"
+    check_folders(out, run, last, resume)
+    begun = resume and last.exists()
+    photos = read_photos(Path(photos_dir), recipe, detector, cache, progress)
+    remember(run, recipe, photos.fingerprint, photos.root, device_name, begun, cache)
+    sweep(run, out)
+
+    lessons = Lessons(photos.chips, photos.learnt, DlibTeacher.load(), recipe, _torch_device(device_name))
+    steps = LessonSteps(lessons, recipe)
+    done = steps_done(last) if begun else 0
+    plain = lessons.plain(photos.learnt[:: max(1, len(photos.learnt) // BEGINNING)])
+    module = StudentModule(recipe, photos.preprocessing, steps.steps * recipe.training.epochs, plain)
+    size = recipe.training.batch_size
+    log = EpochLog(run / "log.csv", steps.steps * size, not sys.stderr.isatty(), WATCHED, SAID)
+    kept = ModelCheckpoint(
+        run / "checkpoints", "last", save_on_train_epoch_end=True, enable_version_counter=False
+    )
+    trainer = make_trainer(run, recipe.training, steps.steps, accelerator, devices, [log, kept])
+    print(
+        f"training on {device_name}: {len(photos.learnt):,} photos, {len(photos.aside):,} kept aside",
+        file=sys.stderr, flush=True,
+    )  # fmt: skip
+    loader = DataLoader(
+        steps, batch_size=None, sampler=EpochSteps(steps.steps, done // steps.steps), collate_fn=as_it_is
+    )
+    run_loop(trainer, module, loader, _chunks(lessons.plain(photos.aside)), last if begun else None)
+    module.load_state_dict(load(last, map_location="cpu", weights_only=True)["state_dict"])
+    centre = plain.descriptors.mean(dim=0)
+    onnx = export_student(module.judged, recipe.crop.size, recipe.network.mirror, centre)
+    agreement = {name.removeprefix("val_"): log.rows[-1][name] for name in WATCHED}
+    file = _model_file(photos, recipe, onnx, device_name, log.rows, agreement)
+    file.write(run / "model.facealike")
+    if out.resolve() != (run / "model.facealike").resolve():
+        file.write(out)
+    write_text(run / "results.json", json.dumps({"agreement": agreement}, indent=2) + "\n")
+    return DistilResult(
+        out, run, file.id, len(log.rows), time.perf_counter() - started, device_name, agreement
+    )
+
+
+def read_photos(
+    root: Path, recipe: Recipe, detector: Detector | None, cache: Path, progress: Progress | None = None
+) -> Photos:
+    """Find the face in each photo once, and cut it as the teacher wants it."""
+    detector = detector if detector is not None else named_detector(recipe.crop.detector)
+    preprocessing = choose_preprocessing(recipe, detector)
+    people = unlabelled_photos(root)
+    chips = cached_crops(
+        people.paths, detector, Preprocessing(DLIB_CHIP_SIZE, "chip"), recipe.data.face, cache, progress
+    )
+    rows = np.flatnonzero(chips.found)
+    aside = np.array([kept_aside(people.names[row]) for row in rows], dtype=bool)
+    learnt, judged = rows[~aside], rows[aside][:MOST_KEPT]
+    if len(learnt) < FEWEST or len(judged) < 2:
+        raise DataError(
+            f"{root}: a face was found in {len(rows)} photos, too few to learn from a teacher; "
+            "give some thousands of photos"
+        )
+    about = (detector.spec, preprocessing.to_dict())
+    return Photos(
+        root, chips, learnt, judged, detector, preprocessing, _fingerprint(people, chips, rows, about)
+    )
+
+
+def kept_aside(name: str) -> bool:
+    """Whether the photo of that name, relative to the folder, is kept aside to judge the student by."""
+    drawn = int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()[:8], "big")
+    return drawn / 2**64 < KEPT_ASIDE
+
+
+def _fingerprint(people: People, chips: Crops, rows: Indices, about: Any) -> str:
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(f"{people.names[row]}\n".encode("utf-8", "surrogateescape"))
+    for start in range(0, len(rows), 256):
+        digest.update(chips.take(rows[start : start + 256]).data)
+    digest.update(repr(about).encode())
+    return digest.hexdigest()
+
+
+def _chunks(lesson: Lesson, size: int = 256) -> DataLoader[Any]:
+    parts: list[dict[str, Tensor]] = [
+        {"images": lesson.crops[i : i + size], "descriptors": lesson.descriptors[i : i + size]}
+        for i in range(0, len(lesson.crops), size)
+    ]
+    return DataLoader(parts, batch_size=None, collate_fn=as_it_is)  # type: ignore[arg-type]
+
+
+def _model_file(
+    photos: Photos, recipe: Recipe, onnx: bytes, device: str, rows: list[dict[str, float]],
+    agreement: dict[str, float],
+) -> ModelFile:  # fmt: skip
+    card = ModelCard(
+        name=recipe.card.name or recipe.name,
+        created=datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
+        licence={
+            "code": "Apache-2.0",
+            "weights": recipe.card.weights_licence,
+            "training_data": recipe.card.data_licence,
+            "detector": DETECTOR_LICENCE[photos.detector.spec["kind"]],
+        },
+        data={
+            "folder": photos.root.name,
+            "fingerprint": photos.fingerprint,
+            "photos": len(photos.learnt),
+            "kept_aside": len(photos.aside),
+            "people": "not known: nobody has named them",
+        },
+        recipe=recipe.to_dict(),
+        provenance={
+            "initialisation": "random",
+            "teacher": "dlib's face network (public domain, CC0), dlib_face_recognition_resnet_model_v1",
+            "outside_data": "what the teacher was trained on; no people of its own",
+            "command": shlex.join(["facealike", *sys.argv[1:]]),
+            "commit": git_commit(),
+            "seed": recipe.seed,
+            "machine": machine(),
+            "device": device,
+            "seconds": round(sum(row["seconds"] for row in rows)),
+            "epochs": len(rows),
+            "versions": versions(),
+        },
+        metrics={"agreement": agreement},
+        identity_salt=photos.fingerprint[:16],
+        identity_hashes=(),
+        intended_use=INTENDED_USE,
+        limits=recipe.card.limits,
+    )
+    return ModelFile(
+        onnx, photos.preprocessing, photos.detector.spec, photos.detector.weights, card, Calibration.none()
+    )
+
+
+def _torch_device(name: str) -> Any:
+    import torch
+
+    return torch.device(name.split(" ")[0])

@@ -1,0 +1,136 @@
+"""The student's loop: a small network that learns to say of a face what its teacher says."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor, nn
+
+from ..errors import TrainingError
+from ..model import Preprocessing
+from .augment import Augmentation, shrink
+from .averaging import Average
+from .lessons import Lesson
+from .module import build_network, side_at, step_seed
+from .optimiser import make_optimiser
+from .recipe import Recipe
+
+WATCHED_PAIRS = 1  # each validation face with the next one: as many pairs as faces
+
+
+def distances(vectors: Tensor) -> Tensor:
+    """Euclidean distances (n, n) between the rows of ``vectors`` (n, d), with a gradient at zero too."""
+    lengths = vectors.square().sum(dim=1)
+    squared = lengths[:, None] + lengths[None, :] - 2 * vectors @ vectors.T
+    return squared.clamp(min=1e-6).sqrt()
+
+
+def distil_loss(student: Tensor, teacher: Tensor, descriptor_weight: float, distance_weight: float) -> Tensor:
+    """How far the student (n, d) is from the teacher (n, d), descriptor by descriptor and pair by pair.
+
+    The mean over faces of the squared distance from what the teacher says, and the mean over pairs of
+    the squared difference between both distances: comparisons are by distance, so the second is what
+    counts, and the first shows where to go (Park et al., "Relational knowledge distillation", CVPR 2019,
+    equation 5, without its scaling).
+    """
+    student, teacher = student.float(), teacher.float()
+    n = len(student)
+    point = (student - teacher).square().sum(dim=1).mean()
+    apart = (distances(student) - distances(teacher)).square().sum() / max(1, n * (n - 1))
+    return descriptor_weight * point + distance_weight * apart
+
+
+class StudentModule(lightning.LightningModule):
+    """``plain``: faces as they are, whose descriptors say where the student's begin."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, recipe: Recipe, preprocessing: Preprocessing, total_steps: int, plain: Lesson) -> None:
+        super().__init__()
+        torch.manual_seed(step_seed(recipe.seed, 0, 0))
+        self.recipe, self.total_steps = recipe, total_steps
+        self.network = build_network(recipe)
+        begin_at(self.network, plain.descriptors)
+        self.augmentation = Augmentation(recipe.student)
+        self.average = Average(self.network, recipe.training.ema) if recipe.training.ema else None
+        self.register_buffer("mean", torch.tensor(preprocessing.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(preprocessing.std).view(1, 3, 1, 1), persistent=False)
+        self._said: list[tuple[Tensor, Tensor]] = []
+
+    @property
+    def judged(self) -> nn.Module:
+        """The network that is validated and exported: the averaged one where there is one."""
+        return self.network if self.average is None else self.average.network
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Float images (n, 3, S, S) in 0..255 -> descriptors (n, d); out of training those of ``judged``."""
+        normal = ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        descriptors: Tensor = (self.network if self.training else self.judged)(normal)
+        return descriptors
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        torch.manual_seed(step_seed(self.recipe.seed, 1, self.global_step))  # for dropout
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        generator = torch.Generator().manual_seed(step_seed(self.recipe.seed, 2, self.global_step))
+        images = batch["images"].permute(0, 3, 1, 2).float()
+        if self.recipe.training.sizes:
+            images = shrink(images, side_at(self.recipe.training.sizes, self.global_step, self.total_steps))
+        said = self(self.augmentation(images, generator))
+        spec = self.recipe.teacher
+        # Distances between near neighbours need more digits than bfloat16 has.
+        with torch.autocast(self.device.type, enabled=False):
+            loss = distil_loss(said, batch["descriptors"], spec.descriptor_weight, spec.distance_weight)
+        if not torch.isfinite(loss):
+            raise TrainingError(
+                f"the loss became {float(loss.detach())} at step {self.global_step}; "
+                'lower training.learning_rate or set training.precision = "32"'
+            )
+        self.log("train_loss", loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=len(images))
+        return loss
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if self.average is not None:
+            self.average.update(self.network, self.global_step)
+
+    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        said = self(batch["images"].permute(0, 3, 1, 2).float()).float()
+        if self.recipe.network.mirror:
+            said = (said + self(batch["images"].flip(2).permute(0, 3, 1, 2).float()).float()) / 2
+        self._said.append((said.cpu(), batch["descriptors"].cpu()))
+
+    def on_validation_epoch_end(self) -> None:
+        student, teacher = (torch.cat(parts) for parts in zip(*self._said, strict=True))
+        self._said.clear()
+        for name, value in agreement(student, teacher).items():
+            self.log(f"val_{name}", value, prog_bar=name == "correlation")
+
+    def configure_optimizers(self) -> Any:
+        return make_optimiser(self, self.recipe.training, self.total_steps)
+
+
+def agreement(student: Tensor, teacher: Tensor) -> dict[str, float]:
+    """How well two networks agree on faces that the student never learnt from, both (n, d).
+
+    ``error``: mean squared distance between their descriptors, as a part of the teacher's own variance.
+    ``correlation``: of their distances between each face and another; 1 is perfect agreement.
+    """
+    student, teacher = student.double(), teacher.double()
+    variance = (teacher - teacher.mean(dim=0)).square().sum(dim=1).mean()
+    error = (student - teacher).square().sum(dim=1).mean() / variance
+    both = torch.stack([(v - v.roll(1, dims=0)).norm(dim=1) for v in (student, teacher)])
+    correlation = float(torch.corrcoef(both)[0, 1])
+    return {"error": float(error), "correlation": 0.0 if math.isnan(correlation) else correlation}
+
+
+@torch.no_grad()
+def begin_at(network: nn.Module, descriptors: Tensor) -> None:
+    """Let the last normalisation give the teacher's mean and spread from the start, so that no step
+    is spent on finding them: descriptors of all faces share a large mean."""
+    last: Any = network.normalise
+    last.bias.copy_(descriptors.mean(dim=0))
+    last.weight.copy_(descriptors.std(dim=0))
