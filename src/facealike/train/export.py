@@ -56,7 +56,8 @@ class LiftedEmbedder(nn.Module):
             said = (said + self.network(crops.flip(3))) / 2
         apart = said - self.centre
         square = apart.square().sum(dim=1, keepdim=True)
-        return torch.cat([2 * apart, 1 - square], dim=1) / (1 + square)
+        lifted: Tensor = torch.cat([2 * apart, 1 - square], dim=1) / (1 + square)
+        return lifted
 
 
 def to_onnx(network: nn.Module, example: Tensor, input_name: str, output_name: str) -> bytes:
