@@ -15,7 +15,6 @@ import pytest
 from detector_faces import SquareTeacher, made_sources, photo, write_photos
 from facealike.types import Box, Face, Image
 
-
 SCRIPT = Path(__file__).parent.parent / "benchmarks" / "detector.py"
 
 pytestmark = pytest.mark.skipif(not SCRIPT.exists(), reason="the benchmarks are not installed")
