@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image as PillowImage
 from typer.testing import CliRunner, Result
 
 from facealike.cli import app
 from facealike.embed import read_model_file
 from facealike.model_store import HOME_VARIABLE, models_folder, store_model, stored_names
+from people import CentralBox, draw_face
 from tiny_model import hopper_path, tiny_model_file, tiny_onnx
 
 
@@ -48,6 +50,35 @@ def test_a_model_is_added_listed_used_and_removed(tmp_path: Path) -> None:
     removed = run("models", "remove", "theirs", "--json")
     assert removed.exit_code == 0 and stored_names() == () and told(removed)["removed"].endswith(".facealike")
     assert run("models", "remove", "theirs").exit_code == 2
+
+
+def test_it_learns_a_threshold_from_ones_own_people_and_keeps_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("facealike.embed.make_detector", lambda *_: CentralBox())
+    root = tmp_path / "people"
+    for person in range(12):
+        (root / f"P{person}").mkdir(parents=True)
+        for photo in range(2):
+            PillowImage.fromarray(draw_face(person, photo)).save(root / f"P{person}" / f"{photo}.png")
+    (tmp_path / "theirs.onnx").write_bytes(tiny_onnx())
+    assert run("models", "add", tmp_path / "theirs.onnx", "--align", "box").exit_code == 0
+    refused = run("evaluate", "theirs", root, "--split", "all")
+    assert refused.exit_code == 2 and "give --threshold, or learn" in refused.stderr
+    assert refused.stderr.count("\n") == 1
+    assert run("evaluate", "theirs", root, "--split", "all", "--threshold", "0.5").exit_code == 0
+    out = tmp_path / "theirs.facealike"
+    learned = run("calibrate", "theirs", root, "--split", "all", "-o", out)
+    assert learned.exit_code == 0, learned.stderr
+    uncalibrated = read_model_file("theirs")
+    assert run("models", "add", out).exit_code == 2  # the name is taken, and nothing is lost
+    assert run("models", "add", out, "--replace").exit_code == 0
+    file = read_model_file("theirs")
+    assert file.id == uncalibrated.id and not file.calibration.is_none
+    photos = sorted(root.rglob("*.png"))[:2]
+    compared = told(run("compare", *photos, "-m", "theirs", "--json"))
+    assert compared["threshold"] == pytest.approx(file.calibration.threshold, abs=1e-6)
+    assert compared["probability"] is not None
 
 
 def test_a_bundle_goes_to_another_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -177,6 +177,6 @@ def _card(
         identity_salt="",
         identity_hashes=(),
         intended_use="what its authors intend; facealike has not measured it",
-        limits="not calibrated: learn a threshold with facealike calibrate before any verdict",
+        limits="not known: evaluate it on people like yours, and calibrate it before any verdict",
         licences=licences,
     )

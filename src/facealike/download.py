@@ -121,7 +121,8 @@ def _digest(stream: BinaryIO) -> str:
 @contextlib.contextmanager
 def _locked(part: Path) -> Iterator[BinaryIO]:
     """The growing file, open for both and held against other processes where the system can do that."""
-    with os.fdopen(os.open(part, os.O_RDWR | os.O_CREAT, 0o666), "r+b") as stream:
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)  # neither mode of open() is this one
+    with os.fdopen(os.open(part, flags, 0o666), "r+b") as stream:
         try:
             import fcntl
         except ImportError:  # Windows: two writers at once end in a wrong hash, and a second attempt
