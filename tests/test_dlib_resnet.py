@@ -161,6 +161,18 @@ def test_the_lift_is_the_formula_and_of_unit_length(net, e: float) -> None:
         assert float(row @ row) == pytest.approx(1, abs=1e-5)
 
 
+def test_what_training_starts_from_is_the_lifted_network_and_learns(net) -> None:
+    torch = pytest.importorskip("torch")
+    from facealike.train.dlib_teacher import LiftedDlib
+
+    crops = normalised(random_images(2))
+    start = LiftedDlib(net, 0.3)
+    found = start(torch.from_numpy(crops))
+    np.testing.assert_allclose(found.detach().numpy(), run(to_onnx(net, 0.3), crops), atol=2e-5)
+    (found[0] @ found[1]).backward()
+    assert all(p.grad is not None and p.grad.abs().max() > 0 for p in start.parameters())
+
+
 def test_a_small_lift_ranks_as_distances_do() -> None:
     rng = np.random.default_rng(0)
     x, e = rng.standard_normal((30, 128)) * 0.12, 1e-3

@@ -18,7 +18,7 @@ from ..dlib_resnet import (
     read_dlib_resnet,
 )
 
-__all__ = ["DlibTeacher", "find_dlib_weights"]
+__all__ = ["DlibTeacher", "LiftedDlib", "find_dlib_weights"]
 
 
 class DlibTeacher(nn.Module):
@@ -60,6 +60,23 @@ class DlibTeacher(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             described: Tensor = self.matrix(x.float())
         return described
+
+
+class LiftedDlib(nn.Module):
+    """Crops as the ``dlib`` model normalises them, (n, 3, 150, 150), to its unit vectors, (n, 129).
+
+    Where training that starts from dlib's network begins: untrained, it scores every pair as that
+    model does.  The lift is that of ``facealike.dlib_resnet.to_onnx``.
+    """
+
+    def __init__(self, net: DlibResNet, e: float) -> None:
+        super().__init__()
+        self.network, self.e = DlibTeacher(net, frozen=False), e
+
+    def forward(self, crops: Tensor) -> Tensor:
+        x = self.e * self.network.describe(crops)
+        square = x.square().sum(dim=1, keepdim=True)
+        return torch.cat([2 * x, 1 - square], dim=1) / (1 + square)
 
 
 class DlibBlock(nn.Module):
