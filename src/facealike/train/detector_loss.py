@@ -66,7 +66,7 @@ class Losses(NamedTuple):
         return self.cls + self.obj + self.box + self.points
 
 
-WEIGHTS = Losses(*(torch.tensor(weight) for weight in (1.0, 1.0, 4.0, 30.0)))
+WEIGHTS = Losses(*(torch.tensor(weight) for weight in (1.0, 1.0, 4.0, 60.0)))
 
 
 def pairwise_iou(a: Tensor, b: Tensor) -> Tensor:

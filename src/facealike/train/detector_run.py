@@ -47,7 +47,7 @@ class DetectorRecipe:
     rate: float = 2e-3
     decay: float = 0.02
     climb: int = 300
-    fall: float = 0.35
+    fall: float = 0.5
     average: float = 0.998
     seed: int = 0
 
