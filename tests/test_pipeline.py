@@ -122,6 +122,26 @@ def test_every_way_through_many_photos_gives_the_same(photos: list[Path], tmp_pa
         )
 
 
+def test_a_cache_from_before_photos_were_reduced_serves_the_others_only(tmp_path: Path) -> None:
+    """Crops of photos that are still taken whole stay valid; those of larger ones are made again."""
+    PillowImage.new("RGB", (400, 300), (200, 90, 30)).save(tmp_path / "large.jpg")
+    PillowImage.new("RGB", (150, 120), (20, 90, 130)).save(tmp_path / "small.jpg")
+    paths = [tmp_path / "large.jpg", tmp_path / "small.jpg"]
+
+    class Counting(ColourDetector):
+        def __init__(self, max_side: int | None) -> None:
+            self.max_side, self.seen = max_side, []
+
+        def detect(self, image: Image) -> list[Face]:
+            self.seen.append(image.shape[1])
+            return super().detect(image)
+
+    for max_side, seen in ((None, [150, 400]), (100, [100]), (100, []), (None, [])):
+        detector = Counting(max_side)
+        crops = cached_crops(paths, detector, CUT, "largest", tmp_path / "cache")  # type: ignore[arg-type]
+        assert sorted(detector.seen) == seen and crops.found.all()
+
+
 def test_model_embed_keeps_the_order_and_raises_the_first_error() -> None:
     model = Model(tiny_model_file(), "cpu")
     shades = [np.full((40, 40, 3), 5 + 4 * i, np.uint8) for i in range(3 * MANY)]
