@@ -95,8 +95,8 @@ class Impostors:
             without = (own.sum(axis=0) / 2 - own) / (every.sum() / 2 - every)
         # Crossings of coarse curves miss the exact one by a little, which all resamples share.
         shift = cut - float(_crossing(plain[np.newaxis], fmr)[0])
-        crossings = (_crossing(curves, fmr) + shift for curves in (np.array(draws), without))
-        low, high = bounds(cut, *crossings, np.zeros(0), plan, Kind(smooth=False))
+        drawn_cuts, left_out = (_crossing(curves, fmr) + shift for curves in (np.array(draws), without))
+        low, high = bounds(cut, drawn_cuts, left_out, np.zeros(0), plan, Kind(smooth=False))
         low, high = max(-1.0, min(low, cut)), max(cut, min(high, 1.0))
         return Interval(cut, low, high, plan.level, "percentile", plan.resamples)
 

@@ -11,7 +11,7 @@ import typer
 
 from ..errors import DataError, UsageError
 from .console import Progress, command, one_line, print_json, print_table, progress_bar, say
-from .options import AlignedOption, CacheOption, DetectorOption, FaceChoice, FaceOption, JsonOption
+from .options import CacheOption, DetectorOption, FaceChoice, FaceOption, JsonOption
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -80,11 +80,7 @@ def evaluate(
             "--groups", metavar="CSV", help="Photos with the groups of each, as FairFace lists them."
         ),
     ] = None,
-    by: Annotated[
-        str, typer.Option("--by", metavar="COLUMNS", help="The columns of --groups to compare by.")
-    ] = "race,gender,age",
     detector: DetectorOption = None,
-    aligned: AlignedOption = False,
     face: FaceOption = FaceChoice.central,
     threshold: Annotated[
         float | None, typer.Option("--threshold", "-t", metavar="X", help="Replaces the model's own.")
@@ -103,12 +99,14 @@ def evaluate(
     """Score pairs of photos, or searches, of people the model has never seen.
 
     Give a folder of people, whose pairs are then drawn, or a list of pairs, or of photos with their
-    groups.  People who took part in training are refused.  Exit code: 0, or 2 on an error.
+    groups.  People who took part in training are refused.
+
+    Exit code: 0, or 2 on an error.
     """
     from ..embed import Model
 
     where = _check(protocol, people, pairs, root, threshold)
-    _check_groups(protocol, groups, detector, aligned)
+    _check_groups(protocol, groups, detector)
     loaded = Model.load(None if model == "default" else model)
     with progress_bar("embedding") as progress:
         common = (face, allow_overlap, cache, progress)
@@ -122,9 +120,7 @@ def evaluate(
             shown = _exhaustive(loaded, where, split, threshold, *common)
         elif protocol is Protocol.groups:
             assert groups is not None
-            shown = _groups(
-                loaded, groups, people, by, detector, aligned, threshold, seed, face, cache, progress
-            )
+            shown = _groups(loaded, groups, people, detector, threshold, seed, face, cache, progress)
         else:
             shown = _identification(loaded, where, split, seed, *common)
     if out is not None:
@@ -165,14 +161,12 @@ def _check(
     return people or root or Path()
 
 
-def _check_groups(protocol: Protocol, groups: Path | None, detector: str | None, aligned: bool) -> None:
+def _check_groups(protocol: Protocol, groups: Path | None, detector: str | None) -> None:
     if protocol is Protocol.groups:
         if groups is None:
             raise UsageError("--protocol groups needs --groups CSV, a list of photos with the groups of each")
-        if aligned and detector is not None:
-            raise UsageError("--aligned says that no detector is needed; leave out --detector")
-    elif groups is not None or detector is not None or aligned:
-        raise UsageError("--groups, --detector and --aligned belong to --protocol groups; leave them out")
+    elif groups is not None or detector is not None:
+        raise UsageError("--groups and --detector belong to --protocol groups; leave them out")
 
 
 class _Shown:
@@ -291,16 +285,15 @@ def _identification(
 
 
 def _groups(
-    model: Model, groups: Path, root: Path | None, by: str, detector: str | None, aligned: bool,
+    model: Model, groups: Path, root: Path | None, detector: str | None,
     threshold: float | None, seed: int, face: FaceChoice, cache: Path | None, progress: Progress,
 ) -> _Shown:  # fmt: skip
     from ..detect import named_detector
     from ..group_protocol import evaluate_groups
 
     result = evaluate_groups(
-        model, groups, root, by.split(","), face.policy,
-        None if detector is None else named_detector(detector), aligned, threshold, cache, progress,
-        seed=seed,
+        model, groups, root, face=face.policy, threshold=threshold, cache=cache, progress=progress,
+        detector=None if detector is None else named_detector(detector), seed=seed,
     )  # fmt: skip
 
     def show() -> None:
