@@ -61,8 +61,8 @@ $(VENV)/.base: $(SOURCES) pyproject.toml constraints.txt | $(VENV)/.made
 	@touch $@
 
 $(VENV)/.full: pyproject.toml constraints.txt | $(VENV)/.made
-	@echo 'installing facealike[train,dev] into $(VENV); torch makes this take some minutes'
-	@$(PIP) install -c constraints.txt -e '.[train,dev]'
+	@echo 'installing facealike[train,dlib,dev] into $(VENV); torch makes this take some minutes'
+	@$(PIP) install -c constraints.txt -e '.[train,dlib,dev]'
 	@touch $@ $(VENV)/.base
 
 $(VENV)/.made:

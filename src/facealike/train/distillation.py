@@ -37,7 +37,7 @@ from .dlib_teacher import DlibTeacher
 from .export import export_student
 from .lessons import Lesson, Lessons, LessonSteps
 from .loop import check_folders, choose_device, make_trainer, remember, run_loop, steps_done, sweep
-from .outcome import DETECTOR_LICENCE, INTENDED_USE
+from .outcome import DETECTOR_LICENCE, INTENDED_USE, licences
 from .plan import Progress, choose_preprocessing, unlabelled_photos
 from .provenance import git_commit, machine, versions
 from .recipe import Recipe
@@ -241,6 +241,7 @@ def _model_file(
         identity_hashes=(),
         intended_use=INTENDED_USE,
         limits=recipe.card.limits,
+        licences=licences(recipe),
     )
     return ModelFile(
         onnx, photos.preprocessing, photos.detector.spec, photos.detector.weights, card, Calibration.none()

@@ -23,6 +23,7 @@ from ..embed import Model
 from ..errors import DataError, FaceError
 from ..evaluate import Evaluation, evaluate_pairs
 from ..files import write_text
+from ..licence import Licence
 from ..metrics import best_f1_threshold
 from ..model import ModelCard, ModelFile, identity_hash
 from ..montage import predictions_montage, sample_pairs_montage, save_image
@@ -183,6 +184,7 @@ def draft_model(
         identity_hashes=tuple(identity_hash(salt, name) for name in names),
         intended_use=INTENDED_USE,
         limits=recipe.card.limits,
+        licences=licences(recipe),
     )
     return ModelFile(
         embedder=onnx,
@@ -192,6 +194,13 @@ def draft_model(
         card=card,
         calibration=Calibration(0.0, "none yet", "nobody", 0),
     )
+
+
+def licences(recipe: Recipe) -> dict[str, Licence]:
+    """What the recipe's card says, for programs: known where it names a licence of the SPDX list."""
+    card = recipe.card
+    named = {"code": "Apache-2.0", "weights": card.weights_licence, "training_data": card.data_licence}
+    return {part: Licence.named(name) for part, name in named.items()}
 
 
 def outside_data(plan: Plan, recipe: Recipe) -> str:

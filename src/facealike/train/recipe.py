@@ -198,7 +198,10 @@ class TeacherSpec:
 
 @dataclass(frozen=True)
 class CardSpec:
-    """``[card]``: what the finished model says of itself; only its owner can know the licences."""
+    """``[card]``: what the finished model says of itself; only its owner can know the licences.
+
+    A licence that is named as the SPDX list names it ("Apache-2.0") is understood by programs, too.
+    """
 
     name: str = ""
     weights_licence: str = "as the trainer of this model states"
