@@ -32,7 +32,12 @@ def train(
     recipe: Annotated[
         str,
         typer.Option(
-            "--recipe", "-r", metavar="NAME|FILE", show_default=False, help="See facealike recipes."
+            "--recipe",
+            "-r",
+            "--init",
+            metavar="NAME|FILE",
+            show_default=False,
+            help="See facealike recipes; --init dlib begins from dlib's network.",
         ),
     ],
     out: Annotated[

@@ -43,6 +43,7 @@ DETECTOR_LICENCE = {
     "dlib-hog": "dlib: Boost Software Licence 1.0",
     "dlib-landmarks": "dlib: Boost Software Licence 1.0; landmark network: Apache-2.0, taught by YuNet (MIT)",
 }
+INITIALISATION = {"dlib": "dlib's face network (public domain, CC0), dlib_face_recognition_resnet_model_v1"}
 INTENDED_USE = (
     "Comparing two photos of consenting people one to one, where a person can overrule the answer. Not for "
     "surveillance, and not for decisions with legal or similar effect without human review."
@@ -168,7 +169,7 @@ def draft_model(
         data={"folder": plan.root.name, "fingerprint": plan.fingerprint, **describe(plan)},
         recipe=recipe.to_dict(),
         provenance={
-            "initialisation": "random; no teacher, no pre-training",
+            "initialisation": INITIALISATION.get(recipe.network.kind, "random; no teacher, no pre-training"),
             "outside_data": outside_data(plan, recipe),
             "command": shlex.join(["facealike", *sys.argv[1:]]),
             "commit": git_commit(),

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..crops import Crops, cached_crops
 from ..data import PairIndices, People, balanced_pairs
 from ..detect import Detector, named_detector
+from ..dlib_resnet import MEAN, STD
 from ..errors import DataError, TrainingError
 from ..image import IMAGE_EXTENSIONS
 from ..model import Preprocessing
@@ -119,6 +120,8 @@ def choose_preprocessing(recipe: Recipe, detector: Detector) -> Preprocessing:
             "the recipe's crop.context needs landmarks, and this detector finds none; use crop.margin instead"
         )
     mean, std = (127.5, 127.5, 127.5), (64.0, 64.0, 64.0)
+    if recipe.network.kind == "dlib":
+        mean, std = MEAN, (STD, STD, STD)
     crop = recipe.crop
     return Preprocessing(crop.size, align, crop.margin, crop.edge, mean, std, crop.context)
 

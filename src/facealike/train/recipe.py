@@ -62,12 +62,13 @@ class CropSpec:
 class NetworkSpec:
     """``[network]``: see ``train/network.py``.  ``mirror`` averages a face and its mirror image.
 
+    ``kind = "dlib"`` begins from dlib's network and its weights, whose shape and crops it keeps.
     ``drop_path``: how often the last residual block is skipped in training, and earlier ones less
     (resnet only).  ``standardise``: each crop is brought to mean 0 and variance 1 first.  ``branches``:
     so many bodies side by side, each for its part of ``dimensions`` (resnet only).
     """
 
-    kind: Literal["resnet", "seed"] = "resnet"
+    kind: Literal["resnet", "seed", "dlib"] = "resnet"
     widths: tuple[int, ...] = (32, 64, 128, 256)
     blocks: tuple[int, ...] = (1, 1, 1)
     dimensions: int = 128

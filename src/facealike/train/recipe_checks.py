@@ -51,12 +51,16 @@ def check(recipe: Recipe) -> None:
             len(net.blocks) == len(net.widths) - 1 and all(b > 0 for b in net.blocks),
             "network.blocks", "must hold one positive number for each width after the first",
         )  # fmt: skip
-    else:
+    elif net.kind == "seed":
         # Each layer halves the side; none may be left without a pixel.
         _require(
             -(-recipe.crop.size // 2) >> len(net.widths) >= 1,
             "network.widths", f"must hold fewer layers for crops of {recipe.crop.size} pixels",
         )  # fmt: skip
+    else:
+        _require(recipe.crop.size == 150, "crop.size", "must be 150, that of dlib's network")
+        _require(recipe.crop.align == "chip", "crop.align", "must be 'chip', the crop of dlib's network")
+        _require(net.dimensions == 129, "network.dimensions", "must be 129, those of dlib's network, lifted")
     _require(recipe.loss.margin >= 0, "loss.margin", "must not be negative")
     _require(recipe.loss.scale > 0, "loss.scale", "must be positive")
     _require(1 <= recipe.loss.centres <= 100, "loss.centres", "must lie between 1 and 100")
