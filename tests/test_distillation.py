@@ -19,8 +19,8 @@ from facealike.errors import DataError, NotCalibrated, RecipeError, TrainingErro
 from facealike.landmarks import shipped_landmarks
 from facealike.model import Preprocessing
 from facealike.train import distil
+from facealike.train.learner import build_network
 from facealike.train.lessons import Lessons, LessonSteps, bend, blend
-from facealike.train.module import build_network
 from facealike.train.recipe import Recipe, load_recipe, recipe_from_dict
 from facealike.train.student import StudentModule, agreement, distances, distil_loss
 from facealike.types import Box, Face, Image

@@ -83,12 +83,12 @@ class ChunkDataset(Dataset[torch.Tensor]):
         return torch.from_numpy(self._crops.take(self._chunks[index]))
 
 
-def step_loader(dataset: StepDataset, steps: int, epoch: int) -> DataLoader[Any]:
+def step_loader(dataset: Dataset[Any], steps: int, epoch: int) -> DataLoader[Any]:
     """The batches of one epoch of ``steps`` after another, ``epoch`` (from 0) the first."""
     return DataLoader(dataset, batch_size=None, sampler=EpochSteps(steps, epoch), collate_fn=as_it_is)
 
 
-def chunk_loader(dataset: ChunkDataset) -> DataLoader[Any]:
+def chunk_loader(dataset: Any) -> DataLoader[Any]:
     return DataLoader(dataset, batch_size=None, collate_fn=as_it_is)
 
 

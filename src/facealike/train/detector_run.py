@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 import csv
-import os
+import io
 import sys
 import time
 from collections.abc import Iterator
@@ -32,10 +32,12 @@ from ..detect import YuNetDetector
 from ..errors import DataError, FacealikeError, TrainingError
 from ..files import write_bytes
 from ..image import IMAGE_EXTENSIONS
+from .averaging import Average
 from .detector_loss import Losses, Targets, detector_loss
 from .detector_net import SCALE, DetectorNet, cells, export
 from .detector_scenes import SIDE, compose
 from .detector_sources import FAINT, Kind, Sources, collect
+from .optimiser import parameter_groups
 
 
 @dataclass(frozen=True)
@@ -76,16 +78,6 @@ class SceneBatches(Dataset[tuple[Tensor, Targets]]):
         return torch.from_numpy(pixels).permute(0, 3, 1, 2), Targets.of(scenes)
 
 
-def _averaged(average: DetectorNet, network: DetectorNet, keep: float) -> None:
-    """Move ``average`` a little towards ``network`` (Polyak and Juditsky, 1992)."""
-    with torch.no_grad():
-        for mean, now in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
-            if mean.is_floating_point():
-                mean.lerp_(now, 1 - keep)
-            else:
-                mean.copy_(now)
-
-
 class Run:
     """The network, its running average and the optimiser, with their state on the disk."""
 
@@ -93,13 +85,9 @@ class Run:
         torch.manual_seed(recipe.seed)
         self.recipe, self.state, self.step = recipe, state, 0
         self.network = DetectorNet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = DetectorNet()
-        self.average.load_state_dict(self.network.state_dict())
-        flat = [w for w in self.network.parameters() if w.ndim <= 1]
-        kernels = [w for w in self.network.parameters() if w.ndim > 1]
-        self.optimiser = torch.optim.AdamW(
-            [{"params": kernels, "weight_decay": recipe.decay}, {"params": flat, "weight_decay": 0.0}]
-        )
+        self._average = Average(self.network, recipe.average)
+        self.average: Any = self._average.network
+        self.optimiser = torch.optim.AdamW(parameter_groups(self.network, recipe.decay))
         self.corners, self.strides = cells(SIDE, SIDE)
         if state.is_file():
             self._load()
@@ -116,10 +104,10 @@ class Run:
             ) from error
 
     def save(self) -> None:
-        beside = self.state.with_name(f".{self.state.name}.{os.getpid()}.part")
         parts = {name: getattr(self, name).state_dict() for name in ("network", "average", "optimiser")}
-        torch.save({**parts, "step": self.step, "recipe": asdict(self.recipe)}, beside)
-        beside.replace(self.state)
+        whole = io.BytesIO()
+        torch.save({**parts, "step": self.step, "recipe": asdict(self.recipe)}, whole)
+        write_bytes(self.state, whole.getvalue())
 
     def learn(self, pixels: Tensor, targets: Targets) -> tuple[Losses, int]:
         """One step.  Raises TrainingError where the loss is no number any more."""
@@ -139,8 +127,7 @@ class Run:
         total.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 10.0)
         self.optimiser.step()
-        # At the beginning a long memory would mostly remember noise.
-        _averaged(self.average, self.network, min(self.recipe.average, (self.step + 1) / (self.step + 10)))
+        self._average.update(self.network, self.step)
         self.step += 1
         return losses, count
 

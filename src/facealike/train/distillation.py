@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lightning.pytorch.callbacks import ModelCheckpoint
-from torch import Tensor, load
-from torch.utils.data import DataLoader
+import torch
+from torch import Tensor
 
 from ..align import DLIB_CHIP_SIZE
 from ..calibration import Calibration
@@ -31,12 +30,22 @@ from ..errors import DataError
 from ..files import write_text
 from ..model import ModelCard, ModelFile, Preprocessing
 from ..sampling import Indices
-from .batches import EpochSteps, as_it_is
+from .batches import chunk_loader, step_loader
 from .callbacks import EpochLog
 from .dlib_teacher import DlibTeacher
 from .export import export_student
 from .lessons import Lesson, Lessons, LessonSteps
-from .loop import check_folders, choose_device, make_trainer, remember, run_loop, steps_done, sweep
+from .loop import (
+    checkpoint_of,
+    choose_device,
+    keep_last,
+    make_trainer,
+    remember,
+    run_loop,
+    steps_done,
+    sweep,
+    write_model,
+)
 from .outcome import DETECTOR_LICENCE, INTENDED_USE, licences
 from .plan import Progress, choose_preprocessing, unlabelled_photos
 from .provenance import git_commit, machine, versions
@@ -114,40 +123,35 @@ def distil(
     run = Path(run) if run is not None else out.with_name(out.stem + "-run")
     cache = Path(cache) if cache is not None else run.parent / "crops"
     accelerator, devices, device_name = choose_device(device)
-    last = run / "checkpoints" / "last.ckpt"
-    check_folders(out, run, last, resume)
-    begun = resume and last.exists()
+    last = checkpoint_of(out, run, resume)
     photos = read_photos(Path(photos_dir), recipe, detector, cache, progress)
-    remember(run, recipe, photos.fingerprint, photos.root, device_name, begun, cache)
+    remember(run, recipe, photos.fingerprint, photos.root, device_name, last is not None, cache)
     sweep(run, out)
 
-    lessons = Lessons(photos.chips, photos.learnt, DlibTeacher.load(), recipe, _torch_device(device_name))
+    lessons = Lessons(
+        photos.chips, photos.learnt, DlibTeacher.load(), recipe, torch.device(device_name.split(" ")[0])
+    )
     steps = LessonSteps(lessons, recipe)
-    done = steps_done(last) if begun else 0
+    done = steps_done(last) if last else 0
     plain = lessons.plain(photos.learnt[:: max(1, len(photos.learnt) // BEGINNING)])
     module = StudentModule(recipe, photos.preprocessing, steps.steps * recipe.training.epochs, plain)
     size = recipe.training.batch_size
     log = EpochLog(run / "log.csv", steps.steps * size, not sys.stderr.isatty(), WATCHED, SAID)
-    kept = ModelCheckpoint(
-        run / "checkpoints", "last", save_on_train_epoch_end=True, enable_version_counter=False
-    )
-    trainer = make_trainer(run, recipe.training, steps.steps, accelerator, devices, [log, kept])
+    trainer = make_trainer(run, recipe.training, steps.steps, accelerator, devices, [log, keep_last(run)])
     print(
         f"training on {device_name}: {len(photos.learnt):,} photos, {len(photos.aside):,} kept aside",
         file=sys.stderr, flush=True,
     )  # fmt: skip
-    loader = DataLoader(
-        steps, batch_size=None, sampler=EpochSteps(steps.steps, done // steps.steps), collate_fn=as_it_is
-    )
-    run_loop(trainer, module, loader, _chunks(lessons.plain(photos.aside)), last if begun else None)
-    module.load_state_dict(load(last, map_location="cpu", weights_only=True)["state_dict"])
+    loader = step_loader(steps, steps.steps, done // steps.steps)
+    aside = chunk_loader(_chunks(lessons.plain(photos.aside)))
+    run_loop(trainer, module, loader, aside, last)
+    kept = torch.load(run / "checkpoints" / "last.ckpt", map_location="cpu", weights_only=True)
+    module.load_state_dict(kept["state_dict"])
     centre = plain.descriptors.mean(dim=0)
     onnx = export_student(module.judged, recipe.crop.size, recipe.network.mirror, centre)
     agreement = {name.removeprefix("val_"): log.rows[-1][name] for name in WATCHED}
     file = _model_file(photos, recipe, onnx, device_name, log.rows, agreement)
-    file.write(run / "model.facealike")
-    if out.resolve() != (run / "model.facealike").resolve():
-        file.write(out)
+    write_model(file, run, out)
     write_text(run / "results.json", json.dumps({"agreement": agreement}, indent=2) + "\n")
     return DistilResult(
         out, run, file.id, len(log.rows), time.perf_counter() - started, device_name, agreement
@@ -194,12 +198,11 @@ def _fingerprint(people: People, chips: Crops, rows: Indices, about: Any) -> str
     return digest.hexdigest()
 
 
-def _chunks(lesson: Lesson, size: int = 256) -> DataLoader[Any]:
-    parts: list[dict[str, Tensor]] = [
+def _chunks(lesson: Lesson, size: int = 256) -> list[dict[str, Tensor]]:
+    return [
         {"images": lesson.crops[i : i + size], "descriptors": lesson.descriptors[i : i + size]}
         for i in range(0, len(lesson.crops), size)
     ]
-    return DataLoader(parts, batch_size=None, collate_fn=as_it_is)  # type: ignore[arg-type]
 
 
 def _model_file(
@@ -246,9 +249,3 @@ def _model_file(
     return ModelFile(
         onnx, photos.preprocessing, photos.detector.spec, photos.detector.weights, card, Calibration.none()
     )
-
-
-def _torch_device(name: str) -> Any:
-    import torch
-
-    return torch.device(name.split(" ")[0])

@@ -23,7 +23,7 @@ from torch.utils.data import Dataset
 from ..crops import Crops
 from ..sampling import Indices
 from .augment import Augmentation, shrink
-from .module import step_seed
+from .learner import step_seed
 from .recipe import Recipe
 
 CHUNK = 128  # faces that are changed and described at a time

@@ -12,10 +12,12 @@ from typing import Any
 
 import lightning
 import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from ..errors import DeviceError, TrainingError
 from ..files import write_text
+from ..model import ModelFile
 from .callbacks import Bar, WholeCheckpoints
 from .quiet import quiet
 from .recipe import Recipe, TrainingSpec
@@ -78,8 +80,12 @@ def run_loop(
             signal.signal(signal.SIGINT, before)
 
 
-def check_folders(out: Path, run: Path, last: Path, resume: bool) -> None:
-    """Raises TrainingError where the model or the run cannot be written, or a run is there already."""
+def checkpoint_of(out: Path, run: Path, resume: bool) -> Path | None:
+    """The checkpoint that a run goes on from, None where it begins anew.
+
+    Raises TrainingError where the model or the run cannot be written, or a run is there already.
+    """
+    last = run / "checkpoints" / "last.ckpt"
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -90,6 +96,21 @@ def check_folders(out: Path, run: Path, last: Path, resume: bool) -> None:
         raise TrainingError(f"{run} already holds a run; go on with --resume, or choose another --run folder")
     if run.exists() and not run.is_dir():
         raise TrainingError(f"{run} is a file; choose a folder for the run")
+    return last if last.exists() else None
+
+
+def keep_last(run: Path) -> ModelCheckpoint:
+    """What writes checkpoints/last.ckpt after each epoch."""
+    return ModelCheckpoint(
+        run / "checkpoints", "last", save_on_train_epoch_end=True, enable_version_counter=False
+    )
+
+
+def write_model(file: ModelFile, run: Path, out: Path) -> None:
+    """The finished model, in the run folder and where it was asked for."""
+    file.write(run / "model.facealike")
+    if out.resolve() != (run / "model.facealike").resolve():
+        file.write(out)
 
 
 def remember(

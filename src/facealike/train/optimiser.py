@@ -10,19 +10,22 @@ from torch import nn
 from .recipe import TrainingSpec
 
 
+def parameter_groups(module: nn.Module, decay: float) -> list[dict[str, Any]]:
+    """What AdamW is to train: weights, which decay, and norms and biases, which do not."""
+    trained = [p for p in module.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
 def make_optimiser(module: nn.Module, run: TrainingSpec, total_steps: int) -> Any:
     """What a Lightning module returns from ``configure_optimizers``.
 
     Loshchilov and Hutter, "Decoupled weight decay regularization", ICLR 2019; the one-cycle schedule
-    of Smith and Topin, "Super-convergence", 2018.  Norms and biases are not decayed.
+    of Smith and Topin, "Super-convergence", 2018.
     """
-    trained = [p for p in module.parameters() if p.requires_grad]
-    weights = [p for p in trained if p.ndim > 1]
-    others = [p for p in trained if p.ndim <= 1]
-    optimiser = torch.optim.AdamW(
-        [{"params": weights, "weight_decay": run.weight_decay}, {"params": others, "weight_decay": 0.0}],
-        lr=run.learning_rate,
-    )
+    optimiser = torch.optim.AdamW(parameter_groups(module, run.weight_decay), lr=run.learning_rate)
     if run.schedule == "constant":
         return optimiser
     # A warm-up of one step or less is none: OneCycleLR divides by zero at exactly one.

@@ -29,7 +29,17 @@ from .batches import ChunkDataset, StepDataset, chunk_loader, make_sampler, step
 from .callbacks import EpochLog, PatientStopping
 from .export import export_embedder
 from .guards import Guards
-from .loop import check_folders, choose_device, make_trainer, remember, run_loop, steps_done, sweep
+from .loop import (
+    checkpoint_of,
+    choose_device,
+    keep_last,
+    make_trainer,
+    remember,
+    run_loop,
+    steps_done,
+    sweep,
+    write_model,
+)
 from .module import SiameseModule
 from .outcome import finish
 from .plan import Plan, Progress, make_plan
@@ -120,9 +130,7 @@ def train(
         plan, recipe, fitted.onnx, run, fitted.cache, fitted.device, fitted.seconds, rows, fitted.warnings
     )
     file = outcome.file
-    file.write(run / "model.facealike")
-    if out.resolve() != (run / "model.facealike").resolve():
-        file.write(out)
+    write_model(file, run, out)
     return TrainResult(
         out, run, file.id, len(rows), time.perf_counter() - started, fitted.device,
         outcome.evaluations, outcome.comparison, outcome.warnings,
@@ -148,13 +156,11 @@ def fit(
     """
     cache = Path(cache) if cache is not None else run.parent / "crops"
     accelerator, devices, device_name = choose_device(device)
-    last = run / "checkpoints" / "last.ckpt"
-    check_folders(out, run, last, resume)
-    begun = resume and last.exists()
+    last = checkpoint_of(out, run, resume)
     plan = make_plan(Path(people_dir), recipe, detector, cache, progress, only)
-    remember(run, recipe, plan.fingerprint, plan.root, device_name, begun, cache)
+    remember(run, recipe, plan.fingerprint, plan.root, device_name, last is not None, cache)
     sweep(run, out)
-    done = steps_done(last) if begun else 0
+    done = steps_done(last) if last else 0
     print(f"training on {device_name}: {_count(plan)}", file=sys.stderr, flush=True)
 
     steps, trainer, module, log, guards = _prepare(recipe, plan, run, accelerator, devices)
@@ -162,7 +168,7 @@ def fit(
     dataset = StepDataset(plan.crops, plan.learnt.rows, plan.learnt.labels, sampler)
     loader = step_loader(dataset, steps, done // steps)
     watched = [chunk_loader(ChunkDataset(plan.crops, part.rows)) for part in plan.watched]
-    run_loop(trainer, module, loader, watched, last if begun else None)
+    run_loop(trainer, module, loader, watched, last)
     keep = recipe.training.keep if len(plan.validation.people) else "last"
     kept = run / "checkpoints" / f"{keep}.ckpt"
     module.load_state_dict(torch.load(kept, map_location="cpu", weights_only=True)["state_dict"])
@@ -192,9 +198,7 @@ def _prepare(
             folder, "best", monitor="val_f1", mode="max", save_weights_only=True, enable_version_counter=False
         )
         callbacks.append(best)
-    callbacks.append(
-        ModelCheckpoint(folder, "last", save_on_train_epoch_end=True, enable_version_counter=False)
-    )
+    callbacks.append(keep_last(run))
     if spec.patience and len(plan.validation.people):
         callbacks.append(PatientStopping("val_f1", mode="max", patience=spec.patience))
     trainer = make_trainer(run, spec, steps, accelerator, devices, callbacks)

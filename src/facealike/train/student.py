@@ -5,20 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import lightning
 import torch
 from torch import Tensor, nn
 
-from ..errors import TrainingError
 from ..model import Preprocessing
-from .augment import Augmentation, shrink
-from .averaging import Average
+from .learner import Learner, first_network
 from .lessons import Lesson
-from .module import build_network, side_at, step_seed
-from .optimiser import make_optimiser
 from .recipe import Recipe
-
-WATCHED_PAIRS = 1  # each validation face with the next one: as many pairs as faces
 
 
 def distances(vectors: Tensor) -> Tensor:
@@ -43,59 +36,23 @@ def distil_loss(student: Tensor, teacher: Tensor, descriptor_weight: float, dist
     return descriptor_weight * point + distance_weight * apart
 
 
-class StudentModule(lightning.LightningModule):
+class StudentModule(Learner):
     """``plain``: faces as they are, whose descriptors say where the student's begin."""
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(self, recipe: Recipe, preprocessing: Preprocessing, total_steps: int, plain: Lesson) -> None:
-        super().__init__()
-        torch.manual_seed(step_seed(recipe.seed, 0, 0))
-        self.recipe, self.total_steps = recipe, total_steps
-        self.network = build_network(recipe)
-        begin_at(self.network, plain.descriptors)
-        self.augmentation = Augmentation(recipe.student)
-        self.average = Average(self.network, recipe.training.ema) if recipe.training.ema else None
-        self.register_buffer("mean", torch.tensor(preprocessing.mean).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(preprocessing.std).view(1, 3, 1, 1), persistent=False)
+        network = first_network(recipe)
+        begin_at(network, plain.descriptors)
+        super().__init__(recipe, preprocessing, total_steps, network, recipe.student)
         self._said: list[tuple[Tensor, Tensor]] = []
 
-    @property
-    def judged(self) -> nn.Module:
-        """The network that is validated and exported: the averaged one where there is one."""
-        return self.network if self.average is None else self.average.network
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Float images (n, 3, S, S) in 0..255 -> descriptors (n, d); out of training those of ``judged``."""
-        normal = ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
-        descriptors: Tensor = (self.network if self.training else self.judged)(normal)
-        return descriptors
-
-    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        torch.manual_seed(step_seed(self.recipe.seed, 1, self.global_step))  # for dropout
-
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
-        generator = torch.Generator().manual_seed(step_seed(self.recipe.seed, 2, self.global_step))
-        images = batch["images"].permute(0, 3, 1, 2).float()
-        if self.recipe.training.sizes:
-            images = shrink(images, side_at(self.recipe.training.sizes, self.global_step, self.total_steps))
-        said = self(self.augmentation(images, generator))
+        images, _ = self.changed(batch["images"])
+        said = self(images)
         spec = self.recipe.teacher
         # Distances between near neighbours need more digits than bfloat16 has.
         with torch.autocast(self.device.type, enabled=False):
             loss = distil_loss(said, batch["descriptors"], spec.descriptor_weight, spec.distance_weight)
-        if not torch.isfinite(loss):
-            raise TrainingError(
-                f"the loss became {float(loss.detach())} at step {self.global_step}; "
-                'lower training.learning_rate or set training.precision = "32"'
-            )
-        self.log("train_loss", loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=len(images))
-        return loss
-
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        if self.average is not None:
-            self.average.update(self.network, self.global_step)
+        return self.checked(loss, len(images))
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         said = self(batch["images"].permute(0, 3, 1, 2).float()).float()
@@ -108,9 +65,6 @@ class StudentModule(lightning.LightningModule):
         self._said.clear()
         for name, value in agreement(student, teacher).items():
             self.log(f"val_{name}", value, prog_bar=name == "correlation")
-
-    def configure_optimizers(self) -> Any:
-        return make_optimiser(self, self.recipe.training, self.total_steps)
 
 
 def agreement(student: Tensor, teacher: Tensor) -> dict[str, float]:

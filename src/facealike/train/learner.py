@@ -1,0 +1,122 @@
+"""What every network that learns from crops shares: seeds, averaged weights, augmentation, a finite loss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from ..dlib_resnet import find_dlib_weights, read_dlib_resnet
+from ..errors import TrainingError
+from ..model import Preprocessing
+from .augment import Augmentation, shrink
+from .averaging import Average
+from .dlib_teacher import LiftedDlib
+from .network import make_network
+from .optimiser import make_optimiser
+from .recipe import AugmentSpec, Recipe
+
+# Of the unit vectors that training from dlib's network begins with: distances of 0.6, dlib's
+# tolerance, and of 0.85, those of strangers, are cosines of about 0.92 and 0.84.
+DLIB_LIFT = 1.0
+
+
+def step_seed(seed: int, part: int, step: int) -> int:
+    """A seed of its own for each step, so that a resumed run draws what it would have drawn."""
+    return int(np.random.SeedSequence([seed, part, step]).generate_state(1)[0])
+
+
+def side_at(sizes: Sequence[int], step: int, total_steps: int) -> int:
+    """The side that crops have in this step: each of ``sizes`` in turn, for an equal part of the steps.
+
+    Small crops first is progressive resizing (Tan and Le, "EfficientNetV2", ICML 2021, section 4).
+    """
+    return sizes[min(step * len(sizes) // total_steps, len(sizes) - 1)]
+
+
+def build_network(recipe: Recipe) -> torch.nn.Module:
+    net = recipe.network
+    if net.kind == "dlib":
+        weights = find_dlib_weights().read_bytes()
+        network: torch.nn.Module = LiftedDlib(read_dlib_resnet(weights), DLIB_LIFT)
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return network
+    network = make_network(
+        net.kind, recipe.crop.size, net.widths, net.blocks, net.dimensions, net.dropout, net.pool,
+        net.drop_path, net.standardise, net.branches,
+    )  # fmt: skip
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network
+
+
+def first_network(recipe: Recipe) -> torch.nn.Module:
+    """The network that the recipe's seed begins with; the global random state goes on from there."""
+    torch.manual_seed(step_seed(recipe.seed, 0, 0))
+    return build_network(recipe)
+
+
+class Learner(lightning.LightningModule):
+    """A network under training, and its running average where the recipe asks for one.
+
+    ``augment`` says how the crops of a training step are changed.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self, recipe: Recipe, preprocessing: Preprocessing, total_steps: int, network: torch.nn.Module,
+        augment: AugmentSpec,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.recipe, self.total_steps, self.network = recipe, total_steps, network
+        self.augmentation = Augmentation(augment)
+        self.average = Average(network, recipe.training.ema) if recipe.training.ema else None
+        self.register_buffer("mean", torch.tensor(preprocessing.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(preprocessing.std).view(1, 3, 1, 1), persistent=False)
+
+    @property
+    def judged(self) -> torch.nn.Module:
+        """The network that is validated and exported: the averaged one where there is one."""
+        return self.network if self.average is None else self.average.network
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Float images (n, 3, S, S) in 0..255 -> what the network says of them (n, d), not normalised.
+
+        Out of training it is ``judged`` that says it.
+        """
+        normal = ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        said: Tensor = (self.network if self.training else self.judged)(normal)
+        return said
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        torch.manual_seed(step_seed(self.recipe.seed, 1, self.global_step))  # for dropout
+
+    def changed(self, crops: Tensor) -> tuple[Tensor, Generator]:
+        """Crops, uint8 (n, S, S, 3), as this step sees them, float (n, 3, s, s), and what it draws from."""
+        generator = torch.Generator().manual_seed(step_seed(self.recipe.seed, 2, self.global_step))
+        images = crops.permute(0, 3, 1, 2).float()
+        if self.recipe.training.sizes:
+            images = shrink(images, side_at(self.recipe.training.sizes, self.global_step, self.total_steps))
+        return self.augmentation(images, generator), generator
+
+    def checked(self, loss: Tensor, count: int) -> Tensor:
+        """``loss`` of ``count`` images, logged; TrainingError where it is no number any more."""
+        if not torch.isfinite(loss):
+            raise TrainingError(
+                f"the loss became {float(loss.detach())} at step {self.global_step}; "
+                'lower training.learning_rate or set training.precision = "32"'
+            )
+        self.log("train_loss", loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=count)
+        return loss
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if self.average is not None:
+            self.average.update(self.network, self.global_step)
+
+    def configure_optimizers(self) -> Any:
+        return make_optimiser(self, self.recipe.training, self.total_steps)
