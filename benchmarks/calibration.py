@@ -13,8 +13,6 @@ half, and the interval of that ECE by resampling test people.
 from __future__ import annotations
 
 import argparse
-import csv
-import datetime
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -28,6 +26,7 @@ from facealike.data import balanced_pairs
 from facealike.evaluate import embed_photos
 from facealike.operating import f1_threshold
 from facealike.probability import Calibrator, balanced_weights, fit_isotonic, fit_platt, person_weights
+from measured import append_rows, today
 
 CSV = Path(__file__).with_suffix(".csv")
 Floats = NDArray[np.float64]
@@ -150,7 +149,7 @@ def main() -> None:
         low, high = ece_interval(curve, tested)
         rows.append(
             {
-                "date": datetime.date.today().isoformat(), "model": model.id, "curve": name,
+                "date": today(), "model": model.id, "curve": name,
                 "held-out loss": f"{log_loss:.4f}", "held-out ECE": f"{error:.4f}",
                 "spread of that ECE": f"{crossed[name][:, 1].std():.4f}",
                 "test loss": f"{loss(curve, tested):.4f}",
@@ -163,12 +162,7 @@ def main() -> None:
     threshold = f1_threshold(learned.scores, learned.same, person_weights(learned.first, learned.same))
     print(f"threshold of the best F1, by the curve: {threshold:.3f}")
     if arguments.write:
-        new = not CSV.exists()
-        with CSV.open("a", newline="") as file:
-            writer = csv.DictWriter(file, rows[0])
-            if new:
-                writer.writeheader()
-            writer.writerows(rows)
+        append_rows(CSV, rows)
 
 
 if __name__ == "__main__":

@@ -10,51 +10,21 @@ reports with --json.  The example photos are scaled to 250 x 250, the size of LF
 from __future__ import annotations
 
 import argparse
-import csv
-import datetime
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from importlib.metadata import version
 from pathlib import Path
 
 from PIL import Image
 
+from measured import append_rows, circumstances
+
 HERE = Path(__file__).parent
 CSV = HERE / "compare_cold_start.csv"
 PHOTOS = [HERE.parent / "examples" / "photos" / name for name in ("hopper.jpg", "collins.jpg")]
-
-
-def processor() -> str:
-    """The CPU's name and the number of cores this process may use."""
-    name = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        names = [
-            line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if "model name" in line
-        ]
-        name = names[0] if names else name
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{name}, {cores} cores"
-
-
-def commit() -> str:
-    """The commit that is measured, marked where files of the package differ from it."""
-    git = ["git", "-C", str(HERE)]
-    try:
-        name = subprocess.run(
-            [*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True
-        )
-        status = [*git, "status", "--porcelain", "--", str(HERE.parent / "src")]
-        changed = subprocess.run(status, capture_output=True, text=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return name.stdout.strip() + ("+changes" if changed else "")
 
 
 def one_run(arguments: list[str]) -> tuple[dict[str, float], str]:
@@ -77,13 +47,7 @@ def measure(photos: list[Path], model: str | None, runs: int) -> list[dict[str, 
     one_run(arguments)  # so that the disk's cache and .pyc files are as on any second use
     results = [one_run(arguments) for _ in range(runs)]
     fixed: dict[str, object] = {
-        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
-        "commit": commit(),
-        "machine": processor(),
-        "versions": ", ".join(
-            [f"Python {platform.python_version()}"]
-            + [f"{name} {version(name)}" for name in ("numpy", "onnxruntime", "pillow", "typer")]
-        ),
+        **circumstances("numpy", "onnxruntime", "pillow", "typer"),
         "model": results[0][1],
         "runs": runs,
     }
@@ -93,15 +57,6 @@ def measure(photos: list[Path], model: str | None, runs: int) -> list[dict[str, 
         measured = {"median_ms": f"{statistics.median(times):.1f}", "max_ms": f"{max(times):.1f}"}
         rows.append({**fixed, "step": step, **measured})
     return rows
-
-
-def append(rows: list[dict[str, object]]) -> None:
-    new = not CSV.exists()
-    with CSV.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerows(rows)
 
 
 def main() -> None:
@@ -123,7 +78,7 @@ def main() -> None:
     for row in rows:
         print(f"{row['step']:<8}  median {row['median_ms']:>7} ms  max {row['max_ms']:>7} ms")
     if options.write:
-        append(rows)
+        append_rows(CSV, rows)
 
 
 if __name__ == "__main__":

@@ -21,9 +21,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import datetime
-import platform
-import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -37,6 +34,7 @@ from facealike.data import balanced_pairs
 from facealike.exhaustive import exhaustive
 from facealike.resampling import Kind, Method, Plan, bounds
 from facealike.weighted import Block, Pairs
+from measured import append_rows, commit, today, versions
 
 CSV = Path(__file__).with_suffix(".csv")
 
@@ -240,15 +238,6 @@ def measure(
     return rows
 
 
-def append(rows: list[dict[str, object]]) -> None:
-    new = not CSV.exists()
-    with CSV.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerows(rows)
-
-
 def table() -> str:
     """The share covered of each statistic and interval, a column a scenario, of all rows of the CSV."""
     with CSV.open(newline="", encoding="utf-8") as file:
@@ -267,13 +256,6 @@ def table() -> str:
     return "\n".join(lines)
 
 
-def commit() -> str:
-    done = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-    )
-    return done.stdout.strip()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure how often intervals hold the truth.")
     parser.add_argument("--scenario", choices=[scenario.name for scenario in SCENARIOS])
@@ -287,9 +269,9 @@ def main() -> None:
         print(table())
         return
     fixed: dict[str, object] = {
-        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+        "date": today(),
         "commit": commit(),
-        "versions": f"Python {platform.python_version()}, numpy {np.__version__}",
+        "versions": versions("numpy"),
         "populations": options.populations,
         "resamples": options.resamples,
     }
@@ -306,7 +288,7 @@ def main() -> None:
             )
         print(f"{time.monotonic() - start:.0f} s", flush=True)
         if options.write:
-            append([{**fixed, **row} for row in rows])
+            append_rows(CSV, [{**fixed, **row} for row in rows])
 
 
 if __name__ == "__main__":

@@ -22,10 +22,7 @@ training, the chips FairFace's validation faces with a black border.  Measured a
 from __future__ import annotations
 
 import argparse
-import csv
-import datetime
 import hashlib
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterable
@@ -45,6 +42,7 @@ from facealike.train.detector_scenes import move_boxes, move_points, similarity
 from facealike.train.detector_sources import BORDER, FAINT, Sources, collect, overlaps, seen
 from facealike.train.provenance import machine
 from facealike.types import Face, Image
+from measured import append_rows, commit, today
 
 CSV = Path(__file__).with_suffix(".csv")
 ROLLS = (-60, -45, -30, -20, -10, 0, 10, 20, 30, 45, 60)
@@ -249,28 +247,20 @@ def speed(path: Path, ours: YuNetDetector, yunet: YuNetDetector, runs: int = 30)
     return rows
 
 
-def commit() -> str:
-    git = ["git", "-C", str(CSV.parent), "describe", "--always", "--dirty", "--exclude=*"]
-    try:
-        return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-
-
-def append(rows: list[Row], detectors: dict[str, YuNetDetector], seed: int) -> None:
-    new = not CSV.exists()
-    fixed = [datetime.datetime.now(datetime.timezone.utc).date().isoformat(), commit(), machine(), seed]
-    with CSV.open("a", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        if new:
-            names = "date commit machine seed detector sha256 min_confidence measure condition n value"
-            writer.writerow(names.split())
-        for name, measure, condition, n, value in rows:
-            detector = detectors[name]
-            digest = hashlib.sha256(detector.weights or b"").hexdigest()[:12]
-            writer.writerow(
-                [*fixed, name, digest, detector.min_confidence, measure, condition, n, f"{value:.5f}"]
-            )
+def csv_rows(rows: list[Row], detectors: dict[str, YuNetDetector], seed: int) -> list[dict[str, object]]:
+    """The rows as the CSV has them: circumstances and detector of each spelt out."""
+    fixed = {"date": today(), "commit": commit(), "machine": machine(), "seed": seed}
+    digests = {
+        name: hashlib.sha256(detector.weights or b"").hexdigest()[:12] for name, detector in detectors.items()
+    }
+    return [
+        {
+            **fixed, "detector": name, "sha256": digests[name],
+            "min_confidence": detectors[name].min_confidence, "measure": measure, "condition": condition,
+            "n": n, "value": f"{value:.5f}",
+        }
+        for name, measure, condition, n, value in rows
+    ]  # fmt: skip
 
 
 TARGETS = (
@@ -352,7 +342,7 @@ def main() -> None:
     if options.markdown:
         options.markdown.write_text(tables(rows), encoding="utf-8")
     if options.write:
-        append(rows, {"ours": ours, "yunet": yunet}, options.seed)
+        append_rows(CSV, csv_rows(rows, {"ours": ours, "yunet": yunet}, options.seed))
 
 
 if __name__ == "__main__":

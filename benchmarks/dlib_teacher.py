@@ -12,33 +12,25 @@ processor's time, which a busy machine lengthens much less.
 from __future__ import annotations
 
 import argparse
-import csv
-import datetime
 import os
-import platform
 import statistics
 import sys
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
+from facealike.align import box_crop
+from facealike.dlib_model import dlib_model, lift
+from facealike.dlib_resnet import MEAN, SIZE, STD, find_dlib_weights, read_dlib_resnet, to_onnx
+from facealike.embed import Model
+from facealike.image import read_image
+from facealike.protocols import evaluate_view2
+from facealike.types import Box
+from measured import append_rows, circumstances
 
-from compare_cold_start import commit, processor  # noqa: E402
-
-from facealike.align import box_crop  # noqa: E402
-from facealike.dlib_model import dlib_model, lift  # noqa: E402
-from facealike.dlib_resnet import MEAN, SIZE, STD, find_dlib_weights, read_dlib_resnet, to_onnx  # noqa: E402
-from facealike.embed import Model  # noqa: E402
-from facealike.image import read_image  # noqa: E402
-from facealike.protocols import evaluate_view2  # noqa: E402
-from facealike.types import Box  # noqa: E402
-
-CSV = HERE / "dlib_teacher.csv"
+CSV = Path(__file__).with_suffix(".csv")
 MIDDLE = Box(63, 60, 187, 184)  # of a photo of LFW; where its face is, but for the fit
 
 
@@ -202,11 +194,7 @@ def main() -> None:
     parts: dict[str, Callable[[], list[dict[str, object]]]] = {
         "equal": lambda: equal(arguments.faces), "speed": lambda: speed(arguments.rounds), "view2": view2,
     }  # fmt: skip
-    packages = ", ".join(f"{name} {version(name)}" for name in ("numpy", "onnxruntime", "dlib-bin"))
-    about = {
-        "date": datetime.date.today().isoformat(), "commit": commit(), "machine": processor(),
-        "versions": f"Python {platform.python_version()}, {packages}",
-    }  # fmt: skip
+    about = circumstances("numpy", "onnxruntime", "dlib-bin")
     rows = [
         {**about, "load_average": round(os.getloadavg()[0], 1), "detail": "", **row}
         for row in parts[arguments.part]()
@@ -214,12 +202,7 @@ def main() -> None:
     for row in rows:
         print(row["what"], row["faces"], row["value"], row["detail"], sep="; ")
     if arguments.write:
-        fresh = not CSV.exists()
-        with CSV.open("a", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-            if fresh:
-                writer.writeheader()
-            writer.writerows(rows)
+        append_rows(CSV, rows)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,6 @@ nothing; the time does not depend on it.
 from __future__ import annotations
 
 import argparse
-import csv
-import datetime
 import json
 import os
 import sys
@@ -19,12 +17,9 @@ import tempfile
 import time
 from pathlib import Path
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
+from measured import append_rows, circumstances
 
-from compare_cold_start import commit, processor  # noqa: E402
-
-CSV = HERE / "evaluate_pairs.csv"
+CSV = Path(__file__).with_suffix(".csv")
 CORES = 2
 
 
@@ -59,19 +54,13 @@ def main() -> None:
         wall, busy, memory = evaluate(people, pairs, output)
         pooled = json.loads(output.read_text("utf-8"))["pooled"]
     row = {
-        "date": datetime.date.today().isoformat(), "commit": commit(), "machine": processor(),
-        "cores": CORES, "pairs": pooled["pairs"], "failures": pooled["failures"],
+        **circumstances(), "cores": CORES, "pairs": pooled["pairs"], "failures": pooled["failures"],
         "seconds": round(wall, 1), "cpu_seconds": round(busy, 1), "peak_mib": round(memory),
         "load_average": round(os.getloadavg()[1], 1),
     }  # fmt: skip
     print(row)
     if arguments.write:
-        fresh = not CSV.exists()
-        with CSV.open("a", newline="") as file:
-            writer = csv.DictWriter(file, list(row), lineterminator="\n")
-            if fresh:
-                writer.writeheader()
-            writer.writerow(row)
+        append_rows(CSV, [row])
 
 
 if __name__ == "__main__":

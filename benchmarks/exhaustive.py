@@ -11,11 +11,8 @@ and the FNMR at every FMR supported, "intervals" those of all of them by 1,000 r
 from __future__ import annotations
 
 import argparse
-import csv
-import datetime
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
@@ -25,9 +22,9 @@ from pathlib import Path
 import numpy as np
 
 from facealike.exhaustive import exhaustive
+from measured import append_rows, circumstances
 
-HERE = Path(__file__).parent
-CSV = HERE / "exhaustive.csv"
+CSV = Path(__file__).with_suffix(".csv")
 DIMENSIONS = 128
 
 # Photos a person -> people, of the 5,749 people of LFW.
@@ -64,20 +61,6 @@ def once() -> dict[str, float]:
     return times
 
 
-def processor() -> str:
-    info = Path("/proc/cpuinfo")
-    names = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if "model name" in line]
-    cores = len(os.sched_getaffinity(0))
-    return f"{names[0] if names else platform.machine()}, {cores} cores"
-
-
-def commit() -> str:
-    done = subprocess.run(
-        ["git", "-C", str(HERE), "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-    )
-    return done.stdout.strip() or "unknown"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description="Time the comparison of all pairs of LFW's photos.")
     parser.add_argument("--runs", type=int, default=5)
@@ -94,10 +77,7 @@ def main() -> None:
         )
         runs.append(json.loads(done.stdout))
     row: dict[str, object] = {
-        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
-        "commit": commit(),
-        "machine": processor(),
-        "versions": f"Python {platform.python_version()}, numpy {np.__version__}",
+        **circumstances("numpy"),
         "photos": sum(size * people for size, people in PHOTOS.items()),
         "runs": options.runs,
         "load": f"{os.getloadavg()[0]:.1f}",
@@ -107,12 +87,7 @@ def main() -> None:
         row[f"{name} median"], row[f"{name} max"] = f"{np.median(values):.2f}", f"{max(values):.2f}"
         print(f"{name:<12} median {np.median(values):8.2f}  max {max(values):8.2f}")
     if options.write:
-        new = not CSV.exists()
-        with CSV.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(row), lineterminator="\n")
-            if new:
-                writer.writeheader()
-            writer.writerow(row)
+        append_rows(CSV, [row])
 
 
 if __name__ == "__main__":

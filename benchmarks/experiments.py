@@ -13,9 +13,7 @@ from __future__ import annotations
 
 import argparse
 import csv
-import datetime
 import hashlib
-import io
 import json
 import statistics
 import sys
@@ -25,6 +23,7 @@ from pathlib import Path
 
 from facealike.files import write_text
 from facealike.train.recipe import Recipe, load_recipe
+from measured import append_rows, today
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -34,11 +33,6 @@ else:
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "experiments.md"
 BEGIN, END = "<!-- experiments: begin -->", "<!-- experiments: end -->"
-COLUMNS = (
-    "name", "seed", "recipe", "settings", "epochs", "val_f1_last", "val_auc_last", "val_f1_best",
-    "val_auc_best", "best_epoch", "train_f1_last", "gap", "train_people", "train_images",
-    "val_people", "images_per_second", "seconds", "threads", "machine", "commit", "date",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -85,23 +79,12 @@ def row_of(rows: Sequence[dict[str, str]], experiment: Experiment, seed: int) ->
     return next((row for row in reversed(rows) if tuple(row[key] for key in keys) == wanted), None)
 
 
-def append(path: Path, row: dict[str, object]) -> None:
-    """One whole line in one write, so that two processes may share the file."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    if not path.exists():
-        writer.writeheader()
-    writer.writerow(row)
-    with path.open("a", newline="", encoding="utf-8") as file:
-        file.write(text.getvalue())
-
-
 def run(experiment: Experiment, seed: int, arguments: argparse.Namespace) -> dict[str, object]:
     """Train, without judging the result on anybody but the validation people."""
     import torch
 
     from facealike.detect import named_detector
-    from facealike.train.outcome import git_commit, machine
+    from facealike.train.provenance import git_commit, machine
     from facealike.train.run import fit
 
     recipe = experiment.of_seed(seed)
@@ -125,7 +108,7 @@ def run(experiment: Experiment, seed: int, arguments: argparse.Namespace) -> dic
         "train_people": len(train.names), "train_images": len(train), "val_people": len(validation.names),
         "images_per_second": f"{statistics.median(r['images_per_second'] for r in fitted.rows):.0f}",
         "seconds": f"{fitted.seconds:.0f}", "threads": torch.get_num_threads(), "machine": machine(),
-        "commit": git_commit(), "date": datetime.date.today().isoformat(),
+        "commit": git_commit(), "date": today(),
     }  # fmt: skip
 
 
@@ -203,7 +186,7 @@ def main(words: Sequence[str] | None = None) -> None:
                 if row_of(read_rows(arguments.csv), experiment, seed) is None:
                     print(f"{experiment.name}, seed {seed}: {experiment.question}", flush=True)
                     row = run(experiment, seed, arguments)
-                    append(arguments.csv, row)
+                    append_rows(arguments.csv, [row])
                     print(json.dumps(row), flush=True)
     elif not arguments.table:
         parser.error("give the folder of people, or --table")

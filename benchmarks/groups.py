@@ -16,37 +16,32 @@ from their photos as they are and from the same photos cut to such chips.
 from __future__ import annotations
 
 import argparse
-import csv
-import datetime
 import json
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
+import numpy as np
 
-import numpy as np  # noqa: E402
-from compare_cold_start import commit, processor  # noqa: E402
-
-from facealike.align import chip_matrix, warp  # noqa: E402
-from facealike.data import People  # noqa: E402
-from facealike.detect import Detector, named_detector, select_faces  # noqa: E402
-from facealike.embed import Model  # noqa: E402
-from facealike.errors import UsageError  # noqa: E402
-from facealike.files import write_text  # noqa: E402
-from facealike.group_protocol import evaluate_groups  # noqa: E402
-from facealike.group_tables import point_name, rate_text, rate_with_interval  # noqa: E402
-from facealike.groups import GroupEvaluation, Point, WorstGroup, group_rates  # noqa: E402
-from facealike.image import read_image  # noqa: E402
-from facealike.plots import save_figure  # noqa: E402
+from facealike.align import chip_matrix, warp
+from facealike.data import People
+from facealike.detect import Detector, named_detector, select_faces
+from facealike.embed import Model
+from facealike.errors import UsageError
+from facealike.files import write_text
+from facealike.group_protocol import evaluate_groups
+from facealike.group_tables import point_name, rate_text, rate_with_interval
+from facealike.groups import GroupEvaluation, Point, WorstGroup, group_rates
+from facealike.image import read_image
+from facealike.plots import save_figure
+from measured import append_rows, circumstances, commit, today
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from facealike.types import Face, Image
 
+HERE = Path(__file__).parent
 CSV = HERE / "groups.csv"
 PAGE = HERE.parent / "docs" / "groups.md"
 FIGURE = HERE.parent / "docs" / "figures" / "groups.svg"
@@ -79,10 +74,10 @@ def main() -> None:
     print("\n".join(tables))
     print(json.dumps(result.for_card(), indent=1))
     if options.write:
-        note = f"Model {model.id}, measured on {datetime.date.today().isoformat()} at commit {commit()}."
+        note = f"Model {model.id}, measured on {today()} at commit {commit()}."
         write_page("\n".join([note, "", result.to_markdown(), *tables]))
         save_figure(cast("Figure", result.plot().figure), FIGURE)
-        append(row(model, result))
+        append_rows(CSV, [row(model, result)])
 
 
 def thresholds(result: GroupEvaluation) -> list[tuple[str, WorstGroup]]:
@@ -171,8 +166,7 @@ def row(model: Model, result: GroupEvaluation) -> dict[str, Any]:
     """One line a run: the point in use, over all groups and over those by all columns together."""
     everybody, point = result.everybody, result.points[0]
     line: dict[str, Any] = {
-        "date": datetime.date.today().isoformat(), "commit": commit(), "machine": processor(),
-        "load": f"{os.getloadavg()[1]:.1f}", "model": model.id, "list": result.name,
+        **circumstances(), "load": f"{os.getloadavg()[1]:.1f}", "model": model.id, "list": result.name,
         "detector": result.detector,
         "photos": everybody.photos, "not_found": everybody.missing, "threshold": f"{point.threshold:.6f}",
         "stated_fmr": "" if point.stated is None else f"{point.stated:.4g}",
@@ -185,15 +179,6 @@ def row(model: Model, result: GroupEvaluation) -> dict[str, Any]:
         over = None if spread is None else spread.over_best
         line[f"{name}_worst_over_best"] = "" if over is None else f"{over:.4g}"
     return line
-
-
-def append(line: dict[str, Any]) -> None:
-    fresh = not CSV.exists()
-    with CSV.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(line), lineterminator="\n")
-        if fresh:
-            writer.writeheader()
-        writer.writerow(line)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import datetime
 import json
 import os
 import random
@@ -25,9 +24,10 @@ import numpy as np
 import torch
 
 from facealike.model import ModelFile
-from facealike.train.outcome import git_commit, machine
+from facealike.train.provenance import git_commit, machine
+from measured import append_rows, today
 
-HERE = Path(__file__).parent
+CSV = Path(__file__).with_suffix(".csv")
 
 
 def command(arguments: argparse.Namespace, out: Path, cache: Path, resume: bool) -> list[str]:
@@ -105,19 +105,13 @@ def main() -> None:
         same_bytes = ModelFile.read(straight).embedder == ModelFile.read(killed).embedder
     f1 = [next(row["f1"] for row in table["evaluations"] if row["name"] == "test") for table in rows]
     row = {
-        "date": datetime.date.today().isoformat(), "commit": git_commit(), "machine": machine(),
+        "date": today(), "commit": git_commit(), "machine": machine(),
         "threads": torch.get_num_threads(), "recipe": " ".join([arguments.recipe, *arguments.set]),
         "killed_after_epochs": " ".join(moments), "test_f1_straight": f1[0], "test_f1_resumed": f1[1],
         "largest_weight_difference": difference, "equal_embedder_bytes": same_bytes,
     }  # fmt: skip
     print(json.dumps(row, indent=2))
-    path = HERE / "kill_and_resume.csv"
-    fresh = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, list(row), lineterminator="\n")
-        if fresh:
-            writer.writeheader()
-        writer.writerow(row)
+    append_rows(CSV, [row])
     if not np.isclose(*f1, atol=0.005):
         sys.exit("the resumed run differs from the one left alone")
 

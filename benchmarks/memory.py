@@ -12,28 +12,22 @@ has been met, "end" that in the last tenth; the run fails where "end" is more th
 from __future__ import annotations
 
 import argparse
-import csv
-import datetime
 import os
-import platform
 import resource
 import sys
 import tempfile
 import time
-from importlib.metadata import version
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
+from compare_cold_start import PHOTOS
+from measured import append_rows
+from throughput import beginning, load_model, photos_250, scaled
 
-from compare_cold_start import PHOTOS, commit, processor  # noqa: E402
-from throughput import load_model, photos_250, scaled  # noqa: E402
-
-CSV = HERE / "memory.csv"
+CSV = Path(__file__).with_suffix(".csv")
 LEAST = 1000
 FLAT = 1.05
 
@@ -102,14 +96,7 @@ def main() -> None:
         seconds = time.perf_counter() - started
     settled, end = max(memory[10:20]), max(memory[90:])
     row = {
-        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
-        "commit": commit(),
-        "machine": processor(),
-        "versions": f"Python {platform.python_version()}, onnxruntime {version('onnxruntime')}, "
-        f"pillow {version('pillow')}",
-        "load_before": f"{load:.1f}",
-        "model": Path(options.model).name if options.model else "shipped",
-        "detector": Path(options.detector).name if options.detector else "its own",
+        **beginning(options, load),
         "photos": options.photos,
         "vectors": vectors,
         "failures": failures,
@@ -121,12 +108,7 @@ def main() -> None:
     }
     print(row)
     if options.write:
-        fresh = not CSV.exists()
-        with CSV.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(row), lineterminator="\n")
-            if fresh:
-                writer.writeheader()
-            writer.writerow(row)
+        append_rows(CSV, [row])
     if end > FLAT * settled:
         sys.exit("memory.py: memory grew by more than 5 %")
 

@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from degradations import DEGRADATIONS
 from numpy.typing import NDArray
 
+from degradations import DEGRADATIONS
 from facealike import Face, Model, People, read_image
 from facealike.errors import FaceError
 from facealike.quality import ABOVE, BELOW, Quality, face_quality, judge

@@ -8,22 +8,20 @@ Checks exit code 2 and one line on stderr for each, and reports the slowest and 
 from __future__ import annotations
 
 import argparse
-import csv
-import datetime
 import os
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "tests")]
+from compare_cold_start import PHOTOS
+from measured import append_rows, circumstances
 
-from compare_cold_start import PHOTOS, commit, processor  # noqa: E402
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from bad_inputs import BadInput, make_bad_inputs  # noqa: E402
+from bad_inputs import BadInput, make_bad_inputs
 
-CSV = HERE / "refusals.csv"
+CSV = Path(__file__).with_suffix(".csv")
 
 
 def cold(entry: BadInput, errors: Path) -> tuple[float, float, str]:
@@ -53,19 +51,13 @@ def main() -> None:
     for seconds, memory, sentence, name in sorted(rows, reverse=True)[:5]:
         print(f"{seconds:.2f} s  {memory:.0f} MiB  {name}: {sentence}")
     row = {
-        "date": datetime.date.today().isoformat(), "commit": commit(), "machine": processor(),
-        "inputs": len(rows), "median_s": round(sorted(rows)[len(rows) // 2][0], 3),
+        **circumstances(), "inputs": len(rows), "median_s": round(sorted(rows)[len(rows) // 2][0], 3),
         "slowest_s": round(slowest[0], 3), "slowest": slowest[3],
         "largest_mib": round(largest[1]), "largest": largest[3],
     }  # fmt: skip
     print(row)
     if arguments.write:
-        fresh = not CSV.exists()
-        with CSV.open("a", newline="") as file:
-            writer = csv.DictWriter(file, list(row), lineterminator="\n")
-            if fresh:
-                writer.writeheader()
-            writer.writerow(row)
+        append_rows(CSV, [row])
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import datetime
 import json
 import re
 import statistics
@@ -21,21 +20,18 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
-
-from compare_cold_start import commit, processor  # noqa: E402
-
-from facealike.embed import Model  # noqa: E402
-from facealike.evaluate import evaluate_split  # noqa: E402
-from facealike.evaluation import Evaluation  # noqa: E402
-from facealike.files import write_text  # noqa: E402
-from facealike.plots import new_axes, save_figure  # noqa: E402
-from facealike.set_protocols import evaluate_exhaustive  # noqa: E402
+from facealike.embed import Model
+from facealike.evaluate import evaluate_split
+from facealike.evaluation import Evaluation
+from facealike.files import write_text
+from facealike.plots import new_axes, save_figure
+from facealike.set_protocols import evaluate_exhaustive
+from measured import commit, processor, today
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "results.md"
 FIGURES = HERE.parent / "docs" / "figures"
 RECORD = HERE / "results.json"
@@ -78,7 +74,7 @@ def measure(
     FIGURES.mkdir(exist_ok=True)
     draw(test)
     return {
-        "date": datetime.date.today().isoformat(),
+        "date": today(),
         "machine": processor(),
         "commit": commit(),
         "seeds": [

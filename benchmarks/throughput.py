@@ -14,28 +14,22 @@ over the last minute before it began: a figure taken beside other programs is no
 from __future__ import annotations
 
 import argparse
-import csv
-import datetime
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
+from compare_cold_start import PHOTOS
+from measured import append_rows, circumstances
 
-from compare_cold_start import PHOTOS, commit, processor  # noqa: E402
-
-CSV = HERE / "throughput.csv"
+CSV = Path(__file__).with_suffix(".csv")
 CORES = 2
 SIZES = {"1080p": (1920, 1080), "12 MP": (4000, 3000)}
 WHAT = ("bulk", "one photo", *SIZES)
@@ -119,6 +113,16 @@ def single(options: argparse.Namespace) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def beginning(options: argparse.Namespace, load: float) -> dict[str, object]:
+    """The columns that a row begins with: on what, under which ``load``, model and detector."""
+    return {
+        **circumstances("onnxruntime", "pillow"),
+        "load_before": f"{load:.1f}",
+        "model": Path(options.model).name if options.model else "shipped",
+        "detector": Path(options.detector).name if options.detector else "its own",
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", help="a .facealike file; by default the one that ships")
@@ -138,28 +142,10 @@ def main() -> None:
         done = subprocess.run(
             [sys.executable, __file__, *sys.argv[1:], "--once", what], stdout=subprocess.PIPE, check=True
         )
-        rows.append(
-            {
-                "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
-                "commit": commit(),
-                "machine": processor(),
-                "versions": f"Python {platform.python_version()}, onnxruntime {version('onnxruntime')}, "
-                f"pillow {version('pillow')}",
-                "load_before": f"{load:.1f}",
-                "model": Path(options.model).name if options.model else "shipped",
-                "detector": Path(options.detector).name if options.detector else "its own",
-                "what": what,
-                **json.loads(done.stdout),
-            }
-        )
+        rows.append({**beginning(options, load), "what": what, **json.loads(done.stdout)})
         print(rows[-1], flush=True)
     if options.write:
-        fresh = not CSV.exists()
-        with CSV.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-            if fresh:
-                writer.writeheader()
-            writer.writerows(rows)
+        append_rows(CSV, rows)
 
 
 if __name__ == "__main__":

@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
+import csv
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from benchmark_scripts import BENCHMARKS, load, needs_benchmarks
 from detector_faces import SquareTeacher, made_sources, photo, write_photos
 from facealike.types import Box, Face, Image
 
-SCRIPT = Path(__file__).parent.parent / "benchmarks" / "detector.py"
-
-pytestmark = pytest.mark.skipif(not SCRIPT.exists(), reason="the benchmarks are not installed")
+pytestmark = needs_benchmarks
 
 
 @pytest.fixture(scope="module")
 def bench() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("detector_benchmark", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["detector_benchmark"] = module
-    spec.loader.exec_module(module)
-    return module
+    return load("detector")
 
 
 class Off(SquareTeacher):
@@ -97,3 +90,15 @@ def test_curves_place_the_face_where_the_truth_is(bench: ModuleType, tmp_path: P
 def test_placed_is_the_identity_where_nothing_moves(bench: ModuleType) -> None:
     image = photo(250, 90, 70, 60)
     np.testing.assert_array_equal(bench.placed(image, np.eye(2, 3))[:250, :250], image)
+
+
+def test_rows_have_the_columns_of_the_file(bench: ModuleType) -> None:
+    detectors = {
+        name: SimpleNamespace(weights=name.encode(), min_confidence=0.5) for name in ("ours", "yunet")
+    }
+    rows = [("ours", "recall", "photos", 9, 0.123456), ("yunet", "recall", "photos", 9, 1.0)]
+    ours, yunet = bench.csv_rows(rows, detectors, 7)
+    with (BENCHMARKS / "detector.csv").open(newline="") as file:
+        assert list(ours) == list(yunet) == next(csv.reader(file))
+    assert (ours["seed"], ours["n"], ours["value"], yunet["value"]) == (7, 9, "0.12346", "1.00000")
+    assert ours["sha256"] != yunet["sha256"] and len(ours["sha256"]) == 12

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmark_scripts import BENCHMARKS, load, needs_benchmarks
 from facealike.train.recipe import load_recipe
 from people import make_people
 
-BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
-
-pytestmark = pytest.mark.skipif(not BENCHMARKS.exists(), reason="the benchmarks are not installed")
+pytestmark = needs_benchmarks
 
 
 @pytest.fixture(scope="module")
 def module() -> Any:
-    spec = importlib.util.spec_from_file_location("experiments", BENCHMARKS / "experiments.py")
-    assert spec is not None and spec.loader is not None
-    made = importlib.util.module_from_spec(spec)
-    sys.modules["experiments"] = made  # dataclasses look their module up
-    spec.loader.exec_module(made)
-    return made
+    return load("experiments")
 
 
 LIST = """
@@ -71,6 +63,7 @@ def test_what_is_missing_is_trained_and_nothing_twice(
     assert [(row["name"], row["seed"]) for row in rows] == [("plain", "0"), ("plain", "1")]
     assert 0 < float(rows[0]["val_f1_last"]) <= float(rows[0]["val_f1_best"]) <= 1
     assert rows[0]["epochs"] == "2"
+    assert list(rows[0]) == list(module.read_rows(BENCHMARKS / "experiments.csv")[0])
     made = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("log.csv")}
     module.main([*go, "--table"])
     rows = module.read_rows(record)
