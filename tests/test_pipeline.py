@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
 import threading
 import time
 import tracemalloc
@@ -30,19 +27,9 @@ from facealike.model import Preprocessing
 from facealike.pipeline import Cutter, cut_all, in_batches
 from facealike.types import Face, Image
 from tiny_model import astronaut, tiny_model_file
+from worker_threads import interrupted, left, needs_signals, none_left_behind  # noqa: F401 (a fixture)
 
 CUT = Preprocessing(8, "box", 0.0, "clip")
-
-
-def left() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "facealike"]
-
-
-@pytest.fixture(autouse=True)
-def none_left_behind() -> Iterator[None]:
-    assert left() == []
-    yield
-    assert left() == []
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +189,7 @@ def test_an_embedder_that_fails_is_told_and_ends_all(photos: list[Path]) -> None
         list(in_batches(fail, crops, 4, 2))
 
 
-@pytest.mark.skipif(os.name != "posix", reason="there are no such signals elsewhere")
+@needs_signals
 def test_ctrl_c_ends_a_stream(tmp_path: Path) -> None:
     """A whole program, interrupted while its threads are busy: one line, 130, and no file."""
     tiny_model_file().write(tmp_path / "tiny.facealike")
@@ -220,16 +207,9 @@ def test_ctrl_c_ends_a_stream(tmp_path: Path) -> None:
         "from facealike.cli import main\nmain()"
     )
     arguments = ["embed", tmp_path / "photos", "-o", tmp_path / "e.npz", "-m", tmp_path / "tiny.facealike"]
-    program = subprocess.Popen(
-        [sys.executable, "-c", script, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )  # fmt: skip
-    assert program.stdout is not None
-    assert program.stdout.readline() == "busy\n"
-    program.send_signal(signal.SIGINT)
-    _, errors = program.communicate(timeout=120)
-    assert program.returncode == 130 and errors.splitlines()[-1] == "facealike: interrupted"
-    assert "Traceback" not in errors and not (tmp_path / "e.npz").exists()
+    done = interrupted(script, *map(str, arguments), after="busy")
+    assert done.returncode == 130 and done.stderr.splitlines()[-1] == "facealike: interrupted"
+    assert "Traceback" not in done.stderr and not (tmp_path / "e.npz").exists()
 
 
 # ---- memory -----------------------------------------------------------------------------------

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
-import subprocess
-import sys
 import threading
 import time
 import weakref
@@ -20,17 +17,7 @@ from hypothesis import strategies as st
 
 from facealike import workers
 from facealike.workers import default_threads, in_order
-
-
-def left() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "facealike"]
-
-
-@pytest.fixture(autouse=True)
-def none_left_behind() -> Iterator[None]:
-    assert left() == []
-    yield
-    assert left() == []
+from worker_threads import interrupted, left, needs_signals, none_left_behind  # noqa: F401 (a fixture)
 
 
 class Source:
@@ -192,7 +179,7 @@ def test_work_that_hangs_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> Non
         thread.join(10)
 
 
-@pytest.mark.skipif(os.name != "posix", reason="there are no such signals elsewhere")
+@needs_signals
 def test_ctrl_c_ends_all_threads_at_once() -> None:
     script = (
         "import threading, time\n"
@@ -204,18 +191,12 @@ def test_ctrl_c_ends_all_threads_at_once() -> None:
         "except KeyboardInterrupt:\n"
         "    print('interrupted with', threading.active_count(), 'thread')\n"
     )
-    program = subprocess.Popen(
-        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )  # fmt: skip
-    assert program.stdout is not None
-    assert program.stdout.readline() == "0\n"
-    program.send_signal(signal.SIGINT)
-    rest, errors = program.communicate(timeout=60)
-    assert rest.splitlines()[-1] == "interrupted with 1 thread" and errors == "" and program.returncode == 0
+    done = interrupted(script, after="0")
+    assert done.stdout.splitlines()[-1] == "interrupted with 1 thread"
+    assert done.stderr == "" and done.returncode == 0
 
 
-@pytest.mark.skipif(os.name != "posix", reason="there are no such signals elsewhere")
+@needs_signals
 def test_ctrl_c_is_heeded_while_nothing_comes_out() -> None:
     """The caller's thread waits for a result that takes long; the work that hangs does not hold it."""
     script = (
@@ -225,15 +206,7 @@ def test_ctrl_c_is_heeded_while_nothing_comes_out() -> None:
         "def work(item): print('asleep', flush=True); time.sleep(600)\n"
         "list(workers.in_order(work, range(1), 1))\n"
     )
-    program = subprocess.Popen(
-        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )  # fmt: skip
-    assert program.stdout is not None
-    assert program.stdout.readline() == "asleep\n"
-    program.send_signal(signal.SIGINT)
-    _, errors = program.communicate(timeout=60)
-    assert errors.splitlines()[-1] == "KeyboardInterrupt"
+    assert interrupted(script, after="asleep").stderr.splitlines()[-1] == "KeyboardInterrupt"
 
 
 def test_the_default_is_a_thread_a_core_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
