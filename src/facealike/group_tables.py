@@ -1,11 +1,11 @@
-"""What is told of groups: a sentence, Markdown tables, a figure."""
+"""What is told of groups: a sentence, Markdown tables, the lines of a model's card, a figure."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -175,6 +175,48 @@ def _plain(rate: Interval | None) -> str:
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> list[str]:
     rule = ["---" if i in left else "---:" for i in range(len(head))]
     return ["| " + " | ".join(cells).replace("\u202f", " ") + " |" for cells in (head, rule, *rows)]
+
+
+# ---- card ---------------------------------------------------------------------------------------
+
+
+def card(result: GroupEvaluation) -> dict[str, Any]:
+    """The short form: the FMR of each group by one column, and worst and best of every level."""
+    everybody = result.everybody
+    return {
+        "data": result.name,
+        "detector": result.detector,
+        "photos": everybody.photos,
+        "not_found": _digits(everybody.missing / everybody.photos),
+        "upper_bounds": not result.named,
+        **result.points[0].to_dict(),
+        "everybody": _short(everybody.rates[0]),
+        "fmr": {
+            level[0]: {group.name: _short(group.rates[0]) for group in result.at(level)}
+            for level in result.levels
+            if len(level) == 1
+        },
+        "spread": {" x ".join(level): _short_spread(result.spread(level)) for level in result.levels},
+    }
+
+
+def _digits(rate: float) -> float:
+    """Four digits, which is more than any of these rates is known to."""
+    return float(f"{rate:.4g}")
+
+
+def _short(rate: Interval | None) -> list[float] | None:
+    """[estimate, low, high] for a card, None where it was not measured."""
+    if rate is None or not math.isfinite(rate.low + rate.high):
+        return None
+    return [_digits(value) for value in (rate.estimate, rate.low, rate.high)]
+
+
+def _short_spread(spread: Spread | None) -> dict[str, Any] | None:
+    if spread is None:
+        return None
+    table = spread.to_dict()
+    return {**table, "worst_fmr": _short(spread.worst_fmr), "best_fmr": _short(spread.best_fmr)}
 
 
 # ---- figure -------------------------------------------------------------------------------------

@@ -266,21 +266,7 @@ class GroupEvaluation:
 
         The FMR of each group by one column as [estimate, low, high], and worst and best of every level.
         """
-        return {
-            "data": self.name,
-            "detector": self.detector,
-            "photos": self.everybody.photos,
-            "not_found": _digits(self.everybody.missing / self.everybody.photos),
-            "upper_bounds": not self.named,
-            **self.points[0].to_dict(),
-            "everybody": _short(self.everybody.rates[0]),
-            "fmr": {
-                level[0]: {group.name: _short(group.rates[0]) for group in self.at(level)}
-                for level in self.levels
-                if len(level) == 1
-            },
-            "spread": {" x ".join(level): _short_spread(self.spread(level)) for level in self.levels},
-        }
+        return group_tables.card(self)
 
     def to_markdown(self) -> str:
         """Tables of every level, and what a reader must be told."""
@@ -394,22 +380,3 @@ class _Maker:
             for interval, fmr in zip(intervals, needed, strict=True)
         )
         return Group(columns, values, len(members), missing, impostors, rates, rows, counted.people)
-
-
-def _digits(rate: float) -> float:
-    """Four digits, which is more than any of these rates is known to."""
-    return float(f"{rate:.4g}")
-
-
-def _short(rate: Interval | None) -> list[float] | None:
-    """[estimate, low, high] for a card, None where it was not measured."""
-    if rate is None or not math.isfinite(rate.low + rate.high):
-        return None
-    return [_digits(value) for value in (rate.estimate, rate.low, rate.high)]
-
-
-def _short_spread(spread: Spread | None) -> dict[str, Any] | None:
-    if spread is None:
-        return None
-    table = spread.to_dict()
-    return {**table, "worst_fmr": _short(spread.worst_fmr), "best_fmr": _short(spread.best_fmr)}
