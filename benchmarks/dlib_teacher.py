@@ -3,6 +3,10 @@
     FACEALIKE_LFW=lfw-deepfunneled python benchmarks/dlib_teacher.py equal --write
     FACEALIKE_LFW=lfw-deepfunneled python benchmarks/dlib_teacher.py speed --write
     FACEALIKE_LFW=... FACEALIKE_LFW_PAIRS=pairs.txt python benchmarks/dlib_teacher.py view2 --write
+    FACEALIKE_LFW=... python benchmarks/dlib_teacher.py tuned --model MODEL --cache CROPS --write
+
+`tuned` sets a model of `facealike train LFW --init dlib` against dlib's network as it was, on LFW's test
+people, both with a threshold from the calibration people.
 
 Needs the extra `dlib`; torch is measured where it is installed.  One thread throughout.  `speed` runs dlib
 and ours in turns, a round each, and tells the median round.  Beside the time by the clock stands the
@@ -17,14 +21,18 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from facealike.align import box_crop
+from facealike.bootstrap import difference_interval
+from facealike.calibrate import calibrate
 from facealike.dlib_model import dlib_model, lift
 from facealike.dlib_resnet import MEAN, SIZE, STD, find_dlib_weights, read_dlib_resnet, to_onnx
 from facealike.embed import Model
+from facealike.evaluate import evaluate_split
 from facealike.image import read_image
 from facealike.protocols import evaluate_view2
 from facealike.types import Box
@@ -184,15 +192,46 @@ def view2() -> list[dict[str, object]]:
     ]  # fmt: skip
 
 
+def tuned(path: Path | None, cache: Path | None) -> list[dict[str, object]]:
+    """F1 on strangers of a network that was tuned on LFW's training people, and of the frozen one."""
+    if path is None:
+        sys.exit("name the model with --model: facealike train LFW --init dlib makes it")
+    frozen = dlib_model(find_dlib_weights())
+    calibration = calibrate(Model(frozen, "cpu"), lfw(), cache=cache)
+    models = {
+        "frozen": Model(replace(frozen, calibration=calibration), "cpu"),
+        "tuned": Model.load(path, "cpu"),
+    }
+    found = {name: evaluate_split(model, lfw(), "test", cache=cache) for name, model in models.items()}
+    rows: list[dict[str, object]] = [
+        {
+            "what": f"F1 on strangers, {name}, {models[name].id}", "faces": e.pairs,
+            "value": f"{e.f1:.4f} [{e.intervals()['f1'].low:.4f}, {e.intervals()['f1'].high:.4f}]",
+            "detail": f"AUC {e.auc:.4f}, threshold {e.threshold:.4f}, {e.failures} pairs without a face",
+        }
+        for name, e in found.items()
+    ]  # fmt: skip
+    ours, theirs = found["tuned"], found["frozen"]
+    assert ours.first is not None and ours.second is not None
+    gap = difference_interval(
+        ours.scores, ours.threshold, theirs.scores, theirs.threshold, ours.same, ours.first, ours.second
+    )
+    difference = f"{gap.estimate:+.4f} [{gap.low:+.4f}, {gap.high:+.4f}]"
+    return [*rows, {"what": "F1 on strangers, tuned less frozen", "faces": ours.pairs, "value": difference}]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("part", choices=["equal", "speed", "view2"])
+    parser.add_argument("part", choices=["equal", "speed", "view2", "tuned"])
     parser.add_argument("--faces", type=int, default=1000, help="of `equal`")
     parser.add_argument("--rounds", type=int, default=7, help="of `speed`")
+    parser.add_argument("--model", type=Path, help="of `tuned`")
+    parser.add_argument("--cache", type=Path, help="of `tuned`: the folder of face crops")
     parser.add_argument("--write", action="store_true", help=f"append to {CSV.name}")
     arguments = parser.parse_args()
     parts: dict[str, Callable[[], list[dict[str, object]]]] = {
         "equal": lambda: equal(arguments.faces), "speed": lambda: speed(arguments.rounds), "view2": view2,
+        "tuned": lambda: tuned(arguments.model, arguments.cache),
     }  # fmt: skip
     about = circumstances("numpy", "onnxruntime", "dlib-bin")
     rows = [

@@ -16,8 +16,9 @@ from facealike.train.recipe import AugmentSpec
 
 NOTHING = AugmentSpec(flip=0.0, rotation=0.0)
 EVERYTHING: dict[str, float] = {
-    "flip": 0.5, "rotation": 20.0, "scale": 0.2, "shift": 0.1, "brightness": 0.5, "contrast": 0.5,
-    "saturation": 0.5, "grey": 0.3, "blur": 0.5, "low_resolution": 0.5, "cutout": 0.5, "noise": 20.0,
+    "flip": 0.5, "rotation": 20.0, "scale": 0.2, "shift": 0.1, "bend": 0.05, "brightness": 0.5,
+    "contrast": 0.5, "saturation": 0.5, "grey": 0.3, "blur": 0.5, "low_resolution": 0.5, "cutout": 0.5,
+    "noise": 20.0,
 }  # fmt: skip
 PARTS = [
     {"flip": 1.0, **{name: value}} if name != "flip" else {name: 1.0} for name, value in EVERYTHING.items()
@@ -47,6 +48,15 @@ def gradients(images: Tensor, edge: int) -> tuple[Tensor, Tensor]:
     """The slope to the right and downwards of each image, away from the border."""
     inner = images[:, 0, edge:-edge, edge:-edge]
     return inner.diff(dim=2).mean(dim=(1, 2)), inner.diff(dim=1).mean(dim=(1, 2))
+
+
+def test_bend_moves_smoothly() -> None:
+    ramp = ramps(8, 150, 0.0)  # each pixel says which column it came from
+    bent = apply(ramp, 2, bend=0.02)
+    shift = (bent - ramp)[:, 0, 20:-20, 20:-20]
+    assert 0.5 < float(shift.std()) < 2 * 0.02 * 150  # pixels
+    assert float((shift[:, :, 1:] - shift[:, :, :-1]).abs().max()) < 0.5  # neighbours move alike
+    assert not torch.equal(bent[0], bent[1])
 
 
 # ---- what holds for all of it -----------------------------------------------------------------

@@ -21,7 +21,8 @@ from facealike.byo import parse_normalise, wrap_onnx
 from facealike.calibration import Calibration
 from facealike.cli import app
 from facealike.compare import compare
-from facealike.embed import Embedder, Model, read_model_file
+from facealike.detect import shipped_detector
+from facealike.embed import Embedder, Model
 from facealike.errors import ModelError, NotCalibrated, UsageError
 from facealike.evaluate import evaluate_pairs
 from facealike.licence import Licence
@@ -98,8 +99,7 @@ def test_a_normalisation_that_is_none(text: str) -> None:
 
 def test_what_the_file_says_of_itself(embedder: Path) -> None:
     file = wrap_onnx(embedder, licence="mit", name="theirs", source="https://example.org/theirs.onnx")
-    shipped = read_model_file()
-    assert file.detector_spec == shipped.detector_spec and file.embedder == embedder.read_bytes()
+    assert file.detector_spec == shipped_detector().spec and file.embedder == embedder.read_bytes()
     assert file.preprocessing.size == 112 and file.preprocessing.align == "landmarks"
     assert file.card.licences == {"weights": Licence("MIT", "MIT", True, "https://example.org/theirs.onnx")}
     assert file.card.licence == {"weights": "MIT"} and file.card.identity_hashes == ()

@@ -13,12 +13,13 @@ from PIL import Image as PillowImage
 from typer.testing import CliRunner
 
 import facealike
-from facealike.calibrate import calibrate
+from facealike.calibrate import calibrate, with_detector
 from facealike.calibration import Calibration, calibrate_scores, calibration_pairs
 from facealike.cli import app
 from facealike.data import People, split_of
+from facealike.detect import DlibDetector, shipped_detector
 from facealike.embed import Model
-from facealike.errors import DataError, NoFaceFound, PeopleOverlap, UsageError
+from facealike.errors import DataError, ModelError, NoFaceFound, PeopleOverlap, UsageError
 from facealike.metrics import cosine
 from facealike.model import ModelFile, identity_hash
 from people import CentralBox, draw_face
@@ -148,6 +149,35 @@ def test_the_command_writes_a_model_that_states_probabilities(shelf: Path, root:
     assert unknown.exit_code == 2 and "those it has are 0.1, 0.01" in unknown.stderr
     shown = run("model", "info", out).stdout
     assert "artanh(score)" in shown and "at FMR 0.01" in shown and "uncertain" in shown
+
+
+def test_another_detector_makes_another_model(
+    shelf: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    ours = shipped_detector()
+
+    def named(name: str) -> Any:
+        asked.append(name)
+        return ours
+
+    monkeypatch.setattr("facealike.detect.named_detector", named)
+    out = shelf / "mine.facealike"
+    done = run("calibrate", shelf / "tiny.facealike", root, "--out", out, "--detector", "facealike")
+    assert done.exit_code == 0 and asked == ["facealike"]
+    before, after = ModelFile.read(shelf / "tiny.facealike"), ModelFile.read(out)
+    assert after.detector_spec == ours.spec and after.detector_weights == ours.weights
+    assert after.id != before.id and after.embedder == before.embedder
+    assert after.card.metrics == {} and "FairFace" in after.card.licence["detector"]
+    assert after.calibration.people == f"14 calibration people of {root.name}"
+
+
+def test_a_new_detector_needs_the_landmarks_that_the_crops_go_by() -> None:
+    by_landmarks = with_detector(tiny_model_file(), shipped_detector())
+    by_landmarks = replace(by_landmarks, preprocessing=replace(by_landmarks.preprocessing, align="landmarks"))
+    assert by_landmarks.calibration.is_none
+    with pytest.raises(ModelError, match="finds none; align by the box"):
+        with_detector(by_landmarks, DlibDetector())
 
 
 def test_the_command_prints_what_it_found(shelf: Path, root: Path) -> None:

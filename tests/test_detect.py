@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image as PillowImage
 
+from facealike.data import People
 from facealike.detect import (
     STRIDES,
     Detector,
@@ -24,9 +26,11 @@ from facealike.detect import (
     fingerprint,
     fit_within,
     make_detector,
+    named_detector,
     non_maximum_suppression,
     scale_face,
     select_faces,
+    shipped_detector,
 )
 from facealike.errors import DetectorError, NoFaceFound, SeveralFaces, UsageError
 from facealike.image import read_image
@@ -42,6 +46,11 @@ def yunet() -> YuNetDetector:
     if not YUNET:
         pytest.skip("set FACEALIKE_YUNET to the ONNX file to run this")
     return YuNetDetector(YUNET, threads=1)
+
+
+@pytest.fixture(scope="module")
+def ours() -> YuNetDetector:
+    return shipped_detector(threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -285,6 +294,43 @@ def test_a_yunet_file_of_one_input_size_works_too(tmp_path: Path, yunet: YuNetDe
 # --- dlib -------------------------------------------------------------------------------------------
 
 
+def test_ours_finds_the_astronaut_and_the_admiral(ours: YuNetDetector) -> None:
+    for image, eyes in ((astronaut(), [(200, 102), (247, 103)]), (hopper(), [(227, 193), (308, 195)])):
+        (face,) = ours.detect(image)
+        assert face.landmarks is not None and face.confidence > 0.85
+        apart = np.linalg.norm(np.array(face.landmarks[:2]) - np.array(eyes), axis=1)
+        assert apart.max() < 0.12 * (eyes[1][0] - eyes[0][0])
+
+
+def test_ours_finds_the_admiral_small_and_turned(ours: YuNetDetector) -> None:
+    """Faces that dlib's detector is blind to: 27 pixels, and upright no more."""
+    (whole,) = ours.detect(hopper())
+    (small,) = ours.detect(enlarged(hopper(), 0.125))
+    assert iou(small.box, [v / 8 for v in whole.box]) > 0.6
+    (turned,) = ours.detect(np.asarray(PillowImage.fromarray(hopper()).rotate(25, expand=True)))
+    assert turned.confidence > 0.8
+
+
+def test_ours_goes_by_a_name_and_needs_no_dlib(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "dlib", None)
+    detector = named_detector("facealike")
+    assert fingerprint(detector) == fingerprint(shipped_detector())
+    assert detector.has_landmarks and len(detector.weights or b"") <= 400_000
+    with pytest.raises(DetectorError, match=r"pip install facealike\[dlib\]"):
+        named_detector("dlib")
+
+
+@pytest.mark.skipif("FACEALIKE_LFW" not in os.environ, reason="set FACEALIKE_LFW to the folder of people")
+def test_ours_sees_the_face_that_yunet_sees_on_lfw(ours: YuNetDetector, yunet: YuNetDetector) -> None:
+    """Of people it did not learn from; docs/detector.md has the figures for all of them."""
+    paths = People.from_folder(os.environ["FACEALIKE_LFW"]).split("test").paths[:60]
+    for path in paths:
+        image = read_image(path)
+        (known,) = select_faces(yunet.detect(image), "central", image.shape)
+        (found,) = select_faces(ours.detect(image), "central", image.shape)
+        assert iou(found.box, known.box) > 0.5, path.name
+
+
 def test_dlib_finds_the_astronaut_and_the_admiral(dlib: DlibDetector) -> None:
     for image, eyes in ((astronaut(), [(200, 102), (247, 103)]), (hopper(), [(227, 193), (308, 195)])):
         faces = dlib.detect(image)
@@ -334,10 +380,10 @@ def test_dlib_heeds_its_confidence(dlib: DlibDetector) -> None:
     assert len(DlibDetector(min_confidence=-0.5).detect(hopper())) >= 1
 
 
-# --- both -------------------------------------------------------------------------------------------
+# --- all three -------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=["yunet", "dlib"])
+@pytest.fixture(params=["ours", "yunet", "dlib"])
 def detector(request: pytest.FixtureRequest) -> Detector:
     return request.getfixturevalue(str(request.param))  # type: ignore[no-any-return]
 
@@ -387,6 +433,7 @@ def test_a_detector_comes_back_from_its_spec(detector: Detector) -> None:
 
 def test_every_setting_changes_the_fingerprint() -> None:
     detectors: list[Detector] = [DlibDetector(), DlibDetector(0.5), DlibDetector(max_side=400)]
+    detectors += [shipped_detector()]
     if YUNET:
         changes: list[dict[str, Any]] = [{}, {"min_confidence": 0.7}, {"overlap": 0.5}, {"max_side": 400}]
         detectors += [YuNetDetector(YUNET, **change) for change in changes]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image as PillowImage
 from torch import Tensor, nn
 
 import facealike.train.distillation as room
@@ -19,8 +20,10 @@ from facealike.errors import DataError, NotCalibrated, RecipeError, TrainingErro
 from facealike.landmarks import shipped_landmarks
 from facealike.model import Preprocessing
 from facealike.train import distil
+from facealike.train.distillation import read_photos
 from facealike.train.learner import build_network
-from facealike.train.lessons import Lessons, LessonSteps, bend, blend
+from facealike.train.lessons import Lessons, LessonSteps, blend
+from facealike.train.plan import unlabelled_photos
 from facealike.train.recipe import Recipe, load_recipe, recipe_from_dict
 from facealike.train.student import StudentModule, agreement, distances, distil_loss
 from facealike.types import Box, Face, Image
@@ -69,9 +72,9 @@ def recipe(**changes: Any) -> Recipe:
         "name": "tiny-student",
         "crop": {"size": 32, "align": "chip"},
         "network": {"widths": [8, 8], "blocks": [1], "dimensions": 128, "dropout": 0.0, "mirror": True},
-        "teacher": {"name": "dlib", "faces": 64, "passes": 2, "bend": 0.02},
+        "teacher": {"name": "dlib", "faces": 64, "passes": 2},
         "training": {"epochs": 3, "batch_size": 16, "ema": 0.9, "learning_rate": 5e-3},
-        "augment": {"flip": 0.5, "rotation": 5.0, "brightness": 0.2},
+        "augment": {"flip": 0.5, "rotation": 5.0, "bend": 0.02, "brightness": 0.2},
         "student": {"noise": 2.0},
     }
     for name, values in changes.items():
@@ -81,8 +84,6 @@ def recipe(**changes: Any) -> Recipe:
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from PIL import Image as PillowImage
-
     root = tmp_path_factory.mktemp("photos")
     (root / "more").mkdir()
     for number in range(110):
@@ -94,6 +95,22 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def teacher(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "DlibTeacher", Teacher)
+
+
+def test_aligned_photos_are_taken_as_they_are(photos: Path, tmp_path: Path) -> None:
+    class Blind(CentralFace):
+        def detect(self, image: Image) -> list[Face]:
+            raise AssertionError("nobody asked for faces to be found")
+
+    made = recipe(teacher={"aligned": True})
+    read = read_photos(photos, made, Blind(), tmp_path / "crops")
+    assert read.chips.found.all() and len(read.learnt) + len(read.aside) == 110
+    path = sorted(photos.rglob("*.png"))[0]
+    with PillowImage.open(path) as picture:
+        whole = np.asarray(picture.resize((CHIP, CHIP), PillowImage.Resampling.BILINEAR)).astype(float)
+    chip = read.chips.take(np.flatnonzero([p == path for p in unlabelled_photos(photos).paths]))[0]
+    assert np.abs(chip - whole).mean() < 2
+    assert read.preprocessing.align == "chip" and read.detector.spec["kind"] == "dlib-landmarks"
 
 
 def random_crops(count: int) -> Crops:
@@ -147,17 +164,6 @@ def test_blend_mixes_the_part_asked_for_with_at_most_half_of_another_face() -> N
     assert torch.equal(blend(faces, 0.0, torch.Generator()), faces)
     everybody = blend(faces, 1.0, torch.Generator().manual_seed(3))
     assert float(everybody.min()) >= 0 and float(everybody.max()) <= 399
-
-
-def test_bend_moves_smoothly_and_not_at_all_at_strength_zero() -> None:
-    axis = torch.arange(CHIP, dtype=torch.float32)
-    ramp = axis.expand(1, 3, CHIP, CHIP).contiguous()  # each pixel says which column it came from
-    assert bend(ramp, 0.0, torch.Generator()) is ramp
-    bent = bend(ramp.expand(8, -1, -1, -1), 0.02, torch.Generator().manual_seed(2))
-    shift = (bent - ramp)[:, 0, 20:-20, 20:-20]
-    assert 0.5 < float(shift.std()) < 2 * 0.02 * CHIP  # pixels
-    assert float((shift[:, :, 1:] - shift[:, :, :-1]).abs().max()) < 0.5  # neighbours move alike
-    assert not torch.equal(bent[0], bent[1])
 
 
 def test_student_sees_the_chip_that_the_teacher_sees_made_smaller() -> None:

@@ -23,8 +23,8 @@ PUBLIC = {
     "__version__", "add_model", "calibrate", "closed_set", "compare", "difference_interval",
     "evaluate_exhaustive", "evaluate_groups", "evaluate_identification", "evaluate_pairs",
     "evaluate_split", "evaluate_view2", "exhaustive", "face_quality", "load_embeddings", "open_set",
-    "pair_intervals", "read_image", "remove_model", "report", "save_embeddings", "stored_models",
-    "verify_model", "wrap_onnx", "write_bundle",
+    "pair_intervals", "read_image", "remove_model", "report", "save_embeddings", "shipped_detector",
+    "stored_models", "verify_model", "with_detector", "wrap_onnx", "write_bundle",
 }  # fmt: skip
 
 

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from .add_model import add_model
     from .bootstrap import Interval, difference_interval, pair_intervals
     from .byo import wrap_onnx
-    from .calibrate import calibrate
+    from .calibrate import calibrate, with_detector
     from .compare import compare
     from .data import People
-    from .detect import Detector, DlibDetector, YuNetDetector
+    from .detect import Detector, DlibDetector, YuNetDetector, shipped_detector
     from .embed import Embedder, Model, load_embeddings, save_embeddings
     from .errors import (
         DataError,
@@ -83,18 +83,18 @@ __all__ = [
     "__version__", "add_model", "calibrate", "closed_set", "compare", "difference_interval",
     "evaluate_exhaustive", "evaluate_groups", "evaluate_identification", "evaluate_pairs",
     "evaluate_split", "evaluate_view2", "exhaustive", "face_quality", "load_embeddings", "open_set",
-    "pair_intervals", "read_image", "remove_model", "report", "save_embeddings", "stored_models",
-    "verify_model", "wrap_onnx", "write_bundle",
+    "pair_intervals", "read_image", "remove_model", "report", "save_embeddings", "shipped_detector",
+    "stored_models", "verify_model", "with_detector", "wrap_onnx", "write_bundle",
 ]  # fmt: skip
 
 _MODULES = {
     "add_model": ["add_model"],
     "bootstrap": ["Interval", "difference_interval", "pair_intervals"],
     "byo": ["wrap_onnx"],
-    "calibrate": ["calibrate"],
+    "calibrate": ["calibrate", "with_detector"],
     "compare": ["compare"],
     "data": ["People"],
-    "detect": ["Detector", "DlibDetector", "YuNetDetector"],
+    "detect": ["Detector", "DlibDetector", "YuNetDetector", "shipped_detector"],
     "embed": ["Embedder", "Model", "load_embeddings", "save_embeddings"],
     "evaluate": ["Evaluation", "evaluate_pairs", "evaluate_split"],
     "protocols": ["View2", "evaluate_view2"],

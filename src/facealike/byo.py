@@ -16,7 +16,8 @@ import numpy as np
 
 from .archive import MAX_WEIGHTS, sha256
 from .calibration import Calibration
-from .embed import Embedder, read_model_file
+from .detect import shipped_detector
+from .embed import Embedder
 from .errors import ModelError, UsageError
 from .image import shown
 from .licence import Licence
@@ -65,14 +66,14 @@ def wrap_onnx(
         align, 0.2, "pad", *parse_normalise(normalise), channels=channels,
     )  # fmt: skip
     _try_out(content, preprocessing, path)
-    shipped = read_model_file()
+    detector = shipped_detector()
     title = name or Path(path).stem
     licences = dict(licence) if isinstance(licence, Mapping) else {"weights": Licence.named(licence, source)}
     return ModelFile(
         embedder=content,
         preprocessing=preprocessing,
-        detector_spec=shipped.detector_spec,
-        detector_weights=shipped.detector_weights,
+        detector_spec=detector.spec,
+        detector_weights=detector.weights,
         card=_card(title, content, preprocessing, licences, source or Path(path).name),
         calibration=Calibration.none(),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -10,12 +11,13 @@ import numpy as np
 
 from .calibration import Calibration, Method, calibrate_scores, calibration_pairs
 from .data import People
+from .detect import Detector, detector_licence
 from .embed import Model
 from .errors import DataError, NoFaceFound, PeopleOverlap, UsageError
 from .evaluate import embed_photos, people_of
 from .image import shown
 from .metrics import cosine
-from .model import identity_hash
+from .model import ModelFile, identity_hash
 from .operating import Rule
 from .types import FACE_POLICIES, FacePolicy
 
@@ -73,6 +75,25 @@ def calibrate(
     return calibrate_scores(
         scores, pairs.same, labels[pairs.a], labels[pairs.b], f"{who} of {shown(Path(root).resolve().name)}",
         rule, method, seed, resamples,
+    )  # fmt: skip
+
+
+def with_detector(file: ModelFile, detector: Detector) -> ModelFile:
+    """The same embedder behind another detector: a model with another id, that is not calibrated.
+
+    Other boxes and landmarks make other crops, so neither the old model's threshold and metrics nor
+    embeddings made with it fit.  Raises ModelError if the crops go by landmarks and ``detector`` finds
+    none.
+    """
+    card = replace(
+        file.card,
+        licence={**file.card.licence, "detector": detector_licence(detector)},
+        provenance={**file.card.provenance, "detector": "exchanged after training"},
+        metrics={},
+    )
+    return replace(
+        file, detector_spec=detector.spec, detector_weights=detector.weights, card=card,
+        calibration=Calibration.none(),
     )  # fmt: skip
 
 

@@ -1,9 +1,11 @@
-"""Find faces: one protocol, two detectors, and the policy that says which face is meant.
+"""Find faces: one protocol, three detectors, and the policy that says which face is meant.
 
 ``YuNetDetector`` runs any ONNX file of the YuNet family (Wu, Peng and Yu, "YuNet: a tiny
-millisecond-level face detector", Machine Intelligence Research 2023) and decodes it in NumPy.
+millisecond-level face detector", Machine Intelligence Research 2023) and decodes it in NumPy; our own
+(``facealike.train.detector_net``) is of that format and ships with facealike.
 ``DlibDetector`` is dlib's HOG detector (Dalal and Triggs, CVPR 2005; King, "Max-margin object
 detection", 2015): frontal faces, no weights to carry, and landmarks only by ``facealike.landmarks``.
+It needs the extra ``facealike[dlib]``.
 """
 
 from __future__ import annotations
@@ -27,6 +29,16 @@ from .landmarks import Landmarker, shipped_landmarks
 from .types import FACE_POLICIES, Box, Face, FacePolicy, Image
 
 STRIDES = (8, 16, 32)
+
+LICENCES = {
+    "yunet": "as the author of the YuNet file states (OpenCV's is MIT)",
+    "dlib-hog": "dlib: Boost Software Licence 1.0",
+    "dlib-landmarks": "dlib: Boost Software Licence 1.0; landmark network: Apache-2.0, taught by YuNet (MIT)",
+}
+SHIPPED_LICENCE = "Apache-2.0; trained on faces of FairFace (CC BY 4.0) and LFW, taught by YuNet (MIT)"
+
+SHIPPED_CONFIDENCE = 0.87
+"""From how sure our detector is of a face it counts as one; docs/detector.md says what this leaves out."""
 
 
 class Detector(Protocol):
@@ -254,7 +266,7 @@ class DlibDetector:
         try:
             import dlib
         except ImportError as error:
-            raise DetectorError("dlib is not installed; run: pip install dlib-bin") from error
+            raise DetectorError("dlib is not installed; run: pip install facealike[dlib]") from error
         # dlib's object keeps the image it looks at, so each thread has one of its own.
         self._dlib, self._own = dlib, threading.local()
         self._own.run = _frontal_detector(dlib).run
@@ -303,8 +315,28 @@ def _frontal_detector(dlib: Any) -> Any:
             return dlib.get_frontal_face_detector()
 
 
+def shipped_detector(threads: int = 0) -> YuNetDetector:
+    """Our own detector, which comes with facealike."""
+    file = resources.files("facealike") / "weights" / "detector.onnx"
+    try:
+        weights = file.read_bytes()
+    except OSError as error:
+        raise DetectorError("facealike/weights/detector.onnx is missing; install facealike again") from error
+    return YuNetDetector(weights, SHIPPED_CONFIDENCE, threads=threads)
+
+
+def detector_licence(detector: Detector) -> str:
+    """What the card of a model says of the licence of the detector that travels with it."""
+    if detector.spec.get("sha256") == shipped_detector().spec["sha256"]:
+        return SHIPPED_LICENCE
+    return LICENCES[detector.spec["kind"]]
+
+
 def named_detector(name: str) -> Detector:
-    """``dlib`` (boxes), ``dlib-landmarks`` (with our landmarks), or the path of a YuNet ONNX file."""
+    """``facealike`` (our own), ``dlib`` (boxes), ``dlib-landmarks`` (its boxes with landmarks of ours), or
+    the path of a YuNet ONNX file."""
+    if name == "facealike":
+        return shipped_detector()
     if name == "dlib":
         return DlibDetector()
     if name == "dlib-landmarks":

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 
 from .archive import sha256
 from .calibration import Calibration
+from .detect import shipped_detector
 from .dlib_resnet import (
     DIMENSIONS,
     MEAN,
@@ -28,7 +29,6 @@ from .dlib_resnet import (
     read_dlib_resnet,
     to_onnx,
 )
-from .embed import read_model_file
 from .errors import ModelError, UsageError
 from .image import shown
 from .licence import Licence
@@ -72,12 +72,12 @@ def dlib_model(dat: str | os.PathLike[str]) -> ModelFile:
             f"{shown(dat)}: not the {WEIGHTS} that the package {PACKAGE} carries, so neither its licence nor "
             "its threshold is known; install the package again"
         )
-    detector = read_model_file()
+    detector = shipped_detector()
     return ModelFile(
         embedder=to_onnx(read_dlib_resnet(data), LIFT),
         preprocessing=Preprocessing(SIZE, "chip", mean=MEAN, std=(STD, STD, STD)),
-        detector_spec=detector.detector_spec,
-        detector_weights=detector.detector_weights,
+        detector_spec=detector.spec,
+        detector_weights=detector.weights,
         card=_card(digest),
         calibration=Calibration(score_of(TOLERANCE), "dlib's tolerance of 0.6", "nobody's photos", 0),
     )

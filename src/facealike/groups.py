@@ -40,11 +40,6 @@ FEWEST_PEOPLE = 30
 EVERYBODY: tuple[str, ...] = ()
 """The columns of the one group that holds all photos."""
 
-UNNAMED = (
-    "the list does not say who is in a photo, so each counts as a person of its own; whoever is in it twice "
-    "raises these rates, which are therefore upper bounds"
-)
-
 
 @dataclass(frozen=True)
 class Point:

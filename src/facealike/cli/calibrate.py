@@ -10,7 +10,7 @@ import typer
 
 from ..errors import UsageError
 from .console import command, one_line, print_json, print_table, progress_bar
-from .options import CacheOption, FaceChoice, FaceOption, JsonOption, check_folder
+from .options import CacheOption, DetectorOption, FaceChoice, FaceOption, JsonOption, check_folder
 
 if TYPE_CHECKING:
     from ..calibration import Calibration
@@ -57,22 +57,28 @@ def calibrate(
         typer.Option("--split", help="Whose photos: those of the split calibration, or everybody's."),
     ] = PeopleChoice.calibration,
     face: FaceOption = FaceChoice.central,
+    detector: DetectorOption = None,
     cache: CacheOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """Learn threshold and probabilities from a folder of people, and write the model with them.
 
-    The model keeps its id: embeddings made with it stay valid.  People who took part in training are
-    refused.  Exit code: 0, or 2 on an error.
+    The model keeps its id: embeddings made with it stay valid.  With --detector it gets that one in place
+    of its own, and with it a new id.  People who took part in training are refused.  Exit code: 0, or 2
+    on an error.
     """
     from dataclasses import replace
 
     from ..calibrate import calibrate as run
+    from ..calibrate import with_detector
+    from ..detect import named_detector
     from ..embed import Model
 
     chosen = _rule(rule)
     check_folder(out)
     loaded = Model.load(None if model == "default" else model)
+    if detector is not None:
+        loaded = Model(with_detector(loaded.file, named_detector(detector)))
     with progress_bar("embedding") as progress:
         found = run(loaded, people, chosen, method.value, split.value, face.policy, cache, progress)
     replace(loaded.file, calibration=found).write(out)

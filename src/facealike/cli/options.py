@@ -59,7 +59,9 @@ CacheOption = Annotated[
 DetectorOption = Annotated[
     str | None,
     typer.Option(
-        "--detector", metavar="NAME", help="dlib, dlib-landmarks, or an ONNX file of the YuNet family."
+        "--detector",
+        metavar="NAME",
+        help="facealike (ours), dlib, dlib-landmarks, or an ONNX file of the YuNet family.",
     ),
 ]
 

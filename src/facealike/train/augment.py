@@ -19,6 +19,8 @@ from torch import Generator, Tensor
 
 from .recipe import AugmentSpec
 
+BEND_POINTS = 4  # a side, of the grid whose shifts bend a face
+
 
 class Augmentation:
     """Changes training images as strongly as ``spec`` says."""
@@ -37,12 +39,12 @@ class Augmentation:
         self._occlusion(images, draw)
         if self.spec.noise:
             level = draw.uniform(0, self.spec.noise)
-            images.addcmul_(draw.normal_like(images), level)
+            images.addcmul_(draw.normal(*images.shape[1:]), level)
         return images.clamp_(0, 255)
 
     def _geometry(self, images: Tensor, draw: Draw) -> Tensor:
         mirrored = draw.chance(self.spec.flip)
-        if not (self.spec.rotation or self.spec.scale or self.spec.shift):
+        if not (self.spec.rotation or self.spec.scale or self.spec.shift or self.spec.bend):
             if self.spec.flip:
                 return torch.where(mirrored, images.flip(3), images)
             return images
@@ -57,7 +59,16 @@ class Augmentation:
         column, row = torch.cat([cos, sin], dim=3), torch.cat([-sin, cos], dim=3)
         # Where in the photo each pixel comes from: (n, 1, S, 2) + (n, S, 1, 2).
         grid = x * (mirror * column) + (y * row + torch.cat([dx, dy], dim=3))
+        if self.spec.bend:
+            grid = grid + self._bends(images, draw)
         return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+
+    def _bends(self, images: Tensor, draw: Draw) -> Tensor:
+        """How far each pixel is moved, (n, S, S, 2): random shifts of a coarse grid, made smooth."""
+        side = images.shape[-1]
+        coarse = 2 * self.spec.bend * draw.normal(2, BEND_POINTS, BEND_POINTS)
+        smooth = F.interpolate(coarse, size=(side, side), mode="bicubic", align_corners=True)
+        return smooth.permute(0, 2, 3, 1)
 
     def _resolution(self, images: Tensor, draw: Draw) -> None:
         side = images.shape[-1]
@@ -144,5 +155,6 @@ class Draw:
         """Indices of the images that a change is applied to."""
         return self.chance(probability).flatten().nonzero().flatten()
 
-    def normal_like(self, images: Tensor) -> Tensor:
-        return torch.randn(images.shape, generator=self._generator).to(self._device)
+    def normal(self, *shape: int) -> Tensor:
+        """(n, *shape), of mean 0 and variance 1."""
+        return torch.randn(self._count, *shape, generator=self._generator).to(self._device)

@@ -25,7 +25,7 @@ from ..align import DLIB_CHIP_SIZE
 from ..calibration import Calibration
 from ..crops import Crops, cached_crops
 from ..data import People
-from ..detect import Detector, named_detector
+from ..detect import Detector, detector_licence, named_detector
 from ..errors import DataError
 from ..files import write_text
 from ..model import ModelCard, ModelFile, Preprocessing
@@ -46,7 +46,7 @@ from .loop import (
     sweep,
     write_model,
 )
-from .outcome import DETECTOR_LICENCE, INTENDED_USE, licences
+from .outcome import INTENDED_USE, licences
 from .plan import Progress, choose_preprocessing, unlabelled_photos
 from .provenance import git_commit, machine, versions
 from .recipe import Recipe
@@ -166,8 +166,9 @@ def read_photos(
     preprocessing = choose_preprocessing(recipe, detector)
     people = unlabelled_photos(root)
     chips = cached_crops(
-        people.paths, detector, Preprocessing(DLIB_CHIP_SIZE, "chip"), recipe.data.face, cache, progress
-    )
+        people.paths, None if recipe.teacher.aligned else detector, Preprocessing(DLIB_CHIP_SIZE, "chip"),
+        recipe.data.face, cache, progress,
+    )  # fmt: skip
     rows = np.flatnonzero(chips.found)
     aside = np.array([kept_aside(people.names[row]) for row in rows], dtype=bool)
     learnt, judged = rows[~aside], rows[aside][:MOST_KEPT]
@@ -216,7 +217,7 @@ def _model_file(
             "code": "Apache-2.0",
             "weights": recipe.card.weights_licence,
             "training_data": recipe.card.data_licence,
-            "detector": DETECTOR_LICENCE[photos.detector.spec["kind"]],
+            "detector": detector_licence(photos.detector),
         },
         data={
             "folder": photos.root.name,

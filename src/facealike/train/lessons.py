@@ -16,7 +16,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 from torch.utils.data import Dataset
 
@@ -26,8 +25,7 @@ from .augment import Augmentation, shrink
 from .learner import step_seed
 from .recipe import Recipe
 
-CHUNK = 128  # faces that are changed and described at a time
-BEND_POINTS = 4  # a side, of the coarse grid whose random shifts are made smooth
+CHUNK = 32  # faces that are changed and described at a time; of more, each pass leaves the cache
 
 
 def blend(faces: Tensor, part: float, generator: Generator) -> Tensor:
@@ -36,23 +34,6 @@ def blend(faces: Tensor, part: float, generator: Generator) -> Tensor:
     share = 0.5 * torch.rand(len(faces), 1, 1, 1, generator=generator)
     share = torch.where(torch.rand(share.shape, generator=generator) < part, share, 0.0)
     return faces.lerp(faces[partner.to(faces.device)], share.to(faces.device))
-
-
-def bend(faces: Tensor, strength: float, generator: Generator) -> Tensor:
-    """Faces (n, 3, S, S) deformed smoothly: another nose, another chin, and so another person.
-
-    ``strength`` is the standard deviation of the shift of a grid point, as a part of the side.
-    """
-    if not strength:
-        return faces
-    n, side = len(faces), faces.shape[-1]
-    coarse = 2 * strength * torch.randn(n, 2, BEND_POINTS, BEND_POINTS, generator=generator)
-    shifts = F.interpolate(coarse.to(faces.device), size=(side, side), mode="bicubic", align_corners=True)
-    axis = (2 * torch.arange(side, device=faces.device) + 1) / side - 1
-    still = torch.stack([axis.expand(side, side), axis.view(side, 1).expand(side, side)], dim=2)
-    return F.grid_sample(
-        faces, still + shifts.permute(0, 2, 3, 1), padding_mode="border", align_corners=False
-    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,8 +68,7 @@ class Lessons:
         for number, start in enumerate(range(0, self.count, CHUNK)):
             draw = torch.Generator().manual_seed(step_seed(self._recipe.seed, 4 + epoch, number))
             chips = self.read(self._rows[order[start : start + CHUNK]])
-            chips = bend(blend(chips, spec.blend, draw), spec.bend, draw)
-            views, said = self.describe(self._change(chips, draw))
+            views, said = self.describe(self._change(blend(chips, spec.blend, draw), draw))
             crops.append(views)
             descriptors.append(said)
         return Lesson(torch.cat(crops), torch.cat(descriptors))

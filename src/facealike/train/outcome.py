@@ -19,6 +19,7 @@ from ..calibrate import calibrate
 from ..calibration import Calibration
 from ..crops import cached_crops
 from ..data import PairIndices, People, balanced_pairs, listed_pairs
+from ..detect import detector_licence
 from ..embed import Model
 from ..errors import DataError, FaceError
 from ..evaluate import Evaluation, evaluate_pairs
@@ -38,11 +39,6 @@ from .recipe import Recipe
 REPORT_PAIRS = 10_000  # genuine pairs, at most, in each row of the table
 REPORT_SEED = 0  # the pairs of the table are the same for every run on the same photos
 
-DETECTOR_LICENCE = {
-    "yunet": "as the author of the YuNet file states (OpenCV's is MIT)",
-    "dlib-hog": "dlib: Boost Software Licence 1.0",
-    "dlib-landmarks": "dlib: Boost Software Licence 1.0; landmark network: Apache-2.0, taught by YuNet (MIT)",
-}
 INITIALISATION = {"dlib": "dlib's face network (public domain, CC0), dlib_face_recognition_resnet_model_v1"}
 INTENDED_USE = (
     "Comparing two photos of consenting people one to one, where a person can overrule the answer. Not for "
@@ -160,7 +156,7 @@ def draft_model(
         "code": "Apache-2.0",
         "weights": recipe.card.weights_licence,
         "training_data": recipe.card.data_licence,
-        "detector": DETECTOR_LICENCE[plan.detector.spec["kind"]],
+        "detector": detector_licence(plan.detector),
     }
     card = ModelCard(
         name=recipe.card.name or recipe.name,

@@ -113,7 +113,7 @@ def choose_preprocessing(recipe: Recipe, detector: Detector) -> Preprocessing:
     if align in ("landmarks", "chip") and not detector.has_landmarks:
         raise TrainingError(
             "the recipe aligns by landmarks, but this detector finds none; "
-            "use --detector dlib-landmarks or a YuNet .onnx file, or --set crop.align=box"
+            "use --detector facealike or a YuNet .onnx file, or --set crop.align=box"
         )
     if align == "box" and recipe.crop.context:
         raise TrainingError(

@@ -51,7 +51,7 @@ class CropSpec:
     """
 
     size: int = 96
-    detector: str = "dlib-landmarks"
+    detector: str = "facealike"
     align: Literal["auto", "landmarks", "chip", "box"] = "auto"
     margin: float = 0.2
     edge: Literal["pad", "clip"] = "pad"
@@ -155,16 +155,18 @@ class AugmentSpec:
     """``[augment]``: how strongly training images are changed.
 
     flip: probability of a mirror image.  rotation: degrees to either side.  scale: largest relative
-    change of size.  shift: largest shift as a part of the side.  brightness, contrast, saturation:
-    largest relative change.  grey, blur, low_resolution, cutout: probabilities.
-    noise: largest standard deviation in grey levels.  mixup: two images of a batch are laid over each
-    other, their shares drawn from Beta(mixup, mixup), for losses that classify (0: never).
+    change of size.  shift: largest shift as a part of the side.  bend: standard deviation of a smooth
+    deformation, as a part of the side.  brightness, contrast, saturation: largest relative change.
+    grey, blur, low_resolution, cutout: probabilities.  noise: largest standard deviation in grey levels.
+    mixup: two images of a batch are laid over each other, their shares drawn from Beta(mixup, mixup), for
+    losses that classify (0: never).
     """
 
     flip: float = 0.5
     rotation: float = 10.0
     scale: float = 0.0
     shift: float = 0.0
+    bend: float = 0.0
     brightness: float = 0.0
     contrast: float = 0.0
     saturation: float = 0.0
@@ -177,22 +179,30 @@ class AugmentSpec:
 
 
 @dataclass(frozen=True)
+class StudentSpec(AugmentSpec):
+    """``[student]``: what is changed behind the teacher's back; its verdict is to hold all the same."""
+
+    flip: float = 0.0
+    rotation: float = 0.0
+
+
+@dataclass(frozen=True)
 class TeacherSpec:
     """``[teacher]``: learn what another network says of faces, not who they are; see ``distillation.py``.
 
-    ``name``: the teacher; empty is none, and people are learnt.  ``faces``: how many changed faces it
-    describes for each epoch (0: as many as there are photos).  ``passes``: how often the student sees
-    each of them before new ones are made.  ``blend``: share of faces that are laid over another one.
-    ``bend``: standard deviation of a smooth random deformation, as a part of the side.
+    ``name``: the teacher; empty is none, and people are learnt.  ``aligned``: the photos are the teacher's
+    own crops already, as FairFace's are of dlib; no detector looks at them.  ``faces``: how many changed
+    faces it describes for each epoch (0: as many as there are photos).  ``passes``: how often the student
+    sees each of them before new ones are made.  ``blend``: share of faces that are laid over another one.
     ``descriptor_weight`` and ``distance_weight``: of the squared error of the descriptors, and of the
     distances between them.
     """
 
     name: Literal["", "dlib"] = ""
+    aligned: bool = False
     faces: int = 0
     passes: int = 1
     blend: float = 0.5
-    bend: float = 0.0
     descriptor_weight: float = 4.0
     distance_weight: float = 8.0
 
@@ -229,7 +239,7 @@ class Recipe:
     training: TrainingSpec = field(default_factory=TrainingSpec)
     augment: AugmentSpec = field(default_factory=AugmentSpec)
     teacher: TeacherSpec = field(default_factory=TeacherSpec)
-    student: AugmentSpec = field(default_factory=AugmentSpec)
+    student: StudentSpec = field(default_factory=StudentSpec)
     card: CardSpec = field(default_factory=CardSpec)
 
     def __post_init__(self) -> None:

@@ -16,7 +16,7 @@ MINERS = {
     "contrastive": ("all", "hard"), "triplet": ("all", "hard", "semihard"),
     "multi-similarity": ("all", "hard"), **dict.fromkeys(CLASSIFYING, ("all",)),
 }  # fmt: skip
-_AUGMENT_LIMITS = {"rotation": 180.0, "noise": 255.0}  # everything else is a part of one
+_AUGMENT_LIMITS = {"bend": 0.2, "rotation": 180.0, "noise": 255.0}  # everything else is a part of one
 
 
 def check(recipe: Recipe) -> None:
@@ -127,7 +127,6 @@ def _check_teacher(recipe: Recipe) -> None:
     _require(teacher.faces >= 0, "teacher.faces", "must not be negative")
     _require(1 <= teacher.passes <= 100, "teacher.passes", "must lie between 1 and 100")
     _require(0 <= teacher.blend <= 1, "teacher.blend", "must lie between 0 and 1")
-    _require(0 <= teacher.bend <= 0.2, "teacher.bend", "must lie between 0 and 0.2")
     for key in ("descriptor_weight", "distance_weight"):
         _require(getattr(teacher, key) >= 0, f"teacher.{key}", "must not be negative")
     _require(
