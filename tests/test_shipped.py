@@ -23,7 +23,7 @@ def model() -> Model:
 
 
 @pytest.mark.parametrize(
-    ("other", "score", "same"), [("collins.jpg", 0.015, False), ("hopper-turned.jpg", 0.930, True)]
+    ("other", "score", "same"), [("collins.jpg", 0.048, False), ("hopper-turned.jpg", 0.900, True)]
 )
 def test_golden_scores_of_the_example_photos(model: Model, other: str, score: float, same: bool) -> None:
     result = compare(PHOTOS / "hopper.jpg", PHOTOS / other, model)
@@ -37,8 +37,7 @@ def test_the_card_is_whole_and_the_documents_agree_with_it(model: Model) -> None
     assert "without a licence for commercial use" in card.licence["training_data"]
     assert card.recipe["name"] == "lfw" and card.provenance["seed"] == 1
     text = (ROOT / "docs" / "results.md").read_text("utf-8")
-    for split in ("validation", "test"):
-        assert f"{card.metrics[split]['f1']:.3f}" in text and f"{card.metrics[split]['auc']:.3f}" in text
+    assert f"{card.metrics['test']['f1']:.3f}" in text and f"{card.metrics['test']['auc']:.3f}" in text
     assert card.provenance["commit"][:7] in text
     assert model.threshold == pytest.approx(card.metrics["test"]["threshold"])
 
@@ -70,8 +69,8 @@ def test_golden_numbers_on_strangers(model: Model, tmp_path: Path) -> None:
     assert LFW is not None
     result = evaluate_split(model, LFW, "test", limit=400, cache=tmp_path)
     assert result.leaked is False
-    assert result.f1 == pytest.approx(0.909, abs=0.03)
-    assert result.auc == pytest.approx(0.966, abs=0.02)
+    assert result.f1 == pytest.approx(0.912, abs=0.03)
+    assert result.auc == pytest.approx(0.972, abs=0.02)
 
 
 @needs_lfw

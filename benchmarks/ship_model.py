@@ -1,0 +1,92 @@
+"""Make a trained model ready to ship: a threshold, probabilities, and what was measured of it on its card.
+
+    python benchmarks/ship_model.py MODEL LFW --out src/facealike/weights/default.facealike \\
+        [--pairs pairs.txt] [--groups FAIRFACE/val.csv [--worst-group 0.01]] [--cache CROPS]
+
+Probabilities come from LFW's calibration people, and so does the threshold (best F1), unless
+``--worst-group`` asks for the lowest one at which every race, gender, age and combination of them that is
+large enough keeps that FMR.  Every other photo of the list decides about it, and the rest is what the card
+tells of groups.  The test people, View 2 (``--pairs``; of a model that saw nobody of LFW) and those groups
+decide about nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from facealike.calibrate import calibrate
+from facealike.embed import Model
+from facealike.evaluate import evaluate_split
+from facealike.group_protocol import evaluate_groups, for_worst_group
+from facealike.groups import GroupEvaluation
+from facealike.protocols import evaluate_view2
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("model", type=Path)
+    parser.add_argument("people", type=Path, metavar="LFW", help="the folder of LFW's people")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--pairs", type=Path, help="LFW's pairs.txt, for View 2")
+    parser.add_argument("--groups", type=Path, help="FairFace's val.csv, beside its photos")
+    parser.add_argument(
+        "--worst-group", type=float, metavar="FMR", help="the FMR that every group is to keep"
+    )
+    parser.add_argument("--cache", type=Path, help="the folder of face crops")
+    options = parser.parse_args()
+    if options.worst_group is not None and options.groups is None:
+        parser.error("--worst-group needs --groups")
+    model = Model.load(options.model, "cpu")
+    model = calibrated(model, options.people, options.cache)
+    card: dict[str, Any] = {}
+    if options.groups is not None:
+        model, judged = by_groups(model, options.groups, options.worst_group, options.cache)
+        card["groups"] = judged.for_card()
+        print(judged)
+    test = evaluate_split(model, options.people, "test", cache=options.cache)
+    card["test"] = test.to_dict()
+    print(test)
+    if options.pairs is not None:
+        view2 = evaluate_view2(model, options.people, options.pairs, cache=options.cache)
+        card["lfw-view2"] = view2.to_dict()
+        print(view2)
+    file = model.file
+    replace(file, card=replace(file.card, metrics={**file.card.metrics, **card})).write(options.out)
+    print(f"{options.out}: model {model.id}, threshold {model.threshold:.3f} ({file.calibration.rule})")
+
+
+def calibrated(model: Model, people: Path, cache: Path | None) -> Model:
+    return Model(replace(model.file, calibration=calibrate(model, people, cache=cache)), "cpu")
+
+
+def by_groups(
+    model: Model, listed: Path, worst_group: float | None, cache: Path | None
+) -> tuple[Model, GroupEvaluation]:
+    """The model, its threshold from half of the list if it is to keep an FMR, and the other half's rates."""
+    with listed.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    with tempfile.TemporaryDirectory() as folder:
+        halves = [Path(folder) / f"{listed.stem}-{name}.csv" for name in ("deciding", "judging")]
+        for number, half in enumerate(halves):
+            with half.open("w", newline="", encoding="utf-8") as file:
+                csv.writer(file).writerows([rows[0], *rows[1 + number :: 2]])
+        deciding, judging = halves
+        if worst_group is not None:
+            worst = evaluate_groups(model, deciding, listed.parent, cache=cache).threshold_for_worst_group(
+                worst_group
+            )
+            print(worst)
+            where = f"every other photo of {listed.name}"
+            model = Model(
+                replace(model.file, calibration=for_worst_group(model.file.calibration, worst, where)), "cpu"
+            )
+        return model, evaluate_groups(model, judging, listed.parent, cache=cache)
+
+
+if __name__ == "__main__":
+    main()
