@@ -2,6 +2,7 @@
 # make test    install everything; lint, type check and test
 # make lint    lint and type check only
 # make detector LFW=lfw-deepfunneled.tgz FAIRFACE=fairface-144.tar TEACHER=yunet.onnx    train our face detector
+# make model LFW=lfw-deepfunneled.tgz PAIRS=pairs.txt FAIRFACE=fairface-144.tar    train the model that ships
 # make clean   remove what these made, the virtual environment too
 #
 # The pinned versions are for Python 3.11 and later; PYTHON=... names another interpreter, VENV=... another
@@ -19,7 +20,7 @@ SOURCES := $(shell find src -type f -not -name '*.pyc')
 export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
 
-.PHONY: help demo test lint detector clean
+.PHONY: help demo test lint detector model clean
 .DELETE_ON_ERROR:
 
 help:
@@ -54,6 +55,19 @@ detector: $(VENV)/.full
 	$(RUN) facealike.train.detector_run --photos build/detector/lfw-deepfunneled \
 	    --chips build/detector/fairface-144/train --teacher '$(TEACHER)' \
 	    --work build/detector --out build/detector/detector.onnx $(OPTIONS)
+
+# From the archives to build/model/default.facealike: taught on FairFace's photos, judged on people of LFW.
+model: $(VENV)/.full
+	@test -f '$(LFW)' -a -f '$(FAIRFACE)' -a -f '$(PAIRS)' || { \
+	    echo 'make model: name the three files LFW=..., PAIRS=... and FAIRFACE=...' >&2; exit 1; }
+	@mkdir -p build/model
+	test -d build/model/lfw-deepfunneled || $(VENV)/bin/facealike data lfw '$(LFW)' --to build/model
+	test -f build/model/fairface-144/val.csv || tar -xf '$(FAIRFACE)' -C build/model
+	$(VENV)/bin/facealike train build/model/fairface-144/train --recipe distilled --set teacher.aligned=true \
+	    --out build/model/trained.facealike --cache build/model/crops --resume $(OPTIONS)
+	$(VENV)/bin/python benchmarks/ship_model.py build/model/trained.facealike build/model/lfw-deepfunneled \
+	    --pairs '$(PAIRS)' --groups build/model/fairface-144/val.csv --cache build/model/crops \
+	    --out build/model/default.facealike
 
 # The base package alone: no torch.  Where everything is installed already, that will do.
 $(VENV)/.base: $(SOURCES) pyproject.toml constraints.txt | $(VENV)/.made

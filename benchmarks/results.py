@@ -4,9 +4,10 @@
 
 Trains the recipe of the shipped model with seeds 0, 1 and 2 (RUNS/lfw-SEED.facealike, resumed where a
 run was cut short; ``--found`` takes those that are there), judges each on the test people, the shipped
-model on its probabilities and thresholds too, and reads LFW View 2 from RUNS/view2, which ``--folds``
-trains.  What is measured lands in results.json; the page is written from that file, by ``--page``
-without measuring anything.
+model on its probabilities and thresholds too, and on LFW View 2 if it saw nobody of LFW (``--pairs``), and
+reads View 2 of the recipe from RUNS/view2, which ``--folds`` trains.  What is measured lands in
+results.json; ``--shipped`` measures the shipped model alone and keeps the rest of that file, and ``--page``
+writes the page from it without measuring anything.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from facealike.evaluate import evaluate_split
 from facealike.evaluation import Evaluation
 from facealike.files import write_text
 from facealike.plots import new_axes, save_figure
+from facealike.protocols import evaluate_view2
 from facealike.set_protocols import evaluate_exhaustive
 from measured import commit, processor, today
 
@@ -47,15 +49,20 @@ def main() -> None:
     parser.add_argument("--pairs", type=Path, help="LFW's pairs.txt, for View 2")
     parser.add_argument("--folds", action="store_true", help="train the folds of View 2 that are missing")
     parser.add_argument("--found", action="store_true", help="train nothing; judge the seeds that are there")
+    parser.add_argument("--shipped", action="store_true", help="measure the shipped model alone")
     parser.add_argument("--page", action="store_true", help="only write the page from results.json")
     arguments = parser.parse_args()
     if not arguments.page:
         if arguments.people is None or arguments.runs is None:
             parser.error("give the folder of people and --runs, or --page")
         cache = arguments.cache or arguments.runs / "crops"
-        record = measure(
-            arguments.people, arguments.runs, cache, arguments.pairs, arguments.folds, arguments.found
-        )
+        if arguments.shipped:
+            record = json.loads(RECORD.read_text("utf-8"))
+            record["shipped"] = measure_shipped(arguments.people, cache, arguments.pairs)
+        else:
+            record = measure(
+                arguments.people, arguments.runs, cache, arguments.pairs, arguments.folds, arguments.found
+            )
         write_text(RECORD, json.dumps(record, indent=1) + "\n")
     record = json.loads(RECORD.read_text("utf-8"))
     page = PAGE.read_text("utf-8")
@@ -69,10 +76,6 @@ def measure(
 ) -> dict[str, Any]:
     """Everything that the page states, ready for JSON."""
     runs.mkdir(parents=True, exist_ok=True)
-    shipped = Model.load()
-    test = evaluate_split(shipped, people, "test", cache=cache)
-    FIGURES.mkdir(exist_ok=True)
-    draw(test)
     return {
         "date": today(),
         "machine": processor(),
@@ -82,12 +85,23 @@ def measure(
             for seed in SEEDS
             if not found or model_of(runs, seed).exists()
         ],
-        "shipped": {
-            **summary(shipped, test),
-            "reliability": None if test.reliability is None else test.reliability.to_dict(),
-            "points": points(shipped, people, cache),
-        },
+        "shipped": measure_shipped(people, cache, pairs),
         "view2": view2(people, runs, cache, pairs, folds),
+    }
+
+
+def measure_shipped(people: str, cache: Path, pairs: Path | None) -> dict[str, Any]:
+    shipped = Model.load()
+    test = evaluate_split(shipped, people, "test", cache=cache)
+    FIGURES.mkdir(exist_ok=True)
+    draw(test)
+    stranger = pairs is not None and not shipped.file.card.identity_hashes
+    return {
+        **summary(shipped, test),
+        "reliability": None if test.reliability is None else test.reliability.to_dict(),
+        "points": points(shipped, people, cache),
+        "view2": evaluate_view2(shipped, people, pairs, cache=cache).to_dict() if stranger else None,
+        "measured": f"{today()} at commit {commit()} on {processor()}",
     }
 
 
@@ -166,6 +180,7 @@ def sections(record: dict[str, Any]) -> dict[str, str]:
     return {
         "strangers": strangers(record),
         "calibration": calibration(record["shipped"]),
+        "zero-shot": zero_shot(record["shipped"].get("view2")),
         "view2": folds_table(record["view2"]),
         "speed": speed(),
         "coverage": coverage(),
@@ -205,7 +220,8 @@ def calibration(shipped: dict[str, Any]) -> str:
     lines = [
         f"Model {shipped['model']}: F1 {told(shipped, 'f1')}, AUC {told(shipped, 'auc')}, EER "
         f"{told(shipped, 'eer')} on the test people; threshold {shipped['threshold']:.3f} from "
-        f"{shipped['threshold_from']}.",
+        f"{shipped['threshold_from']}."
+        + (f" Measured {shipped['measured']}." if "measured" in shipped else ""),
     ]
     if shipped["ece"] is not None:
         found = shipped["reliability"]
@@ -230,6 +246,27 @@ def calibration(shipped: dict[str, Any]) -> str:
             ),
         ]
     return "\n".join(lines)
+
+
+def zero_shot(found: dict[str, Any] | None) -> str:
+    if found is None:
+        return "The shipped model was trained on people of LFW, so it has no such figure."
+    pooled = found["pooled"]
+    rows = [
+        f"| TAR at FAR {float(far):g} | {tar:.3f}{tar_interval(pooled, far)} |"
+        for far, tar in found["tar_at_far"].items()
+    ]
+    return "\n".join([
+        "| | |", "| --- | ---: |",
+        f"| **accuracy** | **{found['accuracy']:.4f} ± {found['standard_error']:.4f}** |",
+        f"| AUC, all folds together | {told(pooled, 'auc')} |", *rows,
+        f"| pairs; of them without a face found | {pooled['pairs']:,}; {pooled['failures']} |",
+    ])  # fmt: skip
+
+
+def tar_interval(pooled: dict[str, Any], far: str) -> str:
+    found = pooled["intervals"].get(f"fnmr@{float(far):g}")
+    return "" if found is None else f" [{1 - found['high']:.3f}, {1 - found['low']:.3f}]"
 
 
 def folds_table(found: dict[str, Any] | None) -> str:

@@ -6,8 +6,9 @@
 Probabilities come from LFW's calibration people, and so does the threshold (best F1), unless
 ``--worst-group`` asks for the lowest one at which every race, gender, age and combination of them that is
 large enough keeps that FMR.  Every other photo of the list decides about it, and the rest is what the card
-tells of groups.  The test people, View 2 (``--pairs``; of a model that saw nobody of LFW) and those groups
-decide about nothing.
+tells of groups.  FairFace's photos are dlib's chips: a model that cuts such chips takes them as they are, for
+crops that reach beyond a photo's edges are black there.  The test people, View 2 (``--pairs``; of a model
+that saw nobody of LFW) and those groups decide about nothing.
 """
 
 from __future__ import annotations
@@ -70,22 +71,21 @@ def by_groups(
     """The model, its threshold from half of the list if it is to keep an FMR, and the other half's rates."""
     with listed.open(newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))
+    aligned = model.preprocessing.align == "chip"
     with tempfile.TemporaryDirectory() as folder:
-        halves = [Path(folder) / f"{listed.stem}-{name}.csv" for name in ("deciding", "judging")]
-        for number, half in enumerate(halves):
+
+        def rates(model: Model, name: str, first: int) -> GroupEvaluation:
+            half = Path(folder) / f"{listed.stem}-{name}.csv"
             with half.open("w", newline="", encoding="utf-8") as file:
-                csv.writer(file).writerows([rows[0], *rows[1 + number :: 2]])
-        deciding, judging = halves
+                csv.writer(file).writerows([rows[0], *rows[first::2]])
+            return evaluate_groups(model, half, listed.parent, aligned=aligned, cache=cache)
+
         if worst_group is not None:
-            worst = evaluate_groups(model, deciding, listed.parent, cache=cache).threshold_for_worst_group(
-                worst_group
-            )
+            worst = rates(model, "deciding", 1).threshold_for_worst_group(worst_group)
             print(worst)
-            where = f"every other photo of {listed.name}"
-            model = Model(
-                replace(model.file, calibration=for_worst_group(model.file.calibration, worst, where)), "cpu"
-            )
-        return model, evaluate_groups(model, judging, listed.parent, cache=cache)
+            found = for_worst_group(model.file.calibration, worst, f"every other photo of {listed.name}")
+            model = Model(replace(model.file, calibration=found), "cpu")
+        return model, rates(model, "judging", 2)
 
 
 if __name__ == "__main__":

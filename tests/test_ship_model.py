@@ -1,0 +1,53 @@
+"""``benchmarks/ship_model.py``: who decides about the threshold is not who it is judged on."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from benchmark_scripts import load, needs_benchmarks
+from facealike.bootstrap import Interval
+from facealike.calibration import Calibration
+from facealike.groups import WorstGroup
+from tiny_model import tiny_model_file
+
+pytestmark = needs_benchmarks
+
+
+class Rates:
+    def threshold_for_worst_group(self, fmr: float) -> WorstGroup:
+        return WorstGroup(fmr, Interval(0.75, 0.7, 0.8), "A", 4, ())
+
+
+@pytest.mark.parametrize(("align", "aligned"), [("box", False), ("chip", True)])
+def test_one_half_decides_and_the_other_is_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, align: str, aligned: bool
+) -> None:
+    script = load("ship_model")
+    listed = tmp_path / "val.csv"
+    listed.write_text("file,race,gender,age\n" + "".join(f"{i}.png,A,M,20-29\n" for i in range(7)))
+    asked: list[tuple[list[str], float, Path, bool]] = []
+
+    def evaluate_groups(model: Any, half: Path, root: Path, *, aligned: bool, cache: Any) -> Rates:
+        with half.open(newline="") as file:
+            names = [row["file"] for row in csv.DictReader(file)]
+        asked.append((names, model.file.calibration.threshold, root, aligned))
+        return Rates()
+
+    monkeypatch.setattr(script, "evaluate_groups", evaluate_groups)
+    monkeypatch.setattr(script, "Model", lambda file, device: SimpleNamespace(file=file))
+    file = replace(tiny_model_file(), calibration=Calibration(0.5, "best F1", "somebody", 10))
+    model: Any = SimpleNamespace(file=file, preprocessing=SimpleNamespace(align=align))
+    made, _ = script.by_groups(model, listed, 0.01, None)
+    (deciding, before, *_), (judged, after, root, how) = asked
+    assert deciding == [f"{i}.png" for i in (0, 2, 4, 6)] and judged == [f"{i}.png" for i in (1, 3, 5)]
+    assert (before, after, root, how) == (0.5, 0.75, tmp_path, aligned)
+    assert made.file.calibration.rule == "FMR 0.01 in the worst group of every other photo of val.csv: A"
+    asked.clear()
+    kept, _ = script.by_groups(model, listed, None, None)
+    assert kept is model and [names for names, *_ in asked] == [judged]
