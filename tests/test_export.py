@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import math
 import pickle
 import zipfile
 
@@ -15,7 +16,7 @@ import torch
 
 from facealike.errors import TrainingError
 from facealike.train import export
-from facealike.train.export import UnitEmbedder, export_embedder
+from facealike.train.export import LARGE, LiftedEmbedder, UnitEmbedder, export_embedder, export_student
 from facealike.train.network import make_network, parameter_count, to_unit
 
 SIZE = 32
@@ -97,7 +98,7 @@ def test_the_other_networks(kind: str, pool: str) -> None:
 
 
 def test_one_file_that_holds_everything(network: torch.nn.Module, content: bytes) -> None:
-    model = onnx.load_from_string(content)
+    model = onnx.load_model_from_string(content)
     onnx.checker.check_model(model, full_check=True)
     for tensor in model.graph.initializer:
         assert tensor.data_location == onnx.TensorProto.DEFAULT, "no weights outside the file"
@@ -115,7 +116,7 @@ def test_input_and_output(content: bytes) -> None:
 
 
 def test_standard_operators_only_and_no_pickle(content: bytes) -> None:
-    model = onnx.load_from_string(content)
+    model = onnx.load_model_from_string(content)
     assert {node.domain for node in model.graph.node} <= {"", "ai.onnx"}
     assert not model.functions
     for opener in (pickle.loads, lambda data: zipfile.ZipFile(io.BytesIO(data))):
@@ -175,3 +176,22 @@ def test_the_cosine_of_an_embedding_in_parts_is_the_mean_of_the_parts_cosines() 
             both = UnitEmbedder(network, mirror, parts=2)(crops(4))
             assert torch.allclose(both[:, :3].norm(dim=1), both[:, 3:].norm(dim=1), atol=1e-6)
     export_embedder(network, SIZE, mirror=True, parts=2)  # compares onnxruntime with torch
+
+
+def test_a_student_is_stored_in_16_bits_and_says_the_same() -> None:
+    torch.manual_seed(3)
+    network = make_network("resnet", 32, (8, 16), (1,), 12)
+    network(torch.randn(16, 3, 32, 32))  # so that its norms have seen something
+    network.eval()
+    centre = torch.zeros(12)
+    content = export_student(network, 32, False, centre)
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    crops = torch.randn(5, 3, 32, 32)
+    found = session.run(None, {"crops": crops.numpy()})[0]
+    with torch.no_grad():
+        wanted = LiftedEmbedder(network, False, centre)(crops).numpy()
+    assert found.shape == (5, 13) and 0 < np.abs(found - wanted).max() < 5e-3
+    model = onnx.load_model_from_string(content)
+    kinds = {weight.data_type for weight in model.graph.initializer if math.prod(weight.dims) >= LARGE}
+    assert kinds == {onnx.TensorProto.FLOAT16}
+    onnx.checker.check_model(model)
