@@ -1,14 +1,14 @@
 """Make a trained model ready to ship: a threshold, probabilities, and what was measured of it on its card.
 
     python benchmarks/ship_model.py MODEL LFW --out src/facealike/weights/default.facealike \\
-        [--pairs pairs.txt] [--groups FAIRFACE/val.csv [--worst-group 0.01]] [--cache CROPS]
+        [--pairs pairs.txt] [--groups FAIRFACE/val.csv [--worst-group 0.1 --by race]] [--cache CROPS]
 
 Probabilities come from LFW's calibration people, and so does the threshold (best F1), unless
-``--worst-group`` asks for the lowest one at which every race, gender, age and combination of them that is
-large enough keeps that FMR.  Every other photo of the list decides about it, and the rest is what the card
-tells of groups.  FairFace's photos are dlib's chips: a model that cuts such chips takes them as they are, for
-crops that reach beyond a photo's edges are black there.  The test people, View 2 (``--pairs``; of a model
-that saw nobody of LFW) and those groups decide about nothing.
+``--worst-group`` asks for the lowest one at which every group that is large enough keeps that FMR: every
+race, gender, age and combination of them, or only those that ``--by`` names.  Every other photo of the list
+decides about it, and the rest is what the card tells of groups.  FairFace's photos are dlib's chips: a model
+that cuts such chips takes them as they are, for crops that reach beyond a photo's edges are black there.  The
+test people, View 2 (``--pairs``; of a model that saw nobody of LFW) and those groups decide about nothing.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ def main() -> None:
     parser.add_argument(
         "--worst-group", type=float, metavar="FMR", help="the FMR that every group is to keep"
     )
+    parser.add_argument("--by", metavar="COLUMNS", help="the groups that decide, such as race or race,gender")
+    parser.add_argument("--limits", help="what the card says of them, in place of the recipe's words")
     parser.add_argument("--cache", type=Path, help="the folder of face crops")
     options = parser.parse_args()
     if options.worst_group is not None and options.groups is None:
@@ -46,7 +48,8 @@ def main() -> None:
     model = calibrated(model, options.people, options.cache)
     card: dict[str, Any] = {}
     if options.groups is not None:
-        model, judged = by_groups(model, options.groups, options.worst_group, options.cache)
+        by = None if options.by is None else tuple(options.by.split(","))
+        model, judged = by_groups(model, options.groups, options.worst_group, by, options.cache)
         card["groups"] = judged.for_card()
         print(judged)
     test = evaluate_split(model, options.people, "test", cache=options.cache)
@@ -57,7 +60,9 @@ def main() -> None:
         card["lfw-view2"] = view2.to_dict()
         print(view2)
     file = model.file
-    replace(file, card=replace(file.card, metrics={**file.card.metrics, **card})).write(options.out)
+    limits = options.limits or file.card.limits
+    whole = replace(file.card, metrics={**file.card.metrics, **card}, limits=limits)
+    replace(file, card=whole).write(options.out)
     print(f"{options.out}: model {model.id}, threshold {model.threshold:.3f} ({file.calibration.rule})")
 
 
@@ -66,7 +71,7 @@ def calibrated(model: Model, people: Path, cache: Path | None) -> Model:
 
 
 def by_groups(
-    model: Model, listed: Path, worst_group: float | None, cache: Path | None
+    model: Model, listed: Path, worst_group: float | None, by: tuple[str, ...] | None, cache: Path | None
 ) -> tuple[Model, GroupEvaluation]:
     """The model, its threshold from half of the list if it is to keep an FMR, and the other half's rates."""
     with listed.open(newline="", encoding="utf-8") as file:
@@ -81,7 +86,7 @@ def by_groups(
             return evaluate_groups(model, half, listed.parent, aligned=aligned, cache=cache)
 
         if worst_group is not None:
-            worst = rates(model, "deciding", 1).threshold_for_worst_group(worst_group)
+            worst = rates(model, "deciding", 1).threshold_for_worst_group(worst_group, by)
             print(worst)
             found = for_worst_group(model.file.calibration, worst, f"every other photo of {listed.name}")
             model = Model(replace(model.file, calibration=found), "cpu")

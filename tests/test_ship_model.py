@@ -20,7 +20,8 @@ pytestmark = needs_benchmarks
 
 
 class Rates:
-    def threshold_for_worst_group(self, fmr: float) -> WorstGroup:
+    def threshold_for_worst_group(self, fmr: float, columns: tuple[str, ...] | None) -> WorstGroup:
+        assert columns == ("race",)
         return WorstGroup(fmr, Interval(0.75, 0.7, 0.8), "A", 4, ())
 
 
@@ -43,11 +44,11 @@ def test_one_half_decides_and_the_other_is_judged(
     monkeypatch.setattr(script, "Model", lambda file, device: SimpleNamespace(file=file))
     file = replace(tiny_model_file(), calibration=Calibration(0.5, "best F1", "somebody", 10))
     model: Any = SimpleNamespace(file=file, preprocessing=SimpleNamespace(align=align))
-    made, _ = script.by_groups(model, listed, 0.01, None)
+    made, _ = script.by_groups(model, listed, 0.01, ("race",), None)
     (deciding, before, *_), (judged, after, root, how) = asked
     assert deciding == [f"{i}.png" for i in (0, 2, 4, 6)] and judged == [f"{i}.png" for i in (1, 3, 5)]
     assert (before, after, root, how) == (0.5, 0.75, tmp_path, aligned)
     assert made.file.calibration.rule == "FMR 0.01 in the worst group of every other photo of val.csv: A"
     asked.clear()
-    kept, _ = script.by_groups(model, listed, None, None)
+    kept, _ = script.by_groups(model, listed, None, None, None)
     assert kept is model and [names for names, *_ in asked] == [judged]
