@@ -1,11 +1,12 @@
 """How often strangers of one group pass for one person: the tables of ``docs/groups.md``.
 
-    python benchmarks/groups.py FAIRFACE/val.csv [--detector YUNET.onnx] [--cache CROPS] [--write]
+    python benchmarks/groups.py FAIRFACE/val.csv [--aligned | --detector NAME] [--cache CROPS] [--write]
 
 Compares all pairs of photos within each race, gender, age and combination of FairFace's validation part, at
 the threshold of the model and at those of its named FMRs, and finds the threshold that every group keeps.
 The photos are tight chips of faces, in which the model's own detector may find little: ``--detector`` finds
-the faces in its place, and is named in the result.  With ``--write`` the page and its figure are made
+the faces in its place, and is named in the result; ``--aligned`` takes the photos as they are, for a model
+that cuts such chips itself.  With ``--write`` the page and its figure are made
 anew and a line is appended to groups.csv.
 
 Chips show less than the photos that a threshold was chosen on, and where a crop reaches beyond one it is
@@ -55,6 +56,7 @@ def main() -> None:
     parser.add_argument("list", type=Path, metavar="CSV")
     parser.add_argument("--model", default="default")
     parser.add_argument("--detector", help="dlib, dlib-landmarks, or a YuNet file")
+    parser.add_argument("--aligned", action="store_true", help="the photos are the model's crops already")
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--resamples", type=int, default=1000)
     parser.add_argument("--control", type=Path, metavar="LFW", help="the folder of LFW's people")
@@ -64,8 +66,9 @@ def main() -> None:
     model = Model.load(None if options.model == "default" else options.model)
     detector = None if options.detector is None else named_detector(options.detector)
     result = evaluate_groups(
-        model, options.list, cache=options.cache, resamples=options.resamples, detector=detector
-    )
+        model, options.list, cache=options.cache, resamples=options.resamples, detector=detector,
+        aligned=options.aligned,
+    )  # fmt: skip
     print(result.to_markdown())
     tables = threshold_table(thresholds(result))
     if options.control is not None:
