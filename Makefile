@@ -45,13 +45,18 @@ lint: $(VENV)/.full
 	$(RUN) ruff format --check
 	$(RUN) mypy
 
+# Both archives into a folder; LFW's own command goes on where it was interrupted.
+define UNPACK
+$(VENV)/bin/facealike data lfw '$(LFW)' --to $(1)
+	test -f $(1)/fairface-144/val.csv || tar -xf '$(FAIRFACE)' -C $(1)
+endef
+
 # From the archives to build/detector/detector.onnx; interrupted, it goes on where it was.
 detector: $(VENV)/.full
 	@test -f '$(LFW)' -a -f '$(FAIRFACE)' -a -f '$(TEACHER)' || { \
 	    echo 'make detector: name the three files LFW=..., FAIRFACE=... and TEACHER=...' >&2; exit 1; }
 	@mkdir -p build/detector
-	$(VENV)/bin/facealike data lfw '$(LFW)' --to build/detector
-	test -f build/detector/fairface-144/val.csv || tar -xf '$(FAIRFACE)' -C build/detector
+	$(call UNPACK,build/detector)
 	$(RUN) facealike.train.detector_run --photos build/detector/lfw-deepfunneled \
 	    --chips build/detector/fairface-144/train --teacher '$(TEACHER)' \
 	    --work build/detector --out build/detector/detector.onnx $(OPTIONS)
@@ -61,8 +66,7 @@ model: $(VENV)/.full
 	@test -f '$(LFW)' -a -f '$(FAIRFACE)' -a -f '$(PAIRS)' || { \
 	    echo 'make model: name the three files LFW=..., PAIRS=... and FAIRFACE=...' >&2; exit 1; }
 	@mkdir -p build/model
-	test -d build/model/lfw-deepfunneled || $(VENV)/bin/facealike data lfw '$(LFW)' --to build/model
-	test -f build/model/fairface-144/val.csv || tar -xf '$(FAIRFACE)' -C build/model
+	$(call UNPACK,build/model)
 	$(VENV)/bin/facealike train build/model/fairface-144/train --recipe distilled --set teacher.aligned=true \
 	    --out build/model/trained.facealike --cache build/model/crops --resume $(OPTIONS)
 	$(VENV)/bin/python benchmarks/ship_model.py build/model/trained.facealike build/model/lfw-deepfunneled \

@@ -317,17 +317,20 @@ def _frontal_detector(dlib: Any) -> Any:
 
 def shipped_detector(threads: int = 0) -> YuNetDetector:
     """Our own detector, which comes with facealike."""
+    return YuNetDetector(_shipped_weights(), SHIPPED_CONFIDENCE, threads=threads)
+
+
+def _shipped_weights() -> bytes:
     file = resources.files("facealike") / "weights" / "detector.onnx"
     try:
-        weights = file.read_bytes()
+        return file.read_bytes()
     except OSError as error:
         raise DetectorError("facealike/weights/detector.onnx is missing; install facealike again") from error
-    return YuNetDetector(weights, SHIPPED_CONFIDENCE, threads=threads)
 
 
 def detector_licence(detector: Detector) -> str:
     """What the card of a model says of the licence of the detector that travels with it."""
-    if detector.spec.get("sha256") == shipped_detector().spec["sha256"]:
+    if detector.weights == _shipped_weights():
         return SHIPPED_LICENCE
     return LICENCES[detector.spec["kind"]]
 

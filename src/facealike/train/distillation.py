@@ -35,17 +35,7 @@ from .callbacks import EpochLog
 from .dlib_teacher import DlibTeacher
 from .export import export_student
 from .lessons import Lesson, Lessons, LessonSteps
-from .loop import (
-    checkpoint_of,
-    choose_device,
-    keep_last,
-    make_trainer,
-    remember,
-    run_loop,
-    steps_done,
-    sweep,
-    write_model,
-)
+from .loop import begin, checkpoint_of, choose_device, keep_last, make_trainer, run_loop, write_model
 from .outcome import INTENDED_USE, licences
 from .plan import Progress, choose_preprocessing, unlabelled_photos
 from .provenance import git_commit, machine, versions
@@ -125,14 +115,12 @@ def distil(
     accelerator, devices, device_name = choose_device(device)
     last = checkpoint_of(out, run, resume)
     photos = read_photos(Path(photos_dir), recipe, detector, cache, progress)
-    remember(run, recipe, photos.fingerprint, photos.root, device_name, last is not None, cache)
-    sweep(run, out)
+    done = begin(run, out, recipe, photos.fingerprint, photos.root, device_name, last, cache)
 
     lessons = Lessons(
         photos.chips, photos.learnt, DlibTeacher.load(), recipe, torch.device(device_name.split(" ")[0])
     )
     steps = LessonSteps(lessons, recipe)
-    done = steps_done(last) if last else 0
     plain = lessons.plain(photos.learnt[:: max(1, len(photos.learnt) // BEGINNING)])
     module = StudentModule(recipe, photos.preprocessing, steps.steps * recipe.training.epochs, plain)
     size = recipe.training.batch_size

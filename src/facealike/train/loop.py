@@ -113,6 +113,16 @@ def write_model(file: ModelFile, run: Path, out: Path) -> None:
         file.write(out)
 
 
+def begin(
+    run: Path, out: Path, recipe: Recipe, fingerprint: str, root: Path, device: str, last: Path | None,
+    cache: Path,
+) -> int:  # fmt: skip
+    """Make the run folder ready, or check that ``last`` is of this very run; the steps taken until then."""
+    remember(run, recipe, fingerprint, root, device, last is not None, cache)
+    sweep(run, out)
+    return steps_done(last) if last else 0
+
+
 def remember(
     run: Path, recipe: Recipe, fingerprint: str, root: Path, device: str, begun: bool, cache: Path
 ) -> None:

@@ -29,17 +29,7 @@ from .batches import ChunkDataset, StepDataset, chunk_loader, make_sampler, step
 from .callbacks import EpochLog, PatientStopping
 from .export import export_embedder
 from .guards import Guards
-from .loop import (
-    checkpoint_of,
-    choose_device,
-    keep_last,
-    make_trainer,
-    remember,
-    run_loop,
-    steps_done,
-    sweep,
-    write_model,
-)
+from .loop import begin, checkpoint_of, choose_device, keep_last, make_trainer, run_loop, write_model
 from .module import SiameseModule
 from .outcome import finish
 from .plan import Plan, Progress, make_plan
@@ -158,9 +148,7 @@ def fit(
     accelerator, devices, device_name = choose_device(device)
     last = checkpoint_of(out, run, resume)
     plan = make_plan(Path(people_dir), recipe, detector, cache, progress, only)
-    remember(run, recipe, plan.fingerprint, plan.root, device_name, last is not None, cache)
-    sweep(run, out)
-    done = steps_done(last) if last else 0
+    done = begin(run, out, recipe, plan.fingerprint, plan.root, device_name, last, cache)
     print(f"training on {device_name}: {_count(plan)}", file=sys.stderr, flush=True)
 
     steps, trainer, module, log, guards = _prepare(recipe, plan, run, accelerator, devices)
