@@ -133,8 +133,9 @@ def random_outputs(height: int, width: int, seed: int) -> dict[str, np.ndarray]:
 
 
 def slow_decode(
-    outputs: dict[str, np.ndarray], height: int, width: int, low: float, overlap: float
-) -> list[Face]:
+    outputs: dict[str, np.ndarray], height: int, width: int, low: float, overlap: float,
+    landmark_overlap: float | None = None,
+) -> list[Face]:  # fmt: skip
     """Anchor by anchor, as the loops of OpenCV's face_detect.cpp go."""
     found: list[Face] = []
     for stride in STRIDES:
@@ -160,7 +161,15 @@ def slow_decode(
                 )
                 found.append(Face(Box(x - w / 2, y - h / 2, x + w / 2, y + h / 2), score, landmarks))
     boxes, scores = np.array([f.box for f in found]), np.array([f.confidence for f in found])
-    return [found[i] for i in slow_suppression(boxes, scores, overlap)]
+    kept = [found[i] for i in slow_suppression(boxes, scores, overlap)]
+    if landmark_overlap is None:
+        return kept
+    faces = []
+    for face in kept:
+        same = [f.landmarks for f in found if f is face or iou(face.box, f.box) > landmark_overlap]
+        means = [tuple(sum(p[k][axis] for p in same) / len(same) for axis in (0, 1)) for k in range(5)]
+        faces.append(Face(face.box, face.confidence, tuple(means)))
+    return faces
 
 
 def assert_same_faces(ours: list[Face], theirs: list[Face], pixels: float, belief: float) -> None:
@@ -173,17 +182,37 @@ def assert_same_faces(ours: list[Face], theirs: list[Face], pixels: float, belie
 
 @settings(max_examples=20, deadline=None)
 @given(
-    st.sampled_from([(32, 32), (64, 160), (96, 64)]), st.integers(0, 10**6), st.sampled_from([0.1, 0.6, 0.9])
-)
-def test_decoding_agrees_with_its_slow_twin(sides: tuple[int, int], seed: int, low: float) -> None:
+    st.sampled_from([(32, 32), (64, 160), (96, 64)]), st.integers(0, 10**6), st.sampled_from([0.1, 0.6, 0.9]),
+    st.sampled_from([None, 0.0, 0.2, 0.5, 1.0]),
+)  # fmt: skip
+def test_decoding_agrees_with_its_slow_twin(
+    sides: tuple[int, int], seed: int, low: float, mean: float | None
+) -> None:
     outputs = random_outputs(*sides, seed)
     # The confidence is the same but for its last bits, which must not decide.
     for stride in STRIDES:
         cls, obj = np.clip(outputs[f"cls_{stride}"], 0, 1), np.clip(outputs[f"obj_{stride}"], 0, 1)
         outputs[f"cls_{stride}"][np.abs(np.sqrt(cls * obj) - low) < 1e-4] = 0
-    assert_same_faces(
-        decode_yunet(outputs, *sides, low, 0.3), slow_decode(outputs, *sides, low, 0.3), 1e-4, 1e-5
-    )
+    ours, slow = (decode(outputs, *sides, low, 0.3, mean) for decode in (decode_yunet, slow_decode))
+    assert_same_faces(ours, slow, 1e-4, 1e-5)
+
+
+def test_landmarks_are_the_mean_of_those_who_see_the_same_face() -> None:
+    outputs = random_outputs(32, 32, 0)
+    for stride in STRIDES:
+        outputs[f"obj_{stride}"][:] = 0
+    here = {"cls": 1.0, "bbox": 0.0, "kps": 0.0}
+    for cell, obj, shift in ((5, 0.9, 0.0), (6, 0.8, 0.4), (12, 0.85, 5.0)):
+        for kind, value in here.items():
+            outputs[f"{kind}_8"][0, cell] = value
+        outputs["obj_8"][0, cell] = obj
+        outputs["kps_8"][0, cell] = shift
+        outputs["bbox_8"][0, cell, 2:] = np.log(3)  # boxes of 24 px: cells 5 and 6 share half of theirs
+    best, mean = (decode_yunet(outputs, 32, 32, 0.5, 0.3, overlap)[0] for overlap in (None, 0.4))
+    assert best.landmarks == ((8.0, 8.0),) * 5, "cell 5 alone"
+    # Cell 6 says (16, 8) + 0.4 cells; cell 12, two rows below, overlaps too little.
+    np.testing.assert_allclose(mean.landmarks, [((8 + 19.2) / 2, (8 + 11.2) / 2)] * 5, rtol=1e-6)
+    assert mean.box == best.box and mean.confidence == best.confidence
 
 
 def test_decoding_nothing_gives_no_face() -> None:
@@ -433,7 +462,8 @@ def test_a_detector_comes_back_from_its_spec(detector: Detector) -> None:
 
 def test_every_setting_changes_the_fingerprint() -> None:
     detectors: list[Detector] = [DlibDetector(), DlibDetector(0.5), DlibDetector(max_side=400)]
-    detectors += [shipped_detector()]
+    ours = shipped_detector()
+    detectors += [ours, YuNetDetector(ours.weights, ours.min_confidence)]
     if YUNET:
         changes: list[dict[str, Any]] = [{}, {"min_confidence": 0.7}, {"overlap": 0.5}, {"max_side": 400}]
         detectors += [YuNetDetector(YUNET, **change) for change in changes]

@@ -16,7 +16,8 @@ import torch
 
 from facealike.errors import TrainingError
 from facealike.train import export
-from facealike.train.export import LARGE, LiftedEmbedder, UnitEmbedder, export_embedder, export_student
+from facealike.train.bits import LARGE, in_8_bits
+from facealike.train.export import LiftedEmbedder, UnitEmbedder, apart, export_embedder, export_student
 from facealike.train.network import make_network, parameter_count, to_unit
 
 SIZE = 32
@@ -178,20 +179,94 @@ def test_the_cosine_of_an_embedding_in_parts_is_the_mean_of_the_parts_cosines() 
     export_embedder(network, SIZE, mirror=True, parts=2)  # compares onnxruntime with torch
 
 
-def test_a_student_is_stored_in_16_bits_and_says_the_same() -> None:
-    torch.manual_seed(3)
-    network = make_network("resnet", 32, (8, 16), (1,), 12)
-    network(torch.randn(16, 3, 32, 32))  # so that its norms have seen something
-    network.eval()
-    centre = torch.zeros(12)
-    content = export_student(network, 32, False, centre)
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    crops = torch.randn(5, 3, 32, 32)
-    found = session.run(None, {"crops": crops.numpy()})[0]
-    with torch.no_grad():
-        wanted = LiftedEmbedder(network, False, centre)(crops).numpy()
-    assert found.shape == (5, 13) and 0 < np.abs(found - wanted).max() < 5e-3
+# ---- fewer bits -------------------------------------------------------------------------------
+
+
+CENTRE = torch.zeros(6)
+
+
+@pytest.fixture(scope="module")
+def in_bytes(network: torch.nn.Module) -> bytes:
+    return export_student(network, SIZE, True, CENTRE, 8, crops(64, 1).numpy())
+
+
+def test_16_bits_say_the_same_in_half_the_size(network: torch.nn.Module) -> None:
+    whole, content = (export_student(network, SIZE, True, CENTRE, bits) for bits in (32, 16))
+    found, wanted = run(content, crops(5)), run(whole, crops(5))
+    assert found.shape == (5, 7) and 0 < np.abs(found - wanted).max() < 5e-3
     model = onnx.load_model_from_string(content)
     kinds = {weight.data_type for weight in model.graph.initializer if math.prod(weight.dims) >= LARGE}
     assert kinds == {onnx.TensorProto.FLOAT16}
     onnx.checker.check_model(model)
+
+
+def weight_of(node: onnx.NodeProto, graph: onnx.GraphProto) -> np.ndarray:
+    """The stored numbers behind the weight of a convolution, through its DequantizeLinear if it has one."""
+    makers = {output: node for node in graph.node for output in node.output}
+    name = node.input[1]
+    if name in makers:
+        assert makers[name].op_type == "DequantizeLinear"
+        name = makers[name].input[0]
+    (stored,) = (weight for weight in graph.initializer if weight.name == name)
+    return onnx.numpy_helper.to_array(stored)
+
+
+def test_8_bits_hold_whole_numbers_that_no_processor_overflows_on(in_bytes: bytes) -> None:
+    model = onnx.load_model_from_string(in_bytes)
+    onnx.checker.check_model(model, full_check=True)
+    weights = [weight_of(node, model.graph) for node in model.graph.node if node.op_type == "Conv"]
+    assert len(weights) == 4 and {weight.dtype for weight in weights} == {np.dtype(np.int8)}
+    assert all(32 < np.abs(weight.astype(int)).max() <= 64 for weight in weights), "seven bits, and used"
+    (gemm,) = (node for node in model.graph.node if node.op_type in ("Gemm", "MatMul"))
+    assert weight_of(gemm, model.graph).dtype == np.float32, "the embedding itself stays in 32 bits"
+
+
+def test_8_bits_say_nearly_the_same_of_new_faces(network: torch.nn.Module, in_bytes: bytes) -> None:
+    with torch.no_grad():
+        wanted = LiftedEmbedder(network.eval(), True, CENTRE)(crops(40)).numpy()
+    found = run(in_bytes, crops(40))
+    assert 0 < apart(wanted, found) < 0.01
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(run(in_bytes, crops(40).flip(3)), found, atol=1e-5)
+    for i in range(3):  # one by one as all together
+        np.testing.assert_allclose(run(in_bytes, crops(40)[i : i + 1])[0], found[i], atol=1e-5)
+
+
+def test_8_bits_are_a_quarter_of_the_weights() -> None:
+    network = make_network("resnet", SIZE, (16, 64, 128), (1, 1), 16)
+    whole = export_embedder(network.eval(), SIZE, True)
+    assert len(in_8_bits(whole, crops(16).numpy())) < 0.3 * len(whole)
+
+
+def test_an_embedder_of_people_can_have_8_bits_too(network: torch.nn.Module, content: bytes) -> None:
+    short = export_embedder(network, SIZE, True, 1, 8, crops(64, 1).numpy())
+    assert 0 < apart(run(content, crops(40)), run(short, crops(40))) < 0.01
+    assert short == export_embedder(network, SIZE, True, 1, 8, crops(64, 1).numpy()), "equal files"
+    assert short != export_embedder(network, SIZE, True, 1, 8, 3 * crops(64, 1).numpy()), "other ranges"
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_bits_that_do_not_suffice_become_more(
+    network: torch.nn.Module,
+    content: bytes,
+    bits: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(export, "MOST_LOST", 1e-9)
+    assert export_embedder(network, SIZE, True, 1, bits, crops(16).numpy()) == content
+    told = [line.split()[0] + line.split()[-1] for line in capfd.readouterr().err.splitlines()]
+    assert told == ["816", "1632"][bits // 16 :]
+
+
+def test_fewer_bits_are_quiet(network: torch.nn.Module, capfd: pytest.CaptureFixture[str]) -> None:
+    level = logging.root.manager.disable
+    export_embedder(network, SIZE, False, 1, 8, crops(16).numpy())
+    assert capfd.readouterr() == ("", "")
+    assert logging.root.manager.disable == level
+
+
+def test_how_far_apart_vectors_are() -> None:
+    wanted = np.array([[0.0, 0], [2, 0]], dtype=np.float32)  # a variance of 1
+    assert apart(wanted, wanted) == 0
+    assert apart(wanted, wanted + np.float32(0.1)) == pytest.approx(0.02, rel=1e-5)

@@ -40,6 +40,9 @@ SHIPPED_LICENCE = "Apache-2.0; trained on faces of FairFace (CC BY 4.0) and LFW,
 SHIPPED_CONFIDENCE = 0.87
 """From how sure our detector is of a face it counts as one; docs/detector.md says what this leaves out."""
 
+SHIPPED_LANDMARK_OVERLAP = 0.5
+"""Of the boxes whose landmarks are averaged; docs/detector.md says what that is worth."""
+
 
 class Detector(Protocol):
     """Finds faces in an image; the most confident first, an empty list where there is none.
@@ -118,26 +121,33 @@ def non_maximum_suppression(
     ``boxes`` is (n, 4) as left, top, right, bottom; overlap is intersection over union.
     """
     order = np.argsort(-scores, kind="stable")
-    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     kept: list[int] = []
     while order.size:
         best, rest = order[0], order[1:]
         kept.append(int(best))
-        low = np.maximum(boxes[best, :2], boxes[rest, :2])
-        high = np.minimum(boxes[best, 2:], boxes[rest, 2:])
-        shared = np.clip(high - low, 0, None).prod(axis=1)
-        order = rest[shared <= overlap * (area[best] + area[rest] - shared)]
+        order = rest[~_overlapping(boxes[best], boxes[rest], overlap)]
     return np.array(kept, dtype=np.intp)
 
 
+def _overlapping(box: NDArray[np.floating], boxes: NDArray[np.floating], overlap: float) -> NDArray[np.bool_]:
+    """Which of ``boxes`` (n, 4) have more than ``overlap``, intersection over union, with ``box`` (4,)."""
+    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    sides = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])
+    shared = np.clip(sides, 0, None).prod(axis=1)
+    result: NDArray[np.bool_] = shared > overlap * ((box[2:] - box[:2]).prod() + area - shared)
+    return result
+
+
 def decode_yunet(
-    outputs: dict[str, NDArray[np.float32]], height: int, width: int, min_confidence: float, overlap: float
-) -> list[Face]:
+    outputs: dict[str, NDArray[np.float32]], height: int, width: int, min_confidence: float, overlap: float,
+    landmark_overlap: float | None = None,
+) -> list[Face]:  # fmt: skip
     """Faces from the raw outputs of a YuNet graph whose input was (height, width), multiples of 32.
 
     Each of the strides 8, 16, 32 has one anchor a cell, row by row: ``cls`` and ``obj`` whose
     geometric mean is the confidence, ``bbox`` = (dx, dy, log w, log h) and ``kps`` = five (dx, dy),
-    all in strides relative to the cell.
+    all in strides relative to the cell.  Several cells see one face: the surest gives the box, and its
+    landmarks too, or with ``landmark_overlap`` the mean over all whose boxes overlap that one by more.
     """
     all_boxes, all_points, all_scores = [], [], []
     for stride in STRIDES:
@@ -157,10 +167,15 @@ def decode_yunet(
         all_scores.append(confidence[hit])
     boxes, points = np.concatenate(all_boxes), np.concatenate(all_points)
     scores = np.concatenate(all_scores)
-    return [
-        Face(Box(*boxes[i].tolist()), float(scores[i]), tuple((x, y) for x, y in points[i].tolist()))
-        for i in non_maximum_suppression(boxes, scores, overlap)
-    ]
+    faces = []
+    for i in non_maximum_suppression(boxes, scores, overlap):
+        own = points[i]
+        if landmark_overlap is not None:
+            same = _overlapping(boxes[i], boxes, landmark_overlap)
+            same[i] = True  # also where its box has no area
+            own = points[same].mean(axis=0)
+        faces.append(Face(Box(*boxes[i].tolist()), float(scores[i]), tuple((x, y) for x, y in own.tolist())))
+    return faces
 
 
 def scale_face(face: Face, factor: float) -> Face:
@@ -175,7 +190,8 @@ class YuNetDetector:
     """Any YuNet-format ONNX through onnxruntime; five landmarks a face.
 
     ``weights``: a path or the file's bytes.  ``max_side``: larger photos are scaled down to it.
-    Some files of the family take input of one size only, such as 640 x 640; photos then go into that.
+    ``landmark_overlap``: see ``decode_yunet``; None is OpenCV's way.  Some files of the family take input
+    of one size only, such as 640 x 640; photos then go into that.
     Raises DetectorError where the file is missing, no ONNX or has other outputs than YuNet.
     """
 
@@ -184,7 +200,7 @@ class YuNetDetector:
 
     def __init__(
         self, weights: str | Path | bytes, min_confidence: float = 0.6, overlap: float = 0.3,
-        max_side: int = 800, threads: int = 0,
+        max_side: int = 800, threads: int = 0, landmark_overlap: float | None = None,
     ) -> None:  # fmt: skip
         import onnxruntime
 
@@ -209,7 +225,7 @@ class YuNetDetector:
         if not wanted <= set(self._outputs):
             raise DetectorError(f"{name}: an ONNX graph, but not of the YuNet format (cls_8 ... kps_32)")
         self.min_confidence, self.overlap, self.max_side = min_confidence, overlap, max_side
-        self._threads = threads
+        self.landmark_overlap, self._threads = landmark_overlap, threads
         self._input = self._session.get_inputs()[0].name
         sides = self._session.get_inputs()[0].shape[2:]
         self._fixed = tuple(sides) if all(isinstance(side, int) for side in sides) else None
@@ -217,29 +233,34 @@ class YuNetDetector:
 
     @property
     def spec(self) -> dict[str, Any]:
-        return {
+        spec = {
             "kind": "yunet",
             "sha256": hashlib.sha256(self.weights).hexdigest(),
             "min_confidence": self.min_confidence,
             "overlap": self.overlap,
             "max_side": self.max_side,
         }
+        if self.landmark_overlap is not None:  # models made before it was known go on as they are
+            spec["landmark_overlap"] = self.landmark_overlap
+        return spec
 
     @cached_property
     def single_threaded(self) -> YuNetDetector:
         """This detector with one thread a run: a third cheaper, and best where many runs are under way."""
         if self._threads == 1:
             return self
-        return YuNetDetector(self.weights, self.min_confidence, self.overlap, self.max_side, threads=1)
+        return YuNetDetector(
+            self.weights, self.min_confidence, self.overlap, self.max_side, 1, self.landmark_overlap
+        )
 
     def detect(self, image: Image) -> list[Face]:
         small, scale = fit_within(image, self._limit)
         height, width = small.shape[:2]
         # The graph halves its input five times; black is added below and to the right.
         sides = self._fixed or (-(-height // 32) * 32, -(-width // 32) * 32)
-        padded = np.zeros((*sides, 3), dtype=np.float32)
-        padded[:height, :width] = small[:, :, ::-1]  # the network was trained on BGR
-        batch = np.ascontiguousarray(padded.transpose(2, 0, 1)[None])
+        batch = np.zeros((1, 3, *sides), dtype=np.float32)
+        for channel in range(3):
+            batch[0, channel, :height, :width] = small[:, :, 2 - channel]  # the network was trained on BGR
         try:
             outputs = self._session.run(None, {self._input: batch})
         except Exception as error:  # onnxruntime has no error class of its own to catch
@@ -247,7 +268,9 @@ class YuNetDetector:
                 f"the detector failed on an image of {width} x {height} pixels; use another YuNet file"
             ) from error
         raw = dict(zip(self._outputs, outputs, strict=True))
-        faces = decode_yunet(raw, padded.shape[0], padded.shape[1], self.min_confidence, self.overlap)
+        faces = decode_yunet(
+            raw, batch.shape[2], batch.shape[3], self.min_confidence, self.overlap, self.landmark_overlap
+        )
         return [scale_face(face, 1 / scale) for face in faces]
 
 
@@ -317,7 +340,9 @@ def _frontal_detector(dlib: Any) -> Any:
 
 def shipped_detector(threads: int = 0) -> YuNetDetector:
     """Our own detector, which comes with facealike."""
-    return YuNetDetector(_shipped_weights(), SHIPPED_CONFIDENCE, threads=threads)
+    return YuNetDetector(
+        _shipped_weights(), SHIPPED_CONFIDENCE, threads=threads, landmark_overlap=SHIPPED_LANDMARK_OVERLAP
+    )
 
 
 def _shipped_weights() -> bytes:
@@ -358,4 +383,7 @@ def make_detector(spec: dict[str, Any], weights: bytes | None = None, threads: i
         raise DetectorError("the detector's weights do not match the hash that the model states")
     if kind == "dlib-landmarks":
         return DlibDetector(spec["min_confidence"], spec["max_side"], weights)
-    return YuNetDetector(weights, spec["min_confidence"], spec["overlap"], spec["max_side"], threads)
+    return YuNetDetector(
+        weights, spec["min_confidence"], spec["overlap"], spec["max_side"], threads,
+        spec.get("landmark_overlap"),
+    )  # fmt: skip

@@ -33,7 +33,7 @@ from ..sampling import Indices
 from .batches import chunk_loader, step_loader
 from .callbacks import EpochLog
 from .dlib_teacher import DlibTeacher
-from .export import export_student
+from .export import SHOWN, export_student
 from .lessons import Lesson, Lessons, LessonSteps
 from .loop import begin, checkpoint_of, choose_device, keep_last, make_trainer, run_loop, write_model
 from .outcome import INTENDED_USE, licences
@@ -43,7 +43,7 @@ from .recipe import Recipe
 from .student import StudentModule
 
 KEPT_ASIDE = 0.05  # part of the photos that the student is judged on, by the hash of their names
-MOST_KEPT, BEGINNING = 2048, 1024  # photos at most to be judged on, and to begin from
+MOST_KEPT = 2048  # of them at most
 FEWEST = 64
 WATCHED = ("val_error", "val_correlation")
 SAID = {"val_error": "error", "val_correlation": "correlation of distances"}
@@ -121,7 +121,7 @@ def distil(
         photos.chips, photos.learnt, DlibTeacher.load(), recipe, torch.device(device_name.split(" ")[0])
     )
     steps = LessonSteps(lessons, recipe)
-    plain = lessons.plain(photos.learnt[:: max(1, len(photos.learnt) // BEGINNING)])
+    plain = lessons.plain(photos.learnt[:: max(1, len(photos.learnt) // SHOWN)])
     module = StudentModule(recipe, photos.preprocessing, steps.steps * recipe.training.epochs, plain)
     size = recipe.training.batch_size
     log = EpochLog(run / "log.csv", steps.steps * size, not sys.stderr.isatty(), WATCHED, SAID)
@@ -136,7 +136,8 @@ def distil(
     kept = torch.load(run / "checkpoints" / "last.ckpt", map_location="cpu", weights_only=True)
     module.load_state_dict(kept["state_dict"])
     centre = plain.descriptors.mean(dim=0)
-    onnx = export_student(module.judged, recipe.crop.size, recipe.network.mirror, centre)
+    net, faces = recipe.network, photos.preprocessing.normalise(plain.crops.numpy())
+    onnx = export_student(module.judged, recipe.crop.size, net.mirror, centre, net.bits, faces)
     agreement = {name.removeprefix("val_"): log.rows[-1][name] for name in WATCHED}
     file = _model_file(photos, recipe, onnx, device_name, log.rows, agreement)
     write_model(file, run, out)

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..errors import TrainingError
+from .bits import in_8_bits, in_16_bits
 from .network import to_unit
 from .quiet import quiet
 
-LARGE = 256  # numbers, from which on a weight is worth storing in 16 bits
+SHOWN = 1024  # crops, that the ranges of an 8-bit network are taken from
+CHUNK = 32  # crops at a time
+MOST_LOST = 0.02  # of the variance of embeddings, by fewer bits
+
+Faces = NDArray[np.float32] | None
 
 
 class UnitEmbedder(nn.Module):
@@ -26,10 +33,17 @@ class UnitEmbedder(nn.Module):
         self.network, self.mirror, self.parts = network, mirror, parts
 
     def forward(self, crops: Tensor) -> Tensor:
-        embedded = to_unit(self.network(crops), self.parts)
-        if self.mirror:
-            embedded = to_unit(embedded + to_unit(self.network(crops.flip(3)), self.parts), self.parts)
-        return embedded
+        if not self.mirror:
+            return to_unit(self.network(crops), self.parts)
+        one, other = (to_unit(side, self.parts) for side in both_sides(self.network, crops))
+        return to_unit(one + other, self.parts)
+
+
+def both_sides(network: nn.Module, crops: Tensor) -> Tensor:
+    """What ``network`` says of crops (n, 3, S, S) and of their mirror images, (2, n, d), in one pass:
+    so each layer stands in the exported file once."""
+    said: Tensor = network(torch.cat([crops, crops.flip(3)]))
+    return said.reshape(2, -1, said.shape[1])
 
 
 class LiftedEmbedder(nn.Module):
@@ -53,26 +67,18 @@ class LiftedEmbedder(nn.Module):
         self.register_buffer("centre", centre.float())
 
     def forward(self, crops: Tensor) -> Tensor:
-        said = self.network(crops)
-        if self.mirror:
-            said = (said + self.network(crops.flip(3))) / 2
+        said = both_sides(self.network, crops).mean(dim=0) if self.mirror else self.network(crops)
         apart = said - self.centre
         square = apart.square().sum(dim=1, keepdim=True)
         lifted: Tensor = torch.cat([2 * apart, 1 - square], dim=1) / (1 + square)
         return lifted
 
 
-def to_onnx(
-    network: nn.Module, example: Tensor, input_name: str, output_name: str, half: bool = False
-) -> bytes:
+def to_onnx(network: nn.Module, example: Tensor, input_name: str, output_name: str) -> bytes:
     """``network`` in evaluation mode as one ONNX file with a free first dimension, checked.
 
-    ``half`` stores its weights in 16 bits, for half the size; they are widened once, when the file is
-    loaded.  Raises TrainingError if onnxruntime's answer differs by more than 1e-4 from torch's, or with
-    ``half`` by more than 1e-2.
+    Raises TrainingError if onnxruntime's answer differs by more than 1e-4 from torch's.
     """
-    import onnxruntime
-
     with quiet(), torch.no_grad():
         program = torch.onnx.export(
             network, (example,), dynamo=True, input_names=[input_name], output_names=[output_name],
@@ -81,37 +87,25 @@ def to_onnx(
         assert program is not None
         model = program.model_proto
         _forget_sources(model)
-        if half:
-            _store_in_16_bits(model)
         content: bytes = model.SerializeToString()
         probe = torch.cat([example.flip(0), example[:1]])  # another batch size than the example's
         wanted = network(probe).numpy()
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    found = session.run(None, {input_name: probe.numpy()})[0]
-    difference = float(np.abs(found - wanted).max())
-    if not difference < (1e-2 if half else 1e-4):
+    difference = float(np.abs(run_onnx(content, probe.numpy(), input_name) - wanted).max())
+    if not difference < 1e-4:
         raise TrainingError(
             f"the exported network differs from the trained one by {difference:.2g}; please report this"
         )
     return content
 
 
-def _store_in_16_bits(model: Any) -> None:
-    """Each large float weight as 16 bits and a Cast, which a runtime folds when it loads the file."""
-    import onnx
+def run_onnx(content: bytes, crops: NDArray[np.float32], input_name: str = "crops") -> NDArray[np.float32]:
+    """What the network in the ONNX file says of ``crops`` (n, 3, S, S)."""
+    import onnxruntime
 
-    graph = model.graph
-    casts = []
-    for weight in graph.initializer:
-        values = onnx.numpy_helper.to_array(weight)
-        if values.dtype != np.float32 or values.size < LARGE:
-            continue
-        name, stored = weight.name, f"{weight.name}_half"
-        weight.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), stored))
-        casts.append(onnx.helper.make_node("Cast", [stored], [name], name, to=onnx.TensorProto.FLOAT))
-    nodes = [*casts, *graph.node]
-    del graph.node[:]
-    graph.node.extend(nodes)
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    parts = [session.run(None, {input_name: crops[i : i + CHUNK]})[0] for i in range(0, len(crops), CHUNK)]
+    said: NDArray[np.float32] = np.concatenate(parts)
+    return said
 
 
 def _forget_sources(model: Any) -> None:
@@ -134,19 +128,44 @@ def _forget_sources(model: Any) -> None:
         del part.metadata_props[:]
 
 
-def export_embedder(network: nn.Module, size: int, mirror: bool, parts: int = 1) -> bytes:
-    """The embedder of a model file: normalised crops (n, 3, S, S) -> unit vectors (n, d)."""
-    return _export(UnitEmbedder(network.float().cpu(), mirror, parts), size)
+def export_embedder(
+    network: nn.Module, size: int, mirror: bool, parts: int = 1, bits: int = 32, faces: Faces = None
+) -> bytes:
+    """The embedder of a model file: normalised crops (n, 3, S, S) -> unit vectors (n, d).
 
-
-def export_student(network: nn.Module, size: int, mirror: bool, centre: Tensor) -> bytes:
-    """The embedder of a student's model: normalised crops (n, 3, S, S) -> unit vectors (n, d + 1).
-
-    Its weights are in 16 bits, for it is made to be small.
+    ``bits`` is 32, 16 or 8 (``train.bits``); for 8, ``faces`` (n, 3, S, S), normalised, show what numbers
+    occur.  Where that many do not suffice it takes more, and says so.
     """
-    return _export(LiftedEmbedder(network.float().cpu(), mirror, centre.cpu()), size, half=True)
+    return _export(UnitEmbedder(network.float().cpu(), mirror, parts), size, bits, faces)
 
 
-def _export(embedder: nn.Module, size: int, half: bool = False) -> bytes:
+def export_student(
+    network: nn.Module, size: int, mirror: bool, centre: Tensor, bits: int = 32, faces: Faces = None
+) -> bytes:
+    """The embedder of a student's model: normalised crops (n, 3, S, S) -> unit vectors (n, d + 1)."""
+    return _export(LiftedEmbedder(network.float().cpu(), mirror, centre.cpu()), size, bits, faces)
+
+
+def _export(embedder: nn.Module, size: int, bits: int, faces: Faces) -> bytes:
     example = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
-    return to_onnx(embedder.eval(), example, "crops", "embeddings", half)
+    whole = to_onnx(embedder.eval(), example, "crops", "embeddings")
+    shown = example.numpy() if faces is None else faces
+    for tried in (8, 16):
+        if tried < bits:
+            continue
+        short = in_8_bits(whole, shown) if tried == 8 else in_16_bits(whole)
+        lost = apart(run_onnx(whole, shown), run_onnx(short, shown))
+        if lost < MOST_LOST:
+            return short
+        print(
+            f"{tried} bits would change embeddings by {lost:.0%} of what faces differ by; "
+            f"the model gets {2 * tried}",
+            file=sys.stderr, flush=True,
+        )  # fmt: skip
+    return whole
+
+
+def apart(wanted: NDArray[np.float32], found: NDArray[np.float32]) -> float:
+    """The mean squared distance of vectors (n, d) from those they should be, as a part of their variance."""
+    variance = np.square(wanted - wanted.mean(axis=0)).sum(axis=1).mean()
+    return float(np.square(wanted - found).sum(axis=1).mean() / max(float(variance), 1e-12))

@@ -63,9 +63,10 @@ class NetworkSpec:
     """``[network]``: see ``train/network.py``.  ``mirror`` averages a face and its mirror image.
 
     ``kind = "dlib"`` begins from dlib's network and its weights, whose shape and crops it keeps.
-    ``drop_path``: how often the last residual block is skipped in training, and earlier ones less
-    (resnet only).  ``standardise``: each crop is brought to mean 0 and variance 1 first.  ``branches``:
-    so many bodies side by side, each for its part of ``dimensions`` (resnet only).
+    ``bits``: 32, 16 (half the file) or 8 (a quarter of it, and of the time), which the weights get after
+    training.  ``drop_path``: how often the last residual block is skipped in training, and earlier ones
+    less (resnet only).  ``standardise``: each crop is brought to mean 0 and variance 1 first.
+    ``branches``: so many bodies side by side, each for its part of ``dimensions`` (resnet only).
     """
 
     kind: Literal["resnet", "seed", "dlib"] = "resnet"
@@ -77,6 +78,7 @@ class NetworkSpec:
     pool: Literal["average", "flatten"] = "average"
     standardise: bool = False
     mirror: bool = True
+    bits: int = 32
     branches: int = 1
 
 

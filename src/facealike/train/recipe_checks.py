@@ -43,6 +43,7 @@ def check(recipe: Recipe) -> None:
         "network.branches", "must lie between 1 and 8, and divide network.dimensions",
     )  # fmt: skip
     _require(net.branches == 1 or net.kind == "resnet", "network.branches", "fits kind = 'resnet' only")
+    _require(net.bits in (8, 16, 32), "network.bits", "must be 8, 16 or 32")
     _require(0 <= net.drop_path < 1, "network.drop_path", "must lie in [0, 1)")
     _require(net.drop_path == 0 or net.kind == "resnet", "network.drop_path", "fits kind = 'resnet' only")
     _require(all(w > 0 for w in net.widths) and len(net.widths) > 0, "network.widths", "must be positive")

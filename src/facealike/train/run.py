@@ -27,7 +27,7 @@ from ..evaluate import Evaluation
 from .against_shipped import Comparison
 from .batches import ChunkDataset, StepDataset, chunk_loader, make_sampler, step_loader
 from .callbacks import EpochLog, PatientStopping
-from .export import export_embedder
+from .export import SHOWN, export_embedder
 from .guards import Guards
 from .loop import begin, checkpoint_of, choose_device, keep_last, make_trainer, run_loop, write_model
 from .module import SiameseModule
@@ -160,7 +160,11 @@ def fit(
     keep = recipe.training.keep if len(plan.validation.people) else "last"
     kept = run / "checkpoints" / f"{keep}.ckpt"
     module.load_state_dict(torch.load(kept, map_location="cpu", weights_only=True)["state_dict"])
-    onnx = export_embedder(module.judged, recipe.crop.size, recipe.network.mirror, recipe.loss.parts)
+    net, learnt = recipe.network, plan.learnt.rows
+    faces = None
+    if net.bits == 8:
+        faces = plan.preprocessing.normalise(plan.crops.take(learnt[:: max(1, len(learnt) // SHOWN)]))
+    onnx = export_embedder(module.judged, recipe.crop.size, net.mirror, recipe.loss.parts, net.bits, faces)
     return Fitted(plan, onnx, run, cache, device_name, log.rows, tuple(guards.told.values()))
 
 
