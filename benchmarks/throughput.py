@@ -4,11 +4,13 @@
     python benchmarks/throughput.py --detector yunet.onnx --only bulk --write
 
 "bulk" is `embed_stream` over photos of 250 x 250 pixels on two cores; "one photo" is detection, alignment
-and embedding of such a photo in memory, one thread; "1080p" and "12 MP" are a photo of that size from its
-file, decoding included, one thread.  Without FACEALIKE_LFW the example photos are scaled to 250 x 250 and
-repeated.  Each runs in a process of its own.  `--detector` puts another detector under the shipped embedder:
-the time does not depend on whether the two were made for each other.  The row states the load of the machine
-over the last minute before it began: a figure taken beside other programs is no figure.
+and embedding of such a photo in memory, one thread; "dlib" is the same photo by dlib alone, as the package
+face_recognition does it (HOG detector with one enlargement, five landmarks, its ResNet); "1080p" and
+"12 MP" are a photo of that size from its file, decoding included, one thread.  Without FACEALIKE_LFW the
+example photos are scaled to 250 x 250 and repeated.  Each runs in a process of its own.  `--detector` puts
+another detector under the shipped embedder: the time does not depend on whether the two were made for each
+other.  The row states the load of the machine over the last minute before it began: a figure taken beside
+other programs is no figure.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ from measured import append_rows, circumstances
 CSV = Path(__file__).with_suffix(".csv")
 CORES = 2
 SIZES = {"1080p": (1920, 1080), "12 MP": (4000, 3000)}
-WHAT = ("bulk", "one photo", *SIZES)
+WHAT = ("bulk", "one photo", "dlib", *SIZES)
 
 
 def load_model(name: str | None, detector: str | None, threads: int) -> Any:
@@ -113,6 +115,32 @@ def single(options: argparse.Namespace) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def dlib_alone(options: argparse.Namespace) -> dict[str, Any]:
+    import dlib
+
+    from facealike.dlib_resnet import find_dlib_weights
+    from facealike.image import read_image
+
+    weights = find_dlib_weights()
+    detector = dlib.get_frontal_face_detector()
+    landmarks = dlib.shape_predictor(str(weights.with_name("shape_predictor_5_face_landmarks.dat")))
+    network = dlib.face_recognition_model_v1(str(weights))
+    with tempfile.TemporaryDirectory() as folder:
+        photo = read_image(scaled(Path(folder) / "photo.jpg", PHOTOS[0], (250, 250)))
+    times, vectors = [], 0
+    for _ in range(options.runs // 5 + 2):
+        start, cpu = time.perf_counter(), time.process_time()
+        (box,) = detector(photo, 1)
+        network.compute_face_descriptor(photo, landmarks(photo, box))
+        times.append((time.perf_counter() - start, time.process_time() - cpu))
+        vectors += 1
+    wall, cpu = (1000 * statistics.median(column) for column in zip(*times[2:], strict=True))
+    return {
+        "photos": 1, "vectors": vectors - 2, "cores": 1, "photos_per_s": "",
+        "median_ms": round(wall, 2), "cpu_ms": round(cpu, 2),
+    }  # fmt: skip
+
+
 def beginning(options: argparse.Namespace, load: float) -> dict[str, object]:
     """The columns that a row begins with: on what, under which ``load``, model and detector."""
     return {
@@ -134,7 +162,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help=f"append to {CSV.name}")
     options = parser.parse_args()
     if options.once:
-        print(json.dumps((bulk if options.once == "bulk" else single)(options)))
+        print(json.dumps({"bulk": bulk, "dlib": dlib_alone}.get(options.once, single)(options)))
         return
     rows = []
     for what in options.only or WHAT:
