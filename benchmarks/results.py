@@ -6,8 +6,8 @@ Trains the recipe of the shipped model with seeds 0, 1 and 2 (RUNS/lfw-SEED.face
 run was cut short; ``--found`` takes those that are there), judges each on the test people, the shipped
 model on its probabilities and thresholds too, and on LFW View 2 if it saw nobody of LFW (``--pairs``), and
 reads View 2 of the recipe from RUNS/view2, which ``--folds`` trains.  What is measured lands in
-results.json; ``--shipped`` measures the shipped model alone and keeps the rest of that file, and ``--page``
-writes the page from it without measuring anything.
+results.json; ``--only`` measures one part and keeps the rest of that file, and ``--page`` writes the page
+from it without measuring anything.
 """
 
 from __future__ import annotations
@@ -49,16 +49,21 @@ def main() -> None:
     parser.add_argument("--pairs", type=Path, help="LFW's pairs.txt, for View 2")
     parser.add_argument("--folds", action="store_true", help="train the folds of View 2 that are missing")
     parser.add_argument("--found", action="store_true", help="train nothing; judge the seeds that are there")
-    parser.add_argument("--shipped", action="store_true", help="measure the shipped model alone")
+    parser.add_argument("--only", choices=["shipped", "view2"], help="measure that alone, keep the rest")
     parser.add_argument("--page", action="store_true", help="only write the page from results.json")
     arguments = parser.parse_args()
     if not arguments.page:
         if arguments.people is None or arguments.runs is None:
             parser.error("give the folder of people and --runs, or --page")
         cache = arguments.cache or arguments.runs / "crops"
-        if arguments.shipped:
+        if arguments.only:
             record = json.loads(RECORD.read_text("utf-8"))
-            record["shipped"] = measure_shipped(arguments.people, cache, arguments.pairs)
+            if arguments.only == "shipped":
+                record["shipped"] = measure_shipped(arguments.people, cache, arguments.pairs)
+            else:
+                record["view2"] = view2(
+                    arguments.people, arguments.runs, cache, arguments.pairs, arguments.folds
+                )
         else:
             record = measure(
                 arguments.people, arguments.runs, cache, arguments.pairs, arguments.folds, arguments.found
