@@ -45,10 +45,11 @@ lint: $(VENV)/.full
 	$(RUN) ruff format --check
 	$(RUN) mypy
 
-# Both archives into a folder; LFW's own command goes on where it was interrupted.
+# Both archives into a folder, each as a whole or not at all.
 define UNPACK
 $(VENV)/bin/facealike data lfw '$(LFW)' --to $(1)
-	test -f $(1)/fairface-144/val.csv || tar -xf '$(FAIRFACE)' -C $(1)
+	test -d $(1)/fairface-144 || { rm -rf $(1)/unpacking && mkdir $(1)/unpacking && \
+	    tar -xf '$(FAIRFACE)' -C $(1)/unpacking && mv $(1)/unpacking/fairface-144 $(1)/ && rmdir $(1)/unpacking; }
 endef
 
 # From the archives to build/detector/detector.onnx; interrupted, it goes on where it was.
