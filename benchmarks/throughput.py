@@ -16,6 +16,7 @@ other programs is no figure.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import statistics
@@ -165,7 +166,8 @@ def main() -> None:
         print(json.dumps({"bulk": bulk, "dlib": dlib_alone}.get(options.once, single)(options)))
         return
     rows = []
-    for what in options.only or WHAT:
+    here = [what for what in WHAT if what != "dlib" or importlib.util.find_spec("dlib")]
+    for what in options.only or here:
         load = os.getloadavg()[0]
         done = subprocess.run(
             [sys.executable, __file__, *sys.argv[1:], "--once", what], stdout=subprocess.PIPE, check=True
