@@ -59,8 +59,8 @@ LOOKS = (
 )  # fmt: skip
 """Scales, and shifts in pixels, at which YuNet looks for a steady truth; each in the mirror, too."""
 FEW = 4
-"""The first of them, which are the truth where there are many faces; a mean of so few has an error of its own,
-which counts as one of whoever is measured by it."""
+"""The first of them, which are the truth where there are many faces; a mean of so few has an error of its
+own, which counts as one of whoever is measured by it."""
 
 
 @dataclass

@@ -33,7 +33,7 @@ from tiny_model import astronaut, hopper_path, tiny_model_file
 
 COMMANDS = [
     ["compare"], ["detect"], ["embed"], ["pairs"], ["evaluate"], ["calibrate"], ["report"], ["train"],
-    ["recipes"], ["data", "lfw"], ["data", "summary"], ["model", "info"], ["model", "verify"],
+    ["recipes"], ["export"], ["data", "lfw"], ["data", "summary"], ["model", "info"], ["model", "verify"],
     ["models", "list"], ["models", "add"], ["models", "remove"], ["models", "bundle"],
 ]  # fmt: skip
 

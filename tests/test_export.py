@@ -16,8 +16,8 @@ import torch
 
 from facealike.errors import TrainingError
 from facealike.train import export
-from facealike.train.bits import LARGE, in_8_bits
-from facealike.train.export import LiftedEmbedder, UnitEmbedder, apart, export_embedder, export_student
+from facealike.train.bits import LARGE, apart, in_8_bits
+from facealike.train.export import LiftedEmbedder, UnitEmbedder, export_embedder, export_student
 from facealike.train.network import make_network, parameter_count, to_unit
 
 SIZE = 32
@@ -264,9 +264,3 @@ def test_fewer_bits_are_quiet(network: torch.nn.Module, capfd: pytest.CaptureFix
     export_embedder(network, SIZE, False, 1, 8, crops(16).numpy())
     assert capfd.readouterr() == ("", "")
     assert logging.root.manager.disable == level
-
-
-def test_how_far_apart_vectors_are() -> None:
-    wanted = np.array([[0.0, 0], [2, 0]], dtype=np.float32)  # a variance of 1
-    assert apart(wanted, wanted) == 0
-    assert apart(wanted, wanted + np.float32(0.1)) == pytest.approx(0.02, rel=1e-5)

@@ -166,7 +166,7 @@ def test_unlabelled_photos_are_people_of_their_own(tmp_path: Path) -> None:
 
 def test_an_unlabelled_folder_without_photos(root: Path, cache: Path, tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(DataError, match=r"no photos for data\.unlabelled"):
+        with pytest.raises(DataError, match=r"no photos there"):
             plan_of(root, cache, data={"unlabelled": str(folder)})
 
 

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import calibrate, compare, data, detect, embed, evaluate, model, models, pairs, report, train
+from . import calibrate, compare, data, detect, embed, evaluate, export, model, models, pairs, report, train
 
 HELP = """How alike two faces are, and how sure you may be.
 
@@ -35,6 +35,7 @@ app.command()(evaluate.evaluate)
 app.command()(calibrate.calibrate)
 app.command()(train.train)
 app.command()(train.recipes)
+app.command()(export.export)
 app.command()(report.report)
 app.add_typer(data.app, name="data")
 app.add_typer(model.app, name="model")

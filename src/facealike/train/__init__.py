@@ -1,7 +1,7 @@
 """Training: the only room where torch lives (``pip install 'facealike[train]'``).
 
 ``train`` runs a recipe over a folder of people and leaves a model and its report behind; ``distil`` one
-that learns from a teacher, over photos of whomever.
+that learns from a teacher, over photos of whomever.  ``export_model`` brings a finished model to fewer bits.
 """
 
 from __future__ import annotations
@@ -13,17 +13,19 @@ from .recipe import Recipe, load_recipe, recipe_names
 
 if TYPE_CHECKING:
     from .distillation import DistilResult, distil
+    from .fewer_bits import Exported, export_model
     from .folds import FoldsResult, train_folds
     from .run import TrainResult, train
 
 __all__ = [
-    "DistilResult", "FoldsResult", "Recipe", "TrainResult", "distil", "load_recipe", "recipe_names",
-    "train", "train_folds",
+    "DistilResult", "Exported", "FoldsResult", "Recipe", "TrainResult", "distil", "export_model",
+    "load_recipe", "recipe_names", "train", "train_folds",
 ]  # fmt: skip
 
 ROOMS = {
     "train": "run", "TrainResult": "run", "train_folds": "folds", "FoldsResult": "folds",
     "distil": "distillation", "DistilResult": "distillation",
+    "export_model": "fewer_bits", "Exported": "fewer_bits",
 }  # fmt: skip
 
 
@@ -39,5 +41,5 @@ def __getattr__(name: str) -> Any:
         if (error.name or "").startswith("facealike"):
             raise
         raise MissingExtra(
-            f"training needs the package {error.name}; run: pip install 'facealike[train]'"
+            f"this needs the package {error.name}; run: pip install 'facealike[train]'"
         ) from error

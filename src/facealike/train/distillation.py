@@ -31,9 +31,10 @@ from ..files import write_text
 from ..model import ModelCard, ModelFile, Preprocessing
 from ..sampling import Indices
 from .batches import chunk_loader, step_loader
+from .bits import SHOWN
 from .callbacks import EpochLog
 from .dlib_teacher import DlibTeacher
-from .export import SHOWN, export_student
+from .export import export_student
 from .lessons import Lesson, Lessons, LessonSteps
 from .loop import begin, checkpoint_of, choose_device, keep_last, make_trainer, run_loop, write_model
 from .outcome import INTENDED_USE, licences

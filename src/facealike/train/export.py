@@ -11,13 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..errors import TrainingError
-from .bits import in_8_bits, in_16_bits
+from .bits import MOST_LOST, apart, in_8_bits, in_16_bits
 from .network import to_unit
 from .quiet import quiet
 
-SHOWN = 1024  # crops, that the ranges of an 8-bit network are taken from
 CHUNK = 32  # crops at a time
-MOST_LOST = 0.02  # of the variance of embeddings, by fewer bits
 
 Faces = NDArray[np.float32] | None
 
@@ -163,9 +161,3 @@ def _export(embedder: nn.Module, size: int, bits: int, faces: Faces) -> bytes:
             file=sys.stderr, flush=True,
         )  # fmt: skip
     return whole
-
-
-def apart(wanted: NDArray[np.float32], found: NDArray[np.float32]) -> float:
-    """The mean squared distance of vectors (n, d) from those they should be, as a part of their variance."""
-    variance = np.square(wanted - wanted.mean(axis=0)).sum(axis=1).mean()
-    return float(np.square(wanted - found).sum(axis=1).mean() / max(float(variance), 1e-12))

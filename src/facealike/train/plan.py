@@ -198,9 +198,7 @@ def unlabelled_photos(folder: Path) -> People:
         and path.is_file()
     )
     if not found:
-        raise DataError(
-            f"{folder}: no photos for data.unlabelled; name a folder of photos, or leave it empty"
-        )
+        raise DataError(f"{folder}: no photos there; name a folder with photos in it or below it")
     names = tuple(str(path.relative_to(folder)) for path in found)
     return People(names, tuple(found), np.arange(len(found), dtype=np.int64))
 

@@ -26,8 +26,9 @@ from ..detect import Detector
 from ..evaluate import Evaluation
 from .against_shipped import Comparison
 from .batches import ChunkDataset, StepDataset, chunk_loader, make_sampler, step_loader
+from .bits import SHOWN
 from .callbacks import EpochLog, PatientStopping
-from .export import SHOWN, export_embedder
+from .export import export_embedder
 from .guards import Guards
 from .loop import begin, checkpoint_of, choose_device, keep_last, make_trainer, run_loop, write_model
 from .module import SiameseModule
