@@ -1,4 +1,4 @@
-"""AdamW with the recipe's schedule, for every loop of this room."""
+"""AdamW, or Muon beside it, with the recipe's schedule, for every loop of this room."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from .muon import Muon
 from .recipe import TrainingSpec
+
+PIXELS = 3  # channels of what a network's first convolution sees
 
 
 def parameter_groups(module: nn.Module, decay: float) -> list[dict[str, Any]]:
@@ -19,18 +22,41 @@ def parameter_groups(module: nn.Module, decay: float) -> list[dict[str, Any]]:
     ]
 
 
+def with_matrices(groups: list[dict[str, Any]], rate: float) -> list[dict[str, Any]]:
+    """``groups`` with a first one for the weights of convolutions, which Muon trains at ``rate``.
+
+    Not those of the convolution that sees pixels: directions there are colours, and not alike in worth.
+    Nothing decays there: steps are of one size, so weights grow only as fast as steps add up.
+    """
+    matrices = [
+        weight for group in groups for weight in group["params"]
+        if weight.ndim == 4 and weight.shape[1] > PIXELS
+    ]  # fmt: skip
+    taken = {id(weight) for weight in matrices}
+    rest = [{**group, "params": [p for p in group["params"] if id(p) not in taken]} for group in groups]
+    return [{"params": matrices, "lr": rate, "weight_decay": 0.0, "matrices": True}, *rest]
+
+
 def make_optimiser(module: nn.Module, run: TrainingSpec, total_steps: int) -> Any:
     """What a Lightning module returns from ``configure_optimizers``.
 
     Loshchilov and Hutter, "Decoupled weight decay regularization", ICLR 2019; the one-cycle schedule
     of Smith and Topin, "Super-convergence", 2018.
     """
-    optimiser = torch.optim.AdamW(parameter_groups(module, run.weight_decay), lr=run.learning_rate)
+    groups = parameter_groups(module, run.weight_decay)
+    if run.muon:
+        groups = with_matrices(groups, run.muon)
+        optimiser: torch.optim.AdamW = Muon(groups, lr=run.learning_rate)
+    else:
+        optimiser = torch.optim.AdamW(groups, lr=run.learning_rate)
     if run.schedule == "constant":
         return optimiser
     # A warm-up of one step or less is none: OneCycleLR divides by zero at exactly one.
     warm_up = run.warm_up if run.warm_up * total_steps > 1 else 0.0
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, run.learning_rate, total_steps=total_steps, pct_start=warm_up
+        optimiser,
+        [group["lr"] for group in optimiser.param_groups],
+        total_steps=total_steps,
+        pct_start=warm_up,
     )
     return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

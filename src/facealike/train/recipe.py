@@ -135,13 +135,15 @@ class TrainingSpec:
     ``ema``: decay of a running average of the weights that is validated and exported in their place;
     0 takes the weights as they are.  ``keep``: the epoch that the model is made of.  ``sizes``: sides
     that the crops are shrunk to, each for an equal part of the steps, ending with ``crop.size``: early
-    steps on small crops cost less (kind "resnet" with average pooling only); empty is never.
+    steps on small crops cost less (kind "resnet" with average pooling only); empty is never.  ``muon``:
+    the learning rate of Muon, which trains the convolutions then, and AdamW the rest; 0 is AdamW for all.
     """
 
     epochs: int = 20
     steps_per_epoch: int = 0
     batch_size: int = 128
     learning_rate: float = 2e-3
+    muon: float = 0.0
     weight_decay: float = 0.05
     schedule: Literal["one-cycle", "constant"] = "one-cycle"
     warm_up: float = 0.2

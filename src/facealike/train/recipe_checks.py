@@ -110,6 +110,7 @@ def check(recipe: Recipe) -> None:
     _require(run.weight_decay >= 0, "training.weight_decay", "must not be negative")
     _require(0 < run.warm_up < 1, "training.warm_up", "must lie between 0 and 1")
     _require(run.patience >= 0, "training.patience", "must not be negative")
+    _require(0 <= run.muon <= 1, "training.muon", "must lie between 0 and 1")
     _require(0 <= run.ema < 1, "training.ema", "must lie in [0, 1)")
     _require(
         not run.sizes or (run.sizes[-1] == recipe.crop.size and min(run.sizes) >= 32

@@ -1,0 +1,73 @@
+"""Muon for the matrices of a network, AdamW for the rest, as one optimiser with one state.
+
+Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024.  torch has Muon for
+parameters of two sides only; a convolution's weights are a matrix, too, of one row an output channel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+MOMENTUM = 0.95
+COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of Jordan et al.: steepest at zero, so that few steps will do
+STEPS = 5
+
+
+def orthogonal(matrix: Tensor) -> Tensor:
+    """About the matrix (m, n) of the same directions, all of one size: singular values become 0.7 to 1.2.
+
+    A Newton-Schulz iteration in bfloat16, which needs nothing but products of matrices.
+    """
+    a, b, c = COEFFICIENTS
+    tall = matrix.shape[0] > matrix.shape[1]
+    x = (matrix.T if tall else matrix).bfloat16()
+    x = x / (x.norm() + 1e-7)
+    for _ in range(STEPS):
+        square = x @ x.T
+        x = a * x + (b * square + c * square @ square) @ x
+    made: Tensor = (x.T if tall else x).to(matrix.dtype)
+    return made
+
+
+class Muon(torch.optim.AdamW):
+    """AdamW, but a parameter group with ``matrices = True`` is trained by Muon.
+
+    Each of its parameters, of two sides or more, is moved by its learning rate times the orthogonal
+    matrix nearest to its gradients' running mean: all directions alike, however rarely they are seen.
+    """
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        loss = None
+        if closure is not None:  # called while all groups are there: it may set their gradients to zero
+            with torch.enable_grad():
+                loss = closure()
+        groups = self.param_groups
+        self.param_groups = [group for group in groups if not group.get("matrices")]
+        try:
+            super().step()
+        finally:
+            self.param_groups = groups
+        for group in groups:
+            if group.get("matrices"):
+                self._turn(group)
+        return loss
+
+    @torch.no_grad()
+    def _turn(self, group: dict[str, Any]) -> None:
+        for weight in group["params"]:
+            if weight.grad is None:
+                continue
+            state = self.state[weight]
+            if not state:  # AdamW, when it is restored, looks for a count of steps in each
+                state.update(step=torch.tensor(0.0), mean=torch.zeros_like(weight))
+            state["step"] += 1
+            state["mean"].lerp_(weight.grad, 1 - MOMENTUM)
+            ahead = weight.grad.lerp(state["mean"], MOMENTUM)  # Nesterov's
+            matrix = ahead.reshape(len(ahead), -1)
+            scale = max(1.0, matrix.shape[0] / matrix.shape[1]) ** 0.5
+            weight.mul_(1 - group["lr"] * group["weight_decay"])
+            weight.add_(orthogonal(matrix).reshape(ahead.shape), alpha=-group["lr"] * scale)

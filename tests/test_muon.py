@@ -1,0 +1,155 @@
+"""Muon: what is orthogonal, steps beside a slow twin's, and that a resumed run takes the same ones."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from facealike.errors import RecipeError
+from facealike.train.muon import MOMENTUM, Muon, orthogonal
+from facealike.train.network import make_network
+from facealike.train.optimiser import make_optimiser, parameter_groups, with_matrices
+from facealike.train.recipe import load_recipe
+
+
+def random(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (8, 40), (40, 8), (64, 576)])
+def test_orthogonal_keeps_directions_and_evens_out_their_sizes(shape: tuple[int, int]) -> None:
+    # Sizes of directions that differ by a factor of twenty, as those of gradients do.
+    rank = min(shape)
+    left, _, right = torch.linalg.svd(random(*shape), full_matrices=False)
+    matrix = left @ torch.diag(torch.logspace(0, -1.3, rank)) @ right
+    turned = left.T @ orthogonal(matrix) @ right.T
+    sizes = turned.diagonal()
+    assert float(sizes.min()) > 0.6
+    assert float(sizes.max()) < 1.3
+    assert float((turned - torch.diag(sizes)).abs().max()) < 0.05  # bfloat16
+    # What it says of a matrix is what it says of its transpose, and not of the matrix's size.
+    assert torch.allclose(orthogonal(matrix.T), orthogonal(matrix).T, atol=0.05)
+    assert torch.allclose(orthogonal(1e-4 * matrix), orthogonal(matrix), atol=0.05)
+
+
+def test_orthogonal_of_nothing_is_nothing() -> None:
+    assert torch.equal(orthogonal(torch.zeros(4, 8)), torch.zeros(4, 8))
+
+
+def small_network() -> nn.Module:
+    torch.manual_seed(0)
+    return make_network("resnet", 32, (8, 16), (1,), 8).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def take_steps(network: nn.Module, optimiser: Any, first: int, last: int) -> None:
+    for step in range(first, last):
+        optimiser.zero_grad()
+        images = random(6, 3, 32, 32, seed=step).contiguous(memory_format=torch.channels_last)
+        network(images).square().mean().backward()
+        optimiser.step()
+
+
+def muon_of(network: nn.Module) -> Muon:
+    return Muon(with_matrices(parameter_groups(network, 0.1), 0.02), lr=1e-3)
+
+
+def test_every_parameter_is_trained_once_and_convolutions_but_the_first_by_muon() -> None:
+    network = small_network()
+    matrices, *rest = with_matrices(parameter_groups(network, 0.1), 0.02)
+    every = [p for group in (matrices, *rest) for p in group["params"]]
+    assert len(every) == len({id(p) for p in every}) == len(list(network.parameters()))
+    names = {id(p): name for name, p in network.named_parameters()}
+    convolutions = {name for name, p in network.named_parameters() if p.ndim == 4}
+    assert {names[id(p)] for p in matrices["params"]} == convolutions - {"features.0.0.weight"}
+
+
+def test_steps_are_those_of_a_slow_twin_and_of_adamw() -> None:
+    network = small_network()
+    twin, plain = copy.deepcopy(network), copy.deepcopy(network)
+    optimiser = muon_of(network)
+    adamw = torch.optim.AdamW(with_matrices(parameter_groups(plain, 0.1), 0.02)[1:], lr=1e-3)
+    means: dict[str, Tensor] = {}
+    for step in range(3):
+        take_steps(network, optimiser, step, step + 1)
+        gradients = {name: p.grad for name, p in network.named_parameters()}
+        for name, weight in twin.named_parameters():
+            gradient = gradients[name]
+            assert gradient is not None
+            if weight.ndim != 4 or weight.shape[1] == 3:
+                continue
+            mean = MOMENTUM * means.get(name, torch.zeros_like(weight)) + (1 - MOMENTUM) * gradient
+            means[name] = mean
+            ahead = (1 - MOMENTUM) * gradient + MOMENTUM * mean
+            outputs, inputs, rows, columns = weight.shape
+            matrix = torch.zeros(outputs, inputs * rows * columns)
+            for o in range(outputs):
+                matrix[o] = torch.cat([ahead[o, i, r] for i in range(inputs) for r in range(rows)])
+            turned = orthogonal(matrix)
+            scale = max(1.0, outputs / (inputs * rows * columns)) ** 0.5
+            with torch.no_grad():
+                for o in range(outputs):
+                    weight[o] -= 0.02 * scale * turned[o].reshape(inputs, rows, columns)
+        for name, parameter in plain.named_parameters():
+            parameter.grad = gradients[name]
+        adamw.step()
+    by_twin, by_adamw = dict(twin.named_parameters()), dict(plain.named_parameters())
+    for name, weight in network.named_parameters():
+        if weight.ndim == 4 and weight.shape[1] != 3:
+            # A last digit of bfloat16 may fall differently, a direction may not.
+            assert float((weight - by_twin[name]).detach().abs().max()) < 1e-3, name
+        else:
+            assert torch.equal(weight, by_adamw[name]), name
+
+
+def test_a_restored_state_takes_the_same_steps() -> None:
+    network = small_network()
+    optimiser = muon_of(network)
+    take_steps(network, optimiser, 0, 2)
+    resumed = copy.deepcopy(network)
+    again = muon_of(resumed)
+    again.load_state_dict(copy.deepcopy(optimiser.state_dict()))
+    take_steps(network, optimiser, 2, 4)
+    take_steps(resumed, again, 2, 4)
+    for (name, one), other in zip(network.named_parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(one, other), name
+
+
+def test_a_closure_may_clear_all_gradients_as_lightning_s_does() -> None:
+    one, other = small_network(), small_network()
+    by_steps, by_closure = muon_of(one), muon_of(other)
+    for step in range(3):
+        take_steps(one, by_steps, step, step + 1)
+
+        def closure(step: int = step) -> Tensor:
+            by_closure.zero_grad()
+            images = random(6, 3, 32, 32, seed=step).contiguous(memory_format=torch.channels_last)
+            loss: Tensor = other(images).square().mean()
+            loss.backward()  # type: ignore[no-untyped-call]
+            return loss
+
+        assert by_closure.step(closure) > 0
+    for (name, weight), same in zip(one.named_parameters(), other.parameters(), strict=True):
+        assert torch.equal(weight, same), name
+
+
+def test_each_group_follows_the_schedule_at_its_own_rate() -> None:
+    run = load_recipe("distilled", ["training.muon=0.02", "training.learning_rate=0.004"]).training
+    made = make_optimiser(small_network(), run, total_steps=100)
+    rates = []
+    for _ in range(99):
+        rates.append([group["lr"] for group in made["optimizer"].param_groups])
+        made["optimizer"].step()
+        made["lr_scheduler"]["scheduler"].step()
+    peak = max(rates)
+    assert peak == pytest.approx([0.02, 0.004, 0.004])
+    for of_step in rates:
+        assert of_step[0] == pytest.approx(5 * of_step[1]) and of_step[1] == of_step[2]
+
+
+def test_a_rate_that_cannot_be_is_refused() -> None:
+    with pytest.raises(RecipeError, match=r"training\.muon"):
+        load_recipe("distilled", ["training.muon=-0.1"])
