@@ -70,8 +70,10 @@ model: $(VENV)/.full
 	$(call UNPACK,build/model)
 	$(VENV)/bin/facealike train build/model/fairface-144/train --recipe distilled --set teacher.aligned=true \
 	    --out build/model/trained.facealike --cache build/model/crops --resume $(OPTIONS)
-	$(VENV)/bin/python benchmarks/ship_model.py build/model/trained.facealike build/model/lfw-deepfunneled \
-	    --pairs '$(PAIRS)' --groups build/model/fairface-144/val.csv --worst-group 0.1 --by race \
+	$(VENV)/bin/facealike export build/model/trained.facealike build/model/fairface-144/train --aligned --cohort \
+	    --out build/model/placed.facealike --cache build/model/crops
+	$(VENV)/bin/python benchmarks/ship_model.py build/model/placed.facealike build/model/lfw-deepfunneled \
+	    --pairs '$(PAIRS)' --groups build/model/fairface-144/val.csv --worst-group 0.1 \
 	    --cache build/model/crops --out build/model/default.facealike
 
 # The base package alone: no torch.  Where everything is installed already, that will do.

@@ -1,7 +1,7 @@
 """Make a trained model ready to ship: a threshold, probabilities, and what was measured of it on its card.
 
     python benchmarks/ship_model.py MODEL LFW --out src/facealike/weights/default.facealike \\
-        [--pairs pairs.txt] [--groups FAIRFACE/val.csv [--worst-group 0.1 --by race]] [--cache CROPS]
+        [--pairs pairs.txt] [--groups FAIRFACE/val.csv [--worst-group 0.1]] [--cache CROPS]
 
 Probabilities come from LFW's calibration people, and so does the threshold (best F1), unless
 ``--worst-group`` asks for the lowest one at which every group that is large enough keeps that FMR: every

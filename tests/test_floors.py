@@ -49,8 +49,10 @@ FLOORS = [
     ["__main__"],
 ]  # fmt: skip
 FLOOR = {module: number for number, modules in enumerate(FLOORS) for module in modules}
-TRAINING_ONLY = {"torch", "lightning", "pytorch_metric_learning", "tensorboard", "onnx", "onnxscript"}
-NEVER = {"sklearn", "scipy", "cv2", "skimage", "hypothesis", "pytest"}
+TRAINING_ONLY = {
+    "torch", "lightning", "pytorch_metric_learning", "sklearn", "tensorboard", "onnx", "onnxscript",
+}  # fmt: skip
+NEVER = {"scipy", "cv2", "skimage", "hypothesis", "pytest"}
 
 Import = tuple[str, bool]
 """A module's full name, and whether it is imported for type checking only."""

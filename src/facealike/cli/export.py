@@ -1,4 +1,4 @@
-"""``facealike export``: a model in fewer bits."""
+"""``facealike export``: a model in fewer bits, or with a cohort."""
 
 from __future__ import annotations
 
@@ -27,16 +27,32 @@ def export(
         Path,
         typer.Option("--out", "-o", metavar="FILE", show_default=False, help="The .facealike file to write."),
     ],
-    bits: Annotated[int, typer.Option("--bits", metavar="8|16", help="What the network is stored in.")] = 8,
+    bits: Annotated[
+        int | None,
+        typer.Option(
+            "--bits",
+            metavar="8|16",
+            show_default=False,
+            help="What the network is stored in: 8, or with --cohort what it is.",
+        ),
+    ] = None,
+    cohort: Annotated[
+        bool,
+        typer.Option(
+            "--cohort",
+            help="Weigh scores by how crowded a face's place is among those in DIR, strangers all.",
+        ),
+    ] = False,
     face: FaceOption = FaceChoice.largest,
     aligned: AlignedOption = False,
     cache: CacheOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Write a model in fewer bits: with 8 a quarter of the size, and faster.
+    """Write a model in fewer bits (with 8 a quarter of the size, and faster), or with a cohort.
 
-    The photos show what numbers occur between its layers.  The result has an id of its own and no
-    threshold: facealike calibrate learns one.
+    The photos show what numbers occur between its layers.  With --cohort they are 1,000 or more, each of
+    another person, and one threshold means much the same among all groups of people.  The result has an
+    id of its own and no threshold: facealike calibrate learns one.
 
     Needs facealike[train].  Exit code: 0, or 2 on an error.
     """
@@ -45,7 +61,7 @@ def export(
 
     check_folder(out)
     with progress_bar("cropping faces") as progress:
-        found = export_model(Model.load(model), photos, bits, face.policy, aligned, cache, progress)
+        found = export_model(Model.load(model), photos, bits, cohort, face.policy, aligned, cache, progress)
     found.file.write(out)
     if as_json:
         print_json({"out": str(out), **found.to_dict()})

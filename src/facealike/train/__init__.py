@@ -13,7 +13,7 @@ from .recipe import Recipe, load_recipe, recipe_names
 
 if TYPE_CHECKING:
     from .distillation import DistilResult, distil
-    from .fewer_bits import Exported, export_model
+    from .exported import Exported, export_model
     from .folds import FoldsResult, train_folds
     from .run import TrainResult, train
 
@@ -25,7 +25,7 @@ __all__ = [
 ROOMS = {
     "train": "run", "TrainResult": "run", "train_folds": "folds", "FoldsResult": "folds",
     "distil": "distillation", "DistilResult": "distillation",
-    "export_model": "fewer_bits", "Exported": "fewer_bits",
+    "export_model": "exported", "Exported": "exported",
 }  # fmt: skip
 
 

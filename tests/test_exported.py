@@ -18,7 +18,7 @@ from facealike.embed import Model
 from facealike.errors import DataError, UsageError
 from facealike.metrics import cosine
 from facealike.model import ModelFile
-from facealike.train import export_model, fewer_bits
+from facealike.train import export_model, exported
 from facealike.train.bits import apart, in_8_bits
 from tiny_model import tiny_model_file
 
@@ -130,7 +130,7 @@ def test_what_cannot_be_done_is_told(
     PillowImage.fromarray(pictures(1, 4)[0]).save(tmp_path / "one.png")
     with pytest.raises(DataError, match="in 1 photos, and 32 are needed"):
         export_model(Model(file), tmp_path, aligned=True)
-    monkeypatch.setattr(fewer_bits, "MOST_LOST", 1e-9)
+    monkeypatch.setattr(exported, "MOST_LOST", 1e-9)
     for bits, advice in ((8, "try --bits 16"), (16, "leave it as it is")):
         with pytest.raises(UsageError, match=advice):
             export_model(Model(file), photos, bits, aligned=True)
