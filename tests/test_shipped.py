@@ -21,7 +21,7 @@ def model() -> Model:
 
 
 @pytest.mark.parametrize(
-    ("other", "score", "same"), [("collins.jpg", 0.501, False), ("hopper-turned.jpg", 0.984, True)]
+    ("other", "score", "same"), [("collins.jpg", 0.797, False), ("hopper-turned.jpg", 0.994, True)]
 )
 def test_golden_scores_of_the_example_photos(model: Model, other: str, score: float, same: bool) -> None:
     result = compare(PHOTOS / "hopper.jpg", PHOTOS / other, model)
@@ -51,7 +51,7 @@ def test_it_knows_nobody_of_lfw_and_no_place_of_the_machine_that_made_it(model: 
 
 
 def test_it_is_small(model: Model) -> None:
-    assert len(model.file.to_bytes()) <= 3_000_000
+    assert len(model.file.to_bytes()) <= 3_200_000
 
 
 def test_its_calibration_says_what_a_score_means(model: Model) -> None:
@@ -59,7 +59,7 @@ def test_its_calibration_says_what_a_score_means(model: Model) -> None:
     calibration = model.file.calibration
     assert "calibration people" in calibration.people and calibration.is_uncertain(model.threshold)
     assert [point.fmr for point in calibration.operating_points] == [0.1, 0.01, 0.001, 0.0001]
-    low, high = (calibration.probability_of(score) for score in (0.0, 0.9))
+    low, high = (calibration.probability_of(score) for score in (0.7, 0.95))
     assert low is not None and high is not None and low < 0.05 and high > 0.98
 
 
@@ -69,5 +69,5 @@ def test_golden_numbers_on_strangers(model: Model, tmp_path: Path) -> None:
     assert LFW is not None
     result = evaluate_split(model, LFW, "test", limit=400, cache=tmp_path)
     assert result.leaked is None  # nobody has named the people of FairFace
-    assert result.f1 == pytest.approx(0.870, abs=0.03)
-    assert result.auc == pytest.approx(0.987, abs=0.01)
+    assert result.f1 == pytest.approx(0.906, abs=0.03)
+    assert result.auc == pytest.approx(0.985, abs=0.01)

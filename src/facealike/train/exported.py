@@ -104,7 +104,7 @@ def export_model(
         provenance["bits"] = f"{bits}, made from {model.id}"
     if cohort:
         network, members, explained = _among(network, model, crops)
-        provenance["cohort"] = f"{members:,} faces of {root.name}, in front of them {model.id}"
+        provenance["cohort"] = f"{members:,} faces of {root.name}, added to {model.id}"
     card = replace(model.file.card, provenance=provenance, metrics={})
     file = replace(model.file, embedder=network, card=card, calibration=Calibration.none())
     return Exported(file, bits, lost, members, explained, len(crops), len(whole), len(network))
