@@ -89,8 +89,13 @@ def save_figure(figure: Figure, path: str | Path) -> None:
     ending = Path(path).suffix.lower().lstrip(".")
     if ending not in ("png", "svg", "pdf"):
         raise UsageError(f"{path}: a plot is written as .png, .svg or .pdf; change the ending")
+    from matplotlib import rc_context
+
+    # An equal figure is an equal file: no date, and ids that are not drawn anew each time.
+    undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}[ending]
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=ending)
+    with rc_context({"svg.hashsalt": "facealike"}):
+        figure.savefig(buffer, format=ending, metadata=undated)
     write_bytes(path, buffer.getvalue())
 
 

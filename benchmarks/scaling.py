@@ -1,0 +1,155 @@
+"""What more faces and more steps bring: models of one recipe taught for longer, or on more photos.
+
+    python benchmarks/scaling.py FAIRFACE/train LFW PAIRS --work RUNS [--cache CROPS] [--photos N] --epochs N
+    python benchmarks/scaling.py --page
+
+Each call teaches one model of the recipe `distilled` (on `--photos` of the folder's, from all over it; on
+all without) and adds its row to `scaling.csv`: how far it agrees with its teacher, and LFW's View 2, of whose
+people it saw nobody.  There is no cohort in these models and no threshold.  A run that was cut short goes on.
+The rate falls to nothing over each run's own length, so a row is what a schedule of that length gives, and
+not a longer one that was stopped.  `--page` writes the table and the curves of docs/results.md from all rows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from facealike.embed import Model
+from facealike.files import write_text
+from facealike.plots import new_axes, save_figure, style_axes
+from facealike.protocols import evaluate_view2
+from facealike.train import distil, load_recipe
+from facealike.train.plan import unlabelled_photos
+from measured import append_rows, circumstances
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+HERE = Path(__file__).parent
+CSV = HERE / "scaling.csv"
+PAGE = HERE.parent / "docs" / "results.md"
+FIGURE = HERE.parent / "docs" / "figures" / "scaling.svg"
+BEGIN, END = "<!-- scaling: begin -->", "<!-- scaling: end -->"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("folder", type=Path, nargs="?", metavar="FAIRFACE", help="photos to learn from")
+    parser.add_argument("people", type=Path, nargs="?", metavar="LFW", help="the folder of LFW's people")
+    parser.add_argument("pairs", type=Path, nargs="?", metavar="PAIRS", help="LFW's pairs.txt")
+    parser.add_argument("--work", type=Path, help="where the runs go")
+    parser.add_argument("--cache", type=Path, help="the folder of face crops")
+    parser.add_argument("--photos", type=int, help="how many to learn from")
+    parser.add_argument("--epochs", type=int, help="the length of the run")
+    parser.add_argument("--page", action="store_true", help="write the table of docs/results.md")
+    options = parser.parse_args()
+    if options.page:
+        write_page(rows())
+        return
+    if None in (options.folder, options.people, options.pairs, options.work, options.epochs):
+        parser.error("name FAIRFACE, LFW, PAIRS, --work and --epochs, or --page")
+    row = run(options)
+    append_rows(CSV, [row])
+    print(row)
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    name = f"scaling-{options.photos or 'all'}-{options.epochs}"
+    options.work.mkdir(parents=True, exist_ok=True)
+    cache = options.cache or options.work / "crops"
+    folder = options.folder
+    if options.photos is not None:
+        folder = some_of(folder, options.photos, options.work / f"photos-{options.photos}")
+    settings = ["teacher.aligned=true", f"training.epochs={options.epochs}"]
+    recipe = load_recipe("distilled", settings)
+    out = options.work / f"{name}.facealike"
+    done = distil(folder, recipe, out, resume=True, cache=cache)
+    model = Model.load(out, "cpu")
+    view2 = evaluate_view2(model, options.people, options.pairs, cache=cache).to_dict()
+    described = options.epochs * recipe.teacher.faces
+    return {
+        **circumstances(),
+        "model": model.id,
+        "seed": recipe.seed,
+        "photos": model.file.card.data["photos"],
+        "epochs": options.epochs,
+        "described": described,
+        "seen": described * recipe.teacher.passes,
+        "error": round(done.agreement["error"], 4),
+        "correlation": round(done.agreement["correlation"], 4),
+        "view2": round(view2["accuracy"], 4),
+        "view2_standard_error": round(view2["standard_error"], 4),
+        "auc": round(view2["auc"], 4),
+        "tar_at_far_0.001": round(view2["tar_at_far"]["0.001"], 4),
+    }
+
+
+def some_of(folder: Path, count: int, linked: Path) -> Path:
+    """A folder of links to ``count`` photos from all over ``folder``, by the names that they have there."""
+    people = unlabelled_photos(folder)
+    if not 0 < count <= len(people.paths):
+        raise SystemExit(f"{folder} has {len(people.paths):,} photos; ask for that many or fewer")
+    for place in range(count):
+        path = people.paths[place * len(people.paths) // count]
+        link = linked / path.relative_to(folder)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        if not link.exists():
+            link.symlink_to(path.resolve())
+    return linked
+
+
+def rows() -> list[dict[str, str]]:
+    if not CSV.exists():
+        raise SystemExit(f"{CSV.name} is not there yet; run this without --page first")
+    with CSV.open(newline="", encoding="utf-8") as file:
+        return sorted(csv.DictReader(file), key=lambda row: (int(row["photos"]), int(row["seen"])))
+
+
+def table(found: list[dict[str, str]]) -> str:
+    lines = [
+        "| photos | epochs | descriptions by the teacher | faces seen | error | correlation | View 2 "
+        "| TAR at FAR 0.001 | commit |",
+        "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
+    ]
+    for row in found:
+        photos, described, seen = (f"{int(row[key]):,}" for key in ("photos", "described", "seen"))
+        view2 = f"{float(row['view2']):.4f} ± {float(row['view2_standard_error']):.4f}"
+        lines.append(
+            f"| {photos} | {row['epochs']} | {described} | {seen} | {float(row['error']):.3f} "
+            f"| {float(row['correlation']):.3f} | {view2} | {float(row['tar_at_far_0.001']):.3f} "
+            f"| {row['commit']} |"
+        )
+    return "\n".join(lines)
+
+
+def write_page(found: list[dict[str, str]]) -> None:
+    page = PAGE.read_text("utf-8")
+    if BEGIN not in page or END not in page:
+        raise SystemExit(f"{PAGE.name} has no markers {BEGIN} and {END}")
+    before, rest = page.split(BEGIN, 1)
+    picture = "![View 2 against faces seen, a line for each number of photos](figures/scaling.svg)"
+    save_figure(curves(found), FIGURE)
+    write_text(PAGE, f"{before}{BEGIN}\n{table(found)}\n\n{picture}\n{END}{rest.split(END, 1)[1]}")
+
+
+def curves(found: list[dict[str, str]]) -> Figure:
+    """One line for each number of photos: accuracy against faces seen."""
+    axes = new_axes(7.0, 4.5)
+    style_axes(axes)
+    for photos in sorted({int(row["photos"]) for row in found}):
+        of_them = [row for row in found if int(row["photos"]) == photos]
+        seen = [int(row["seen"]) for row in of_them]
+        right, error = ([float(row[key]) for row in of_them] for key in ("view2", "view2_standard_error"))
+        axes.errorbar(seen, right, yerr=error, marker="o", capsize=3, label=f"{photos:,} photos")
+    axes.set_xscale("log")
+    axes.set_xlabel("faces seen in training")
+    axes.set_ylabel("accuracy on LFW View 2, with standard error")
+    axes.legend()
+    return cast("Figure", axes.figure)
+
+
+if __name__ == "__main__":
+    main()
