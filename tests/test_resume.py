@@ -263,6 +263,13 @@ def test_a_run_from_before_a_key_was_known_goes_on(root: Path, crops: Path, begu
     assert train(root, tiny_recipe(), begun, detector=CentralBox(), cache=crops, resume=True).epochs == 3
 
 
+def test_the_words_of_a_card_may_change(root: Path, crops: Path, begun: Path) -> None:
+    recipe = tiny_recipe(card={"limits": "other words"})
+    assert train(root, recipe, begun, detector=CentralBox(), cache=crops, resume=True).epochs == 3
+    stated = json.loads((begun.parent / "m-run" / "run.json").read_text())
+    assert stated["recipe"]["card"]["limits"] == "other words"
+
+
 def test_resuming_on_other_photos_is_refused(root: Path, crops: Path, begun: Path, tmp_path: Path) -> None:
     other = make_people(tmp_path / "people")
     victim = People.from_folder(other).split("train").paths[0]

@@ -23,6 +23,7 @@ from .quiet import quiet
 from .recipe import Recipe, TrainingSpec
 
 NAMES = {"data": "the photos or the detector"}  # of entries of run.json, where they need another
+WORDS = ("recipe.description", "recipe.card.")
 
 
 def choose_device(device: str) -> tuple[str, list[int] | int, str]:
@@ -142,7 +143,9 @@ def remember(
         # What a recipe of before did not say yet, it did as the default does.
         old = {**_flat({"recipe": Recipe("").to_dict()}), **_flat(before)}
         new = _flat(now)
-        changed = [NAMES.get(key, key.removeprefix("recipe.")) for key in new if new[key] != old.get(key)]
+        # The words that go on the card may be mended while a run is under way; they train nothing.
+        other = [key for key in new if new[key] != old.get(key) and not key.startswith(WORDS)]
+        changed = [NAMES.get(key, key.removeprefix("recipe.")) for key in other]
         if changed:
             raise TrainingError(
                 f"{run} cannot be resumed, because {', '.join(changed[:3])} changed since; use what it was "
