@@ -82,7 +82,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "correlation": round(done.agreement["correlation"], 4),
         "view2": round(view2["accuracy"], 4),
         "view2_standard_error": round(view2["standard_error"], 4),
-        "auc": round(view2["auc"], 4),
+        "auc": round(view2["pooled"]["auc"], 4),
         "tar_at_far_0.001": round(view2["tar_at_far"]["0.001"], 4),
     }
 

@@ -49,7 +49,7 @@ def test_a_run_becomes_a_row(scaling: Any, tmp_path: Path, monkeypatch: pytest.M
         assert len(list(folder.rglob("*.jpg"))) == 4 and out.name == "scaling-4-7.facealike"
         return SimpleNamespace(agreement={"error": 0.41234, "correlation": 0.7})
 
-    view2 = {"accuracy": 0.95, "standard_error": 0.003, "auc": 0.99, "tar_at_far": {"0.001": 0.6}}
+    view2 = {"accuracy": 0.95, "standard_error": 0.003, "tar_at_far": {"0.001": 0.6}, "pooled": {"auc": 0.99}}
     monkeypatch.setattr(scaling, "distil", distil)
     monkeypatch.setattr(scaling.Model, "load", lambda path, device: Model(file, device))
     monkeypatch.setattr(
