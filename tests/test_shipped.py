@@ -21,7 +21,7 @@ def model() -> Model:
 
 
 @pytest.mark.parametrize(
-    ("other", "score", "same"), [("collins.jpg", 0.797, False), ("hopper-turned.jpg", 0.994, True)]
+    ("other", "score", "same"), [("collins.jpg", 0.775, False), ("hopper-turned.jpg", 0.989, True)]
 )
 def test_golden_scores_of_the_example_photos(model: Model, other: str, score: float, same: bool) -> None:
     result = compare(PHOTOS / "hopper.jpg", PHOTOS / other, model)
@@ -69,5 +69,5 @@ def test_golden_numbers_on_strangers(model: Model, tmp_path: Path) -> None:
     assert LFW is not None
     result = evaluate_split(model, LFW, "test", limit=400, cache=tmp_path)
     assert result.leaked is None  # nobody has named the people of FairFace
-    assert result.f1 == pytest.approx(0.906, abs=0.03)
-    assert result.auc == pytest.approx(0.985, abs=0.01)
+    assert result.f1 == pytest.approx(0.955, abs=0.03)
+    assert result.auc == pytest.approx(0.993, abs=0.01)
