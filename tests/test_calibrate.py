@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,18 @@ def test_everybody_counts_with_all_and_a_cache_changes_nothing(
         cached = calibrate(model, root, split="all", method="isotonic", rule=0.1, resamples=5, cache=tmp_path)
         assert cached == directly
     assert directly.people == f"20 people of {root.name}" and directly.rule == "FMR 0.1"
+
+
+def test_the_unseen_are_all_but_the_test_people(model: Model, root: Path, tmp_path: Path) -> None:
+    tested = next(name for name in (f"Person_{i}" for i in range(60)) if split_of(name) == "test")
+    more = shutil.copytree(root, tmp_path / root.name)
+    (more / tested).mkdir()
+    for photo in range(3):
+        PillowImage.fromarray(draw_face(99, photo)).save(more / tested / f"{photo}.png")
+    found = calibrate(model, more, split="unseen", resamples=5)
+    assert found == replace(
+        calibrate(model, root, split="all", resamples=5), people=f"20 calibration people of {root.name}"
+    )
 
 
 def test_photos_without_a_face_are_left_out(model: Model, root: Path) -> None:

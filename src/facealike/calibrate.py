@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from .calibration import Calibration, Method, calibrate_scores, calibration_pairs
-from .data import People
+from .data import People, split_of
 from .detect import Detector, detector_licence
 from .embed import Model
 from .errors import DataError, NoFaceFound, PeopleOverlap, UsageError
@@ -29,17 +29,18 @@ BLOCK = 8192  # pairs compared at a time
 
 def calibrate(
     model: Model, root: str | Path, rule: Rule = "f1", method: Method = "platt",
-    split: Literal["calibration", "all"] = "calibration", face: FacePolicy = "central",
+    split: Literal["calibration", "unseen", "all"] = "calibration", face: FacePolicy = "central",
     cache: str | Path | None = None, progress: Callable[[int, int], None] | None = None,
     seed: int = 0, resamples: int = 1000,
 ) -> Calibration:  # fmt: skip
     """Learn from a folder of people what a score of ``model`` means; the model itself stays as it is.
 
     ``root`` has one sub-folder of photos a person.  ``split`` is ``calibration`` for those of them
-    whose name falls into that split, which no training touches, or ``all`` for everybody: for a
-    folder of people of your own.  ``rule`` chooses the threshold: ``f1``, or an FMR such as 0.001.
-    ``method`` is the curve of the probability, see ``facealike.probability``.  ``cache`` is a folder
-    that keeps the face crops; ``progress(done, total)`` counts photos.
+    whose name falls into that split, which no training touches; ``unseen`` for everybody but the test
+    people, for a model that learned from none of them; or ``all`` for a folder of people of your own.
+    ``rule`` chooses the threshold: ``f1``, or an FMR such as 0.001.  ``method`` is the curve of the
+    probability, see ``facealike.probability``.  ``cache`` is a folder that keeps the face crops;
+    ``progress(done, total)`` counts photos.
 
     Photos in which no face is found are left out, for ``compare`` gives them no score either.
 
@@ -49,7 +50,10 @@ def calibrate(
     """
     if face not in FACE_POLICIES or face == "all":
         raise UsageError(f"a calibration needs one face a photo: largest, central or only, not {face!r}")
-    people = people_of(root, split)
+    people = people_of(root, "all" if split == "unseen" else split)
+    if split == "unseen":
+        tested = np.array([split_of(name) == "test" for name in people.names], dtype=bool)
+        people = people.select(~tested[people.labels])
     _refuse_overlap(model, people, root)
     vectors, found = embed_photos(model, [str(path) for path in people.paths], face, cache, progress)
     if not found.any():
@@ -71,7 +75,7 @@ def calibrate(
         part = slice(start, start + BLOCK)
         scores[part] = cosine(vectors[pairs.a[part]], vectors[pairs.b[part]])
     count = len(np.unique(labels))
-    who = f"{count:,} calibration people" if split == "calibration" else f"{count:,} people"
+    who = f"{count:,} calibration people" if split != "all" else f"{count:,} people"
     return calibrate_scores(
         scores, pairs.same, labels[pairs.a], labels[pairs.b], f"{who} of {shown(Path(root).resolve().name)}",
         rule, method, seed, resamples,

@@ -25,6 +25,7 @@ class MethodChoice(str, Enum):
 
 class PeopleChoice(str, Enum):
     calibration = "calibration"
+    unseen = "unseen"
     all = "all"
 
 
@@ -54,7 +55,9 @@ def calibrate(
     ] = MethodChoice.platt,
     split: Annotated[
         PeopleChoice,
-        typer.Option("--split", help="Whose photos: those of the split calibration, or everybody's."),
+        typer.Option(
+            "--split", help="Whose photos: of the split calibration, of all but the test's, or everybody's."
+        ),
     ] = PeopleChoice.calibration,
     face: FaceOption = FaceChoice.central,
     detector: DetectorOption = None,
