@@ -112,7 +112,7 @@ def _behind_the_last_convolution(graph: onnx.GraphProto) -> list[str]:
     last = [node for node in graph.node if node.op_type == "Conv"][-1]
     block = {last.output[0]: last}
     for node in graph.node:  # in the order of computation
-        if node.op_type in IN_BYTES and any(name in block for name in node.input):
+        if node.op_type in ("Add", "Relu") and any(name in block for name in node.input):
             block[node.output[0]] = node
     inside: set[str] = set()
     waiting = list(block.values())

@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 Kind = Literal["resnet", "seed"]
+Pool = Literal["average", "grid", "flatten"]
+GRID = 3  # cells a side, of pool = "grid": as many as the smallest crops, of 48 px, have places
 
 
 def convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
@@ -79,7 +81,8 @@ class ResNet(nn.Module):
     """A strided stem, then one stage a width, each halving the resolution; then the embedding.
 
     ``pool="average"`` averages each channel over space; ``"flatten"`` keeps where on the face a
-    feature was seen, as networks for aligned faces do (Deng et al., CVPR 2019), for more weights.
+    feature was seen, as networks for aligned faces do (Deng et al., CVPR 2019), for more weights;
+    ``"grid"`` averages over each of three by three parts of the crop, whatever its size.
     """
 
     def __init__(
@@ -89,7 +92,7 @@ class ResNet(nn.Module):
         blocks: Sequence[int],
         dimensions: int,
         dropout: float,
-        pool: Literal["average", "flatten"],
+        pool: Pool,
         drop_path: float = 0.0,
         standardise: bool = False,
     ) -> None:
@@ -106,11 +109,12 @@ class ResNet(nn.Module):
                 layers.append(ResidualBlock(previous, width, 2 if index == 0 else 1, skipped))
                 previous = width
         self.features = nn.Sequential(*layers)
-        self.pool: nn.Module = nn.AdaptiveAvgPool2d(1) if pool == "average" else nn.BatchNorm2d(previous)
-        self.dropout = nn.Dropout(dropout)
-        self.embedding = nn.Linear(
-            previous * (1 if pool == "average" else side * side), dimensions, bias=False
+        cells = {"average": 1, "grid": GRID, "flatten": side}[pool]
+        self.pool: nn.Module = (
+            nn.BatchNorm2d(previous) if pool == "flatten" else nn.AdaptiveAvgPool2d(cells)
         )
+        self.dropout = nn.Dropout(dropout)
+        self.embedding = nn.Linear(previous * cells * cells, dimensions, bias=False)
         self.normalise = nn.BatchNorm1d(dimensions)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -188,7 +192,7 @@ def make_network(
     blocks: Sequence[int],
     dimensions: int,
     dropout: float = 0.0,
-    pool: Literal["average", "flatten"] = "average",
+    pool: Pool = "average",
     drop_path: float = 0.0,
     standardise: bool = False,
     branches: int = 1,

@@ -75,7 +75,7 @@ class NetworkSpec:
     dimensions: int = 128
     dropout: float = 0.3
     drop_path: float = 0.0
-    pool: Literal["average", "flatten"] = "average"
+    pool: Literal["average", "grid", "flatten"] = "average"
     standardise: bool = False
     mirror: bool = True
     bits: int = 32
@@ -135,7 +135,7 @@ class TrainingSpec:
     ``ema``: decay of a running average of the weights that is validated and exported in their place;
     0 takes the weights as they are.  ``keep``: the epoch that the model is made of.  ``sizes``: sides
     that the crops are shrunk to, each for an equal part of the steps, ending with ``crop.size``: early
-    steps on small crops cost less (kind "resnet" with average pooling only); empty is never.  ``muon``:
+    steps on small crops cost less (kind "resnet" without flattening only); empty is never.  ``muon``:
     the learning rate of Muon, which trains the convolutions then, and AdamW the rest; 0 is AdamW for all.
     """
 

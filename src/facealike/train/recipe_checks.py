@@ -118,8 +118,8 @@ def check(recipe: Recipe) -> None:
         "training.sizes", f"must rise from at least 32 to crop.size = {recipe.crop.size}",
     )  # fmt: skip
     _require(
-        not run.sizes or (net.kind == "resnet" and net.pool == "average"),
-        "training.sizes", "fits kind = 'resnet' with pool = 'average' only",
+        not run.sizes or (net.kind == "resnet" and net.pool != "flatten"),
+        "training.sizes", "fits kind = 'resnet' with pool = 'average' or 'grid' only",
     )  # fmt: skip
     _check_teacher(recipe)
 
