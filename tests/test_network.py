@@ -32,7 +32,7 @@ def crops(count: int, size: int, seed: int = 0) -> torch.Tensor:
 
 @pytest.mark.parametrize("size", [32, 33, 40, 63, 96])
 @pytest.mark.parametrize(
-    ("kind", "pool"), [("resnet", "average"), ("resnet", "flatten"), ("seed", "average")]
+    ("kind", "pool"), [("resnet", "average"), ("resnet", "grid"), ("resnet", "flatten"), ("seed", "average")]
 )
 def test_shapes(size: int, kind: str, pool: str) -> None:
     network = small(kind, size, pool)
@@ -58,7 +58,7 @@ def test_the_network_of_each_shipped_recipe(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "pool"), [("resnet", "average"), ("resnet", "flatten"), ("seed", "average")]
+    ("kind", "pool"), [("resnet", "average"), ("resnet", "grid"), ("resnet", "flatten"), ("seed", "average")]
 )
 def test_the_seed_decides_the_weights(kind: str, pool: str) -> None:
     states = []
@@ -70,7 +70,7 @@ def test_the_seed_decides_the_weights(kind: str, pool: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "pool"), [("resnet", "average"), ("resnet", "flatten"), ("seed", "average")]
+    ("kind", "pool"), [("resnet", "average"), ("resnet", "grid"), ("resnet", "flatten"), ("seed", "average")]
 )
 def test_images_do_not_see_each_other_after_training(kind: str, pool: str) -> None:
     network = small(kind, pool=pool).eval()
@@ -86,17 +86,46 @@ def test_average_pooling_makes_fewer_weights_than_flattening() -> None:
     assert parameter_count(flat) - parameter_count(average) == 16 * (64 - 1) * 10 + 2 * 16
 
 
-def test_average_pooling_forgets_where_and_flattening_does_not() -> None:
+def test_average_pooling_forgets_where_and_the_others_do_not() -> None:
     """A shift by whole cells, far from the border, changes only what keeps places."""
     image = torch.zeros(1, 3, 96, 96)
     image[:, :, 32:48, 32:48] = crops(1, 16)
     shifted = image.roll(16, dims=3)
     torch.manual_seed(0)
-    average, flat = small(size=96).eval(), small(size=96, pool="flatten").eval()
+    average, grid, flat = (small(size=96, pool=pool).eval() for pool in ("average", "grid", "flatten"))
     with torch.no_grad():
         # The border is seen from everywhere a little, so the average is not quite the same.
         assert float((average(image) - average(shifted)).norm() / average(image).norm()) < 0.03
-        assert float((flat(image) - flat(shifted)).norm() / flat(image).norm()) > 0.3
+        for network in (grid, flat):
+            assert float((network(image) - network(shifted)).norm() / network(image).norm()) > 0.3
+
+
+@pytest.mark.parametrize("size", [48, 64, 80, 96])
+def test_a_grid_averages_over_thirds_of_the_crop(size: int) -> None:
+    """Its cells are those of ceil and floor: where they do not divide a side, neighbours share a place."""
+    network = small(size=size, pool="grid").eval()
+    images = crops(2, size)
+    with torch.no_grad():
+        places = network.features(images).numpy()  # type: ignore[union-attr, operator]
+        n, channels, side, _ = places.shape
+        cells = np.zeros((n, channels, 3, 3), np.float32)
+        for row in range(3):
+            for column in range(3):
+                rows = range(row * side // 3, -(-(row + 1) * side // 3))
+                columns = range(column * side // 3, -(-(column + 1) * side // 3))
+                count = len(rows) * len(columns)
+                for y in rows:
+                    for x in columns:
+                        cells[:, :, row, column] += places[:, :, y, x] / count
+        pooled = network.pool(torch.from_numpy(places)).numpy()  # type: ignore[union-attr, operator]
+    np.testing.assert_allclose(pooled, cells, rtol=1e-5, atol=1e-6)
+
+
+def test_a_grid_takes_crops_of_any_size_and_has_weights_for_nine_cells() -> None:
+    average, grid = small(size=96), small(size=96, pool="grid")
+    assert parameter_count(grid) - parameter_count(average) == 16 * (9 - 1) * 10
+    for size in (48, 64, 96):
+        assert grid(crops(4, size)).shape == (4, 10)
 
 
 def test_dropout_works_in_training_only() -> None:
@@ -109,7 +138,7 @@ def test_dropout_works_in_training_only() -> None:
 
 
 def test_gradients_reach_every_weight() -> None:
-    for network in (small(), small(pool="flatten"), small("seed")):
+    for network in (small(), small(pool="grid"), small(pool="flatten"), small("seed")):
         network(crops(6, 32)).square().mul(torch.arange(10)).sum().backward()
         for name, parameter in network.named_parameters():
             assert parameter.grad is not None, name

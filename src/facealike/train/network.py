@@ -110,9 +110,7 @@ class ResNet(nn.Module):
                 previous = width
         self.features = nn.Sequential(*layers)
         cells = {"average": 1, "grid": GRID, "flatten": side}[pool]
-        self.pool: nn.Module = (
-            nn.BatchNorm2d(previous) if pool == "flatten" else nn.AdaptiveAvgPool2d(cells)
-        )
+        self.pool: nn.Module = nn.BatchNorm2d(previous) if pool == "flatten" else nn.AdaptiveAvgPool2d(cells)
         self.dropout = nn.Dropout(dropout)
         self.embedding = nn.Linear(previous * cells * cells, dimensions, bias=False)
         self.normalise = nn.BatchNorm1d(dimensions)
