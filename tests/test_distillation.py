@@ -222,6 +222,9 @@ def test_run_learns_and_its_model_embeds_without_a_threshold(photos: Path, tmp_p
     assert float(log[-1]["val_error"]) < 0.9 * float(log[0]["val_error"])
     assert result.agreement["error"] == pytest.approx(float(log[-1]["val_error"]), rel=1e-3)
     model = Model.load(out)
+    assert model.file.card.metrics == {
+        "agreement": result.agreement, "agreement_learnt": result.agreement_learnt,
+    }  # fmt: skip
     crops = np.stack([draw_face(number, 0)[16:48, 16:48] for number in range(6)])
     vectors = model.embed_crops(crops)
     assert vectors.shape == (6, 129)
@@ -229,6 +232,22 @@ def test_run_learns_and_its_model_embeds_without_a_threshold(photos: Path, tmp_p
     assert model.file.card.identity_hashes == ()
     with pytest.raises(NotCalibrated):
         model.calibration.check()
+
+
+def test_agreement_on_photos_learnt_from_is_that_of_the_model(photos: Path, tmp_path: Path) -> None:
+    """Its descriptors, read back from the model file, against the teacher's, by loops."""
+    made, out, cache = recipe(training={"precision": "32"}), tmp_path / "m.facealike", tmp_path / "crops"
+    result = distil(photos, made, out, detector=CentralFace(), device="cpu", cache=cache)
+    read = read_photos(photos, made, CentralFace(), cache)
+    plain = Lessons(read.chips, read.learnt, Teacher(), made, CPU).plain(read.learnt)
+    lifted = Model.load(out).embed_crops(plain.crops.numpy()).astype(float)
+    centre = plain.descriptors.double().mean(dim=0).numpy()
+    said = lifted[:, :128] / (1 + lifted[:, 128:]) + centre
+    wanted = plain.descriptors.double().numpy()
+    missed = sum(sum((s - w) ** 2) for s, w in zip(said, wanted, strict=True))
+    varied = sum(sum((w - centre) ** 2) for w in wanted)
+    assert result.agreement_learnt["error"] == pytest.approx(missed / varied, rel=1e-3)
+    assert result.agreement_learnt["error"] != pytest.approx(result.agreement["error"], rel=1e-3)
 
 
 def test_lifted_vectors_hold_the_students_descriptors(photos: Path, tmp_path: Path) -> None:

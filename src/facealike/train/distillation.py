@@ -41,7 +41,7 @@ from .outcome import INTENDED_USE, licences
 from .plan import Progress, choose_preprocessing, unlabelled_photos
 from .provenance import git_commit, machine, versions
 from .recipe import Recipe
-from .student import StudentModule
+from .student import StudentModule, agreement
 
 KEPT_ASIDE = 0.05  # part of the photos that the student is judged on, by the hash of their names
 MOST_KEPT = 2048  # of them at most
@@ -52,7 +52,12 @@ SAID = {"val_error": "error", "val_correlation": "correlation of distances"}
 
 @dataclass(frozen=True)
 class DistilResult:
-    """What a run left behind; ``agreement`` with the teacher is on photos that were kept aside."""
+    """What a run left behind; ``agreement`` with the teacher is on photos that were kept aside.
+
+    ``agreement_learnt`` is on photos that it learnt from, as they are: far better there, it knows these
+    photos and wants more of them; hardly better, it has room for no more and wants a larger network, or
+    more time.
+    """
 
     model_path: Path
     run: Path
@@ -61,6 +66,7 @@ class DistilResult:
     seconds: float
     device: str
     agreement: dict[str, float]
+    agreement_learnt: dict[str, float]
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -71,12 +77,17 @@ class DistilResult:
             "seconds": round(self.seconds, 1),
             "device": self.device,
             "agreement": self.agreement,
+            "agreement_learnt": self.agreement_learnt,
         }
 
     def __str__(self) -> str:
-        said = ", ".join(f"{name} {value:.3f}" for name, value in self.agreement.items())
+        aside, learnt = (
+            ", ".join(f"{name} {value:.3f}" for name, value in each.items())
+            for each in (self.agreement, self.agreement_learnt)
+        )
         return (
-            f"agreement with the teacher on photos kept aside: {said}\n"
+            f"agreement with the teacher on photos kept aside: {aside}\n"
+            f"on photos it learnt from: {learnt}\n"
             f"model {self.model_id} in {self.model_path}, not calibrated yet"
         )
 
@@ -138,14 +149,24 @@ def distil(
     module.load_state_dict(kept["state_dict"])
     centre = plain.descriptors.mean(dim=0)
     net, faces = recipe.network, photos.preprocessing.normalise(plain.crops.numpy())
+    agreed = {name.removeprefix("val_"): log.rows[-1][name] for name in WATCHED}
+    learnt = agreement(described(module, plain), plain.descriptors)
     onnx = export_student(module.judged, recipe.crop.size, net.mirror, centre, net.bits, faces)
-    agreement = {name.removeprefix("val_"): log.rows[-1][name] for name in WATCHED}
-    file = _model_file(photos, recipe, onnx, device_name, log.rows, agreement)
+    metrics = {"agreement": agreed, "agreement_learnt": learnt}
+    file = _model_file(photos, recipe, onnx, device_name, log.rows, metrics)
     write_model(file, run, out)
-    write_text(run / "results.json", json.dumps({"agreement": agreement}, indent=2) + "\n")
+    write_text(run / "results.json", json.dumps(metrics, indent=2) + "\n")
     return DistilResult(
-        out, run, file.id, len(log.rows), time.perf_counter() - started, device_name, agreement
+        out, run, file.id, len(log.rows), time.perf_counter() - started, device_name, agreed, learnt
     )
+
+
+@torch.no_grad()
+def described(module: StudentModule, lesson: Lesson) -> Tensor:
+    """What the finished student says of a lesson's faces (n, d), as precisely as when it was validated."""
+    module.cpu().eval()
+    with torch.autocast("cpu", torch.bfloat16, module.recipe.training.precision == "bf16"):
+        return torch.cat([module.describe(batch["images"]) for batch in _chunks(lesson)])
 
 
 def read_photos(
@@ -198,7 +219,7 @@ def _chunks(lesson: Lesson, size: int = 256) -> list[dict[str, Tensor]]:
 
 def _model_file(
     photos: Photos, recipe: Recipe, onnx: bytes, device: str, rows: list[dict[str, float]],
-    agreement: dict[str, float],
+    metrics: dict[str, Any],
 ) -> ModelFile:  # fmt: skip
     card = ModelCard(
         name=recipe.card.name or recipe.name,
@@ -230,7 +251,7 @@ def _model_file(
             "epochs": len(rows),
             "versions": versions(),
         },
-        metrics={"agreement": agreement},
+        metrics=metrics,
         identity_salt=photos.fingerprint[:16],
         identity_hashes=(),
         intended_use=INTENDED_USE,

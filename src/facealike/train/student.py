@@ -54,11 +54,15 @@ class StudentModule(Learner):
             loss = distil_loss(said, batch["descriptors"], spec.descriptor_weight, spec.distance_weight)
         return self.checked(loss, len(images))
 
-    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        said = self(batch["images"].permute(0, 3, 1, 2).float()).float()
+    def describe(self, crops: Tensor) -> Tensor:
+        """What the model will say of crops, uint8 (n, S, S, 3): descriptors (n, d), a mirrored mean if asked."""
+        said: Tensor = self(crops.permute(0, 3, 1, 2).float()).float()
         if self.recipe.network.mirror:
-            said = (said + self(batch["images"].flip(2).permute(0, 3, 1, 2).float()).float()) / 2
-        self._said.append((said.cpu(), batch["descriptors"].cpu()))
+            said = (said + self(crops.flip(2).permute(0, 3, 1, 2).float()).float()) / 2
+        return said
+
+    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        self._said.append((self.describe(batch["images"]).cpu(), batch["descriptors"].cpu()))
 
     def on_validation_epoch_end(self) -> None:
         student, teacher = (torch.cat(parts) for parts in zip(*self._said, strict=True))
@@ -69,6 +73,8 @@ class StudentModule(Learner):
 
 def agreement(student: Tensor, teacher: Tensor) -> dict[str, float]:
     """How well two networks agree on faces that the student never learnt from, both (n, d).
+
+    Or on some that it did, to see how far it only knows those.
 
     ``error``: mean squared distance between their descriptors, as a part of the teacher's own variance.
     ``correlation``: of their distances between each face and another; 1 is perfect agreement.
