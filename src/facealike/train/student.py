@@ -55,7 +55,7 @@ class StudentModule(Learner):
         return self.checked(loss, len(images))
 
     def describe(self, crops: Tensor) -> Tensor:
-        """What the model will say of crops, uint8 (n, S, S, 3): descriptors (n, d), a mirrored mean if asked."""
+        """What the model will say of crops, uint8 (n, S, S, 3): descriptors (n, d), mirrored if asked."""
         said: Tensor = self(crops.permute(0, 3, 1, 2).float()).float()
         if self.recipe.network.mirror:
             said = (said + self(crops.flip(2).permute(0, 3, 1, 2).float()).float()) / 2
