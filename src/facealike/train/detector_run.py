@@ -38,6 +38,7 @@ from .detector_net import SCALE, DetectorNet, cells, export
 from .detector_scenes import SIDE, compose
 from .detector_sources import FAINT, Kind, Sources, collect
 from .optimiser import parameter_groups
+from .precision import autocast
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ class Run:
             group["lr"] = self.recipe.rate_at(self.step)
         self.network.train()
         x = (pixels.float() * SCALE).contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast("auto", "cpu"):
             prediction = self.network(x)
         losses, count = detector_loss(prediction, self.corners, self.strides, targets)
         total = losses.total

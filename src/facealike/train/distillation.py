@@ -39,6 +39,7 @@ from .lessons import Lesson, Lessons, LessonSteps
 from .loop import begin, checkpoint_of, choose_device, keep_last, make_trainer, run_loop, write_model
 from .outcome import INTENDED_USE, licences
 from .plan import Progress, choose_preprocessing, unlabelled_photos
+from .precision import autocast, in_bfloat16
 from .provenance import git_commit, machine, versions
 from .recipe import Recipe
 from .student import StudentModule, agreement
@@ -165,7 +166,7 @@ def distil(
 def described(module: StudentModule, lesson: Lesson) -> Tensor:
     """What the finished student says of a lesson's faces (n, d), as precisely as when it was validated."""
     module.cpu().eval()
-    with torch.autocast("cpu", torch.bfloat16, module.recipe.training.precision == "bf16"):
+    with autocast(module.recipe.training.precision, "cpu"):
         return torch.cat([module.describe(batch["images"]) for batch in _chunks(lesson)])
 
 

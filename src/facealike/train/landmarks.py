@@ -28,6 +28,7 @@ from ..image import read_image
 from ..landmarks import SIZE, box_matrix, transform_points
 from ..types import Box, Image
 from .augment import Augmentation
+from .precision import autocast
 from .recipe import AugmentSpec
 
 STORED = 160
@@ -149,7 +150,7 @@ def fit(
             crops[mirrored] = crops[mirrored].flip(3)
             flipped = wanted[mirrored][:, [1, 0, 2, 4, 3]] * torch.tensor([-1.0, 1.0])
             wanted[mirrored] = flipped
-            with torch.autocast("cpu", torch.bfloat16):
+            with autocast("auto", "cpu"):
                 answer = network(photometric(crops, generator) / 255.0)
             loss = nn.functional.smooth_l1_loss(answer.float().view(-1, 5, 2), wanted, beta=0.02)
             optimiser.zero_grad()

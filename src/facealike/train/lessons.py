@@ -23,6 +23,7 @@ from ..crops import Crops
 from ..sampling import Indices
 from .augment import Augmentation, shrink
 from .learner import step_seed
+from .precision import autocast
 from .recipe import Recipe
 
 CHUNK = 32  # faces that are changed and described at a time; of more, each pass leaves the cache
@@ -86,7 +87,7 @@ class Lessons:
     def describe(self, chips: Tensor) -> tuple[Tensor, Tensor]:
         views = shrink(chips, self._recipe.crop.size).round().clamp(0, 255).to(torch.uint8)
         layout = chips.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self._device.type, torch.bfloat16, self._recipe.training.precision == "bf16"):
+        with autocast(self._recipe.training.precision, self._device):
             said = self._teacher(layout)
         return views.permute(0, 2, 3, 1).contiguous().cpu(), said.float().cpu()
 

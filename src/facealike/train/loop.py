@@ -19,6 +19,7 @@ from ..errors import DeviceError, TrainingError
 from ..files import write_text
 from ..model import ModelFile
 from .callbacks import Bar, WholeCheckpoints
+from .precision import in_bfloat16
 from .quiet import quiet
 from .recipe import Recipe, TrainingSpec
 
@@ -49,11 +50,11 @@ def make_trainer(
     run: Path, spec: TrainingSpec, steps: int, accelerator: str, devices: Any, callbacks: list[Any]
 ) -> lightning.Trainer:
     """Lightning's trainer for epochs of ``steps``, with a bar where somebody watches."""
-    terminal = sys.stderr.isatty()
+    terminal, kind = sys.stderr.isatty(), "cuda" if accelerator == "gpu" else "cpu"
     with quiet():
         return lightning.Trainer(
             accelerator=accelerator, devices=devices, max_epochs=spec.epochs,
-            precision="bf16-mixed" if spec.precision == "bf16" else "32-true",
+            precision="bf16-mixed" if in_bfloat16(spec.precision, kind) else "32-true",
             logger=TensorBoardLogger(run, name="", version="tensorboard"),
             callbacks=[*callbacks, Bar()] if terminal else callbacks,
             plugins=[WholeCheckpoints()], num_sanity_val_steps=0, log_every_n_steps=min(20, steps),

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .precision import computes_bfloat16
+
 MOMENTUM = 0.95
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of Jordan et al.: steepest at zero, so that few steps will do
 STEPS = 5
@@ -20,11 +22,13 @@ STEPS = 5
 def orthogonal(matrix: Tensor) -> Tensor:
     """About the matrix (m, n) of the same directions, all of one size: singular values become 0.7 to 1.2.
 
-    A Newton-Schulz iteration in bfloat16, which needs nothing but products of matrices.
+    A Newton-Schulz iteration, which needs nothing but products of matrices, and of them no more digits
+    than bfloat16 has where that is faster.
     """
     a, b, c = COEFFICIENTS
     tall = matrix.shape[0] > matrix.shape[1]
-    x = (matrix.T if tall else matrix).bfloat16()
+    x = matrix.T if tall else matrix
+    x = x.bfloat16() if computes_bfloat16(matrix.device.type) else x.float()
     x = x / (x.norm() + 1e-7)
     for _ in range(STEPS):
         square = x @ x.T

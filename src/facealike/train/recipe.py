@@ -137,6 +137,7 @@ class TrainingSpec:
     that the crops are shrunk to, each for an equal part of the steps, ending with ``crop.size``: early
     steps on small crops cost less (kind "resnet" without flattening only); empty is never.  ``muon``:
     the learning rate of Muon, which trains the convolutions then, and AdamW the rest; 0 is AdamW for all.
+    ``precision``: bfloat16 beside float32, float32 alone, or whichever the processor is faster in.
     """
 
     epochs: int = 20
@@ -150,7 +151,7 @@ class TrainingSpec:
     patience: int = 0
     ema: float = 0.0
     keep: Literal["best", "last"] = "best"
-    precision: Literal["bf16", "32"] = "bf16"
+    precision: Literal["auto", "bf16", "32"] = "auto"
     sizes: tuple[int, ...] = ()
 
 
