@@ -60,15 +60,15 @@ def in_8_bits(content: bytes, faces: NDArray[np.float32]) -> bytes:
     with tempfile.TemporaryDirectory() as name, _silent():
         folder = Path(name)
         try:
-            folded = _folded(content, folder / "folded.onnx")
-            operators = {node.op_type for node in folded.graph.node}
+            merged = folded(content, folder / "folded.onnx")
+            operators = {node.op_type for node in merged.graph.node}
             if "DequantizeLinear" in operators or "Conv" not in operators:
                 has = "is in 8 bits already" if "Conv" in operators else "has no convolutions to do in 8 bits"
                 raise UsageError(f"the network {has}; leave it as it is")
             quantize_static(
-                folded, folder / "bytes.onnx", _Faces(folded.graph.input[0], faces), QuantFormat.QDQ,
+                merged, folder / "bytes.onnx", _Faces(merged.graph.input[0], faces), QuantFormat.QDQ,
                 op_types_to_quantize=list(IN_BYTES),
-                nodes_to_exclude=_behind_the_last_convolution(folded.graph),
+                nodes_to_exclude=_behind_the_last_convolution(merged.graph),
                 per_channel=True, reduce_range=True,
                 activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
             )  # fmt: skip
@@ -87,7 +87,7 @@ def apart(wanted: NDArray[np.float32], found: NDArray[np.float32]) -> float:
     return float(np.square(wanted - found).sum(axis=1).mean() / max(float(variance), 1e-12))
 
 
-def _folded(content: bytes, path: Path) -> onnx.ModelProto:
+def folded(content: bytes, path: Path) -> onnx.ModelProto:
     """The network with its batch norms in the convolutions before them: one scale must do for both."""
     import onnxruntime
 

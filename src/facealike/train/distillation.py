@@ -26,6 +26,7 @@ from ..calibration import Calibration
 from ..crops import Crops, cached_crops
 from ..data import People
 from ..detect import Detector, detector_licence, named_detector
+from ..embed import read_model_file
 from ..errors import DataError
 from ..files import write_text
 from ..model import ModelCard, ModelFile, Preprocessing
@@ -39,7 +40,7 @@ from .lessons import Lesson, Lessons, LessonSteps
 from .loop import begin, checkpoint_of, choose_device, keep_last, make_trainer, run_loop, write_model
 from .outcome import INTENDED_USE, licences
 from .plan import Progress, choose_preprocessing, unlabelled_photos
-from .precision import autocast, in_bfloat16
+from .precision import autocast, digits
 from .provenance import git_commit, machine, versions
 from .recipe import Recipe
 from .student import StudentModule, agreement
@@ -211,6 +212,16 @@ def _fingerprint(people: People, chips: Crops, rows: Indices, about: Any) -> str
     return digest.hexdigest()
 
 
+def initialisation(start: str) -> str:
+    """What a model's card says of the weights that its training began with."""
+    if not start:
+        return "random"
+    model = read_model_file(start)
+    told = model.card.provenance
+    before = ", ".join(f"{key} {told[key]}" for key in ("epochs", "seed", "commit") if key in told)
+    return f"the weights of model {model.id}" + (f" ({before})" if before else "")
+
+
 def _chunks(lesson: Lesson, size: int = 256) -> list[dict[str, Tensor]]:
     return [
         {"images": lesson.crops[i : i + size], "descriptors": lesson.descriptors[i : i + size]}
@@ -240,7 +251,7 @@ def _model_file(
         },
         recipe=recipe.to_dict(),
         provenance={
-            "initialisation": "random",
+            "initialisation": initialisation(recipe.network.start),
             "teacher": "dlib's face network (public domain, CC0), dlib_face_recognition_resnet_model_v1",
             "outside_data": "what the teacher was trained on; no people of its own",
             "command": shlex.join(["facealike", *sys.argv[1:]]),
@@ -248,6 +259,7 @@ def _model_file(
             "seed": recipe.seed,
             "machine": machine(),
             "device": device,
+            "precision": digits(recipe.training.precision, device),
             "seconds": round(sum(row["seconds"] for row in rows)),
             "epochs": len(rows),
             "versions": versions(),

@@ -33,6 +33,7 @@ from ..scores_file import save_scores
 from ..types import Pair
 from .against_shipped import Comparison, against_shipped
 from .plan import Plan, describe
+from .precision import digits
 from .provenance import git_commit, machine, versions
 from .recipe import Recipe
 
@@ -172,6 +173,7 @@ def draft_model(
             "seed": recipe.seed,
             "machine": machine(),
             "device": device,
+            "precision": digits(recipe.training.precision, device),
             "seconds": round(seconds),
             "epochs": len(rows),
             "versions": versions(),

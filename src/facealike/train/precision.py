@@ -25,10 +25,15 @@ def in_bfloat16(precision: Precision, device: str) -> bool:
 def computes_bfloat16(device: str) -> bool:
     """Whether a device of that type, "cpu" or "cuda", has bfloat16 of its own."""
     if device == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     told: Any = getattr(torch.cpu, "get_capabilities", dict)  # torch before 2.12 does not tell
     capabilities = told()
     return any(capabilities.get(name, False) for name in BFLOAT16)
+
+
+def digits(precision: Precision, device: str) -> str:
+    """What a model's card says of it; ``device`` is as ``choose_device`` names it, "cuda:0 (...)"."""
+    return "bfloat16" if in_bfloat16(precision, "cuda" if device.startswith("cuda") else "cpu") else "float32"
 
 
 def autocast(precision: Precision, device: torch.device | str) -> torch.autocast:

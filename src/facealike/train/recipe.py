@@ -67,6 +67,7 @@ class NetworkSpec:
     training.  ``drop_path``: how often the last residual block is skipped in training, and earlier ones
     less (resnet only).  ``standardise``: each crop is brought to mean 0 and variance 1 first.
     ``branches``: so many bodies side by side, each for its part of ``dimensions`` (resnet only).
+    ``start``: the model, by its path or name, whose weights a student begins with; empty is random ones.
     """
 
     kind: Literal["resnet", "seed", "dlib"] = "resnet"
@@ -80,6 +81,7 @@ class NetworkSpec:
     mirror: bool = True
     bits: int = 32
     branches: int = 1
+    start: str = ""
 
 
 @dataclass(frozen=True)

@@ -136,10 +136,15 @@ def _check_teacher(recipe: Recipe) -> None:
         "teacher.descriptor_weight", "or distance_weight must be positive",
     )  # fmt: skip
     if not teacher.name:
+        _require(not recipe.network.start, "network.start", "needs a teacher to go on learning from")
         return
     _require(
         recipe.network.kind == "resnet" and recipe.network.dimensions == 128,
         "network.dimensions", "must be 128, of kind = 'resnet', to learn from dlib",
+    )  # fmt: skip
+    _require(
+        not recipe.network.start or recipe.network.pool != "flatten",
+        "network.start", "fits pool = 'average' or 'grid' only",
     )  # fmt: skip
     _require(recipe.network.branches == 1, "network.branches", "must be 1 to learn from a teacher")
     _require(recipe.crop.align == "chip", "crop.align", "must be 'chip', the teacher's own crop")

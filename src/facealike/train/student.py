@@ -8,10 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..embed import read_model_file
 from ..model import Preprocessing
 from .learner import Learner, first_network
 from .lessons import Lesson
 from .recipe import Recipe
+from .warm_start import start_from
 
 
 def distances(vectors: Tensor) -> Tensor:
@@ -41,7 +43,12 @@ class StudentModule(Learner):
 
     def __init__(self, recipe: Recipe, preprocessing: Preprocessing, total_steps: int, plain: Lesson) -> None:
         network = first_network(recipe)
-        begin_at(network, plain.descriptors)
+        if recipe.network.start:
+            model = read_model_file(recipe.network.start)
+            faces = torch.from_numpy(preprocessing.normalise(plain.crops.numpy()))
+            start_from(network, model.embedder, faces, recipe.network.start)
+        else:
+            begin_at(network, plain.descriptors)
         super().__init__(recipe, preprocessing, total_steps, network, recipe.student)
         self._said: list[tuple[Tensor, Tensor]] = []
 
