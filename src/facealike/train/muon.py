@@ -25,15 +25,20 @@ def orthogonal(matrix: Tensor) -> Tensor:
     A Newton-Schulz iteration, which needs nothing but products of matrices, and of them no more digits
     than bfloat16 has where that is faster.
     """
+    x = matrix.bfloat16() if computes_bfloat16(matrix.device.type) else matrix.float()
+    return newton_schulz(x).to(matrix.dtype)
+
+
+def newton_schulz(matrix: Tensor) -> Tensor:
+    """The iteration, in the digits that ``matrix`` has."""
     a, b, c = COEFFICIENTS
     tall = matrix.shape[0] > matrix.shape[1]
     x = matrix.T if tall else matrix
-    x = x.bfloat16() if computes_bfloat16(matrix.device.type) else x.float()
     x = x / (x.norm() + 1e-7)
     for _ in range(STEPS):
         square = x @ x.T
         x = a * x + (b * square + c * square @ square) @ x
-    made: Tensor = (x.T if tall else x).to(matrix.dtype)
+    made: Tensor = x.T if tall else x
     return made
 
 
