@@ -69,6 +69,9 @@ model: $(VENV)/.full
 	@mkdir -p build/model
 	$(call UNPACK,build/model)
 	$(VENV)/bin/facealike train build/model/fairface-144/train --recipe distilled --set teacher.aligned=true \
+	    --out build/model/first.facealike --cache build/model/crops --resume $(OPTIONS)
+	$(VENV)/bin/facealike train build/model/fairface-144/train --recipe distilled-further \
+	    --set teacher.aligned=true --set network.start=build/model/first.facealike \
 	    --out build/model/trained.facealike --cache build/model/crops --resume $(OPTIONS)
 	$(VENV)/bin/facealike export build/model/trained.facealike build/model/fairface-144/train --aligned --cohort \
 	    --out build/model/placed.facealike --cache build/model/crops
