@@ -26,7 +26,6 @@ from ..calibration import Calibration
 from ..crops import Crops, cached_crops
 from ..data import People
 from ..detect import Detector, detector_licence, named_detector
-from ..embed import read_model_file
 from ..errors import DataError
 from ..files import write_text
 from ..model import ModelCard, ModelFile, Preprocessing
@@ -155,7 +154,7 @@ def distil(
     learnt = agreement(described(module, plain), plain.descriptors)
     onnx = export_student(module.judged, recipe.crop.size, net.mirror, centre, net.bits, faces)
     metrics = {"agreement": agreed, "agreement_learnt": learnt}
-    file = _model_file(photos, recipe, onnx, device_name, log.rows, metrics)
+    file = _model_file(photos, recipe, onnx, device_name, log.rows, metrics, module.initialisation)
     write_model(file, run, out)
     write_text(run / "results.json", json.dumps(metrics, indent=2) + "\n")
     return DistilResult(
@@ -212,16 +211,6 @@ def _fingerprint(people: People, chips: Crops, rows: Indices, about: Any) -> str
     return digest.hexdigest()
 
 
-def initialisation(start: str) -> str:
-    """What a model's card says of the weights that its training began with."""
-    if not start:
-        return "random"
-    model = read_model_file(start)
-    told = model.card.provenance
-    before = ", ".join(f"{key} {told[key]}" for key in ("epochs", "seed", "commit") if key in told)
-    return f"the weights of model {model.id}" + (f" ({before})" if before else "")
-
-
 def _chunks(lesson: Lesson, size: int = 256) -> list[dict[str, Tensor]]:
     return [
         {"images": lesson.crops[i : i + size], "descriptors": lesson.descriptors[i : i + size]}
@@ -231,7 +220,7 @@ def _chunks(lesson: Lesson, size: int = 256) -> list[dict[str, Tensor]]:
 
 def _model_file(
     photos: Photos, recipe: Recipe, onnx: bytes, device: str, rows: list[dict[str, float]],
-    metrics: dict[str, Any],
+    metrics: dict[str, Any], initialisation: str,
 ) -> ModelFile:  # fmt: skip
     card = ModelCard(
         name=recipe.card.name or recipe.name,
@@ -251,7 +240,7 @@ def _model_file(
         },
         recipe=recipe.to_dict(),
         provenance={
-            "initialisation": initialisation(recipe.network.start),
+            "initialisation": initialisation,
             "teacher": "dlib's face network (public domain, CC0), dlib_face_recognition_resnet_model_v1",
             "outside_data": "what the teacher was trained on; no people of its own",
             "command": shlex.join(["facealike", *sys.argv[1:]]),

@@ -8,11 +8,12 @@ processor it is emulated, which makes a step more than ten times as slow as plai
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
-Precision = Literal["auto", "bf16", "32"]
+from .recipe import Precision
+
 BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16")  # of a processor's capabilities; the last one is ARM's
 
 
@@ -26,7 +27,7 @@ def computes_bfloat16(device: str) -> bool:
     """Whether a device of that type, "cpu" or "cuda", has bfloat16 of its own."""
     if device == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    told: Any = getattr(torch.cpu, "get_capabilities", dict)  # torch before 2.12 does not tell
+    told: Any = getattr(torch.cpu, "get_capabilities", dict)  # an older torch does not tell
     capabilities = told()
     return any(capabilities.get(name, False) for name in BFLOAT16)
 

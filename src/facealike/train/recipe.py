@@ -24,6 +24,9 @@ else:
     import tomli as tomllib
 
 
+Precision = Literal["auto", "bf16", "32"]
+
+
 @dataclass(frozen=True)
 class DataSpec:
     """``[data]``: which face of a photo, how people are split, how many images of one person.
@@ -153,7 +156,7 @@ class TrainingSpec:
     patience: int = 0
     ema: float = 0.0
     keep: Literal["best", "last"] = "best"
-    precision: Literal["auto", "bf16", "32"] = "auto"
+    precision: Precision = "auto"
     sizes: tuple[int, ...] = ()
 
 

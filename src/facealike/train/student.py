@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..embed import read_model_file
-from ..model import Preprocessing
+from ..model import ModelFile, Preprocessing
 from .learner import Learner, first_network
 from .lessons import Lesson
 from .recipe import Recipe
@@ -39,17 +39,23 @@ def distil_loss(student: Tensor, teacher: Tensor, descriptor_weight: float, dist
 
 
 class StudentModule(Learner):
-    """``plain``: faces as they are, whose descriptors say where the student's begin."""
+    """``plain``: faces as they are, whose descriptors say where the student's begin.
+
+    ``initialisation`` is what the model's card says of the weights that it began with.
+    """
 
     def __init__(self, recipe: Recipe, preprocessing: Preprocessing, total_steps: int, plain: Lesson) -> None:
         network = first_network(recipe)
         if recipe.network.start:
             model = read_model_file(recipe.network.start)
+            initialisation = weights_of(model)
             faces = torch.from_numpy(preprocessing.normalise(plain.crops.numpy()))
             start_from(network, model.embedder, faces, recipe.network.start)
         else:
+            initialisation = "random"
             begin_at(network, plain.descriptors)
         super().__init__(recipe, preprocessing, total_steps, network, recipe.student)
+        self.initialisation = initialisation
         self._said: list[tuple[Tensor, Tensor]] = []
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
@@ -76,6 +82,13 @@ class StudentModule(Learner):
         self._said.clear()
         for name, value in agreement(student, teacher).items():
             self.log(f"val_{name}", value, prog_bar=name == "correlation")
+
+
+def weights_of(model: ModelFile) -> str:
+    """Whose weights a student begins with, as the card says it."""
+    told = model.card.provenance
+    before = ", ".join(f"{key} {told[key]}" for key in ("epochs", "seed", "commit") if key in told)
+    return f"the weights of model {model.id}" + (f" ({before})" if before else "")
 
 
 def agreement(student: Tensor, teacher: Tensor) -> dict[str, float]:
