@@ -53,6 +53,12 @@ $(VENV)/bin/facealike data lfw '$(LFW)' --to $(1)
 endef
 
 # From the archives to build/detector/detector.onnx; interrupted, it goes on where it was.
+# Scenes are composed beside the network: its threads sleep while they wait, instead of spinning on the core
+# that composes, and what a step allocated is kept for the next one.
+detector: export GOMP_SPINCOUNT := 0
+detector: export MALLOC_MMAP_THRESHOLD_ := 4294967296
+detector: export MALLOC_TRIM_THRESHOLD_ := 8589934592
+detector: export MALLOC_TOP_PAD_ := 268435456
 detector: $(VENV)/.full
 	@test -f '$(LFW)' -a -f '$(FAIRFACE)' -a -f '$(TEACHER)' || { \
 	    echo 'make detector: name the three files LFW=..., FAIRFACE=... and TEACHER=...' >&2; exit 1; }

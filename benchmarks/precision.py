@@ -2,8 +2,8 @@
 
     python benchmarks/precision.py [--threads N] [--write]
 
-Images a second, of the student of the recipe `distilled` (forward and backward), of its teacher (forward),
-and matrices a second of Muon's iteration.  The column `auto` tells what training takes here by itself.
+Images a second, of the student of the recipe `distilled` (forward and backward) and of its teacher
+(forward).  The column `auto` tells what training takes here by itself.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from facealike.train import load_recipe, muon
+from facealike.train import load_recipe
 from facealike.train.dlib_teacher import DlibTeacher
 from facealike.train.learner import first_network
 from facealike.train.precision import digits
@@ -25,7 +25,6 @@ from measured import append_rows, circumstances
 
 CSV = Path(__file__).with_suffix(".csv")
 LEAST = 3.0  # seconds that a measurement lasts
-MATRIX = (256, 2304)  # the largest of the student's
 
 
 def main() -> None:
@@ -45,7 +44,7 @@ def main() -> None:
 def measure(threads: int) -> list[dict[str, Any]]:
     begun = {**circumstances("torch"), "threads": threads, "auto": digits("auto", "cpu")}
     named = {f"student at {side} px": student(side) for side in (48, 64, 96)}
-    named |= {"teacher": teacher(), "Muon's iteration": iteration()}
+    named["teacher"] = teacher()
     return [
         {**begun, "what": what, "bfloat16": rate(step, count, True), "float32": rate(step, count, False)}
         for what, (step, count) in named.items()
@@ -77,15 +76,6 @@ def teacher() -> tuple[Step, int]:
             network(chips)
 
     return step, len(chips)
-
-
-def iteration() -> tuple[Step, int]:
-    matrix = torch.randn(*MATRIX)
-
-    def step(half: bool) -> None:
-        muon.newton_schulz(matrix.bfloat16() if half else matrix)
-
-    return step, 1
 
 
 def rate(step: Step, count: int, half: bool) -> float:

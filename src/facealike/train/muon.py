@@ -12,8 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .precision import computes_bfloat16
-
 MOMENTUM = 0.95
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of Jordan et al.: steepest at zero, so that few steps will do
 STEPS = 5
@@ -22,24 +20,26 @@ STEPS = 5
 def orthogonal(matrix: Tensor) -> Tensor:
     """About the matrix (m, n) of the same directions, all of one size: singular values become 0.7 to 1.2.
 
-    A Newton-Schulz iteration, which needs nothing but products of matrices, and of them no more digits
-    than bfloat16 has where that is faster.
+    A Newton-Schulz iteration, which needs nothing but products of matrices.  Each of its steps takes x to
+    (a + b G + c G^2) x, where G is x times its transpose.  So x itself is needed at both ends only: what
+    happens between them is followed on squares of its shorter side, all of which commute, and costs a third
+    of what the long products do for a convolution's nine times longer side.  In float32: squares of
+    numbers squared leave bfloat16 no digits for the small directions, which are what this is for.
     """
-    x = matrix.bfloat16() if computes_bfloat16(matrix.device.type) else matrix.float()
-    return newton_schulz(x).to(matrix.dtype)
-
-
-def newton_schulz(matrix: Tensor) -> Tensor:
-    """The iteration, in the digits that ``matrix`` has."""
     a, b, c = COEFFICIENTS
-    tall = matrix.shape[0] > matrix.shape[1]
-    x = matrix.T if tall else matrix
+    given = matrix.float()
+    x = given.T if given.shape[0] > given.shape[1] else given
     x = x / (x.norm() + 1e-7)
-    for _ in range(STEPS):
-        square = x @ x.T
-        x = a * x + (b * square + c * square @ square) @ x
-    made: Tensor = x.T if tall else x
-    return made
+    square, turn = x @ x.T, None
+    for step in range(STEPS):
+        factor = torch.addmm(square, square, square, beta=b, alpha=c)
+        factor.diagonal().add_(a)
+        turn = factor if turn is None else factor @ turn
+        if step < STEPS - 1:
+            square = factor @ square @ factor
+    assert turn is not None
+    made: Tensor = turn @ x
+    return (made.T if given.shape[0] > given.shape[1] else made).to(matrix.dtype)
 
 
 class Muon(torch.optim.AdamW):
