@@ -1,6 +1,6 @@
 """What more faces and more steps bring: models of one recipe taught for longer, or on more photos.
 
-    python benchmarks/scaling.py FAIRFACE/train LFW PAIRS --work RUNS [--cache CROPS] [--photos N] --epochs N
+    python benchmarks/scaling.py FAIRFACE/train LFW PAIRS --work RUNS --epochs N [--photos N] [--seed N] ...
     python benchmarks/scaling.py --page
 
 Each call teaches one model of the recipe `distilled` (on `--photos` of the folder's, from all over it; on
@@ -32,6 +32,7 @@ HERE = Path(__file__).parent
 CSV = HERE / "scaling.csv"
 PAGE = HERE.parent / "docs" / "results.md"
 FIGURE = HERE.parent / "docs" / "figures" / "scaling.svg"
+ORDER = ("photos", "seen", "seed")
 BEGIN, END = "<!-- scaling: begin -->", "<!-- scaling: end -->"
 
 
@@ -44,6 +45,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, help="the folder of face crops")
     parser.add_argument("--photos", type=int, help="how many to learn from")
     parser.add_argument("--epochs", type=int, help="the length of the run")
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--page", action="store_true", help="write the table of docs/results.md")
     options = parser.parse_args()
     if options.page:
@@ -57,13 +59,13 @@ def main() -> None:
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    name = f"scaling-{options.photos or 'all'}-{options.epochs}"
+    name = f"scaling-{options.photos or 'all'}-{options.epochs}-{options.seed}"
     options.work.mkdir(parents=True, exist_ok=True)
     cache = options.cache or options.work / "crops"
     folder = options.folder
     if options.photos is not None:
         folder = some_of(folder, options.photos, options.work / f"photos-{options.photos}")
-    settings = ["teacher.aligned=true", f"training.epochs={options.epochs}"]
+    settings = ["teacher.aligned=true", f"training.epochs={options.epochs}", f"seed={options.seed}"]
     recipe = load_recipe("distilled", settings)
     out = options.work / f"{name}.facealike"
     done = distil(folder, recipe, out, resume=True, cache=cache)
@@ -105,22 +107,22 @@ def rows() -> list[dict[str, str]]:
     if not CSV.exists():
         raise SystemExit(f"{CSV.name} is not there yet; run this without --page first")
     with CSV.open(newline="", encoding="utf-8") as file:
-        return sorted(csv.DictReader(file), key=lambda row: (int(row["photos"]), int(row["seen"])))
+        return sorted(csv.DictReader(file), key=lambda row: [int(row[key]) for key in ORDER])
 
 
 def table(found: list[dict[str, str]]) -> str:
     lines = [
-        "| photos | epochs | descriptions by the teacher | faces seen | error | correlation | View 2 "
+        "| photos | epochs | seed | descriptions by the teacher | faces seen | error | correlation | View 2 "
         "| TAR at FAR 0.001 | commit |",
-        "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
+        "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
     ]
     for row in found:
-        photos, described, seen = (f"{int(row[key]):,}" for key in ("photos", "described", "seen"))
+        photos, *faces = (f"{int(row[key]):,}" for key in ("photos", "described", "seen"))
         view2 = f"{float(row['view2']):.4f} ± {float(row['view2_standard_error']):.4f}"
         lines.append(
-            f"| {photos} | {row['epochs']} | {described} | {seen} | {float(row['error']):.3f} "
-            f"| {float(row['correlation']):.3f} | {view2} | {float(row['tar_at_far_0.001']):.3f} "
-            f"| {row['commit']} |"
+            f"| {photos} | {row['epochs']} | {row['seed']} | {' | '.join(faces)} "
+            f"| {float(row['error']):.3f} | {float(row['correlation']):.3f} | {view2} "
+            f"| {float(row['tar_at_far_0.001']):.3f} | {row['commit']} |"
         )
     return "\n".join(lines)
 

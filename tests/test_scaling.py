@@ -45,8 +45,8 @@ def test_a_run_becomes_a_row(scaling: Any, tmp_path: Path, monkeypatch: pytest.M
     file = tiny_model_file(card=tiny_card(data={"photos": 3}))
 
     def distil(folder: Path, recipe: Any, out: Path, resume: bool, cache: Path) -> Any:
-        assert resume and recipe.training.epochs == 7 and recipe.teacher.aligned
-        assert len(list(folder.rglob("*.jpg"))) == 4 and out.name == "scaling-4-7.facealike"
+        assert resume and (recipe.training.epochs, recipe.seed) == (7, 5) and recipe.teacher.aligned
+        assert len(list(folder.rglob("*.jpg"))) == 4 and out.name == "scaling-4-7-5.facealike"
         return SimpleNamespace(agreement={"error": 0.41234, "correlation": 0.7})
 
     view2 = {"accuracy": 0.95, "standard_error": 0.003, "tar_at_far": {"0.001": 0.6}, "pooled": {"auc": 0.99}}
@@ -58,12 +58,12 @@ def test_a_run_becomes_a_row(scaling: Any, tmp_path: Path, monkeypatch: pytest.M
     row = scaling.run(
         argparse.Namespace(
             folder=photos(tmp_path / "all", 12), people=tmp_path, pairs=tmp_path, work=tmp_path / "runs",
-            cache=None, photos=4, epochs=7,
+            cache=None, photos=4, epochs=7, seed=5,
         )
     )  # fmt: skip
     assert (row["photos"], row["described"], row["seen"]) == (3, 7 * 10240, 3 * 7 * 10240)
     assert (row["error"], row["view2"], row["tar_at_far_0.001"]) == (0.4123, 0.95, 0.6)
-    assert row["model"] == file.id
+    assert (row["model"], row["seed"]) == (file.id, 5)
 
 
 def test_the_page_has_the_table_and_the_curves(
@@ -71,8 +71,8 @@ def test_the_page_has_the_table_and_the_curves(
 ) -> None:
     common = {"commit": "abc1234", "error": "0.5", "correlation": "0.7", "tar_at_far_0.001": "0.5"}
     found = [
-        {**common, "photos": photos, "epochs": "9", "described": "92160", "seen": seen, "view2": view2,
-         "view2_standard_error": "0.0031"}
+        {**common, "photos": photos, "epochs": "9", "seed": "1", "described": "92160", "seen": seen,
+         "view2": view2, "view2_standard_error": "0.0031"}
         for photos, seen, view2 in (
             ("1901", "276480", "0.9"), ("37957", "276480", "0.94"), ("37957", "99", "0.9"),
         )
@@ -84,7 +84,7 @@ def test_the_page_has_the_table_and_the_curves(
     scaling.write_page(found)
     text = page.read_text("utf-8")
     assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
-    assert "| 37,957 | 9 | 92,160 | 276,480 | 0.500 | 0.700 | 0.9400 ± 0.0031 | 0.500 | abc1234 |" in text
+    assert "| 37,957 | 9 | 1 | 92,160 | 276,480 | 0.500 | 0.700 | 0.9400 ± 0.0031 | 0.500 | abc1234 |" in text
     first = (tmp_path / "scaling.svg").read_bytes()
     scaling.write_page(found)
     assert (tmp_path / "scaling.svg").read_bytes() == first, "the same again"
