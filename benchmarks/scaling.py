@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 CSV = HERE / "scaling.csv"
 PAGE = HERE.parent / "docs" / "results.md"
-FIGURE = HERE.parent / "docs" / "figures" / "scaling.svg"
+FIGURES = HERE.parent / "docs" / "figures"
 ORDER = ("photos", "seen", "seed")
 BEGIN, END = "<!-- scaling: begin -->", "<!-- scaling: end -->"
 
@@ -132,22 +132,41 @@ def write_page(found: list[dict[str, str]]) -> None:
     if BEGIN not in page or END not in page:
         raise SystemExit(f"{PAGE.name} has no markers {BEGIN} and {END}")
     before, rest = page.split(BEGIN, 1)
-    picture = "![View 2 against faces seen, a line for each number of photos](figures/scaling.svg)"
-    save_figure(curves(found), FIGURE)
-    write_text(PAGE, f"{before}{BEGIN}\n{table(found)}\n\n{picture}\n{END}{rest.split(END, 1)[1]}")
+    save_figure(over_steps(found), FIGURES / "scaling-steps.svg")
+    save_figure(over_photos(found), FIGURES / "scaling-photos.svg")
+    pictures = (
+        "![View 2 against faces seen, a line for each number of photos](figures/scaling-steps.svg)\n"
+        "![View 2 against the number of photos, a line for each seed](figures/scaling-photos.svg)"
+    )
+    write_text(PAGE, f"{before}{BEGIN}\n{table(found)}\n\n{pictures}\n{END}{rest.split(END, 1)[1]}")
 
 
-def curves(found: list[dict[str, str]]) -> Figure:
-    """One line for each number of photos: accuracy against faces seen."""
+def over_steps(found: list[dict[str, str]]) -> Figure:
+    """Accuracy against faces seen, a line for each number of photos."""
+    return curves(found, "seen", "faces seen in training", "photos", "{:,} photos")
+
+
+def over_photos(found: list[dict[str, str]]) -> Figure:
+    """Accuracy against photos, for the length at which most numbers of them were tried."""
+    tried: dict[str, set[str]] = {}
+    for row in found:
+        tried.setdefault(row["epochs"], set()).add(row["photos"])
+    length = max(tried, key=lambda epochs: (len(tried[epochs]), int(epochs)))
+    same = [row for row in found if row["epochs"] == length]
+    return curves(same, "photos", f"photos to learn from, {length} epochs", "seed", "seed {}")
+
+
+def curves(found: list[dict[str, str]], across: str, called: str, kind: str, label: str) -> Figure:
+    """Accuracy against the column ``across``, a line for each value of the column ``kind``."""
     axes = new_axes(7.0, 4.5)
     style_axes(axes)
-    for photos in sorted({int(row["photos"]) for row in found}):
-        of_them = [row for row in found if int(row["photos"]) == photos]
-        seen = [int(row["seen"]) for row in of_them]
-        right, error = ([float(row[key]) for row in of_them] for key in ("view2", "view2_standard_error"))
-        axes.errorbar(seen, right, yerr=error, marker="o", capsize=3, label=f"{photos:,} photos")
+    for value in sorted({int(row[kind]) for row in found}):
+        line = sorted((row for row in found if int(row[kind]) == value), key=lambda row: int(row[across]))
+        right, error = ([float(row[key]) for row in line] for key in ("view2", "view2_standard_error"))
+        places = [int(row[across]) for row in line]
+        axes.errorbar(places, right, yerr=error, marker="o", capsize=3, label=label.format(value))
     axes.set_xscale("log")
-    axes.set_xlabel("faces seen in training")
+    axes.set_xlabel(called)
     axes.set_ylabel("accuracy on LFW View 2, with standard error")
     axes.legend()
     return cast("Figure", axes.figure)

@@ -71,24 +71,28 @@ def test_the_page_has_the_table_and_the_curves(
 ) -> None:
     common = {"commit": "abc1234", "error": "0.5", "correlation": "0.7", "tar_at_far_0.001": "0.5"}
     found = [
-        {**common, "photos": photos, "epochs": "9", "seed": "1", "described": "92160", "seen": seen,
+        {**common, "photos": photos, "epochs": epochs, "seed": "1", "described": "92160", "seen": seen,
          "view2": view2, "view2_standard_error": "0.0031"}
-        for photos, seen, view2 in (
-            ("1901", "276480", "0.9"), ("37957", "276480", "0.94"), ("37957", "99", "0.9"),
+        for photos, epochs, seen, view2 in (
+            ("1901", "9", "276480", "0.9"), ("37957", "9", "276480", "0.94"), ("37957", "1", "99", "0.9"),
         )
     ]  # fmt: skip
     page = tmp_path / "page.md"
     page.write_text(f"before\n{scaling.BEGIN}\nold\n{scaling.END}\nafter\n", "utf-8")
     monkeypatch.setattr(scaling, "PAGE", page)
-    monkeypatch.setattr(scaling, "FIGURE", tmp_path / "scaling.svg")
+    monkeypatch.setattr(scaling, "FIGURES", tmp_path)
     scaling.write_page(found)
     text = page.read_text("utf-8")
     assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
     assert "| 37,957 | 9 | 1 | 92,160 | 276,480 | 0.500 | 0.700 | 0.9400 ± 0.0031 | 0.500 | abc1234 |" in text
-    first = (tmp_path / "scaling.svg").read_bytes()
+    first = (tmp_path / "scaling-steps.svg").read_bytes(), (tmp_path / "scaling-photos.svg").read_bytes()
     scaling.write_page(found)
-    assert (tmp_path / "scaling.svg").read_bytes() == first, "the same again"
-    assert len(scaling.curves(found).axes[0].containers) == 2, "a line for each number of photos"
+    again = (tmp_path / "scaling-steps.svg").read_bytes(), (tmp_path / "scaling-photos.svg").read_bytes()
+    assert again == first
+    assert len(scaling.over_steps(found).axes[0].containers) == 2, "a line for each number of photos"
+    found.append({**found[0], "epochs": "90"})
+    (line,) = scaling.over_photos(found).axes[0].containers
+    assert list(line[0].get_xdata()) == [1901, 37957], "of the length that was tried with both"
     page.write_text("no markers", "utf-8")
     with pytest.raises(SystemExit, match="has no markers"):
         scaling.write_page(found)
