@@ -117,13 +117,13 @@ def table(found: list[dict[str, str]]) -> str:
         "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
     ]
     for row in found:
-        photos, *faces = (f"{int(row[key]):,}" for key in ("photos", "described", "seen"))
+        photos, described, seen = (f"{int(row[key]):,}" for key in ("photos", "described", "seen"))
         view2 = f"{float(row['view2']):.4f} ± {float(row['view2_standard_error']):.4f}"
-        lines.append(
-            f"| {photos} | {row['epochs']} | {row['seed']} | {' | '.join(faces)} "
-            f"| {float(row['error']):.3f} | {float(row['correlation']):.3f} | {view2} "
-            f"| {float(row['tar_at_far_0.001']):.3f} | {row['commit']} |"
+        error, correlation, tar = (
+            f"{float(row[key]):.3f}" for key in ("error", "correlation", "tar_at_far_0.001")
         )
+        cells = (photos, row["epochs"], row["seed"], described, seen, error, correlation, view2, tar)
+        lines.append(f"| {' | '.join(cells)} | {row['commit']} |")
     return "\n".join(lines)
 
 

@@ -27,19 +27,18 @@ def orthogonal(matrix: Tensor) -> Tensor:
     numbers squared leave bfloat16 no digits for the small directions, which are what this is for.
     """
     a, b, c = COEFFICIENTS
-    given = matrix.float()
-    x = given.T if given.shape[0] > given.shape[1] else given
+    tall = matrix.shape[0] > matrix.shape[1]
+    x = (matrix.T if tall else matrix).float()
     x = x / (x.norm() + 1e-7)
-    square, turn = x @ x.T, None
+    square, turn = x @ x.T, torch.eye(len(x), device=x.device)
     for step in range(STEPS):
         factor = torch.addmm(square, square, square, beta=b, alpha=c)
         factor.diagonal().add_(a)
-        turn = factor if turn is None else factor @ turn
+        turn = factor @ turn
         if step < STEPS - 1:
             square = factor @ square @ factor
-    assert turn is not None
     made: Tensor = turn @ x
-    return (made.T if given.shape[0] > given.shape[1] else made).to(matrix.dtype)
+    return (made.T if tall else made).to(matrix.dtype)
 
 
 class Muon(torch.optim.AdamW):
