@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from facealike import Model
 from facealike.errors import RecipeError, TrainingError
-from facealike.train import distil
+from facealike.train import DistilResult, distil
 from facealike.train.export import export_student
 from facealike.train.network import make_network
 from facealike.train.warm_start import normalised_layers, start_from
@@ -132,3 +132,21 @@ def test_a_run_goes_on_from_a_model(photos: Path, tmp_path: Path) -> None:  # no
     assert told.startswith(f"the weights of model {done.model_id} (epochs 12, seed 0, commit ")
     crops = np.zeros((2, 32, 32, 3), dtype=np.uint8)
     assert Model.load(tmp_path / "more.facealike").embed_crops(crops).shape == (2, 129)
+
+
+def test_another_model_under_the_same_name_cannot_resume(photos: Path, tmp_path: Path) -> None:  # noqa: F811
+    """Its card would say that it began with weights which it never had."""
+    cache, first, out = tmp_path / "crops", tmp_path / "first.facealike", tmp_path / "more.facealike"
+
+    def run(out: Path, network: dict[str, Any], epochs: int = 1, resume: bool = False) -> DistilResult:
+        made = recipe(training={"epochs": epochs}, network=network)
+        return distil(photos, made, out, detector=CentralFace(), device="cpu", cache=cache, resume=resume)
+
+    start = {"start": str(first)}
+    run(first, {})
+    whole = run(out, start)
+    assert run(out, start, resume=True).model_id == whole.model_id
+    run(tmp_path / "other.facealike", {}, epochs=2)
+    (tmp_path / "other.facealike").replace(first)
+    with pytest.raises(TrainingError, match=r"the model of network\.start changed since"):
+        run(out, start, resume=True)

@@ -15,6 +15,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 
+from ..embed import read_model_file
 from ..errors import DeviceError, TrainingError
 from ..files import write_text
 from ..model import ModelFile
@@ -23,7 +24,8 @@ from .precision import in_bfloat16
 from .quiet import quiet
 from .recipe import Recipe, TrainingSpec
 
-NAMES = {"data": "the photos or the detector"}  # of entries of run.json, where they need another
+# Of entries of run.json, where they need another.
+NAMES = {"data": "the photos or the detector", "start": "the model of network.start"}
 WORDS = ("recipe.description", "recipe.card.")
 
 
@@ -131,6 +133,8 @@ def remember(
     """Write run.json, or compare it with what is to be resumed."""
     # Through JSON and back, so that tuples compare equal to the lists of the file.
     now = json.loads(json.dumps({"recipe": recipe.to_dict(), "data": fingerprint}))
+    if recipe.network.start:
+        now["start"] = read_model_file(recipe.network.start).id
     path = run / "run.json"
     if begun:
         try:
@@ -142,7 +146,8 @@ def remember(
         if not isinstance(before, dict):
             before = {}
         # What a recipe of before did not say yet, it did as the default does.
-        old = {**_flat({"recipe": Recipe("").to_dict()}), **_flat(before)}
+        unsaid = {"recipe": Recipe("").to_dict(), "start": now.get("start")}
+        old = {**_flat(unsaid), **_flat(before)}
         new = _flat(now)
         # The words that go on the card may be mended while a run is under way; they train nothing.
         other = [key for key in new if new[key] != old.get(key) and not key.startswith(WORDS)]
