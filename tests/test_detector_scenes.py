@@ -80,6 +80,7 @@ def test_pixels_and_landmarks_go_the_same_way(scale: float, turn: float, mirror:
     moved = landmarks(32, 32, 80) @ matrix[:, :2].T + matrix[:, 2]
     rows, columns = np.indices((SIDE, SIDE))
     for (x, y), colour in zip(moved, COLOURS, strict=True):
+        assert (np.abs(canvas.image.astype(int) - colour) < 60).all(axis=2).any()
         # Pixels on a dot's edge are part dot, part skin, and count by their part.
         way = colour - np.array(SKIN)
         part = np.clip((canvas.image - np.array(SKIN, float)) @ way / (way @ way), 0, 1)

@@ -33,6 +33,7 @@ def test_orthogonal_keeps_directions_and_evens_out_their_sizes(shape: tuple[int,
     assert float((turned - torch.diag(sizes)).abs().max()) < 1e-4
     # What it says of a matrix is what it says of its transpose, and not of the matrix's size.
     assert torch.allclose(orthogonal(matrix.T), orthogonal(matrix).T, atol=1e-4)
+    assert torch.allclose(orthogonal(1e-2 * matrix), orthogonal(matrix), atol=1e-4)
     assert torch.allclose(orthogonal(1e-4 * matrix), orthogonal(matrix), atol=1e-3)
 
 
