@@ -1,15 +1,17 @@
 """Whether the quality score matters: error rates at the model's threshold, by quality.
 
-    python benchmarks/quality.py collect DIR --out FILE.npz [--model FILE]
+    python benchmarks/quality.py collect DIR --split SPLIT [--split SPLIT] --out FILE.npz [--model FILE]
+    python benchmarks/quality.py fit FILE.npz [--model FILE] [--write]
     python benchmarks/quality.py analyse FILE.npz [--model FILE] [--write]
 
-DIR is LFW, one folder a person; only its validation people are used, none of whom the shipped model
-was trained or calibrated on.  ``collect`` embeds each of their photos, and for the people with two
-photos or more two photos each in every degradation below as well.  Where a degraded face is
+DIR is LFW, one folder a person.  ``collect`` embeds each photo of the people of the splits named, and for
+those with two photos or more two photos each in every degradation below as well.  Where a degraded face is
 not found any more, that is counted, and the landmarks of the good photo, moved along, take its place:
-other detectors may find it.  ``analyse`` tells what each flaw costs (the curves of
-``facealike.quality``), how errors rise as the score falls, and how far the band's edges would have to
-move for the verdicts outside it to stay as reliable as with good photos (``BELOW``, ``ABOVE``).
+other detectors may find it.  ``fit`` tells what the curves of ``facealike.quality`` are drawn from: what
+each flaw costs and where its measures then lie, and how far the band's edges would have to move for the
+verdicts outside it to stay as reliable as with good photos (``BELOW``, ``ABOVE``); it is for the validation
+and calibration people.  ``analyse`` tells how errors rise as the score falls; it is for the test people,
+by whom no curve was drawn.
 """
 
 from __future__ import annotations
@@ -27,15 +29,32 @@ from numpy.typing import NDArray
 from degradations import DEGRADATIONS
 from facealike import Face, Model, People, read_image
 from facealike.errors import FaceError
-from facealike.quality import ABOVE, BELOW, Quality, face_quality, judge
+from facealike.quality import ABOVE, BELOW, FLAWS, face_quality
+from measured import commit, processor, today
+from quality_pairs import (
+    Pairs,
+    Photos,
+    degraded_rows,
+    errors,
+    fnmr_interval,
+    good_pairs,
+    load,
+    pairs_with_good,
+    pairs_within,
+    quantile,
+    rate,
+    share_left,
+    weights,
+)
 
 PAGE = Path(__file__).parent.parent / "docs" / "quality.md"
-MARK, END = "<!-- measured: benchmarks/quality.py -->", "<!-- end -->"
+MARK, END = "<!-- {step}: benchmarks/quality.py -->", "<!-- end of {step} -->"
 PHOTOS_A_PERSON = 2
 MEASURES = (
-    "eye_distance", "sharpness", "yaw", "pitch", "roll", "brightness", "contrast", "clipped", "side_light",
-    "inside", "confidence",
+    "eye_distance", "sharpness", "noise", "yaw", "pitch", "roll", "brightness", "contrast", "clipped",
+    "side_light", "inside", "confidence",
 )  # fmt: skip
+CURVED = tuple(name for name in MEASURES if name in {flaw.measure for flaw in FLAWS})
 
 
 def same_face(found: Face, known: Face) -> bool:
@@ -45,8 +64,15 @@ def same_face(found: Face, known: Face) -> bool:
     return bool(np.hypot(*(points.mean(axis=0) - truth.mean(axis=0))) < apart / 2)
 
 
-def collect(model: Model, root: Path, out: Path) -> None:
-    people = People.from_folder(root).split("validation")
+def people_of(root: Path, splits: Sequence[str]) -> People:
+    """The people of LFW in any of ``splits``."""
+    everybody = People.from_folder(root)
+    names = {name for split in splits for name in everybody.split(split).names}
+    return everybody.select([everybody.names[label] in names for label in everybody.labels])
+
+
+def collect(model: Model, root: Path, splits: Sequence[str], out: Path) -> None:
+    people = people_of(root, splits)
     several = np.bincount(people.labels) > 1
     kind = str(model.file.detector_spec["kind"])
     rows: list[tuple[int, int, str, bool]] = []
@@ -76,160 +102,28 @@ def collect(model: Model, root: Path, out: Path) -> None:
         vectors.append(model.embed_crops(np.stack(crops)))
         if index % 50 == 49:
             print(f"{index + 1} of {len(people)} photos", flush=True)
-    save(out, model, rows, measures, vectors)
+    save(out, model, splits, rows, measures, vectors)
 
 
 def save(
-    out: Path, model: Model, rows: list[tuple[int, int, str, bool]], measures: list[list[float]],
-    vectors: list[NDArray[np.float32]],
+    out: Path, model: Model, splits: Sequence[str], rows: list[tuple[int, int, str, bool]],
+    measures: list[list[float]], vectors: list[NDArray[np.float32]],
 ) -> None:  # fmt: skip
     photo, who, how, seen = zip(*rows, strict=True)
     np.savez(
         out, photo=np.array(photo), person=np.array(who), degradation=np.array(how), found=np.array(seen),
         measures=np.array(measures), names=np.array(MEASURES), vectors=np.concatenate(vectors),
-        model=np.array(model.id),
+        model=np.array(model.id), splits=np.array(" and ".join(splits)),
     )  # fmt: skip
 
 
-# ---- analyse ----------------------------------------------------------------------------------
-
-
-class Photos(NamedTuple):
-    """What ``collect`` has found, a row a photo in a degradation; ``good`` are the rows without one."""
-
-    photo: NDArray[np.int64]
-    person: NDArray[np.int64]
-    degradation: NDArray[np.str_]
-    found: NDArray[np.bool_]
-    vectors: NDArray[np.float32]
-    quality: list[Quality]
-    good: NDArray[np.int64]
-
-    @property
-    def parts(self) -> NDArray[np.float64]:
-        """(n, 6): what is left of each part."""
-        names = sorted({name for quality in self.quality for name in quality.parts})
-        return np.array([[quality.parts.get(name, 1.0) for name in names] for quality in self.quality])
-
-
-def load(path: Path, model: Model) -> Photos:
-    content = np.load(path)
-    if str(content["model"]) != model.id:
-        raise SystemExit(f"{path}: collected with model {content['model']}, not {model.id}")
-    kind = str(model.file.detector_spec["kind"])
-    names = content["names"].tolist()
-    told = [
-        judge({name: value for name, value in zip(names, row, strict=True) if np.isfinite(value)}, kind)
-        for row in content["measures"].tolist()
-    ]
-    good = np.flatnonzero(content["degradation"] == "none")
-    return Photos(
-        content["photo"], content["person"], content["degradation"], content["found"], content["vectors"],
-        told, good,
-    )  # fmt: skip
-
-
-class Pairs(NamedTuple):
-    """Pairs of rows: their score, persons, and ``PairQuality`` as two arrays."""
-
-    score: NDArray[np.float64]
-    first: NDArray[np.int64]
-    second: NDArray[np.int64]
-    least: NDArray[np.float64]
-    shared: NDArray[np.float64]
-
-    @property
-    def same(self) -> NDArray[np.bool_]:
-        return self.first == self.second
-
-    def where(self, kept: NDArray[np.bool_]) -> Pairs:
-        return Pairs(*(column[kept] for column in self))
-
-
-def pairs_of(photos: Photos, a: NDArray[np.int64], b: NDArray[np.int64]) -> Pairs:
-    """The pairs of rows ``a`` and ``b``, both (n,)."""
-    parts = photos.parts
-    least, shared = np.minimum(parts[a], parts[b]), np.maximum(parts[a], parts[b])
-    score = np.einsum("ij,ij->i", photos.vectors[a], photos.vectors[b]).astype(np.float64)
-    return Pairs(score, photos.person[a], photos.person[b], least.prod(axis=1), shared.prod(axis=1))
-
-
-def good_pairs(photos: Photos) -> Pairs:
-    """All pairs of photos as they are."""
-    a, b = np.triu_indices(len(photos.good), 1)
-    return pairs_of(photos, photos.good[a], photos.good[b])
-
-
-def pairs_with_good(photos: Photos, rows: NDArray[np.int64]) -> Pairs:
-    """Each of ``rows`` with every photo as it is, but never with its own."""
-    a, b = np.repeat(rows, len(photos.good)), np.tile(photos.good, len(rows))
-    other = photos.photo[a] != photos.photo[b]
-    return pairs_of(photos, a[other], b[other])
-
-
-def pairs_within(photos: Photos, rows: NDArray[np.int64]) -> Pairs:
-    """All pairs of ``rows``: two photos with the same flaw."""
-    a, b = np.triu_indices(len(rows), 1)
-    return pairs_of(photos, rows[a], rows[b])
-
-
-def weights(pairs: Pairs) -> NDArray[np.float64]:
-    """Each person's genuine pairs count as one, for a few people have most of them; impostors alike."""
-    counts = np.bincount(pairs.first[pairs.same], minlength=int(pairs.first.max(initial=0)) + 1)
-    return np.where(pairs.same, 1 / np.maximum(counts[pairs.first], 1), 1.0)
-
-
-def rate(wrong: NDArray[np.bool_], weight: NDArray[np.float64]) -> float:
-    return float(np.average(wrong, weights=weight)) if len(wrong) else float("nan")
-
-
-class Errors(NamedTuple):
-    """FNMR and FMR at the threshold, and the number of people and pairs behind the FNMR."""
-
-    fnmr: float
-    fmr: float
-    people: int
-    genuine: int
-
-
-def errors(pairs: Pairs, threshold: float) -> Errors:
-    same, weight = pairs.same, weights(pairs)
-    below = pairs.score < threshold
-    return Errors(
-        rate(below[same], weight[same]), rate(~below[~same], weight[~same]),
-        len(np.unique(pairs.first[same])), int(same.sum()),
-    )  # fmt: skip
-
-
-def fnmr_interval(pairs: Pairs, threshold: float, resamples: int = 1000) -> tuple[float, float]:
-    """The 95 % interval of the FNMR by resampling people."""
-    genuine = pairs.where(pairs.same)
-    people, index = np.unique(genuine.first, return_inverse=True)
-    own = np.bincount(index, genuine.score < threshold) / np.bincount(index)
-    drawn = np.random.default_rng(0).integers(0, len(people), (resamples, len(people)))
-    low, high = np.quantile(own[drawn].mean(axis=1), (0.025, 0.975))
-    return float(low), float(high)
-
-
-def quantile(values: NDArray[np.float64], weight: NDArray[np.float64], part: float) -> float:
-    """The weighted quantile: the least value with at least ``part`` of the weight up to it."""
-    order = np.argsort(values)
-    reached = np.cumsum(weight[order]) / weight.sum()
-    return float(values[order][min(int(np.searchsorted(reached, part)), len(values) - 1)])
-
-
-def share_left(poor: Pairs, good: Pairs, typical: float) -> float:
-    """What is left of the genuine scores' distance from a typical stranger's."""
-    means = [np.average(p.score[p.same], weights=weights(p)[p.same]) - typical for p in (poor, good)]
-    return float(means[0] / means[1])
+# ---- what was measured ------------------------------------------------------------------------
 
 
 def flaws(photos: Photos, threshold: float, typical: float) -> list[list[str]]:
     """A row a degradation: what is left of the score, and the errors with one and with two poor photos."""
-    degraded = np.isin(photos.photo, photos.photo[photos.degradation == "blur 2"])
     rows = []
-    for name in DEGRADATIONS:
-        mine = np.flatnonzero((photos.degradation == name) & degraded)
+    for name, mine in degraded_rows(photos):
         one, two = pairs_with_good(photos, mine), pairs_within(photos, mine)
         if name == "none":
             plain = one
@@ -241,6 +135,19 @@ def flaws(photos: Photos, threshold: float, typical: float) -> list[list[str]]:
                 f"{photos.found[mine].mean():.2f}", f"{here.fnmr:.3f}", f"{here.fmr:.3f}", f"{there.fmr:.3f}",
             ]
         )  # fmt: skip
+    return rows
+
+
+def places(photos: Photos, typical: float) -> list[list[str]]:
+    """A row a degradation: what is left of the score, and the median of each measure there."""
+    rows = []
+    for name, mine in degraded_rows(photos):
+        one = pairs_with_good(photos, mine)
+        if name == "none":
+            plain = one
+        told = [photos.quality[row].measures for row in mine]
+        medians = [np.median([each[measure] for each in told if measure in each]) for measure in CURVED]
+        rows.append([name, f"{share_left(one, plain, typical):.2f}", *(f"{m:.3g}" for m in medians)])
     return rows
 
 
@@ -313,76 +220,112 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def analyse(path: Path, model: Model) -> str:
-    """The tables of docs/quality.md."""
-    photos = load(path, model)
-    calibration = model.calibration
-    threshold, band, typical = calibration.threshold, calibration.band, calibration.typical_stranger
-    assert band is not None and typical is not None
-    unit = threshold - typical
-    good = good_pairs(photos)
+class Compared(NamedTuple):
+    """Pairs with ``one`` degraded photo and with ``two``; ``_before``: the same ones as they were."""
+
+    one: Pairs
+    one_before: Pairs
+    two: Pairs
+    two_before: Pairs
+
+
+def compared(photos: Photos) -> Compared:
     degraded = np.flatnonzero(photos.degradation != "none")
     before = photos.good[np.isin(photos.photo[photos.good], photos.photo[degraded])]
-    one, one_before = pairs_with_good(photos, degraded), pairs_with_good(photos, before)
-    alike = [
-        pairs_within(photos, np.flatnonzero(photos.degradation == name))
-        for name in DEGRADATIONS
-        if name != "none"
-    ]
-    two = Pairs(*(np.concatenate(columns) for columns in zip(*alike, strict=True)))
-    two_before = pairs_within(photos, before)
-    shift = partial(shifts, cuts=CUTS, unit=unit)
-    told = partial(by_quality, band=band, threshold=threshold, unit=unit)
-    genuine = one.least[one.same]
-    deciles = [*np.unique(np.quantile(genuine, np.linspace(0, 0.9, 10)).round(4)), 1.01]
-    natural = [*np.unique(np.quantile(good.least[good.same], (0, 0.1, 0.25, 0.5)).round(4)), 1.01]
+    alike = [pairs_within(photos, mine) for name, mine in degraded_rows(photos) if name != "none"]
+    return Compared(
+        pairs_with_good(photos, degraded), pairs_with_good(photos, before),
+        Pairs(*(np.concatenate(columns) for columns in zip(*alike, strict=True))),
+        pairs_within(photos, before),
+    )  # fmt: skip
+
+
+def scale_of(model: Model) -> tuple[float, tuple[float, float], float]:
+    """Threshold, band, and the score of a typical stranger."""
+    calibration = model.calibration
+    assert calibration.band is not None and calibration.typical_stranger is not None
+    return calibration.threshold, calibration.band, calibration.typical_stranger
+
+
+def told_of(photos: Photos, model: Model) -> str:
     poor = np.mean([photos.quality[row].poor for row in photos.good])
+    degraded = len(np.unique(photos.photo[photos.degradation != "none"]))
+    return (
+        f"Model {model.id}; {len(photos.good):,} photos of {len(np.unique(photos.person))} {photos.people}, "
+        f"{degraded} of these photos also degraded in {len(DEGRADATIONS) - 1} ways. Of the photos as they "
+        f"are, {poor:.1%} count as poor. Measured {today()} at commit {commit()} on {processor()}."
+    )
+
+
+def fit(photos: Photos, model: Model) -> str:
+    """What the curves of ``facealike.quality`` are drawn from."""
+    threshold, band, typical = scale_of(model)
+    pairs = compared(photos)
+    shift = partial(shifts, cuts=CUTS, unit=threshold - typical)
+    down = shift(pairs.one, pairs.one_before, pairs.one.least, edge=band[0], genuine=True)
+    up = shift(pairs.two, pairs.two_before, pairs.two.shared, edge=band[1], genuine=False)
     return "\n\n".join(
         [
-            f"Model {model.id}; {len(photos.good)} photos of {len(np.unique(photos.person))} validation "
-            f"people, {len(np.unique(photos.photo[degraded]))} of these photos also degraded in "
-            f"{len(DEGRADATIONS) - 1} ways. Of the photos as they are, {poor:.1%} count as poor.",
+            told_of(photos, model),
+            table(("degradation", "share left", *(name.replace("_", " ") for name in CURVED)),
+                  places(photos, typical)),
+            table(("least quality", "median", "further down"), down),
+            table(("shared quality", "median", "further up"), up),
+        ]
+    )  # fmt: skip
+
+
+def analyse(photos: Photos, model: Model) -> str:
+    """What the score and the wider band are worth."""
+    threshold, band, typical = scale_of(model)
+    pairs, good = compared(photos), good_pairs(photos)
+    told = partial(by_quality, band=band, threshold=threshold, unit=threshold - typical)
+    genuine = pairs.one.least[pairs.one.same]
+    deciles = [*np.unique(np.quantile(genuine, np.linspace(0, 0.9, 10)).round(4)), 1.01]
+    natural = [*np.unique(np.quantile(good.least[good.same], (0, 0.1, 0.25, 0.5)).round(4)), 1.01]
+    return "\n\n".join(
+        [
+            told_of(photos, model),
             "### What each flaw costs",
             table(FLAW_COLUMNS, flaws(photos, threshold, typical)),
             "### One of the two photos degraded, by decile of quality",
-            table(("least quality", *COLUMNS), told(one, one.least, deciles)),
+            table(("least quality", *COLUMNS), told(pairs.one, pairs.one.least, deciles)),
             "### Both photos degraded alike",
-            table(("shared quality", *COLUMNS), told(two, two.shared, CUTS)),
+            table(("shared quality", *COLUMNS), told(pairs.two, pairs.two.shared, CUTS)),
             "### Photos as they are",
             table(("least quality", *COLUMNS), told(good, good.least, natural)),
-            "### How far the band must move",
-            table(
-                ("least quality", "median", "further down"),
-                shift(one, one_before, one.least, edge=band[0], genuine=True),
-            ),
-            table(
-                ("shared quality", "median", "further up"),
-                shift(two, two_before, two.shared, edge=band[1], genuine=False),
-            ),
         ]
     )
 
 
+def write(step: str, text: str) -> None:
+    """Put the tables between the step's marks in the page."""
+    page = PAGE.read_text("utf-8")
+    mark, end = (each.format(step=step) for each in (MARK, END))
+    start, stop = page.index(mark) + len(mark), page.index(end)
+    PAGE.write_text(f"{page[:start]}\n\n{text}\n\n{page[stop:]}", "utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("step", choices=("collect", "analyse"))
+    parser.add_argument("step", choices=("collect", "fit", "analyse"))
     parser.add_argument("source", type=Path)
+    parser.add_argument("--split", action="append", choices=("validation", "calibration", "test"))
     parser.add_argument("--out", type=Path)
     parser.add_argument("--model", type=Path)
     parser.add_argument("--write", action="store_true", help=f"put the tables into docs/{PAGE.name}")
     arguments = parser.parse_args()
     model = Model.load(arguments.model, threads=1)
     if arguments.step == "collect":
-        if arguments.out is None:
-            parser.error("collect needs --out")
-        collect(model, arguments.source, arguments.out)
+        if arguments.out is None or not arguments.split:
+            parser.error("collect needs --split and --out")
+        collect(model, arguments.source, arguments.split, arguments.out)
         return
-    tables = analyse(arguments.source, model)
+    photos = load(arguments.source, model)
+    tables = (fit if arguments.step == "fit" else analyse)(photos, model)
     print(tables)
     if arguments.write:
-        text = PAGE.read_text("utf-8")
-        start, end = text.index(MARK) + len(MARK), text.index(END)
-        PAGE.write_text(f"{text[:start]}\n\n{tables}\n\n{text[end:]}", "utf-8")
+        write(arguments.step, tables)
 
 
 if __name__ == "__main__":
