@@ -28,7 +28,7 @@ class Photos(NamedTuple):
 
     @property
     def parts(self) -> NDArray[np.float64]:
-        """(n, 6): what is left of each part."""
+        """(n, p): what is left of each of the p parts."""
         names = sorted({name for quality in self.quality for name in quality.parts})
         return np.array([[quality.parts.get(name, 1.0) for name in names] for quality in self.quality])
 
