@@ -102,7 +102,7 @@ DEGRADATIONS: dict[str, Degradation] = {
     **{f"bright {k:g}": pixels(lambda image, k=k: image * k) for k in (2, 3)},
     **{f"flat {k:g}": pixels(lambda image, k=k: 128 + k * (image - 128)) for k in (0.3, 0.1)},
     "side light": light_from_the_right(0.1),
-    **{f"noise {s}": noise(s) for s in (15, 30, 50)},
+    **{f"noise {s}": noise(s) for s in (10, 20, 30, 50)},
     "jpeg 8": jpeg(8),
     **{f"cut {p:g}": cut(p) for p in (0.15, 0.3, 0.45)},
     **{f"roll {d}": roll(d) for d in (20, 35)},

@@ -73,7 +73,10 @@ FLAWS: tuple[Flaw, ...] = (
         ((0.12, 0.05), (0.138, 0.19), (0.149, 0.43), (0.183, 0.7), (0.247, 0.87), (0.366, 0.99), (0.45, 1.0)),
         lambda v: "blurred",
     ),
-    Flaw("noise", "noise", ((0.02, 1.0), (0.041, 0.93), (0.077, 0.51), (0.12, 0.0)), lambda v: "noisy"),
+    Flaw(
+        "noise", "noise", ((0.02, 1.0), (0.028, 0.98), (0.054, 0.83), (0.077, 0.51), (0.12, 0.0)),
+        lambda v: "noisy",
+    ),
     # LFW's faces are turned by 31 degrees at most and tipped by little, so this is not measured beyond.
     Flaw(
         "pose", "yaw", ((35, 1.0), (60, 0.75), (90, 0.4)),
