@@ -21,9 +21,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from facealike.files import write_text
 from facealike.train.recipe import Recipe, load_recipe
 from measured import append_rows, today
+from page import put
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -32,7 +32,6 @@ else:
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "experiments.md"
-BEGIN, END = "<!-- experiments: begin -->", "<!-- experiments: end -->"
 
 
 @dataclass(frozen=True)
@@ -153,11 +152,7 @@ def table_line(experiment: Experiment, rows: Sequence[dict[str, str]]) -> str:
 
 def write_page(page: Path, experiments: Sequence[Experiment], rows: Sequence[dict[str, str]]) -> None:
     """Replace what stands between the two markers of the page."""
-    before, begin, rest = page.read_text("utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise SystemExit(f"{page}: the lines {BEGIN} and {END} are missing; put them where the tables go")
-    write_text(page, f"{before}{BEGIN}\n\n{tables(experiments, rows)}\n\n{END}{after}")
+    put(page, "experiments", f"\n{tables(experiments, rows)}\n")
 
 
 def main(words: Sequence[str] | None = None) -> None:

@@ -29,13 +29,13 @@ from facealike.data import People
 from facealike.detect import Detector, named_detector, select_faces
 from facealike.embed import Model
 from facealike.errors import UsageError
-from facealike.files import write_text
 from facealike.group_protocol import evaluate_groups
 from facealike.group_tables import point_name, rate_text, rate_with_interval
 from facealike.groups import GroupEvaluation, Point, WorstGroup, group_rates
 from facealike.image import read_image
 from facealike.plots import save_figure
 from measured import append_rows, circumstances, commit, today
+from page import put
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -48,7 +48,6 @@ PAGE = HERE.parent / "docs" / "groups.md"
 FIGURE = HERE.parent / "docs" / "figures" / "groups.svg"
 CHIP = 144  # pixels of FairFace's chips in the small edition
 FMRS = (0.1, 0.01, 0.001, 0.0001)
-BEGIN, END = "<!-- groups: begin -->", "<!-- groups: end -->"
 
 
 def main() -> None:
@@ -78,7 +77,7 @@ def main() -> None:
     print(json.dumps(result.for_card(), indent=1))
     if options.write:
         note = f"Model {model.id}, measured on {today()} at commit {commit()}."
-        write_page("\n".join([note, "", result.to_markdown(), *tables]))
+        put(PAGE, "groups", "\n".join([note, "", result.to_markdown(), *tables]).strip())
         save_figure(cast("Figure", result.plot().figure), FIGURE)
         append_rows(CSV, [row(model, result)])
 
@@ -157,12 +156,6 @@ def control_table(points: tuple[Point, ...], found: list[tuple[str, GroupEvaluat
         cells = [rate_with_interval(rate) for rate in result.everybody.rates]
         lines.append(f"| {name} | {result.everybody.people:,} | {' | '.join(cells)} |")
     return [line.replace("\u202f", " ") for line in lines]
-
-
-def write_page(text: str) -> None:
-    page = PAGE.read_text("utf-8")
-    before, rest = page.split(BEGIN, 1)
-    write_text(PAGE, f"{before}{BEGIN}\n{text.strip()}\n{END}{rest.split(END, 1)[1]}")
 
 
 def row(model: Model, result: GroupEvaluation) -> dict[str, Any]:

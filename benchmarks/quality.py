@@ -17,7 +17,7 @@ by whom no curve was drawn.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -31,6 +31,7 @@ from facealike import Face, Model, People, read_image
 from facealike.errors import FaceError
 from facealike.quality import ABOVE, BELOW, FLAWS, face_quality
 from measured import commit, processor, today
+from page import put
 from quality_pairs import (
     Pairs,
     Photos,
@@ -48,7 +49,6 @@ from quality_pairs import (
 )
 
 PAGE = Path(__file__).parent.parent / "docs" / "quality.md"
-MARK, END = "<!-- {step}: benchmarks/quality.py -->", "<!-- end of {step} -->"
 PHOTOS_A_PERSON = 2
 MEASURES = (
     "eye_distance", "sharpness", "noise", "yaw", "pitch", "roll", "brightness", "contrast", "clipped",
@@ -120,18 +120,33 @@ def save(
 # ---- what was measured ------------------------------------------------------------------------
 
 
+class Degraded(NamedTuple):
+    """A degradation: its rows, their pairs with a good photo, and the share that is left in these."""
+
+    name: str
+    rows: NDArray[np.int64]
+    pairs: Pairs
+    share: float
+
+
+def by_degradation(photos: Photos, typical: float) -> Iterator[Degraded]:
+    """Each degradation; "none" is the first, and what is left is left of that."""
+    plain = None
+    for name, rows in degraded_rows(photos):
+        pairs = pairs_with_good(photos, rows)
+        plain = pairs if plain is None else plain
+        yield Degraded(name, rows, pairs, share_left(pairs, plain, typical))
+
+
 def flaws(photos: Photos, threshold: float, typical: float) -> list[list[str]]:
     """A row a degradation: what is left of the score, and the errors with one and with two poor photos."""
     rows = []
-    for name, mine in degraded_rows(photos):
-        one, two = pairs_with_good(photos, mine), pairs_within(photos, mine)
-        if name == "none":
-            plain = one
+    for name, mine, one, share in by_degradation(photos, typical):
         scores = [photos.quality[row].score for row in mine]
-        here, there = errors(one, threshold), errors(two, threshold)
+        here, there = errors(one, threshold), errors(pairs_within(photos, mine), threshold)
         rows.append(
             [
-                name, f"{np.median(scores):.2f}", f"{share_left(one, plain, typical):.2f}",
+                name, f"{np.median(scores):.2f}", f"{share:.2f}",
                 f"{photos.found[mine].mean():.2f}", f"{here.fnmr:.3f}", f"{here.fmr:.3f}", f"{there.fmr:.3f}",
             ]
         )  # fmt: skip
@@ -141,13 +156,10 @@ def flaws(photos: Photos, threshold: float, typical: float) -> list[list[str]]:
 def places(photos: Photos, typical: float) -> list[list[str]]:
     """A row a degradation: what is left of the score, and the median of each measure there."""
     rows = []
-    for name, mine in degraded_rows(photos):
-        one = pairs_with_good(photos, mine)
-        if name == "none":
-            plain = one
+    for name, mine, _, share in by_degradation(photos, typical):
         told = [photos.quality[row].measures for row in mine]
         medians = [np.median([each[measure] for each in told if measure in each]) for measure in CURVED]
-        rows.append([name, f"{share_left(one, plain, typical):.2f}", *(f"{m:.3g}" for m in medians)])
+        rows.append([name, f"{share:.2f}", *(f"{m:.3g}" for m in medians)])
     return rows
 
 
@@ -220,24 +232,15 @@ COLUMNS = (
 )  # fmt: skip
 
 
-class Compared(NamedTuple):
-    """Pairs with ``one`` degraded photo and with ``two``; ``_before``: the same ones as they were."""
-
-    one: Pairs
-    one_before: Pairs
-    two: Pairs
-    two_before: Pairs
+def one_poor(photos: Photos) -> Pairs:
+    """Every degraded photo beside every good one."""
+    return pairs_with_good(photos, np.flatnonzero(photos.degradation != "none"))
 
 
-def compared(photos: Photos) -> Compared:
-    degraded = np.flatnonzero(photos.degradation != "none")
-    before = photos.good[np.isin(photos.photo[photos.good], photos.photo[degraded])]
+def both_poor(photos: Photos) -> Pairs:
+    """All pairs of photos that are degraded alike."""
     alike = [pairs_within(photos, mine) for name, mine in degraded_rows(photos) if name != "none"]
-    return Compared(
-        pairs_with_good(photos, degraded), pairs_with_good(photos, before),
-        Pairs(*(np.concatenate(columns) for columns in zip(*alike, strict=True))),
-        pairs_within(photos, before),
-    )  # fmt: skip
+    return Pairs(*(np.concatenate(columns) for columns in zip(*alike, strict=True)))
 
 
 def scale_of(model: Model) -> tuple[float, tuple[float, float], float]:
@@ -260,10 +263,10 @@ def told_of(photos: Photos, model: Model) -> str:
 def fit(photos: Photos, model: Model) -> str:
     """What the curves of ``facealike.quality`` are drawn from."""
     threshold, band, typical = scale_of(model)
-    pairs = compared(photos)
+    one, two, before = one_poor(photos), both_poor(photos), dict(degraded_rows(photos))["none"]
     shift = partial(shifts, cuts=CUTS, unit=threshold - typical)
-    down = shift(pairs.one, pairs.one_before, pairs.one.least, edge=band[0], genuine=True)
-    up = shift(pairs.two, pairs.two_before, pairs.two.shared, edge=band[1], genuine=False)
+    down = shift(one, pairs_with_good(photos, before), one.least, edge=band[0], genuine=True)
+    up = shift(two, pairs_within(photos, before), two.shared, edge=band[1], genuine=False)
     return "\n\n".join(
         [
             told_of(photos, model),
@@ -278,9 +281,9 @@ def fit(photos: Photos, model: Model) -> str:
 def analyse(photos: Photos, model: Model) -> str:
     """What the score and the wider band are worth."""
     threshold, band, typical = scale_of(model)
-    pairs, good = compared(photos), good_pairs(photos)
+    one, two, good = one_poor(photos), both_poor(photos), good_pairs(photos)
     told = partial(by_quality, band=band, threshold=threshold, unit=threshold - typical)
-    genuine = pairs.one.least[pairs.one.same]
+    genuine = one.least[one.same]
     deciles = [*np.unique(np.quantile(genuine, np.linspace(0, 0.9, 10)).round(4)), 1.01]
     natural = [*np.unique(np.quantile(good.least[good.same], (0, 0.1, 0.25, 0.5)).round(4)), 1.01]
     return "\n\n".join(
@@ -289,21 +292,13 @@ def analyse(photos: Photos, model: Model) -> str:
             "### What each flaw costs",
             table(FLAW_COLUMNS, flaws(photos, threshold, typical)),
             "### One of the two photos degraded, by decile of quality",
-            table(("least quality", *COLUMNS), told(pairs.one, pairs.one.least, deciles)),
+            table(("least quality", *COLUMNS), told(one, one.least, deciles)),
             "### Both photos degraded alike",
-            table(("shared quality", *COLUMNS), told(pairs.two, pairs.two.shared, CUTS)),
+            table(("shared quality", *COLUMNS), told(two, two.shared, CUTS)),
             "### Photos as they are",
             table(("least quality", *COLUMNS), told(good, good.least, natural)),
         ]
     )
-
-
-def write(step: str, text: str) -> None:
-    """Put the tables between the step's marks in the page."""
-    page = PAGE.read_text("utf-8")
-    mark, end = (each.format(step=step) for each in (MARK, END))
-    start, stop = page.index(mark) + len(mark), page.index(end)
-    PAGE.write_text(f"{page[:start]}\n\n{text}\n\n{page[stop:]}", "utf-8")
 
 
 def main() -> None:
@@ -325,7 +320,7 @@ def main() -> None:
     tables = (fit if arguments.step == "fit" else analyse)(photos, model)
     print(tables)
     if arguments.write:
-        write(arguments.step, tables)
+        put(PAGE, arguments.step, f"\n{tables}\n")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import re
 import statistics
 import sys
 from pathlib import Path
@@ -29,6 +28,7 @@ from facealike.plots import new_axes, save_figure
 from facealike.protocols import evaluate_view2
 from facealike.set_protocols import evaluate_exhaustive
 from measured import commit, processor, today
+from page import put
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -70,10 +70,8 @@ def main() -> None:
             )
         write_text(RECORD, json.dumps(record, indent=1) + "\n")
     record = json.loads(RECORD.read_text("utf-8"))
-    page = PAGE.read_text("utf-8")
     for name, text in sections(record).items():
-        page = put(page, name, text)
-    write_text(PAGE, page)
+        put(PAGE, name, text.rstrip())
 
 
 def measure(
@@ -170,15 +168,6 @@ def draw(test: Evaluation) -> None:
 
 
 # ---- the page ---------------------------------------------------------------------------------
-
-
-def put(page: str, name: str, text: str) -> str:
-    """``page`` with ``text`` between the markers of that name."""
-    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-    pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
-    if not pattern.search(page):
-        sys.exit(f"{PAGE.name} has no markers {begin} and {end}")
-    return pattern.sub(lambda _: f"{begin}\n{text.rstrip()}\n{end}", page)
 
 
 def sections(record: dict[str, Any]) -> dict[str, str]:

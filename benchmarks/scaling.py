@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from facealike.embed import Model
-from facealike.files import write_text
 from facealike.plots import new_axes, save_figure, style_axes
 from facealike.protocols import evaluate_view2
 from facealike.train import distil, load_recipe
 from facealike.train.plan import unlabelled_photos
 from measured import append_rows, circumstances
+from page import put
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,7 +33,6 @@ CSV = HERE / "scaling.csv"
 PAGE = HERE.parent / "docs" / "results.md"
 FIGURES = HERE.parent / "docs" / "figures"
 ORDER = ("photos", "seen", "seed")
-BEGIN, END = "<!-- scaling: begin -->", "<!-- scaling: end -->"
 
 
 def main() -> None:
@@ -128,17 +127,13 @@ def table(found: list[dict[str, str]]) -> str:
 
 
 def write_page(found: list[dict[str, str]]) -> None:
-    page = PAGE.read_text("utf-8")
-    if BEGIN not in page or END not in page:
-        raise SystemExit(f"{PAGE.name} has no markers {BEGIN} and {END}")
-    before, rest = page.split(BEGIN, 1)
-    save_figure(over_steps(found), FIGURES / "scaling-steps.svg")
-    save_figure(over_photos(found), FIGURES / "scaling-photos.svg")
     pictures = (
         "![View 2 against faces seen, a line for each number of photos](figures/scaling-steps.svg)\n"
         "![View 2 against the number of photos, a line for each seed](figures/scaling-photos.svg)"
     )
-    write_text(PAGE, f"{before}{BEGIN}\n{table(found)}\n\n{pictures}\n{END}{rest.split(END, 1)[1]}")
+    put(PAGE, "scaling", f"{table(found)}\n\n{pictures}")
+    save_figure(over_steps(found), FIGURES / "scaling-steps.svg")
+    save_figure(over_photos(found), FIGURES / "scaling-photos.svg")
 
 
 def over_steps(found: list[dict[str, str]]) -> Figure:

@@ -55,7 +55,7 @@ def test_what_is_missing_is_trained_and_nothing_twice(
     root = make_people(tmp_path / "people", 24)
     listed, record, page = tmp_path / "list.toml", tmp_path / "record.csv", tmp_path / "page.md"
     listed.write_text(LIST)
-    page.write_text(f"before\n{module.BEGIN}\nold\n{module.END}\nafter\n")
+    page.write_text("before\n<!-- experiments: begin -->\nold\n<!-- experiments: end -->\nafter\n")
     common = ["--list", str(listed), "--csv", str(record), "--page", str(page)]
     go = [str(root), "--out", str(tmp_path / "runs"), *common]
     module.main([*go, "--only", "plain"])

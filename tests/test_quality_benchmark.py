@@ -113,23 +113,18 @@ def test_people_count_alike(pairs: ModuleType, collected: Path) -> None:
     assert pairs.quantile(np.array([3.0, 1.0, 2.0]), np.array([1.0, 1.0, 2.0]), 0.2) == 1.0
 
 
-def test_tables_go_between_their_own_marks(
-    quality: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    page = tmp_path / "quality.md"
-    kept = "".join(
-        f"before {s}\n{quality.MARK}\nold\n{quality.END}\n".format(step=s) for s in ("fit", "analyse")
-    )
+def test_tables_go_between_their_own_marks(tmp_path: Path) -> None:
+    put, page = load("page").put, tmp_path / "quality.md"
+    kept = "".join(f"before {s}\n<!-- {s}: begin -->\nold\n<!-- {s}: end -->\n" for s in ("fit", "analyse"))
     page.write_text(kept, "utf-8")
-    monkeypatch.setattr(quality, "PAGE", page)
-    quality.write("analyse", "new")
+    put(page, "analyse", "new")
     text = page.read_text("utf-8")
     assert text.count("old") == 1 and text.index("old") < text.index("before analyse") < text.index("new")
-    quality.write("analyse", "newer")
+    put(page, "analyse", "newer")
     assert page.read_text("utf-8") == text.replace("new", "newer")
 
 
 def test_the_page_has_the_marks(quality: ModuleType) -> None:
     text = quality.PAGE.read_text("utf-8")
     for step in ("fit", "analyse"):
-        assert 0 < text.index(quality.MARK.format(step=step)) < text.index(quality.END.format(step=step))
+        assert 0 < text.index(f"<!-- {step}: begin -->") < text.index(f"<!-- {step}: end -->")

@@ -78,7 +78,7 @@ def test_the_page_has_the_table_and_the_curves(
         )
     ]  # fmt: skip
     page = tmp_path / "page.md"
-    page.write_text(f"before\n{scaling.BEGIN}\nold\n{scaling.END}\nafter\n", "utf-8")
+    page.write_text("before\n<!-- scaling: begin -->\nold\n<!-- scaling: end -->\nafter\n", "utf-8")
     monkeypatch.setattr(scaling, "PAGE", page)
     monkeypatch.setattr(scaling, "FIGURES", tmp_path)
     scaling.write_page(found)
