@@ -22,7 +22,7 @@ FLOORS = [
     ["files", "image", "align", "metrics", "fields", "onnx_writer", "workers"],
     [
         "montage", "sampling", "landmarks", "weighted", "resampling", "tally", "archive", "probability",
-        "plots", "document", "quality", "dlib_resnet", "licence", "download", "photo",
+        "plots", "document", "quality", "dlib_resnet", "licence", "download", "photo", "photo_digest",
     ],
     ["bootstrap", "reliability"],
     ["impostors"],
