@@ -18,6 +18,7 @@ ROOT = Path(facealike.__file__).parent
 # know each other.
 FLOORS = [
     ["errors"],
+    ["result"],
     ["types"],
     ["files", "image", "align", "metrics", "fields", "onnx_writer", "workers"],
     [

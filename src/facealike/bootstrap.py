@@ -21,7 +21,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,6 +29,7 @@ from numpy.typing import ArrayLike, NDArray
 from .errors import UsageError
 from .metrics import checked_rate
 from .resampling import Kind, Method, Plan, bounds, drawn, drawn_dyads, left_out
+from .result import Result
 from .weighted import Block, Pairs
 
 Floats = NDArray[np.float64]
@@ -41,13 +42,15 @@ THRESHOLD = "threshold"
 BLOCK = 1 << 19  # weights held at a time: what a core's cache and a small machine's memory allow
 
 
-@dataclass(frozen=True)
-class Interval:
+@dataclass(frozen=True, repr=False)
+class Interval(Result):
     """An estimate and the interval that holds the truth in a share ``level`` of such tests.
 
     ``low`` and ``high`` are NaN where fewer than half of the resamples allowed the statistic, as
     with two people.  ``resamples`` counts those that did.  How the bounds come about: ``resampling``.
     """
+
+    ASK: ClassVar[str] = "compare .low and .high with the value that you ask about"
 
     estimate: float
     low: float
@@ -76,8 +79,8 @@ class Interval:
         return f"{self.estimate:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
-@dataclass(frozen=True, eq=False)
-class RocBand:
+@dataclass(frozen=True, eq=False, repr=False)
+class RocBand(Result):
     """The ROC curve at chosen false match rates with a pointwise interval of the true match rate.
 
     All arrays are (k,): ``fmr`` as asked for, ``tmr`` the true match rate at the lowest threshold

@@ -31,6 +31,7 @@ from .probability import (
     person_weights,
 )
 from .reliability import Reliability, brier, ece, reliability
+from .result import Shown
 from .types import PairIndices
 
 __all__ = [
@@ -47,8 +48,8 @@ NO_RULE = "none"  # the rule of a model whose scores nobody has looked at yet
 ADDED_IN_VERSION_2 = ("band", "probability", "operating_points", "tail")
 
 
-@dataclass(frozen=True)
-class Calibration:
+@dataclass(frozen=True, repr=False)
+class Calibration(Shown):
     """Where the threshold comes from, and what a score says.
 
     ``threshold`` is a cosine; pairs that score at least as high count as the same person.  ``rule``
@@ -109,6 +110,10 @@ class Calibration:
     def is_none(self) -> bool:
         """Whether nobody has chosen the threshold yet."""
         return self.rule == NO_RULE
+
+    def __bool__(self) -> bool:
+        """Whether there is a calibration: ``Calibration.none()`` counts as false."""
+        return not self.is_none
 
     def check(self) -> Calibration:
         """This calibration, or NotCalibrated where there is none."""

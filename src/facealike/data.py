@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .errors import DataError, UsageError
 from .image import IMAGE_EXTENSIONS, shown
+from .result import Shown
 from .types import Pair
 from .types import PairIndices as PairIndices  # made here, hence found here
 
@@ -52,8 +53,8 @@ def split_of(name: str) -> Split:
     return "validation" if position < VALIDATION_BELOW else "train"
 
 
-@dataclass(frozen=True, eq=False)
-class People:
+@dataclass(frozen=True, eq=False, repr=False)
+class People(Shown):
     """Photos by person: ``paths[i]`` shows ``names[labels[i]]``.
 
     ``labels`` is (n,) int64.  Everybody in ``names`` has at least one photo.

@@ -17,6 +17,7 @@ from .metrics import auc as area_under_curve
 from .plots import ErrorCurve, draw_roc, new_axes, rate_grid
 from .reliability import Reliability, reliability
 from .resampling import Method
+from .result import Result
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,8 +34,8 @@ ARRAYS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, eq=False)
-class Evaluation:
+@dataclass(frozen=True, eq=False, repr=False)
+class Evaluation(Result):
     """Scores of labelled pairs, the threshold set beforehand, and what follows from the two.
 
     ``scores`` float64 (n,) and ``same`` bool (n,), of both kinds.  ``threshold_from`` says which
@@ -209,6 +210,9 @@ class Evaluation:
         if arrays:
             summary |= {name: v.tolist() for name, _ in ARRAYS if (v := getattr(self, name)) is not None}
         return summary
+
+    def _brief(self) -> str:
+        return f"F1 {self.f1:.3f}, AUC {self.auc:.3f} on {self.pairs:,} pairs of {self.name}"
 
     def told(self, name: str) -> str:
         """The figure of that name with its interval, if it has one: ``0.881 [0.868, 0.893]``."""

@@ -20,6 +20,7 @@ from .impostors import Impostors
 from .metrics import Roc, supported_fmrs
 from .plots import ErrorCurve, draw_roc, new_axes
 from .resampling import Kind, Method, Plan, bounds, drawn
+from .result import Result
 from .tally import COARSE_EDGES, FINE_BINS, FINE_EDGES, Tally, fine_bin, tally
 
 if TYPE_CHECKING:
@@ -47,8 +48,8 @@ def exhaustive(
     return Exhaustive(tally(embeddings, labels, block, progress), name)
 
 
-@dataclass(frozen=True, eq=False)
-class Exhaustive:
+@dataclass(frozen=True, eq=False, repr=False)
+class Exhaustive(Result):
     """All pairs of a set of photos.
 
     Impostor pairs are counted in bins of 2 / 65,536 of the score: a threshold between two edges is

@@ -28,6 +28,7 @@ from .errors import UsageError
 from .impostors import Impostors
 from .metrics import RULE_OF_3, check_fmr, checked_rate
 from .resampling import Plan, wilson
+from .result import Result
 from .tally import FINE_BINS, tally
 
 if TYPE_CHECKING:
@@ -41,8 +42,8 @@ EVERYBODY: tuple[str, ...] = ()
 """The columns of the one group that holds all photos."""
 
 
-@dataclass(frozen=True)
-class Point:
+@dataclass(frozen=True, repr=False)
+class Point(Result):
     """A threshold at which groups are compared, the FMR ``stated`` for it (None: nobody did), and by whom."""
 
     threshold: float
@@ -53,8 +54,8 @@ class Point:
         return {"threshold": self.threshold, "stated_fmr": self.stated, "source": self.source}
 
 
-@dataclass(frozen=True, eq=False)
-class Group:
+@dataclass(frozen=True, eq=False, repr=False)
+class Group(Result):
     """One group of photos: those with ``values`` in ``columns``; of both none for everybody.
 
     ``photos`` are all that are listed, ``missing`` those in which no face was found.  ``impostors`` counts
@@ -101,8 +102,8 @@ class Group:
         }
 
 
-@dataclass(frozen=True)
-class Spread:
+@dataclass(frozen=True, repr=False)
+class Spread(Result):
     """Worst and best of the groups that could be measured at one point.
 
     ``over_best`` is the worst FMR over the best, None where the best has none; ``over_mean`` over the
@@ -133,8 +134,8 @@ class Spread:
         }
 
 
-@dataclass(frozen=True)
-class WorstGroup:
+@dataclass(frozen=True, repr=False)
+class WorstGroup(Result):
     """The lowest threshold at which every group that can tell keeps the FMR ``fmr``.
 
     ``group`` decided it; ``threshold`` has the interval that other people of that group would give.
@@ -163,8 +164,8 @@ class WorstGroup:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class GroupEvaluation:
+@dataclass(frozen=True, eq=False, repr=False)
+class GroupEvaluation(Result):
     """FMR and failure to find a face, group by group, at each of ``points``; the first is the one in use.
 
     ``levels`` are the kinds of groups, such as ("race",) and ("race", "gender"); ``detector`` says what

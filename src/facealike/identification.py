@@ -24,6 +24,7 @@ from .errors import UsageError
 from .metrics import check_fpir, checked_rate, midway, supported_fmrs
 from .plots import new_axes, style_axes
 from .resampling import Kind, Method, Plan, bounds, drawn, left_out
+from .result import Result
 from .tally import unit_rows
 
 if TYPE_CHECKING:
@@ -172,8 +173,8 @@ def _probes(
     return rows, np.asarray(labels)
 
 
-@dataclass(frozen=True, eq=False)
-class Identification:
+@dataclass(frozen=True, eq=False, repr=False)
+class Identification(Result):
     """At which rank the right person came out: ``ranks`` (n,) from 1, ``people`` (n,) who was searched."""
 
     ranks: Indices
@@ -230,8 +231,8 @@ class Identification:
         return ax
 
 
-@dataclass(frozen=True, eq=False)
-class OpenSet:
+@dataclass(frozen=True, eq=False, repr=False)
+class OpenSet(Result):
     """Searches of enrolled people and of strangers.
 
     ``mated`` (n,) is the score of the right person where that person comes first, else minus infinity;

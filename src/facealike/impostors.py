@@ -17,13 +17,14 @@ from .bootstrap import Interval
 from .errors import UsageError
 from .metrics import check_fmr, checked_rate
 from .resampling import Kind, Plan, bounds, drawn
+from .result import Result
 from .tally import COARSE_EDGES, FINE_BINS, FINE_EDGES
 
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
-class Impostors:
+@dataclass(frozen=True, eq=False, repr=False)
+class Impostors(Result):
     """All impostor pairs of a set, counted by score.
 
     ``counts`` int64 (FINE_BINS + 1,) is ``Tally.impostor``.  A threshold between two edges of the bins is

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from .errors import LicenceRefused, ModelError
 from .fields import checked_table, from_dict, in_words
+from .result import Result
 
 PARTS = ("code", "weights", "training_data")
 
@@ -28,14 +29,16 @@ COMMERCIAL_BY_SPDX = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Licence:
+@dataclass(frozen=True, repr=False)
+class Licence(Result):
     """The licence of one part of a model.
 
     ``name`` is what people call it, ``spdx`` its identifier in the SPDX list, None where it has none.
     ``commercial`` says whether commercial use is allowed, None where nobody can say for certain.
     ``source`` is where it is stated.  Raises ModelError for values of another type.
     """
+
+    ASK: ClassVar[str] = "ask .commercial, which is None where nobody can say"
 
     name: str
     spdx: str | None = None

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import UsageError
+from .result import Result
 
 RULE_OF_3 = 3.0
 
@@ -45,8 +46,8 @@ def _unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     return unit
 
 
-@dataclass(frozen=True)
-class Confusion:
+@dataclass(frozen=True, repr=False)
+class Confusion(Result):
     """The four counts at one threshold, and the rates that follow from them.
 
     A rate over an empty set was not measured and is NaN: ``recall`` and ``fnmr`` without genuine
@@ -114,8 +115,8 @@ def _rate(part: int, whole: int) -> float:
     return part / whole if whole else math.nan
 
 
-@dataclass(frozen=True)
-class Roc:
+@dataclass(frozen=True, repr=False)
+class Roc(Result):
     """Every operating point that the scores allow, from "accept nobody" to "accept everybody".
 
     ``thresholds`` (k,) fall strictly: infinity first, then each distinct score; ``fmr`` and

@@ -25,6 +25,7 @@ from .fields import check_types, checked_table, from_dict, in_words, is_number, 
 from .files import write_bytes
 from .image import shown
 from .licence import Licence, read_licences
+from .result import Shown
 from .types import Face, Image
 
 __all__ = [
@@ -48,8 +49,8 @@ def identity_hash(salt: str, name: str) -> str:
     return hashlib.sha256(f"{salt}\0{name}".encode(errors="surrogateescape")).hexdigest()[:16]
 
 
-@dataclass(frozen=True)
-class Preprocessing:
+@dataclass(frozen=True, repr=False)
+class Preprocessing(Shown):
     """How a face becomes the embedder's input; it travels with the weights.
 
     ``size`` is the side of the crop in pixels; ``align`` says what places it: the five landmarks on
@@ -145,8 +146,8 @@ class Preprocessing:
         return align(image, face, self.size, self.align, self.margin, self.edge, self.context)
 
 
-@dataclass(frozen=True)
-class ModelCard:
+@dataclass(frozen=True, repr=False)
+class ModelCard(Shown):
     """What a model is, where it comes from, what it may be used for and what it cannot do.
 
     ``licence`` names those of ``code``, ``weights`` and ``training_data``; ``provenance`` the
@@ -201,8 +202,8 @@ class ModelCard:
         )
 
 
-@dataclass(frozen=True)
-class ModelFile:
+@dataclass(frozen=True, repr=False)
+class ModelFile(Shown):
     """A whole model in memory: what ``write`` stores and ``read`` brings back, equal to the byte.
 
     ``embedder`` and ``detector_weights`` are ONNX files; ``detector_spec`` is the detector's
@@ -236,6 +237,9 @@ class ModelFile:
             "sha256"
         ):
             raise ModelError("detector: the weights are not those that its spec states; make the model again")
+
+    def _brief(self) -> str:
+        return f"{self.card.name}, id {self.id}, {self.calibration}"
 
     @cached_property
     def id(self) -> str:

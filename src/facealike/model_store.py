@@ -19,6 +19,7 @@ from .errors import DataError, ModelError, UsageError
 from .files import write_bytes
 from .image import shown
 from .model import ModelFile
+from .result import Shown
 
 HOME_VARIABLE = "FACEALIKE_HOME"
 SHIPPED = "default"  # the name of the model that comes with facealike
@@ -27,8 +28,8 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 STALE = 24 * 3600  # seconds after which a half-written file belongs to nobody any more
 
 
-@dataclass(frozen=True)
-class StoredModel:
+@dataclass(frozen=True, repr=False)
+class StoredModel(Shown):
     """A model in the store: its ``name``, its ``path``, and what is in it.
 
     ``file`` is None where the file cannot be used; ``problem`` then says why.
@@ -38,6 +39,13 @@ class StoredModel:
     path: Path
     file: ModelFile | None = field(default=None, repr=False)
     problem: str | None = None
+
+    def __bool__(self) -> bool:
+        """Whether the model can be used, that is, has no ``problem``."""
+        return self.problem is None
+
+    def _brief(self) -> str:
+        return f"{self.name}, {'usable' if self else f'unusable: {self.problem}'}"
 
 
 def home_folder() -> Path:

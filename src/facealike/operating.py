@@ -19,6 +19,7 @@ from .errors import ModelError
 from .fields import checked_pair, in_words, is_number
 from .metrics import confusion, threshold_at_fmr
 from .probability import balanced_weights, fit_platt
+from .result import Result
 
 if TYPE_CHECKING:
     from .bootstrap import Statistic
@@ -39,8 +40,8 @@ a few hundred people give, and a million pairs would take minutes."""
 PAIRS_OF_A_FIT = 3_000  # likewise, where a curve of two numbers is fitted to each resample
 
 
-@dataclass(frozen=True)
-class OperatingPoint:
+@dataclass(frozen=True, repr=False)
+class OperatingPoint(Result):
     """The threshold for a named FMR, and what was really had there on the calibration people.
 
     ``fmr_low`` to ``fmr_high`` is the 95 % interval of the FMR at this threshold, by resampling

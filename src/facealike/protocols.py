@@ -22,6 +22,7 @@ from .errors import DataError, UsageError
 from .evaluate import Evaluation, evaluate_pairs
 from .image import shown
 from .metrics import roc
+from .result import Result
 from .types import FacePolicy, Pair
 
 if TYPE_CHECKING:
@@ -34,8 +35,8 @@ FARS = (0.1, 0.01, 0.001)
 # ---- LFW View 2 -------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Fold:
+@dataclass(frozen=True, repr=False)
+class Fold(Result):
     """One fold: its accuracy at ``threshold``, the best one on the pairs of all other folds."""
 
     fold: int
@@ -52,8 +53,8 @@ class Fold:
         }
 
 
-@dataclass(frozen=True, eq=False)
-class View2:
+@dataclass(frozen=True, eq=False, repr=False)
+class View2(Result):
     """The result of LFW View 2 (Huang, Ramesh, Berg and Learned-Miller, UMass TR 07-49, 2007).
 
     ``evaluation`` holds the scores of all folds together, at one threshold, which the folds do not

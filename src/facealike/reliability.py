@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .errors import UsageError
 from .plots import draw_reliability, new_axes
+from .result import Result
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 BINS = 15  # as in Guo et al., 2017
 
 
-@dataclass(frozen=True, eq=False)
-class Reliability:
+@dataclass(frozen=True, eq=False, repr=False)
+class Reliability(Result):
     """What was stated against what came true, in bins of equal width from 0 to 1.
 
     ``edges`` (k + 1,); ``probability`` (k,), the mean of what was stated in each bin; ``frequency``

@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from . import run_sections as sections
 from .document import Document, Paragraph, PhotoPair, PhotoPairs, Section, to_html, to_markdown
@@ -14,6 +14,7 @@ from .errors import DataError, UsageError
 from .files import write_bytes, write_text
 from .image import shown
 from .mistakes import Mistake, face_thumbnails, hardest_mistakes
+from .result import Result
 from .run_folder import Run, read_run
 from .types import FACE_POLICIES, FacePolicy
 
@@ -28,12 +29,14 @@ MISLABELLED = (
 CONSENT = " This page holds photos of people: share it only as those photos may be shared."
 
 
-@dataclass(frozen=True)
-class Report:
+@dataclass(frozen=True, repr=False)
+class Report(Result):
     """The files of a report: the HTML page, the Markdown, and the pictures of the latter.
 
     ``missing`` says in sentences what the report could have held and did not, and why.
     """
+
+    ASK: ClassVar[str] = "ask .missing for what it lacks"
 
     html: Path
     markdown: Path

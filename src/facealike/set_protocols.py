@@ -20,6 +20,7 @@ from .evaluate import embed_photos, overlap, people_of
 from .exhaustive import Exhaustive, exhaustive
 from .identification import Identification, OpenSet, closed_set, draw_identification, open_set
 from .image import shown
+from .result import Result
 from .types import FACE_POLICIES, Embeddings, FacePolicy
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 # ---- every comparison of a set ------------------------------------------------------------------
 
 
-@dataclass(frozen=True, eq=False)
-class SetEvaluation:
+@dataclass(frozen=True, eq=False, repr=False)
+class SetEvaluation(Result):
     """Every photo of a set of people with every other, at a threshold set beforehand.
 
     ``missing`` photos were not compared, for their face was not found (ISO/IEC 19795-1: failure to
@@ -81,6 +82,9 @@ class SetEvaluation:
                 rows[words.get(name) or f"FNMR at FMR {limit}"] = found
         return _table(rows, str(self))
 
+    def _brief(self) -> str:
+        return f"FMR {self.fmr:.3%}, FNMR {self.fnmr:.2%} at {self.threshold:.3f}, {self.comparisons.name}"
+
     def __str__(self) -> str:
         rates = f"FMR {self.fmr:.3%}, FNMR {self.fnmr:.2%}"
         told = _told(self.missing, self.leaked)
@@ -118,8 +122,8 @@ def evaluate_exhaustive(
 # ---- searching a gallery --------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, eq=False)
-class IdentificationEvaluation:
+@dataclass(frozen=True, eq=False, repr=False)
+class IdentificationEvaluation(Result):
     """Searches in a gallery of one photo a person: of enrolled people, and of strangers.
 
     ``closed`` asks at which rank an enrolled person comes out, ``open`` at which threshold strangers

@@ -10,12 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, TypeAlias, get_args
+from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import UsageError
+from .result import Result, Shown
 
 Image: TypeAlias = NDArray[np.uint8]
 """RGB, uint8, shape (H, W, 3)."""
@@ -55,9 +56,12 @@ class Box(NamedTuple):
     def centre(self) -> Point:
         return (self.left + self.right) / 2, (self.top + self.bottom) / 2
 
+    def __repr__(self) -> str:
+        return "Box(" + ", ".join(f"{name}={value:.6g}" for name, value in self._asdict().items()) + ")"
 
-@dataclass(frozen=True)
-class Face:
+
+@dataclass(frozen=True, repr=False)
+class Face(Shown):
     """One face found in an image.
 
     ``landmarks`` are five points or None: the eye on the image's left, the eye on the right,
@@ -94,8 +98,8 @@ class Face:
         return f"face {right - left}x{bottom - top} at ({left}, {top}), confidence {self.confidence:.2f}"
 
 
-@dataclass(frozen=True)
-class Quality:
+@dataclass(frozen=True, repr=False)
+class Quality(Result):
     """How fit one face of a photo is to be compared, judged by the photo alone.
 
     ``score`` lies in [0, 1]: about the share that is left of what speaks for one person, against a
@@ -104,6 +108,8 @@ class Quality:
     ``measures`` hold what was measured, in the units that ``facealike.quality`` states.  A face is
     ``poor`` where a verdict should not rest on it without a second look.
     """
+
+    ASK: ClassVar[str] = "ask .poor or .score"
 
     score: float
     reasons: tuple[str, ...] = ()
@@ -130,12 +136,14 @@ class Quality:
         return f"quality {self.score:.2f}{told}"
 
 
-@dataclass(frozen=True)
-class Pair:
+@dataclass(frozen=True, repr=False)
+class Pair(Result):
     """Two images by path, and whether they show the same person (None: not known).
 
     ``fold`` is the fold of a protocol such as LFW View 2, where there is one.
     """
+
+    ASK: ClassVar[str] = "ask .same, which is None where it is not known"
 
     a: str
     b: str
@@ -151,8 +159,8 @@ class PairIndices(NamedTuple):
     same: NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(Shown):
     """What ``compare`` found out about two photos.
 
     ``score`` is the cosine of the two embeddings, in [-1, 1], and rises with likeness.
@@ -200,6 +208,14 @@ class Comparison:
     @property
     def same(self) -> bool:
         return self.score >= self.threshold
+
+    def __bool__(self) -> bool:
+        """Return the verdict, so that ``if compare(a, b):`` asks whether the two are one person."""
+        return self.same
+
+    def _brief(self) -> str:
+        verdict, score, _ = self.lines()
+        return f"{verdict}: {score.partition(' (')[0]}"
 
     @property
     def verdict(self) -> str:

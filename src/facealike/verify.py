@@ -14,13 +14,14 @@ from .detect import Detector
 from .embed import Model, read_model_file
 from .errors import DetectorError, ModelError
 from .image import shown
+from .result import Shown
 
 PROBES = 3
 CLOSE = 1e-3  # of unit vectors, between a crop embedded alone and among others
 
 
-@dataclass(frozen=True)
-class Verification:
+@dataclass(frozen=True, repr=False)
+class Verification(Shown):
     """What ``verify_model`` found: every part whole, the network and the detector running.
 
     ``sha256`` has the hash of each ONNX file in the model; ``milliseconds`` is the time of one
@@ -36,6 +37,10 @@ class Verification:
     detector: str
     calibrated: bool
     commercial: bool | None
+
+    def __bool__(self) -> bool:
+        """Always true: ``verify_model`` raises for a model that is not whole or does not run."""
+        return True
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

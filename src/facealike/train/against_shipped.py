@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from ..bootstrap import Interval, difference_interval
 from ..embed import Model
@@ -13,16 +13,19 @@ from ..errors import FacealikeError
 from ..evaluate import evaluate_pairs
 from ..evaluation import Evaluation
 from ..model import identity_hash
+from ..result import Result
 from ..types import FacePolicy, Pair
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(Result):
     """F1 of two models, each at its own threshold, on the same pairs; ``difference`` is yours less shipped.
 
     ``known`` counts the people of the pairs that the shipped model was trained on.  Where the shipped
     model could not be run on these photos, the numbers are None and ``reason`` says why.
     """
+
+    ASK: ClassVar[str] = "ask .difference, an interval"
 
     yours: float
     people: int | None

@@ -29,6 +29,7 @@ from ..detect import Detector, detector_licence, named_detector
 from ..errors import DataError
 from ..files import write_text
 from ..model import ModelCard, ModelFile, Preprocessing
+from ..result import Result
 from ..sampling import Indices
 from .batches import chunk_loader, step_loader
 from .bits import SHOWN
@@ -51,8 +52,8 @@ WATCHED = ("val_error", "val_correlation")
 SAID = {"val_error": "error", "val_correlation": "correlation of distances"}
 
 
-@dataclass(frozen=True)
-class DistilResult:
+@dataclass(frozen=True, repr=False)
+class DistilResult(Result):
     """What a run left behind; ``agreement`` with the teacher is on photos that were kept aside.
 
     ``agreement_learnt`` is on photos that it learnt from, as they are: far better there, it knows these

@@ -15,6 +15,7 @@ from ..embed import Embedder, Model
 from ..errors import DataError, TrainingError, UsageError
 from ..image import shown
 from ..model import ModelFile
+from ..result import Result
 from ..types import FacePolicy, Image
 from .bits import MOST_LOST, SHOWN, apart, in_8_bits, in_16_bits
 from .cohort import MOST, gather, with_cohort
@@ -23,8 +24,8 @@ from .plan import Progress, unlabelled_photos
 FEWEST = 32  # faces, below which the ranges of the numbers would be those of a few people
 
 
-@dataclass(frozen=True)
-class Exported:
+@dataclass(frozen=True, repr=False)
+class Exported(Result):
     """A model in ``bits`` bits, or with a cohort, and not calibrated.
 
     ``lost``: the mean squared distance that ``bits`` brought between its embeddings and those of the model

@@ -25,7 +25,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -37,6 +37,7 @@ from ..evaluate import Evaluation, evaluate_pairs
 from ..files import write_text
 from ..image import shown
 from ..protocols import View2, fold_numbers, view2
+from ..result import Result
 from ..types import Pair
 from .outcome import draft_model
 from .plan import Progress
@@ -46,9 +47,11 @@ from .run import Fitted, fit
 COLUMNS = ("fold", "a", "b", "same", "score")
 
 
-@dataclass(frozen=True)
-class FoldsResult:
+@dataclass(frozen=True, repr=False)
+class FoldsResult(Result):
     """What a call left behind: ``view2`` only once all folds are done, else ``missing`` names them."""
+
+    ASK: ClassVar[str] = "ask .missing, the folds that are not done"
 
     out: Path
     done: tuple[int, ...]

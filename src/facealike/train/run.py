@@ -24,6 +24,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from ..detect import Detector
 from ..evaluate import Evaluation
+from ..result import Result
 from .against_shipped import Comparison
 from .batches import ChunkDataset, StepDataset, chunk_loader, make_sampler, step_loader
 from .bits import SHOWN
@@ -37,8 +38,8 @@ from .plan import Plan, Progress, make_plan
 from .recipe import Recipe
 
 
-@dataclass(frozen=True)
-class TrainResult:
+@dataclass(frozen=True, repr=False)
+class TrainResult(Result):
     """What a run left behind; ``evaluations`` are those of its table, in order.
 
     ``comparison`` is with the frozen shipped model on the test pairs; ``warnings`` are those of the
@@ -67,6 +68,9 @@ class TrainResult:
             "comparison": self.comparison.to_dict() if self.comparison is not None else None,
             "warnings": list(self.warnings),
         }
+
+    def _brief(self) -> str:
+        return f"model {self.model_id}, {self.epochs} epochs, in {self.model_path.name}"
 
     def __str__(self) -> str:
         lines = [str(evaluation) for evaluation in self.evaluations]
