@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
@@ -166,14 +165,6 @@ def test_files_that_cannot_be_wrapped_are_one_sentence(tmp_path: Path, embedder:
         with pytest.raises(ModelError, match=words) as caught:
             wrap_onnx(path, **arguments)
         assert "\n" not in str(caught.value)
-
-
-def test_weights_in_a_second_file_are_told_of(tmp_path: Path) -> None:
-    big = onnx.load_from_string(tiny_onnx(size=112))
-    path = tmp_path / "split.onnx"
-    onnx.save_model(big, str(path), save_as_external_data=True, location="split.onnx.data", size_threshold=0)
-    with pytest.raises(ModelError, match="save it as one"):
-        wrap_onnx(path)
 
 
 # ---- no verdict without a threshold -----------------------------------------------------------

@@ -20,7 +20,8 @@ FLOORS = [
     ["errors"],
     ["result"],
     ["types"],
-    ["files", "image", "align", "metrics", "fields", "onnx_writer", "workers"],
+    ["files", "image", "align", "metrics", "fields", "onnx_writer", "onnx_data", "workers"],
+    ["sessions"],
     [
         "montage", "sampling", "landmarks", "weighted", "resampling", "tally", "archive", "probability",
         "plots", "document", "quality", "dlib_resnet", "licence", "download", "photo", "photo_digest",

@@ -34,8 +34,9 @@ from tiny_model import DLIB_SPEC, tiny_card, tiny_model_file, tiny_onnx
 
 MODEL = tiny_model_file()
 CONTENT = MODEL.to_bytes()
+WEIGHTS = tiny_onnx(8, 2)
 YUNET_SPEC = {
-    "kind": "yunet", "sha256": hashlib.sha256(b"weights").hexdigest(),
+    "kind": "yunet", "sha256": hashlib.sha256(WEIGHTS).hexdigest(),
     "min_confidence": 0.6, "overlap": 0.3, "max_side": 640,
 }  # fmt: skip
 
@@ -90,10 +91,10 @@ def test_a_model_comes_back_equal(tmp_path: Path) -> None:
 
 
 def test_the_detectors_weights_travel_along(tmp_path: Path) -> None:
-    model = tiny_model_file(align="landmarks", detector_spec=YUNET_SPEC, detector_weights=b"weights")
+    model = tiny_model_file(align="landmarks", detector_spec=YUNET_SPEC, detector_weights=WEIGHTS)
     model.write(tmp_path / "a.facealike")
     assert ModelFile.read(tmp_path / "a.facealike") == model
-    assert members(model.to_bytes())["detector.onnx"] == b"weights"
+    assert members(model.to_bytes())["detector.onnx"] == WEIGHTS
 
 
 def test_equal_models_give_equal_bytes_whatever_the_order_of_their_tables() -> None:
@@ -290,7 +291,7 @@ def test_detector_weights_must_be_those_of_the_spec() -> None:
     with pytest.raises(ModelError, match="needs its weights"):
         tiny_model_file(detector_spec=YUNET_SPEC)
     with pytest.raises(ModelError, match="no weights to carry"):
-        tiny_model_file(detector_weights=b"weights")
+        tiny_model_file(detector_weights=WEIGHTS)
 
 
 def test_the_kinds_agree_with_the_detectors() -> None:

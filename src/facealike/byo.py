@@ -22,6 +22,8 @@ from .errors import ModelError, UsageError
 from .image import shown
 from .licence import Licence
 from .model import Align, Channels, ModelCard, ModelFile, Preprocessing
+from .onnx_data import embed_external_data
+from .sessions import open_session
 
 Channel = tuple[float, float, float]
 
@@ -57,6 +59,8 @@ def wrap_onnx(
     onto the template of the ArcFace family.  ``channels`` is ``bgr`` for networks that learned from
     OpenCV's images.  ``licence`` is that of the weights, by its name, or the licences of all parts;
     ``source`` is where the file comes from.
+
+    Weights that the graph keeps in files beside it (external data) are embedded.
 
     Raises ModelError for a graph that cannot be used, UsageError for arguments that make no sense.
     """
@@ -108,24 +112,25 @@ def _three(text: str) -> Channel:
 
 
 def _read(path: str | os.PathLike[str]) -> bytes:
+    """The ONNX file, with the weights that it keeps in files beside it embedded."""
     try:
         if Path(path).stat().st_size > MAX_WEIGHTS:
             raise ModelError(f"{shown(path)}: over the limit of {MAX_WEIGHTS:,} bytes for an embedder")
-        return Path(path).read_bytes()
+        content = Path(path).read_bytes()
     except OSError as error:
         raise ModelError(
             f"{shown(path)}: no ONNX file can be read ({error.strerror}); check the path"
         ) from None
+    try:
+        return embed_external_data(content, Path(path).parent, MAX_WEIGHTS)
+    except ModelError as error:
+        raise ModelError(f"{shown(path)}: {shown(str(error))}") from error
 
 
 def _size(content: bytes, path: str | os.PathLike[str]) -> int:
     """The side of the crop that the graph states."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
     try:
-        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        session = open_session(content, "the embedder", quiet=True)
     except Exception as error:  # onnxruntime has no error class of its own to catch
         raise _unusable(path, error) from error
     shape = session.get_inputs()[0].shape
@@ -147,12 +152,6 @@ def _try_out(content: bytes, preprocessing: Preprocessing, path: str | os.PathLi
 
 
 def _unusable(path: str | os.PathLike[str], error: Exception) -> ModelError:
-    beside = [f"{path}.data", f"{path}_data", str(Path(path).with_suffix(".data"))]
-    if any(Path(file).is_file() for file in beside):
-        return ModelError(
-            f"{shown(path)}: the graph keeps its weights in a second file; save it as one "
-            "(onnx.save_model with save_as_external_data=False)"
-        )
     reason = (str(error).splitlines() or [""])[0][:300]
     return ModelError(
         f"{shown(path)}: {reason}"

@@ -24,8 +24,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
-from .errors import DetectorError, NoFaceFound, SeveralFaces, UsageError
+from .archive import MAX_WEIGHTS
+from .errors import DetectorError, FacealikeError, ModelError, NoFaceFound, SeveralFaces, UsageError
 from .landmarks import Landmarker, shipped_landmarks
+from .onnx_data import embed_external_data
+from .sessions import open_session
 from .types import FACE_POLICIES, Box, Face, FacePolicy, Image
 
 STRIDES = (8, 16, 32)
@@ -202,22 +205,21 @@ class YuNetDetector:
         self, weights: str | Path | bytes, min_confidence: float = 0.6, overlap: float = 0.3,
         max_side: int = 800, threads: int = 0, landmark_overlap: float | None = None,
     ) -> None:  # fmt: skip
-        import onnxruntime
-
         name = "the detector" if isinstance(weights, bytes) else str(weights)
         try:
             self.weights = weights if isinstance(weights, bytes) else Path(weights).read_bytes()
+            if not isinstance(weights, bytes):
+                self.weights = embed_external_data(self.weights, Path(weights).parent, MAX_WEIGHTS)
         except OSError as error:
             raise DetectorError(
                 f"{name}: no detector can be read ({error.strerror}); check the path"
             ) from None
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
+        except ModelError as error:
+            raise DetectorError(f"{name}: {error}") from None
         try:
-            self._session = onnxruntime.InferenceSession(
-                self.weights, options, providers=["CPUExecutionProvider"]
-            )
+            self._session = open_session(self.weights, name, threads)
+        except FacealikeError as error:
+            raise DetectorError(str(error)) from None
         except Exception as error:  # onnxruntime has no error class of its own to catch
             raise DetectorError(f"{name}: not an ONNX graph that can be run; use a YuNet file") from error
         self._outputs = [output.name for output in self._session.get_outputs()]

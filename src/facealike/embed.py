@@ -27,6 +27,7 @@ from .image import Source, resize_square, shown
 from .model import ModelFile, Preprocessing
 from .model_store import SHIPPED, find_stored, is_name, stored_names
 from .pipeline import Cut, Cutter, cut_all, in_batches, one_crop
+from .sessions import open_session
 from .types import Embeddings, Face, FacePolicy, Image
 
 MANY = 16
@@ -354,14 +355,14 @@ def _open_session(onnx: bytes, device: str, threads: int) -> tuple[Any, str]:
             "install onnxruntime-gpu in its place, or use --device cpu"
         )
     index = int(named[1]) if named else 0
-    providers: list[Any] = ["CPUExecutionProvider"]
+    providers: list[Any] = []
     if has_cuda and device != "cpu":
-        providers.insert(0, ("CUDAExecutionProvider", {"device_id": index}))
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 4 if has_cuda else 3  # what goes wrong is said below, in one sentence
+        providers.append(("CUDAExecutionProvider", {"device_id": index}))
     try:
-        session = onnxruntime.InferenceSession(onnx, options, providers=providers)
+        # With CUDA, what goes wrong is said below, in one sentence.
+        session = open_session(onnx, "the embedder", threads, providers, quiet=has_cuda)
+    except FacealikeError:
+        raise
     except Exception as error:  # onnxruntime has no error class of its own to catch
         reason = (str(error).splitlines() or [""])[0][:200]
         if named:

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .align import TEMPLATE_112, similarity_transform, warp
-from .errors import DetectorError
+from .errors import DetectorError, FacealikeError
+from .sessions import open_session
 from .types import Box, Image, Point
 
 SIZE = 64
@@ -55,14 +56,12 @@ class Landmarker:
     """
 
     def __init__(self, weights: bytes) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1  # for so small a graph a second thread costs more than it gives
-        options.log_severity_level = 3
         try:
-            self._session = onnxruntime.InferenceSession(weights, options, providers=["CPUExecutionProvider"])
+            # For so small a graph a second thread costs more than it gives.
+            self._session = open_session(weights, "the landmark network", threads=1)
             shape = self._session.get_outputs()[0].shape
+        except FacealikeError as error:
+            raise DetectorError(str(error)) from None
         except Exception as error:  # onnxruntime has no error class of its own to catch
             raise DetectorError("the landmark network is no ONNX graph that can be run") from error
         if len(shape) != 2 or shape[1] != 10:

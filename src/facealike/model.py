@@ -25,6 +25,7 @@ from .fields import check_types, checked_table, from_dict, in_words, is_number, 
 from .files import write_bytes
 from .image import shown
 from .licence import Licence, read_licences
+from .onnx_data import refuse_external_data
 from .result import Shown
 from .types import Face, Image
 
@@ -220,6 +221,7 @@ class ModelFile(Shown):
 
     def __post_init__(self) -> None:
         check_types(self, "model", embedder=bytes, detector_spec=dict)
+        refuse_external_data(self.embedder, "the embedder")
         object.__setattr__(self, "detector_spec", json.loads(to_json(self.detector_spec, "detector")))
         kind = self.detector_spec.get("kind")
         if not isinstance(kind, str) or kind not in HAS_LANDMARKS:
@@ -237,6 +239,8 @@ class ModelFile(Shown):
             "sha256"
         ):
             raise ModelError("detector: the weights are not those that its spec states; make the model again")
+        if self.detector_weights is not None:
+            refuse_external_data(self.detector_weights, "the detector")
 
     def _brief(self) -> str:
         return f"{self.card.name}, id {self.id}, {self.calibration}"
