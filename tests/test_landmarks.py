@@ -126,7 +126,7 @@ def test_the_detector_travels_by_its_spec() -> None:
 
 
 def test_a_wrong_network_is_refused() -> None:
-    with pytest.raises(DetectorError, match="no ONNX graph"):
+    with pytest.raises(DetectorError, match="not an ONNX graph"):
         Landmarker(b"garbage")
     from tiny_model import tiny_onnx
 

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from .archive import MAX_WEIGHTS
-from .errors import DetectorError, FacealikeError, ModelError, NoFaceFound, SeveralFaces, UsageError
+from .errors import DetectorError, ModelError, NoFaceFound, SeveralFaces, UsageError
 from .landmarks import Landmarker, shipped_landmarks
 from .onnx_data import embed_external_data
 from .sessions import open_session
@@ -215,11 +215,11 @@ class YuNetDetector:
                 f"{name}: no detector can be read ({error.strerror}); check the path"
             ) from None
         except ModelError as error:
-            raise DetectorError(f"{name}: {error}") from None
+            raise _no_detector(f"{name}: {error}") from None
         try:
             self._session = open_session(self.weights, name, threads)
-        except FacealikeError as error:
-            raise DetectorError(str(error)) from None
+        except ModelError as error:
+            raise _no_detector(str(error)) from None
         except Exception as error:  # onnxruntime has no error class of its own to catch
             raise DetectorError(f"{name}: not an ONNX graph that can be run; use a YuNet file") from error
         self._outputs = [output.name for output in self._session.get_outputs()]
@@ -274,6 +274,11 @@ class YuNetDetector:
             raw, batch.shape[2], batch.shape[3], self.min_confidence, self.overlap, self.landmark_overlap
         )
         return [scale_face(face, 1 / scale) for face in faces]
+
+
+def _no_detector(reason: str) -> DetectorError:
+    """What is wrong with an ONNX file, with the advice that fits a detector."""
+    return DetectorError(f"{reason.partition(';')[0]}; use a YuNet file")
 
 
 class DlibDetector:

@@ -62,7 +62,7 @@ def refuse_external_data(onnx: bytes, what: str) -> None:
         external = _Walk(onnx).external_locations()
         found = next(external, None)
     except _NotProtobuf as error:
-        raise ModelError(f"{what} is no ONNX graph that can be run ({error}); export it again") from None
+        raise ModelError(f"{what} is not an ONNX graph that can be run ({error}); export it again") from None
     if found is not None:
         raise ModelError(
             f"{what} keeps weights in a second file ({found[:60]!r}), which is not allowed; import its "
