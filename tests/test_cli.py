@@ -102,11 +102,15 @@ def test_compare_says_what_the_library_says(here: SimpleNamespace) -> None:
 
 def test_compare_exits_0_for_the_same_person_and_1_for_another(here: SimpleNamespace) -> None:
     same = run("compare", here.a, here.a, "-m", here.model)
-    assert same.exit_code == 0 and same.stdout.startswith("same person\nscore 1.000, threshold 0.900\n")
+    assert same.exit_code == 0 and same.stdout.startswith("same person (no probability")
+    assert same.stdout.splitlines()[2] == "score 1.000, threshold 0.900 (best F1)"
     other = run("compare", here.a, here.b, "-w", here.model)
-    assert other.exit_code == 1 and other.stdout.startswith("different people\nscore ")
+    assert other.exit_code == 1 and other.stdout.startswith("different people (no probability")
     assert run("compare", here.a, here.b, "-m", here.model, "-t", "-1").exit_code == 0
     assert str(here.a) in other.stdout and "confidence" in other.stdout and "on cpu" in other.stdout
+    assert "milliseconds" not in same.stdout, "Issue 19 D4: timings only where they are asked for"
+    verbose = run("compare", here.a, here.b, "-m", here.model, "--verbose")
+    assert "\nmilliseconds: load " in verbose.stdout
     assert same.stdout.count("quality 1.00\n") == 2 and "poor face" not in same.stdout
     assert other.stdout.count("quality 1.00\n") == 1 and "poor face" not in other.stdout
     assert other.stdout.count("quality 0.99\n") == 1, "the scan of a film has some grain"

@@ -17,7 +17,8 @@ from facealike.compare import compare
 from facealike.detect import DlibDetector, select_faces
 from facealike.embed import Model
 from facealike.errors import ImageNotFound, ModelError, NoFaceFound, SeveralFaces, UsageError
-from facealike.types import Comparison, in_digits, strangers
+from facealike.types import Comparison
+from facealike.wording import how_rare, in_digits, in_percent, rule_in_words
 from tiny_model import astronaut, hopper_path, tiny_model_file
 
 
@@ -110,7 +111,7 @@ def test_the_result_is_ready_for_json(model: Model) -> None:
     told = json.loads(json.dumps(result.to_dict()))
     assert told["verdict"] == "different" and told["faces_found"] == [1, 1]
     assert told["score"] == pytest.approx(result.score, abs=1e-6)
-    assert str(result).startswith("different people: score")
+    assert str(result).startswith("different people (no probability")
 
 
 # ---- what a score means -----------------------------------------------------------------------
@@ -161,7 +162,11 @@ def test_an_fmr_looks_up_its_threshold(calibrated: Model) -> None:
 def test_a_model_without_a_calibration_says_so(model: Model) -> None:
     result = compare(astronaut(), hopper_path(), model)
     assert result.probability is None and result.fmr is None and not result.uncertain
-    assert str(result).endswith("; no probability: this model has no calibration")
+    assert result.lines() == (
+        "different people (no probability: this model has no calibration)",
+        "the error rates at this threshold are not known; facealike calibrate measures them",
+        f"score {result.score:.3f}, threshold 0.900 (best F1)",
+    )
     with pytest.raises(UsageError, match="see facealike calibrate"):
         compare(astronaut(), hopper_path(), model, fmr=0.01)
     for prior in (0.0, 1.0, -1.0, float("nan")):
@@ -177,22 +182,78 @@ def told(score: float, **changes: Any) -> Comparison:
     return Comparison(score=score, **{**known, **changes})
 
 
-def test_the_sentence_is_whole() -> None:
-    assert str(told(0.41)) == (
-        "same person: score 0.410, threshold 0.236; probability 0.93 (if half of all pairs show the same "
-        "person); about 1 stranger in 140 would score this high"
+def test_the_lines_begin_with_the_verdict_and_its_probability_then_the_operating_point() -> None:
+    """Issue 19 D4."""
+    at = {"threshold_fmr": 0.001, "threshold_fnmr": (0.034, 0.034), "threshold_from": "FMR 0.001"}
+    assert told(0.41, **at).lines() == (
+        "same person (match probability 0.93, if half of all pairs match)",
+        "threshold at FMR 0.1 %, misses about 3.4 % of genuine pairs (calibration people)",
+        "score 0.410, threshold 0.236",
+        "rare among different people: about 1 pair in 140 scores this high",
     )
-    assert str(told(0.25, probability=0.47, prior=0.3, fmr=0.31)) == (
-        "same person, but uncertain: score 0.250, threshold 0.236 (with other people to calibrate on, "
-        "anywhere from 0.200 to 0.260); probability 0.47 (if 30 % of all pairs show the same person), but "
-        "the threshold decides; about 3 strangers in 10 would score this high"
+    rule = "FMR 0.1 in the worst group of every other photo of val.csv: Black, Male, 3-9"
+    poor = {"probability": 0.47, "prior": 0.3, "fmr": 0.31, "widening": (0.01, 0.0)}
+    bounded = {"threshold_fmr": 0.0249, "threshold_fnmr": (0.0048, 0.042), "threshold_from": rule}
+    assert told(0.25, **poor, **bounded).lines() == (
+        "same person, uncertain (match probability 0.47, if 30 % of all pairs match)",
+        "threshold at FMR 2.5 %, misses 0.48-4.2 % of genuine pairs (calibration people)",
+        "score 0.250, threshold 0.236 (FMR 10 % in the worst group: Black, Male, 3-9): the threshold decides",
+        "other people to calibrate on, or better photos, could move the threshold to 0.200-0.260",
+        "common among different people: about 3 pairs in 10 score this high or higher",
     )
-    assert str(told(-0.2, probability=1e-9, prior=0.001, fmr=0.99)) == (
-        "different people: score -0.200, threshold 0.236; probability below 0.001 (if 1 pair in 1,000 shows "
-        "the same person); almost every stranger would score this high"
-    )
-    assert "fewer than 1 stranger in 5,500 would" in str(told(0.9, fmr=1 / 5534, fmr_is_bound=True))
-    assert "stranger" not in str(told(0.9, fmr=None)) and "above 0.999" in str(told(0.9, probability=1.0))
+    assert told(-0.2, probability=1e-9, prior=0.001, fmr=0.99, threshold_fmr=1e-5,
+                threshold_fmr_is_bound=True).lines() == (
+        "different people (match probability below 0.001, if 1 pair in 1,000 matches)",
+        "threshold at FMR below 0.001 % (calibration people)",
+        "score -0.200, threshold 0.236 (given by you)",
+        "common among different people: almost every pair scores this high or higher",
+    )  # fmt: skip
+    assert "fewer than 1 pair in 5,500 " in str(told(0.9, fmr=1 / 5534, fmr_is_bound=True))
+    assert "among" not in str(told(0.9, fmr=None)) and "above 0.999" in str(told(0.9, probability=1.0))
+    assert str(told(0.41)) == "; ".join(told(0.41).lines())
+
+
+@pytest.mark.parametrize("fmr", [1.0, 0.8, 0.2, 0.15, 0.149, 0.05])
+def test_a_frequent_score_is_not_worded_as_support_for_a_match(fmr: float) -> None:
+    """Issue 19 D4: "about 2 strangers in 10 would score this high" read as evidence for one person."""
+    assert how_rare(fmr).startswith("common among different people: ")
+    assert how_rare(fmr / 21).startswith(("uncommon among", "rare among"))
+
+
+def test_the_rates_at_the_threshold_come_from_the_calibration(calibrated: Model) -> None:
+    """Issue 19 D4: known at a measured threshold, bounded between two, else nothing is said."""
+    at = compare(astronaut(), hopper_path(), calibrated, fmr=0.01)
+    assert (at.threshold_fmr, at.threshold_fnmr, at.threshold_fmr_is_bound) == (0.01, (0.4, 0.4), False)
+    own = compare(astronaut(), hopper_path(), calibrated)
+    assert own.threshold_fmr == calibrated.calibration.fmr_of(0.9) and own.threshold_fnmr is None
+    known = replace(calibrated.calibration, metrics={"fnmr": 0.1})
+    assert known.fnmr_between(0.9) == (0.1, 0.1) and known.fnmr_between(0.95) == (0.1, 0.4)
+    assert known.fnmr_between(0.89) is None and known.fnmr_between(0.98) is None
+    assert json.loads(json.dumps(at.to_dict()))["threshold_fnmr"] == [0.4, 0.4]
+
+
+@pytest.mark.parametrize(
+    ("rate", "text"),
+    [
+        (1.0, "100"),
+        (0.996, "100"),
+        (0.92, "92"),
+        (0.0949, "9.5"),
+        (0.001, "0.1"),
+        (1e-6, "0.0001"),
+        (0.0, "0"),
+    ],
+)
+def test_a_rate_in_percent_has_two_digits(rate: float, text: str) -> None:
+    assert in_percent(rate) == text
+
+
+def test_a_rule_is_told_in_words() -> None:
+    """Issue 19 D4: the rule of the default model was shown as it is stored."""
+    assert rule_in_words("FMR 0.001") == "FMR 0.1 %"
+    long = "FMR 0.1 in the worst group of every other photo of val.csv: 0-2"
+    assert rule_in_words(long) == "FMR 10 % in the worst group: 0-2"
+    assert rule_in_words("best F1 on balanced pairs") == "best F1 on balanced pairs"
 
 
 @pytest.mark.parametrize("score", [0.199, 0.2, 0.235, 0.236, 0.2599, 0.26])
@@ -206,14 +267,14 @@ def test_uncertain_is_a_score_within_the_band(score: float) -> None:
 @pytest.mark.parametrize(
     ("fmr", "words"),
     [
-        (1.0, "almost every stranger"), (0.951, "almost every"), (0.949, "about 9 strangers in 10"),
-        (0.5, "about 5 strangers in 10"), (0.15, "about 2 strangers in 10"), (0.149, "about 1 stranger in 7"),
-        (0.1, "1 stranger in 10 "), (1 / 99.6, "in 100 "), (1 / 144, "in 140 "), (1 / 146, "in 150 "),
+        (1.0, "almost every pair"), (0.951, "almost every"), (0.949, "about 9 pairs in 10"),
+        (0.5, "about 5 pairs in 10"), (0.15, "about 2 pairs in 10"), (0.149, "about 1 pair in 7"),
+        (0.1, "1 pair in 10 "), (1 / 99.6, "in 100 "), (1 / 144, "in 140 "), (1 / 146, "in 150 "),
         (1 / 98_765, "in 99,000 "), (1e-6, "in 1,000,000 "),
     ],
 )  # fmt: skip
 def test_a_rate_in_words_has_two_digits(fmr: float, words: str) -> None:
-    assert words in strangers(fmr)
+    assert words in how_rare(fmr)
 
 
 @pytest.mark.parametrize(

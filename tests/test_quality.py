@@ -38,7 +38,8 @@ from facealike.quality import (
     warning,
     widening,
 )
-from facealike.types import Box, Comparison, Face, Quality, in_a_row
+from facealike.types import Box, Comparison, Face, Quality
+from facealike.wording import in_a_row
 from tiny_model import astronaut, tiny_model_file
 
 PHOTOS = Path(__file__).parent.parent / "examples" / "photos"
@@ -548,8 +549,8 @@ def test_a_widened_band_is_told_with_its_reason() -> None:
     known: dict[str, Any] = {"faces": (None, None), "model": "m", "device": "cpu", "band": (0.3, 0.6)}
     plain = Comparison(0.5, 0.45, **known)
     wide = Comparison(0.5, 0.45, **known, widening=(0.1, 0.05), warnings=("the first face is dark",))
-    assert "(with other people to calibrate on, anywhere from" in str(plain)
-    assert "(with other people to calibrate on, or better photos, anywhere from" in str(wide)
+    assert "; other people to calibrate on could move the threshold to" in str(plain)
+    assert "; other people to calibrate on, or better photos, could move the threshold to" in str(wide)
     assert str(wide).endswith("; the first face is dark")
 
 

@@ -179,7 +179,7 @@ def test_d3_a_repr_fits_in_a_line_of_the_terminal(name: str) -> None:
 def test_d3_a_repr_tells_what_matters() -> None:
     assert repr(comparison(0.9, 0.8)) == "<Comparison: same person: score 0.900, threshold 0.800>"
     assert repr(comparison(0.75, 0.8)) == (
-        "<Comparison: different people, but uncertain: score 0.750, threshold 0.800>"
+        "<Comparison: different people, uncertain: score 0.750, threshold 0.800>"
     )
     assert repr(Interval(0.5, 0.4, 0.6)) == "<Interval: 0.500 [0.400, 0.600]>"
     assert repr(Box(1, 2.5, 3, 1 / 3)) == "Box(left=1, top=2.5, right=3, bottom=0.333333)"

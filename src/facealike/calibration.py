@@ -148,6 +148,20 @@ class Calibration(Shown):
         scores, shares = np.array(self.tail).T
         return float(np.exp(np.interp(score, scores, np.log(shares))))
 
+    def fnmr_between(self, threshold: float) -> tuple[float, float] | None:
+        """The lowest and the highest share of genuine pairs that ``threshold`` can miss.
+
+        The FNMR rises with the threshold, so the nearest thresholds at which it was measured, below and
+        above, bound it; where it was measured at this very one, both values are equal.  None where no
+        measured threshold lies below, or none above.
+        """
+        known = {point.threshold: point.fnmr for point in self.operating_points}
+        if "fnmr" in self.metrics:
+            known[self.threshold] = self.metrics["fnmr"]
+        below = [fnmr for cut, fnmr in known.items() if cut <= threshold]
+        above = [fnmr for cut, fnmr in known.items() if cut >= threshold]
+        return (max(below), min(above)) if below and above else None
+
     @property
     def typical_stranger(self) -> float | None:
         """The score that half of all pairs of strangers reach; None without a ``tail``."""

@@ -21,6 +21,7 @@ from .metrics import cosine
 from .probability import check_prior
 from .quality import PairQuality, face_quality, pair_quality, warning, widening
 from .types import Comparison, Face, FacePolicy, Image, Quality
+from .wording import THE_CALLER
 
 
 def compare(
@@ -91,6 +92,9 @@ def compare(
         quality=quality,
         warnings=tuple(filter(None, (warning(quality[0], "first"), warning(quality[1], "second")))),
         widening=wider,
+        threshold_fmr=decision.fmr,
+        threshold_fmr_is_bound=decision.fmr_is_bound,
+        threshold_fnmr=calibration.fnmr_between(decision.threshold),
     )
 
 
@@ -98,17 +102,21 @@ class _Decision(NamedTuple):
     threshold: float
     source: str
     band: tuple[float, float] | None
+    fmr: float | None
+    fmr_is_bound: bool = False
 
 
 def _decision(calibration: Calibration, threshold: float | None, fmr: float | None) -> _Decision:
     """The threshold to use, where it comes from, and its interval."""
-    if threshold is not None:
-        return _Decision(float(threshold), "the caller", None)
     if fmr is not None:
         point = calibration.threshold_for(fmr)
-        return _Decision(point.threshold, f"FMR {point.fmr:g}", point.band)
-    calibration.check()
-    return _Decision(calibration.threshold, calibration.rule, calibration.band)
+        return _Decision(point.threshold, f"FMR {point.fmr:g}", point.band, point.fmr)
+    if threshold is not None:
+        cut, source, band = float(threshold), THE_CALLER, None
+    else:
+        calibration.check()
+        cut, source, band = calibration.threshold, calibration.rule, calibration.band
+    return _Decision(cut, source, band, calibration.fmr_of(cut), calibration.fmr_is_bound(cut))
 
 
 def _widened(

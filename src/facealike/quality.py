@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from .align import TEMPLATE_112, landmark_matrix, warp
 from .errors import UsageError
-from .types import Face, Image, Quality, in_a_row
+from .types import Face, Image, Quality
+from .wording import in_a_row
 
 __all__ = ["POOR", "PairQuality", "Quality", "face_quality", "judge", "pair_quality", "warning", "widening"]
 

@@ -8,7 +8,6 @@ receives one need not check it again.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias, get_args
 
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from .errors import UsageError
 from .result import Result, Shown
+from .wording import comparison_lines, in_a_row
 
 Image: TypeAlias = NDArray[np.uint8]
 """RGB, uint8, shape (H, W, 3)."""
@@ -178,6 +178,10 @@ class Comparison(Shown):
     ``quality`` is that of the two faces, None where no face was looked for.  ``warnings`` are sentences
     on poor faces.  ``widening`` is what the poorer face has added to ``band`` below and above: there
     the verdict could have been the other one with good photos of the same people.
+
+    ``threshold_fmr`` and ``threshold_fnmr`` are the rates at the threshold on the calibration people,
+    None where the calibration does not have them.  The true FMR is smaller if ``threshold_fmr_is_bound``;
+    the FNMR lies between the two values, which are equal where it was measured at this very threshold.
     """
 
     score: float
@@ -196,6 +200,9 @@ class Comparison(Shown):
     quality: tuple[Quality | None, Quality | None] = (None, None)
     warnings: tuple[str, ...] = ()
     widening: tuple[float, float] = (0.0, 0.0)
+    threshold_fmr: float | None = None
+    threshold_fmr_is_bound: bool = False
+    threshold_fnmr: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.score) or not math.isfinite(self.threshold):
@@ -214,8 +221,8 @@ class Comparison(Shown):
         return self.same
 
     def _brief(self) -> str:
-        verdict, score, _ = self.lines()
-        return f"{verdict}: {score.partition(' (')[0]}"
+        verdict = self.lines()[0].partition(" (")[0]
+        return f"{verdict}: score {self.score:.3f}, threshold {self.threshold:.3f}"
 
     @property
     def verdict(self) -> str:
@@ -240,6 +247,9 @@ class Comparison(Shown):
             "prior": self.prior,
             "fmr": self.fmr,
             "fmr_is_bound": self.fmr_is_bound,
+            "threshold_fmr": self.threshold_fmr,
+            "threshold_fmr_is_bound": self.threshold_fmr_is_bound,
+            "threshold_fnmr": None if self.threshold_fnmr is None else list(self.threshold_fnmr),
             "faces": [None if face is None else face.to_dict() for face in self.faces],
             "faces_found": list(self.found),
             "quality": [None if quality is None else quality.to_dict() for quality in self.quality],
@@ -248,70 +258,9 @@ class Comparison(Shown):
             "milliseconds": {k: round(v, 2) for k, v in self.milliseconds.items()},
         }
 
-    def lines(self) -> tuple[str, str, str]:
-        """The verdict, the score beside the threshold, and what the score means; in words."""
-        verdict = "same person" if self.same else "different people"
-        if not self.uncertain or self.band is None:
-            return verdict, f"score {self.score:.3f}, threshold {self.threshold:.3f}", self._meaning()
-        low, high = self.band
-        other = "with other people to calibrate on"
-        if any(self.widening):
-            other += ", or better photos"
-        return (
-            f"{verdict}, but uncertain",
-            f"score {self.score:.3f}, threshold {self.threshold:.3f} ({other}, "
-            f"anywhere from {low:.3f} to {high:.3f})",
-            self._meaning(),
-        )
-
-    def _meaning(self) -> str:
-        if self.probability is None:
-            text = "no probability: this model has no calibration"
-        else:
-            text = f"probability {in_digits(self.probability)} ({_prior_in_words(self.prior)})"
-            if (self.probability >= 0.5) != self.same:
-                text += ", but the threshold decides"
-        return text if self.fmr is None else f"{text}; {strangers(self.fmr, self.fmr_is_bound)}"
+    def lines(self) -> tuple[str, ...]:
+        """In words: the verdict and its probability, the operating point, the score, what it means."""
+        return comparison_lines(self)
 
     def __str__(self) -> str:
-        verdict, score, meaning = self.lines()
-        return "; ".join([f"{verdict}: {score}; {meaning}", *self.warnings])
-
-
-def in_a_row(words: Sequence[str]) -> str:
-    """``a``, ``a and b``, ``a, b and c``."""
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
-
-
-def in_digits(probability: float) -> str:
-    """A probability as far as a calibration can tell it: two digits, three near 0 and 1, no certainty."""
-    if probability > 0.999:
-        return "above 0.999"
-    if probability < 0.001:
-        return "below 0.001"
-    return f"{probability:.2f}" if 0.01 <= probability <= 0.99 else f"{probability:.3f}"
-
-
-def strangers(fmr: float, is_bound: bool = False) -> str:
-    """A false match rate in words, to two digits; ``is_bound`` says that it is smaller than ``fmr``."""
-    if is_bound:
-        return f"fewer than 1 stranger in {_one_in(fmr)} would score this high"
-    if fmr > 0.95:
-        return "almost every stranger would score this high"
-    if fmr >= 0.15:
-        return f"about {round(10 * fmr)} strangers in 10 would score this high"
-    return f"about 1 stranger in {_one_in(fmr)} would score this high"
-
-
-def _one_in(rate: float) -> str:
-    number = 1 / max(rate, 1e-12)
-    digits = max(0, math.floor(math.log10(number)) - 1)
-    return f"{round(number / 10**digits) * 10**digits:,}"
-
-
-def _prior_in_words(prior: float) -> str:
-    if prior == 0.5:
-        return "if half of all pairs show the same person"
-    if prior < 0.01:
-        return f"if 1 pair in {round(1 / prior):,} shows the same person"
-    return f"if {100 * prior:.6g} % of all pairs show the same person"
+        return "; ".join([*self.lines(), *self.warnings])

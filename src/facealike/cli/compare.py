@@ -37,6 +37,9 @@ def compare(
     device: DeviceOption = "auto",
     face: FaceOption = FaceChoice.largest,
     aligned: AlignedOption = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Also tell how long each step took.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> int:
     """Tell whether two photos show the same person, how probable that is, and which faces were used.
@@ -58,8 +61,10 @@ def compare(
             print(line)
         for photo, place in ((a, 0), (b, 1)):
             print(f"{one_line(photo)}: {_face_used(result, result.found[place], place, face)}")
-        steps = ", ".join(f"{name} {ms:.1f}" for name, ms in result.milliseconds.items())
-        print(f"model {result.model} on {result.device}; milliseconds: {steps}")
+        print(f"model {result.model} on {result.device}")
+        if verbose:
+            steps = ", ".join(f"{name} {ms:.1f}" for name, ms in result.milliseconds.items())
+            print(f"milliseconds: {steps}")
     return 0 if result.same else 1
 
 

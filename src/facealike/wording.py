@@ -1,0 +1,140 @@
+"""Numbers and comparisons in plain words, for messages to end users."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .types import Comparison
+
+COMMON, RARE = 0.05, 0.01
+"""FMRs from which on a score counts as common among different people, and below which as rare."""
+
+_WORST_GROUP = re.compile(r"FMR ([0-9.e-]+) in the worst group of .*: (.+)")
+"""How a calibration names the rule of a threshold that was chosen for the worst of several groups."""
+
+_FMR = re.compile(r"FMR ([0-9.e-]+)")
+"""How it names a target FMR."""
+
+THE_CALLER = "the caller"
+"""Where a threshold comes from that was given with the comparison."""
+
+
+def in_a_row(words: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def in_digits(probability: float) -> str:
+    """A probability as far as a calibration can tell it: two digits, three near 0 and 1, no certainty."""
+    if probability > 0.999:
+        return "above 0.999"
+    if probability < 0.001:
+        return "below 0.001"
+    return f"{probability:.2f}" if 0.01 <= probability <= 0.99 else f"{probability:.3f}"
+
+
+def in_percent(rate: float) -> str:
+    """A rate with two significant digits: ``2.5``, ``0.1``, ``100``; without the sign."""
+    rounded = float(f"{100 * rate:.2g}")
+    return f"{rounded:.0f}" if rounded >= 10 else f"{rounded:.9f}".rstrip("0").rstrip(".")
+
+
+def percent_range(low: float, high: float) -> str:
+    """``about 15 %`` where both say the same, else ``0.5-4.2 %``."""
+    first, last = in_percent(low), in_percent(high)
+    return f"about {first} %" if first == last else f"{first}-{last} %"
+
+
+def comparison_lines(result: Comparison) -> tuple[str, ...]:
+    """What a comparison found: the verdict and its probability, the operating point, the score, its rarity.
+
+    A line of its own tells of an uncertain verdict.
+    """
+    return tuple(_lines(result))
+
+
+def _lines(result: Comparison) -> Iterator[str]:
+    verdict = ("same person" if result.same else "different people") + ", uncertain" * result.uncertain
+    score = f"score {result.score:.3f}, threshold {result.threshold:.3f}"
+    if result.probability is None:
+        yield f"{verdict} (no probability: this model has no calibration)"
+    else:
+        yield (
+            f"{verdict} (match probability {in_digits(result.probability)}, {prior_in_words(result.prior)})"
+        )
+    rates = operating_point(result.threshold_fmr, result.threshold_fmr_is_bound, result.threshold_fnmr)
+    rule = rule_in_words(result.threshold_from)
+    yield rates or "the error rates at this threshold are not known; facealike calibrate measures them"
+    if rates is None or not _FMR.fullmatch(result.threshold_from):
+        score += f" ({rule})"
+    if result.probability is not None and (result.probability >= 0.5) != result.same:
+        score += ": the threshold decides"
+    yield score
+    if result.uncertain and result.band is not None:
+        other = "other people to calibrate on" + ", or better photos," * any(result.widening)
+        yield f"{other} could move the threshold to {result.band[0]:.3f}-{result.band[1]:.3f}"
+    if result.fmr is not None:
+        yield how_rare(result.fmr, result.fmr_is_bound)
+
+
+def prior_in_words(prior: float) -> str:
+    """``if half of all pairs match`` and the like."""
+    if prior == 0.5:
+        return "if half of all pairs match"
+    if prior < 0.01:
+        return f"if 1 pair in {round(1 / prior):,} matches"
+    return f"if {100 * prior:.6g} % of all pairs match"
+
+
+def how_rare(fmr: float, is_bound: bool = False) -> str:
+    """How often two different people score at least this high; ``is_bound`` says that it is less often.
+
+    The sentence begins with its conclusion, so that a high rate cannot be read as support for a match.
+    """
+    if is_bound:
+        return (
+            f"{_how_common(fmr)} among different people: fewer than 1 pair in {_one_in(fmr)} scores this high"
+        )
+    if fmr > 0.95:
+        return "common among different people: almost every pair scores this high or higher"
+    if fmr >= 0.15:
+        return f"common among different people: about {round(10 * fmr)} pairs in 10 score this high or higher"
+    return f"{_how_common(fmr)} among different people: about 1 pair in {_one_in(fmr)} scores this high"
+
+
+def _how_common(fmr: float) -> str:
+    return "common" if fmr >= COMMON else "uncommon" if fmr >= RARE else "rare"
+
+
+def operating_point(fmr: float | None, fmr_is_bound: bool, fnmr: tuple[float, float] | None) -> str | None:
+    """What happens at a threshold: its FMR, and the share of genuine pairs that it misses.
+
+    ``fnmr`` holds the lowest and the highest value that the calibration allows.  What is not known is left
+    out; None where nothing is.
+    """
+    parts = [] if fmr is None else [f"threshold at FMR {'below ' * fmr_is_bound}{in_percent(fmr)} %"]
+    if fnmr is not None:
+        misses = f"misses {percent_range(*fnmr)} of genuine pairs"
+        parts.append(misses if parts else f"threshold {misses}")
+    return f"{', '.join(parts)} (calibration people)" if parts else None
+
+
+def rule_in_words(rule: str) -> str:
+    """The rule of a threshold, readable: ``FMR 10 % in the worst group: 0-2``."""
+    worst = _WORST_GROUP.fullmatch(rule)
+    if worst:
+        return f"FMR {in_percent(float(worst[1]))} % in the worst group: {worst[2]}"
+    target = _FMR.fullmatch(rule)
+    if target:
+        return f"FMR {in_percent(float(target[1]))} %"
+    return "given by you" if rule == THE_CALLER else rule
+
+
+def _one_in(rate: float) -> str:
+    number = 1 / max(rate, 1e-12)
+    digits = max(0, math.floor(math.log10(number)) - 1)
+    return f"{round(number / 10**digits) * 10**digits:,}"
