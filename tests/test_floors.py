@@ -24,7 +24,8 @@ FLOORS = [
     ["sessions"],
     [
         "montage", "sampling", "landmarks", "weighted", "resampling", "tally", "archive", "probability",
-        "plots", "document", "quality", "dlib_resnet", "licence", "download", "photo", "photo_digest",
+        "plots", "document", "quality", "dlib_resnet", "openvino_ir", "onnx_fold", "licence",
+        "download", "photo", "photo_digest",
     ],
     ["bootstrap", "reliability"],
     ["impostors"],

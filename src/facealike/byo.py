@@ -23,6 +23,8 @@ from .image import shown
 from .licence import Licence
 from .model import Align, Channels, ModelCard, ModelFile, Preprocessing
 from .onnx_data import embed_external_data
+from .onnx_fold import fold_blocks
+from .openvino_ir import read_ir
 from .sessions import open_session
 
 Channel = tuple[float, float, float]
@@ -51,6 +53,9 @@ def wrap_onnx(
     licence: str | Mapping[str, Licence] = "not stated", channels: Channels = "rgb", source: str = "",
 ) -> ModelFile:  # fmt: skip
     """The ONNX embedder at ``path`` with our detector, as a model file that is not calibrated.
+
+    ``path`` may also be the .xml of an OpenVINO IR, with its .bin beside it; it is written as ONNX.
+    Block-quantized weights of an ONNX file become float ones (``onnx_fold``).
 
     The graph takes float32 (n, 3, S, S), n free or 1, and returns (n, d) first.  ``input_size`` is S,
     needed only where the graph leaves it open.  ``normalise`` is ``arcface`` ((x - 127.5) / 127.5:
@@ -112,19 +117,24 @@ def _three(text: str) -> Channel:
 
 
 def _read(path: str | os.PathLike[str]) -> bytes:
-    """The ONNX file, with the weights that it keeps in files beside it embedded."""
+    """The ONNX file, with the weights that it keeps in files beside it embedded; of an IR, as ONNX."""
+    content = _bytes(Path(path))
     try:
-        if Path(path).stat().st_size > MAX_WEIGHTS:
-            raise ModelError(f"{shown(path)}: over the limit of {MAX_WEIGHTS:,} bytes for an embedder")
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise ModelError(
-            f"{shown(path)}: no ONNX file can be read ({error.strerror}); check the path"
-        ) from None
-    try:
-        return embed_external_data(content, Path(path).parent, MAX_WEIGHTS)
+        if Path(path).suffix.lower() == ".xml":
+            return read_ir(content, _bytes(Path(path).with_suffix(".bin"))).to_onnx()
+        return fold_blocks(embed_external_data(content, Path(path).parent, MAX_WEIGHTS))
     except ModelError as error:
         raise ModelError(f"{shown(path)}: {shown(str(error))}") from error
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > MAX_WEIGHTS:
+            raise ModelError(f"{shown(path)}: over the limit of {MAX_WEIGHTS:,} bytes for an embedder")
+        return path.read_bytes()
+    except OSError as error:
+        kind = {".xml": "OpenVINO IR", ".bin": "weights of the OpenVINO IR"}.get(path.suffix, "ONNX file")
+        raise ModelError(f"{shown(path)}: no {kind} can be read ({error.strerror}); check the path") from None
 
 
 def _size(content: bytes, path: str | os.PathLike[str]) -> int:

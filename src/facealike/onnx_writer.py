@@ -31,10 +31,10 @@ def node(operator: str, inputs: Sequence[str], output: str, **attributes: Attrib
     parts += [_text(2, output), _text(3, output), _text(4, operator)]
     for name, value in attributes.items():
         if isinstance(value, int):
-            content = _number(3, value) + _number(20, _INT)
+            content = write_number(3, value) + write_number(20, _INT)
         else:
-            content = b"".join(_number(8, each) for each in value) + _number(20, _INTS)
-        parts.append(_message(5, _text(1, name) + content))
+            content = b"".join(write_number(8, each) for each in value) + write_number(20, _INTS)
+        parts.append(write_message(5, _text(1, name) + content))
     return b"".join(parts)
 
 
@@ -42,8 +42,8 @@ def tensor(name: str, values: Array) -> bytes:
     """A constant of the graph, float32 or int64."""
     kind = {np.dtype(np.float32): _FLOAT, np.dtype(np.int64): _INT64}[values.dtype]
     little = np.ascontiguousarray(values).astype(values.dtype.newbyteorder("<"))
-    sides = b"".join(_number(1, side) for side in values.shape)
-    return sides + _number(2, kind) + _text(8, name) + _message(9, little.tobytes())
+    sides = b"".join(write_number(1, side) for side in values.shape)
+    return sides + write_number(2, kind) + _text(8, name) + write_message(9, little.tobytes())
 
 
 def model(
@@ -53,22 +53,22 @@ def model(
 
     ``source`` and ``result`` are the names and shapes of the only input and output, both float32.
     """
-    graph = [_message(1, each) for each in nodes]
-    graph += [_text(2, "facealike"), *(_message(5, each) for each in tensors)]
-    graph += [_message(11, _value(*source)), _message(12, _value(*result))]
+    graph = [write_message(1, each) for each in nodes]
+    graph += [_text(2, "facealike"), *(write_message(5, each) for each in tensors)]
+    graph += [write_message(11, _value(*source)), write_message(12, _value(*result))]
     # No version of the writer: equal graphs are equal files, and a model's id is made from its file.
-    about = _number(1, IR_VERSION) + _text(2, "facealike")
-    return about + _message(7, b"".join(graph)) + _message(8, _text(1, "") + _number(2, OPSET))
+    about = write_number(1, IR_VERSION) + _text(2, "facealike")
+    return about + write_message(7, b"".join(graph)) + write_message(8, _text(1, "") + write_number(2, OPSET))
 
 
 def _value(name: str, shape: Shape) -> bytes:
-    sides = [_text(2, side) if isinstance(side, str) else _number(1, side) for side in shape]
-    dimensions = b"".join(_message(1, side) for side in sides)
-    kind = _message(1, _number(1, _FLOAT) + _message(2, dimensions))
-    return _text(1, name) + _message(2, kind)
+    sides = [_text(2, side) if isinstance(side, str) else write_number(1, side) for side in shape]
+    dimensions = b"".join(write_message(1, side) for side in sides)
+    kind = write_message(1, write_number(1, _FLOAT) + write_message(2, dimensions))
+    return _text(1, name) + write_message(2, kind)
 
 
-def _varint(value: int) -> bytes:
+def write_varint(value: int) -> bytes:
     """Seven bits a byte, lowest first; the high bit says that more follow."""
     value &= (1 << 64) - 1  # a negative number is written as its two's complement
     encoded = bytearray()
@@ -78,13 +78,13 @@ def _varint(value: int) -> bytes:
     return bytes([*encoded, value])
 
 
-def _number(field: int, value: int) -> bytes:
-    return _varint(field << 3) + _varint(value)
+def write_number(field: int, value: int) -> bytes:
+    return write_varint(field << 3) + write_varint(value)
 
 
-def _message(field: int, content: bytes) -> bytes:
-    return _varint(field << 3 | 2) + _varint(len(content)) + content
+def write_message(field: int, content: bytes) -> bytes:
+    return write_varint(field << 3 | 2) + write_varint(len(content)) + content
 
 
 def _text(field: int, text: str) -> bytes:
-    return _message(field, text.encode())
+    return write_message(field, text.encode())

@@ -26,16 +26,23 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-Kind = Literal["onnx", "package"]
-OPTIONAL = ("about", "url", "package", "file", "input", "normalise", "channels", "align", "licences")
+Kind = Literal["onnx", "ir", "package"]
+OPTIONAL = (
+    "about", "url", "package", "file", "input", "normalise", "channels", "align", "licences", "bin_sha256",
+    "bin_size", "also",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Entry:
     """A public embedder: ``kind`` ``onnx`` has an ``url``, ``package`` a ``file`` in a Python package.
 
+    ``ir`` is OpenVINO's format: ``url`` is that of the .xml, ``size`` and ``sha256`` are too, and
+    ``bin_size`` and ``bin_sha256`` are those of the .bin beside it.
     ``size`` is in bytes, ``input`` the side of a crop in pixels; ``normalise``, ``channels`` and
-    ``align`` are those of ``wrap_onnx``.  Raises ModelError for entries that do not fit each other.
+    ``align`` are those of ``wrap_onnx``.  ``also`` lists the SHA-256 of other files of the same network,
+    such as a block-quantized one, which count as this entry when they are added from a local file.
+    Raises ModelError for entries that do not fit each other.
     """
 
     name: str
@@ -51,6 +58,9 @@ class Entry:
     channels: Channels = "rgb"
     align: Align = "landmarks"
     licences: dict[str, Licence] = field(default_factory=dict)
+    bin_sha256: str = ""
+    bin_size: int = 0
+    also: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for key, choices in (("channels", get_args(Channels)), ("align", get_args(Align))):
@@ -63,17 +73,26 @@ class Entry:
         if not is_name(self.name) or self.name == SHIPPED:
             raise ModelError(f"{in_words(self.name)} cannot be the name of a model")
         if self.kind not in get_args(Kind):
-            raise ModelError(f"{self.name}: kind must be onnx or package, not {in_words(self.kind)}")
-        if not isinstance(self.sha256, str) or not re.fullmatch("[0-9a-f]{64}", self.sha256):
-            raise ModelError(f"{self.name}: sha256 must be 64 small hex digits, not {in_words(self.sha256)}")
-        for key in ("size", "input"):
+            raise ModelError(f"{self.name}: kind must be onnx, ir or package, not {in_words(self.kind)}")
+        if not isinstance(self.also, list | tuple):
+            raise ModelError(f"{self.name}: also must be a list of SHA-256, not {in_words(self.also)}")
+        object.__setattr__(self, "also", tuple(self.also))
+        ir = self.kind == "ir"
+        digests = {"sha256": [self.sha256], "bin_sha256": [self.bin_sha256] if ir else [], "also": self.also}
+        for key, values in digests.items():
+            for value in values:
+                if not isinstance(value, str) or not re.fullmatch("[0-9a-f]{64}", value):
+                    raise ModelError(f"{self.name}: {key} must be 64 small hex digits, not {in_words(value)}")
+        for key in ("size", "input", *(["bin_size"] if ir else [])):
             value = getattr(self, key)
             if type(value) is not int or value < 1:
                 raise ModelError(f"{self.name}: {key} must be a positive number, not {in_words(value)}")
-        if bool(self.url) != (self.kind == "onnx") or bool(self.package and self.file) != (
+        if bool(self.url) != (self.kind != "package") or bool(self.package and self.file) != (
             self.kind == "package"
         ):
             raise ModelError(f"{self.name}: kind onnx needs url, kind package needs package and file")
+        if ir and not self.url.endswith(".xml"):
+            raise ModelError(f"{self.name}: the url of kind ir ends in .xml; the .bin lies beside it")
         object.__setattr__(self, "licences", read_licences(self.licences, f"{self.name}: licences"))
 
     @property
@@ -82,6 +101,15 @@ class Entry:
         weights = self.licences.get("weights")
         return None if weights is None else weights.commercial
 
+    @property
+    def bin_url(self) -> str:
+        """Where the weights of an IR are: beside its .xml."""
+        return self.url.removesuffix(".xml") + ".bin"
+
+    def is_file(self, digest: str) -> bool:
+        """Whether a file with this SHA-256 is this network."""
+        return digest == self.sha256 or digest in self.also
+
     def to_dict(self) -> dict[str, Any]:
         return {
             "name": self.name,
@@ -89,7 +117,7 @@ class Entry:
             "about": self.about,
             "source": self.url or f"Python package {self.package}",
             "sha256": self.sha256,
-            "bytes": self.size,
+            "bytes": self.size + self.bin_size,
             "commercial": self.commercial,
             "licences": {part: licence.to_dict() for part, licence in self.licences.items()},
         }

@@ -71,7 +71,7 @@ def add(
         typer.Argument(
             metavar="SOURCE",
             show_default=False,
-            help="A name of the registry, an .onnx file, a .facealike file, or a bundle.",
+            help="A name of the registry, an .onnx file, an OpenVINO .xml, a .facealike file, or a bundle.",
         ),
     ],
     name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="What to call it.")] = None,
