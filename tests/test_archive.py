@@ -1,11 +1,14 @@
-"""The zip below a model file: both versions of the format, atomic writing, and what hides in zips."""
+"""The zip below a model file: both versions of the format, atomic writing, zip bombs (issue 19 B2)."""
 
 from __future__ import annotations
 
 import io
 import json
 import os
+import struct
+import tracemalloc
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +16,14 @@ import numpy as np
 import pytest
 
 from facealike import Model, compare
-from facealike.archive import FORMAT_VERSION, pack, sha256, unpack
+from facealike.archive import FORMAT_VERSION, MAX_TOTAL, MEMBERS, pack, sha256, unpack
 from facealike.embed import read_model_file
 from facealike.errors import DataError, ModelError
 from facealike.model import ModelFile
 from tiny_model import tiny_model_file
 
 ABOUT = {"id": "0123456789ab"}
-PARTS = {"b.onnx": b"weights", "a.json": b"{}"}
+PARTS = {"embedder.onnx": b"weights", "card.json": b"{}"}
 
 
 def repacked(manifest: dict[str, Any], members: dict[str, bytes]) -> bytes:
@@ -85,16 +88,14 @@ def test_other_versions_are_refused(version: Any) -> None:
 
 
 def test_a_path_that_leads_out_of_the_archive_is_only_a_name() -> None:
-    """Nothing is ever unpacked to disk, so such a member can do no harm and is still accounted for."""
-    evil = {"../../evil.json": b"{}"}
-    assert unpack(pack(evil, ABOUT))[1] == evil
-    with pytest.raises(ModelError, match="members are not those"):
-        unpack(repacked(unpack(pack(PARTS, ABOUT))[0], {**PARTS, **evil}))
+    """Nothing is ever unpacked to disk, so such a member could do no harm; it has no place there either."""
+    with pytest.raises(ModelError, match=r"evil\.json is no part of such a file"):
+        unpack(pack({"../../evil.json": b"{}"}, ABOUT))
 
 
 def test_an_encrypted_or_strangely_packed_member_is_refused() -> None:
     content = bytearray(pack(PARTS, ABOUT))
-    entry = content.rindex(b"b.onnx") - 46
+    entry = content.rindex(b"embedder.onnx") - 46
     assert content[entry : entry + 4] == b"PK\x01\x02"
     encrypted = bytes(content[: entry + 8]) + b"\x01" + bytes(content[entry + 9 :])
     with pytest.raises(ModelError, match="encrypted"):
@@ -102,7 +103,7 @@ def test_an_encrypted_or_strangely_packed_member_is_refused() -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_LZMA) as archive:
         archive.writestr("manifest.json", "{}")
-    with pytest.raises(ModelError, match="packed in an unknown way"):
+    with pytest.raises(ModelError, match="not stored"):
         unpack(buffer.getvalue())
 
 
@@ -119,3 +120,111 @@ def test_a_write_that_dies_leaves_the_old_model(tmp_path: Path, monkeypatch: pyt
         new.write(path)
     monkeypatch.undo()
     assert ModelFile.read(path) == old and list(tmp_path.iterdir()) == [path]
+
+
+# ---- issue 19 B2: zips that cost more than they are worth ----------------------------------------
+
+WHOLE = tiny_model_file()
+
+
+def parts() -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(WHOLE.to_bytes())) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def zipped(members: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def many_entries() -> bytes:
+    """Half a million entries in the directory, of a file that holds next to nothing."""
+    name = b"a" * 4
+    entry = struct.pack("<4s6H3L5H2L", b"PK\x01\x02", *[0] * 9, len(name), *[0] * 6) + name
+    directory = entry * 500_000
+    return directory + struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 0xFFFF, 0xFFFF, len(directory), 0, 0)
+
+
+def claiming_zip64() -> bytes:
+    content = WHOLE.to_bytes()
+    return content[:-22] + b"PK\x06\x07" + bytes(16) + content[-22:]
+
+
+def overlapping() -> bytes:
+    """The entries of card and calibration lead to the same bytes of the file."""
+    content = bytearray(zipped({**parts(), "card.json": b" " * 4000, "calibration.json": b"{}"}))
+    card, calibration = (
+        content.rindex(b"PK\x01\x02", 0, content.rindex(n)) for n in (b"card.json", b"calibration.json")
+    )
+    content[calibration + 20 : calibration + 28] = content[card + 20 : card + 28]
+    return bytes(content)
+
+
+def bomb(name: str) -> bytes:
+    nothing = b"0" * (48 << 20)
+    made: dict[str, Callable[[], bytes]] = {
+        "deflated": lambda: zipped({**parts(), "embedder.onnx": nothing}, zipfile.ZIP_DEFLATED),
+        "unlisted": lambda: zipped({**parts(), "a.onnx": nothing, "b.onnx": nothing}, zipfile.ZIP_DEFLATED),
+        "bzip2": lambda: zipped({**parts(), "embedder.onnx": nothing}, zipfile.ZIP_BZIP2),
+        "many lists": lambda: zipped({**parts(), "manifest.json": b"[" + b"[]," * 4_000_000 + b"[]]"}),
+        "many tables": lambda: zipped({**parts(), "manifest.json": b"[" + b"{}," * 4_000_000 + b"{}]"}),
+        "many entries": many_entries,
+        "zip64": claiming_zip64,
+        "overlapping": overlapping,
+        "comment": lambda: WHOLE.to_bytes()[:-2] + b"\x04\x00note",
+    }
+    return made[name]()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("deflated", "not stored"), ("unlisted", "no part of"), ("bzip2", "not stored"),
+        ("many lists", "more lists and tables"), ("many tables", "more lists and tables"),
+        ("many entries", "table of contents has"), ("zip64", "not a whole"), ("overlapping", "overlap"),
+        ("comment", "not a whole"),
+    ],
+)  # fmt: skip
+def test_a_bomb_is_refused_before_it_costs_memory(name: str, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "bomb.facealike"
+    path.write_bytes(bomb(name))
+    tracemalloc.start()
+    try:
+        with pytest.raises(ModelError, match=words) as caught:
+            ModelFile.read(path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert "\n" not in str(caught.value) and str(path) in str(caught.value)
+    assert peak < 32 << 20, f"{peak:,} bytes"
+
+
+def test_a_large_file_that_is_no_zip_is_not_read_whole(tmp_path: Path) -> None:
+    with (tmp_path / "sparse.facealike").open("wb") as file:
+        file.truncate(500 << 20)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ModelError, match="not a whole facealike model file"):
+            ModelFile.read(tmp_path / "sparse.facealike")
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_pipe_is_no_model_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.facealike")
+    with pytest.raises(ModelError, match="a pipe or a device"):
+        ModelFile.read(tmp_path / "pipe.facealike")
+
+
+def test_every_member_has_a_limit_and_all_fit_the_total() -> None:
+    assert set(MEMBERS) == {
+        "manifest.json", "card.json", "calibration.json", "embedder.onnx", "detector.onnx",
+    }  # fmt: skip
+    assert max(MEMBERS.values()) <= MAX_TOTAL < 1 << 30
+    with pytest.raises(ModelError, match="states 8 bytes, over the limit of 7"):
+        unpack(pack({"embedder.onnx": b"12345678"}, ABOUT), {**MEMBERS, "embedder.onnx": 7})
+    assert unpack(pack({"embedder.onnx": b"1234567"}, ABOUT), {**MEMBERS, "embedder.onnx": 7})

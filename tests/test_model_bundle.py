@@ -126,3 +126,33 @@ def test_another_model_in_its_place_is_found_out(bundle: Path) -> None:
     rewritten(bundle, first__facealike=SECOND.to_bytes())
     with pytest.raises(ModelError, match=r"does not match its SHA-256|more than it may have"):
         list(read_bundle(bundle))
+
+
+def test_a_bundle_that_is_a_bomb_is_refused_in_one_sentence(bundle: Path) -> None:
+    """Issue 19 B2: zlib.error came through, and members that no list names were let pass."""
+    with zipfile.ZipFile(bundle) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    bombs = [
+        (zipfile.ZIP_DEFLATED, members, "not stored"),
+        (zipfile.ZIP_STORED, {**members, "extra.bin": b"0"}, r"extra\.bin is no part of"),
+        (
+            zipfile.ZIP_STORED,
+            {**members, "third.facealike": b"0"},
+            "members are not those that its table lists",
+        ),
+        (zipfile.ZIP_STORED, {**members, "bundle.json": b" " * (2 << 20)}, "over the limit"),
+    ]
+    for method, content, words in bombs:
+        with zipfile.ZipFile(bundle, "w", method) as archive:
+            for name, member in content.items():
+                archive.writestr(name, member)
+        assert is_bundle(bundle)
+        with pytest.raises(ModelError, match=words) as caught:
+            list(read_bundle(bundle))
+        assert "\n" not in str(caught.value) and str(bundle) in str(caught.value)
+    damaged = bytearray(bundle.read_bytes())
+    place = damaged.rindex(b"PK\x01\x02", 0, damaged.rindex(b"first.facealike"))
+    damaged[place + 10] = 8  # says that it is deflated, which it is not
+    bundle.write_bytes(damaged)
+    with pytest.raises(ModelError):
+        list(read_bundle(bundle))

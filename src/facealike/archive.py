@@ -1,8 +1,8 @@
 """The zip below a ``.facealike`` file: named members, and a manifest that states their SHA-256.
 
 Nothing in it is pickled, so opening a stranger's file runs no code of theirs.  Equal content gives
-equal bytes: members are stored, not deflated, under one fixed date.  A member is refused before a
-byte of it is inflated if it states an unreasonable size.
+equal bytes: members are stored, not deflated, under one fixed date.  An archive is refused before a
+member of it is read if it has others than the known ones, or states unreasonable sizes.
 
 Version 2 of the format lets ``calibration.json`` hold more than the threshold; everything else is
 as in version 1, which is read as well.
@@ -13,9 +13,13 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import stat
+import struct
 import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from .errors import ModelError
 from .fields import in_words, parse_table, to_json
@@ -25,7 +29,23 @@ FORMAT_VERSION = 2
 READABLE = (1, 2)
 FIXED_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip can state
 MAX_WEIGHTS = 512 << 20  # bytes of one ONNX member
-MAX_JSON = 32 << 20  # bytes of one JSON member
+MAX_DETECTOR = 128 << 20  # bytes of the detector's ONNX
+MAX_JSON = 16 << 20  # bytes of one JSON member: the hashes of 800,000 people
+MAX_TOTAL = MAX_WEIGHTS + MAX_DETECTOR  # bytes of a whole model file
+MAX_DIRECTORY = 16 << 10  # bytes of the zip's table of contents, for five members
+
+MANIFEST = "manifest.json"
+MEMBERS = {
+    MANIFEST: MAX_JSON, "card.json": MAX_JSON, "calibration.json": MAX_JSON, "embedder.onnx": MAX_WEIGHTS,
+    "detector.onnx": MAX_DETECTOR,
+}  # fmt: skip
+"""The members of a model file, of both versions, with the most bytes that each may have."""
+
+ENCRYPTED = 1  # of a member's flags
+END = struct.Struct("<4s4H2LH")  # a zip's end record: APPNOTE.TXT, section 4.3.16
+ZIP64_LOCATOR = b"PK\x06\x07" + bytes(16)  # what lies before it in a zip too large for it
+
+Unpacked = tuple[dict[str, Any], dict[str, bytes]]
 
 
 def sha256(content: bytes) -> str:
@@ -43,44 +63,120 @@ def pack(members: dict[str, bytes], about: dict[str, Any]) -> bytes:
     }
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        archive.writestr(file_entry("manifest.json"), to_json(manifest, "manifest"))
+        archive.writestr(file_entry(MANIFEST), to_json(manifest, "manifest"))
         for name, content in sorted(members.items()):
             archive.writestr(file_entry(name), content)
     return buffer.getvalue()
 
 
-def unpack(content: bytes) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """(manifest, members) of what ``pack`` made; ModelError if it is not whole, to the last bit."""
+def unpack(source: bytes | BinaryIO, known: Mapping[str, int] = MEMBERS) -> Unpacked:
+    """(manifest, members) of what ``pack`` made; ModelError if it is not whole, to the last bit.
+
+    ``known`` are the members that there may be, with the most bytes of each.
+    """
+    stream = io.BytesIO(source) if isinstance(source, bytes) else source
+    with opened(stream, "facealike model file; copy it again or train a new one") as archive:
+        return _unpack(archive, known)
+
+
+@contextmanager
+def opened(stream: BinaryIO, what: str, directory: int = MAX_DIRECTORY) -> Iterator[zipfile.ZipFile]:
+    """The zip in ``stream``, whose directory has at most ``directory`` bytes.
+
+    Raises ModelError, saying that it is not a whole ``what``, for bytes that are no zip.
+    """
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            return _unpack(archive)
+        _check_directory(stream, directory)
+        with zipfile.ZipFile(stream) as archive:
+            yield archive
     # zipfile answers damage with BadZipFile and, depending on where it lies, several others.
     except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
-        raise ModelError("not a whole facealike model file; copy it again or train a new one") from error
+        raise ModelError(f"not a whole {what}") from error
 
 
-def read_bytes(path: str | os.PathLike[str]) -> bytes:
-    """The content of the model file at ``path``; ModelError, naming it, if it is none to be read."""
+def check_members(archive: zipfile.ZipFile, limit_of: Callable[[str], int | None]) -> None:
+    """Refuse an archive before any of its members is read, by what its directory states.
+
+    ``limit_of`` gives the most bytes that a member may have, None for one that must not be there.  All
+    members must be stored as they are: then none is larger than its place in the file, and all together
+    are not larger than the file.
+    """
+    stated = 0
+    names = set()
+    for entry in archive.infolist():
+        name = shown(entry.filename)[:80]
+        limit = limit_of(entry.filename)
+        if limit is None:
+            raise ModelError(f"{name} is no part of such a file; copy the file again from where it was made")
+        if entry.filename in names:
+            raise ModelError("a member is there twice; copy the file again from where it was made")
+        names.add(entry.filename)
+        if entry.file_size > limit:
+            raise ModelError(f"{name} states {entry.file_size:,} bytes, over the limit of {limit:,}")
+    for entry in archive.infolist():
+        name = shown(entry.filename)[:80]
+        if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & ENCRYPTED:
+            raise ModelError(f"{name} is encrypted or compressed, not stored; make the file anew")
+        if entry.compress_size != entry.file_size:
+            raise ModelError(f"{name} states two sizes; copy the file again from where it was made")
+        stated += entry.file_size
+    if stated > archive.start_dir:
+        raise ModelError("its members overlap; copy the file again from where it was made")
+
+
+def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
+    """One member of an archive that ``check_members`` has accepted."""
+    try:
+        return archive.read(name)  # never more than the stated size; the CRC is checked at its end
+    except Exception as error:  # struct.error, BadZipFile and others by kind of damage
+        raise ModelError(f"{name} is damaged; copy the file again from where it was made") from error
+
+
+@contextmanager
+def open_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """The model file at ``path``, open; ModelError, naming it, if it is none to be read."""
     file = Path(path)
     try:
-        size = file.stat().st_size
-        if file.is_dir():
+        status = file.stat()
+        if stat.S_ISDIR(status.st_mode):
             raise ModelError(f"{shown(file)}: a folder, not a model file; give the .facealike file in it")
-        if size > 2 * MAX_WEIGHTS + 3 * MAX_JSON:
-            raise ModelError(f"{shown(file)}: too large for a model file ({size:,} bytes); check the path")
-        return file.read_bytes()
+        if not stat.S_ISREG(status.st_mode):
+            raise ModelError(f"{shown(file)}: not a file but a pipe or a device; give a .facealike file")
+        if status.st_size > MAX_TOTAL:
+            raise ModelError(
+                f"{shown(file)}: too large for a model file ({status.st_size:,} bytes); check the path"
+            )
+        stream = file.open("rb")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ModelError(f"{shown(file)}: no model can be read ({reason}); check the path") from None
+    with stream:
+        yield stream
 
 
-def _unpack(archive: zipfile.ZipFile) -> tuple[dict[str, Any], dict[str, bytes]]:
-    names = [entry.filename for entry in archive.infolist()]
-    if "manifest.json" not in names:
+def _check_directory(stream: BinaryIO, limit: int) -> None:
+    """Refuse a zip whose directory is too large to be read, by the record at its very end.
+
+    zipfile reads the whole directory at once and makes an object of each entry, whatever their number.
+    """
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(max(0, size - len(ZIP64_LOCATOR) - END.size))
+    tail = stream.read()
+    if len(tail) < END.size:
+        raise zipfile.BadZipFile("no end")
+    signature, _, _, _, _, directory, _, comment = END.unpack(tail[-END.size :])
+    if signature != b"PK\x05\x06" or comment or tail.startswith(ZIP64_LOCATOR[:4]):
+        raise zipfile.BadZipFile("another end than that of a small zip without a comment")
+    if directory > limit:
+        raise ModelError(f"its table of contents has {directory:,} bytes, over the limit of {limit:,}")
+
+
+def _unpack(archive: zipfile.ZipFile, known: Mapping[str, int]) -> Unpacked:
+    names = set(archive.namelist())
+    if MANIFEST not in names:
         raise ModelError("no manifest.json in it, so not a facealike model file; check the path")
-    if len(set(names)) != len(names):
-        raise ModelError("a member is there twice; copy the file again from where it was made")
-    manifest = parse_table(_member(archive, "manifest.json"), "manifest.json")
+    check_members(archive, known.get)
+    manifest = parse_table(read_member(archive, MANIFEST), MANIFEST)
     if manifest.get("format") != "facealike":
         raise ModelError("the manifest is not that of a facealike model; check the path")
     version = manifest.get("version")
@@ -90,31 +186,16 @@ def _unpack(archive: zipfile.ZipFile) -> tuple[dict[str, Any], dict[str, bytes]]
             f"({' or '.join(map(str, READABLE))}); update facealike or train the model again"
         )
     hashes = manifest.get("sha256")
-    if not isinstance(hashes, dict) or set(hashes) != set(names) - {"manifest.json"}:
+    if not isinstance(hashes, dict) or set(hashes) != names - {MANIFEST}:
         raise ModelError("its members are not those that the manifest lists; copy the file again")
     members = {}
     for name, expected in hashes.items():
-        members[name] = _member(archive, name)
+        members[name] = read_member(archive, name)
         if sha256(members[name]) != expected:
             raise ModelError(
                 f"{name} does not match its SHA-256, so it was damaged or changed; copy the file again"
             )
     return manifest, members
-
-
-def _member(archive: zipfile.ZipFile, name: str) -> bytes:
-    """One member, refused before a byte is inflated if it states more bytes than its kind may have."""
-    entry = archive.getinfo(name)
-    limit = MAX_JSON if name.endswith(".json") else MAX_WEIGHTS
-    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or entry.flag_bits & 1:
-        raise ModelError(f"{name} is encrypted or packed in an unknown way; make the file anew")
-    if entry.file_size > limit:
-        raise ModelError(f"{name} would unpack to {entry.file_size:,} bytes, over the limit of {limit:,}")
-    try:
-        # zipfile never returns more than the stated size, and checks the CRC at its end.
-        return archive.read(entry)
-    except Exception as error:  # zlib.error, struct.error, BadZipFile and others by kind of damage
-        raise ModelError(f"{name} is damaged; copy the file again from where it was made") from error
 
 
 def file_entry(name: str) -> zipfile.ZipInfo:

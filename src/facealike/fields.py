@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 
 from .errors import ModelError
 
+MAX_CONTAINERS = 100_000  # lists and tables in one JSON file; each takes twenty times its text in memory
+
 T = TypeVar("T")
 
 
@@ -26,6 +28,8 @@ def to_json(value: Any, what: str) -> str:
 
 def parse_table(content: bytes, name: str) -> dict[str, Any]:
     """The table in the JSON file ``name``."""
+    if content.count(b"[") + content.count(b"{") > MAX_CONTAINERS:
+        raise ModelError(f"{name} holds more lists and tables than a model needs; make the model again")
     try:
         value = json.loads(content.decode())
     except (ValueError, RecursionError):

@@ -12,13 +12,13 @@ import os
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, BinaryIO, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .align import Edge, Method, align
-from .archive import pack, read_bytes, sha256, unpack
+from .archive import open_file, pack, sha256, unpack
 from .calibration import Calibration, OperatingPoint
 from .errors import ModelError, UsageError
 from .fields import check_types, checked_table, from_dict, in_words, is_number, parse_table, to_json
@@ -277,10 +277,7 @@ class ModelFile(Shown):
     @classmethod
     def from_bytes(cls, content: bytes, name: str = "the model") -> ModelFile:
         """The model in the content of a file; ModelError, naming ``name``, if it is not whole."""
-        try:
-            return _assembled(*unpack(content))
-        except ModelError as error:
-            raise ModelError(f"{name}: {shown(str(error))}") from error.__cause__
+        return cls._from(content, name)
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> ModelFile:
@@ -289,7 +286,15 @@ class ModelFile(Shown):
         Raises ModelError, naming the file and what to do, if it is missing, damaged, of an unknown
         version or unreasonably large.
         """
-        return cls.from_bytes(read_bytes(path), shown(path))
+        with open_file(path) as stream:
+            return cls._from(stream, shown(path))
+
+    @classmethod
+    def _from(cls, source: bytes | BinaryIO, name: str) -> ModelFile:
+        try:
+            return _assembled(*unpack(source))
+        except ModelError as error:
+            raise ModelError(f"{name}: {shown(str(error))}") from error.__cause__
 
 
 def _assembled(manifest: dict[str, Any], members: dict[str, bytes]) -> ModelFile:

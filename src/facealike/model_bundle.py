@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from .archive import MAX_JSON, MAX_WEIGHTS, file_entry, sha256
+from .archive import MAX_TOTAL, check_members, file_entry, opened, read_member, sha256
 from .embed import read_model_file
 from .errors import ModelError, UsageError
 from .fields import checked_table, in_words, parse_table, to_json
@@ -25,7 +25,10 @@ from .model_store import SHIPPED, SUFFIX, is_name
 FORMAT = "facealike-bundle"
 VERSION = 1
 TABLE = "bundle.json"
-LARGEST = 2 * MAX_WEIGHTS + 3 * MAX_JSON
+SUMS = "SHA256SUMS"
+WHAT = "bundle of models; copy it again"
+MAX_TABLE = 1 << 20  # bytes of either list of the models
+MAX_DIRECTORY = 1 << 20  # bytes of the zip's table of contents, for some thousand models
 
 
 def write_bundle(names: Sequence[str], out: str | os.PathLike[str]) -> list[str]:
@@ -59,7 +62,7 @@ def write_bundle(names: Sequence[str], out: str | os.PathLike[str]) -> list[str]
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr(file_entry(TABLE), table)
-        archive.writestr(file_entry("SHA256SUMS"), sums)
+        archive.writestr(file_entry(SUMS), sums)
         for name in names:
             archive.writestr(file_entry(f"{name}{SUFFIX}"), contents[name])
     write_bytes(out, buffer.getvalue())
@@ -69,14 +72,14 @@ def write_bundle(names: Sequence[str], out: str | os.PathLike[str]) -> list[str]
 def is_bundle(path: str | os.PathLike[str]) -> bool:
     """Whether the file at ``path`` is a zip with the table of a bundle, or what is left of one."""
     try:
-        # A bundle that was cut off would else pass for the last model in it, which is a whole zip itself.
         with Path(path).open("rb") as stream:
+            # A bundle that was cut off would else pass for the last model in it, which is a whole zip itself.
             head = stream.read(30 + len(TABLE))
-        if head.startswith(b"PK\x03\x04") and head.endswith(TABLE.encode()):
-            return True
-        with zipfile.ZipFile(path) as archive:
-            return TABLE in archive.namelist()
-    except (OSError, zipfile.BadZipFile):
+            if head.startswith(b"PK\x03\x04") and head.endswith(TABLE.encode()):
+                return True
+            with opened(stream, WHAT, MAX_DIRECTORY) as archive:
+                return TABLE in archive.namelist()
+    except (OSError, ModelError):
         return False
 
 
@@ -87,24 +90,24 @@ def read_bundle(path: str | os.PathLike[str]) -> Iterator[tuple[str, ModelFile]]
     ``default`` of its own.  Raises ModelError, naming the file, if the bundle is not whole.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with Path(path).open("rb") as stream, opened(stream, WHAT, MAX_DIRECTORY) as archive:
             for entry in _entries(archive):
-                content = _member(archive, entry["file"], entry["bytes"])
+                content = read_member(archive, entry["file"])
                 if sha256(content) != entry["sha256"]:
                     raise ModelError(f"{entry['file']} does not match its SHA-256; copy the bundle again")
                 model = ModelFile.from_bytes(content, entry["file"])
                 yield (f"shipped-{model.id}" if entry["name"] == SHIPPED else entry["name"]), model
+    except OSError as error:
+        raise ModelError(f"{shown(path)}: no bundle can be read ({error.strerror}); check the path") from None
     except ModelError as error:
         raise ModelError(f"{shown(path)}: {error}") from error.__cause__
-    # zipfile answers damage with BadZipFile and, depending on where it lies, several others.
-    except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
-        raise ModelError(f"{shown(path)}: not a whole bundle of models; copy it again") from error
 
 
 def _entries(archive: zipfile.ZipFile) -> list[dict[str, Any]]:
     if TABLE not in archive.namelist():
         raise ModelError(f"no {TABLE} in it, so not a bundle of models; check the path")
-    table = parse_table(_member(archive, TABLE, MAX_JSON), TABLE)
+    check_members(archive, _limit_of)
+    table = parse_table(read_member(archive, TABLE), TABLE)
     if table.get("format") != FORMAT or table.get("version") != VERSION:
         raise ModelError("a bundle of another kind or version; update facealike")
     models = table.get("models")
@@ -117,12 +120,16 @@ def _entries(archive: zipfile.ZipFile) -> list[dict[str, Any]]:
             raise ModelError(f"an entry makes no sense ({in_words(entry)}); make the bundle again")
         if entry.get("file") != f"{name}{SUFFIX}" or entry["file"] not in archive.namelist():
             raise ModelError(f"the model {name} is missing in it; copy the bundle again")
+        if archive.getinfo(entry["file"]).file_size != size:
+            raise ModelError(f"{entry['file']} has another size than is stated; copy the bundle again")
+    listed = [entry["file"] for entry in entries]
+    if sorted([*listed, TABLE, SUMS]) != sorted(archive.namelist()):
+        raise ModelError("its members are not those that its table lists; copy the bundle again")
     return entries
 
 
-def _member(archive: zipfile.ZipFile, name: str, size: int) -> bytes:
-    """One member, refused before a byte is inflated if it states more bytes than it may have."""
-    stated = archive.getinfo(name).file_size
-    if stated > min(size, LARGEST):
-        raise ModelError(f"{name} states {stated:,} bytes, more than it may have; copy the bundle again")
-    return archive.read(name)
+def _limit_of(name: str) -> int | None:
+    """The most bytes of a member of a bundle; None for one that has no place in it."""
+    if name in (TABLE, SUMS):
+        return MAX_TABLE
+    return MAX_TOTAL if name.endswith(SUFFIX) else None
