@@ -17,7 +17,7 @@ ROOT = Path(facealike.__file__).parent
 # From the ground up: a module imports only from floors below its own.  Modules of one floor do not
 # know each other.
 FLOORS = [
-    ["errors", "wording"],
+    ["errors", "escape", "wording"],
     ["result"],
     ["types"],
     ["files", "image", "align", "metrics", "fields", "onnx_writer", "onnx_data", "workers"],

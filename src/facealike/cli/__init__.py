@@ -13,13 +13,28 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import calibrate, compare, data, detect, embed, evaluate, export, model, models, pairs, report, train
+from . import (
+    calibrate,
+    compare,
+    data,
+    detect,
+    embed,
+    evaluate,
+    export,
+    model,
+    models,
+    pairs,
+    program,
+    report,
+    train,
+)
+from .console import show
 
 HELP = """How alike two faces are, and how sure you may be.
 
 Exit codes: 0 done (compare: the same person), 1 compare: different people, 2 an error, 3 no face
-found, 4 several faces where --face only allows one, 130 interrupted.  Errors are one line on
-stderr; with --json also an object with `error` and `message` on stdout.
+found, 4 several faces where --face only allows one, 70 a fault of facealike, 130 interrupted.  Errors
+are one line on stderr; with --json also an object with `error` and `message` on stdout.
 """
 
 app = typer.Typer(
@@ -44,7 +59,7 @@ app.add_typer(models.app, name="models")
 
 def _version(wanted: bool) -> None:
     if wanted:
-        print(f"facealike {__version__}")
+        show(f"facealike {__version__}")
         raise typer.Exit
 
 
@@ -58,13 +73,8 @@ def _options(
 
 
 def main() -> None:
-    """What the console script ``facealike`` runs."""
-    for stream in (sys.stdout, sys.stderr):
-        # A path may hold bytes that are no text, and a terminal may know ASCII only.
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(errors="backslashreplace")
+    """Run the command line on the arguments of this process, and exit."""
     # Pillow also remarks on damage; here every remark about a photo is the one sentence of its error.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
-    app(prog_name="facealike")
+    sys.exit(program.run(app))
