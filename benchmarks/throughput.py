@@ -105,8 +105,8 @@ def single(options: argparse.Namespace) -> dict[str, Any]:
             if run == 3:
                 times, cpu = [], time.process_time()
             start = time.perf_counter()
-            ((_, crop),) = model.crops_of(source)
-            model.embed_crops(crop[None])
+            (face,) = model.crops_of(source)
+            model.embed_crops(face.crop[None])
             times.append(time.perf_counter() - start)
         cpu = time.process_time() - cpu
     return {

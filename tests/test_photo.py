@@ -198,7 +198,8 @@ def test_a_cutter_reports_faces_in_the_whole_photo(eyes: float) -> None:
     data = large_portrait()
     face, cutting = face_of_width(eyes), Preprocessing(96, "landmarks")
     detector = Found(face, 1600)
-    ((found, crop),) = Cutter(detector, cutting)(data, "only", "photo")  # type: ignore[arg-type]
+    (cut,) = Cutter(detector, cutting)(data, "only", "photo")  # type: ignore[arg-type]
+    found, crop = cut.face, cut.crop
     assert detector.seen == [(400, 400, 3)]
     assert found is not None and found.landmarks is not None and face.landmarks is not None
     assert np.allclose(found.box, face.box) and np.allclose(found.landmarks, face.landmarks)
@@ -220,11 +221,11 @@ def test_the_embedding_of_a_large_photo_hardly_depends_on_how_it_was_decoded(kin
     cutter = Cutter(detector, model.preprocessing)
     for data in (large_portrait(), jpeg(hopper)):
         assert cutter.photo(data).factor > 1
-        face, crop = cutter(data, "all", "photo")[0]
-        expected, full = cutter(read_image(data), "all", "photo")[0]  # an array is taken whole
+        seen, full = cutter(data, "all", "photo")[0], cutter(read_image(data), "all", "photo")[0]
+        face, expected = seen.face, full.face  # an array is taken whole
         assert face is not None and expected is not None
         assert np.abs(np.subtract(face.box, expected.box)).max() < 0.06 * expected.box.width
-        vectors = model.embed_crops(np.stack([crop, full]))
+        vectors = model.embed_crops(np.stack([seen.crop, full.crop]))
         assert vectors[0] @ vectors[1] > 0.99
 
 

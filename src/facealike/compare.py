@@ -7,20 +7,19 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from .calibration import PRIOR, Calibration
-from .detect import select_faces
 from .embed import Model
 from .errors import UsageError
-from .image import Source, read_image, shown
+from .image import Source, shown
 from .metrics import cosine
+from .pipeline import Cutter
 from .probability import check_prior
-from .quality import PairQuality, face_quality, pair_quality, warning, widening
-from .types import Comparison, Face, FacePolicy, Image, Quality
+from .quality import PairQuality, pair_quality, warning, widening
+from .types import Comparison, FacePolicy
 from .wording import THE_CALLER
 
 
@@ -67,8 +66,9 @@ def compare(
             if not aligned:
                 _ = model.detector  # made now, so that its start is not counted as detection
     decision = _decision(model.calibration, threshold, fmr)
-    first = _take(model, a, _name(a, "the first photo"), face, aligned, clock)
-    second = _take(model, b, _name(b, "the second photo"), face, aligned, clock)
+    cutter = Cutter(None if aligned else model.detector, model.preprocessing, step=clock.step)
+    (first,) = cutter(a, face, _name(a, "the first photo"), quality=True)
+    (second,) = cutter(b, face, _name(b, "the second photo"), quality=True)
     with clock.step("embed"):
         vectors = model.embed_crops(np.stack([first.crop, second.crop]))
         score = float(cosine(vectors[:1], vectors[1:])[0])
@@ -130,32 +130,6 @@ def _widened(
     low, high = decision.band
     wide = max(low - below, min(low, -1.0)), min(high + above, max(high, 1.0))
     return wide, (low - wide[0], wide[1] - high)
-
-
-@dataclass(frozen=True)
-class _Taken:
-    face: Face | None
-    found: int | None
-    quality: Quality | None
-    crop: Image
-
-
-def _take(
-    model: Model, source: Source, name: str, policy: FacePolicy, aligned: bool, clock: _Clock
-) -> _Taken:
-    """The face that ``policy`` means, its crop and quality, and how many faces it was chosen from."""
-    with clock.step("read"):
-        image = read_image(source, name=name)
-    if aligned:
-        with clock.step("align"):
-            return _Taken(None, None, None, model.resize(image))
-    with clock.step("detect"):
-        faces = model.detector.detect(image)
-    face = select_faces(faces, policy, image.shape, name)[0]
-    with clock.step("quality"):
-        quality = face_quality(image, face, model.file.detector_spec.get("kind"))
-    with clock.step("align"):
-        return _Taken(face, len(faces), quality, model.crop(image, face))
 
 
 def _name(source: Source, otherwise: str) -> str:

@@ -189,7 +189,7 @@ class _Maker:
         if key in self.index:
             return _Made(key, True, None)
         try:
-            return _Made(key, False, self.cutter.cut(photo, self.face, shown(path))[0][1])
+            return _Made(key, False, self.cutter.cut(photo, self.face, shown(path))[0].crop)
         except NO_FACE:
             return _Made(key, False, None)
 

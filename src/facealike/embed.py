@@ -20,13 +20,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .detect import Detector, make_detector, select_faces
+from .detect import Detector, make_detector
 from .errors import DataError, DeviceError, FacealikeError, MixedModels, ModelError, UsageError
 from .files import write_bytes
 from .image import Source, resize_square, shown
 from .model import ModelFile, Preprocessing
 from .model_store import SHIPPED, find_stored, is_name, stored_names
-from .pipeline import Cut, Cutter, cut_all, in_batches, one_crop
+from .pipeline import Cutter, FaceCrop, cut_all, in_batches, one_crop
 from .sessions import open_session
 from .types import Embeddings, Face, FacePolicy, Image
 
@@ -149,12 +149,15 @@ class Model:
                 f"the model's detector has a spec that cannot be used ({error!r}); make the model again"
             ) from error
 
-    def faces(self, image: Image, policy: FacePolicy = "largest", source: str = "the image") -> list[Face]:
-        """The faces of ``image``, RGB uint8 (H, W, 3), that ``policy`` means; see ``select_faces``.
+    def faces(self, image: Source, policy: FacePolicy = "largest", source: str = "the image") -> list[Face]:
+        """The faces of a photo that ``policy`` means, in its own pixels; see ``select_faces``.
 
-        Raises NoFaceFound or SeveralFaces, naming ``source``.
+        ``image`` is whatever ``read_image`` takes.  Raises ImageError for a photo that cannot be read,
+        NoFaceFound or SeveralFaces, naming ``source`` where the photo has no path.
         """
-        return select_faces(self.detector.detect(image), policy, image.shape, source)
+        name = shown(image) if isinstance(image, str | os.PathLike) else source
+        cutter = Cutter(self.detector, None)
+        return cutter.choose(cutter.photo(image, name), policy, name)[0]
 
     def crop(self, image: Image, face: Face) -> Image:
         """The crop of ``face`` that the embedder expects, uint8 (S, S, 3)."""
@@ -205,8 +208,8 @@ class Model:
 
     def crops_of(
         self, source: Source, face: FacePolicy = "largest", aligned: bool = False, name: str = "the image"
-    ) -> list[Cut]:
-        """The faces of one photo that ``face`` means, each with its crop; face None if ``aligned``."""
+    ) -> list[FaceCrop]:
+        """The faces of one photo that ``face`` means, each with its crop."""
         return self.cutter(aligned)(source, face, name)
 
 
@@ -280,7 +283,7 @@ def embed_stream(
                     cuts = []
                 if progress is not None:
                     progress(done, len(paths))
-                yield from (((path, found), crop) for found, crop in cuts)
+                yield from (((path, cut.face), cut.crop) for cut in cuts)
 
     embed = model.embed_many if many else model.embed_crops
     with closing(in_batches(embed, crops(), batch, threads)) as batches:

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image as PillowImage
 
-from .detect import make_detector, select_faces
+from .detect import make_detector
 from .errors import FacealikeError
 from .evaluation import FAILURE_SCORE
-from .image import read_image, shown
+from .image import shown
 from .model import ModelFile
+from .pipeline import Cutter
 from .scores_file import ScoredPairs
 from .types import FacePolicy, Image
 
@@ -69,16 +71,12 @@ def face_thumbnails(
     Photos that cannot be read or show no face any more are left out.  Raises DetectorError if the
     model's detector cannot run here.
     """
-    detector = make_detector(model.detector_spec, model.detector_weights)
+    cutter = Cutter(make_detector(model.detector_spec, model.detector_weights), model.preprocessing)
     names = list(dict.fromkeys(photos))
     crops = {}
     for done, name in enumerate(names, start=1):
-        try:
-            image = read_image(root / name)
-            found = select_faces(detector.detect(image), face, image.shape, shown(name))
-            crops[name] = _jpeg(model.preprocessing.crop(image, found[0]))
-        except FacealikeError:
-            pass  # told of by whoever finds it missing
+        with suppress(FacealikeError):  # told of by whoever finds it missing
+            crops[name] = _jpeg(cutter(root / name, face, shown(name))[0].crop)
         if progress is not None:
             progress(done, len(names))
     return crops

@@ -17,6 +17,8 @@ from __future__ import annotations
 import threading
 import traceback
 from collections.abc import Callable, Generator, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -25,13 +27,26 @@ from .detect import Detector, select_faces
 from .errors import FacealikeError, UsageError
 from .image import Source, resize_square
 from .photo import Photo
-from .types import Embeddings, Face, FacePolicy, Image
+from .quality import SIDE, face_quality
+from .types import Embeddings, Face, FacePolicy, Image, Quality
 from .workers import default_threads, in_order
 
 K = TypeVar("K")
 
-Cut = tuple[Face | None, Image]
-"""A face in the photo's own coordinates and its crop; None where the photo is a crop already."""
+
+@dataclass(frozen=True, eq=False)
+class FaceCrop:
+    """One face of a photo, ready for the embedder.
+
+    ``crop`` is uint8 (S, S, 3).  ``face`` is in pixels of the whole upright photo, and ``found`` is the
+    number of faces that it was chosen from; both are None where the photo is a face crop already.
+    ``quality`` is None where nobody asked for it.
+    """
+
+    face: Face | None
+    crop: Image
+    found: int | None = None
+    quality: Quality | None = None
 
 
 class Cropping(Protocol):
@@ -51,57 +66,96 @@ class Cropping(Protocol):
 
 
 class Cutter:
-    """From a photo to the crops of its faces, in any thread.
+    """From a photo to the crops of its faces, in any thread: the one way that every verb takes.
 
-    ``detector`` None says that photos are face crops already.  Large JPEGs are decoded at the size
-    that the detector looks at, where it states one as ``max_side``; coordinates stay those of the
-    whole photo, and a face that would be enlarged is cut from all pixels.  ``many`` says that other
-    photos are under way at the same time, so that a detector should keep to one core.
+    ``detector`` None says that photos are face crops already, and ``preprocessing`` None that no crop is
+    wanted.  Large JPEGs are decoded at the size that the detector looks at, where it states one as
+    ``max_side``; coordinates stay those of the whole photo, and a face that would be enlarged is cut from
+    all pixels.  ``many`` says that other photos are under way at the same time, so that a detector should
+    keep to one core.  ``step`` gives a context manager for each named step (read, detect, quality, align).
     """
 
-    def __init__(self, detector: Detector | None, preprocessing: Cropping, many: bool = False) -> None:
+    def __init__(
+        self, detector: Detector | None, preprocessing: Cropping | None, many: bool = False,
+        step: Callable[[str], AbstractContextManager[None]] | None = None,
+    ) -> None:  # fmt: skip
         if many:
             detector = getattr(detector, "single_threaded", detector)
         self.detector, self.preprocessing = detector, preprocessing
         self._side: int | None = getattr(detector, "max_side", None)
         self._turn = None if getattr(detector, "thread_safe", False) else threading.Lock()
+        self._step = step or _untimed
+        self._kind: str | None = None
 
-    def __call__(self, source: Source, face: FacePolicy, name: str) -> list[Cut]:
-        """The faces that ``face`` means, each with its crop.
+    def __call__(self, source: Source, face: FacePolicy, name: str, quality: bool = False) -> list[FaceCrop]:
+        """The faces that ``face`` means, each with its crop, and its quality where that is asked for.
 
         Raises ImageError, NoFaceFound or SeveralFaces, naming the photo by ``name``.
         """
-        return self.cut(self.photo(source, name), face, name)
+        return self.cut(self.photo(source, name), face, name, quality)
 
-    def cut(self, photo: Photo, face: FacePolicy, name: str) -> list[Cut]:
+    def cut(self, photo: Photo, face: FacePolicy, name: str, quality: bool = False) -> list[FaceCrop]:
         """The same for a photo that ``photo`` gave."""
         if self.detector is None:
-            return [(None, resize_square(photo.whole, self.preprocessing.size))]
-        chosen = select_faces(self.faces(photo), face, photo.shape, name)
-        return [(found, self.crop(photo, found)) for found in chosen]
+            return [self._whole(photo)]
+        chosen, found = self.choose(photo, face, name)
+        return [
+            FaceCrop(each, self.crop(photo, each), found, self.quality(photo, each) if quality else None)
+            for each in chosen
+        ]
 
     def photo(self, source: Source, name: str | None = None) -> Photo:
         """The photo, not yet decoded, as this detector needs it."""
         return Photo(source, self._side, name)
 
+    def choose(self, photo: Photo, face: FacePolicy, name: str) -> tuple[list[Face], int]:
+        """The faces that ``face`` means, in pixels of the whole photo, and of how many.
+
+        Raises ImageError, NoFaceFound or SeveralFaces, naming the photo by ``name``.
+        """
+        faces = self.faces(photo)
+        return select_faces(faces, face, photo.shape, name), len(faces)
+
     def faces(self, photo: Photo) -> list[Face]:
         """Every face, in pixels of the whole photo, the most confident first."""
         assert self.detector is not None
-        image = photo.reduced
-        if self._turn is None:
+        with self._step("read"):
+            image = photo.reduced
+        with self._step("detect"), self._turn or nullcontext():
             return [photo.outward(face) for face in self.detector.detect(image)]
-        with self._turn:
-            return [photo.outward(face) for face in self.detector.detect(image)]
+
+    def quality(self, photo: Photo, face: Face) -> Quality:
+        """The quality of a face that is given in pixels of the whole photo."""
+        assert self.detector is not None
+        with self._step("quality"):
+            image, here = photo.view(face, SIDE)
+            # A photo that was decoded reduced has fewer pixels between the eyes than it really has.
+            smaller = face.box.width / here.box.width
+            self._kind = self._kind or self.detector.spec.get("kind")  # a spec hashes the weights
+            return face_quality(image, here, self._kind, smaller)
 
     def crop(self, photo: Photo, face: Face) -> Image:
         """The crop of a face that is given in pixels of the whole photo, uint8 (S, S, 3)."""
-        return self.preprocessing.crop(*photo.view(face, self.preprocessing.size))
+        assert self.preprocessing is not None
+        with self._step("align"):
+            return self.preprocessing.crop(*photo.view(face, self.preprocessing.size))
+
+    def _whole(self, photo: Photo) -> FaceCrop:
+        assert self.preprocessing is not None
+        with self._step("read"):
+            image = photo.whole
+        with self._step("align"):
+            return FaceCrop(None, resize_square(image, self.preprocessing.size))
+
+
+def _untimed(_: str) -> AbstractContextManager[None]:
+    return nullcontext()
 
 
 def cut_all(
     cutter: Cutter, sources: Iterable[tuple[Source, str]], face: FacePolicy, threads: int | None = None,
     lead: int = 16,
-) -> Generator[list[Cut] | FacealikeError, None, None]:  # fmt: skip
+) -> Generator[list[FaceCrop] | FacealikeError, None, None]:  # fmt: skip
     """What ``cutter`` makes of each source, named as given, in order, or the error that it ended with.
 
     The errors hold no pixels, so that any number may be kept.  ``threads`` None takes one a core, 1
@@ -110,7 +164,7 @@ def cut_all(
     """
     count = helpers(threads)
 
-    def cut(item: tuple[Source, str]) -> list[Cut] | FacealikeError:
+    def cut(item: tuple[Source, str]) -> list[FaceCrop] | FacealikeError:
         try:
             return cutter(item[0], face, item[1])
         except FacealikeError as error:
@@ -119,11 +173,11 @@ def cut_all(
     return in_order(cut, sources, count, lead * count)
 
 
-def one_crop(cuts: list[Cut] | FacealikeError) -> Image:
+def one_crop(cuts: list[FaceCrop] | FacealikeError) -> Image:
     """The only crop of a photo; raises the error that there is instead."""
     if isinstance(cuts, FacealikeError):
         raise cuts
-    return cuts[0][1]
+    return cuts[0].crop
 
 
 def in_batches(

@@ -125,12 +125,13 @@ fall beside a good photo, and those of strangers rise where both photos have the
 verdicts outside the band are about as reliable as they are between good photos."""
 
 
-def face_quality(image: Image, face: Face, detector: str | None = None) -> Quality:
+def face_quality(image: Image, face: Face, detector: str | None = None, reduced: float = 1.0) -> Quality:
     """The quality of ``face`` in ``image``, RGB uint8 (H, W, 3).
 
     ``detector`` is the kind of detector that found it (``spec["kind"]``), for its confidence to be
-    judged; None leaves that out.  Without landmarks the pose is not judged, and the size is that
-    usual for the box.  The measures:
+    judged; None leaves that out.  ``reduced`` is how many pixels of the photo one of ``image`` stands for
+    on each side, where a large photo was decoded smaller.  Without landmarks the pose is not judged, and
+    the size is that usual for the box.  The measures:
 
     ``eye_distance``: pixels between the eyes, as far apart as they are in a frontal face of this size.
     ``sharpness``: detail over 2 px by that over 6 px, in a crop of 35 px between the eyes, or as many as
@@ -144,7 +145,7 @@ def face_quality(image: Image, face: Face, detector: str | None = None) -> Quali
     ``confidence``: the detector's.
     """
     matrix = _matrix(face)
-    measures = {"eye_distance": TEMPLATE_EYES / _scale(matrix)}
+    measures = {"eye_distance": reduced * TEMPLATE_EYES / _scale(matrix)}
     measures |= _of_pixels(image, matrix)
     if face.landmarks is not None:
         measures |= _pose(np.array(face.landmarks), matrix)

@@ -37,35 +37,35 @@ def detect(
     Exit code: 0 every photo has the face asked for; otherwise that of the first photo that has not:
     2 an error, 3 no face found, 4 several faces where --face only allows one.
     """
-    from ..detect import named_detector, select_faces
-    from ..image import read_image, shown
-    from ..quality import face_quality
+    from ..detect import named_detector
+    from ..image import shown
+    from ..pipeline import Cutter
 
     if model is not None and detector is not None:
         raise UsageError("give --model or --detector, not both: a model brings its own detector")
     finder = named_detector(detector) if detector is not None else model_detector(model)
-    spec = finder.spec
+    cutter = Cutter(finder, None)
     code = 0
     results: list[dict[str, Any]] = []
     for path in images:
         entry: dict[str, Any] = {"path": str(path)}
         results.append(entry)
+        judged: list[tuple[Face, Quality]] = []
         try:
-            image = read_image(path)
-            entry.update(height=image.shape[0], width=image.shape[1], faces=[])
-            faces = select_faces(finder.detect(image), face.policy, image.shape, shown(path))
+            photo = cutter.photo(path)
+            entry.update(height=photo.shape[0], width=photo.shape[1], faces=[])
+            faces, _ = cutter.choose(photo, face.policy, shown(path))
+            judged = [(found, cutter.quality(photo, found)) for found in faces]
         except FacealikeError as error:
             code = code or error.exit_code
             if not isinstance(error, NoFaceFound) or face is not FaceChoice.all:
                 entry.update(error_dict(error))
                 report_error(error)
-            faces = []
-        judged = [(found, face_quality(image, found, spec.get("kind"))) for found in faces]
         entry["faces"] = [{**found.to_dict(), "quality": quality.to_dict()} for found, quality in judged]
         if not as_json and "error" not in entry:
             _print_faces(path, judged)
     if as_json:
-        print_json({"detector": spec, "images": results})
+        print_json({"detector": finder.spec, "images": results})
     return code
 
 

@@ -92,20 +92,19 @@ class _Cropper:
     def __init__(
         self, people: People, detector: Detector, preprocessing: Preprocessing, policy: FacePolicy
     ) -> None:
-        self._people, self._detector = people, detector
-        self._preprocessing, self._policy = preprocessing, policy
+        from ..pipeline import Cutter
+
+        self._people, self._policy = people, policy
+        self._cutter = Cutter(detector, preprocessing)
         self._made: dict[int, NDArray[np.uint8] | None] = {}
 
     def crop(self, index: int) -> NDArray[np.uint8] | None:
-        from ..detect import select_faces
-        from ..image import read_image, shown
+        from ..image import shown
 
         if index not in self._made:
             path = self._people.paths[index]
-            image = read_image(path)
             try:
-                faces = select_faces(self._detector.detect(image), self._policy, image.shape, shown(path))
-                self._made[index] = self._preprocessing.crop(image, faces[0])
+                self._made[index] = self._cutter(path, self._policy, shown(path))[0].crop
             except FaceError:
                 self._made[index] = None
         return self._made[index]
