@@ -32,9 +32,9 @@ from facealike.types import Quality
 from tiny_model import astronaut, hopper_path, tiny_model_file
 
 COMMANDS = [
-    ["compare"], ["detect"], ["embed"], ["pairs"], ["evaluate"], ["calibrate"], ["report"], ["train"],
-    ["recipes"], ["export"], ["data", "lfw"], ["data", "summary"], ["model", "info"], ["model", "verify"],
-    ["models", "list"], ["models", "add"], ["models", "remove"], ["models", "bundle"],
+    ["compare"], ["predict"], ["detect"], ["embed"], ["pairs"], ["evaluate"], ["calibrate"], ["report"],
+    ["train"], ["recipes"], ["export"], ["data", "lfw"], ["data", "summary"], ["model", "info"],
+    ["model", "verify"], ["models", "list"], ["models", "add"], ["models", "remove"], ["models", "bundle"],
 ]  # fmt: skip
 
 

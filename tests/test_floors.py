@@ -21,7 +21,7 @@ FLOORS = [
     ["result"],
     ["types"],
     ["files", "image", "align", "metrics", "fields", "onnx_writer", "onnx_data", "workers"],
-    ["sessions"],
+    ["sessions", "foreign"],
     [
         "montage", "sampling", "landmarks", "weighted", "resampling", "tally", "archive", "probability",
         "plots", "document", "quality", "dlib_resnet", "openvino_ir", "onnx_fold", "licence",

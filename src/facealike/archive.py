@@ -23,6 +23,7 @@ from typing import Any, BinaryIO
 
 from .errors import ModelError
 from .fields import in_words, parse_table, to_json
+from .foreign import refuse_foreign_model
 from .image import shown
 
 FORMAT_VERSION = 2
@@ -136,6 +137,7 @@ def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
 def open_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """The model file at ``path``, open; ModelError, naming it, if it is none to be read."""
     file = Path(path)
+    refuse_foreign_model(file)
     try:
         status = file.stat()
         if stat.S_ISDIR(status.st_mode):

@@ -19,6 +19,7 @@ from .calibration import Calibration
 from .detect import shipped_detector
 from .embed import Embedder
 from .errors import ModelError, UsageError
+from .foreign import refuse_foreign_network
 from .image import shown
 from .licence import Licence
 from .model import Align, Channels, ModelCard, ModelFile, Preprocessing
@@ -118,6 +119,7 @@ def _three(text: str) -> Channel:
 
 def _read(path: str | os.PathLike[str]) -> bytes:
     """The ONNX file, with the weights that it keeps in files beside it embedded; of an IR, as ONNX."""
+    refuse_foreign_network(path)
     content = _bytes(Path(path))
     try:
         if Path(path).suffix.lower() == ".xml":

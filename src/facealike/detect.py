@@ -26,6 +26,7 @@ from PIL import Image as PillowImage
 
 from .archive import MAX_WEIGHTS
 from .errors import DetectorError, ModelError, NoFaceFound, SeveralFaces, UsageError
+from .foreign import refuse_foreign_detector
 from .landmarks import Landmarker, shipped_landmarks
 from .onnx_data import embed_external_data
 from .sessions import open_session
@@ -206,6 +207,8 @@ class YuNetDetector:
         max_side: int = 800, threads: int = 0, landmark_overlap: float | None = None,
     ) -> None:  # fmt: skip
         name = "the detector" if isinstance(weights, bytes) else str(weights)
+        if not isinstance(weights, bytes):
+            refuse_foreign_detector(weights)
         try:
             self.weights = weights if isinstance(weights, bytes) else Path(weights).read_bytes()
             if not isinstance(weights, bytes):

@@ -24,6 +24,7 @@ from . import (
     model,
     models,
     pairs,
+    predict,
     program,
     report,
     train,
@@ -43,6 +44,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
 app.command()(compare.compare)
+app.command()(predict.predict)
 app.command()(detect.detect)
 app.command()(embed.embed)
 app.command()(pairs.pairs)

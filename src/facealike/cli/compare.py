@@ -54,6 +54,11 @@ def compare(
     from ..compare import compare as run
 
     result = run(a, b, model, threshold, face.policy, aligned, device, prior, fmr)
+    return report(result, a, b, face, verbose, as_json)
+
+
+def report(result: Comparison, a: str, b: str, face: FaceChoice, verbose: bool, as_json: bool) -> int:
+    """Print a comparison of the photos ``a`` and ``b``; returns the exit code."""
     if as_json:
         print_json(result.to_dict())
     else:
