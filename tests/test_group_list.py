@@ -80,7 +80,7 @@ def test_another_root(folder: Path, tmp_path_factory: pytest.TempPathFactory) ->
     ("lines", "header", "told"),
     [
         (GOOD, "file,age,gender", r"line 1: no column race; those there are: file, age, gender"),
-        (GOOD, "photo,age,gender,race,service_test", "line 1: no column file"),
+        (GOOD, "portrait,age,gender,race,service_test", "line 1: no column file"),
         ([GOOD[0], "val/2.png,3-9,Male,White"], HEADER, "line 3: 4 fields where the header has 5"),
         ([GOOD[0], "val/2.png,3-9,,White,TRUE"], HEADER, "line 3: gender is empty"),
         ([GOOD[0], ",3-9,Male,White,TRUE"], HEADER, "line 3: the photo is missing"),

@@ -9,11 +9,9 @@ training looks far better than it is.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import os
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,6 +19,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .csv_table import open_table, read_text
 from .errors import DataError, UsageError
 from .image import IMAGE_EXTENSIONS, shown
 from .result import Shown
@@ -237,6 +236,14 @@ def _nth_pair(
     return place, number - (ends[place] - partners[place])
 
 
+_PHOTOS = ("image", "img", "photo", "picture", "file", "filename", "path")
+PAIR_COLUMNS = {
+    "a": tuple(name + end for name in _PHOTOS for end in ("1", "a")),
+    "b": tuple(name + end for name in _PHOTOS for end in ("2", "b")),
+    "same": ("issame", "sameperson", "match", "genuine"),
+}
+"""Further names of the columns of a list of pairs, as ``open_table`` compares them."""
+
 _TRUTH = {"1": True, "true": True, "yes": True, "same": True}
 _TRUTH |= {"0": False, "false": False, "no": False, "different": False}
 
@@ -248,7 +255,8 @@ def read_pairs(path: str | Path, root: str | Path | None = None) -> list[Pair]:
     ``pairsDevTrain.txt``): the number of folds, if any, and of pairs; then for each fold that many
     lines "name i j" and as many "name1 i name2 j", meaning ``root/name/name_000i.jpg`` (or another
     image extension).  CSV: a header with the columns a, b, same (1 or 0; empty or no column: not
-    known) and fold (optional); relative paths are looked up in ``root``, then beside the file.
+    known) and fold (optional), separated by commas, semicolons or tabs (``facealike.csv_table``);
+    relative paths are looked up in ``root``, then beside the file.
 
     Raises DataError naming the file and the line.
     """
@@ -256,7 +264,7 @@ def read_pairs(path: str | Path, root: str | Path | None = None) -> list[Pair]:
     try:
         if not _is_file(file):
             raise DataError(f"{shown(file)}: no such file of pairs; check the path")
-        text = file.read_bytes().decode("utf-8-sig")
+        text = read_text(file)
     except OSError as error:
         raise DataError(f"{shown(file)}: cannot be read ({error.strerror}); check the file") from None
     except ValueError:
@@ -269,7 +277,7 @@ def read_pairs(path: str | Path, root: str | Path | None = None) -> list[Pair]:
     folder = file.parent if root is None else Path(root)
     if re.fullmatch(r"\d{1,9}(\s+\d{1,9})?", lines[0][1]):
         return _lfw_pairs(file, lines, folder)
-    return _csv_pairs(file, text, [folder, file.parent])
+    return _csv_pairs(file, [folder, file.parent])
 
 
 def _is_file(path: Path) -> bool:
@@ -326,43 +334,29 @@ def _lfw_photo(file: Path, line: int, root: Path, name: str, number: str) -> str
     raise _wrong(file, line, f"no photo {shown(root / name / stem)}.jpg; check the folder of people")
 
 
-def _csv_pairs(file: Path, text: str, folders: list[Path]) -> list[Pair]:
-    rows = _csv_rows(file, text)
-    first, header = next(rows)
-    columns = [name.strip().lower() for name in header]
-    if "a" not in columns or "b" not in columns:
-        raise _wrong(
-            file, first, "neither an LFW header nor CSV with the columns a, b and same; add a header"
-        )
+def _csv_pairs(file: Path, folders: list[Path]) -> list[Pair]:
     pairs: list[Pair] = []
-    for number, row in rows:
-        if len(row) != len(columns):
-            raise _wrong(file, number, f"{len(row)} fields where the header has {len(columns)}; correct it")
-        cell = dict(zip(columns, (value.strip() for value in row), strict=True))
-        truth = cell.get("same", "").lower()
-        if truth and truth not in _TRUTH:
-            raise _wrong(file, number, f"same is 1 or 0, not {shown(truth)!r}; correct it")
-        fold = cell.get("fold", "")
-        if fold and not re.fullmatch(r"[0-9]{1,9}", fold):
-            raise _wrong(file, number, f"fold is a whole number, not {shown(fold)!r}; correct it")
-        a, b = (_csv_photo(file, number, folders, cell[column]) for column in ("a", "b"))
-        pairs.append(Pair(a, b, _TRUTH[truth] if truth else None, int(fold) if fold else None))
-    if not pairs:
-        raise _wrong(file, first, "a header and no pairs; add at least one line")
+    with open_table(file, "list of pairs", ("a", "b"), PAIR_COLUMNS) as table:
+        if not {"a", "b"} <= set(table.columns):
+            raise _wrong(
+                file, table.line, "neither an LFW header nor CSV with the columns a, b and same; add a header"
+            )
+        for number, cell, _ in table.whole_rows():
+            a, b = (_csv_photo(file, number, folders, cell[column]) for column in ("a", "b"))
+            pairs.append(Pair(a, b, *_truth_and_fold(file, number, cell)))
+        if not pairs:
+            raise _wrong(file, table.line, "a header and no pairs; add at least one line")
     return pairs
 
 
-def _csv_rows(file: Path, text: str) -> Iterator[tuple[int, list[str]]]:
-    reader = csv.reader(text.split("\n"), strict=True)
-    while True:
-        try:
-            row = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            raise _wrong(file, reader.line_num, f"not valid CSV ({error}); correct it") from None
-        if any(value.strip() for value in row):
-            yield reader.line_num, row
+def _truth_and_fold(file: Path, number: int, cell: dict[str, str]) -> tuple[bool | None, int | None]:
+    truth = cell.get("same", "").lower()
+    if truth and truth not in _TRUTH:
+        raise _wrong(file, number, f"same is 1 or 0, not {shown(truth)!r}; correct it")
+    fold = cell.get("fold", "")
+    if fold and not re.fullmatch(r"[0-9]{1,9}", fold):
+        raise _wrong(file, number, f"fold is a whole number, not {shown(fold)!r}; correct it")
+    return _TRUTH[truth] if truth else None, int(fold) if fold else None
 
 
 def _csv_photo(file: Path, line: int, folders: list[Path], value: str) -> str:

@@ -7,7 +7,6 @@ show one person.
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,11 +15,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from .csv_table import open_table
 from .errors import DataError, UsageError
 from .image import shown
 
 DEFAULT_BY = ("race", "gender", "age")
 FILE, PERSON = "file", "person"
+ALIASES = {
+    FILE: ("path", "filename", "filepath", "image", "imagepath", "img", "photo"),
+    PERSON: ("personid", "identity", "subject", "subjectid"),
+}
+"""Further names of the columns, as ``open_table`` compares them."""
 
 # FairFace's labels went through a spreadsheet, which took "3-9" for the third of September and "10-19" for
 # October 2019, and wrote 03-Sep and Oct-19.  Those are all there are: 0-2 and 20-29 onwards are no dates.
@@ -67,23 +72,18 @@ def read_groups(
         )
     file = Path(path)
     folder = file.parent if root is None else Path(root)
-    rows = _rows(file)
-    number, header = rows[0]
-    columns = [name.lower() for name in header]
-    missing = [name for name in (FILE, *names) if name not in columns]
-    if missing:
-        raise _wrong(
-            file, number, f"no column {', '.join(missing)}; those there are: {shown(', '.join(columns))}"
-        )
-    if len(rows) == 1:
-        raise _wrong(file, number, "a header and no photos; add at least two lines")
     cells: list[dict[str, str]] = []
-    for number, row in rows[1:]:
-        if len(row) != len(columns):
-            raise _wrong(file, number, f"{len(row)} fields where the header has {len(columns)}; correct it")
-        cell = dict(zip(columns, row, strict=True))
-        _check(file, number, cell, folder, [*names, *({PERSON} & set(columns))])
-        cells.append(cell)
+    with open_table(file, "list of groups", (FILE, *names), ALIASES) as table:
+        columns = table.columns
+        missing = [name for name in (FILE, *names) if name not in columns]
+        if missing:
+            there = shown(", ".join(columns))
+            raise _wrong(file, table.line, f"no column {', '.join(missing)}; those there are: {there}")
+        for row in table.whole_rows():
+            _check(file, row.line, row.cells, folder, [*names, *({PERSON} & set(columns))])
+            cells.append(row.cells)
+        if not cells:
+            raise _wrong(file, table.line, "a header and no photos; add at least two lines")
     paths = tuple(folder / cell[FILE] for cell in cells)
     _check_different(file, paths)
     named = PERSON in columns
@@ -112,28 +112,6 @@ def _month(name: str) -> int:
 
 def _group(column: str, text: str) -> str:
     return mended_age(text) if column == "age" else text
-
-
-def _rows(file: Path) -> list[tuple[int, list[str]]]:
-    """Every line that is not empty with its number, the header first."""
-    try:
-        text = file.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise DataError(
-            f"{shown(file)}: no list of groups can be read ({error.strerror}); check the path"
-        ) from None
-    except ValueError:
-        raise DataError(f"{shown(file)}: not a text file in UTF-8; give a CSV") from None
-    reader = csv.reader(text.splitlines(), strict=True)
-    rows: list[tuple[int, list[str]]] = []
-    try:
-        numbered = ((reader.line_num, [value.strip() for value in row]) for row in reader)
-        rows += [(number, row) for number, row in numbered if any(row)]
-    except csv.Error as error:
-        raise _wrong(file, reader.line_num, f"not valid CSV ({error}); correct it") from None
-    if not rows:
-        raise DataError(f"{shown(file)}: the file is empty; give a CSV with the column {FILE}")
-    return rows
 
 
 def _check(file: Path, number: int, cell: dict[str, str], folder: Path, needed: Sequence[str]) -> None:
