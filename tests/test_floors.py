@@ -21,7 +21,7 @@ FLOORS = [
     ["result"],
     ["types"],
     ["files", "image", "align", "metrics", "fields", "onnx_writer", "onnx_data", "workers"],
-    ["sessions", "foreign"],
+    ["sessions", "foreign", "csv_table"],
     [
         "montage", "sampling", "landmarks", "weighted", "resampling", "tally", "archive", "probability",
         "plots", "document", "quality", "dlib_resnet", "openvino_ir", "onnx_fold", "licence",
