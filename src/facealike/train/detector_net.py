@@ -143,6 +143,56 @@ def _folded(layer: nn.Module) -> Folded:
     return weight.detach().float().numpy(), bias.detach().float().numpy()
 
 
+def load_folded(network: DetectorNet, content: bytes, pixels: Tensor) -> None:
+    """Give ``network`` the weights of an ONNX file that ``export`` wrote.
+
+    The file holds no batch normalization any more.  Each one becomes the identity on the batch ``pixels``,
+    BGR times ``SCALE``, float (n, 3, H, W): its statistics are those of that batch.
+    """
+    import onnx
+
+    stored = {
+        tensor.name.removesuffix("_half"): torch.from_numpy(
+            onnx.numpy_helper.to_array(tensor).astype(np.float32)
+        )
+        for tensor in onnx.load_from_string(content).graph.initializer
+    }
+
+    def fill(name: str, layer: nn.Module, factor: float = 1.0) -> None:
+        conv = layer if isinstance(layer, nn.Conv2d) else layer[0]  # type: ignore[index]
+        conv.weight.copy_(stored[f"{name}.weight"] * factor)
+        if isinstance(layer, nn.Conv2d):
+            layer.bias.copy_(stored[f"{name}.bias"])  # type: ignore[union-attr]
+            return
+        norm = layer[1]  # type: ignore[index]
+
+        def match(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            variance, mean = torch.var_mean(inputs[0].float(), dim=(0, 2, 3), unbiased=False)
+            norm.weight.copy_(torch.sqrt(variance + norm.eps))
+            norm.bias.copy_(stored[f"{name}.bias"] + mean)
+            norm.running_mean.copy_(mean)
+            norm.running_var.copy_(variance)
+
+        hooks.append(norm.register_forward_pre_hook(match))
+
+    hooks: list[Any] = []
+    with torch.no_grad():
+        fill("stem0", network.stem[0], 1 / SCALE)
+        fill("stem1", network.stem[1])
+        for i, stage in enumerate(network.stages):
+            for part in ("down", "first", "second"):
+                fill(f"stage{i}.{part}", getattr(stage, part))
+            fill(f"lateral{i}", network.lateral[i])
+        for stride, tower, head in zip(STRIDES, network.tower, network.head, strict=True):
+            fill(f"tower{stride}", tower)
+            parts = [f"head_{kind}_{stride}" for kind in OUTPUTS]
+            head.weight.copy_(torch.cat([stored[f"{part}.weight"] for part in parts]))  # type: ignore[operator]
+            head.bias.copy_(torch.cat([stored[f"{part}.bias"] for part in parts]))  # type: ignore[operator]
+        network.train()(pixels)
+    for hook in hooks:
+        hook.remove()
+
+
 class _Graph:
     """The nodes and weights of an ONNX graph in the making."""
 

@@ -33,8 +33,8 @@ from ..errors import DataError, FacealikeError, TrainingError
 from ..files import write_bytes
 from ..image import IMAGE_EXTENSIONS
 from .averaging import Average
-from .detector_loss import Losses, Targets, detector_loss
-from .detector_net import SCALE, DetectorNet, cells, export
+from .detector_loss import Targets, detector_loss
+from .detector_net import SCALE, DetectorNet, Prediction, cells, export
 from .detector_scenes import SIDE, compose
 from .detector_sources import FAINT, Kind, Sources, collect
 from .optimiser import parameter_groups
@@ -82,14 +82,17 @@ class SceneBatches(Dataset[tuple[Tensor, Targets]]):
 class Run:
     """The network, its running average and the optimiser, with their state on the disk."""
 
-    def __init__(self, recipe: DetectorRecipe, state: Path) -> None:
+    columns: tuple[str, ...] = ("cls", "obj", "box", "points", "cells")
+    """Names of what ``loss`` returns for the log."""
+
+    def __init__(self, recipe: DetectorRecipe, state: Path, side: int = SIDE) -> None:
         torch.manual_seed(recipe.seed)
         self.recipe, self.state, self.step = recipe, state, 0
         self.network = DetectorNet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._average = Average(self.network, recipe.average)
         self.average: Any = self._average.network
         self.optimiser = torch.optim.AdamW(parameter_groups(self.network, recipe.decay))
-        self.corners, self.strides = cells(SIDE, SIDE)
+        self.corners, self.strides = cells(side, side)
         if state.is_file():
             self._load()
 
@@ -110,19 +113,23 @@ class Run:
         torch.save({**parts, "step": self.step, "recipe": asdict(self.recipe)}, whole)
         write_bytes(self.state, whole.getvalue())
 
-    def learn(self, pixels: Tensor, targets: Targets) -> tuple[Losses, int]:
-        """One step.  Raises TrainingError where the loss is no number any more."""
+    def loss(self, prediction: Prediction, targets: Any) -> tuple[Tensor, list[float]]:
+        """Return the loss and the parts of it that the log shows, one for each of ``columns``."""
+        losses, count = detector_loss(prediction, self.corners, self.strides, Targets(*targets))
+        return losses.total, [*(float(part.detach()) for part in losses), count]
+
+    def learn(self, pixels: Tensor, targets: Any) -> list[float]:
+        """Take one step; return the parts of its loss.  Raises TrainingError where it is NaN or infinite."""
         for group in self.optimiser.param_groups:
             group["lr"] = self.recipe.rate_at(self.step)
         self.network.train()
         x = (pixels.float() * SCALE).contiguous(memory_format=torch.channels_last)
         with autocast("auto", "cpu"):
             prediction = self.network(x)
-        losses, count = detector_loss(prediction, self.corners, self.strides, targets)
-        total = losses.total
+        total, parts = self.loss(prediction, targets)
         if not torch.isfinite(total):
             raise TrainingError(
-                f"step {self.step}: the loss is no number any more; lower --rate and start again"
+                f"step {self.step}: the loss is NaN or infinite; lower --rate and start again"
             )
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
@@ -130,10 +137,7 @@ class Run:
         self.optimiser.step()
         self._average.update(self.network, self.step)
         self.step += 1
-        return losses, count
-
-
-LOG = ("step", "rate", "cls", "obj", "box", "points", "cells", "seconds", "images_per_second")
+        return parts
 
 
 def train_detector(
@@ -146,23 +150,34 @@ def train_detector(
     goes on from it.  ``stop_after`` ends it that many steps later, as an interruption would.
     """
     Sources(sources)  # tells at once if something is missing
-    run = Run(recipe, state)
-    order = range(run.step, recipe.steps)
+    return fit(Run(recipe, state), SceneBatches(sources, recipe), out, log, workers, every, stop_after)
+
+
+def fit(
+    run: Run, batches: Dataset[Any], out: Path, log: Path,
+    workers: int = 1, every: int = 100, stop_after: int | None = None,
+) -> bytes:  # fmt: skip
+    """Let ``run`` learn from its next batch on until its last; return the ONNX file written to ``out``.
+
+    Batch number i of ``batches`` is pixels and targets.  Every ``every`` steps the state is saved and ``log``
+    gets a row.  ``stop_after`` ends it that many steps later, as an interruption would.
+    """
+    recipe, order = run.recipe, range(run.step, run.recipe.steps)
     loader = DataLoader(
-        SceneBatches(sources, recipe), batch_size=None, sampler=order, num_workers=workers,
+        batches, batch_size=None, sampler=order, num_workers=workers,
         prefetch_factor=4 if workers else None, worker_init_fn=_one_thread if workers else None,
     )  # fmt: skip
-    begun, sums, first = time.perf_counter(), np.zeros(5), run.step
+    names = ("step", "rate", *run.columns, "seconds", "images_per_second")
+    begun, sums, first = time.perf_counter(), np.zeros(len(run.columns)), run.step
     for pixels, targets in loader:
-        losses, count = run.learn(pixels, Targets(*targets))
-        sums += [*(float(part.detach()) for part in losses), count]
+        sums += run.learn(pixels, targets)
         if run.step % every == 0 or run.step == recipe.steps:
             since = time.perf_counter() - begun
             steps = run.step - first
-            _append(log, [run.step, recipe.rate_at(run.step - 1), *(sums / steps), since,
-                          steps * recipe.batch / since])  # fmt: skip
+            speed = steps * recipe.batch / since
+            _append(log, names, [run.step, recipe.rate_at(run.step - 1), *(sums / steps), since, speed])
             run.save()
-            begun, sums, first = time.perf_counter(), np.zeros(5), run.step
+            begun, sums, first = time.perf_counter(), np.zeros(len(run.columns)), run.step
         if stop_after is not None and run.step >= order.start + stop_after:
             break
     content = export(run.average)
@@ -174,17 +189,17 @@ def _one_thread(_: int) -> None:
     torch.set_num_threads(1)
 
 
-def _append(log: Path, values: list[float]) -> None:
+def _append(log: Path, names: tuple[str, ...], values: list[float]) -> None:
     row = [f"{value:.5g}" if isinstance(value, float) else str(value) for value in values]
     print(
-        "  ".join(f"{name} {value}" for name, value in zip(LOG, row, strict=True)),
+        "  ".join(f"{name} {value}" for name, value in zip(names, row, strict=True)),
         file=sys.stderr,
         flush=True,
     )
     new = not log.exists()
     with log.open("a", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerows([list(LOG), row] if new else [row])
+        writer.writerows([list(names), row] if new else [row])
 
 
 def _chips(folder: Path) -> Iterator[Path]:
