@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from facealike import bootstrap, metrics, resampling
@@ -53,6 +55,10 @@ def population(seed: int, people: int = 60, each: int = 12) -> Labelled:
     scores = np.concatenate([genuine_scores, impostor_scores])
     same = np.repeat([True, False], [len(genuine), len(a)])
     return scores, same, np.concatenate([genuine, a]), np.concatenate([genuine, b])
+
+
+def width(interval: Interval) -> float:
+    return interval.high - interval.low
 
 
 # ---- the parts ----------------------------------------------------------------------------------
@@ -141,6 +147,88 @@ def test_fnmr_interval_has_the_variance_of_clusters_and_students_t() -> None:
     assert found.estimate == pytest.approx(fnmr)
 
 
+def test_the_spread_is_students_where_few_people_decide() -> None:
+    """Issue 19 E: four people who pull alike leave eight degrees of freedom, so 2.31 and not 1.96."""
+    without = 0.5 + np.array([0.1, -0.1, 0.1, -0.1, 0.0])
+    draws = stats.norm.ppf((np.arange(4000) + 0.5) / 4000) * 7 + 0.5
+    low, high = bounds(0.5, draws, without, np.zeros(0), Plan(resamples=4000), Kind())
+    pulls = 0.5 - without
+    degrees = 2 * np.sum(pulls**2) ** 2 / np.sum(pulls**4)
+    assert degrees == pytest.approx(8.0)
+    reach = stats.t.ppf(0.975, degrees) * math.sqrt(np.sum(pulls**2) * 4 / 5)
+    assert (low, high) == pytest.approx((0.5 - reach, 0.5 + reach), abs=2e-3 * reach)
+    # Two people who decide alone: as few degrees as a t distribution with a variance has.
+    lonely = np.r_[0.6, 0.4, np.full(100, 0.5)]
+    low, high = bounds(0.5, draws, lonely, np.zeros(0), Plan(resamples=4000), Kind())
+    reach = stats.t.ppf(0.975, 4) * math.sqrt(0.02 * 101 / 102)
+    assert (low, high) == pytest.approx((0.5 - reach, 0.5 + reach), abs=2e-3 * reach)
+
+
+@pytest.mark.parametrize("smooth", [True, False])
+def test_the_luck_of_single_pairs_is_taken_off(smooth: bool) -> None:
+    """Issue 19 E: resamples hold it three times, two of them too many; the jackknife twice, one too many."""
+    normal = stats.norm.ppf((np.arange(4000) + 0.5) / 4000)
+    draws, dyads = 0.5 + 0.1 * normal, 0.5 + 0.05 * normal
+    rng = np.random.default_rng(0)
+    without = 0.5 + 0.1 / math.sqrt(1000) * rng.normal(size=1000)
+    low, high = bounds(0.5, draws, without, dyads, Plan(resamples=4000), Kind(smooth=smooth))
+    luck = np.var(dyads)
+    jackknife = np.sum((without - without.mean()) ** 2) * 999 / 1000
+    variance = jackknife - luck if smooth else np.var(draws) - 2 * luck
+    assert (high - low) / 2 == pytest.approx(1.96 * math.sqrt(variance), rel=5e-3)
+    assert (high + low) / 2 == pytest.approx(0.5, abs=1e-9)
+
+
+# ---- an interval and its estimate ------------------------------------------------------------------
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(4, 25), st.floats(0, 5), st.sampled_from(["percentile", "bca"]))
+def test_no_interval_excludes_its_estimate(seed: int, people: int, shift: float, method: Any) -> None:
+    """Issue 19 A4: with hardly an error, hardly a person, weights, and thresholds of any kind."""
+    scores, same, first, second = population(seed, people)
+    scores = scores + shift * same
+    rng = np.random.default_rng(seed)
+    weights = None if seed % 2 else rng.choice([0.001, 1.0, 50.0], len(scores))
+    threshold = float(rng.choice(scores))
+    found = pair_intervals(
+        scores, same, first, second, threshold, (0.5, 0.1), resamples=25, method=method, weights=weights
+    )
+    for rule in ("f1", 0.1):
+        found[f"at {rule}"] = threshold_interval(
+            scores,
+            same,
+            first,
+            second,
+            rule,
+            weights,
+            resamples=25,
+            method=method,  # type: ignore[arg-type]
+        )
+    for name, interval in found.items():
+        assert math.isnan(interval.low) or interval.low <= interval.estimate <= interval.high, name
+        told = interval.to_dict()
+        assert told["low"] is None or told["low"] <= told["estimate"] <= told["high"], name
+    band = roc_band(scores, same, first, second, [0.1, 0.5, 1.0], resamples=25, method=method)
+    known = np.isfinite(band.low)
+    assert (band.low[known] <= band.tmr[known]).all() and (band.tmr[known] <= band.high[known]).all()
+
+
+def test_auc_near_1_is_told_as_finely_as_its_pairs_allow() -> None:
+    """Issue 19 A4: AUC 1.000 had the interval [0.999, 0.999]: its step was that of an FMR."""
+    rng = np.random.default_rng(3)
+    people = np.arange(60)
+    first = np.r_[np.repeat(people, 4), np.repeat(people, 4)]
+    second = np.r_[np.repeat(people, 4), np.repeat(np.roll(people, 1), 4)]
+    same = first == second
+    scores = np.where(same, 4.2, 0) + 0.7 * rng.normal(size=len(first)) + 0.3 * rng.normal(size=60)[first]
+    estimate = metrics.auc(scores, same)
+    assert 1 - 0.5 / len(scores) < estimate < 1
+    found = pair_intervals(scores, same, first, second, 1.5)["auc"]
+    assert found.low < estimate < found.high <= 1
+    assert 1 - found.low < 1e-3
+
+
 # ---- what others call -----------------------------------------------------------------------------
 
 
@@ -188,8 +276,8 @@ def test_a_higher_level_is_wider_and_another_seed_is_close() -> None:
         (level, seed): pair_intervals(scores, same, first, second, 0.0, level=level, seed=seed)["f1"]
         for level, seed in ((0.5, 0), (0.95, 0), (0.95, 1), (0.99, 0))
     }
-    assert found[0.5, 0].half_width < 0.5 * found[0.95, 0].half_width
-    assert found[0.95, 0].half_width < 0.9 * found[0.99, 0].half_width
+    assert width(found[0.5, 0]) < 0.5 * width(found[0.95, 0])
+    assert width(found[0.95, 0]) < 0.9 * width(found[0.99, 0])
     assert found[0.95, 0] != found[0.95, 1]
     assert found[0.95, 0].low == pytest.approx(found[0.95, 1].low, abs=0.01)
 
@@ -214,7 +302,7 @@ def test_a_difference_is_surer_than_two_intervals() -> None:
     found = difference_interval(scores, 0.0, worse, 0.0, same, first, second, "auc")
     assert found.estimate == pytest.approx(one.estimate - other.estimate)
     assert found.low < found.estimate < found.high
-    assert found.half_width < 0.7 * (one.half_width + other.half_width)
+    assert width(found) < 0.7 * (width(one) + width(other))
     swapped = difference_interval(worse, 0.0, scores, 0.0, same, first, second, "auc")
     assert (swapped.low, swapped.high) == pytest.approx((-found.high, -found.low))
     nothing = difference_interval(scores, 0.0, scores, 0.0, same, first, second)
@@ -291,7 +379,7 @@ def test_a_statistic_that_few_resamples_allow_is_not_measured() -> None:
 def test_an_interval_reads_well() -> None:
     interval = Interval(0.8811, 0.8678, 0.8931, 0.95, "bca", 1000)
     assert str(interval) == "0.881 [0.868, 0.893]"
-    assert interval.half_width == pytest.approx(0.01265)
+    assert Interval(8.9e-6, 9.2e-10, 2.3e-5).to_dict()["low"] == 9.2e-10  # a small rate keeps its digits
     assert interval.to_dict() == {
         "estimate": 0.8811, "low": 0.8678, "high": 0.8931, "level": 0.95, "method": "bca", "resamples": 1000,
     }  # fmt: skip

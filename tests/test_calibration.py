@@ -160,7 +160,7 @@ def test_probability_is_that_of_the_curve_at_the_prior() -> None:
         assert WHOLE.probability_of(score, prior) == float(curve.probability(score, prior))
     bare = Calibration(0.2, "rule", "people", 10)
     assert bare.probability_of(0.3) is None and bare.fmr_of(0.3) is None
-    assert not bare.is_uncertain(0.2) and not bare.fmr_is_bound(0.9)
+    assert bare.band is None and not bare.fmr_is_bound(0.9)
     for calibration in (bare, WHOLE):
         with pytest.raises(UsageError, match="prior"):
             calibration.probability_of(0.3, 1.0)
@@ -172,12 +172,6 @@ def test_the_share_of_strangers_is_read_between_the_points() -> None:
     assert WHOLE.fmr_of(0.4) == pytest.approx(math.sqrt(0.2 * 0.02))  # the logarithm is linear
     assert WHOLE.fmr_of(0.6) == pytest.approx(0.02) == WHOLE.fmr_of(1)
     assert [WHOLE.fmr_is_bound(s) for s in (0.2, 0.6, 0.6001)] == [False, False, True]
-
-
-def test_uncertain_is_where_another_threshold_would_decide_otherwise() -> None:
-    for score in np.linspace(0, 0.5, 51):
-        verdicts = {bool(score >= threshold) for threshold in np.linspace(*WHOLE.band, 101)}  # type: ignore[misc]
-        assert WHOLE.is_uncertain(score) == (len(verdicts) == 2) or score == WHOLE.band[0]  # type: ignore[index]
 
 
 def test_operating_points_are_found_by_their_fmr() -> None:

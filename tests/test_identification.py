@@ -98,7 +98,7 @@ def test_error_rates_are_those_of_a_loop(seed: int, ties: bool, block: int) -> N
             misses += not (own >= threshold and all(own > other for other in best.values()))
         alarms = sum(max(case.searched(probe).values()) >= threshold for probe in case.strangers)
         assert found.fnir_at(threshold) == misses / len(case.probes)
-        assert found.fpir_at(threshold) == alarms / len(case.strangers)
+        assert fpir(found, threshold) == alarms / len(case.strangers)
 
 
 @settings(max_examples=60, deadline=None)
@@ -106,15 +106,40 @@ def test_error_rates_are_those_of_a_loop(seed: int, ties: bool, block: int) -> N
 def test_threshold_at_fpir_is_the_lowest_that_keeps_it(seed: int, ties: bool, limit: float) -> None:
     found = Case(seed, ties).open()
     threshold = found.threshold_at_fpir(limit, supported=False)
-    assert found.fpir_at(threshold) <= limit
+    assert fpir(found, threshold) <= limit
     assert found.fnir_at_fpir(limit, supported=False) == found.fnir_at(threshold)
     rejected = found.non_mated[found.non_mated < threshold]
     if len(rejected):
-        assert found.fpir_at(float(rejected.max())) > limit
-    fpir, fnir, thresholds = found.curve()
-    for a, b, cut in zip(fpir, fnir, thresholds, strict=True):
-        assert (a, b) == pytest.approx((found.fpir_at(cut), found.fnir_at(cut)))
-    assert fnir[fpir <= limit].min() == pytest.approx(found.fnir_at(threshold))
+        assert fpir(found, float(rejected.max())) > limit
+    alarms, misses, thresholds = found.curve()
+    for a, b, cut in zip(alarms, misses, thresholds, strict=True):
+        assert (a, b) == pytest.approx((fpir(found, cut), found.fnir_at(cut)))
+    assert misses[alarms <= limit].min() == pytest.approx(found.fnir_at(threshold))
+
+
+def fpir(found: OpenSet, threshold: float) -> float:
+    """The share of searches of strangers that return anybody, counted one by one."""
+    return sum(score >= threshold for score in found.non_mated.tolist()) / len(found.non_mated)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.booleans())
+def test_intervals_estimate_what_the_rates_say_at_every_fpir(seed: int, ties: bool) -> None:
+    """Issue 19 A7: at FPIR 1 a person who does not come first is still missed."""
+    found = Case(seed, ties).open()
+    count = len(found.non_mated)
+    for limit in (1.0, *(k / count for k in range(3, count))) if count >= 3 else ():
+        told = found.intervals(fpirs=[limit], resamples=3)[f"fnir@{limit:g}"]
+        assert told.estimate == pytest.approx(found.fnir_at_fpir(limit))
+
+
+def test_at_fpir_1_who_does_not_come_first_is_missed() -> None:
+    """Issue 19 A7: one of four probes finds another person; FNIR was 0 instead of 0.25."""
+    rows = np.eye(8)
+    probes = rows[[0, 1, 2, 0]]
+    opened = open_set(rows[:4], np.arange(4), probes, np.arange(4), rows[4:], np.arange(4, 8))
+    assert opened.fnir_at_fpir(1.0) == 0.25
+    assert opened.intervals(fpirs=[1.0], resamples=20)["fnir@1"].estimate == 0.25
 
 
 def test_plain_searches() -> None:

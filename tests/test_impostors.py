@@ -76,9 +76,9 @@ def test_an_interval_does_what_a_loop_over_resamples_does() -> None:
         found.intervals(both.impostor_of, [0.25], Plan(level, 400))[0] for level in (0.95, 0.99)
     )
     assert interval.estimate == pytest.approx(share)
-    assert interval.low < share < interval.high and wider.half_width > interval.half_width
+    assert interval.low < share < interval.high and wider.high - wider.low > interval.high - interval.low
     # The bounds are stretched about the estimate (resampling.py), by less than a third here.
-    assert interval.half_width == pytest.approx(1.96 * np.std(draws), rel=0.35)
+    assert (interval.high - interval.low) / 2 == pytest.approx(1.96 * np.std(draws), rel=0.35)
 
 
 def test_intervals_hold_the_truth_as_often_as_they_say() -> None:

@@ -18,6 +18,7 @@ from facealike.calibration import calibration_pairs
 from facealike.errors import ModelError, UsageError
 from facealike.operating import (
     PAIRS_A_DECADE,
+    PAIRS_OF_A_FIT,
     OperatingPoint,
     f1_band,
     f1_threshold,
@@ -174,6 +175,54 @@ def test_thinning_hardly_moves_an_interval() -> None:
     )["threshold"]  # fmt: skip
     width = whole.high - whole.low
     assert point.band == pytest.approx((whole.low, whole.high), abs=0.15 * width)
+
+
+def test_a_rare_fmr_from_thinned_pairs_has_the_interval_of_all_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Issue 19 A4: thinned pairs were counted, not weighed, so that FMR 1e-5 had [1.2e-05, 1.5e-05]."""
+    scores, same, first, second = population(5, 120)
+    impostor = int(np.sum(~same))
+    limit = 8 / impostor
+    monkeypatch.setattr(thinned, "__defaults__", (300,))
+    (point,) = operating_points(scores, same, first, second, [limit], 400, 0)
+    cut = point.threshold
+    whole = intervals(
+        Pairs(scores, same, first, second), {"fmr": lambda block: block.fmr(cut)}, resamples=400, seed=0
+    )["fmr"]
+    had = float(np.mean(scores[~same] >= cut))
+    assert whole.estimate == pytest.approx(had) and had <= limit
+    assert point.fmr_low <= had <= point.fmr_high
+    assert point.fmr_low == pytest.approx(whole.low, rel=0.25)
+    assert point.fmr_high == pytest.approx(whole.high, rel=0.25)
+
+
+def test_weights_make_no_pair_more_than_one_trial() -> None:
+    """Issue 19 A4: the effective number of thinned pairs is that of all of them."""
+    scores, same, first, second = population(5, 120)
+    kept, weights = thinned(scores, same, 2000)
+    whole = Pairs(scores, same, first, second)
+    few = Pairs(scores[kept], same[kept], first[kept], second[kept], weights)
+    assert few.impostor_trials == pytest.approx(whole.impostor_trials, rel=0.1)
+    assert few.impostor_step == pytest.approx(whole.impostor_step)
+
+
+def test_the_band_weighs_pairs_as_their_people_were_drawn() -> None:
+    """Issue 19 E: an impostor pair weighs m_p * m_q (pigeonhole bootstrap), a genuine pair m_p; by a loop."""
+    scores, same, first, second = population(7, 12)
+    assert len(scores) < PAIRS_OF_A_FIT  # nothing is thinned
+    kept, mass = thinned(scores, same, PAIRS_OF_A_FIT)
+    rng = np.random.default_rng(3)
+    names = np.unique(np.r_[first, second])
+    cuts = []
+    for _ in range(60):
+        drawn = rng.integers(0, len(names), len(names)).tolist()
+        weight = np.array([
+            own * (drawn.count(a) if genuine else drawn.count(a) * drawn.count(b))
+            for own, genuine, a, b in zip(mass, same[kept], first[kept], second[kept], strict=True)
+        ])  # fmt: skip
+        alive = weight > 0
+        cuts.append(f1_threshold(scores[kept][alive], same[kept][alive], weight[alive]))
+    band = f1_band(scores, same, first, second, None, 60, 3)
+    assert band == pytest.approx(np.quantile(cuts, (0.025, 0.975)), abs=1e-9)
 
 
 # ---- the tail ---------------------------------------------------------------------------------

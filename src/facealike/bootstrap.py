@@ -46,6 +46,7 @@ BLOCK = 1 << 19  # weights held at a time: what a core's cache and a small machi
 class Interval(Result):
     """An estimate and the interval that holds the truth in a share ``level`` of such tests.
 
+    ``low <= estimate <= high`` always.  ``docs/intervals.md`` says how often the truth was held.
     ``low`` and ``high`` are NaN where fewer than half of the resamples allowed the statistic, as
     with two people.  ``resamples`` counts those that did.  How the bounds come about: ``resampling``.
     """
@@ -59,15 +60,11 @@ class Interval(Result):
     method: str = "percentile"
     resamples: int = 0
 
-    @property
-    def half_width(self) -> float:
-        return (self.high - self.low) / 2
-
     def to_dict(self) -> dict[str, Any]:
-        """For JSON, which knows no NaN: what was not measured is None."""
+        """For JSON, which knows no NaN: what was not measured is None.  Six significant digits."""
         numbers = {"estimate": self.estimate, "low": self.low, "high": self.high}
         return {
-            **{name: round(v, 6) if math.isfinite(v) else None for name, v in numbers.items()},
+            **{name: float(f"{v:.6g}") if math.isfinite(v) else None for name, v in numbers.items()},
             "level": self.level,
             "method": self.method,
             "resamples": self.resamples,
@@ -239,12 +236,16 @@ def intervals(
 def _kind(name: str, pairs: Pairs) -> Kind:
     if name.startswith(THRESHOLD):
         return Kind(smallest=None, smooth=False)
-    smallest = 0.5 / pairs.size
+    # Half of the least by which a share can differ from 0 or 1: one pair of the least weight.
+    genuine, impostor = pairs.genuine_step / 2, pairs.impostor_step / 2
     if name.startswith("fmr"):
-        return Kind(smallest, people=pairs.people, fewest=pairs.impostor_trials)
+        return Kind(impostor, people=pairs.people, fewest=pairs.impostor_trials)
     if name == "fnmr":
-        return Kind(smallest, people=pairs.genuine_people, fewest=pairs.genuine_trials)
-    return Kind(smallest, smooth=name != "eer" and "@" not in name, people=pairs.genuine_people)
+        return Kind(genuine, people=pairs.genuine_people, fewest=pairs.genuine_trials)
+    if name == "auc":
+        return Kind(pairs.genuine_step * impostor, people=pairs.genuine_people)
+    smooth = name != "eer" and "@" not in name
+    return Kind(min(genuine, impostor), smooth=smooth, people=pairs.genuine_people)
 
 
 def _resampled(

@@ -174,10 +174,6 @@ class Calibration(Shown):
         """Whether ``score`` lies beyond what the impostor pairs support, so that the FMR is a bound."""
         return bool(self.tail) and score > self.tail[-1][0]
 
-    def is_uncertain(self, score: float) -> bool:
-        """Whether another sample of calibration people would have decided otherwise."""
-        return self.band is not None and self.band[0] <= score < self.band[1]
-
     def threshold_for(self, fmr: float) -> OperatingPoint:
         """The operating point of a named FMR; UsageError, naming those there are, for another one."""
         for point in self.operating_points:

@@ -69,11 +69,6 @@ class Exhaustive(Result):
         return self.tally.images
 
     @property
-    def genuine_scores(self) -> NDArray[np.float32]:
-        """The scores of all genuine pairs, rising."""
-        return self.tally.genuine
-
-    @property
     def genuine(self) -> int:
         """The number of genuine pairs."""
         return len(self.tally.genuine)
@@ -202,7 +197,9 @@ class Exhaustive(Result):
         draws, left = np.clip(draws, 0.0, 1.0), np.clip(left, 0.0, 1.0)
         of_one = np.bincount(self.tally.genuine_person).astype(np.float64)
         fewest = float(self.genuine**2 / np.sum(of_one**2)) if fnmr else None
-        kind = Kind(0.5 / self.genuine, smooth, int(np.sum(of_one > 0)), fewest)
+        # Of the AUC one pair in either list is a step, of FNMR one genuine pair.
+        smallest = 0.5 / self.genuine / (self.impostor if complement else 1)
+        kind = Kind(smallest, smooth, int(np.sum(of_one > 0)), fewest)
         low, high = bounds(error, draws, left, np.array([error]), plan, kind)
         if complement:
             low, high = 1 - high, 1 - low

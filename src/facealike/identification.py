@@ -251,10 +251,6 @@ class OpenSet(Result):
         """The share of searches of enrolled people that miss the right one at this threshold."""
         return float(np.mean(self.mated < threshold))
 
-    def fpir_at(self, threshold: float) -> float:
-        """The share of searches of strangers that return anybody at this threshold."""
-        return float(np.mean(self.non_mated >= threshold))
-
     def threshold_at_fpir(self, fpir: float, supported: bool = True) -> float:
         """The lowest threshold whose FPIR is at most ``fpir``, midway between two scores.
 
@@ -303,7 +299,9 @@ class OpenSet(Result):
         return found
 
     def _fnir_at(self, fpir: float, mated: Floats, strangers: Floats) -> Callable[[Floats], Floats]:
-        rejected_mated = np.concatenate([[0], np.searchsorted(mated, strangers, side="right")])
+        # A search in which the right person did not come first is a miss at any threshold, also at FPIR 1.
+        never = np.searchsorted(mated, -np.inf, side="right")
+        rejected_mated = np.concatenate([[never], np.searchsorted(mated, strangers, side="right")])
 
         def statistic(weights: Floats) -> Floats:
             of_mated = _cumulative(weights[:, : len(mated)])

@@ -123,7 +123,7 @@ class Kind:
 def bounds(
     estimate: float, draws: Floats, without: Floats, dyads: Floats, plan: Plan, kind: Kind
 ) -> tuple[float, float]:
-    """(low, high) of a statistic, NaN where fewer than half of the resamples allowed it.
+    """(low, high) of a statistic and around it, NaN where fewer than half of the resamples allowed it.
 
     ``draws`` are its values in resamples of people, ``without`` in the jackknife, ``dyads`` in resamples
     of single pairs of people (empty: their luck is too small to matter); NaN where not defined.
@@ -148,7 +148,8 @@ def bounds(
     if kind.fewest is not None:
         widest = wilson(estimate, kind.fewest, plan.level)
         low, high = max(low, widest[0]), min(high, widest[1])
-    return low, high
+    # All resamples may lie on one side of the estimate, and bias-corrected tails on the other.
+    return min(low, estimate), max(high, estimate)
 
 
 def wilson(share: float, trials: float, level: float) -> tuple[float, float]:

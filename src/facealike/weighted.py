@@ -49,19 +49,25 @@ class Pairs:
         dyads, self._dyad = np.unique(key[0] * len(names) + key[1], return_inverse=True)
         self.dyads = len(dyads)
         self.pairs_of_people = np.bincount(index.ravel(), minlength=len(names)).astype(np.int64)
-        # Kish's effective number: so many trials would tell as much if all pairs that share a person
-        # agreed.  An impostor pair is among those of either of its people.
-        of_one = np.bincount(self._genuine_person).astype(np.float64)
-        of_each = np.bincount(index[:, impostor].ravel()).astype(np.float64)
-        of_dyads = np.bincount(self._dyad).astype(np.float64)
-        self.genuine_people = int(np.sum(of_one > 0))
-        self.genuine_trials = float(len(genuine) ** 2 / np.sum(of_one**2))
-        self.impostor_trials = float(len(impostor) ** 2 / (np.sum(of_each**2) - np.sum(of_dyads**2)))
         self._own = None if own is None else (own[genuine], own[impostor])
         self.genuine_total = float(len(genuine) if own is None else own[genuine].sum())
         self.impostor_total = float(len(impostor) if own is None else own[impostor].sum())
         if not (self.genuine_total > 0 and self.impostor_total > 0):
             raise UsageError("the weights of all genuine or of all impostor pairs are zero")
+        # Kish's effective number: so many trials would tell as much if all pairs that share a person
+        # agreed.  An impostor pair is among those of either of its people.  A pair counts for its weight:
+        # of thinned pairs one may stand for thousands.
+        heavy = (None, None) if self._own is None else self._own
+        of_one = np.bincount(self._genuine_person, heavy[0]).astype(np.float64)
+        both = None if heavy[1] is None else np.tile(heavy[1], 2)
+        of_each = np.bincount(index[:, impostor].ravel(), both).astype(np.float64)
+        of_dyads = np.bincount(self._dyad, heavy[1]).astype(np.float64)
+        self.genuine_people = int(np.sum(of_one > 0))
+        self.genuine_trials = float(self.genuine_total**2 / np.sum(of_one**2))
+        self.impostor_trials = float(self.impostor_total**2 / (np.sum(of_each**2) - np.sum(of_dyads**2)))
+        # The least by which the error of one pair moves a rate.
+        self.genuine_step = _least(heavy[0]) / self.genuine_total
+        self.impostor_step = _least(heavy[1]) / self.impostor_total
         self.genuine_share = self.genuine_total / (self.genuine_total + self.impostor_total)
         # How many scores of a kind lie below each distinct score and, last, below infinity.
         self.genuine_below = np.append(np.searchsorted(self.genuine, self.distinct), len(genuine))
@@ -82,6 +88,11 @@ class Pairs:
         if self._own is not None:
             genuine, impostor = genuine * self._own[0], impostor * self._own[1]
         return Block(self, genuine, impostor)
+
+
+def _least(weights: Floats | None) -> float:
+    """The least weight of a pair that has any, 1 where there are none."""
+    return 1.0 if weights is None else float(weights[weights > 0].min())
 
 
 def _checked_people(truth: Bools, first: ArrayLike, second: ArrayLike) -> Indices:
