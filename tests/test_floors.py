@@ -24,7 +24,7 @@ FLOORS = [
     ["sessions", "foreign", "csv_table"],
     [
         "montage", "sampling", "landmarks", "weighted", "resampling", "tally", "archive", "probability",
-        "plots", "document", "quality", "dlib_resnet", "openvino_ir", "onnx_fold", "licence",
+        "plots", "document", "quality", "dlib_resnet", "openvino_ir", "onnx_fold", "licence", "detector_spec",
         "download", "photo", "photo_digest",
     ],
     ["bootstrap", "reliability"],

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import DataError, ModelError, NotCalibrated, UsageError
-from .fields import check_types, checked_pair, from_dict, in_words, is_number
+from .fields import check_lengths, check_types, checked_number, checked_pair, from_dict, in_words, is_number
 from .metrics import auc, check_fmr, confusion, supported_fmrs
 from .operating import OperatingPoint, Rule, around, f1_band, f1_threshold, impostor_tail, operating_points
 from .probability import (
@@ -42,6 +42,9 @@ __all__ = [
 
 Method: TypeAlias = Literal["platt", "isotonic"]
 MOST_FITS = 400  # resamples to which a curve is fitted: enough for the 2.5 % at either end
+
+MOST_PAIRS = 10**15  # more than all pairs of ten million photos
+ROUNDING = 1e-5  # by which the cosine of a photo and itself may exceed 1
 
 NO_RULE = "none"  # the rule of a model whose scores nobody has looked at yet
 
@@ -82,9 +85,9 @@ class Calibration(Shown):
             raise ModelError(
                 f"calibration: the threshold must lie between -1 and 1, not {in_words(self.threshold)}"
             )
-        if type(self.pairs) is not int or self.pairs < 0:
-            raise ModelError(f"calibration: the number of pairs must not be {in_words(self.pairs)}")
+        checked_number(self.pairs, "calibration: the number of pairs", 0, MOST_PAIRS, whole=True)
         check_types(self, "calibration", rule=str, people=str, metrics=dict)
+        check_lengths(self, "calibration", rule=1000, people=1000, metrics=100)
         for name, value in self.metrics.items():
             if not is_number(value):
                 raise ModelError(
@@ -228,11 +231,16 @@ def _checked_points(values: Any) -> tuple[OperatingPoint, ...]:
 def _checked_tail(values: Any) -> tuple[tuple[float, float], ...]:
     if not isinstance(values, list | tuple):
         raise ModelError("calibration: the tail must be a list of points; calibrate the model again")
-    points = []
+    points: list[tuple[float, float]] = []
     for value in values:
         if not isinstance(value, list | tuple) or len(value) != 2 or not all(map(is_number, value)):
             raise ModelError(f"calibration: a point of the tail is a score and an FMR, not {in_words(value)}")
-        points.append((float(value[0]), float(value[1])))
+        score, fmr = float(value[0]), float(value[1])
+        if not (-1 - ROUNDING <= score <= 1 + ROUNDING and 0 < fmr <= 1):
+            raise ModelError(f"calibration: no point of the tail can be {in_words(value)}")
+        if points and not (score > points[-1][0] and fmr < points[-1][1]):
+            raise ModelError("calibration: along the tail scores must rise and FMRs fall; calibrate it again")
+        points.append((score, fmr))
     if points:
         scores, shares = np.array(points).T
         if (np.diff(scores) <= 0).any() or (np.diff(shares) > 0).any() or shares[-1] <= 0 or shares[0] > 1:

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from .archive import MAX_WEIGHTS
+from .detector_spec import check_detector_spec
 from .errors import DetectorError, ModelError, NoFaceFound, SeveralFaces, UsageError
 from .foreign import refuse_foreign_detector
 from .landmarks import Landmarker, shipped_landmarks
@@ -384,11 +385,12 @@ def named_detector(name: str) -> Detector:
 
 def make_detector(spec: dict[str, Any], weights: bytes | None = None, threads: int = 0) -> Detector:
     """The detector that ``spec`` describes; ``weights`` are its ONNX bytes, where it has any."""
-    kind = spec.get("kind")
+    try:
+        kind = check_detector_spec(spec)
+    except ModelError as error:
+        raise DetectorError(str(error)) from None
     if kind == "dlib-hog":
         return DlibDetector(spec["min_confidence"], spec["max_side"])
-    if kind not in ("yunet", "dlib-landmarks"):
-        raise DetectorError(f"unknown kind of detector {kind!r}; update facealike or retrain the model")
     if weights is None or hashlib.sha256(weights).hexdigest() != spec["sha256"]:
         raise DetectorError("the detector's weights do not match the hash that the model states")
     if kind == "dlib-landmarks":

@@ -142,12 +142,7 @@ class Model:
     @cached_property
     def detector(self) -> Detector:
         """The detector this model was trained with; made on first use, for ``aligned`` needs none."""
-        try:
-            return make_detector(self.file.detector_spec, self.file.detector_weights, self._threads)
-        except (KeyError, TypeError, ValueError) as error:
-            raise ModelError(
-                f"the model's detector has a spec that cannot be used ({error!r}); make the model again"
-            ) from error
+        return make_detector(self.file.detector_spec, self.file.detector_weights, self._threads)
 
     def faces(self, image: Source, policy: FacePolicy = "largest", source: str = "the image") -> list[Face]:
         """The faces of a photo that ``policy`` means, in its own pixels; see ``select_faces``.

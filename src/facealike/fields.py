@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 from .errors import ModelError
 
 MAX_CONTAINERS = 100_000  # lists and tables in one JSON file; each takes twenty times its text in memory
+MAX_DEPTH = 32  # of lists and tables in each other
+MAX_TEXT = 100_000  # characters of one text in a table
 
 T = TypeVar("T")
 
@@ -52,7 +54,10 @@ def is_number(value: Any) -> bool:
 
 def in_words(value: Any) -> str:
     """A value for a message; what a stranger's file holds may be long."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits, or lists in lists in lists
+        return "something that cannot be shown"
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
@@ -62,6 +67,38 @@ def check_types(thing: Any, what: str, **types: type) -> None:
         value = getattr(thing, name)
         if not isinstance(value, kind):
             raise ModelError(f"{what}: {name} must be of type {kind.__name__}, not {type(value).__name__}")
+
+
+def checked_number(value: Any, what: str, low: float, high: float, whole: bool = False) -> None:
+    """Refuse ``value`` unless it is a number from ``low`` to ``high``, of type int if ``whole``."""
+    if not is_number(value) or not low <= value <= high or (whole and type(value) is not int):
+        kind = "whole number" if whole else "number"
+        raise ModelError(f"{what} must be a {kind} from {low:g} to {high:g}, not {in_words(value)}")
+
+
+def check_lengths(thing: Any, what: str, **longest: int) -> None:
+    """Refuse ``thing`` if one of its texts has more characters than stated."""
+    for name, limit in longest.items():
+        length = len(getattr(thing, name))
+        if length > limit:
+            raise ModelError(f"{what}: {name} has {length:,} characters, over the limit of {limit:,}")
+
+
+def check_plain(value: Any, what: str, depth: int = 0) -> None:
+    """Refuse a JSON value that would not print: nested too deeply, of huge numbers or endless texts."""
+    if depth > MAX_DEPTH:
+        raise ModelError(f"{what}: nested more than {MAX_DEPTH} deep; make the model again")
+    if isinstance(value, str) and len(value) > MAX_TEXT:
+        raise ModelError(f"{what}: a text of more than {MAX_TEXT:,} characters; make the model again")
+    if isinstance(value, int | float) and not isinstance(value, bool) and not is_number(value):
+        raise ModelError(f"{what}: {in_words(value)} is too large a number; make the model again")
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            check_plain(name, what, depth + 1)
+            check_plain(inner, what, depth + 1)
+    elif isinstance(value, list):
+        for inner in value:
+            check_plain(inner, what, depth + 1)
 
 
 def checked_pair(value: Any, what: str, low: float = -1, high: float = 1) -> tuple[float, float]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,9 +18,7 @@ from .group_list import DEFAULT_BY, read_groups
 from .groups import GroupEvaluation, Point, WorstGroup, group_rates
 from .image import shown
 from .types import FACE_POLICIES, FacePolicy
-
-_RULE = re.compile(r"FMR ([0-9.e-]+)")
-"""How a calibration names the rule by which its threshold was chosen, if that was an FMR."""
+from .wording import target_fmr
 
 
 def evaluate_groups(
@@ -76,8 +73,8 @@ def stated_fmr(calibration: Calibration) -> float | None:
 
     None where it says neither.
     """
-    rule = _RULE.match(calibration.rule)
-    return float(rule[1]) if rule else calibration.fmr_of(calibration.threshold)
+    target = target_fmr(calibration.rule)
+    return calibration.fmr_of(calibration.threshold) if target is None else target
 
 
 def for_worst_group(calibration: Calibration, worst: WorstGroup, where: str) -> Calibration:

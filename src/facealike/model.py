@@ -20,8 +20,21 @@ from numpy.typing import NDArray
 from .align import Edge, Method, align
 from .archive import open_file, pack, sha256, unpack
 from .calibration import Calibration, OperatingPoint
+from .detector_spec import HAS_LANDMARKS, HAS_WEIGHTS, check_detector_spec
 from .errors import ModelError, UsageError
-from .fields import check_types, checked_table, from_dict, in_words, is_number, parse_table, to_json
+from .fields import (
+    MAX_TEXT,
+    check_lengths,
+    check_plain,
+    check_types,
+    checked_number,
+    checked_table,
+    from_dict,
+    in_words,
+    is_number,
+    parse_table,
+    to_json,
+)  # fmt: skip
 from .files import write_bytes
 from .image import shown
 from .licence import Licence, read_licences
@@ -34,12 +47,8 @@ __all__ = [
     "Preprocessing", "identity_hash",
 ]  # fmt: skip
 
-HAS_LANDMARKS = {
-    "yunet": True,
-    "dlib-landmarks": True,
-    "dlib-hog": False,
-}  # the kinds that facealike.detect can make
-HAS_WEIGHTS = {"yunet": True, "dlib-landmarks": True, "dlib-hog": False}
+MAX_SIZE = 512  # pixels of a crop's side; a batch of 64 such crops takes 200 MB
+LARGEST_PIXEL = 1e5  # of mean and std; one over it is the smallest std
 
 Align = Method
 Channels = Literal["rgb", "bgr"]
@@ -74,24 +83,15 @@ class Preprocessing(Shown):
     channels: Channels = "rgb"
 
     def __post_init__(self) -> None:
-        if type(self.size) is not int or not 8 <= self.size <= 1024:
-            raise ModelError(
-                f"preprocessing: the size must be a whole number from 8 to 1024, not {in_words(self.size)}"
-            )
+        checked_number(self.size, "preprocessing: the size", 8, MAX_SIZE, whole=True)
         if self.align not in get_args(Align):
             raise ModelError(
                 f"preprocessing: align must be landmarks, chip or box, not {in_words(self.align)}"
             )
         if self.edge not in get_args(Edge):
             raise ModelError(f"preprocessing: edge must be pad or clip, not {in_words(self.edge)}")
-        if not is_number(self.margin) or not 0 <= self.margin <= 4:
-            raise ModelError(
-                f"preprocessing: the margin must lie between 0 and 4, not {in_words(self.margin)}"
-            )
-        if not is_number(self.context) or not 0 <= self.context <= 4:
-            raise ModelError(
-                f"preprocessing: the context must lie between 0 and 4, not {in_words(self.context)}"
-            )
+        checked_number(self.margin, "preprocessing: the margin", 0, 4)
+        checked_number(self.context, "preprocessing: the context", 0, 4)
         if self.channels not in get_args(Channels):
             raise ModelError(f"preprocessing: channels must be rgb or bgr, not {in_words(self.channels)}")
         for name in ("mean", "std"):
@@ -100,9 +100,11 @@ class Preprocessing(Shown):
                 raise ModelError(
                     f"preprocessing: {name} must be three finite numbers, not {in_words(values)}"
                 )
+            # Beyond these a pixel is no float32 any more, or all pixels are the same one.
+            low = -LARGEST_PIXEL if name == "mean" else 1 / LARGEST_PIXEL
+            for value in values:
+                checked_number(value, f"preprocessing: {name}", low, LARGEST_PIXEL)
             object.__setattr__(self, name, tuple(float(v) for v in values))
-        if min(self.std) <= 0:
-            raise ModelError(f"preprocessing: std must be positive, not {self.std}")
         object.__setattr__(self, "margin", float(self.margin))
         object.__setattr__(self, "context", float(self.context))
 
@@ -177,7 +179,15 @@ class ModelCard(Shown):
         check_types(self, "card", **dict.fromkeys(texts, str), **dict.fromkeys(tables, dict))
         for table in tables:
             # Through JSON and back: a copy of its own, equal to what a reader of the file will see.
+            check_plain(getattr(self, table), f"card: {table}")
             object.__setattr__(self, table, json.loads(to_json(getattr(self, table), f"card: {table}")))
+        check_lengths(self, "card", name=200, created=200, identity_salt=200)
+        check_lengths(self, "card", intended_use=MAX_TEXT, limits=MAX_TEXT)
+        for part, text in self.licence.items():
+            if not isinstance(text, str):
+                raise ModelError(
+                    f"card: the licence of {in_words(part)} must be a text, not {in_words(text)}"
+                )
         hashes = self.identity_hashes
         if not isinstance(hashes, list | tuple) or not all(isinstance(h, str) for h in hashes):
             raise ModelError("card: identity_hashes must be a list of texts")
@@ -223,11 +233,7 @@ class ModelFile(Shown):
         check_types(self, "model", embedder=bytes, detector_spec=dict)
         refuse_external_data(self.embedder, "the embedder")
         object.__setattr__(self, "detector_spec", json.loads(to_json(self.detector_spec, "detector")))
-        kind = self.detector_spec.get("kind")
-        if not isinstance(kind, str) or kind not in HAS_LANDMARKS:
-            raise ModelError(
-                f"detector: the kind {in_words(kind)} is unknown; update facealike or retrain the model"
-            )
+        kind = check_detector_spec(self.detector_spec)
         if self.preprocessing.align != "box" and not HAS_LANDMARKS[kind]:
             raise ModelError(
                 f"the model aligns by landmarks, but its detector ({kind}) finds none; align by the box"

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import ModelError
-from .fields import checked_pair, in_words, is_number
+from .fields import checked_number, checked_pair, in_words, is_number
 from .metrics import confusion, threshold_at_fmr
 from .probability import balanced_weights, fit_platt
 from .result import Result
@@ -65,8 +65,7 @@ class OperatingPoint(Result):
                     f"operating point: {name} must lie between {low} and 1, not {in_words(value)}"
                 )
             object.__setattr__(self, name, float(value))
-        if type(self.impostor) is not int or self.impostor < 1:
-            raise ModelError(f"operating point: the number of pairs must not be {in_words(self.impostor)}")
+        checked_number(self.impostor, "operating point: the number of pairs", 1, 10**15, whole=True)
         if self.band is not None:
             object.__setattr__(self, "band", checked_pair(self.band, "operating point: the band"))
 

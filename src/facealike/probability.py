@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import ModelError, UsageError
-from .fields import checked_table, in_words, is_number
+from .fields import checked_number, checked_table, in_words, is_number
 
 PRIOR = 0.5
 """The share of pairs that show one person, where the caller says nothing else."""
@@ -22,6 +22,8 @@ PRIOR = 0.5
 Scale: TypeAlias = Literal["cosine", "fisher"]
 
 LARGEST = 0.999  # a cosine beyond this is two copies of one photo, and Fisher's z of 1 is infinite
+
+STEEPEST = 1e9  # of a logistic curve, far beyond a step
 
 STEPS = 100  # of Newton's method; a handful is usual
 SMALLEST_GRADIENT = 1e-10  # of the mean log-loss
@@ -50,11 +52,8 @@ class Platt:
     scale: Scale = "cosine"
 
     def __post_init__(self) -> None:
-        if not is_number(self.a) or not is_number(self.b) or self.a < 0:
-            raise ModelError(
-                f"probability: a must be a number of at least 0 and b a number, not "
-                f"{in_words(self.a)} and {in_words(self.b)}"
-            )
+        checked_number(self.a, "probability: a", 0, STEEPEST)
+        checked_number(self.b, "probability: b", -STEEPEST, STEEPEST)
         if self.scale not in get_args(Scale):
             raise ModelError(f"probability: the scale is cosine or fisher, not {in_words(self.scale)}")
         object.__setattr__(self, "a", float(self.a))

@@ -13,10 +13,13 @@ if TYPE_CHECKING:
 COMMON, RARE = 0.05, 0.01
 """FMRs from which on a score counts as common among different people, and below which as rare."""
 
-_WORST_GROUP = re.compile(r"FMR ([0-9.e-]+) in the worst group of .*: (.+)")
+_NUMBER = r"(0?\.[0-9]{1,20}|[1-9](?:\.[0-9]{1,20})?e-[0-9]{1,2})"
+"""A share between 0 and 1 as ``f"{share:g}"`` writes it."""
+
+_WORST_GROUP = re.compile(rf"FMR {_NUMBER} in the worst group of .*: (.+)")
 """How a calibration names the rule of a threshold that was chosen for the worst of several groups."""
 
-_FMR = re.compile(r"FMR ([0-9.e-]+)")
+_FMR = re.compile(rf"FMR {_NUMBER}(?![0-9.e-])")
 """How it names a target FMR."""
 
 THE_CALLER = "the caller"
@@ -121,6 +124,12 @@ def operating_point(fmr: float | None, fmr_is_bound: bool, fnmr: tuple[float, fl
         misses = f"misses {percent_range(*fnmr)} of genuine pairs"
         parts.append(misses if parts else f"threshold {misses}")
     return f"{', '.join(parts)} (calibration people)" if parts else None
+
+
+def target_fmr(rule: str) -> float | None:
+    """The FMR that the rule of a threshold states; None for any other text."""
+    target = _FMR.match(rule)
+    return float(target[1]) if target else None
 
 
 def rule_in_words(rule: str) -> str:
