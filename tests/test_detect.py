@@ -546,7 +546,11 @@ def test_a_graph_that_only_has_the_names() -> None:
     [
         ({"kind": "retina"}, ["'retina'", "update facealike"]),
         ({}, ["None", "update facealike"]),
-        ({"kind": "yunet", "sha256": "0" * 64}, ["do not match the hash"]),
+        ({"kind": "yunet", "sha256": "0" * 64}, ["entries missing", "max_side"]),
+        (
+            {"kind": "yunet", "sha256": "0" * 64, "min_confidence": 0.5, "overlap": 0.3, "max_side": 800},
+            ["do not match the hash"],
+        ),
     ],
 )
 def test_specs_of_no_detector(spec: dict[str, Any], parts: list[str]) -> None:
