@@ -211,19 +211,17 @@ class YuNetDetector:
         if not isinstance(weights, bytes):
             refuse_foreign_detector(weights)
         try:
-            self.weights = weights if isinstance(weights, bytes) else Path(weights).read_bytes()
             if not isinstance(weights, bytes):
-                self.weights = embed_external_data(self.weights, Path(weights).parent, MAX_WEIGHTS)
+                folder = Path(weights).parent
+                weights = embed_external_data(Path(weights).read_bytes(), folder, MAX_WEIGHTS)
+            self.weights = weights
+            self._session = open_session(weights, "the graph", threads)
         except OSError as error:
             raise DetectorError(
                 f"{name}: no detector can be read ({error.strerror}); check the path"
             ) from None
-        except ModelError as error:
-            raise _no_detector(f"{name}: {error}") from None
-        try:
-            self._session = open_session(self.weights, name, threads)
-        except ModelError as error:
-            raise _no_detector(str(error)) from None
+        except ModelError as error:  # with the advice that fits a detector
+            raise DetectorError(f"{name}: {str(error).partition(';')[0]}; use a YuNet file") from None
         except Exception as error:  # onnxruntime has no error class of its own to catch
             raise DetectorError(f"{name}: not an ONNX graph that can be run; use a YuNet file") from error
         self._outputs = [output.name for output in self._session.get_outputs()]
@@ -278,11 +276,6 @@ class YuNetDetector:
             raw, batch.shape[2], batch.shape[3], self.min_confidence, self.overlap, self.landmark_overlap
         )
         return [scale_face(face, 1 / scale) for face in faces]
-
-
-def _no_detector(reason: str) -> DetectorError:
-    """What is wrong with an ONNX file, with the advice that fits a detector."""
-    return DetectorError(f"{reason.partition(';')[0]}; use a YuNet file")
 
 
 class DlibDetector:
