@@ -90,7 +90,9 @@ def test_small_groups_are_refused(result: GroupEvaluation) -> None:
 def test_worst_and_best_are_found(result: GroupEvaluation) -> None:
     spread = result.spread(["race"])
     assert spread is not None
-    rates = {group.name: group.rates[0].estimate for group in result.at(["race"]) if group.rates[0]}
+    rates = {
+        group.name: group.rates[0].estimate for group in result.at(["race"]) if group.rates[0] is not None
+    }
     assert (spread.worst.name, spread.best.name) == ("alike", "plain")
     assert spread.over_best == pytest.approx(rates["alike"] / rates["plain"])
     assert spread.over_stated == pytest.approx(rates["alike"] / 0.1)

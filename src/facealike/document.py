@@ -7,13 +7,15 @@ the network.  The Markdown has the same text, with its figures as files beside i
 from __future__ import annotations
 
 import base64
-import html
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Literal, NamedTuple, TypeAlias
+
+from .escape import html as escape
+from .escape import markdown
 
 
 class Cell(NamedTuple):
@@ -141,19 +143,6 @@ class Document:
         return files
 
 
-# ---- text -------------------------------------------------------------------------------------
-
-
-def escape(text: str) -> str:
-    """``text`` as HTML, also within an attribute."""
-    return html.escape(_set(text), quote=True)
-
-
-def _set(text: str) -> str:
-    """A number and its per cent sign stay on one line."""
-    return re.sub(r"(?<=\d) %", "\u202f%", text)
-
-
 # ---- HTML -------------------------------------------------------------------------------------
 
 # Nothing but what is in the file itself may be loaded, and no script may run.
@@ -277,49 +266,50 @@ def _pair_table(block: PhotoPairs) -> Table:
 
 def to_markdown(document: Document, folder: str) -> str:
     """The document as Markdown, its pictures in ``folder``, a path relative to the file."""
-    parts = [f"# {_plain(document.title)}", _plain(document.subtitle)]
+    parts = [f"# {markdown(document.title)}", markdown(document.subtitle)]
     for section in document.sections:
-        parts.append(f"## {_plain(section.heading)}")
+        parts.append(f"## {markdown(section.heading)}")
         parts += [text for block in section.blocks for text in _markdown(block, folder)]
-    return "\n\n".join([*parts, _plain(document.end)]) + "\n"
+    return "\n\n".join([*parts, markdown(document.end)]) + "\n"
 
 
 def _markdown(block: Block, folder: str) -> list[str]:
     if isinstance(block, Paragraph):
-        return [_plain(block.text)]
+        return [markdown(block.text)]
     if isinstance(block, Items):
-        return ["\n".join(f"- {_plain(item)}" for item in block.items)]
+        return ["\n".join(f"- {markdown(item)}" for item in block.items)]
     if isinstance(block, KeyNumbers):
         rows = tuple((Cell(name), cell, Cell(meaning)) for name, cell, meaning in block.entries)
         return [_markdown_table(Table("", ("Measure", "Value", "Meaning"), rows, words=(0, 2)))]
     if isinstance(block, Table):
         return [_markdown_table(block)]
     if isinstance(block, Terms):
-        return ["\n".join(f"- **{_plain(term)}**: {_plain(meaning)}" for term, meaning in block.entries)]
+        return ["\n".join(f"- **{markdown(term)}**: {markdown(meaning)}" for term, meaning in block.entries)]
     if isinstance(block, Pictures):
         return [text for picture in block.pictures for text in _markdown_picture(picture, folder)]
     if block.crops_in_markdown and any(pair.crops for pair in block.pairs):
-        return [f"### {_plain(block.caption)}", *(_markdown_pair(pair, folder) for pair in block.pairs)]
+        return [f"### {markdown(block.caption)}", *(_markdown_pair(pair, folder) for pair in block.pairs)]
     return [_markdown_table(_pair_table(block))]
 
 
 def _markdown_picture(picture: Picture, folder: str) -> list[str]:
-    image = f"![{_plain(picture.alt)}]({_address(folder, picture.name)}.png)"
-    return [f"### {_plain(picture.title)}", image, _plain(picture.caption)]
+    image = f"![{markdown(picture.alt)}]({_address(folder, picture.name)}.png)"
+    return [f"### {markdown(picture.title)}", image, markdown(picture.caption)]
 
 
 def _markdown_pair(pair: PhotoPair, folder: str) -> str:
     images = " ".join(
-        f"![{_plain(name)}]({_address(folder, pair.name)}-{side}.jpg)"
+        f"![{markdown(name)}]({_address(folder, pair.name)}-{side}.jpg)"
         for name, side, _ in zip((pair.a, pair.b), "ab", pair.crops or (), strict=False)
     )
-    return f"{images}\n\n**{_plain(pair.score)}** {_plain(pair.verdict)}: {_plain(pair.a)}, {_plain(pair.b)}"
+    names = f"{markdown(pair.a)}, {markdown(pair.b)}"
+    return f"{images}\n\n**{markdown(pair.score)}** {markdown(pair.verdict)}: {names}"
 
 
 def _markdown_table(table: Table) -> str:
     lines = [
-        [_plain(text) for text in table.header],
-        *([_plain(_joined(c)) for c in row] for row in table.rows),
+        [markdown(text) for text in table.header],
+        *([markdown(_joined(c)) for c in row] for row in table.rows),
     ]
     widths = [max(len(line[i]) for line in lines) for i in range(len(table.header))]
     rule = ["-" * w if i in table.words else "-" * max(w - 1, 1) + ":" for i, w in enumerate(widths)]
@@ -328,7 +318,7 @@ def _markdown_table(table: Table) -> str:
         rule,
         *(_aligned(x, widths, table.words) for x in lines[1:]),
     ]
-    caption = f"{_plain(table.caption)}:\n\n" if table.caption else ""
+    caption = f"{markdown(table.caption)}:\n\n" if table.caption else ""
     return caption + "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
@@ -346,11 +336,3 @@ def _address(folder: str, name: str) -> str:
     from urllib.parse import quote
 
     return quote(f"{folder}/{name}", errors="surrogateescape")
-
-
-def _plain(text: str) -> str:
-    """``text`` on one line, with what Markdown or HTML would read as markup escaped."""
-    flat = _set(" ".join(text.split()))
-    for sign in "\\`*_[]<>|#":
-        flat = flat.replace(sign, "\\" + sign)
-    return flat

@@ -11,6 +11,7 @@ import html as _html
 import re
 
 THIN_SPACE = "\u202f"  # keeps a number and its per cent sign on one line; Python calls it not printable
+FIGURE_WIDTH = 40  # characters of a text in a figure
 
 
 def one_line(text: str) -> str:
@@ -36,10 +37,22 @@ def markdown(text: str) -> str:
 def figure_text(text: str) -> str:
     """Return ``text`` for a figure of matplotlib, which reads formulas between dollar signs.
 
-    A legend leaves out a label that begins with an underscore, so a blank goes before it.
+    The middle of a long text is left out, since the figure has no room for it.  A legend leaves out a label
+    that begins with an underscore, so a blank goes before it.
     """
-    plain = _flat(text).replace("$", r"\$")
+    plain = _flat(text)
+    if len(plain) > FIGURE_WIDTH:
+        plain = f"{plain[: FIGURE_WIDTH // 2]}...{plain[-FIGURE_WIDTH // 4 :]}"
+    plain = plain.replace("$", r"\$")
     return f" {plain}" if plain.startswith("_") else plain
+
+
+def csv_path(path: str) -> str:
+    """Return a relative path for a cell of a CSV; a spreadsheet would run one that begins like a formula.
+
+    The path still leads to the same file.
+    """
+    return f"./{path}" if path[:1] in ("=", "+", "-", "@", "\t", "\r", "\n") else path
 
 
 def _flat(text: str) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from .bootstrap import Interval, RocBand, pair_intervals, roc_band
 from .errors import UsageError
+from .escape import figure_text
 from .metrics import Confusion, Roc, confusion, eer, roc, supported_fmrs
 from .metrics import auc as area_under_curve
 from .plots import ErrorCurve, draw_roc, new_axes, rate_grid
@@ -261,7 +262,9 @@ class Evaluation(Result):
             self.roc, self.impostor, self.genuine, label, band=self.roc_band(), point=(self.fmr, self.fnmr)
         )
         draw_roc(ax, [curve])
-        ax.set_title(f"{self.name}: AUC {self.auc:.3f}, {self.pairs:,} pairs" + _doubt(self.leaked))
+        ax.set_title(
+            f"{figure_text(self.name)}: AUC {self.auc:.3f}, {self.pairs:,} pairs" + _doubt(self.leaked)
+        )
         return ax
 
 

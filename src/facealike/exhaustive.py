@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .bootstrap import Interval, RocBand
+from .escape import figure_text
 from .impostors import Impostors
 from .metrics import Roc, supported_fmrs
 from .plots import ErrorCurve, draw_roc, new_axes
@@ -277,7 +278,7 @@ class Exhaustive(Result):
         ax = new_axes() if ax is None else ax
         band = self.roc_band(np.geomspace(3 / self.impostor, 1, 60))
         draw_roc(ax, [ErrorCurve(self.roc(), self.impostor, self.genuine, band=band)])
-        ax.set_title(f"{self.name}: AUC {self.auc:.3f}, {self.genuine + self.impostor:,} pairs")
+        ax.set_title(f"{figure_text(self.name)}: AUC {self.auc:.3f}, {self.genuine + self.impostor:,} pairs")
         return ax
 
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .bootstrap import Interval
+from .escape import figure_text
+from .escape import markdown as escaped
 from .plots import draw_rates, new_axes, percent
 
 if TYPE_CHECKING:
@@ -80,9 +82,9 @@ def rate_with_interval(interval: Interval | None) -> str:
 
 def markdown(result: GroupEvaluation) -> str:
     """A table of worst and best, one of the groups of each level, and what a reader must be told."""
-    parts = [str(result) + ".", *_spread_table(result)]
+    parts = [escaped(str(result)) + ".", *_spread_table(result)]
     for level in result.levels:
-        parts += ["", f"### By {' x '.join(level)}", ""]
+        parts += ["", f"### By {escaped(' x '.join(level))}", ""]
         if len(level) < PIVOT_FROM:
             parts += _level_table(result, level)
         else:
@@ -102,7 +104,7 @@ def _spread_table(result: GroupEvaluation) -> list[str]:
         "FMR", "worst / best", "worst / geometric mean",
     ]  # fmt: skip
     rows = [
-        [" x ".join(level), f"{point.threshold:.3f}", *_spread_cells(result, level, i)]
+        [escaped(" x ".join(level)), f"{point.threshold:.3f}", *_spread_cells(result, level, i)]
         for i, point in enumerate(result.points)
         for level in result.levels
     ]
@@ -118,8 +120,8 @@ def _spread_cells(result: GroupEvaluation, level: tuple[str, ...], point: int) -
         return [told, f"0 of {count}", *["" for _ in range(7)]]
     return [
         told, f"{spread.measured} of {count}",
-        spread.worst.name, rate_with_interval(spread.worst_fmr), _ratio(spread.over_stated),
-        spread.best.name, rate_with_interval(spread.best_fmr), _ratio(spread.over_best),
+        escaped(spread.worst.name), rate_with_interval(spread.worst_fmr), _ratio(spread.over_stated),
+        escaped(spread.best.name), rate_with_interval(spread.best_fmr), _ratio(spread.over_best),
         _ratio(spread.over_mean),
     ]  # fmt: skip
 
@@ -129,12 +131,12 @@ def _ratio(ratio: float | None) -> str:
 
 
 def _level_table(result: GroupEvaluation, level: tuple[str, ...]) -> list[str]:
-    head = [", ".join(level), "photos", "no face found", "pairs", *map(point_name, result.points)]
+    head = [escaped(", ".join(level)), "photos", "no face found", "pairs", *map(point_name, result.points)]
     groups = result.at(level)
     rows = [
         [
-            group.name, f"{group.photos:,}", rate_text(group.missing / group.photos), f"{group.pairs:,}",
-            *map(rate_with_interval, group.rates),
+            escaped(group.name), f"{group.photos:,}", rate_text(group.missing / group.photos),
+            f"{group.pairs:,}", *map(rate_with_interval, group.rates),
         ]
         for group in groups
     ]  # fmt: skip
@@ -144,8 +146,9 @@ def _level_table(result: GroupEvaluation, level: tuple[str, ...]) -> list[str]:
 def _pivots(result: GroupEvaluation, level: tuple[str, ...]) -> list[str]:
     """The last column across: a table of photos and of the FMR at each point at which some can tell."""
     groups = {group.values: group for group in result.at(level)}
+    across = escaped(level[-1].capitalize())
     parts = [
-        f"Photos, and in brackets the share in which no face was found. {level[-1].capitalize()} across.",
+        f"Photos, and in brackets the share in which no face was found. {across} across.",
         "",
         *_pivot(groups, level, [_photos(group) for group in groups.values()]),
     ]
@@ -160,8 +163,8 @@ def _pivot(groups: dict[tuple[str, ...], Group], level: tuple[str, ...], cells: 
     cell = dict(zip(groups, cells, strict=True))
     down = list(dict.fromkeys(values[:-1] for values in groups))
     across = sorted({values[-1] for values in groups}, key=group_order)
-    rows = [[", ".join(left), *(cell.get((*left, last), "") for last in across)] for left in down]
-    return _table([", ".join(level[:-1]), *across], rows)
+    rows = [[escaped(", ".join(left)), *(cell.get((*left, last), "") for last in across)] for left in down]
+    return _table(list(map(escaped, (", ".join(level[:-1]), *across))), rows)
 
 
 def _photos(group: Group) -> str:
@@ -235,5 +238,5 @@ def plot(result: GroupEvaluation, ax: Axes | None) -> Axes:
     breaks = [i for i in range(1, len(shown)) if shown[i].columns != shown[i - 1].columns]
     point = result.points[0]
     draw_rates(ax, [group.name for group in shown], known, point.stated, breaks)
-    ax.set_title(f"{result.name}: FMR within each group at threshold {point.threshold:.3f}")
+    ax.set_title(f"{figure_text(result.name)}: FMR within each group at threshold {point.threshold:.3f}")
     return ax

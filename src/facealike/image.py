@@ -28,6 +28,7 @@ from PIL import (
 from PIL import Image as PillowImage
 
 from .errors import ImageNotFound, ImageTooLarge, UnreadableImage, UsageError
+from .escape import one_line
 from .types import Image
 
 Source: TypeAlias = "str | os.PathLike[str] | bytes | NDArray[Any]"
@@ -85,7 +86,7 @@ def shown(name: str | os.PathLike[str]) -> str:
     """``name`` fit for a one-line message: non-printable characters escaped, the middle of a very
     long name left out."""
     text = os.fspath(name) or "''"
-    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    text = one_line(text)
     return text if len(text) <= 1000 else f"{text[:500]}...{text[-200:]}"
 
 

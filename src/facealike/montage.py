@@ -19,6 +19,7 @@ from PIL import Image as PillowImage
 from PIL import ImageDraw, ImageFont
 
 from .errors import UsageError
+from .escape import one_line
 from .files import write_bytes
 from .types import Image
 
@@ -209,7 +210,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 def _wrap(text: str, size: int, width: float) -> list[str]:
     """``text`` in lines no wider than ``width`` pixels; a single longer word stays whole."""
     font, lines = _font(size), [""]
-    for word in text.split():
+    for word in one_line(" ".join(text.split())).split():
         longer = f"{lines[-1]} {word}".strip()
         if lines[-1] and font.getlength(longer) > width:
             lines.append(word)
@@ -241,7 +242,7 @@ def _section(
 ) -> int:
     if section.heading:
         y += 8
-        draw.text((MARGIN, y), section.heading, fill=INK, font=_font(19))
+        draw.text((MARGIN, y), one_line(section.heading), fill=INK, font=_font(19))
         y += 26
     for line in _wrap(section.remark, 15, page.width - 2 * MARGIN):
         draw.text((MARGIN, y), line, fill=FAINT, font=_font(15))
@@ -268,7 +269,7 @@ def _cell(page: PillowImage.Image, draw: ImageDraw.ImageDraw, x: int, y: int, ce
         if tile.width != TILE:
             tile = tile.resize((TILE, TILE), PillowImage.Resampling.LANCZOS)
         page.paste(tile, (x + FRAME + k * (TILE + FRAME), y + FRAME))
-    draw.text((x + 1, bottom + 4), cell.caption, fill=INK, font=_font(15))
+    draw.text((x + 1, bottom + 4), one_line(cell.caption), fill=INK, font=_font(15))
     if cell.right is not None:
         word = "right" if cell.right else "wrong"
         start = x + CELL_WIDTH - 1 - _font(15).getlength(word)

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import MissingExtra, UsageError
+from .escape import figure_text, html
 from .files import write_bytes
 
 if TYPE_CHECKING:
@@ -93,16 +94,22 @@ def save_figure(figure: Figure, path: str | Path) -> None:
 
     # An equal figure is an equal file: no date, and ids that are not drawn anew each time.
     undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}[ending]
-    buffer = io.BytesIO()
     with rc_context({"svg.hashsalt": "facealike"}):
-        figure.savefig(buffer, format=ending, metadata=undated)
-    write_bytes(path, buffer.getvalue())
+        write_bytes(path, _rendered(figure, ending, metadata=undated))
 
 
 def figure_png(figure: Figure) -> bytes:
     """The figure as a PNG."""
+    return _rendered(figure, "png")
+
+
+def _rendered(figure: Figure, kind: str, **settings: Any) -> bytes:
+    """The figure as a file. Names may have letters that the font lacks; a frame stands for each of them."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
+    with warnings.catch_warnings():
+        # Names may be wide, too: then the figure is laid out without them.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from|constrained_layout not applied")
+        figure.savefig(buffer, format=kind, **settings)
     return buffer.getvalue()
 
 
@@ -114,10 +121,9 @@ def figure_svg(figure: Figure, name: str, alt: str) -> str:
     """
     from matplotlib import rc_context
 
-    buffer = io.BytesIO()
+    undated = {"Date": None, "Creator": None}
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
-    text = buffer.getvalue().decode()
+        text = _rendered(figure, "svg", metadata=undated, transparent=True).decode()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r"<!--.*?-->\s*", "", text, flags=re.DOTALL)
@@ -131,7 +137,7 @@ def figure_svg(figure: Figure, name: str, alt: str) -> str:
     text = re.sub(r"; font-family: [^;\"]*", "", text)
     text = re.sub(r"\s*\n\s*", "\n", text)
     # role and label, since a screen reader would read each tick of an axis.
-    return text.replace("<svg ", f'<svg role="img" aria-label="{escape(alt, quote=True)}" ', 1)
+    return text.replace("<svg ", f'<svg role="img" aria-label="{html(alt)}" ', 1)
 
 
 def style_axes(ax: Axes) -> None:
@@ -190,7 +196,13 @@ def draw_roc(ax: Axes, curves: Sequence[ErrorCurve]) -> None:
     for curve in curves:
         fmr = rate_grid(curve.impostor)
         _shade(ax, curve, error=False)
-        ax.plot(fmr, tmr_at(curve.roc, fmr), curve.style, color=curve.colour, label=curve.label or None)
+        ax.plot(
+            fmr,
+            tmr_at(curve.roc, fmr),
+            curve.style,
+            color=curve.colour,
+            label=figure_text(curve.label) or None,
+        )
         if curve.point is not None:
             _mark(ax, curve, max(curve.point[0], left), 1 - curve.point[1])
     ax.set(xscale="log", xlim=(left, 1), ylim=(0, 1.01))
@@ -212,7 +224,9 @@ def draw_det(ax: Axes, curves: Sequence[ErrorCurve]) -> None:
         fnmr = 1 - tmr_at(curve.roc, fmr)
         _shade(ax, curve, error=True, floor=low)
         known = fnmr >= 1 / curve.genuine
-        ax.plot(fmr[known], fnmr[known], curve.style, color=curve.colour, label=curve.label or None)
+        ax.plot(
+            fmr[known], fnmr[known], curve.style, color=curve.colour, label=figure_text(curve.label) or None
+        )
         if curve.point is not None:
             _mark(ax, curve, max(curve.point[0], left), max(curve.point[1], low))
     ax.set(xscale="log", yscale="log", xlim=(left, 1), ylim=(max(low, 5e-4), 1.05))
@@ -286,7 +300,7 @@ def draw_rates(
         ax.axhline(number - 0.5, color=GREY, linewidth=0.6)
     ax.set(xscale="log", xlabel="false match rate (FMR), 95 % interval", ylim=(len(names) - 0.5, -0.5))
     ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    ax.set_yticks(place, list(names), fontsize=8)
+    ax.set_yticks(place, list(map(figure_text, names)), fontsize=8)
     _name_rates(ax.xaxis)
     style_axes(ax)
     _legend(ax)
@@ -367,7 +381,7 @@ def draw_curves(ax: Axes, epoch: NDArray[np.float64], curves: Sequence[Curve], b
             marker = "o" if known.sum() < 40 else ""
             ax.plot(
                 epoch[known], curve.values[known], linestyle=curve.style, marker=marker, markersize=3,
-                color=curve.colour, label=curve.label,
+                color=curve.colour, label=figure_text(curve.label),
             )  # fmt: skip
     style_axes(ax)
     if ax.lines:

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from .data import read_pairs
 from .embed import Model
 from .errors import DataError, UsageError
+from .escape import markdown
 from .evaluate import Evaluation, evaluate_pairs
 from .image import shown
 from .metrics import roc
@@ -103,7 +104,7 @@ class View2(Result):
         head = ["| Fold | Accuracy | Threshold | Pairs |", "| ---: | ---: | ---: | ---: |"]
         mean = f"{self.accuracy:.4f} ± {self.standard_error:.4f}"
         last = f"| **mean** | **{mean}** | | {self.evaluation.pairs:,} |"
-        return "\n".join([*head, *rows, last, "", str(self)]) + "\n"
+        return "\n".join([*head, *rows, last, "", markdown(str(self))]) + "\n"
 
     def __str__(self) -> str:
         tars = ", ".join(f"{tar:.1%} at FAR {far:g}" for far, tar in self.tar_at_far.items())

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import DataError, UsageError
+from .escape import markdown
 from .evaluation import Evaluation
 from .image import shown
 from .plots import BLUE, GREEN, VERMILION, Curve, draw_curves, new_figure
@@ -66,22 +67,17 @@ def table_dict(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
 
 def _row(evaluation: Evaluation) -> tuple[str, ...]:
     return (
-        _cell(evaluation.name),
+        markdown(evaluation.name),
         *(evaluation.told(rate) for rate in ("f1", "accuracy", "auc", "fmr", "fnmr")),
         f"{evaluation.pairs:,}",
         "?" if evaluation.people is None else f"{evaluation.people:,}",
         f"{evaluation.threshold:.3f}",
-        _cell(evaluation.threshold_from),
+        markdown(evaluation.threshold_from),
     )
 
 
-def _cell(text: str) -> str:
-    """``text`` so that it stays in its cell."""
-    return " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|")
-
-
 def _notes(evaluation: Evaluation) -> list[str]:
-    name, notes = _cell(evaluation.name), []
+    name, notes = markdown(evaluation.name), []
     if evaluation.leaked:
         notes.append(f"{name}: people of these pairs took part in training; no estimate for others.")
     if evaluation.leaked is None:

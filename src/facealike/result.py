@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import html
 from typing import Any, ClassVar
 
 from .errors import UsageError
+from .escape import html, one_line
 
 REPR_WIDTH = 100
 """Characters that the repr of a result has at most: one line of a terminal."""
@@ -29,8 +29,7 @@ class Shown:
 
     def __repr__(self) -> str:
         name = type(self).__name__
-        # What is no letter, such as the escape that colors a terminal, is spelt out.
-        text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(self._brief().split()))
+        text = one_line(" ".join(self._brief().split()))
         room = REPR_WIDTH - len(name) - len("<: >")
         return f"<{name}: {text if len(text) <= room else text[: room - 3].rstrip() + '...'}>"
 
@@ -70,7 +69,7 @@ class Result(Shown):
 
 def _cell(value: object) -> str:
     text = f"{value:.4g}" if isinstance(value, float) else str(value)
-    return html.escape(text, quote=True).replace("\n", "<br>")
+    return "<br>".join(map(html, text.splitlines()))
 
 
 def _short(value: object) -> str:

@@ -16,6 +16,7 @@ from .bootstrap import Interval
 from .data import People, Split
 from .embed import Model
 from .errors import NoFaceFound, UsageError
+from .escape import figure_text, markdown
 from .evaluate import embed_photos, overlap, people_of
 from .exhaustive import Exhaustive, exhaustive
 from .identification import Identification, OpenSet, closed_set, draw_identification, open_set
@@ -174,7 +175,7 @@ class IdentificationEvaluation(Result):
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw FNIR over FPIR.  Raises MissingExtra without matplotlib."""
         ax = self.open.plot(ax)
-        ax.set_title(f"{self.name}: rank 1 {self.rank1:.3f}")
+        ax.set_title(f"{figure_text(self.name)}: rank 1 {self.rank1:.3f}")
         return ax
 
 
@@ -238,7 +239,7 @@ def _told(missing: int, leaked: bool | None) -> str:
 def _table(rows: dict[str, Interval], told: str) -> str:
     lines = ["| Rate | Value | 95 % interval |", "| --- | ---: | ---: |"]
     lines += [f"| {label} | {found.estimate:.4g} | {_range(found)} |" for label, found in rows.items()]
-    return "\n".join([*lines, "", told]) + "\n"
+    return "\n".join([*lines, "", markdown(told)]) + "\n"
 
 
 def _range(found: Interval) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ..errors import UsageError
-from .console import command, one_line, print_json, print_table, progress_bar
+from .console import command, print_json, print_table, progress_bar, show
 from .options import CacheOption, DetectorOption, FaceChoice, FaceOption, JsonOption, check_folder
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def calibrate(
         print_json({"out": str(out), "model": loaded.id, "calibration": found.to_dict()})
     else:
         _print(found)
-        print(one_line(str(out)))
+        show(str(out))
     return 0
 
 
@@ -103,7 +103,7 @@ def _rule(text: str) -> Literal["f1"] | float:
 
 
 def _print(found: Calibration) -> None:
-    print(one_line(str(found)))
+    show(str(found))
     print_table(
         ["FMR", "threshold", "FMR, 95 % interval", "FNMR"],
         [

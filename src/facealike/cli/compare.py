@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .console import command, one_line, print_json
+from .console import command, print_json, show
 from .options import AlignedOption, DeviceOption, FaceChoice, FaceOption, JsonOption, ModelOption
 
 if TYPE_CHECKING:
@@ -63,13 +63,13 @@ def report(result: Comparison, a: str, b: str, face: FaceChoice, verbose: bool, 
         print_json(result.to_dict())
     else:
         for line in (*result.lines(), *result.warnings):
-            print(line)
+            show(line)
         for photo, place in ((a, 0), (b, 1)):
-            print(f"{one_line(photo)}: {_face_used(result, result.found[place], place, face)}")
-        print(f"model {result.model} on {result.device}")
+            show(f"{photo}: {_face_used(result, result.found[place], place, face)}")
+        show(f"model {result.model} on {result.device}")
         if verbose:
             steps = ", ".join(f"{name} {ms:.1f}" for name, ms in result.milliseconds.items())
-            print(f"milliseconds: {steps}")
+            show(f"milliseconds: {steps}")
     return 0 if result.same else 1
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .console import command, one_line, print_json, print_table, progress_bar
+from .console import command, print_json, print_table, progress_bar, show
 from .options import JsonOption
 
 app = typer.Typer(help="Unpack and look at folders of people.", no_args_is_help=True)
@@ -35,7 +35,7 @@ def lfw(
     if as_json:
         print_json(_summary(folder))
     else:
-        print(one_line(str(folder)))
+        show(str(folder))
     return 0
 
 

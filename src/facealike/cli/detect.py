@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import FacealikeError, NoFaceFound, UsageError
-from .console import command, error_dict, one_line, print_json, report_error
+from .console import command, error_dict, print_json, report_error, show
 from .options import (
     DetectorOption,
     FaceChoice,
@@ -70,10 +70,10 @@ def detect(
 
 
 def _print_faces(path: Path, faces: list[tuple[Face, Quality]]) -> None:
-    print(f"{one_line(str(path))}: {len(faces)} face{'' if len(faces) == 1 else 's'}")
+    show(f"{path}: {len(faces)} face{'' if len(faces) == 1 else 's'}")
     for face, quality in faces:
         left, top, right, bottom = face.box
         line = f"  box {left:.0f} {top:.0f} {right:.0f} {bottom:.0f}, confidence {face.confidence:.2f}"
         if face.landmarks is not None:
             line += ", landmarks " + " ".join(f"({x:.0f}, {y:.0f})" for x, y in face.landmarks)
-        print(f"{line}, {quality}")
+        show(f"{line}, {quality}")

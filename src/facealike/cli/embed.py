@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import DataError, FacealikeError
-from .console import command, error_dict, one_line, print_json, progress_bar, report_error, say
+from .console import command, error_dict, print_json, progress_bar, report_error, say, show
 from .options import (
     AlignedOption,
     DeviceOption,
@@ -83,7 +83,7 @@ def embed(
         print_json(report)
     elif vectors:
         done = len(photos) - len(failures)
-        print(f"{one_line(str(out))}: {len(paths)} vectors of {done} photos by model {loaded.id}")
+        show(f"{out}: {len(paths)} vectors of {done} photos by model {loaded.id}")
     else:
         say(f"none of {len(photos)} photos could be embedded, so nothing is written")
     return code

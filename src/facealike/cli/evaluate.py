@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from ..errors import DataError, UsageError
-from .console import Progress, command, one_line, print_json, print_table, progress_bar, say
+from .console import Progress, command, print_json, print_table, progress_bar, say, show
 from .options import CacheOption, DetectorOption, FaceChoice, FaceOption, JsonOption
 
 if TYPE_CHECKING:
@@ -226,16 +226,16 @@ def _drawn_or_listed(
 def _plain(result: Evaluation) -> _Shown:
     from ..report import table_dict, table_markdown
 
-    def show() -> None:
+    def tell() -> None:
         columns = ["pairs of", "F1", "accuracy", "ROC AUC", "FMR", "FNMR", "pairs"]
         row = [
-            one_line(result.name), f"{result.f1:.4f}", f"{result.accuracy:.4f}", f"{result.auc:.4f}",
+            result.name, f"{result.f1:.4f}", f"{result.accuracy:.4f}", f"{result.auc:.4f}",
             f"{result.fmr:.2%}", f"{result.fnmr:.2%}", f"{result.pairs:,}",
         ]  # fmt: skip
         print_table(columns, [row])
-        print(one_line(str(result)))
+        show(str(result))
 
-    return _Shown("table", table_dict([result]), table_markdown([result]), show, result.plot)
+    return _Shown("table", table_dict([result]), table_markdown([result]), tell, result.plot)
 
 
 def _view2(
@@ -246,15 +246,15 @@ def _view2(
 
     result = evaluate_view2(model, root, pairs, face.policy, allow_overlap, cache, progress)
 
-    def show() -> None:
+    def tell() -> None:
         rows = [
             [str(fold.fold), f"{fold.accuracy:.4f}", f"{fold.threshold:.4f}", f"{fold.pairs:,}"]
             for fold in result.folds
         ]
         print_table(["fold", "accuracy", "threshold", "pairs"], rows)
-        print(one_line(str(result)))
+        show(str(result))
 
-    return _Shown("view2", result.to_dict(), result.to_markdown(), show, result.plot)
+    return _Shown("view2", result.to_dict(), result.to_markdown(), tell, result.plot)
 
 
 def _exhaustive(
@@ -266,7 +266,9 @@ def _exhaustive(
     result = evaluate_exhaustive(
         model, root, split.value, face.policy, allow_overlap, cache, progress, threshold=threshold
     )
-    return _Shown("exhaustive", result.to_dict(), result.to_markdown(), lambda: print(result), result.plot)
+    return _Shown(
+        "exhaustive", result.to_dict(), result.to_markdown(), lambda: show(str(result)), result.plot
+    )
 
 
 def _identification(
@@ -279,7 +281,7 @@ def _identification(
         model, root, split.value, seed, face.policy, allow_overlap, cache, progress
     )
     return _Shown(
-        "identification", result.to_dict(), result.to_markdown(), lambda: print(result), result.plot,
+        "identification", result.to_dict(), result.to_markdown(), lambda: show(str(result)), result.plot,
         "identification.png",
     )  # fmt: skip
 
@@ -296,14 +298,14 @@ def _groups(
         detector=None if detector is None else named_detector(detector), seed=seed,
     )  # fmt: skip
 
-    def show() -> None:
+    def tell() -> None:
         for level in result.levels:
             if len(level) < 3:  # more columns are more groups than a screen has lines
                 print_table(*_group_rows(result, level))
-                print()
-        print(one_line(str(result)))
+                show()
+        show(str(result))
 
-    return _Shown("groups", result.to_dict(), result.to_markdown(), show, result.plot, "groups.png")
+    return _Shown("groups", result.to_dict(), result.to_markdown(), tell, result.plot, "groups.png")
 
 
 def _group_rows(result: GroupEvaluation, level: tuple[str, ...]) -> tuple[list[str], list[list[str]]]:
@@ -312,7 +314,7 @@ def _group_rows(result: GroupEvaluation, level: tuple[str, ...]) -> tuple[list[s
     head = [", ".join(level), "photos", "no face", "pairs", point_name(result.points[0])]
     return head, [
         [
-            one_line(group.name), f"{group.photos:,}", rate_text(group.missing / group.photos),
+            group.name, f"{group.photos:,}", rate_text(group.missing / group.photos),
             f"{group.pairs:,}", rate_with_interval(group.rates[0]),
         ]
         for group in result.at(level)

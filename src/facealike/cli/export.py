@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .console import command, one_line, print_json, progress_bar
+from .console import command, print_json, progress_bar, show
 from .options import AlignedOption, CacheOption, FaceChoice, FaceOption, JsonOption, check_folder
 
 
@@ -66,6 +66,6 @@ def export(
     if as_json:
         print_json({"out": str(out), **found.to_dict()})
     else:
-        print(one_line(str(found)))
-        print(one_line(str(out)))
+        show(str(found))
+        show(str(out))
     return 0

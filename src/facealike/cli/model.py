@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .console import command, one_line, print_json
+from .console import command, one_line, print_json, show
 from .options import DeviceOption, JsonOption
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def verify(
     if as_json:
         print_json(found.to_dict())
     else:
-        print(one_line(str(found)))
+        show(str(found))
     return 0
 
 
@@ -103,7 +103,7 @@ def _print(file: ModelFile) -> None:
     }
     width = max(map(len, lines))
     for name, text in lines.items():
-        print(f"{one_line(name):<{width}}  {one_line(str(text))}")
+        show(f"{one_line(name):<{width}}  {one_line(str(text))}")
 
 
 def _licence(text: str, known: Licence | None) -> str:

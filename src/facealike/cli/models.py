@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from .console import command, one_line, print_json, print_table, progress_bar, say
+from .console import command, one_line, print_json, print_table, progress_bar, say, show
 from .options import JsonOption, check_folder
 
 if TYPE_CHECKING:
@@ -53,10 +53,9 @@ def list_(registry: RegistryOption = None, as_json: JsonOption = False) -> int:
         for entry in missing:
             licence = entry.licences.get("weights")
             told = "no licence stated" if licence is None else str(licence)
-            print(
-                f"\nto add: {entry.name}, {entry.size / 1e6:.0f} MB, {one_line(told)}\n"
-                f"  {one_line(entry.about)}"
-            )
+            show()
+            show(f"to add: {entry.name}, {entry.size / 1e6:.0f} MB, {told}")
+            show(f"  {entry.about}")
     damaged = [model for model in here if model.problem is not None]
     for model in damaged:
         say(f"{model.problem}; or remove it with facealike models remove {model.name}")
@@ -115,7 +114,7 @@ def add(
         return 0
     for model in added:
         assert model.file is not None
-        print(one_line(f"{model.name}: id {model.file.id}, {model.path}"))
+        show(f"{model.name}: id {model.file.id}, {model.path}")
         for line in _remarks(model.name, model.file):
             say(line)
     return 0
@@ -134,7 +133,7 @@ def remove(
     if as_json:
         print_json({"removed": str(path)})
     else:
-        print(one_line(f"removed {path}"))
+        show(f"removed {path}")
     return 0
 
 
@@ -161,7 +160,7 @@ def bundle(
     if as_json:
         print_json({"out": str(out), "models": dict(zip(names, ids, strict=True))})
     else:
-        print(one_line(f"{out}: {', '.join(names)}"))
+        show(f"{out}: {', '.join(names)}")
     return 0
 
 

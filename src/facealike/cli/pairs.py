@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import DataError, FaceError, UsageError
-from .console import command, one_line, print_json
+from .console import command, print_json, show
 from .options import (
     DetectorOption,
     FaceChoice,
@@ -82,7 +82,7 @@ def pairs(
         ]
         print_json({"out": str(out), "split": split.value, "seed": seed, "pairs": shown})
     else:
-        print(f"{one_line(str(out))}: {genuine} pairs of one person, {len(usable.same) - genuine} of two")
+        show(f"{out}: {genuine} pairs of one person, {len(usable.same) - genuine} of two")
     return 0
 
 

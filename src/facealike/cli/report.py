@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .console import command, one_line, print_json, progress_bar
+from .console import command, print_json, progress_bar, show
 from .options import JsonOption, check_folder
 
 
@@ -47,5 +47,5 @@ def report(
     if as_json:
         print_json(result.to_dict())
     else:
-        print(one_line(str(result)))
+        show(str(result))
     return 0

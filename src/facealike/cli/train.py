@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UsageError
-from .console import command, one_line, print_json, progress_bar
+from .console import command, print_json, progress_bar, show
 from .options import CacheOption, DetectorOption, DeviceOption, JsonOption, check_folder, parse_numbers
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def train(
         if as_json:
             print_json(taught.to_dict())
         else:
-            print(taught)
+            show(str(taught))
         return 0
     # Lightning's bars and remarks go to stderr; stdout is for the result.
     with redirect_stdout(sys.stderr), progress_bar("cropping faces") as progress:
@@ -120,10 +120,10 @@ def train(
         print_json(result.to_dict())
     else:
         for evaluation in result.evaluations:
-            print(evaluation)
+            show(str(evaluation))
         if result.comparison is not None:
-            print(f"compared with the shipped model: {one_line(str(result.comparison))}")
-        print(one_line(str(result.model_path)))
+            show(f"compared with the shipped model: {result.comparison}")
+        show(str(result.model_path))
     return 0
 
 
@@ -142,7 +142,7 @@ def _folds(
     if as_json:
         print_json(result.to_dict())
     else:
-        print(result)
+        show(str(result))
     return 0
 
 
@@ -157,5 +157,5 @@ def recipes(as_json: JsonOption = False) -> int:
     else:
         width = max(map(len, found), default=0)
         for name, description in found.items():
-            print(f"{name:<{width}}  {description}".rstrip())
+            show(f"{name:<{width}}  {description}".rstrip())
     return 0

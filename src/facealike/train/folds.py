@@ -33,6 +33,7 @@ from ..data import People, read_pairs
 from ..detect import Detector, fingerprint, named_detector
 from ..embed import Model
 from ..errors import DataError, TrainingError, UsageError
+from ..escape import csv_path
 from ..evaluate import Evaluation, evaluate_pairs
 from ..files import write_text
 from ..image import shown
@@ -296,14 +297,14 @@ def _csv(pairs: Sequence[Pair], scores: Sequence[float], root: Path) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     for pair, score in zip(pairs, scores, strict=True):
-        a, b = _relative(pair.a, root), _relative(pair.b, root)
+        a, b = csv_path(_relative(pair.a, root)), csv_path(_relative(pair.b, root))
         writer.writerow([pair.fold, a, b, int(bool(pair.same)), repr(score)])
     return text.getvalue()
 
 
 def _read_scores(path: Path, pairs: Sequence[Pair], root: Path) -> list[float]:
     rows = list(csv.DictReader(io.StringIO(path.read_text("utf-8", "surrogateescape"))))
-    expected = [(_relative(pair.a, root), _relative(pair.b, root)) for pair in pairs]
+    expected = [(csv_path(_relative(pair.a, root)), csv_path(_relative(pair.b, root))) for pair in pairs]
     if [(row.get("a"), row.get("b")) for row in rows] != expected:
         raise DataError(
             f"{path}: not the scores of this fold's pairs; remove the file and train the fold again"

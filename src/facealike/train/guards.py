@@ -15,6 +15,7 @@ import numpy as np
 from lightning.pytorch.callbacks import Callback
 
 from ..errors import TrainingError
+from ..escape import one_line
 from .callbacks import EpochLog
 from .plan import Plan
 from .recipe import Recipe
@@ -72,7 +73,7 @@ class Guards(Callback):
         for kind, text in warnings:
             if kind not in self.told:
                 self.told[kind] = text
-                print(f"warning: {text}", file=sys.stderr, flush=True)
+                print(f"warning: {one_line(text)}", file=sys.stderr, flush=True)
 
 
 def too_few(plan: Plan) -> Iterator[tuple[str, str]]:

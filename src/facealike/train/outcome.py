@@ -22,6 +22,7 @@ from ..data import PairIndices, People, balanced_pairs, listed_pairs
 from ..detect import detector_licence
 from ..embed import Model
 from ..errors import DataError, FaceError
+from ..escape import one_line
 from ..evaluate import Evaluation, evaluate_pairs
 from ..files import write_text
 from ..licence import Licence
@@ -121,7 +122,7 @@ def _calibration(
             return calibrate(model, plan.root, face=recipe.data.face, cache=cache, seed=REPORT_SEED), ()
         except (DataError, FaceError) as error:
             told = f"no probability and no operating points, and the threshold is from validation: {error}"
-            print(f"warning: {told}", file=sys.stderr, flush=True)
+            print(f"warning: {one_line(told)}", file=sys.stderr, flush=True)
     judged = evaluate_pairs(
         model, validation, "validation", recipe.data.face, allow_overlap=True, cache=cache
     )
