@@ -122,7 +122,7 @@ def test_compare_warns_of_a_poor_face(
     def judge(image: Any, face: Any, detector: str) -> Quality:
         return Quality(0.2, ("dark", "blurred"), poor=True) if image.mean() < 80 else Quality(1.0)
 
-    monkeypatch.setattr(import_module("facealike.compare"), "face_quality", judge)
+    monkeypatch.setattr(import_module("facealike.pipeline"), "face_quality", judge)
     PillowImage.fromarray(astronaut() // 2).save(tmp_path / "poor.png")
     result = run("compare", here.a, tmp_path / "poor.png", "-m", here.model)
     assert result.exit_code in (0, 1) and result.stderr == ""
