@@ -119,7 +119,7 @@ def test_compare_exits_0_for_the_same_person_and_1_for_another(here: SimpleNames
 def test_compare_warns_of_a_poor_face(
     here: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def judge(image: Any, face: Any, detector: str) -> Quality:
+    def judge(image: Any, face: Any, detector: str, smaller: float = 1.0) -> Quality:
         return Quality(0.2, ("dark", "blurred"), poor=True) if image.mean() < 80 else Quality(1.0)
 
     monkeypatch.setattr(import_module("facealike.pipeline"), "face_quality", judge)
