@@ -153,15 +153,16 @@ def test_the_command_writes_a_model_that_states_probabilities(shelf: Path, root:
         after.calibration.probability_of(compared["score"]), abs=1e-4
     )
     in_words = run("compare", *photos, "-m", out, "--prior", "0.01", "--fmr", "0.1")
-    verdict, score, meaning = in_words.stdout.splitlines()[:3]
+    verdict, operating, score = in_words.stdout.splitlines()[:3]
     threshold = after.calibration.threshold_for(0.1).threshold
-    assert f"threshold {threshold:.3f}" in score and "(if 1 % of all pairs show the same person)" in meaning
+    assert f"threshold {threshold:.3f}" in score and "if 1 % of all pairs match)" in verdict
+    assert operating.startswith("threshold at FMR 10 %, misses ")
     assert verdict.startswith("same person" if compared["score"] >= threshold else "different people")
     assert in_words.exit_code == (0 if compared["score"] >= threshold else 1)
     unknown = run("compare", *photos, "-m", out, "--fmr", "0.3")
     assert unknown.exit_code == 2 and "those it has are 0.1, 0.01" in unknown.stderr
     shown = run("model", "info", out).stdout
-    assert "artanh(score)" in shown and "at FMR 0.01" in shown and "uncertain" in shown
+    assert "artanh(score)" in shown and "--fmr" in shown and "uncertain" in shown
 
 
 def test_another_detector_makes_another_model(

@@ -389,7 +389,7 @@ def test_model_info_shows_the_card(here: SimpleNamespace) -> None:
     assert shown["id"] == file.id and shown["card"]["licence"] == file.card.licence
     assert shown["card"]["identity_hashes"] == 1 and shown["calibration"] == file.calibration.to_dict()
     text = run("model", "info", here.model).stdout
-    for words in (file.id, "CC0-1.0", "0.9000", file.card.limits, "32 x 32"):
+    for words in (file.id, "CC0-1.0", "0.900 (best F1)", file.card.limits, "32 x 32"):
         assert words in text
     assert run("model", "info", here.a).exit_code == 2
 

@@ -34,7 +34,7 @@ FLOORS = [
     ["exhaustive", "identification", "operating", "evaluation"],
     ["calibration"],
     ["model", "detect"],
-    ["model_store", "pipeline"],
+    ["model_store", "model_page", "pipeline"],
     ["registry", "embed"],
     ["byo", "dlib_model", "model_bundle", "verify"],
     ["add_model"],

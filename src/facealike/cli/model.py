@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,8 +12,6 @@ from .console import command, one_line, print_json, show
 from .options import DeviceOption, JsonOption
 
 if TYPE_CHECKING:
-    from ..calibration import Calibration
-    from ..licence import Licence
     from ..model import ModelFile
 
 app = typer.Typer(help="Look into a model file.", no_args_is_help=True)
@@ -29,17 +28,21 @@ def info(
     ] = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Show the card of a model: licence, data, threshold, metrics, intended use and limits.
+    """Show what a model is for, how it decides, how well, and of what it is made, on one page.
 
-    The file is verified on the way.  Exit code: 0, or 2 for a file that is not whole.
+    With --json everything that its file states.  The file is verified on the way.
+
+    Exit code: 0, or 2 for a file that is not whole.
     """
     from ..embed import read_model_file
+    from ..model_page import model_page
 
     file = read_model_file(path)
     if as_json:
         print_json(_describe(file))
     else:
-        _print(file)
+        for line in model_page(file, min(shutil.get_terminal_size().columns, 100)):
+            show(line)
     return 0
 
 
@@ -80,60 +83,3 @@ def _describe(file: ModelFile) -> dict[str, Any]:
         "detector": file.detector_spec,
         "embedder_bytes": len(file.embedder),
     }
-
-
-def _print(file: ModelFile) -> None:
-    card, calibration, crop = file.card, file.calibration, file.preprocessing
-    lines = {
-        "model": f"{card.name}, id {file.id}, made {card.created}",
-        "embedder": f"{len(file.embedder):,} bytes",
-        "crop": f"{crop.size} x {crop.size} pixels by {crop.align}",
-        "detector": file.detector_spec["kind"],
-        **_calibration(calibration),
-        "trained on": f"{len(card.identity_hashes):,} people" if card.identity_hashes else "not told",
-        **{
-            f"licence of {part}": _licence(text, card.licences.get(part))
-            for part, text in card.licence.items()
-        },
-        **_flat("data", card.data),
-        **_flat("metric", card.metrics),
-        **_flat("made by", card.provenance),
-        "intended use": card.intended_use,
-        "limits": card.limits,
-    }
-    width = max(map(len, lines))
-    for name, text in lines.items():
-        show(f"{one_line(name):<{width}}  {one_line(str(text))}")
-
-
-def _licence(text: str, known: Licence | None) -> str:
-    return text if known is None else f"{known}; {known.source}" if known.source else str(known)
-
-
-def _calibration(found: Calibration) -> dict[str, str]:
-    if found.is_none:
-        return {"threshold": "none: not calibrated; learn one with facealike calibrate"}
-    lines = {"threshold": f"{found.threshold:.4f} ({found.rule}, on {found.pairs:,} pairs of {found.people})"}
-    if found.band is not None:
-        low, high = found.band
-        lines["uncertain"] = f"scores from {low:.4f} to {high:.4f}, the threshold's 95 % interval"
-    lines["probability"] = (
-        "none: this model has no calibration for it" if found.calibrator is None else str(found.calibrator)
-    )
-    for point in found.operating_points:
-        lines[f"at FMR {point.fmr:g}"] = (
-            f"threshold {point.threshold:.4f}, FNMR {point.fnmr:.3f}; FMR {point.fmr_low:.2g} to "
-            f"{point.fmr_high:.2g} on {point.impostor:,} impostor pairs"
-        )
-    return lines
-
-
-def _flat(prefix: str, table: dict[str, Any]) -> dict[str, str]:
-    """Nested tables as one line an entry."""
-    lines: dict[str, str] = {}
-    for name, value in table.items():
-        if isinstance(value, dict):
-            lines.update(_flat(f"{prefix} {name}", value))
-        else:
-            lines[f"{prefix} {name}"] = f"{value:.4g}" if isinstance(value, float) else str(value)
-    return lines
