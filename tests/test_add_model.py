@@ -18,6 +18,7 @@ from threading import Event
 import numpy as np
 import pytest
 
+from data_paths import needs_data
 from facealike.add_model import add_model
 from facealike.byo import Wrapping
 from facealike.calibration import Calibration
@@ -377,9 +378,7 @@ def test_block_quantized_files_run_in_float(tmp_path: Path) -> None:
     assert added.file is not None and b"DequantizeLinear" not in added.file.embedder
 
 
-@pytest.mark.skipif(
-    not {"FACEALIKE_RETAIL0095", "FACEALIKE_SFACE"} <= set(os.environ), reason="needs the two networks"
-)
+@needs_data("FACEALIKE_RETAIL0095", "FACEALIKE_SFACE")
 def test_the_networks_of_the_registry_from_local_files() -> None:
     (retail,) = add_model(os.environ["FACEALIKE_RETAIL0095"])
     (sface,) = add_model(os.environ["FACEALIKE_SFACE"])

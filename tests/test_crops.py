@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
+from data_paths import data_path, needs_data
 from facealike import crops as module
 from facealike.align import align, box_crop
 from facealike.crops import Crops, cached_crops
@@ -419,11 +420,11 @@ def test_two_writers_take_turns(tmp_path: Path, paths: list[Path]) -> None:
 # --- the real thing --------------------------------------------------------------------------------
 
 
-@pytest.mark.skipif("FACEALIKE_LFW" not in os.environ, reason="set FACEALIKE_LFW to run this")
+@needs_data("FACEALIKE_LFW")
 @pytest.mark.parametrize("kind", ["yunet", "dlib"])
 def test_lfw_killed_and_resumed(tmp_path: Path, kind: str) -> None:
-    if kind == "yunet" and "FACEALIKE_YUNET" not in os.environ:
-        pytest.skip("set FACEALIKE_YUNET to the ONNX file to run this")
+    if kind == "yunet":
+        data_path("FACEALIKE_YUNET")
     program = (
         "import os, sys; import test_crops as t; from facealike import crops; crops.SAVE_EVERY = 30\n"
         "die = lambda done, total: os.kill(os.getpid(), 9) if done == 110 else None\n"

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data_paths import data_path, needs_data
 from facealike.data import SPLITS, People, balanced_pairs, read_pairs, split_of
 from facealike.errors import DataError, UsageError
 from facealike.types import Pair
@@ -353,7 +354,7 @@ def test_csv_without_truth_and_without_root(root: Path) -> None:
 
 # --- the real thing --------------------------------------------------------------------------------
 
-needs_lfw = pytest.mark.skipif("FACEALIKE_LFW" not in os.environ, reason="set FACEALIKE_LFW to run this")
+needs_lfw = needs_data("FACEALIKE_LFW")
 
 
 @needs_lfw
@@ -376,10 +377,7 @@ def test_lfw_as_it_is() -> None:
 @needs_lfw
 def test_lfw_pairs_as_they_are() -> None:
     root = Path(os.environ["FACEALIKE_LFW"])
-    path = Path(os.environ.get("FACEALIKE_LFW_PAIRS", root.parent / "pairs.txt"))
-    if not path.is_file():
-        pytest.skip("set FACEALIKE_LFW_PAIRS to pairs.txt to run this")
-    pairs = read_pairs(path, root)
+    pairs = read_pairs(data_path("FACEALIKE_LFW_PAIRS"), root)
     assert len(pairs) == 6000
     for fold in range(1, 11):
         truth = [pair.same for pair in pairs if pair.fold == fold]

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image as PillowImage
 
+from data_paths import data_path, needs_data
 from facealike.data import People
 from facealike.detect import (
     STRIDES,
@@ -38,14 +39,12 @@ from facealike.types import Box, Face
 from tiny_model import astronaut, hopper_path, tiny_onnx
 
 YUNET = os.environ.get("FACEALIKE_YUNET", "")
-needs_yunet = pytest.mark.skipif(not YUNET, reason="set FACEALIKE_YUNET to the ONNX file to run this")
+needs_yunet = needs_data("FACEALIKE_YUNET")
 
 
 @pytest.fixture(scope="module")
 def yunet() -> YuNetDetector:
-    if not YUNET:
-        pytest.skip("set FACEALIKE_YUNET to the ONNX file to run this")
-    return YuNetDetector(YUNET, threads=1)
+    return YuNetDetector(data_path("FACEALIKE_YUNET"), threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -253,7 +252,7 @@ def opencv_faces(image: np.ndarray, low: float = 0.6, overlap: float = 0.3) -> l
 
 
 @needs_yunet
-@pytest.mark.skipif("FACEALIKE_LFW" not in os.environ, reason="set FACEALIKE_LFW to the folder of people")
+@needs_data("FACEALIKE_LFW")
 def test_yunet_agrees_with_opencv_on_lfw(yunet: YuNetDetector) -> None:
     photos = sorted(Path(os.environ["FACEALIKE_LFW"]).glob("*/*.jpg"))[::700]
     assert len(photos) >= 15
@@ -349,7 +348,7 @@ def test_ours_goes_by_a_name_and_needs_no_dlib(monkeypatch: pytest.MonkeyPatch) 
         named_detector("dlib")
 
 
-@pytest.mark.skipif("FACEALIKE_LFW" not in os.environ, reason="set FACEALIKE_LFW to the folder of people")
+@needs_data("FACEALIKE_LFW")
 def test_ours_sees_the_face_that_yunet_sees_on_lfw(ours: YuNetDetector, yunet: YuNetDetector) -> None:
     """Of people it did not learn from; docs/detector.md has the figures for all of them."""
     paths = People.from_folder(os.environ["FACEALIKE_LFW"]).split("test").paths[:60]

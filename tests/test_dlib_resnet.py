@@ -10,6 +10,7 @@ import onnxruntime
 import pytest
 from PIL import Image
 
+from data_paths import needs_data
 from dlib_file import dlib_weights, random_file, whole
 from facealike import ModelError
 from facealike.dlib_resnet import (
@@ -183,7 +184,7 @@ def test_a_small_lift_ranks_as_distances_do() -> None:
     np.testing.assert_allclose(chords, 2 * e * distances, rtol=1e-4, atol=1e-9)
 
 
-@pytest.mark.skipif(LFW is None, reason="FACEALIKE_LFW is not set")
+@needs_data("FACEALIKE_LFW")
 def test_descriptors_are_dlibs_own(tmp_path: Path) -> None:
     """On 16 faces here; on 1,000 in benchmarks/dlib_teacher.py."""
     dlib = pytest.importorskip("dlib")

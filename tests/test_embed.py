@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image as PillowImage
 
+from data_paths import data_path
 from facealike.detect import DlibDetector, YuNetDetector
 from facealike.embed import Embedder, Model, embed_stream, load_embeddings, save_embeddings
 from facealike.errors import (
@@ -237,10 +237,7 @@ def test_load_reads_a_file_and_names_the_missing_one(tmp_path: Path, monkeypatch
 
 
 def test_a_model_by_landmarks_runs_on_a_yunet_file() -> None:
-    path = os.environ.get("FACEALIKE_YUNET")
-    if not path:
-        pytest.skip("FACEALIKE_YUNET is not set to a YuNet file")
-    detector = YuNetDetector(path)
+    detector = YuNetDetector(data_path("FACEALIKE_YUNET"))
     file = tiny_model_file(align="landmarks", detector_spec=detector.spec, detector_weights=detector.weights)
     model = Model(ModelFile.from_bytes(file.to_bytes()), "cpu")
     assert model.faces(astronaut())[0].landmarks is not None

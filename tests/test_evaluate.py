@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from PIL import Image as PillowImage
 
 from colour_model import ColourModel, make_coloured
+from data_paths import data_path
 from facealike.bootstrap import pair_intervals
 from facealike.data import balanced_pairs, split_of
 from facealike.detect import YuNetDetector
@@ -425,9 +425,7 @@ def test_split_without_people_is_one_sentence(root: Path, tmp_path: Path) -> Non
 
 
 def test_real_photos_give_the_same_scores_with_and_without_a_cache(tmp_path: Path) -> None:
-    lfw, yunet = os.environ.get("FACEALIKE_LFW"), os.environ.get("FACEALIKE_YUNET")
-    if not lfw or not yunet:
-        pytest.skip("FACEALIKE_LFW (folder of people) and FACEALIKE_YUNET (detector) are not both set")
+    lfw, yunet = data_path("FACEALIKE_LFW"), data_path("FACEALIKE_YUNET")
     detector = YuNetDetector(yunet)
     file = tiny_model_file(align="landmarks", detector_spec=detector.spec, detector_weights=detector.weights)
     model = Model(file, "cpu", 1)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from data_paths import needs_data
 from facealike.errors import DataError, UsageError
 from facealike.group_list import mended_age, read_groups
 
@@ -116,7 +117,7 @@ def test_columns_that_make_no_groups(folder: Path, by: list[str]) -> None:
         read_groups(written(folder, *GOOD), by=by)
 
 
-@pytest.mark.skipif("FACEALIKE_FAIRFACE" not in os.environ, reason="set FACEALIKE_FAIRFACE to run this")
+@needs_data("FACEALIKE_FAIRFACE")
 @pytest.mark.parametrize("part", ["train", "val"])
 def test_the_bands_of_fairface(part: str) -> None:
     path = Path(os.environ["FACEALIKE_FAIRFACE"]) / f"{part}.csv"

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data_paths import needs_data
 from facealike.align import warp
 from facealike.detect import DlibDetector, YuNetDetector, make_detector, named_detector, select_faces
 from facealike.errors import DetectorError
@@ -95,7 +96,7 @@ def test_landmarks_follow_a_turned_photo() -> None:
         assert distance.mean() < 0.1 * eye_distance
 
 
-@pytest.mark.skipif(YUNET is None or LFW is None, reason="FACEALIKE_YUNET and FACEALIKE_LFW are not set")
+@needs_data("FACEALIKE_YUNET", "FACEALIKE_LFW")
 def test_landmarks_are_near_those_of_the_teacher_on_unseen_people() -> None:
     from facealike.data import People
     from facealike.image import read_image

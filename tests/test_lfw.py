@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from data_paths import needs_data
 from facealike import lfw
 from facealike.data import People
 from facealike.errors import DataError, UnsafeArchive
@@ -275,7 +276,7 @@ def test_a_killed_unpacking_goes_on(tmp_path: Path) -> None:
     assert json.loads((out / ".unpacked-lfw.tar.json").read_text())["photos"] == 1500
 
 
-@pytest.mark.skipif("FACEALIKE_LFW_ARCHIVE" not in os.environ, reason="set FACEALIKE_LFW_ARCHIVE to run this")
+@needs_data("FACEALIKE_LFW_ARCHIVE")
 def test_the_official_archive(tmp_path: Path) -> None:
     folder = unpack_lfw(os.environ["FACEALIKE_LFW_ARCHIVE"], tmp_path)
     assert str(People.from_folder(folder)) == "13,233 photos of 5,749 people"

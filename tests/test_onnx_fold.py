@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data_paths import needs_data
 from facealike.errors import ModelError
 from facealike.onnx_fold import fields, fold_blocks, read_tensor
 
@@ -125,7 +126,7 @@ def test_fields_of_every_wire_type() -> None:
     assert {number: wire for number, wire, _ in fields(attribute.SerializeToString())}[2] == 5
 
 
-@pytest.mark.skipif("FACEALIKE_SFACE" not in os.environ, reason="needs the ONNX file (FACEALIKE_SFACE)")
+@needs_data("FACEALIKE_SFACE")
 def test_the_real_network_is_what_onnxruntime_makes_of_its_blocks() -> None:
     content = Path(os.environ["FACEALIKE_SFACE"]).read_bytes()
     model = onnx.load_from_string(content)

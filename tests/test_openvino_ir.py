@@ -9,6 +9,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from data_paths import needs_data
 from facealike.errors import ModelError
 from facealike.openvino_ir import read_ir
 from ir_files import IrBuilder, small_ir
@@ -75,7 +76,7 @@ def test_a_loop_is_refused() -> None:
         read_ir(ir.xml(), b"")
 
 
-@pytest.mark.skipif("FACEALIKE_RETAIL0095" not in os.environ, reason="needs the IR (FACEALIKE_RETAIL0095)")
+@needs_data("FACEALIKE_RETAIL0095")
 def test_the_real_network_is_that_of_openvino() -> None:
     openvino = pytest.importorskip("openvino")
     xml = Path(os.environ["FACEALIKE_RETAIL0095"])

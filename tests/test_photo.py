@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as PillowImage
 
+from data_paths import needs_data
 from facealike.align import TEMPLATE_112
 from facealike.detect import DlibDetector, YuNetDetector
 from facealike.embed import Model
@@ -208,9 +209,7 @@ def test_a_cutter_reports_faces_in_the_whole_photo(eyes: float) -> None:
 
 
 def detectors() -> list[Any]:
-    yunet = os.environ.get("FACEALIKE_YUNET")
-    missing = pytest.mark.skipif(not yunet, reason="set FACEALIKE_YUNET to the ONNX file to run this")
-    return ["shipped", pytest.param("yunet", marks=missing)]
+    return ["shipped", pytest.param("yunet", marks=needs_data("FACEALIKE_YUNET"))]
 
 
 @pytest.mark.parametrize("kind", detectors())

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image as PillowImage
 
 from colour_model import ColourDetector, ColourModel, make_coloured
+from data_paths import needs_data
 from facealike.crops import cached_crops, stream_crops
 from facealike.detect import Detector, DlibDetector, YuNetDetector, make_detector
 from facealike.embed import MANY, Embedder, Model, embed_stream
@@ -301,7 +302,7 @@ def test_the_shipped_embedder_serves_all_threads() -> None:
     same_in_threads(model.embed_many, list(crops))
 
 
-@pytest.mark.skipif("FACEALIKE_YUNET" not in os.environ, reason="set FACEALIKE_YUNET to run this")
+@needs_data("FACEALIKE_YUNET")
 def test_one_yunet_serves_all_threads() -> None:
     detector = YuNetDetector(os.environ["FACEALIKE_YUNET"])
     assert detector.thread_safe

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from data_paths import needs_data
 from facealike import Model, compare, evaluate_split
 
 ROOT = Path(__file__).parent.parent
 PHOTOS = ROOT / "examples" / "photos"
 LFW = os.environ.get("FACEALIKE_LFW")
-needs_lfw = pytest.mark.skipif(LFW is None, reason="FACEALIKE_LFW is not set")
+needs_lfw = needs_data("FACEALIKE_LFW")
 
 
 @pytest.fixture(scope="module")
