@@ -1,5 +1,7 @@
 """Embed a folder of photos once, then list the pairs that are most alike.
 
+The photos may lie in folders of their own, one a person: FOLDER/NAME/1.jpg.
+
 python examples/embed_folder.py examples/photos
 """
 
@@ -7,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from heapq import nlargest
 from itertools import combinations
 from pathlib import Path
 
@@ -14,7 +17,12 @@ from facealike import FacealikeError, Model, load_embeddings, save_embeddings
 
 
 def main(folder: str, model_path: str | None = None) -> None:
-    photos = sorted(str(path) for path in Path(folder).glob("*.jpg"))
+    # Photos in the folder itself, and in folders below it such as NAME/1.jpg.
+    photos = sorted(
+        str(path) for path in Path(folder).rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png")
+    )
+    if len(photos) < 2:
+        sys.exit(f"embed_folder.py: {folder}: fewer than two photos (.jpg or .png) in this folder")
     model = Model.load(model_path)
     with tempfile.TemporaryDirectory() as scratch:
         store = Path(scratch) / "faces.npz"
@@ -22,10 +30,14 @@ def main(folder: str, model_path: str | None = None) -> None:
         # The file names its model: one of another model is refused, not compared.
         vectors, paths = load_embeddings(store, model)
     scores = vectors @ vectors.T  # the rows are unit vectors, so this is the cosine of every pair
-    pairs = sorted(combinations(range(len(paths)), 2), key=lambda pair: -scores[pair])
-    for a, b in pairs[:10]:
+    pairs = nlargest(10, combinations(range(len(paths)), 2), key=lambda pair: scores[pair])
+
+    def name(path: str) -> str:
+        return str(Path(path).relative_to(folder))
+
+    for a, b in pairs:
         verdict = "same" if scores[a, b] >= model.threshold else "different"
-        print(f"{scores[a, b]:6.3f}  {verdict:<9}  {Path(paths[a]).name}  {Path(paths[b]).name}")
+        print(f"{scores[a, b]:6.3f}  {verdict:<9}  {name(paths[a])}  {name(paths[b])}")
 
 
 if __name__ == "__main__":

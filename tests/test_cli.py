@@ -19,6 +19,7 @@ from PIL import Image as PillowImage
 from typer.testing import CliRunner, Result
 
 import facealike
+from data_paths import data_path
 from facealike.cli import app
 from facealike.cli.console import one_line, print_json
 from facealike.compare import compare
@@ -208,9 +209,7 @@ def test_detect_goes_on_past_a_photo_that_fails(here: SimpleNamespace) -> None:
 
 
 def test_detect_shows_landmarks_of_a_yunet_file(here: SimpleNamespace) -> None:
-    path = os.environ.get("FACEALIKE_YUNET")
-    if not path:
-        pytest.skip("FACEALIKE_YUNET is not set to a YuNet file")
+    path = data_path("FACEALIKE_YUNET")
     assert "landmarks (" in run("detect", here.a, "--detector", path).stdout
 
 
@@ -267,6 +266,26 @@ def test_pairs_draws_a_picture(here: SimpleNamespace, people: Path, tmp_path: Pa
     assert told(run(*arguments, "--detector", "dlib", "--seed", "5", "--json"))["pairs"] != shown
     nobody = run("pairs", people, "--out", out, "--split", "train", "-m", here.model)
     assert nobody.exit_code == 2 and "split train" in sentence(nobody)
+
+
+def test_pairs_of_everybody(here: SimpleNamespace, people: Path, tmp_path: Path) -> None:
+    """Issue 19 D6: a folder too small for splits had no pairs to look at."""
+    out = tmp_path / "pairs.png"
+    result = run("pairs", people, "--out", out, "--split", "all", "--count", "2", "-m", here.model, "--json")
+    assert result.exit_code == 0 and len(told(result)["pairs"]) == 4 and told(result)["split"] == "all"
+
+
+def test_detect_searches_folders(here: SimpleNamespace, tmp_path: Path) -> None:
+    """Issue 19 D6."""
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    PillowImage.fromarray(astronaut()).save(tmp_path / "deep" / "er" / "x.JPG")
+    (tmp_path / "deep" / "notes.txt").write_text("no photo")
+    result = run("detect", tmp_path / "deep", here.none, "--detector", "dlib", "--json")
+    found = [(Path(entry["path"]).name, bool(entry["faces"])) for entry in told(result)["images"]]
+    assert found == [("x.JPG", True), ("none.png", False)]
+    (tmp_path / "empty").mkdir()
+    empty = run("detect", tmp_path / "empty", "--detector", "dlib")
+    assert empty.exit_code == 2 and "no photo in this folder" in sentence(empty)
 
 
 # ---- evaluate, data, model --------------------------------------------------------------------

@@ -94,6 +94,21 @@ def test_embed_folder_lists_every_pair_with_compares_own_score(tmp_path: Path) -
         assert float(score) == pytest.approx(result.score, abs=6e-4) and verdict == result.verdict
 
 
+def test_embed_folder_finds_photos_in_folders_of_people(tmp_path: Path) -> None:
+    """Issue 19 D6: it saw the photos of one folder only."""
+    model = tmp_path / "tiny.facealike"
+    tiny_model_file().write(model)
+    for name, photo in (("Ann/1.jpg", HOPPER), ("Ann/2.JPG", TURNED), ("Bob/1.jpg", COLLINS)):
+        (tmp_path / "people" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "people" / name).write_bytes(Path(photo).read_bytes())
+    done = run("embed_folder.py", str(tmp_path / "people"), str(model))
+    assert done.returncode == 0, done.stderr
+    pairs = {tuple(sorted(line.split()[2:])) for line in done.stdout.splitlines()}
+    assert pairs == {("Ann/1.jpg", "Ann/2.JPG"), ("Ann/1.jpg", "Bob/1.jpg"), ("Ann/2.JPG", "Bob/1.jpg")}
+    nothing = run("embed_folder.py", str(tmp_path / "people" / "Bob"), str(model))
+    assert nothing.returncode == 1 and "fewer than two photos" in nothing.stderr
+
+
 @needs_shipped
 def test_the_shipped_model_tells_the_photos_apart() -> None:
     """What make demo shows."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -63,6 +64,10 @@ def pairs_on(page: PillowImage.Image) -> list[tuple[int, tuple[int, int, int]]]:
     return found
 
 
+def page_of(cells: Sequence[m.MontageCell], columns: int, title: str) -> PillowImage.Image:
+    return m.sections_montage([m.Section("", "", tuple(cells))], columns, title)
+
+
 # ---- the page ---------------------------------------------------------------------------------
 
 
@@ -72,7 +77,7 @@ def test_every_cell_is_on_the_page_whole_and_framed() -> None:
         m.MontageCell(crop_of(2), crop_of(3), "0.10", False),
         m.MontageCell(crop_of(4), crop_of(5), "who knows"),
     ]
-    page = m.montage(cells, 2, "Title")
+    page = page_of(cells, 2, "Title")
     assert page.mode == "RGB"
     assert page.getpixel((0, 0)) == (255, 255, 255)
     assert pairs_on(page) == [(0, m.RIGHT), (1, m.WRONG), (2, m.NEUTRAL)]
@@ -82,14 +87,35 @@ def test_every_cell_is_on_the_page_whole_and_framed() -> None:
 
 
 def test_crops_of_another_size_fill_the_cell() -> None:
-    page = m.montage([m.MontageCell(crop_of(0, 40), crop_of(1, 300), "")], 1, "")
+    page = page_of([m.MontageCell(crop_of(0, 40), crop_of(1, 300), "")], 1, "")
     assert pairs_on(page) == [(0, m.NEUTRAL)]
     assert (np.asarray(page) == crop_of(1)[0, 0]).all(axis=2).sum() == m.TILE**2
 
 
+def test_labels_stand_below_their_crops_and_move_nothing_else() -> None:
+    """Issue 19 D6: a mislabelled folder is found by its name."""
+    plain = m.MontageCell(crop_of(0), crop_of(1))
+    named = m.MontageCell(crop_of(0), crop_of(1), labels=(("Ann", "1.jpg"), ("Bob" * 99,)))
+    pages = [np.asarray(page_of([cell, cell, cell], 2, "")) for cell in (plain, named)]
+    assert pages[1].shape[0] == pages[0].shape[0] + 2 * 2 * m.LABEL
+    assert pairs_on(PillowImage.fromarray(pages[1])) == [(0, m.NEUTRAL)] * 3
+    below = pages[1][m.MARGIN + m.TILE + 2 * m.FRAME :][: 2 * m.LABEL]
+    ink = (below.max(axis=2) < 128).any(axis=0)
+    middle = m.MARGIN + m.FRAME + m.TILE + m.FRAME
+    assert ink[m.MARGIN : middle].any() and ink[middle : middle + m.TILE].any()
+    assert not ink[middle + m.TILE : m.MARGIN + m.CELL_WIDTH + m.GAP].any(), "a long name is shortened"
+
+
+@pytest.mark.parametrize("text", ["x", "Aaron_Peirsol_0001.jpg", "w" * 500, "\x1b[31m\n", "ü" * 40, ""])
+def test_a_shortened_text_fits_and_keeps_both_ends(text: str) -> None:
+    short = m._shortened(text, 11, 112)
+    assert m._font(11).getlength(short) <= 112 and short.isprintable()
+    assert short[:2] == text[:2] and short[-2:] == text[-2:] if text.isprintable() else True
+
+
 def test_sign_and_word_tell_right_from_wrong_without_colour() -> None:
     pages = [
-        np.asarray(m.montage([m.MontageCell(crop_of(0), crop_of(1), "", right)], 1, "").convert("L"))
+        np.asarray(page_of([m.MontageCell(crop_of(0), crop_of(1), "", right)], 1, "").convert("L"))
         for right in (True, False)
     ]
     caption = slice(-m.MARGIN - m.CAPTION, -m.MARGIN)
@@ -102,12 +128,12 @@ def test_sign_and_word_tell_right_from_wrong_without_colour() -> None:
 @given(st.integers(0, 9), st.integers(1, 5), st.text(max_size=200), st.text(max_size=60))
 def test_any_number_of_cells_and_any_text_can_be_drawn(n: int, columns: int, title: str, note: str) -> None:
     cells = [m.MontageCell(crop_of(2 * i), crop_of(2 * i + 1), note, i % 2 == 0) for i in range(n)]
-    page = m.montage(cells, columns, title)
+    page = page_of(cells, columns, title)
     assert [pair for pair, _ in pairs_on(page)] == list(range(n))
 
 
 def test_a_long_title_is_wrapped_and_hides_nothing() -> None:
-    short, long = (m.montage([m.MontageCell(crop_of(0), crop_of(1), "")], 1, "word " * k) for k in (1, 40))
+    short, long = (page_of([m.MontageCell(crop_of(0), crop_of(1), "")], 1, "word " * k) for k in (1, 40))
     assert long.height > short.height
     assert long.width == short.width
     assert pairs_on(long) == [(0, m.NEUTRAL)]
@@ -120,7 +146,7 @@ def test_cells_are_checked() -> None:
         with pytest.raises(UsageError, match="a cell shows"):
             m.MontageCell(good, bad, "")
     with pytest.raises(UsageError, match="at least one column"):
-        m.montage([], 0, "")
+        page_of([], 0, "")
 
 
 # ---- which pairs ------------------------------------------------------------------------------
@@ -183,7 +209,7 @@ def test_scores_are_checked() -> None:
 
 
 def test_png_is_exact_and_jpeg_close(tmp_path: Path) -> None:
-    page = m.montage([m.MontageCell(crop_of(0), crop_of(200), "0.5", True)], 1, "Title")
+    page = page_of([m.MontageCell(crop_of(0), crop_of(200), "0.5", True)], 1, "Title")
     for name in ("a.png", "a.jpg", "a.JPEG"):
         m.save_image(page, tmp_path / name)
         with PillowImage.open(tmp_path / name) as back:

@@ -43,6 +43,8 @@ FRAME = 4  # width of the coloured frame
 GAP = 18  # between cells
 MARGIN = 28  # around the page
 CAPTION = 24  # height of the line under a pair
+LABEL = 15  # height of a line under a crop
+LABEL_SIZE = 11
 LEGEND_WIDTH = 300
 CELL_WIDTH = 2 * TILE + 3 * FRAME
 CELL_HEIGHT = TILE + 2 * FRAME + CAPTION
@@ -52,13 +54,15 @@ CELL_HEIGHT = TILE + 2 * FRAME + CAPTION
 class MontageCell:
     """Two crops, uint8 (S, S, 3), a short caption, and whether a decision on them was right.
 
-    ``right`` is None where nothing was decided.
+    ``right`` is None where nothing was decided.  ``labels`` are lines of text below each of the two crops;
+    what is too long for its place is shortened in its middle.
     """
 
     a: Image
     b: Image
-    caption: str
+    caption: str = ""
     right: bool | None = None
+    labels: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
 
     def __post_init__(self) -> None:
         for crop in (self.a, self.b):
@@ -81,11 +85,6 @@ class Section:
     cells: tuple[MontageCell, ...]
 
 
-def montage(cells: Sequence[MontageCell], columns: int, title: str) -> PillowImage.Image:
-    """``cells`` in rows of ``columns`` under a title and, where decisions are shown, a legend."""
-    return sections_montage([Section("", "", tuple(cells))], columns, title)
-
-
 def sections_montage(
     sections: Sequence[Section], columns: int, title: str, subtitle: str = ""
 ) -> PillowImage.Image:
@@ -97,7 +96,8 @@ def sections_montage(
     # Drawn on a page that is surely high enough, then cut: no second copy of the layout sums.
     rows = sum(-(-len(section.cells) // columns) for section in sections)
     lines = sum(len(text) for text in (title, subtitle)) + 20
-    height = 400 + 40 * lines + rows * (CELL_HEIGHT + GAP) + 200 * len(sections)
+    most = max((_label_lines(cell) for section in sections for cell in section.cells), default=0)
+    height = 400 + 40 * lines + rows * (CELL_HEIGHT + most * LABEL + GAP) + 200 * len(sections)
     page = PillowImage.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(page)
     y = _header(draw, width, title, subtitle, judged)
@@ -219,6 +219,18 @@ def _wrap(text: str, size: int, width: float) -> list[str]:
     return [line for line in lines if line]
 
 
+def _shortened(text: str, size: int, width: float) -> str:
+    """``text`` on one line of at most ``width`` pixels: its middle is left out where it is longer."""
+    font, text = _font(size), one_line(text)
+    if font.getlength(text) <= width:
+        return text
+    for kept in range(min(len(text), 200) - 1, 0, -1):
+        short = f"{text[: (kept + 1) // 2]}...{text[len(text) - kept // 2 :]}"
+        if font.getlength(short) <= width:
+            return short
+    return "..."
+
+
 def _header(draw: ImageDraw.ImageDraw, width: int, title: str, subtitle: str, legend: bool) -> int:
     """Draw title, subtitle and legend; returns where the cells begin."""
     y = MARGIN
@@ -258,7 +270,12 @@ def _section(
             _cell(page, draw, MARGIN + column * (CELL_WIDTH + GAP), y, cell)
         # A row without captions needs no line for them.
         y += CELL_HEIGHT + GAP - (0 if any(c.caption or c.right is not None for c in row) else CAPTION)
+        y += LABEL * max(map(_label_lines, row))
     return y
+
+
+def _label_lines(cell: MontageCell) -> int:
+    return max(map(len, cell.labels))
 
 
 def _cell(page: PillowImage.Image, draw: ImageDraw.ImageDraw, x: int, y: int, cell: MontageCell) -> None:
@@ -269,6 +286,11 @@ def _cell(page: PillowImage.Image, draw: ImageDraw.ImageDraw, x: int, y: int, ce
         if tile.width != TILE:
             tile = tile.resize((TILE, TILE), PillowImage.Resampling.LANCZOS)
         page.paste(tile, (x + FRAME + k * (TILE + FRAME), y + FRAME))
+    for k, lines in enumerate(cell.labels):
+        for i, text in enumerate(lines):
+            at = (x + FRAME + k * (TILE + FRAME), bottom + 2 + i * LABEL)
+            draw.text(at, _shortened(text, LABEL_SIZE, TILE), fill=INK, font=_font(LABEL_SIZE))
+    bottom += LABEL * _label_lines(cell)
     draw.text((x + 1, bottom + 4), one_line(cell.caption), fill=INK, font=_font(15))
     if cell.right is not None:
         word = "right" if cell.right else "wrong"

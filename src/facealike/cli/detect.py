@@ -9,6 +9,7 @@ import typer
 
 from ..errors import FacealikeError, NoFaceFound, UsageError
 from .console import command, error_dict, print_json, report_error, show
+from .embed import _photos as photos_below
 from .options import (
     DetectorOption,
     FaceChoice,
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
 
 @command
 def detect(
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE", show_default=False, help="Photos.")],
+    images: Annotated[
+        list[Path],
+        typer.Argument(metavar="IMAGE|FOLDER", show_default=False, help="Photos, and folders of them."),
+    ],
     model: ModelOption = None,
     detector: DetectorOption = None,
     face: FaceOption = FaceChoice.all,
@@ -32,7 +36,8 @@ def detect(
 ) -> int:
     """Find the faces in photos: box, confidence, quality, landmarks; in pixels of the upright photo.
 
-    The detector is that of the model, or the one named with --detector.
+    Folders are searched to their bottom.  The detector is that of the model, or the one named with
+    --detector.
 
     Exit code: 0 every photo has the face asked for; otherwise that of the first photo that has not:
     2 an error, 3 no face found, 4 several faces where --face only allows one.
@@ -47,7 +52,8 @@ def detect(
     cutter = Cutter(finder, None)
     code = 0
     results: list[dict[str, Any]] = []
-    for path in images:
+    photos = [photo for each in images for photo in photos_below(each)]
+    for path in photos:
         entry: dict[str, Any] = {"path": str(path)}
         results.append(entry)
         judged: list[tuple[Face, Quality]] = []

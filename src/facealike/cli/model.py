@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .console import command, one_line, print_json, show
+from .console import command, print_json, show
 from .options import DeviceOption, JsonOption
 
 if TYPE_CHECKING:

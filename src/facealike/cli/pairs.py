@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +16,6 @@ from .options import (
     FaceOption,
     JsonOption,
     ModelOption,
-    SplitChoice,
     check_folder,
 )
 
@@ -32,6 +32,16 @@ if TYPE_CHECKING:
 SPARE = 4  # pairs drawn for each pair shown, as some photos may show no face
 
 
+class PairSplit(str, Enum):
+    """A split, or everybody."""
+
+    train = "train"
+    validation = "validation"
+    calibration = "calibration"
+    test = "test"
+    all = "all"
+
+
 @command
 def pairs(
     people: Annotated[
@@ -40,7 +50,7 @@ def pairs(
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="FILE.png", show_default=False, help="Where to write.")
     ],
-    split: Annotated[SplitChoice, typer.Option("--split", help="Whose pairs.")] = SplitChoice.train,
+    split: Annotated[PairSplit, typer.Option("--split", help="Whose pairs.")] = PairSplit.train,
     count: Annotated[int, typer.Option("--count", min=1, max=200, help="Pairs of each kind.")] = 8,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed draws other pairs.")] = 0,
     model: ModelOption = None,
@@ -48,7 +58,7 @@ def pairs(
     face: FaceOption = FaceChoice.largest,
     as_json: JsonOption = False,
 ) -> int:
-    """Draw a picture of pairs as a model sees them: of one person, and of two.
+    """Draw a picture of pairs as a model sees them, with the names of their folders and files.
 
     The crops are those the model would get, or those that fit the detector named with --detector.
 
@@ -60,17 +70,18 @@ def pairs(
     check_folder(out)
     if face is FaceChoice.all:
         raise UsageError("a pair needs one face a photo, so choose largest, central or only, not 'all'")
-    chosen = People.from_folder(people).split(split.value)
+    everybody = People.from_folder(people)
+    chosen = everybody if split is PairSplit.all else everybody.split(split.value)
     if len(chosen) == 0:
         raise DataError(
-            f"{people}: nobody in this folder belongs to the split {split.value}; use a larger one"
+            f"{people}: nobody in this folder belongs to the split {split.value}; choose --split all"
         )
     cropper = _Cropper(chosen, *_eyes(model, detector), face.policy)
     usable = _with_faces(balanced_pairs(chosen.labels, seed, SPARE * count), cropper, count, seed)
     page = sections_montage(
         [_section(usable, cropper, True), _section(usable, cropper, False)],
         columns=4,
-        title=f"Pairs of the split {split.value}",
+        title="Pairs of everybody" if split is PairSplit.all else f"Pairs of the split {split.value}",
         subtitle=f"drawn with seed {seed} from {chosen}; photos without the face asked for are passed over",
     )
     save_image(page, out)
@@ -97,6 +108,10 @@ class _Cropper:
         self._people, self._policy = people, policy
         self._cutter = Cutter(detector, preprocessing)
         self._made: dict[int, NDArray[np.uint8] | None] = {}
+
+    def names(self, index: int) -> tuple[str, str]:
+        """The person and the file of a photo."""
+        return self._people.names[self._people.labels[index]], self._people.paths[index].name
 
     def crop(self, index: int) -> NDArray[np.uint8] | None:
         from ..image import shown
@@ -155,5 +170,5 @@ def _section(pairs: PairIndices, cropper: _Cropper, same: bool) -> Section:
     for a, b in zip(pairs.a[pairs.same == same], pairs.b[pairs.same == same], strict=True):
         left, right = cropper.crop(int(a)), cropper.crop(int(b))
         assert left is not None and right is not None  # _with_faces has kept no other pair
-        cells.append(MontageCell(left, right, ""))
+        cells.append(MontageCell(left, right, labels=(cropper.names(int(a)), cropper.names(int(b)))))
     return Section("Same person" if same else "Different people", "", tuple(cells))
