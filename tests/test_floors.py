@@ -41,7 +41,7 @@ FLOORS = [
     ["data", "lfw", "group_list"],
     ["crops"],
     ["compare", "evaluate"],
-    ["protocols", "set_protocols", "group_protocol", "calibrate", "scores_file"],
+    ["protocols", "set_protocols", "group_protocol", "calibrate", "scores_file", "compare_list"],
     ["report", "mistakes"],
     ["run_folder"],
     ["run_figures"],

@@ -16,7 +16,7 @@ from .embed import Model
 from .errors import UsageError
 from .image import Source, shown
 from .metrics import cosine
-from .pipeline import Cutter
+from .pipeline import Cutter, FaceCrop
 from .probability import check_prior
 from .quality import PairQuality, pair_quality, warning, widening
 from .types import Comparison, FacePolicy
@@ -52,6 +52,25 @@ def compare(
     threshold while none is given, UsageError for ``face="all"``, a threshold outside [-1, 1], a prior
     not between 0 and 1, or an FMR that the model has no threshold for.
     """
+    clock = _Clock()
+    check_arguments(face, threshold, prior, fmr)
+    if not isinstance(model, Model):
+        with clock.step("load"):
+            model = Model.load(model, device)
+            if not aligned:
+                _ = model.detector  # made now, so that its start is not counted as detection
+    decision = decide(model.calibration, threshold, fmr)
+    cutter = Cutter(None if aligned else model.detector, model.preprocessing, step=clock.step)
+    (first,) = cutter(a, face, _name(a, "the first photo"), quality=True)
+    (second,) = cutter(b, face, _name(b, "the second photo"), quality=True)
+    with clock.step("embed"):
+        vectors = model.embed_crops(np.stack([first.crop, second.crop]))
+        score = float(cosine(vectors[:1], vectors[1:])[0])
+    return judge_pair(score, first, second, model, decision, prior, clock.report())
+
+
+def check_arguments(face: FacePolicy, threshold: float | None, prior: float, fmr: float | None) -> None:
+    """Raise UsageError for arguments of a comparison that contradict each other or make no sense."""
     if face == "all":
         raise UsageError("compare needs one face a photo, so choose largest, central or only, not 'all'")
     if threshold is not None and not (math.isfinite(threshold) and -1 <= threshold <= 1):
@@ -59,19 +78,13 @@ def compare(
     if threshold is not None and fmr is not None:
         raise UsageError("give a threshold or an FMR, not both: the model looks up a threshold for the FMR")
     check_prior(prior)
-    clock = _Clock()
-    if not isinstance(model, Model):
-        with clock.step("load"):
-            model = Model.load(model, device)
-            if not aligned:
-                _ = model.detector  # made now, so that its start is not counted as detection
-    decision = _decision(model.calibration, threshold, fmr)
-    cutter = Cutter(None if aligned else model.detector, model.preprocessing, step=clock.step)
-    (first,) = cutter(a, face, _name(a, "the first photo"), quality=True)
-    (second,) = cutter(b, face, _name(b, "the second photo"), quality=True)
-    with clock.step("embed"):
-        vectors = model.embed_crops(np.stack([first.crop, second.crop]))
-        score = float(cosine(vectors[:1], vectors[1:])[0])
+
+
+def judge_pair(
+    score: float, first: FaceCrop, second: FaceCrop, model: Model, decision: Decision, prior: float,
+    milliseconds: dict[str, float],
+) -> Comparison:  # fmt: skip
+    """Return what a score of two faces means by the model's calibration."""
     calibration = model.calibration
     quality = (first.quality, second.quality)
     band, wider = _widened(decision, calibration, pair_quality(*quality))
@@ -81,7 +94,7 @@ def compare(
         faces=(first.face, second.face),
         model=model.id,
         device=model.device,
-        milliseconds=clock.report(),
+        milliseconds=milliseconds,
         found=(first.found, second.found),
         probability=calibration.probability_of(score, prior),
         prior=float(prior),
@@ -98,7 +111,9 @@ def compare(
     )
 
 
-class _Decision(NamedTuple):
+class Decision(NamedTuple):
+    """The threshold that decides, where it comes from, its interval, and the FMR there."""
+
     threshold: float
     source: str
     band: tuple[float, float] | None
@@ -106,21 +121,21 @@ class _Decision(NamedTuple):
     fmr_is_bound: bool = False
 
 
-def _decision(calibration: Calibration, threshold: float | None, fmr: float | None) -> _Decision:
+def decide(calibration: Calibration, threshold: float | None, fmr: float | None) -> Decision:
     """The threshold to use, where it comes from, and its interval."""
     if fmr is not None:
         point = calibration.threshold_for(fmr)
-        return _Decision(point.threshold, f"FMR {point.fmr:g}", point.band, point.fmr)
+        return Decision(point.threshold, f"FMR {point.fmr:g}", point.band, point.fmr)
     if threshold is not None:
         cut, source, band = float(threshold), THE_CALLER, None
     else:
         calibration.check()
         cut, source, band = calibration.threshold, calibration.rule, calibration.band
-    return _Decision(cut, source, band, calibration.fmr_of(cut), calibration.fmr_is_bound(cut))
+    return Decision(cut, source, band, calibration.fmr_of(cut), calibration.fmr_is_bound(cut))
 
 
 def _widened(
-    decision: _Decision, calibration: Calibration, quality: PairQuality
+    decision: Decision, calibration: Calibration, quality: PairQuality
 ) -> tuple[tuple[float, float] | None, tuple[float, float]]:
     """The band with what the quality of the pair adds to it, and how much that is below and above."""
     typical = calibration.typical_stranger

@@ -10,7 +10,9 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 from .errors import DataError
 
@@ -51,6 +53,45 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     Names of files that are no UTF-8, as Python hands them over, get their own bytes back.
     """
     write_bytes(path, text.encode("utf-8", "surrogateescape"))
+
+
+@contextlib.contextmanager
+def written_whole(path: str | os.PathLike[str]) -> Iterator[TextIO]:
+    """Open a text to write line by line; it becomes the file ``path`` at the end, or nothing does.
+
+    UTF-8, line ends as they are; names of files that are no UTF-8 get their own bytes back.  Raises
+    DataError if the file cannot be written.  Whatever the caller raises leaves the old file as it was.
+    """
+    target = Path(path)
+    beside = target.with_name(f".facealike-{os.getpid()}-{secrets.token_hex(4)}.part")
+    try:
+        stream = beside.open("x", encoding="utf-8", errors="surrogateescape", newline="")
+    except OSError as error:
+        raise _unwritable(target, error) from error
+    try:
+        with stream:
+            yield stream
+            try:
+                stream.flush()
+                os.fsync(stream.fileno())
+            except OSError as error:
+                raise _unwritable(target, error) from error
+        try:
+            beside.replace(target)
+        except OSError as error:
+            raise _unwritable(target, error) from error
+    except BaseException:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        raise
+    flush_folder(target.parent)
+
+
+def _unwritable(target: Path, error: OSError) -> DataError:
+    return DataError(
+        f"{target}: the file cannot be written ({error.strerror or error}); check the folder, its "
+        "permissions and the free space"
+    )
 
 
 def flush_folder(folder: Path) -> None:

@@ -154,7 +154,7 @@ def _untimed(_: str) -> AbstractContextManager[None]:
 
 def cut_all(
     cutter: Cutter, sources: Iterable[tuple[Source, str]], face: FacePolicy, threads: int | None = None,
-    lead: int = 16,
+    lead: int = 16, quality: bool = False,
 ) -> Generator[list[FaceCrop] | FacealikeError, None, None]:  # fmt: skip
     """What ``cutter`` makes of each source, named as given, in order, or the error that it ended with.
 
@@ -166,7 +166,7 @@ def cut_all(
 
     def cut(item: tuple[Source, str]) -> list[FaceCrop] | FacealikeError:
         try:
-            return cutter(item[0], face, item[1])
+            return cutter(item[0], face, item[1], quality)
         except FacealikeError as error:
             return without_pixels(error)
 

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .console import command, print_json, show
-from .options import AlignedOption, DeviceOption, FaceChoice, FaceOption, JsonOption, ModelOption
+from ..errors import UsageError
+from .console import command, counter, print_json, show
+from .options import (
+    AlignedOption,
+    DeviceOption,
+    FaceChoice,
+    FaceOption,
+    JsonOption,
+    ModelOption,
+    check_folder,
+)
 
 if TYPE_CHECKING:
-    from ..types import Comparison
+    from ..types import Comparison, FacePolicy
 
 
 @command
 def compare(
-    a: Annotated[str, typer.Argument(metavar="A", show_default=False, help="A photo.")],
-    b: Annotated[str, typer.Argument(metavar="B", show_default=False, help="Another photo.")],
+    a: Annotated[str | None, typer.Argument(metavar="A", show_default=False, help="A photo.")] = None,
+    b: Annotated[str | None, typer.Argument(metavar="B", show_default=False, help="Another photo.")] = None,
     model: ModelOption = None,
     threshold: Annotated[
         float | None,
@@ -37,6 +47,17 @@ def compare(
     device: DeviceOption = "auto",
     face: FaceOption = FaceChoice.largest,
     aligned: AlignedOption = False,
+    pairs: Annotated[
+        Path | None,
+        typer.Option("--pairs", metavar="CSV", help="Compare the pairs of a list, with the columns a and b."),
+    ] = None,
+    root: Annotated[
+        Path | None,
+        typer.Option("--root", metavar="DIR", help="Where the photos of --pairs are; by default beside it."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="CSV", help="Where to write the scores of --pairs.")
+    ] = None,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Also tell how long each step took.")
     ] = False,
@@ -48,13 +69,60 @@ def compare(
     you compare.  A verdict is uncertain where other people to calibrate on, or better photos of the
     same people, could have turned it; a line of its own warns of a poor face.
 
+    With --pairs the pairs of a list are scored, and written to --out; one that cannot be has a reason there.
+
     Exit code: 0 the same person, 1 different people, 2 an error, 3 no face found, 4 several faces
-    where --face only allows one.
+    where --face only allows one.  With --pairs: 0 all were scored, else that of the first that was not.
     """
     from ..compare import compare as run
 
+    if pairs is not None or out is not None or root is not None:
+        if pairs is None or out is None:
+            raise UsageError("scores of a list need both: --pairs CSV, and --out CSV to write them to")
+        if a is not None:
+            raise UsageError("give two photos or --pairs, not both")
+        return _list(pairs, root, out, model, device, as_json, (threshold, face.policy, aligned, prior, fmr))
+    if a is None or b is None:
+        raise UsageError("give two photos, or a list of them with --pairs; see facealike compare --help")
     result = run(a, b, model, threshold, face.policy, aligned, device, prior, fmr)
     return report(result, a, b, face, verbose, as_json)
+
+
+def _list(
+    pairs: Path, root: Path | None, out: Path, model: Path | None, device: str, as_json: bool,
+    options: tuple[float | None, FacePolicy, bool, float, float | None],
+) -> int:  # fmt: skip
+    """Score the pairs of a list into a CSV, row by row."""
+    import csv
+
+    from ..compare_list import COLUMNS, compare_list
+    from ..embed import Model
+    from ..files import written_whole
+
+    check_folder(out)
+    if out.exists() and out.samefile(pairs):
+        raise UsageError(f"{out}: this is the list itself; give another file for the scores")
+    loaded = Model.load(model, device)
+    code = same = different = failed = 0
+    with written_whole(out) as stream, counter("comparing", "pairs") as done:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for pair in compare_list(pairs, loaded, root, *options, progress=done):
+            writer.writerow(pair.cells())
+            if pair.comparison is None:
+                failed += 1
+                code = code or (2 if pair.error is None else pair.error.exit_code)
+            elif pair.comparison.same:
+                same += 1
+            else:
+                different += 1
+    counts = {"pairs": same + different + failed, "same": same, "different": different, "failed": failed}
+    if as_json:
+        print_json({"out": str(out), "model": loaded.id, "device": loaded.device, **counts})
+    else:
+        told = f"; {failed:,} could not be scored, the reasons are in the file" if failed else ""
+        show(f"{out}: {same:,} pairs of the same person, {different:,} of different people{told}")
+    return code
 
 
 def report(result: Comparison, a: str, b: str, face: FaceChoice, verbose: bool, as_json: bool) -> int:

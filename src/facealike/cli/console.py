@@ -197,6 +197,24 @@ def progress_bar(what: str, unit: str = "photos") -> Iterator[Progress]:
         yield told
 
 
+@contextmanager
+def counter(what: str, unit: str) -> Iterator[Callable[[int], None]]:
+    """A count on stderr, only where that is a terminal, of work whose end nobody knows yet."""
+    if not sys.stderr.isatty():
+        yield lambda done: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (
+        SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed:,.0f} " + unit),
+        TimeElapsedColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done: bar.update(task, completed=done)
+
+
 def print_table(columns: list[str], rows: list[list[str]]) -> None:
     """A table in plain text, numbers to the right; a terminal's width never cuts a cell."""
     columns, rows = [one_line(cell) for cell in columns], [[one_line(cell) for cell in row] for row in rows]
