@@ -17,11 +17,12 @@ ROOT = Path(facealike.__file__).parent
 # From the ground up: a module imports only from floors below its own.  Modules of one floor do not
 # know each other.
 FLOORS = [
-    ["errors", "escape", "wording"],
+    ["errors", "escape", "wording", "once", "turns"],
     ["result"],
     ["types"],
     ["files", "image", "align", "metrics", "fields", "onnx_writer", "onnx_data", "workers"],
     ["sessions", "foreign", "csv_table"],
+    ["device"],
     [
         "montage", "sampling", "landmarks", "weighted", "resampling", "tally", "archive", "probability",
         "plots", "document", "quality", "dlib_resnet", "openvino_ir", "onnx_fold", "licence", "detector_spec",

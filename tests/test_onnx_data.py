@@ -23,7 +23,7 @@ from facealike.detect import YuNetDetector
 from facealike.errors import DetectorError, ModelError
 from facealike.model import ModelFile
 from facealike.onnx_data import CHILDREN, embed_external_data, refuse_external_data
-from facealike.sessions import open_session
+from facealike.sessions import Session
 from tiny_model import tiny_model_file, tiny_onnx
 
 
@@ -201,7 +201,7 @@ def test_a_model_file_never_loads_what_lies_in_the_current_directory(
     with pytest.raises(ModelError, match="the embedder keeps weights in a second file"):
         replace(tiny_model_file(size=112), embedder=path.read_bytes())
     with pytest.raises(ModelError, match="it keeps weights in a second file"):
-        open_session(path.read_bytes(), "it")
+        Session(path.read_bytes(), "it")
 
 
 def test_an_import_embeds_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

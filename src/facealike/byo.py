@@ -26,7 +26,7 @@ from .model import Align, Channels, ModelCard, ModelFile, Preprocessing
 from .onnx_data import embed_external_data
 from .onnx_fold import fold_blocks
 from .openvino_ir import read_ir
-from .sessions import open_session
+from .sessions import Session
 
 Channel = tuple[float, float, float]
 
@@ -142,7 +142,7 @@ def _bytes(path: Path) -> bytes:
 def _size(content: bytes, path: str | os.PathLike[str]) -> int:
     """The side of the crop that the graph states."""
     try:
-        session = open_session(content, "the embedder", quiet=True)
+        session = Session(content, "the embedder", quiet=True)
     except Exception as error:  # onnxruntime has no error class of its own to catch
         raise _unusable(path, error) from error
     shape = session.get_inputs()[0].shape

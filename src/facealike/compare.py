@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .calibration import PRIOR, Calibration
+from .device import check_same
 from .embed import Model
 from .errors import UsageError
 from .image import Source, shown
@@ -38,7 +39,8 @@ def compare(
 
     ``a`` and ``b`` are paths, bytes of image files, or RGB arrays (H, W, 3).  ``model`` is a loaded
     Model (best for many comparisons), the path of a model file, or None for the one that ships with
-    facealike; ``device`` belongs to loading it.  ``threshold`` replaces the model's own; so
+    facealike; ``device`` is for loading it, and must be that of a Model that is loaded already.
+    ``threshold`` replaces the model's own; so
     does ``fmr``, by the threshold that the model's calibration has for this false match rate.
     ``face`` says which face of a photo is meant.  ``aligned=True`` says that both are face crops
     already, so that no detector runs.  ``prior`` is the share of pairs that show one person among
@@ -54,7 +56,9 @@ def compare(
     """
     clock = _Clock()
     check_arguments(face, threshold, prior, fmr)
-    if not isinstance(model, Model):
+    if isinstance(model, Model):
+        check_same(device, model.device)
+    else:
         with clock.step("load"):
             model = Model.load(model, device)
             if not aligned:

@@ -15,7 +15,6 @@ import json
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Any, Protocol
@@ -29,8 +28,9 @@ from .detector_spec import check_detector_spec
 from .errors import DetectorError, ModelError, NoFaceFound, SeveralFaces, UsageError
 from .foreign import refuse_foreign_detector
 from .landmarks import Landmarker, shipped_landmarks
+from .once import made_once
 from .onnx_data import embed_external_data
-from .sessions import open_session
+from .sessions import Session
 from .types import FACE_POLICIES, Box, Face, FacePolicy, Image
 
 STRIDES = (8, 16, 32)
@@ -215,7 +215,7 @@ class YuNetDetector:
                 folder = Path(weights).parent
                 weights = embed_external_data(Path(weights).read_bytes(), folder, MAX_WEIGHTS)
             self.weights = weights
-            self._session = open_session(weights, "the graph", threads)
+            self._session = Session(weights, "the graph", threads)
         except OSError as error:
             raise DetectorError(
                 f"{name}: no detector can be read ({error.strerror}); check the path"
@@ -248,14 +248,17 @@ class YuNetDetector:
             spec["landmark_overlap"] = self.landmark_overlap
         return spec
 
-    @cached_property
+    @made_once
     def single_threaded(self) -> YuNetDetector:
         """This detector with one thread a run: a third cheaper, and best where many runs are under way."""
-        if self._threads == 1:
-            return self
-        return YuNetDetector(
-            self.weights, self.min_confidence, self.overlap, self.max_side, 1, self.landmark_overlap
-        )
+        return self if self._threads == 1 else YuNetDetector(*self._arguments(1))
+
+    def _arguments(self, threads: int) -> tuple[Any, ...]:
+        settings = self.min_confidence, self.overlap, self.max_side
+        return self.weights, *settings, threads, self.landmark_overlap
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return YuNetDetector, self._arguments(self._threads)
 
     def detect(self, image: Image) -> list[Face]:
         small, scale = fit_within(image, self._limit)
@@ -299,6 +302,9 @@ class DlibDetector:
         self._own.run = _frontal_detector(dlib).run
         self.min_confidence, self.max_side, self.weights = min_confidence, max_side, landmarks
         self._landmarker = None if landmarks is None else Landmarker(landmarks)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return DlibDetector, (self.min_confidence, self.max_side, self.weights)
 
     @property
     def has_landmarks(self) -> bool:

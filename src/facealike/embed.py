@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -21,13 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .detect import Detector, make_detector
-from .errors import DataError, DeviceError, FacealikeError, MixedModels, ModelError, UsageError
+from .device import open_on
+from .errors import DataError, FacealikeError, MixedModels, ModelError, UsageError
 from .files import write_bytes
 from .image import Source, resize_square, shown
 from .model import ModelFile, Preprocessing
 from .model_store import SHIPPED, find_stored, is_name, stored_names
+from .once import made_once
 from .pipeline import Cutter, FaceCrop, cut_all, in_batches, one_crop
-from .sessions import open_session
 from .types import Embeddings, Face, FacePolicy, Image
 
 MANY = 16
@@ -49,8 +48,8 @@ class Embedder:
         self, onnx: bytes, preprocessing: Preprocessing, device: str = "auto", threads: int = 0
     ) -> None:
         self.preprocessing = preprocessing
-        self._onnx, self._threads = onnx, threads
-        self._session, self.device = _open_session(onnx, device, threads)
+        self._onnx, self._threads, self._asked = onnx, threads, device
+        self._session, self.device = open_on(onnx, device, threads)
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         if len(inputs) != 1 or inputs[0].type != "tensor(float)" or len(inputs[0].shape) != 4:
             raise ModelError(
@@ -72,7 +71,10 @@ class Embedder:
             )
         self.dimensions = int(probe.shape[1])
 
-    @cached_property
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Embedder, (self._onnx, self.preprocessing, self._asked, self._threads)
+
+    @made_once
     def single_threaded(self) -> Embedder:
         """This embedder with one thread a run, for threads that embed and detect at the same time.
 
@@ -100,6 +102,8 @@ class Embedder:
         parts = [batch[i : i + 1] for i in range(len(batch))] if self._one_by_one and len(batch) else [batch]
         try:
             outputs = [self._session.run([self._output], {self._input: part})[0] for part in parts]
+        except FacealikeError:
+            raise
         except Exception as error:  # onnxruntime has no error class of its own to catch
             raise ModelError(f"the embedder failed on {len(crops)} crops; try a smaller batch") from error
         output: NDArray[np.float32] = outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
@@ -111,6 +115,9 @@ class Model:
 
     ``file`` is the artefact with its card; ``id``, ``calibration``, ``threshold`` and
     ``preprocessing`` are its own; ``device`` is the device that is really used.
+
+    A model may be pickled: what travels is its file, and it is loaded again with the options that it was
+    loaded with.  It may be used after a fork, too, on the CPU.
     """
 
     def __init__(self, file: ModelFile, device: str = "auto", threads: int = 0) -> None:
@@ -120,7 +127,24 @@ class Model:
         self.preprocessing = file.preprocessing
         self.embedder = Embedder(file.embedder, file.preprocessing, device, threads)
         self.device = self.embedder.device
-        self._threads = threads
+        self._threads, self._asked = threads, device
+        self._other_detector = False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        given = {"detector": self.detector, "_other_detector": True} if self._other_detector else None
+        return Model, (self.file, self._asked, self._threads), given
+
+    def __copy__(self) -> Model:
+        """The same networks once more, without loading them."""
+        copy = object.__new__(Model)
+        vars(copy).update(vars(self))
+        return copy
+
+    def behind(self, detector: Detector | None) -> Model:
+        """This model, which finds faces by ``detector``; by none where photos are face crops already."""
+        other = self.__copy__()
+        vars(other)["detector"], other._other_detector = detector, True
+        return other
 
     @classmethod
     def load(
@@ -134,12 +158,12 @@ class Model:
         """
         return cls(read_model_file(path), device, threads)
 
-    @cached_property
+    @made_once
     def threshold(self) -> float:
         """The cosine from which on two photos count as one person; NotCalibrated where there is none."""
         return self.calibration.check().threshold
 
-    @cached_property
+    @made_once
     def detector(self) -> Detector:
         """The detector this model was trained with; made on first use, for ``aligned`` needs none."""
         return make_detector(self.file.detector_spec, self.file.detector_weights, self._threads)
@@ -337,41 +361,6 @@ def load_embeddings(path: str | os.PathLike[str], model: Model) -> tuple[Embeddi
             f"{shown(path)}: {embeddings.shape} embeddings for {len(paths)} photos; embed them again"
         )
     return embeddings, paths
-
-
-def _open_session(onnx: bytes, device: str, threads: int) -> tuple[Any, str]:
-    """The onnxruntime session and the device it really runs on."""
-    import onnxruntime
-
-    named = re.fullmatch(r"cuda:(\d{1,3})", device)
-    if device not in ("auto", "cpu") and not named:
-        raise UsageError(f"the device is auto, cpu or cuda:N, not {device!r}")
-    has_cuda = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
-    if named and not has_cuda:
-        raise DeviceError(
-            f"{device}: this onnxruntime ({onnxruntime.__version__}) has no CUDA support; "
-            "install onnxruntime-gpu in its place, or use --device cpu"
-        )
-    index = int(named[1]) if named else 0
-    providers: list[Any] = []
-    if has_cuda and device != "cpu":
-        providers.append(("CUDAExecutionProvider", {"device_id": index}))
-    try:
-        # With CUDA, what goes wrong is said below, in one sentence.
-        session = open_session(onnx, "the embedder", threads, providers, quiet=has_cuda)
-    except FacealikeError:
-        raise
-    except Exception as error:  # onnxruntime has no error class of its own to catch
-        reason = (str(error).splitlines() or [""])[0][:200]
-        if named:
-            raise DeviceError(f"{device}: the model cannot run there ({reason}); use --device cpu") from error
-        raise ModelError(
-            f"the embedder is no ONNX graph that can be run ({reason}); export it again"
-        ) from error
-    on_cuda = session.get_providers()[0] == "CUDAExecutionProvider"
-    if named and not on_cuda:
-        raise DeviceError(f"{device}: onnxruntime could not start CUDA there; use --device cpu, or cuda:0")
-    return session, f"cuda:{index}" if on_cuda else "cpu"
 
 
 def _unit_rows(vectors: NDArray[np.float32]) -> Embeddings:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -53,8 +52,7 @@ def evaluate_groups(
     listed = read_groups(groups, root, by)
     used = model
     if aligned or detector is not None:
-        used = copy.copy(model)
-        used.__dict__["detector"] = detector
+        used = model.behind(detector)
     vectors, found = embed_photos(used, [str(path) for path in listed.paths], face, cache, progress)
     if not found.any():
         raise NoFaceFound(

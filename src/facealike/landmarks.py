@@ -7,13 +7,14 @@ lie.  It is asked twice: the first answer turns and scales the crop upright, the
 from __future__ import annotations
 
 from importlib import resources
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .align import TEMPLATE_112, similarity_transform, warp
 from .errors import DetectorError, FacealikeError
-from .sessions import open_session
+from .sessions import Session
 from .types import Box, Image, Point
 
 SIZE = 64
@@ -58,7 +59,8 @@ class Landmarker:
     def __init__(self, weights: bytes) -> None:
         try:
             # For so small a graph a second thread costs more than it gives.
-            self._session = open_session(weights, "the landmark network", threads=1)
+            self._session = Session(weights, "the landmark network", threads=1)
+            self._weights = weights
             shape = self._session.get_outputs()[0].shape
         except FacealikeError as error:
             raise DetectorError(str(error)) from None
@@ -67,6 +69,9 @@ class Landmarker:
         if len(shape) != 2 or shape[1] != 10:
             raise DetectorError(f"the landmark network must give ten numbers a face, not shape {shape}")
         self._input = self._session.get_inputs()[0].name
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Landmarker, (self._weights,)
 
     def __call__(self, image: Image, box: Box) -> tuple[Point, ...]:
         """The five landmarks of the face in ``box``, in pixels of ``image``."""

@@ -260,6 +260,10 @@ class ModelFile(Shown):
         parts = [sha256(self.embedder), self.preprocessing.to_dict(), self.detector_spec]
         return sha256(to_json(parts, "model").encode())[:12]
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A pickle holds the bytes of the file, which are verified when it is loaded."""
+        return ModelFile.from_bytes, (self.to_bytes(),)
+
     def to_bytes(self) -> bytes:
         """The file's content; the same for an equal model on every machine."""
         members = {

@@ -14,7 +14,6 @@ What may be shared between threads (tests/test_pipeline.py):
 
 from __future__ import annotations
 
-import threading
 import traceback
 from collections.abc import Callable, Generator, Iterable
 from contextlib import AbstractContextManager, nullcontext
@@ -28,6 +27,7 @@ from .errors import FacealikeError, UsageError
 from .image import Source, resize_square
 from .photo import Photo
 from .quality import SIDE, face_quality
+from .turns import turn
 from .types import Embeddings, Face, FacePolicy, Image, Quality
 from .workers import default_threads, in_order
 
@@ -83,7 +83,6 @@ class Cutter:
             detector = getattr(detector, "single_threaded", detector)
         self.detector, self.preprocessing = detector, preprocessing
         self._side: int | None = getattr(detector, "max_side", None)
-        self._turn = None if getattr(detector, "thread_safe", False) else threading.Lock()
         self._step = step or _untimed
         self._kind: str | None = None
 
@@ -121,7 +120,7 @@ class Cutter:
         assert self.detector is not None
         with self._step("read"):
             image = photo.reduced
-        with self._step("detect"), self._turn or nullcontext():
+        with self._step("detect"), turn(self.detector):
             return [photo.outward(face) for face in self.detector.detect(image)]
 
     def quality(self, photo: Photo, face: Face) -> Quality:

@@ -15,6 +15,7 @@ from .embed import Model, read_model_file
 from .errors import DetectorError, ModelError
 from .image import shown
 from .result import Shown
+from .turns import turn
 
 PROBES = 3
 CLOSE = 1e-3  # of unit vectors, between a crop embedded alone and among others
@@ -113,6 +114,7 @@ def _probe_embedder(model: Model, name: str) -> float:
 def _probe_detector(detector: Detector, name: str) -> None:
     picture = np.random.default_rng(1).integers(0, 256, (120, 160, 3), dtype=np.uint8)
     try:
-        detector.detect(picture)
+        with turn(detector):
+            detector.detect(picture)
     except DetectorError as error:
         raise DetectorError(f"{name}: {error}") from error
