@@ -114,9 +114,9 @@ SUM = [helper.make_node("Add", ["x0", "x1"], ["s"]), helper.make_node("Flatten",
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "(no|not an) ONNX graph"),
-        (b"not ONNX", "(no|not an) ONNX graph"),
-        (tiny_onnx()[:500], "(no|not an) ONNX graph"),
+        (b"", "not an ONNX graph"),
+        (b"not ONNX", "not an ONNX graph"),
+        (tiny_onnx()[:500], "not an ONNX graph"),
         (tiny_onnx(batch=2), "free (a dynamic batch)"),
         (tiny_onnx(size=48), "has 48 on axis 2, not 32"),
         (graph_of(FLATTEN, ["n", 1, 32, 32], ["n", "d"], []), "has 1 on axis 1, not 3"),

@@ -40,7 +40,7 @@ def open_on(onnx: bytes, device: str, threads: int) -> tuple[Session, str]:
         if named:
             raise DeviceError(f"{device}: the model cannot run there ({reason}); use --device cpu") from error
         raise ModelError(
-            f"the embedder is no ONNX graph that can be run ({reason}); export it again"
+            f"the embedder is not an ONNX graph that can be run ({reason}); export it again"
         ) from error
     on_cuda = session.get_providers()[0] == "CUDAExecutionProvider"
     if named and not on_cuda:
