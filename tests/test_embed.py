@@ -15,10 +15,12 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image as PillowImage
 
 from data_paths import data_path
-from facealike.detect import DlibDetector, YuNetDetector
+from facealike.archive import sha256
+from facealike.detect import DlibDetector, YuNetDetector, shipped_detector
 from facealike.embed import Embedder, Model, embed_stream, load_embeddings, save_embeddings
 from facealike.errors import (
     DataError,
+    DetectorError,
     DeviceError,
     FacealikeError,
     ImageNotFound,
@@ -196,12 +198,14 @@ def test_a_photo_is_the_same_by_path_by_bytes_and_as_an_array(model: Model) -> N
 
 
 def test_aligned_looks_for_no_face(model: Model) -> None:
-    fresh = Model(replace(model.file, detector_spec={"kind": "dlib-hog"}), "cpu")  # would not start
+    spec = {**shipped_detector().spec, "sha256": sha256(tiny_onnx())}
+    other = replace(model.file, detector_spec=spec, detector_weights=tiny_onnx())  # would not start
+    fresh = Model(other, "cpu")
     crop = astronaut()[90:122, 200:232]
     rows = fresh.embed([crop, np.repeat(np.repeat(crop, 4, 0), 4, 1)], aligned=True)
     assert np.abs(rows[0] - fresh.embed_crops(crop[None])[0]).max() == 0
     assert np.abs(rows[1] - rows[0]).max() < 0.1
-    with pytest.raises(ModelError, match="spec that cannot be used"):
+    with pytest.raises(DetectorError, match="not of the YuNet format"):
         fresh.embed([crop])
 
 
