@@ -167,6 +167,28 @@ def test_no_photo_is_tracked_but_those_of_the_examples() -> None:
     assert photos <= examples
 
 
+def test_the_project_file_names_only_what_is_there() -> None:
+    """Issue 19 F: it named a file that was gone."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    named = [
+        *project["tool"]["ruff"]["lint"].get("per-file-ignores", {}),
+        *project["tool"]["ruff"]["src"],
+        *project["tool"]["hatch"]["build"]["targets"]["sdist"]["include"],
+        *project["tool"]["mypy"]["files"],
+        *project["project"]["license-files"],
+        project["project"]["readme"],
+    ]
+    missing = [name for name in named if not list(ROOT.glob(name))]
+    assert not missing
+
+
+def test_the_readme_begins_with_how_to_install() -> None:
+    """Issue 19 D7, A3: the first block installs with pip; no threshold of the old script is carried over."""
+    text = (ROOT / "README.md").read_text("utf-8")
+    assert text.split("```")[1].startswith("console\n$ pip install facealike")
+    assert "--threshold 0.5" not in text and "thresholds do not carry over" in text
+
+
 # --- pinned versions --------------------------------------------------------------------------------
 
 

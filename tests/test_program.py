@@ -248,3 +248,16 @@ threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
 """
     done = python(code, "compare", hopper_path(), hopper_path(), "-m", model)
     assert done.returncode == 0 and done.stderr == b""
+
+
+def test_the_shell_can_complete() -> None:
+    """Issue 19 D7: commands and options are completed; asking for it is no fault of facealike."""
+    command = [sys.executable, "-m", "facealike"]
+    options: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 60}
+    shown = subprocess.run([*command, "--show-completion", "bash"], **options)
+    assert shown.returncode == 0 and "_FACEALIKE_COMPLETE" in shown.stdout and shown.stderr == ""
+    words = {"COMP_WORDS": "facealike comp", "COMP_CWORD": "1"}
+    done = subprocess.run(
+        command, **options, env={**os.environ, "_FACEALIKE_COMPLETE": "complete_bash", **words}
+    )
+    assert done.returncode == 0 and done.stdout.split() == ["compare"]

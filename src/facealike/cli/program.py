@@ -12,6 +12,7 @@ from typing import IO, Any, cast
 
 from .console import OutputError, end_with, interrupts, say
 
+COMPLETION = {"--install-completion", "--show-completion"}
 LEAST_MEMORY = 256 * 2**20  # bytes of address space
 
 
@@ -50,6 +51,8 @@ def _exit_code(app: Callable[..., Any]) -> int:
     except SystemExit as end:
         if "_FACEALIKE_COMPLETE" in os.environ:  # a shell asks for the words to complete
             return end.code if isinstance(end.code, int) else 0
+        if COMPLETION & set(sys.argv):  # typer ends the program once it has printed or installed it
+            return 2 if end.code else 0
         # A library's; the commands raise none.  Its code might be that of a verdict.
         raise RuntimeError(f"a library ended the program with {end.code!r}") from end
     return code if isinstance(code, int) else 0
