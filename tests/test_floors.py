@@ -20,7 +20,7 @@ FLOORS = [
     ["errors", "escape", "wording", "once", "turns"],
     ["result"],
     ["types"],
-    ["files", "image", "align", "metrics", "fields", "onnx_writer", "onnx_data", "workers"],
+    ["files", "image", "lock", "align", "metrics", "fields", "onnx_writer", "onnx_data", "workers"],
     ["sessions", "foreign", "csv_table"],
     ["device"],
     [

@@ -241,7 +241,10 @@ def test_a_fold_that_another_process_is_at(root: Path, listed: Path, tmp_path: P
     folder.mkdir(parents=True)
     with (folder / "lock").open("ab") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(TrainingError, match="another process is training fold 2; give this one other"):
+        with pytest.raises(
+            TrainingError,
+            match="fold-2: another process is at work in this folder; give this one other --folds",
+        ):
             go(root, listed, tmp_path / "out", folds=[2])
 
 

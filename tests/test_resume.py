@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,11 +18,13 @@ from PIL import Image as PillowImage
 
 import facealike.train.run as run_module
 from facealike.data import People
+from facealike.embed import Model
 from facealike.errors import TrainingError
 from facealike.files import write_text
 from facealike.model import ModelFile
 from facealike.report import read_log
-from facealike.train import TrainResult, train
+from facealike.train import TrainResult, distil, load_recipe, train
+from facealike.train.loop import sweep
 from people import CentralBox, draw_face, make_people, tiny_recipe, train_and_die
 from training_runs import (
     CHANGES,
@@ -303,3 +307,60 @@ def test_resuming_nothing_is_a_start(
     out = tmp_path / "m.facealike"
     result = train(root, tiny_recipe(**CHANGES), out, detector=CentralBox(), cache=crops, resume=True)
     assert same_weights(result.run, whole.run)
+
+
+# ---- two at once ------------------------------------------------------------------------------
+
+FIRST = """
+import sys, time
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from people import CentralBox, tiny_recipe
+from facealike.train import train
+
+def wait(done, total):
+    print("in", flush=True)
+    while not (folder / "go on").exists():
+        time.sleep(0.02)
+
+folder = Path(sys.argv[3])
+recipe = tiny_recipe(training={"epochs": 1})
+train(sys.argv[2], recipe, folder / "m.facealike", detector=CentralBox(), device="cpu", progress=wait)
+"""
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_two_trainings_in_one_run_folder(root: Path, tmp_path: Path, resume: bool) -> None:
+    """Issue 19 C1: the second is refused by a sentence, with --resume too, and the first is not disturbed."""
+    command = [sys.executable, "-c", FIRST, str(Path(__file__).parent), str(root), str(tmp_path)]
+    first = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert first.stdout is not None and first.stdout.readline() == "in\n"
+        before = files(tmp_path)
+        said = rf"m-run: process {first.pid} is at work in this folder; wait until it is done, or .* --run"
+        with pytest.raises(TrainingError, match=said):
+            train(root, tiny_recipe(), tmp_path / "m.facealike", detector=CentralBox(), resume=resume)
+        with pytest.raises(TrainingError, match=said):
+            distil(root, load_recipe("distilled"), tmp_path / "m.facealike", resume=resume)
+        assert files(tmp_path) == before
+        (tmp_path / "go on").touch()
+        assert first.wait(timeout=300) == 0
+    finally:
+        first.kill()
+        first.communicate()
+    assert Model.load(tmp_path / "m.facealike").threshold
+    assert not (tmp_path / "m-run" / "lock").exists()
+
+
+def test_the_other_process_keeps_its_half_written_model(tmp_path: Path) -> None:
+    """Issue 19 C1: two runs may write one model; only what a process left that is gone is swept away."""
+    run, out = tmp_path / "run", tmp_path / "m.facealike"
+    (run / "checkpoints").mkdir(parents=True)
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    names = [f".m.facealike.{pid}-abc.part" for pid in (os.getppid(), gone.pid, os.getpid())]
+    for name in names:
+        (tmp_path / name).touch()
+    (run / f".run.json.{os.getppid()}-abc.part").touch()
+    sweep(run, out)
+    assert files(tmp_path) == {names[0]}

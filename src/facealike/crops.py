@@ -6,7 +6,7 @@ shapes their pixels: detector, alignment, size, face policy and ``CROPS_VERSION`
     crops.u8        the crops, raw uint8, one after the other
     index.npz       SHA-256 of each photo's content, and its row in crops.u8 (-1: no face)
     pipeline.json   what the hash stands for, for people who look
-    lock            held by the process that writes
+    lock            there while a process writes, and names it
 
 Photos are known by content, not by name: one that was edited is simply another photo, so a stale
 crop is never used.  Rows are only ever appended, and reach the disk before the index that mentions
@@ -20,8 +20,8 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -33,6 +33,7 @@ from .detect import Detector, fingerprint
 from .errors import DataError, NoFaceFound, UsageError
 from .files import write_bytes
 from .image import read_file, shown
+from .lock import own_folder
 from .pipeline import Cropping, Cutter, cut_all, helpers, one_crop
 from .types import FacePolicy, Image
 from .workers import in_order
@@ -136,8 +137,7 @@ def cached_crops(
     text = json.dumps(pipeline, sort_keys=True, indent=2)
     folder = Path(cache) / hashlib.sha256(text.encode()).hexdigest()[:16]
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with _lock(folder / "lock"):
+        with own_folder(folder, wait=True):
             if not (folder / "pipeline.json").exists():
                 write_bytes(folder / "pipeline.json", text.encode())
             store = _Store(folder, preprocessing.size)
@@ -287,19 +287,3 @@ class _Store:
         if not self.count:
             return np.zeros(shape, dtype=np.uint8)
         return np.memmap(self.folder / "crops.u8", dtype=np.uint8, mode="r", shape=shape)
-
-
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Keep other processes out until done; the system frees the lock of one that dies."""
-    with path.open("ab") as file:
-        try:
-            import fcntl
-        except ImportError:  # Windows: run one process a cache
-            yield
-            return
-        fcntl.flock(file, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.flock(file, fcntl.LOCK_UN)

@@ -25,6 +25,7 @@ from urllib.parse import urlsplit
 from .errors import DownloadError
 from .files import flush_folder
 from .image import shown
+from .lock import try_lock
 
 CHUNK = 1 << 18
 ATTEMPTS = 5
@@ -123,17 +124,10 @@ def _locked(part: Path) -> Iterator[BinaryIO]:
     """The growing file, open for both and held against other processes where the system can do that."""
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)  # neither mode of open() is this one
     with os.fdopen(os.open(part, flags, 0o666), "r+b") as stream:
-        try:
-            import fcntl
-        except ImportError:  # Windows: two writers at once end in a wrong hash, and a second attempt
-            pass
-        else:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise DownloadError(
-                    f"{shown(part)}: another process is downloading this file; wait until it is done"
-                ) from None
+        if not try_lock(stream):  # on Windows two writers at once end in a wrong hash, and a second attempt
+            raise DownloadError(
+                f"{shown(part)}: another process is downloading this file; wait until it is done"
+            )
         yield stream
 
 

@@ -21,6 +21,7 @@ from typing import IO, Any
 from .errors import DataError, UnsafeArchive
 from .files import write_text
 from .image import IMAGE_EXTENSIONS, shown
+from .lock import own_folder
 
 MAX_MEMBER = 16 * 2**20
 """Bytes of one photo; those of LFW have some 10 to 30 KiB."""
@@ -29,6 +30,9 @@ MAX_TOTAL = 8 * 2**30
 """Bytes of the whole archive once decompressed; LFW has about 0.2 GiB."""
 
 MAX_MEMBERS = 1_000_000
+
+LOCK = ".unpacking"
+"""Hidden, in the folder that photos are unpacked into, while a process does so."""
 
 _HEADER = 512
 _BROKEN = (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError, IndexError, OverflowError)
@@ -41,6 +45,8 @@ def unpack_lfw(
 
     Can be repeated: what a killed run left is kept and the rest added, and once all is there
     another run returns at once.  ``progress`` is called with bytes of the archive, (done, total).
+
+    One process at a time unpacks into a folder.
 
     Raises UnsafeArchive for a member that is a link, a device, too large or outside the folder, and
     DataError for an archive that is missing, truncated, damaged or holds no photos, and where the
@@ -55,29 +61,48 @@ def unpack_lfw(
         done = _finished(marker, size, target)
         if done is not None:
             return done
-        with source.open("rb") as file:
+        with _alone_in(target), source.open("rb") as file:
             photos = _Photos(file, shown(source), size, target)
             for _ in photos.unpack():
                 if progress is not None:
                     progress(min(file.tell(), size), size)
+            if photos.top is not None:
+                _mark(marker, photos)
     except OSError as error:
         raise DataError(
             f"{shown(source)}: this archive cannot be read ({error.strerror or error}); check the disk"
         ) from error
     if photos.top is None:
         raise DataError(f"{shown(source)}: no photos as TOP/NAME/NAME_0001.jpg in it; use the LFW archive")
-    if hasattr(os, "sync"):  # one flush for all photos, before the marker vouches for them
+    if progress is not None:
+        progress(size, size)
+    return target / photos.top
+
+
+@contextlib.contextmanager
+def _alone_in(target: Path) -> Iterator[None]:
+    """Keep other unpackers out; raises DataError where one is in the folder, or it cannot be written."""
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(own_folder(target, name=LOCK))
+        except OSError as error:
+            raise DataError(
+                f"{shown(target)}: cannot be written ({error.strerror}); free space or choose another folder"
+            ) from error
+        yield
+
+
+def _mark(marker: Path, photos: _Photos) -> None:
+    """Write the completion marker."""
+    if hasattr(os, "sync"):  # flush all photos once before writing the completion marker
         os.sync()
     counts = {
-        "archive_bytes": size,
+        "archive_bytes": photos.size,
         "folder": photos.top,
         "photos": photos.count,
         "people": len(photos.people),
     }
     write_text(marker, json.dumps(counts) + "\n")
-    if progress is not None:
-        progress(size, size)
-    return target / photos.top
 
 
 def _finished(marker: Path, size: int, target: Path) -> Path | None:

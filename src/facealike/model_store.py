@@ -18,6 +18,7 @@ from pathlib import Path
 from .errors import DataError, ModelError, UsageError
 from .files import write_bytes
 from .image import shown
+from .lock import own_folder
 from .model import ModelFile
 from .result import Shown
 
@@ -25,6 +26,7 @@ HOME_VARIABLE = "FACEALIKE_HOME"
 SHIPPED = "default"  # the name of the model that comes with facealike
 SUFFIX = ".facealike"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+LOCK = ".lock"  # while a process stores a model
 STALE = 24 * 3600  # seconds after which a half-written file belongs to nobody any more
 
 
@@ -134,21 +136,18 @@ def store_model(file: ModelFile, name: str, replace: bool = False) -> StoredMode
     """
     path = stored_path(name)
     content = file.to_bytes()
-    if path.exists() and not replace:
-        if _same(path, content):
-            return StoredModel(name, path, file)
-        raise UsageError(
-            f"{name}: another model has this name already; choose one with --name, or give --replace"
-        )
+    if _taken(path, content, replace):  # seen without the lock, so that a folder may be read-only
+        return StoredModel(name, path, file)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        with own_folder(path.parent, wait=True, name=LOCK):
+            if not _taken(path, content, replace):
+                _sweep(path.parent)
+                write_bytes(path, content)
     except OSError as error:
         raise DataError(
-            f"{shown(path.parent)}: this folder cannot be made ({error.strerror}); name another with "
-            f"{HOME_VARIABLE}"
+            f"{shown(path.parent)}: this folder cannot be made or written ({error.strerror}); name another "
+            f"with {HOME_VARIABLE}"
         ) from None
-    _sweep(path.parent)
-    write_bytes(path, content)
     return StoredModel(name, path, file)
 
 
@@ -171,6 +170,17 @@ def remove_model(name: str) -> Path:
             f"{shown(path)}: the model cannot be deleted ({error.strerror}); check its permissions"
         ) from None
     return path
+
+
+def _taken(path: Path, content: bytes, replace: bool) -> bool:
+    """Whether this very model is stored already; UsageError where another one has its name."""
+    if replace or not path.exists():
+        return False
+    if _same(path, content):
+        return True
+    raise UsageError(
+        f"{path.stem}: another model has this name already; choose one with --name, or give --replace"
+    )
 
 
 def _same(path: Path, content: bytes) -> bool:

@@ -37,7 +37,7 @@ from .callbacks import EpochLog
 from .dlib_teacher import DlibTeacher
 from .export import export_student
 from .lessons import Lesson, Lessons, LessonSteps
-from .loop import begin, checkpoint_of, choose_device, keep_last, make_trainer, run_loop, write_model
+from .loop import begin, checkpoint_of, choose_device, keep_last, make_trainer, own_run, run_loop, write_model
 from .outcome import INTENDED_USE, licences
 from .plan import Progress, choose_preprocessing, unlabelled_photos
 from .precision import autocast, digits
@@ -126,9 +126,18 @@ def distil(
     out = Path(out)
     run = Path(run) if run is not None else out.with_name(out.stem + "-run")
     cache = Path(cache) if cache is not None else run.parent / "crops"
+    with own_run(run):
+        return _distil(Path(photos_dir), recipe, out, run, detector, device, resume, cache, progress, started)
+
+
+def _distil(
+    root: Path, recipe: Recipe, out: Path, run: Path, detector: Detector | None, device: str, resume: bool,
+    cache: Path, progress: Progress | None, started: float,
+) -> DistilResult:  # fmt: skip
+    """``distil``, in a run folder that nobody else is in."""
     accelerator, devices, device_name = choose_device(device)
     last = checkpoint_of(out, run, resume)
-    photos = read_photos(Path(photos_dir), recipe, detector, cache, progress)
+    photos = read_photos(root, recipe, detector, cache, progress)
     done = begin(run, out, recipe, photos.fingerprint, photos.root, device_name, last, cache)
 
     lessons = Lessons(

@@ -21,8 +21,7 @@ import hashlib
 import io
 import json
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -37,6 +36,7 @@ from ..escape import csv_path
 from ..evaluate import Evaluation, evaluate_pairs
 from ..files import write_text
 from ..image import shown
+from ..lock import own_folder
 from ..protocols import View2, fold_numbers, view2
 from ..result import Result
 from ..types import Pair
@@ -111,7 +111,7 @@ def train_folds(
     _agree(out, recipe, detector, _digest(pairs, root), resume, wanted)
     for fold in wanted:
         folder = _folder(out, fold)
-        with _alone(folder, fold):
+        with own_folder(folder, "give this one other --folds", error=TrainingError):
             if not (folder / "scores.csv").exists():
                 print(f"fold {fold} of {len(every)}", file=sys.stderr, flush=True)
                 mine = [pair for pair in pairs if pair.fold == fold]
@@ -271,25 +271,6 @@ def _agree(
     except OSError as error:
         raise TrainingError(f"{out}: this folder cannot be made ({error.strerror})") from None
     write_text(path, json.dumps(now, indent=2) + "\n")
-
-
-@contextmanager
-def _alone(folder: Path, fold: int) -> Iterator[None]:
-    """Refuse a fold that another process is at; the system frees the lock of one that dies."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("ab") as file:
-        try:
-            import fcntl
-        except ImportError:  # Windows: whoever starts two processes must give them different folds
-            yield
-            return
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise TrainingError(
-                f"{folder}: another process is training fold {fold}; give this one other --folds"
-            ) from None
-        yield
 
 
 def _csv(pairs: Sequence[Pair], scores: Sequence[float], root: Path) -> str:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import glob
 import json
+import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from ..embed import read_model_file
 from ..errors import DeviceError, TrainingError
 from ..files import write_text
+from ..lock import own_folder
 from ..model import ModelFile
 from .callbacks import Bar, WholeCheckpoints
 from .precision import in_bfloat16
@@ -98,9 +102,27 @@ def checkpoint_of(out: Path, run: Path, resume: bool) -> Path | None:
         raise TrainingError(f"{out}: this is a folder; give the name of the model file to write")
     if last.exists() and not resume:
         raise TrainingError(f"{run} already holds a run; go on with --resume, or choose another --run folder")
+    return last if last.exists() else None
+
+
+@contextmanager
+def own_run(run: Path) -> Iterator[None]:
+    """Keep other trainings out of the run folder until the block ends.
+
+    Raises TrainingError where another one is in it, or the folder cannot be made.
+    """
     if run.exists() and not run.is_dir():
         raise TrainingError(f"{run} is a file; choose a folder for the run")
-    return last if last.exists() else None
+    with ExitStack() as held:
+        try:
+            held.enter_context(
+                own_folder(run, "wait until it is done, or choose another --run folder", error=TrainingError)
+            )
+        except OSError as error:
+            raise TrainingError(
+                f"{error.filename or run}: this folder cannot be made ({error.strerror})"
+            ) from None
+        yield
 
 
 def keep_last(run: Path) -> ModelCheckpoint:
@@ -163,10 +185,28 @@ def remember(
 
 
 def sweep(run: Path, out: Path) -> None:
-    """Remove what a process left that was killed while it wrote; see ``files.py``."""
-    own = f".{glob.escape(out.name)}.*.part"  # the folder of the model may hold other people's files
-    for leftover in (*run.glob(".*.part"), *run.glob("checkpoints/.*.part"), *out.parent.glob(own)):
+    """Remove what a process left that was killed while it wrote; see ``files.py``.
+
+    The run folder is locked, so all in it is left over.  The folder of the model is not: a file there is
+    deleted only where the process that its name holds is gone.
+    """
+    own = f".{glob.escape(out.name)}.*.part"
+    dead = [part for part in out.parent.glob(own) if not _alive(part.name.split(".")[-2].partition("-")[0])]
+    for leftover in (*run.glob(".*.part"), *run.glob("checkpoints/.*.part"), *dead):
         leftover.unlink(missing_ok=True)
+
+
+def _alive(process: str) -> bool:
+    """Whether a process of that number runs on this machine."""
+    if not process.isdigit() or process == str(os.getpid()):
+        return False
+    try:
+        os.kill(int(process), 0)
+    except PermissionError:  # somebody else's
+        return True
+    except (OSError, OverflowError):
+        return False
+    return True
 
 
 def steps_done(last: Path) -> int:

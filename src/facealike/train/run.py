@@ -31,7 +31,7 @@ from .bits import SHOWN
 from .callbacks import EpochLog, PatientStopping
 from .export import export_embedder
 from .guards import Guards
-from .loop import begin, checkpoint_of, choose_device, keep_last, make_trainer, run_loop, write_model
+from .loop import begin, checkpoint_of, choose_device, keep_last, make_trainer, own_run, run_loop, write_model
 from .module import SiameseModule
 from .outcome import finish
 from .plan import Plan, Progress, make_plan
@@ -119,13 +119,14 @@ def train(
     started = time.perf_counter()
     out = Path(out)
     run = Path(run) if run is not None else out.with_name(out.stem + "-run")
-    fitted = fit(people_dir, recipe, out, run, detector, device, resume, cache, progress)
-    plan, rows = fitted.plan, fitted.rows
-    outcome = finish(
-        plan, recipe, fitted.onnx, run, fitted.cache, fitted.device, fitted.seconds, rows, fitted.warnings
-    )
-    file = outcome.file
-    write_model(file, run, out)
+    with own_run(run):
+        fitted = fit(people_dir, recipe, out, run, detector, device, resume, cache, progress)
+        plan, rows = fitted.plan, fitted.rows
+        outcome = finish(
+            plan, recipe, fitted.onnx, run, fitted.cache, fitted.device, fitted.seconds, rows, fitted.warnings
+        )
+        file = outcome.file
+        write_model(file, run, out)
     return TrainResult(
         out, run, file.id, len(rows), time.perf_counter() - started, fitted.device,
         outcome.evaluations, outcome.comparison, outcome.warnings,
