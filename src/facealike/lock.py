@@ -22,7 +22,9 @@ from .errors import DataError, FacealikeError
 try:
     import fcntl
 except ImportError:  # Windows has no flock: there nobody is kept out
-    fcntl = None  # type: ignore[assignment]
+    LOCKS = False
+else:
+    LOCKS = True
 
 HELD = (errno.EACCES, errno.EAGAIN)
 """Errors of ``flock`` where another process holds the lock; a file system without locks has others."""
@@ -61,7 +63,7 @@ def own_folder(
 
 def try_lock(file: IO[Any]) -> bool:
     """Lock an open file against other processes, without waiting; False where one of them holds it."""
-    if fcntl is None:
+    if not LOCKS:
         return True
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -119,7 +121,7 @@ def _acquire(path: Path, folder: Path, cure: str, wait: bool, error: type[Faceal
 
 def _still_there(file: IO[str], path: Path) -> bool:
     """Whether the file that was opened still has the name; one that was unlinked locks nobody out."""
-    if fcntl is None:
+    if not LOCKS:
         return True
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
