@@ -13,7 +13,9 @@ from heapq import nlargest
 from itertools import combinations
 from pathlib import Path
 
-from facealike import FacealikeError, Model, load_embeddings, save_embeddings
+import numpy as np
+
+from facealike import FacealikeError, FaceError, ImageError, Model, load_embeddings, save_embeddings
 
 
 def main(folder: str, model_path: str | None = None) -> None:
@@ -21,12 +23,19 @@ def main(folder: str, model_path: str | None = None) -> None:
     photos = sorted(
         str(path) for path in Path(folder).rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png")
     )
-    if len(photos) < 2:
-        sys.exit(f"embed_folder.py: {folder}: fewer than two photos (.jpg or .png) in this folder")
     model = Model.load(model_path)
+    faces, found = [], []
+    for photo in photos:
+        try:
+            faces.append(model.embed([photo])[0])
+            found.append(photo)
+        except (FaceError, ImageError) as error:  # no face in it, or not readable: the others count
+            print(f"embed_folder.py: {error}", file=sys.stderr)
+    if len(found) < 2:
+        sys.exit(f"embed_folder.py: {folder}: fewer than two photos with a face in this folder")
     with tempfile.TemporaryDirectory() as scratch:
         store = Path(scratch) / "faces.npz"
-        save_embeddings(store, model.embed(photos), photos, model)
+        save_embeddings(store, np.stack(faces), found, model)
         # The file names its model: one of another model is refused, not compared.
         vectors, paths = load_embeddings(store, model)
     scores = vectors @ vectors.T  # the rows are unit vectors, so this is the cosine of every pair

@@ -232,6 +232,15 @@ def test_the_rates_at_the_threshold_come_from_the_calibration(calibrated: Model)
     assert json.loads(json.dumps(at.to_dict()))["threshold_fnmr"] == [0.4, 0.4]
 
 
+def test_where_the_threshold_comes_from_is_readable_in_the_result_too(calibrated: Model) -> None:
+    """Issue 19 D4: ``threshold_from`` named the list that the worst group was of."""
+    rule = "FMR 0.1 in the worst group of every other photo of val.csv: 0-2"
+    worst = replace(calibrated.file, calibration=replace(calibrated.calibration, rule=rule))
+    result = compare(astronaut(), astronaut(), Model(worst, device="cpu"))
+    assert result.threshold_from == "FMR 10 % in the worst group: 0-2"
+    assert f"({result.threshold_from})" in result.lines()[2]
+
+
 @pytest.mark.parametrize(
     ("rate", "text"),
     [

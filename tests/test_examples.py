@@ -101,12 +101,13 @@ def test_embed_folder_finds_photos_in_folders_of_people(tmp_path: Path) -> None:
     for name, photo in (("Ann/1.jpg", HOPPER), ("Ann/2.JPG", TURNED), ("Bob/1.jpg", COLLINS)):
         (tmp_path / "people" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "people" / name).write_bytes(Path(photo).read_bytes())
+    PillowImage.new("RGB", (90, 90), (128, 128, 128)).save(tmp_path / "people" / "Bob" / "2.png")
     done = run("embed_folder.py", str(tmp_path / "people"), str(model))
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0 and "2.png: no face found" in done.stderr
     pairs = {tuple(sorted(line.split()[2:])) for line in done.stdout.splitlines()}
     assert pairs == {("Ann/1.jpg", "Ann/2.JPG"), ("Ann/1.jpg", "Bob/1.jpg"), ("Ann/2.JPG", "Bob/1.jpg")}
     nothing = run("embed_folder.py", str(tmp_path / "people" / "Bob"), str(model))
-    assert nothing.returncode == 1 and "fewer than two photos" in nothing.stderr
+    assert nothing.returncode == 1 and "fewer than two photos with a face" in nothing.stderr
 
 
 @needs_shipped

@@ -21,7 +21,7 @@ from .pipeline import Cutter, FaceCrop
 from .probability import check_prior
 from .quality import PairQuality, pair_quality, warning, widening
 from .types import Comparison, FacePolicy
-from .wording import THE_CALLER
+from .wording import THE_CALLER, short_rule
 
 
 def compare(
@@ -134,7 +134,7 @@ def decide(calibration: Calibration, threshold: float | None, fmr: float | None)
         cut, source, band = float(threshold), THE_CALLER, None
     else:
         calibration.check()
-        cut, source, band = calibration.threshold, calibration.rule, calibration.band
+        cut, source, band = calibration.threshold, short_rule(calibration.rule), calibration.band
     return Decision(cut, source, band, calibration.fmr_of(cut), calibration.fmr_is_bound(cut))
 
 

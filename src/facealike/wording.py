@@ -132,15 +132,18 @@ def target_fmr(rule: str) -> float | None:
     return float(target[1]) if target else None
 
 
-def rule_in_words(rule: str) -> str:
-    """The rule of a threshold, readable: ``FMR 10 % in the worst group: 0-2``."""
+def short_rule(rule: str) -> str:
+    """The rule of a threshold without the list that a worst group is of; other rules stay as they are."""
     worst = _WORST_GROUP.fullmatch(rule)
-    if worst:
-        return f"FMR {in_percent(float(worst[1]))} % in the worst group: {worst[2]}"
+    return rule if worst is None else f"FMR {in_percent(float(worst[1]))} % in the worst group: {worst[2]}"
+
+
+def rule_in_words(rule: str) -> str:
+    """The rule of a threshold, readable: ``FMR 0.1 %``, ``FMR 10 % in the worst group: 0-2``."""
     target = _FMR.fullmatch(rule)
     if target:
         return f"FMR {in_percent(float(target[1]))} %"
-    return "given by you" if rule == THE_CALLER else rule
+    return "given by you" if rule == THE_CALLER else short_rule(rule)
 
 
 def _one_in(rate: float) -> str:

@@ -79,7 +79,7 @@ def _print_faces(path: Path, faces: list[tuple[Face, Quality]]) -> None:
     show(f"{path}: {len(faces)} face{'' if len(faces) == 1 else 's'}")
     for face, quality in faces:
         left, top, right, bottom = face.box
-        line = f"  box {left:.0f} {top:.0f} {right:.0f} {bottom:.0f}, confidence {face.confidence:.2f}"
+        box = f"{left:.0f} {top:.0f} {right:.0f} {bottom:.0f}"
+        show(f"  box {box}, confidence {face.confidence:.2f}, {quality}")
         if face.landmarks is not None:
-            line += ", landmarks " + " ".join(f"({x:.0f}, {y:.0f})" for x, y in face.landmarks)
-        show(f"{line}, {quality}")
+            show("    landmarks " + " ".join(f"({x:.0f}, {y:.0f})" for x, y in face.landmarks))
