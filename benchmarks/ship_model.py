@@ -38,6 +38,9 @@ def main() -> None:
     parser.add_argument(
         "--worst-group", type=float, metavar="FMR", help="the FMR that every group is to keep"
     )
+    parser.add_argument(
+        "--keep", action="store_true", help="keep calibration and card; choose the threshold again, no more"
+    )
     parser.add_argument("--by", metavar="COLUMNS", help="the groups that decide, such as race or race,gender")
     parser.add_argument("--limits", help="what the card says of them, in place of the recipe's words")
     parser.add_argument("--cache", type=Path, help="the folder of face crops")
@@ -45,10 +48,17 @@ def main() -> None:
     if options.worst_group is not None and options.groups is None:
         parser.error("--worst-group needs --groups")
     model = Model.load(options.model, "cpu")
+    by = None if options.by is None else tuple(options.by.split(","))
+    if options.keep:
+        if options.worst_group is None:
+            parser.error("--keep needs --groups and --worst-group")
+        model = for_the_worst(model, options.groups, options.worst_group, by, options.cache)
+        model.file.write(options.out)
+        print(f"{options.out}: model {model.id}, {model.file.calibration}")
+        return
     model = calibrated(model, options.people, options.cache)
     card: dict[str, Any] = {}
     if options.groups is not None:
-        by = None if options.by is None else tuple(options.by.split(","))
         model, judged = by_groups(model, options.groups, options.worst_group, by, options.cache)
         card["groups"] = judged.for_card()
         print(judged)
@@ -75,23 +85,31 @@ def by_groups(
     model: Model, listed: Path, worst_group: float | None, by: tuple[str, ...] | None, cache: Path | None
 ) -> tuple[Model, GroupEvaluation]:
     """The model, its threshold from half of the list if it is to keep an FMR, and the other half's rates."""
+    if worst_group is not None:
+        model = for_the_worst(model, listed, worst_group, by, cache)
+    return model, rates(model, listed, "judging", 2, cache)
+
+
+def for_the_worst(
+    model: Model, listed: Path, fmr: float, by: tuple[str, ...] | None, cache: Path | None
+) -> Model:
+    """The model with the threshold at which every group of the deciding half keeps ``fmr``."""
+    worst = rates(model, listed, "deciding", 1, cache).threshold_for_worst_group(fmr, by)
+    print(worst)
+    found = for_worst_group(model.file.calibration, worst, f"every other photo of {listed.name}")
+    return Model(replace(model.file, calibration=found), "cpu")
+
+
+def rates(model: Model, listed: Path, name: str, first: int, cache: Path | None) -> GroupEvaluation:
+    """The FMRs of groups on every other photo of the list, from line ``first`` on."""
     with listed.open(newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))
-    aligned = model.preprocessing.align == "chip"
+    aligned = model.file.preprocessing.align == "chip"
     with tempfile.TemporaryDirectory() as folder:
-
-        def rates(model: Model, name: str, first: int) -> GroupEvaluation:
-            half = Path(folder) / f"{listed.stem}-{name}.csv"
-            with half.open("w", newline="", encoding="utf-8") as file:
-                csv.writer(file).writerows([rows[0], *rows[first::2]])
-            return evaluate_groups(model, half, listed.parent, aligned=aligned, cache=cache)
-
-        if worst_group is not None:
-            worst = rates(model, "deciding", 1).threshold_for_worst_group(worst_group, by)
-            print(worst)
-            found = for_worst_group(model.file.calibration, worst, f"every other photo of {listed.name}")
-            model = Model(replace(model.file, calibration=found), "cpu")
-        return model, rates(model, "judging", 2)
+        half = Path(folder) / f"{listed.stem}-{name}.csv"
+        with half.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([rows[0], *rows[first::2]])
+        return evaluate_groups(model, half, listed.parent, aligned=aligned, cache=cache)
 
 
 if __name__ == "__main__":

@@ -221,3 +221,22 @@ def test_isotonic_calibrations_are_stored_too() -> None:
     stored = replace(WHOLE, probability=curve.to_dict())
     assert Calibration.from_dict(json.loads(json.dumps(stored.to_dict()))).calibrator == curve
     assert stored.probability_of(0.15) == pytest.approx(0.5)
+
+
+def test_a_threshold_and_its_people_belong_together() -> None:
+    """Issue 19 A5."""
+    own = Calibration(0.5, "best F1", "x", 9)
+    assert own.threshold_from == "9 pairs of x" and "threshold_people" not in own.to_dict()
+    for changes in ({"threshold_people": "y"}, {"threshold_pairs": 3}):
+        with pytest.raises(ModelError, match="belong together"):
+            Calibration(0.5, "best F1", "x", 9, **changes)  # type: ignore[arg-type]
+    with pytest.raises(ModelError, match="threshold's pairs"):
+        Calibration(0.5, "best F1", "x", 9, threshold_people="y", threshold_pairs=-1)
+
+
+def test_one_notion_of_calibrated() -> None:
+    """Issue 19 A8: a threshold alone is no calibration, whatever command speaks of it."""
+    curve = {"method": "platt", "a": 1.0, "b": 0.0, "scale": "cosine"}
+    assert Calibration(0.5, "best F1", "x", 9, probability=curve).state == "calibrated"
+    assert Calibration(0.5, "dlib's tolerance of 0.6", "x", 0).state == "threshold only"
+    assert Calibration.none().state == "not calibrated"

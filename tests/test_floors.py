@@ -25,7 +25,8 @@ FLOORS = [
     ["device"],
     [
         "montage", "sampling", "landmarks", "weighted", "resampling", "tally", "archive", "probability",
-        "plots", "document", "quality", "dlib_resnet", "openvino_ir", "onnx_fold", "licence", "detector_spec",
+        "plots", "document", "quality", "dlib_resnet", "openvino_ir", "onnx_fold", "licence",
+        "detector_spec", "calibration_pairs",
         "download", "photo", "photo_digest",
     ],
     ["bootstrap", "reliability"],

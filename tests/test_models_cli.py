@@ -41,6 +41,7 @@ def test_a_model_is_added_listed_used_and_removed(tmp_path: Path) -> None:
     table = told(run("models", "list", "--json"))
     entry = next(model for model in table["models"] if model["name"] == "theirs")
     assert entry["calibrated"] is False and entry["commercial"] is True and entry["id"] == file.id
+    assert entry["calibration"] == "not calibrated"
     assert {entry["name"] for entry in table["registry"]} >= {"dlib", "sface"}
     refused = run("compare", hopper_path(), hopper_path(), "-m", "theirs")
     assert refused.exit_code == 2 and "not calibrated" in refused.stderr
@@ -136,3 +137,15 @@ def test_verify_says_what_was_checked() -> None:
 
 def test_info_knows_default_and_licences() -> None:
     assert run("model", "info", "default").stdout == run("model", "info").stdout
+
+
+def test_every_command_says_the_same_of_a_threshold_alone() -> None:
+    """Issue 19 A8: ``models list`` called such a model calibrated, ``compare`` did not."""
+    store_model(tiny_model_file(), "half")
+    listed = run("models", "list")
+    assert "threshold only" in listed.stdout and "threshold only" in run("model", "verify", "half").stdout
+    (entry,) = [each for each in told(run("models", "list", "--json"))["models"] if each["name"] == "half"]
+    assert entry["calibration"] == "threshold only" and entry["calibrated"] is False
+    assert "threshold only" in run("model", "info", "half").stdout
+    shown = run("compare", hopper_path(), hopper_path(), "-m", "half")
+    assert shown.exit_code == 0 and "no probability" in shown.stdout and "not calibrated" not in shown.stdout

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +13,6 @@ from benchmark_scripts import load, needs_benchmarks
 from facealike.bootstrap import Interval
 from facealike.calibration import Calibration
 from facealike.groups import WorstGroup
-from tiny_model import tiny_model_file
 
 pytestmark = needs_benchmarks
 
@@ -42,8 +40,15 @@ def test_one_half_decides_and_the_other_is_judged(
 
     monkeypatch.setattr(script, "evaluate_groups", evaluate_groups)
     monkeypatch.setattr(script, "Model", lambda file, device: SimpleNamespace(file=file))
-    file = replace(tiny_model_file(), calibration=Calibration(0.5, "best F1", "somebody", 10))
-    model: Any = SimpleNamespace(file=file, preprocessing=SimpleNamespace(align=align))
+    file = SimpleNamespace(
+        preprocessing=SimpleNamespace(align=align), calibration=Calibration(0.5, "best F1", "somebody", 10)
+    )
+
+    def replaced(file: Any, calibration: Calibration) -> SimpleNamespace:
+        return SimpleNamespace(preprocessing=file.preprocessing, calibration=calibration)
+
+    monkeypatch.setattr(script, "replace", replaced)
+    model: Any = SimpleNamespace(file=file)
     made, _ = script.by_groups(model, listed, 0.01, ("race",), None)
     (deciding, before, *_), (judged, after, root, how) = asked
     assert deciding == [f"{i}.png" for i in (0, 2, 4, 6)] and judged == [f"{i}.png" for i in (1, 3, 5)]

@@ -58,7 +58,11 @@ def test_it_is_small(model: Model) -> None:
 def test_its_calibration_says_what_a_score_means(model: Model) -> None:
     """As docs/results.md tells it: probabilities, named thresholds, how rarely strangers score so high."""
     calibration = model.file.calibration
-    assert "calibration people" in calibration.people and calibration.band is not None
+    assert "calibration people" in calibration.people and calibration.pairs == 2_000_000
+    # Issue 19 A5: the threshold comes from elsewhere, and says so.
+    assert calibration.threshold_from == "780 pairs of 0-2 in every other photo of val.csv"
+    assert "on 780 pairs of 0-2" in str(calibration) and "4,904 calibration people" in str(calibration)
+    assert calibration.band is not None
     assert [point.fmr for point in calibration.operating_points] == [0.1, 0.01, 0.001, 0.0001, 1e-05]
     low, high = (calibration.probability_of(score) for score in (0.7, 0.95))
     assert low is not None and high is not None and low < 0.05 and high > 0.98

@@ -39,7 +39,8 @@ def test_a_whole_model(tmp_path: Path) -> None:
     file = tiny_model_file(card=card)
     found = verify_model(written(tmp_path, file), "cpu")
     assert (found.model, found.dimensions, found.device) == (file.id, 16, "cpu")
-    assert found.calibrated and found.commercial is True and found.detector == "dlib-hog"
+    assert found.calibration == "threshold only" and not found.calibrated
+    assert found.commercial is True and found.detector == "dlib-hog"
     assert json.loads(json.dumps(found.to_dict()))["sha256"].keys() == {"embedder.onnx"}
     assert "every part matches" in str(found) and "\n" not in str(found)
 

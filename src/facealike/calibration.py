@@ -14,7 +14,8 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .errors import DataError, ModelError, NotCalibrated, UsageError
+from .calibration_pairs import calibration_pairs
+from .errors import ModelError, NotCalibrated, UsageError
 from .fields import check_lengths, check_types, checked_number, checked_pair, from_dict, in_words, is_number
 from .metrics import auc, check_fmr, confusion, supported_fmrs
 from .operating import OperatingPoint, Rule, around, f1_band, f1_threshold, impostor_tail, operating_points
@@ -32,7 +33,6 @@ from .probability import (
 )
 from .reliability import Reliability, brier, ece, reliability
 from .result import Shown
-from .types import PairIndices
 
 __all__ = [
     "PRIOR", "Calibration", "Isotonic", "Method", "OperatingPoint", "Platt", "Reliability", "Rule",
@@ -48,7 +48,7 @@ ROUNDING = 1e-5  # by which the cosine of a photo and itself may exceed 1
 
 NO_RULE = "none"  # the rule of a model whose scores nobody has looked at yet
 
-ADDED_IN_VERSION_2 = ("band", "probability", "operating_points", "tail")
+OPTIONAL = ("band", "probability", "operating_points", "tail", "threshold_people", "threshold_pairs")
 
 
 @dataclass(frozen=True, repr=False)
@@ -67,6 +67,9 @@ class Calibration(Shown):
     ``Calibration.none()`` is that of an embedder from elsewhere, whose scores nobody has looked at
     yet: ``check`` refuses it wherever a verdict would need its threshold.
 
+    ``threshold_people`` and ``threshold_pairs`` say whose pairs the threshold was chosen on, where that
+    were others than ``people`` and ``pairs``, on which everything else was learned; else they are None.
+
     Raises ModelError for values that make no sense.
     """
 
@@ -79,6 +82,8 @@ class Calibration(Shown):
     probability: dict[str, Any] | None = None
     operating_points: tuple[OperatingPoint, ...] = ()
     tail: tuple[tuple[float, float], ...] = ()
+    threshold_people: str | None = None
+    threshold_pairs: int | None = None
 
     def __post_init__(self) -> None:
         if not is_number(self.threshold) or not -1 <= self.threshold <= 1:
@@ -88,6 +93,14 @@ class Calibration(Shown):
         checked_number(self.pairs, "calibration: the number of pairs", 0, MOST_PAIRS, whole=True)
         check_types(self, "calibration", rule=str, people=str, metrics=dict)
         check_lengths(self, "calibration", rule=1000, people=1000, metrics=100)
+        if (self.threshold_people is None) != (self.threshold_pairs is None):
+            raise ModelError("calibration: threshold_people and threshold_pairs belong together")
+        if self.threshold_people is not None:
+            check_types(self, "calibration", threshold_people=str)
+            check_lengths(self, "calibration", threshold_people=1000)
+            checked_number(
+                self.threshold_pairs, "calibration: the threshold's pairs", 0, MOST_PAIRS, whole=True
+            )
         for name, value in self.metrics.items():
             if not is_number(value):
                 raise ModelError(
@@ -126,6 +139,27 @@ class Calibration(Shown):
                 "learn one from your own people with facealike calibrate"
             )
         return self
+
+    @property
+    def threshold_from(self) -> str:
+        """The pairs that the threshold was chosen on: how many, and whose."""
+        pairs = self.pairs if self.threshold_pairs is None else self.threshold_pairs
+        return f"{pairs:,} pairs of {self.chosen_on}"
+
+    @property
+    def chosen_on(self) -> str:
+        """The people on whose pairs the threshold was chosen."""
+        return self.people if self.threshold_people is None else self.threshold_people
+
+    @property
+    def state(self) -> Literal["calibrated", "threshold only", "not calibrated"]:
+        """How much is known of what scores mean: probabilities, a threshold only, or nothing.
+
+        Every command that speaks of a calibrated model means this.
+        """
+        if self.is_none:
+            return "not calibrated"
+        return "threshold only" if self.calibrator is None else "calibrated"
 
     @cached_property
     def calibrator(self) -> Calibrator | None:
@@ -188,6 +222,7 @@ class Calibration(Shown):
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON, and complete."""
+        people = self.threshold_people
         return {
             "threshold": self.threshold,
             "rule": self.rule,
@@ -198,22 +233,23 @@ class Calibration(Shown):
             "probability": self.probability,
             "operating_points": [point.to_dict() for point in self.operating_points],
             "tail": [list(point) for point in self.tail],
+            # Left out where it says nothing, so that older versions of facealike can read the file.
+            **({"threshold_people": people, "threshold_pairs": self.threshold_pairs} if people else {}),
         }
 
     @classmethod
     def from_dict(cls, values: Any) -> Calibration:
         """The inverse of ``to_dict``; ModelError for a missing, unknown or senseless entry."""
-        return from_dict(cls, values, "calibration", ADDED_IN_VERSION_2)
+        return from_dict(cls, values, "calibration", OPTIONAL)
 
     def __str__(self) -> str:
         if self.is_none:
             return "not calibrated: no threshold, no probability"
         band = "" if self.band is None else f" [{self.band[0]:.3f}, {self.band[1]:.3f}]"
         curve = "no probability" if self.calibrator is None else f"probability {self.calibrator}"
-        return (
-            f"threshold {self.threshold:.3f}{band} ({self.rule}, on {self.pairs:,} pairs of "
-            f"{self.people}); {curve}"
-        )
+        if self.threshold_people is not None and self.calibrator is not None:
+            curve += f" (on {self.pairs:,} pairs of {self.people})"
+        return f"threshold {self.threshold:.3f}{band} ({self.rule}, on {self.threshold_from}); {curve}"
 
 
 def _checked_points(values: Any) -> tuple[OperatingPoint, ...]:
@@ -300,53 +336,6 @@ def calibrate_scores(
         operating_points=points,
         tail=impostor_tail(values[~genuine]),
     )
-
-
-def calibration_pairs(labels: ArrayLike, seed: int, limit: int = 2_000_000) -> PairIndices:
-    """All genuine and all impostor pairs of photos with these ``labels`` (n,), a < b, in order of a.
-
-    Above ``limit`` pairs a kind that has more than half of it is drawn without replacement, to fill
-    what the other kind leaves.  Equal arguments give equal pairs.
-
-    Raises DataError where either kind is missing.
-    """
-    kinds = np.asarray(labels)
-    if kinds.ndim != 1 or limit < 2:
-        raise UsageError(f"pairs need labels of one dimension and a limit of 2 or more, not {limit}")
-    photos = len(kinds)
-    _, sizes = np.unique(kinds, return_counts=True)
-    genuine = int(np.sum(sizes * (sizes - 1) // 2))
-    impostor = photos * (photos - 1) // 2 - genuine
-    if not genuine or not impostor:
-        missing = "of one person" if not genuine else "of different people"
-        raise DataError(f"there are no pairs {missing} to calibrate on; add photos of more people")
-    keep_genuine = min(genuine, max(limit // 2, limit - impostor))
-    keep_impostor = min(impostor, limit - keep_genuine)
-    rng = np.random.default_rng(seed)
-    # Counted through photo by photo, so that all pairs are never held at once.
-    chosen = {
-        True: _chosen(rng, genuine, keep_genuine),
-        False: _chosen(rng, impostor, keep_impostor),
-    }
-    seen = {True: 0, False: 0}
-    parts: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]] = []
-    for a in range(photos - 1):
-        alike = kinds[a + 1 :] == kinds[a]
-        for kind in (True, False):
-            later = np.flatnonzero(alike == kind) + a + 1
-            numbers = chosen[kind]
-            if numbers is not None:
-                low, high = np.searchsorted(numbers, (seen[kind], seen[kind] + len(later)))
-                seen[kind] += len(later)
-                later = later[numbers[low:high] - (seen[kind] - len(later))]
-            parts.append((np.full(len(later), a), later.astype(np.int64), np.full(len(later), kind)))
-    a_side, b_side, same = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return PairIndices(a_side, b_side, same)
-
-
-def _chosen(rng: np.random.Generator, available: int, wanted: int) -> NDArray[np.int64] | None:
-    """Which of the pairs of a kind are drawn, by their number and rising; None for all."""
-    return None if wanted == available else np.sort(rng.choice(available, wanted, replace=False))
 
 
 def _metrics(

@@ -136,7 +136,7 @@ class Model:
 
     def __copy__(self) -> Model:
         """The same networks once more, without loading them."""
-        copy = object.__new__(Model)
+        copy = object.__new__(type(self))
         vars(copy).update(vars(self))
         return copy
 

@@ -92,7 +92,7 @@ def evaluate_pairs(
         scores=scores[kept],
         same=same[kept],
         threshold=limit,
-        threshold_from=calibration.people if threshold is None else "the caller",
+        threshold_from=calibration.chosen_on if threshold is None else "the caller",
         people=None if persons is None else len(np.unique(np.concatenate(persons)[np.tile(kept, 2)])),
         leaked=leaked,
         failures=0 if skip_missing else missing,

@@ -78,7 +78,8 @@ def stated_fmr(calibration: Calibration) -> float | None:
 def for_worst_group(calibration: Calibration, worst: WorstGroup, where: str) -> Calibration:
     """``calibration`` with the threshold at which every group keeps the FMR; ``where`` names the list.
 
-    Probabilities and the tail stay those of the calibration people.
+    Probabilities, operating points and the tail stay those of the calibration people; the threshold says
+    that it comes from others.
     """
     threshold = worst.threshold
     measured = math.isfinite(threshold.low + threshold.high)
@@ -86,7 +87,9 @@ def for_worst_group(calibration: Calibration, worst: WorstGroup, where: str) -> 
         calibration,
         threshold=min(threshold.estimate, 1.0),
         rule=f"FMR {worst.fmr:g} in the worst group of {where}: {worst.group}",
-        metrics={},  # those of before belonged to the threshold of before
+        metrics={},  # the old metrics were measured at the old threshold
+        threshold_people=f"{worst.group} in {where}",
+        threshold_pairs=worst.pairs,
         band=(max(threshold.low, -1.0), min(threshold.high, 1.0)) if measured else None,
     )
 

@@ -138,7 +138,8 @@ class Spread(Result):
 class WorstGroup(Result):
     """The lowest threshold at which every group that can tell keeps the FMR ``fmr``.
 
-    ``group`` decided it; ``threshold`` has the interval that other people of that group would give.
+    ``group`` decided it, by its ``pairs`` of different people; ``threshold`` has the interval that other
+    people of that group would give.
     ``refused`` are the groups that are too small for that FMR, for which nothing is promised.
     """
 
@@ -147,12 +148,14 @@ class WorstGroup(Result):
     group: str
     measured: int
     refused: tuple[str, ...]
+    pairs: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "fmr": self.fmr,
             "threshold": self.threshold.to_dict(),
             "group": self.group,
+            "pairs": self.pairs,
             "measured": self.measured,
             "refused": list(self.refused),
         }
@@ -232,7 +235,8 @@ class GroupEvaluation(Result):
         interval = among[deciding].impostors.threshold_interval(counted.impostor_of, fmr, plan)
         assert interval.estimate == cut
         names = tuple(among[i].name for i in refused)
-        return WorstGroup(fmr, interval, among[deciding].name, len(among) - len(refused), names)
+        group = among[deciding]
+        return WorstGroup(fmr, interval, group.name, len(among) - len(refused), names, group.pairs)
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON, and complete."""

@@ -53,15 +53,17 @@ def _decision(found: Calibration) -> Iterator[tuple[str, str]]:
     if found.is_none:
         yield "threshold", "none: not calibrated; learn one with facealike calibrate"
         return
+    yield "calibration", found.state
     yield "threshold", f"{found.threshold:.3f} ({rule_in_words(found.rule)})"
+    yield "chosen on", found.threshold_from
     if found.band is not None:
         low, high = found.band
         yield "uncertain", f"scores from {low:.3f} to {high:.3f}, the threshold's 95 % interval"
-    curve = (
-        "none: this model has no calibration for it" if found.calibrator is None else str(found.calibrator)
-    )
-    yield "probability", curve
-    yield "learned from", f"{found.pairs:,} pairs of {found.people}"
+    if found.calibrator is None:
+        yield "probability", "none; facealike calibrate learns it"
+    else:
+        yield "probability", str(found.calibrator)
+        yield "learned from", f"{found.pairs:,} pairs of {found.people}"
 
 
 def _points(found: Calibration) -> list[str]:

@@ -114,7 +114,7 @@ def evaluate_exhaustive(
     return SetEvaluation(
         comparisons=exhaustive(vectors, people.labels, name=f"{split}, every pair"),
         threshold=limit,
-        threshold_from=calibration.people if threshold is None else "the caller",
+        threshold_from=calibration.chosen_on if threshold is None else "the caller",
         missing=int(np.sum(~found)),
         leaked=leaked,
     )

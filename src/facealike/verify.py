@@ -26,7 +26,8 @@ class Verification(Shown):
     """What ``verify_model`` found: every part whole, the network and the detector running.
 
     ``sha256`` has the hash of each ONNX file in the model; ``milliseconds`` is the time of one
-    embedding; ``calibrated`` and ``commercial`` (None: not stated) are what the file says of itself.
+    embedding; ``calibrated``, ``calibration`` (see ``Calibration.state``) and ``commercial`` (None: not
+    stated) are what the file says of itself.
     """
 
     model: str
@@ -37,6 +38,7 @@ class Verification(Shown):
     milliseconds: float
     detector: str
     calibrated: bool
+    calibration: str
     commercial: bool | None
 
     def __bool__(self) -> bool:
@@ -55,7 +57,7 @@ class Verification(Shown):
         return (
             f"{self.name}, id {self.model}: every part matches its SHA-256; the network gives "
             f"{self.dimensions} numbers a face in {self.milliseconds:.1f} ms on {self.device}; the detector "
-            f"({self.detector}) runs; {'calibrated' if self.calibrated else 'not calibrated'}; its weights "
+            f"({self.detector}) runs; {self.calibration}; its weights "
             f"{use[self.commercial]}"
         )
 
@@ -85,7 +87,8 @@ def verify_model(path: str | os.PathLike[str] | None = None, device: str = "auto
         device=model.device,
         milliseconds=milliseconds,
         detector=str(file.detector_spec["kind"]),
-        calibrated=not file.calibration.is_none,
+        calibrated=file.calibration.state == "calibrated",
+        calibration=file.calibration.state,
         commercial=None if weights is None else weights.commercial,
     )
 

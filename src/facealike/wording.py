@@ -64,7 +64,7 @@ def _lines(result: Comparison) -> Iterator[str]:
     verdict = ("same person" if result.same else "different people") + ", uncertain" * result.uncertain
     score = f"score {result.score:.3f}, threshold {result.threshold:.3f}"
     if result.probability is None:
-        yield f"{verdict} (no probability: this model has no calibration)"
+        yield f"{verdict} (no probability; facealike calibrate learns it)"
     else:
         yield (
             f"{verdict} (match probability {in_digits(result.probability)}, {prior_in_words(result.prior)})"

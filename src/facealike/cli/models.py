@@ -46,7 +46,7 @@ def list_(registry: RegistryOption = None, as_json: JsonOption = False) -> int:
         )
     else:
         print_table(
-            ["name", "id", "calibrated", "commercial use", "licence of the weights"],
+            ["name", "id", "calibration", "commercial use", "licence of the weights"],
             [_row(model) for model in here],
         )
         missing = [entry for entry in entries.values() if entry.name not in names]
@@ -197,7 +197,8 @@ def _describe(model: StoredModel) -> dict[str, Any]:
     return {
         **table,
         "id": file.id,
-        "calibrated": not file.calibration.is_none,
+        "calibrated": file.calibration.state == "calibrated",
+        "calibration": file.calibration.state,
         "commercial": _commercial(file),
         "licences": {part: licence.to_dict() for part, licence in file.card.licences.items()},
     }
@@ -215,4 +216,4 @@ def _row(model: StoredModel) -> list[str]:
     use = {True: "yes", False: "no", None: "not stated"}[_commercial(file)]
     licence = one_line(file.card.licence.get("weights", "not stated"))
     short = licence if len(licence) <= 40 else f"{licence[:37]}..."
-    return [model.name, file.id, "no" if file.calibration.is_none else "yes", use, short]
+    return [model.name, file.id, file.calibration.state, use, short]
