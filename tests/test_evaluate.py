@@ -29,6 +29,7 @@ from facealike.errors import (
 )
 from facealike.evaluate import FAILURE_SCORE, Evaluation, evaluate_pairs, evaluate_split
 from facealike.metrics import auc, confusion
+from facealike.report import table_markdown
 from facealike.types import Pair
 from tiny_model import tiny_model_file
 
@@ -108,7 +109,7 @@ def test_evaluation_says_what_a_reader_must_know() -> None:
     assert "some of whom took part in training" in text(leaked=True)
     assert "never seen" not in text(leaked=True)
     assert "not known whether they took part" in text(leaked=None)
-    assert "in 2 of the pairs a face was not found" in text(failures=2)
+    assert "in 2 of the pairs a face was not found; they are in FAR" in text(failures=2)
     assert "3 more pairs left out" in text(skipped=3)
     assert "chosen on the same people" in text(threshold_from="test")
 
@@ -343,14 +344,70 @@ def test_no_claim_is_made_that_nobody_checked(root: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("cached", [False, True])
-def test_missing_face_counts_as_different(hidden: list[Pair], tmp_path: Path, cached: bool) -> None:
+def test_a_missing_face_is_a_failure_to_acquire(hidden: list[Pair], tmp_path: Path, cached: bool) -> None:
     cache = tmp_path / "cache" if cached else None
     result = evaluate_pairs(ColourModel(), hidden, "mine", cache=cache)
     assert result.scores[[0, 3]].tolist() == [FAILURE_SCORE, FAILURE_SCORE]
     assert result.scores[1] > 0.99
     assert (result.pairs, result.failures, result.skipped) == (4, 2, 0)
-    assert (result.confusion.tp, result.confusion.fn) == (1, 1)  # the hidden genuine pair is missed
-    assert result.fmr == 0
+    assert (result.photos, result.missing, result.fta) == (4, 1, 0.25)
+    assert (result.confusion.tp, result.confusion.fn, result.confusion.total) == (1, 0, 2)
+    assert (result.fmr, result.fnmr, result.far, result.frr) == (0, 0, 0, 0.5)  # the hidden pair is rejected
+
+
+def with_failures(kind: bool, count: int = 30) -> tuple[Evaluation, Evaluation]:
+    """The same comparisons, and ``count`` more pairs of a kind in which a face was not found."""
+    rng = np.random.default_rng(1)
+    same = np.repeat([True, False], 30)
+    scores = rng.normal(size=60) + 1.5 * same
+    people = np.arange(60)
+    first, second = people, np.where(same, people, 99 - people % 2)
+    plain = Evaluation("test", scores / 5, same, 0.1, "others", first=first, second=second)
+    more = np.arange(200, 200 + count)
+    lost = Evaluation(
+        "test", np.r_[scores / 5, np.full(count, FAILURE_SCORE)], np.r_[same, np.full(count, kind)], 0.1,
+        "others", failures=count, photos=150, missing=count, first=np.r_[first, more],
+        second=np.r_[second, more + (0 if kind else 1000)],
+    )  # fmt: skip
+    return plain, lost
+
+
+@pytest.mark.parametrize("kind", [True, False])
+def test_photos_without_a_face_improve_no_rate(kind: bool) -> None:
+    """Issue 19 A6: 30 impostor pairs without a face halved FMR and raised AUC and accuracy."""
+    plain, lost = with_failures(kind)
+    assert plain.fmr > 0 and plain.fnmr > 0
+    for name in ("f1", "accuracy", "auc", "fmr", "fnmr", "eer"):
+        assert getattr(lost, name) == getattr(plain, name), name
+        assert lost.intervals()[name] == plain.intervals()[name], name
+    assert np.array_equal(lost.roc.fmr, plain.roc.fmr) and lost.fmrs == plain.fmrs
+    # ISO/IEC 19795-1: with failures FAR = FMR * (1 - failures), FRR = failures + FNMR * (1 - failures).
+    share = 0.5
+    far = plain.fmr if kind else plain.fmr * (1 - share)
+    frr = share + plain.fnmr * (1 - share) if kind else plain.fnmr
+    assert (lost.far, lost.frr, lost.fta) == pytest.approx((far, frr, 0.2))
+    assert (plain.far, plain.frr, plain.fta) == (plain.fmr, plain.fnmr, None)
+    told = lost.intervals()
+    assert told["far"].estimate == pytest.approx(far) and told["frr"].low <= frr <= told["frr"].high
+    assert set(told) - set(plain.intervals()) == {"far", "frr"}
+
+
+def test_a_table_says_which_rates_count_the_photos_without_a_face() -> None:
+    """Issue 19 A6."""
+    _, lost = with_failures(False)
+    for text in (str(lost), table_markdown([lost])):
+        assert "in 30 of the pairs a face was not found (failure to acquire: 20.00% of 150 photos)" in text
+        assert f"FAR {lost.intervals()['far']} and FRR {lost.intervals()['frr']} as rejected" in text
+    table = json.loads(json.dumps(lost.to_dict(), allow_nan=False))
+    assert (table["fta"], table["far"], table["photos"]) == (0.2, pytest.approx(lost.far, abs=1e-6), 150)
+
+
+def test_a_kind_of_pairs_without_a_comparison_is_not_measured() -> None:
+    """Issue 19 A6: all genuine pairs failed, so there is no FNMR, and FRR is 1."""
+    result = Evaluation("test", [FAILURE_SCORE, 0.2], [True, False], 0.5, "x", failures=1)  # type: ignore[arg-type]
+    table = json.loads(json.dumps(result.to_dict(), allow_nan=False))
+    assert (table["fnmr"], table["auc"], table["eer"], table["frr"], table["fmr"]) == (None, None, None, 1, 0)
+    assert result.intervals() == {} and result.fmrs == () and "failure" not in str(result.fta)
 
 
 @pytest.mark.parametrize("cached", [False, True])

@@ -54,7 +54,7 @@ def test_notes_say_what_a_reader_must_know() -> None:
     assert notes() == ""
     assert "not known whether" in notes(leaked=None)
     assert "chosen on the same people" in notes(threshold_from="test")
-    assert "in 7 pairs a face was not found" in notes(failures=7)
+    assert "in 7 of the pairs a face was not found" in notes(failures=7)
     assert "9 more pairs were left out" in notes(skipped=9)
 
 

@@ -2,7 +2,7 @@
 
 Three rules keep the numbers honest.  The threshold is fixed beforehand, from other pairs than
 those evaluated.  People who took part in training are refused, by the hashes in the model's card.
-And a photo without a detected face counts against the system, as the failure it is for a user.
+And a photo without a detected face is a failure to acquire with a rate of its own, which improves no other.
 """
 
 from __future__ import annotations
@@ -52,10 +52,9 @@ def evaluate_pairs(
     instead.  Where the card lists nobody or the folders are not one person each, leaked is None.
 
     A pair in which the face asked for is not found in a photo is a comparison the system failed to
-    make (ISO/IEC 19795-1: failure to acquire).  It scores -1, hence counts as "different", and is
-    counted in ``failures``.  ``skip_missing`` leaves such pairs out instead and counts them in
-    ``skipped``; the result then speaks of photos with a found face only, and looks better than what
-    a user will meet.
+    make (ISO/IEC 19795-1: failure to acquire).  It scores -1, is counted in ``failures``, and is
+    rejected in FAR and FRR and left out of all other rates.  ``skip_missing`` leaves such pairs out of
+    FAR and FRR, too, and counts them in ``skipped``.
 
     Raises NotCalibrated (a model without a threshold, and none is given), DataError (no pairs, a pair
     without truth), PeopleOverlap, NoFaceFound where not one photo shows a face, SeveralFaces (policy
@@ -99,6 +98,8 @@ def evaluate_pairs(
         skipped=missing if skip_missing else 0,
         first=sides[0],
         second=sides[1],
+        photos=len(photos),
+        missing=int(np.sum(~found)),
         probability=None if calibrator is None else calibrator.probability(scores[kept]),
     )
 

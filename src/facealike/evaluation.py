@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .bootstrap import Interval, RocBand, pair_intervals, roc_band
+from .bootstrap import Interval, RocBand, intervals, pair_intervals, roc_band
 from .errors import UsageError
 from .escape import figure_text
 from .metrics import Confusion, Roc, confusion, eer, roc, supported_fmrs
@@ -19,15 +19,18 @@ from .plots import ErrorCurve, draw_roc, new_axes, rate_grid
 from .reliability import Reliability, reliability
 from .resampling import Method
 from .result import Result
+from .weighted import Pairs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FAILURE_SCORE = -1.0
-"""The score of a pair in which a face was not found: no pair can score lower."""
+"""Stands for the score of a pair in which a face was not found: no pair can score lower."""
 
 RESAMPLES, LARGE = 1000, 50_000  # of the bootstrap; of pairs, above which fewer resamples must do
 BAND_POINTS = 40
+
+RATES = ("f1", "accuracy", "auc", "fmr", "fnmr", "eer")
 
 ARRAYS = (
     ("scores", np.float64), ("same", np.bool_), ("first", np.int64), ("second", np.int64),
@@ -43,7 +46,13 @@ class Evaluation(Result):
     pairs the threshold was chosen on.  ``people`` counts the different people in the pairs, None
     where the paths do not tell.  ``leaked`` is true if some of them took part in training, None if
     that is not known.  ``failures`` counts the pairs, among the n, that score ``FAILURE_SCORE``
-    because a face was not found; ``skipped`` those left out of the n for that reason.
+    because a face was not found; ``skipped`` those left out of the n for that reason.  ``photos`` is the
+    number of different photos in the pairs and ``missing`` how many of them had no face, None if not known.
+
+    Terms as in ISO/IEC 19795-1:2021.  ``fta``, the failure-to-acquire rate, is the share of photos without
+    a face.  FMR, FNMR, F1, accuracy, AUC, EER and the ROC curve are over the comparisons made; ``far`` and
+    ``frr`` are over all pairs, of which those without a comparison are rejected.  NaN where a kind of pairs
+    has no comparison.
 
     ``first`` and ``second``, int64 (n,), number the person of each side; without them there are no
     intervals, for those are made by resampling people.  ``probability``, float64 (n,), is what the
@@ -64,12 +73,16 @@ class Evaluation(Result):
     first: NDArray[np.int64] | None = None
     second: NDArray[np.int64] | None = None
     probability: NDArray[np.float64] | None = None
+    photos: int | None = None
+    missing: int | None = None
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.threshold):
             raise UsageError(f"the threshold of an evaluation must be finite, not {self.threshold}")
         if min(self.failures, self.skipped, self.people or 0) < 0 or self.failures > np.size(self.scores):
             raise UsageError("the counts of an evaluation lie between zero and the number of pairs")
+        if not 0 <= (self.missing or 0) <= (self.photos or self.missing or 0):
+            raise UsageError("the photos without a face are some of the photos of an evaluation")
         area_under_curve(self.scores, self.same)  # refuses what is no set of labelled scores
         for name, kind in ARRAYS:
             if getattr(self, name) is None:
@@ -90,24 +103,55 @@ class Evaluation(Result):
         object.__setattr__(self, "_intervals", {})
 
     @cached_property
+    def compared(self) -> NDArray[np.bool_]:
+        """Which pairs were compared, bool (n,): those with a face in both photos."""
+        return self.scores != FAILURE_SCORE if self.failures else np.ones(self.pairs, dtype=np.bool_)
+
+    @cached_property
+    def _of_both_kinds(self) -> bool:
+        made = self.same[self.compared]
+        return bool(made.any() and not made.all())
+
+    @cached_property
     def confusion(self) -> Confusion:
-        """The counts at the threshold."""
-        return confusion(self.scores, self.same, self.threshold)
+        """The counts at the threshold, of the comparisons made."""
+        return confusion(self.scores[self.compared], self.same[self.compared], self.threshold)
 
     @cached_property
     def roc(self) -> Roc:
-        """All operating points, not only that of the threshold."""
-        return roc(self.scores, self.same)
+        """All operating points, not only that of the threshold; UsageError where a kind has no comparison."""
+        return roc(self.scores[self.compared], self.same[self.compared])
 
     @cached_property
     def auc(self) -> float:
         """The area under the ROC curve; it does not depend on the threshold."""
-        return area_under_curve(self.scores, self.same)
+        made = self.compared
+        return area_under_curve(self.scores[made], self.same[made]) if self._of_both_kinds else math.nan
 
     @cached_property
     def eer(self) -> float:
         """The equal error rate, where FMR and FNMR meet; it does not depend on the threshold."""
-        return eer(self.scores, self.same)[0]
+        made = self.compared
+        return eer(self.scores[made], self.same[made])[0] if self._of_both_kinds else math.nan
+
+    @property
+    def fta(self) -> float | None:
+        """The failure-to-acquire rate: the share of photos without a face; None where that is not known."""
+        return None if self.missing is None or not self.photos else self.missing / self.photos
+
+    @cached_property
+    def _attempts(self) -> Confusion:
+        return confusion(self.scores, self.same, self.threshold)
+
+    @property
+    def far(self) -> float:
+        """The false accept rate: false matches over all pairs of different people, compared or not."""
+        return self._attempts.fmr
+
+    @property
+    def frr(self) -> float:
+        """The false reject rate: pairs of one person rejected or not compared, over all of them."""
+        return self._attempts.fnmr
 
     @property
     def f1(self) -> float:
@@ -119,12 +163,12 @@ class Evaluation(Result):
 
     @property
     def fmr(self) -> float:
-        """The share of pairs of different people taken for the same person."""
+        """The share of comparisons of different people that match."""
         return self.confusion.fmr
 
     @property
     def fnmr(self) -> float:
-        """The share of pairs of one person taken for different people."""
+        """The share of comparisons of one person that do not match."""
         return self.confusion.fnmr
 
     @property
@@ -143,27 +187,38 @@ class Evaluation(Result):
 
     @property
     def fmrs(self) -> tuple[float, ...]:
-        """The false match rates, from 0.1 downwards, that so many impostor pairs can measure."""
-        return supported_fmrs(self.impostor)
+        """The false match rates, from 0.1 downwards, that so many impostor comparisons can measure."""
+        return supported_fmrs(int(np.sum(~self.same[self.compared]))) if self._of_both_kinds else ()
 
     def intervals(
         self, level: float = 0.95, resamples: int | None = None, method: Method = "percentile"
     ) -> dict[str, Interval]:
         """Of ``f1 accuracy auc fmr fnmr eer`` and ``fnmr@F`` for each of ``fmrs``; see ``pair_intervals``.
 
+        Where faces were not found also of ``far`` and ``frr``.
+
         The threshold is held fixed.  By default 1,000 resamples, fewer above 50,000 pairs, but at
         least 200; each interval says how many.  Empty where the people of the pairs are not known.
         """
-        if self.first is None or self.second is None:
+        if self.first is None or self.second is None or not self._of_both_kinds:
             return {}
         count = max(200, RESAMPLES * LARGE // max(LARGE, self.pairs)) if resamples is None else resamples
         known: dict[Any, dict[str, Interval]] = self.__dict__["_intervals"]
         key = (level, count, method)
         if key not in known:
+            made = self.compared
             known[key] = pair_intervals(
-                self.scores, self.same, self.first, self.second, self.threshold, self.fmrs,
-                level=level, resamples=count, method=method,
+                self.scores[made], self.same[made], self.first[made], self.second[made], self.threshold,
+                self.fmrs, level=level, resamples=count, method=method,
             )  # fmt: skip
+            if not made.all():
+                attempts = Pairs(self.scores, self.same, self.first, self.second)
+                rates = {
+                    "fmr": lambda block: block.fmr(self.threshold),
+                    "fnmr": lambda block: block.fnmr(self.threshold),
+                }
+                both = intervals(attempts, rates, level, count, method)
+                known[key] |= {"far": both["fmr"], "frr": both["fnmr"]}
         return known[key]
 
     @cached_property
@@ -175,7 +230,7 @@ class Evaluation(Result):
         """
         if self.probability is None:
             return None
-        compared = self.scores != FAILURE_SCORE
+        compared = self.compared
         truth = self.same[compared]
         weights = np.where(truth, 1 / max(1, truth.sum()), 1 / max(1, (~truth).sum()))
         return reliability(self.probability[compared], truth, weights) if len(truth) else None
@@ -189,12 +244,8 @@ class Evaluation(Result):
         """Ready for JSON: the summary; with ``arrays`` also those, as far as they are there."""
         summary: dict[str, Any] = {
             "name": self.name,
-            "f1": round(self.f1, 6),
-            "accuracy": round(self.accuracy, 6),
-            "auc": round(self.auc, 6),
-            "fmr": round(self.fmr, 6),
-            "fnmr": round(self.fnmr, 6),
-            "eer": round(self.eer, 6),
+            **{name: _number(getattr(self, name)) for name in (*RATES, "far", "frr")},
+            "fta": None if self.fta is None else _number(self.fta),
             "fnmr_at_fmr": {f"{fmr:g}": round(self.roc.fnmr_at_fmr(fmr), 6) for fmr in self.fmrs},
             "ece": None if self.ece is None else round(self.ece, 6),
             "intervals": {name: interval.to_dict() for name, interval in self.intervals().items()},
@@ -207,6 +258,8 @@ class Evaluation(Result):
             "leaked": self.leaked,
             "failures": self.failures,
             "skipped": self.skipped,
+            "photos": self.photos,
+            "missing": self.missing,
         }
         if arrays:
             summary |= {name: v.tolist() for name, _ in ARRAYS if (v := getattr(self, name)) is not None}
@@ -236,18 +289,32 @@ class Evaluation(Result):
         if self.first is not None:
             text += "; in brackets 95 % intervals, from resampling people"
         if self.failures:
-            text += f"; in {self.failures:,} of the pairs a face was not found, which counts as different"
+            text += f"; {self.failures_told()}"
         if self.skipped:
             text += f"; {self.skipped:,} more pairs left out because a face was not found"
         return text
 
+    def failures_told(self) -> str:
+        """What was not compared and which rates count it, for a reader; empty where all was."""
+        if not self.failures:
+            return ""
+        acquired = (
+            "" if self.fta is None else f" (failure to acquire: {self.fta:.2%} of {self.photos:,} photos)"
+        )
+        return (
+            f"in {self.failures:,} of the pairs a face was not found{acquired}; they are in FAR "
+            f"{self.told('far')} and FRR {self.told('frr')} as rejected, and in no other rate"
+        )
+
     def roc_band(self, points: int = BAND_POINTS) -> RocBand | None:
         """The ROC curve with a 95 % interval at each FMR; None where the people are not known."""
-        if self.first is None or self.second is None:
+        if self.first is None or self.second is None or not self._of_both_kinds:
             return None
         grid = rate_grid(self.impostor, points)[:-1]  # where everybody is accepted nothing is uncertain
         count = max(200, RESAMPLES * LARGE // max(LARGE, self.pairs))
-        return roc_band(self.scores, self.same, self.first, self.second, grid, resamples=count)
+        made = self.compared
+        sides = self.first[made], self.second[made]
+        return roc_band(self.scores[made], self.same[made], *sides, grid, resamples=count)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the ROC curve, FMR on a logarithmic axis, with the operating point of the threshold.
@@ -266,6 +333,11 @@ class Evaluation(Result):
             f"{figure_text(self.name)}: AUC {self.auc:.3f}, {self.pairs:,} pairs" + _doubt(self.leaked)
         )
         return ax
+
+
+def _number(value: float) -> float | None:
+    """For JSON, which knows no NaN."""
+    return None if math.isnan(value) else round(value, 6)
 
 
 def _doubt(leaked: bool | None) -> str:

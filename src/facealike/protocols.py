@@ -80,9 +80,13 @@ class View2(Result):
 
     @cached_property
     def tar_at_far(self) -> dict[float, float]:
-        """The share of genuine pairs accepted at each FAR that the impostor pairs support."""
+        """The share of genuine pairs accepted at each FAR that the impostor pairs support.
+
+        Over all pairs: one in which a face was not found is rejected.
+        """
         supported = [far for far in FARS if far * self.evaluation.impostor >= 3]
-        return {far: 1 - self.evaluation.roc.fnmr_at_fmr(far) for far in supported}
+        curve = roc(self.evaluation.scores, self.evaluation.same)
+        return {far: 1 - curve.fnmr_at_fmr(far) for far in supported}
 
     def to_dict(self) -> dict[str, Any]:
         return {

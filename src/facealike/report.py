@@ -87,9 +87,7 @@ def _notes(evaluation: Evaluation) -> list[str]:
     if evaluation.threshold_from == evaluation.name:
         notes.append(f"{name}: the threshold was chosen on the same people, which flatters all but the AUC.")
     if evaluation.failures:
-        notes.append(
-            f"{name}: in {evaluation.failures:,} pairs a face was not found; they count as different."
-        )
+        notes.append(f"{name}: {evaluation.failures_told()}.")
     if evaluation.skipped:
         notes.append(f"{name}: {evaluation.skipped:,} more pairs were left out, for a face was not found.")
     return notes

@@ -52,8 +52,8 @@ def error_curves(main: Evaluation, known: Evaluation | None) -> Block:
         curves.append(
             ErrorCurve(known.roc, known.impostor, known.genuine, "people of the training", GREY, "--")
         )
-    shaded = " The band is the 95 % interval at each false match rate by itself." if band else ""
-    also = " The dashed curve is that of people it was trained on." if known else ""
+    shaded = " The band is the 95 % interval at each false match rate by itself." if band is not None else ""
+    also = " The dashed curve is that of people it was trained on." if known is not None else ""
     at = f"false match rate {main.fmr:.1%}, false non-match rate {main.fnmr:.1%}"
     roc = picture(
         "roc",

@@ -19,7 +19,7 @@ from .model import ModelFile
 from .report import TrainingLog, read_log
 from .scores_file import ScoredPairs, load_scores
 
-RATES = ("f1", "accuracy", "auc", "fmr", "fnmr", "eer")
+RATES = ("f1", "accuracy", "auc", "fmr", "fnmr", "eer", "far", "frr", "fta")
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,9 @@ MEANINGS = (
      "threshold. Guessing gives 0.5."),
     ("False match rate (FMR)", "the share of pairs of different people that are taken for one person."),
     ("False non-match rate (FNMR)", "the share of pairs of one person that are taken for different people."),
+    ("FAR and FRR", "false accept and false reject rate: the same two with the pairs in which a face was not "
+     "found, all of which are rejected. FMR, FNMR and all other rates are of the comparisons made."),
+    ("Failure to acquire (FTA)", "the share of photos in which no face was found."),
     ("Equal error rate (EER)", "both rates at the one threshold where they are equal."),
     ("FNMR at FMR 1 %", "what is missed if the threshold is raised until only 1 % of strangers are let "
      "through. A row ends where the test has too few pairs of strangers to tell (fewer than 3 mistakes to be "
@@ -140,8 +143,8 @@ def _remarks(run: Run, main: Result) -> list[str]:
     if main.failures:
         share = main.failures / main.pairs if main.pairs else math.nan
         remarks.append(
-            f"In {main.failures:,} pairs ({rate(share)}) no face was found; they count as “different”, as "
-            "they would for a user."
+            f"In {main.failures:,} pairs ({rate(share)}) no face was found and no comparison made. FAR and "
+            "FRR count them as rejected; the other rates are of the comparisons made."
         )
     if main.threshold is not None and main.threshold_from:
         source = "the same people, which flatters all but the AUC"
@@ -174,12 +177,14 @@ def results(run: Run) -> Section | None:
     main = run.main
     ordered = sorted(run.results, key=lambda r: (r is not main, r.leaked is not False))
     limits = [name for name in _fnmr_names(ordered) if any(name in result.numbers for result in ordered)]
+    failed = any(r.failures for r in ordered)
     rows = [
         ("F1", [cell(r, "f1") for r in ordered]),
         ("Accuracy", [cell(r, "accuracy") for r in ordered]),
         ("ROC AUC", [cell(r, "auc") for r in ordered]),
         ("FMR", [cell(r, "fmr", True) for r in ordered]),
         ("FNMR", [cell(r, "fnmr", True) for r in ordered]),
+        *((name.upper(), [cell(r, name, True) for r in ordered]) for name in ("far", "frr", "fta") if failed),
         ("EER", [cell(r, "eer", True) for r in ordered]),
         *((f"FNMR at FMR {_named_rate(name)}", [_supported(r, name) for r in ordered]) for name in limits),
         ("ECE", [Cell("–" if r.ece is None else f"{r.ece:.3f}") for r in ordered]),

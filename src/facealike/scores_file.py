@@ -37,6 +37,7 @@ from .types import Pair
 VERSION = 1
 ARRAYS = ("scores", "same", "first", "second", "probability")
 FACTS = ("name", "threshold", "threshold_from", "people", "leaked", "failures", "skipped")
+LATER_FACTS = ("photos", "missing")  # not in the files of older versions
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +90,10 @@ def save_scores(
             content[f"{number}.{side}"] = np.array(
                 [place.setdefault(photo, len(place)) for photo in photos], dtype=np.int32
             )
-    about = {"version": VERSION, "evaluations": [{f: getattr(e, f) for f in FACTS} for e in evaluations]}
+    about = {
+        "version": VERSION,
+        "evaluations": [{f: getattr(e, f) for f in (*FACTS, *LATER_FACTS)} for e in evaluations],
+    }
     content["about"] = np.array(json.dumps(about))
     content["photos"] = np.array(list(place), dtype=np.str_)
     buffer = io.BytesIO()
@@ -126,7 +130,8 @@ def load_scores(path: str | os.PathLike[str]) -> tuple[ScoredPairs, ...]:
 
 def _entry(facts: dict[str, Any], number: str, content: dict[str, NDArray[Any]]) -> ScoredPairs:
     arrays: dict[str, Any] = {name: content.get(f"{number}.{name}") for name in ARRAYS}
-    evaluation = Evaluation(**{name: facts[name] for name in FACTS}, **arrays)
+    told = {name: facts[name] for name in FACTS} | {name: facts.get(name) for name in LATER_FACTS}
+    evaluation = Evaluation(**told, **arrays)
     if f"{number}.a" not in content:
         return ScoredPairs(evaluation)
     photos = content["photos"]
