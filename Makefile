@@ -1,6 +1,7 @@
 # make demo    install the base package and compare the example photos: two people, then one person
 # make test    install everything; lint, type check and test
 # make lint    lint and type check only
+# make lowest  the base package on each Python that is here, on the oldest with the lowest versions allowed
 # make detector LFW=lfw-deepfunneled.tgz FAIRFACE=fairface-144.tar TEACHER=yunet.onnx    train our face detector
 # make model LFW=lfw-deepfunneled.tgz PAIRS=pairs.txt FAIRFACE=fairface-144.tar    train the model that ships
 # make clean   remove what these made, the virtual environment too
@@ -20,7 +21,7 @@ SOURCES := $(shell find src -type f -not -name '*.pyc')
 export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
 
-.PHONY: help demo test lint detector model clean
+.PHONY: help demo test lint lowest detector model clean
 .DELETE_ON_ERROR:
 
 help:
@@ -44,6 +45,9 @@ lint: $(VENV)/.full
 	$(RUN) ruff check
 	$(RUN) ruff format --check
 	$(RUN) mypy
+
+lowest:
+	@$(PYTHON) tests/base_install.py
 
 # Both archives into a folder, each as a whole or not at all.
 define UNPACK

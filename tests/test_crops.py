@@ -454,3 +454,31 @@ def cut_lfw(kind: str, cache: str, progress: Any = None) -> tuple[list[Path], Cr
     paths = list(People.from_folder(os.environ["FACEALIKE_LFW"]).paths[:200])
     detector, cutting = real_pipeline(kind)
     return paths, cut(paths, Path(cache), detector, preprocessing=cutting, progress=progress)
+
+
+# ---- issue 19 E: one process at a time fills a cache ---------------------------------------------------
+
+
+@pytest.mark.skipif(os.name != "posix", reason="locks of POSIX")
+def test_a_cache_is_not_touched_while_another_process_fills_it(tmp_path: Path, paths: list[Path]) -> None:
+    import fcntl
+
+    cache = tmp_path / "cache"
+    cut(paths[:5], cache)
+    (folder,) = cache.iterdir()
+
+    def content() -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "lock"}
+
+    before = content()
+    done: list[Crops] = []
+    thread = threading.Thread(target=lambda: done.append(cut(paths[5:15], cache)))
+    with (folder / "lock").open("ab") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)  # as another process that is at work there
+        thread.start()
+        thread.join(0.5)
+        assert thread.is_alive() and not done
+        assert content() == before
+    thread.join(60)
+    check(done[0], paths[5:15])
+    check(cut(paths[:15], cache), paths[:15])

@@ -205,3 +205,46 @@ def test_killed_halfway_the_next_process_goes_on(server: FileServer, tmp_path: P
     had = part_of(to).stat().st_size
     assert fetch(server, to).read_bytes() == CONTENT
     assert server.asked[-1] == f"bytes={had}-"
+
+
+# ---- issue 19 E: a planted file is never taken for the promised one ------------------------------------
+
+
+def test_a_planted_file_in_place_of_a_download_that_vanished_is_refused(
+    server: FileServer, tmp_path: Path
+) -> None:
+    """The growing file disappears and another one of the same length stands under the target's name."""
+    to = tmp_path / "a.onnx"
+
+    def plant(done: int, total: int) -> None:
+        if done == total:
+            part_of(to).unlink()
+            to.write_bytes(b"!" * len(CONTENT))
+
+    with pytest.raises(DownloadError):
+        fetch(server, to, progress=plant)
+    assert fetch(server, to).read_bytes() == CONTENT  # nor is it taken the next time
+
+
+def test_the_same_file_put_there_by_another_process_is_taken(server: FileServer, tmp_path: Path) -> None:
+    to = tmp_path / "a.onnx"
+
+    def finish(done: int, total: int) -> None:
+        if done == total:
+            part_of(to).unlink()
+            to.write_bytes(CONTENT)
+
+    assert fetch(server, to, progress=finish).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("length", [len(CONTENT), len(CONTENT) - 1, 0])
+def test_a_planted_beginning_ends_in_a_refusal_and_is_deleted(
+    server: FileServer, tmp_path: Path, length: int
+) -> None:
+    to = tmp_path / "a.onnx"
+    (tmp_path / f".{to.name}.{sha(CONTENT)[:16]}.part").write_bytes(b"!" * length)
+    if length:
+        with pytest.raises(DownloadError, match="not the one promised"):
+            fetch(server, to)
+        assert list(tmp_path.iterdir()) == []
+    assert fetch(server, to).read_bytes() == CONTENT
