@@ -79,12 +79,12 @@ def executable(python: str) -> str | None:
 
 def main() -> None:
     asked = sys.argv[1:] or list(PYTHONS)
-    for number, python in enumerate(asked):
+    for python in asked:
         path = executable(python)
         if path is None:
             print(f"{python} is not on this machine: not checked")
         else:
-            check(python, path, lowest=number == 0)
+            check(python, path, lowest=python == PYTHONS[0])
 
 
 if __name__ == "__main__":
