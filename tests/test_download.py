@@ -248,3 +248,14 @@ def test_a_planted_beginning_ends_in_a_refusal_and_is_deleted(
             fetch(server, to)
         assert list(tmp_path.iterdir()) == []
     assert fetch(server, to).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    "url", ["http://[::1/x", "http://", "https:///x", "http://a b/x", "http://a:99999/x", "http://a:b/x",
+            "http://\u00fc.example/x", "http://a/\x1b[31m", "http://a:0/x"],
+)  # fmt: skip
+def test_an_address_that_is_none_is_refused_at_once(url: str, tmp_path: Path) -> None:
+    """Issue 19 B5: the first was a traceback, others were tried five times."""
+    with pytest.raises(DownloadError, match="not an address") as caught:
+        download(url, tmp_path / "x", "0" * 64, 10)
+    assert str(caught.value).isprintable()

@@ -142,7 +142,7 @@ def _bytes(path: Path) -> bytes:
 def _size(content: bytes, path: str | os.PathLike[str]) -> int:
     """The side of the crop that the graph states."""
     try:
-        session = Session(content, "the embedder", quiet=True)
+        session = Session(content, "the embedder")
     except Exception as error:  # onnxruntime has no error class of its own to catch
         raise _unusable(path, error) from error
     shape = session.get_inputs()[0].shape

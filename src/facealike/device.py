@@ -32,7 +32,7 @@ def open_on(onnx: bytes, device: str, threads: int) -> tuple[Session, str]:
         providers.append(("CUDAExecutionProvider", {"device_id": index}))
     try:
         # With CUDA, what goes wrong is said below, in one sentence.
-        session = Session(onnx, "the embedder", threads, providers, quiet=has_cuda)
+        session = Session(onnx, "the embedder", threads, providers)
     except FacealikeError:
         raise
     except Exception as error:  # onnxruntime has no error class of its own to catch

@@ -91,8 +91,18 @@ def _take(url: str, part: Path, target: Path, found: str, sha256: str, size: int
 
 
 def _check(url: str, sha256: str, size: int) -> None:
-    if urlsplit(url).scheme not in ("http", "https"):
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise DownloadError(f"{shown(url)}: not an address ({error}); check the registry") from None
+    if parts.scheme not in ("http", "https"):
         raise DownloadError(f"{shown(url)}: only http:// and https:// addresses can be downloaded")
+    if not host or port == 0 or not url.isascii() or not url.isprintable() or " " in url:
+        raise DownloadError(
+            f"{shown(url)}: not an address: it needs a host, and other than ASCII letters encoded; check "
+            "the registry"
+        )
     if not re.fullmatch("[0-9a-f]{64}", sha256):
         raise DownloadError(f"{shown(url)}: a download needs the SHA-256 of the file, 64 hex digits")
     if not 0 < size <= MAX_BYTES:

@@ -63,6 +63,8 @@ class Embedder:
                 raise ModelError(
                     f"the embedder's input has {given} on axis {axis}, not {need}; export it again"
                 )
+        if not outputs:
+            raise ModelError("the embedder has no output; export it again")
         self._input, self._output = inputs[0].name, outputs[0].name
         probe = self._run(np.zeros((1, preprocessing.size, preprocessing.size, 3), dtype=np.uint8))
         if probe.ndim != 2 or len(probe) != 1 or probe.shape[1] < 1:

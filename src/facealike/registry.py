@@ -137,7 +137,7 @@ def read_registry(path: str | os.PathLike[str] | None = None) -> dict[str, Entry
         tables = tomllib.loads(text)
     except OSError as error:
         raise ModelError(f"{name}: no registry can be read ({error.strerror}); check the path") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # not TOML or not UTF-8, or lists in lists in lists
         raise ModelError(f"{name}: not a registry in TOML ({error}); mend that line") from None
     entries: dict[str, Entry] = {}
     for key, table in tables.items():

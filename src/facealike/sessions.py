@@ -19,7 +19,7 @@ from typing import Any
 from .errors import DeviceError
 from .onnx_data import refuse_external_data
 
-FATAL, ERROR = 4, 3  # onnxruntime's log levels
+FATAL = 4  # a log level of onnxruntime: it raises its errors, and would color them on stderr as well
 
 _all: weakref.WeakSet[Session] = weakref.WeakSet()
 _opening = threading.Lock()
@@ -35,11 +35,9 @@ class Session:
     one that it cannot run.
     """
 
-    def __init__(
-        self, onnx: bytes, what: str, threads: int = 0, providers: Sequence[Any] = (), quiet: bool = False
-    ) -> None:
+    def __init__(self, onnx: bytes, what: str, threads: int = 0, providers: Sequence[Any] = ()) -> None:
         refuse_external_data(onnx, what)
-        self._onnx, self._threads, self._providers, self._quiet = onnx, threads, tuple(providers), quiet
+        self._onnx, self._threads, self._providers = onnx, threads, tuple(providers)
         self._session: Any = self._opened()
         _all.add(self)
 
@@ -84,9 +82,10 @@ class Session:
     def _opened(self) -> Any:
         import onnxruntime
 
+        onnxruntime.set_default_logger_severity(FATAL)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._threads
-        options.log_severity_level = FATAL if self._quiet else ERROR
+        options.log_severity_level = FATAL
         # Else onnxruntime would take bytes that say so as its own format, which nothing has checked.
         options.add_session_config_entry("session.load_model_format", "ONNX")
         return onnxruntime.InferenceSession(

@@ -286,7 +286,7 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
         )
     try:
         table = tomllib.loads(text)
-    except ValueError as error:  # TOMLDecodeError, or a number of thousands of digits
+    except (ValueError, RecursionError) as error:  # no TOML, a very long number, lists in lists in lists
         raise RecipeError(f"{name_or_path}: not valid TOML ({error}); mend that line") from None
     for override in overrides:
         _override(table, override)
