@@ -20,6 +20,7 @@ FLOORS = [
     ["errors", "escape", "wording", "once", "turns"],
     ["result"],
     ["types"],
+    ["formats", "convert", "truncated"],
     ["files", "image", "lock", "align", "metrics", "fields", "onnx_writer", "onnx_data", "workers"],
     ["sessions", "foreign", "csv_table"],
     ["device"],

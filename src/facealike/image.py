@@ -9,77 +9,32 @@ the program around it.
 from __future__ import annotations
 
 import errno
-import io
 import os
+import re
 import stat
-from collections.abc import Callable
-from typing import Any, TypeAlias
+import warnings
+from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import (
-    BmpImagePlugin,
-    GifImagePlugin,
-    JpegImagePlugin,
-    PngImagePlugin,
-    TiffImagePlugin,
-    WebPImagePlugin,
-)
 from PIL import Image as PillowImage
+from PIL import PngImagePlugin
 
-from .errors import ImageNotFound, ImageTooLarge, UnreadableImage, UsageError
+from .convert import orientation_of, over_white, to_rgb, turn
+from .errors import ImageNotFound, ImageTooLarge, PhotoWarning, UnreadableImage, UsageError
 from .escape import one_line
+from .formats import FORMATS, NoDecoder, looks_like, open_photo, sniff, webp_size
+from .formats import IMAGE_EXTENSIONS as IMAGE_EXTENSIONS
+from .truncated import MOST_MISSING, with_end
 from .types import Image
 
-Source: TypeAlias = "str | os.PathLike[str] | bytes | NDArray[Any]"
-"""What a photo can be given as: a path, the content of a file, or an array."""
+Source: TypeAlias = (
+    "str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | PillowImage.Image | NDArray[Any]"
+)
+"""What a photo can be given as: a path, the content of a file, an open file, a Pillow image, or an array."""
 
 MAX_BYTES = 64 * 2**20
 MAX_PIXELS = 100_000_000
-
-IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
-"""Lower case; compare case-insensitively."""
-
-FORMATS = "JPEG, PNG, WebP, BMP, TIFF or GIF"
-
-_OPENERS: dict[str, Callable[[io.BytesIO], Any]] = {
-    "JPEG": JpegImagePlugin.jpeg_factory,
-    "PNG": PngImagePlugin.PngImageFile,
-    "WebP": WebPImagePlugin.WebPImageFile,
-    "BMP": BmpImagePlugin.BmpImageFile,
-    "TIFF": TiffImagePlugin.TiffImageFile,
-    "GIF": GifImagePlugin.GifImageFile,
-}
-
-# What people hand over by mistake, by its first bytes; only to make the message more helpful.
-_STRANGERS = (
-    (b"%PDF", "a PDF document"),
-    (b"PK\x03\x04", "a zip archive"),
-    (b"\x1f\x8b", "a gzip archive"),
-    (b"\x7fELF", "a program"),
-    (b"MZ", "a program"),
-    (b"<svg", "an SVG drawing"),
-    (b"<?xml", "an XML or SVG document"),
-    (b"<!doctype html", "a web page"),
-    (b"<html", "a web page"),
-    (b"{", "JSON text"),
-    (b"[", "JSON text"),
-    (b"version https://git-lfs", "a Git LFS pointer: run git lfs pull"),
-)
-
-# How the rows and columns of an image with this EXIF orientation (tag 0x0112) are put upright.
-_UPRIGHT: dict[int, Callable[[Image], Image]] = {
-    2: lambda a: a[:, ::-1],
-    3: lambda a: a[::-1, ::-1],
-    4: lambda a: a[::-1],
-    5: lambda a: a.swapaxes(0, 1),
-    6: lambda a: a[::-1].swapaxes(0, 1),
-    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
-    8: lambda a: a[:, ::-1].swapaxes(0, 1),
-}
-
-_ROWS_AT_ONCE = 256
-"""Pixels are converted in strips of rows, so that no step needs a second large array."""
 
 
 def shown(name: str | os.PathLike[str]) -> str:
@@ -123,6 +78,10 @@ def _too_many_bytes(name: str, max_bytes: int) -> ImageTooLarge:
 
 def _cannot_open(path: str | os.PathLike[str], name: str, error: Exception) -> Exception:
     """The error of our tree for a file that the operating system would not open."""
+    if re.match(r"https?:/+", os.fsdecode(path), re.IGNORECASE):
+        return ImageNotFound(
+            f"{name}: a web address, and facealike opens no network connection; download the photo first"
+        )
     if not isinstance(error, OSError):  # a NUL or a character that no file system can hold
         return ImageNotFound(f"{name}: not a possible file name; check the path")
     if isinstance(error, IsADirectoryError) or os.path.isdir(path):  # noqa: PTH112
@@ -140,17 +99,30 @@ def _cannot_open(path: str | os.PathLike[str], name: str, error: Exception) -> E
     return UnreadableImage(f"{name}: cannot be read ({error.strerror}); check the disk and copy it again")
 
 
+class Decoded(NamedTuple):
+    """Upright RGB, uint8 (H, W, 3), and what is wrong with the file although it could be read."""
+
+    image: Image
+    note: str | None
+
+
 def read_image(
     source: Source, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS, name: str | None = None,
     reduce: int = 1,
 ) -> Image:  # fmt: skip
-    """The photo as upright RGB, uint8 of shape (H, W, 3).
+    """Return the photo as upright RGB, uint8 of shape (H, W, 3).
 
-    ``source`` is a path, the content of a JPEG, PNG, WebP, BMP, TIFF or GIF file (the first frame),
-    or an array: uint8 of shape (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA.  ``name`` is how
-    messages call it where it has no path.  The orientation that EXIF states is applied.  Transparent
-    parts become white: that is what a page shows behind them, and dark hair would melt into black.
-    16-bit and floating-point greys are scaled to 8 bits.  Colour profiles are not applied.
+    ``source`` is a path, the content of a JPEG, PNG, WebP, AVIF, BMP, TIFF or GIF file (the first frame),
+    an open binary file, which is read from its beginning, a Pillow image, or an array: uint8 of shape
+    (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA, or floats of these shapes from 0 (black) to 1
+    (white).  A float outside [0, 1] is refused, never guessed at.  HEIC files need ``facealike[heic]``.
+
+    ``name`` is how messages call the photo where it has no path.  The orientation that EXIF states is
+    applied.  Transparent parts become white: that is what a page shows behind them, and dark hair would
+    melt into black.  16-bit and floating-point greys are scaled to 8 bits.  Color profiles are not applied.
+
+    A JPEG that lacks its end is accepted where at most 5 % of its height are missing: they are grey, and a
+    PhotoWarning says how much it is.
 
     ``reduce`` 2, 4 or 8 asks for that fraction of the pixels a side, rounded up, and is heeded for JPEG
     only, whose decoder averages them in half the time; see ``facealike.photo``.
@@ -161,36 +133,96 @@ def read_image(
     Raises ImageNotFound, UnreadableImage (empty, truncated, damaged, no image), ImageTooLarge, and
     UsageError for a source or an array of another kind.
     """
+    content, label = content_of(source, max_bytes, max_pixels, name)
+    image, note = decode(content, max_pixels, label, reduce)
+    if note is not None:
+        warnings.warn(f"{label}: {note}", PhotoWarning, stacklevel=2)
+    return image
+
+
+def content_of(
+    source: Source, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS, name: str | None = None
+) -> tuple[bytes | Image, str]:
+    """The bytes of the photo's file, or its pixels where there is no file, and what messages call it.
+
+    The arguments and errors are those of ``read_image``.
+    """
     if isinstance(source, np.ndarray):
-        return _from_array(source, max_pixels, name or "the array")
+        return _from_array(source, max_pixels, name or "the array"), name or "the array"
+    if isinstance(source, PillowImage.Image):
+        label = shown(name or getattr(source, "filename", "") or "the image")
+        return _from_pillow(source, max_pixels, label), label
+    if isinstance(source, (str, os.PathLike)):
+        if isinstance(os.fspath(source), bytes):
+            source = os.fsdecode(source)
+        return read_file(source, max_bytes), shown(name or source)
     if isinstance(source, (bytes, bytearray, memoryview)):
-        label = shown(name or "the image")
-        data = bytes(source)
-        if not data:
-            raise UnreadableImage(f"{label}: the file is empty; copy or download it again")
-        if len(data) > max_bytes:
-            raise _too_many_bytes(label, max_bytes)
-    elif isinstance(source, (str, os.PathLike)):
-        label = shown(name or source)
-        data = read_file(source, max_bytes)
+        label, data = shown(name or "the image"), bytes(source)
+    elif hasattr(source, "read"):
+        own = getattr(source, "name", None)
+        label = shown(name or (own if isinstance(own, str) else "") or "the open file")
+        data = _from_file(source, max_bytes, label)
     else:
-        raise UsageError(f"an image is a path, bytes or an array, not {type(source).__name__}")
-    return _decode(data, max_pixels, label, reduce)
+        raise UsageError(
+            "an image is a path, bytes, an open file, a Pillow image or an array, "
+            f"not {type(source).__name__}"
+        )
+    if not data:
+        raise UnreadableImage(f"{label}: the file is empty; copy or download it again")
+    if len(data) > max_bytes:
+        raise _too_many_bytes(label, max_bytes)
+    return data, label
+
+
+def _from_file(file: Any, max_bytes: int, name: str) -> bytes:
+    """What an open binary file holds from its beginning, one byte more than allowed at most."""
+    try:
+        if getattr(file, "seekable", lambda: False)():
+            file.seek(0)
+        data = file.read(max_bytes + 1)
+    except (OSError, ValueError) as error:
+        raise UnreadableImage(f"{name}: cannot be read ({error}); open the file again") from None
+    if not isinstance(data, bytes):
+        raise UsageError(f"{name}: opened as text; open the photo as binary, with mode 'rb'")
+    return data
+
+
+def _from_pillow(image: PillowImage.Image, max_pixels: int, name: str) -> Image:
+    _check_size(image.width, image.height, max_pixels, name)
+    try:
+        image.load()
+        return turn(to_rgb(image, name), orientation_of(image))
+    except UnreadableImage:
+        raise
+    except Exception as error:  # one opened from a damaged file makes Pillow raise nearly anything
+        raise UnreadableImage(
+            f"{name}: this Pillow image cannot be loaded ({error}); open it again"
+        ) from error
 
 
 def _from_array(array: NDArray[Any], max_pixels: int, name: str) -> Image:
-    if array.dtype != np.uint8 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))):
+    shaped = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))
+    floats = array.dtype.kind == "f"
+    if not shaped or not (floats or array.dtype == np.uint8):
         raise UsageError(
-            f"{name}: an image array is uint8 of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), "
-            f"not {array.dtype} of shape {array.shape}"
+            f"{name}: an image array is uint8 of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), or floats "
+            f"from 0 to 1, not {array.dtype} of shape {array.shape}"
         )
     _check_size(array.shape[1], array.shape[0], max_pixels, name)
+    if floats:
+        low, high = float(array.min()), float(array.max())
+        if not (low >= 0 and high <= 1):  # a NaN fails both
+            raise UsageError(
+                f"{name}: an image array of floats goes from 0 (black) to 1 (white), not from {low:.4g} to "
+                f"{high:.4g}; scale it, or make it uint8"
+            )
+        array = np.rint(array.astype(np.float64) * 255).astype(np.uint8)
     if array.ndim == 2:
         array = array[:, :, None]
     if array.shape[2] == 1:
         array = np.repeat(array, 3, axis=2)
     if array.shape[2] == 4:
-        return _over_white(array)
+        return over_white(array)
     return np.ascontiguousarray(array)
 
 
@@ -204,77 +236,77 @@ def _check_size(width: int, height: int, max_pixels: int, name: str) -> None:
         )
 
 
-def _sniff(data: bytes) -> str | None:
-    """The format that the first bytes announce, or None."""
-    if data[:3] == b"\xff\xd8\xff":
-        return "JPEG"
-    if data[:8] == b"\x89PNG\r\n\x1a\n":
-        return "PNG"
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "WebP"
-    if data[:6] in (b"GIF87a", b"GIF89a"):
-        return "GIF"
-    if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        return "TIFF"
-    return "BMP" if data[:2] == b"BM" else None
-
-
-def _stranger(data: bytes, name: str) -> UnreadableImage:
-    head = data[:64].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    looks = next((what for magic, what in _STRANGERS if head.startswith(magic.lower())), None)
-    if data[4:8] == b"ftyp":
-        looks = "a HEIC, AVIF or MP4 file"
+def _no_photo(data: bytes, name: str) -> UnreadableImage:
+    looks = looks_like(data)
     hint = f" (it looks like {looks})" if looks else ""
     return UnreadableImage(f"{name}: not an image that can be read{hint}; use {FORMATS}")
 
 
-def _webp_size(data: bytes) -> tuple[int, int] | None:
-    """Width and height from the header (RFC 9649); None where it is too damaged to tell.
-
-    Pillow's WebP decoder claims memory for the whole canvas as soon as it opens a file, so the
-    header has to be read before that.
-    """
-    kind, head = data[12:16], data[20:30]
-    if len(head) < 10:
-        return None
-    if kind == b"VP8X":
-        return 1 + int.from_bytes(head[4:7], "little"), 1 + int.from_bytes(head[7:10], "little")
-    if kind == b"VP8 ":
-        size = int.from_bytes(head[6:8], "little"), int.from_bytes(head[8:10], "little")
-        return size[0] & 0x3FFF, size[1] & 0x3FFF
-    if kind == b"VP8L":
-        bits = int.from_bytes(head[1:5], "little")
-        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
-    return None
-
-
-def _decode(data: bytes, max_pixels: int, name: str, reduce: int) -> Image:
-    kind = _sniff(data)
+def decode(content: bytes | Image, max_pixels: int, name: str, reduce: int = 1) -> Decoded:
+    """Decode what ``content_of`` gave; see ``read_image``."""
+    if not isinstance(content, bytes):
+        return Decoded(content, None)
+    kind = sniff(content)
     if kind is None:
-        raise _stranger(data, name)
-    if kind == "WebP" and (size := _webp_size(data)) is not None:
+        raise _no_photo(content, name)
+    if kind == "WebP" and (size := webp_size(content)) is not None:
         _check_size(*size, max_pixels, name)
     try:
-        with _OPENERS[kind](io.BytesIO(data)) as image:
-            _check_size(image.width, image.height, max_pixels, name)
-            if kind == "TIFF":  # a tile is decoded whole, however small the image it belongs to
-                _check_size(image.tag_v2.get(322, 1), image.tag_v2.get(323, 1), max_pixels, name)
-            if kind == "PNG":  # Pillow skips the checksums of pixel data unless asked to verify
-                with PngImagePlugin.PngImageFile(io.BytesIO(data)) as twin:
-                    twin.verify()
-            if kind == "JPEG" and reduce > 1:
-                image.draft(None, (max(1, image.width // reduce), max(1, image.height // reduce)))
-            image.load()
-            _check_size(image.width, image.height, max_pixels, name)
-            return _turn(_to_rgb(image, name), _orientation(image))
+        try:
+            return Decoded(_pixels(kind, content, max_pixels, name, reduce), None)
+        except OSError as error:
+            if kind != "JPEG" or "truncated" not in str(error):
+                raise
+            return _without_end(content, max_pixels, name, reduce)
     except (UnreadableImage, ImageTooLarge):
         raise
     except (MemoryError, PillowImage.DecompressionBombError, PillowImage.DecompressionBombWarning):
         raise ImageTooLarge(f"{name}: too large to decode in memory; scale it down first") from None
+    except NoDecoder as error:
+        raise UnreadableImage(f"{name}: a {kind} image, which cannot be read here; {error}") from None
     except Exception as error:  # damaged files make Pillow raise nearly every class of error there is
         raise UnreadableImage(
             f"{name}: a damaged or truncated {kind} image; copy or download it again"
         ) from error
+
+
+def _pixels(kind: str, data: bytes, max_pixels: int, name: str, reduce: int) -> Image:
+    with open_photo(kind, data) as image:
+        _check_size(image.width, image.height, max_pixels, name)
+        if kind == "TIFF":  # a tile is decoded whole, however small the image it belongs to
+            _check_size(image.tag_v2.get(322, 1), image.tag_v2.get(323, 1), max_pixels, name)
+        if kind == "PNG":  # Pillow skips the checksums of pixel data unless asked to verify
+            with open_photo(kind, data) as twin:
+                assert isinstance(twin, PngImagePlugin.PngImageFile)
+                twin.verify()
+        if kind == "JPEG" and reduce > 1:
+            image.draft(None, (max(1, image.width // reduce), max(1, image.height // reduce)))
+        image.load()
+        _check_size(image.width, image.height, max_pixels, name)
+        return turn(to_rgb(image, name), orientation_of(image))
+
+
+def _without_end(data: bytes, max_pixels: int, name: str, reduce: int) -> Decoded:
+    """A JPEG that ends too early, if no more than a little of it is missing."""
+
+    def decoded(content: bytes, reduce: int) -> PillowImage.Image:
+        image: PillowImage.Image = open_photo("JPEG", content)
+        if reduce > 1:
+            image.draft(None, (max(1, image.width // reduce), max(1, image.height // reduce)))
+        image.load()
+        return image
+
+    with open_photo("JPEG", data) as image:
+        found = with_end(data, image.size, decoded)
+    if found is None or found[1] > MOST_MISSING:
+        much = "some detail" if found is None else f"{found[1]:.0%} of the height"
+        raise UnreadableImage(
+            f"{name}: a damaged or truncated JPEG image that lacks {much}; copy or download it again"
+        )
+    ended, missing = found
+    part = f"{missing:.1%} of the picture's height" if missing else "hardly anything of the picture"
+    note = f"a JPEG that lacks its last bytes, and with them {part}; used all the same"
+    return Decoded(_pixels("JPEG", ended, max_pixels, name, reduce), note)
 
 
 def jpeg_size(data: bytes) -> tuple[int, int, int] | None:
@@ -282,103 +314,13 @@ def jpeg_size(data: bytes) -> tuple[int, int, int] | None:
 
     Nothing is checked: that is for ``read_image``, which also says what is wrong.
     """
-    if _sniff(data) != "JPEG":
+    if sniff(data) != "JPEG":
         return None
     try:
-        with _OPENERS["JPEG"](io.BytesIO(data)) as image:
-            return image.width, image.height, _orientation(image)
+        with open_photo("JPEG", data) as image:
+            return image.width, image.height, orientation_of(image)
     except Exception:  # damaged files make Pillow raise nearly every class of error there is
         return None
-
-
-def _turn(array: Image, orientation: int) -> Image:
-    if orientation not in _UPRIGHT:
-        return array
-    return np.ascontiguousarray(_UPRIGHT[orientation](array))
-
-
-def _orientation(image: PillowImage.Image) -> int:
-    """The EXIF orientation, 1 to 8.
-
-    Asked after loading: Pillow turns a TIFF upright itself and then forgets the tag, and a PNG may
-    state it behind the pixels.
-    """
-    try:
-        return int(image.getexif().get(0x0112, 1))
-    except Exception:  # damaged metadata of an undamaged image: every viewer shows it as it lies
-        return 1
-
-
-def _to_rgb(image: PillowImage.Image, name: str) -> Image:
-    if image.mode.startswith("I;16"):
-        return _grey(np.asarray(image), 0, _full_scale(image))
-    if image.mode in ("I", "F"):
-        values = np.asarray(image)
-        return _grey(values, *_range(values, image.format == "PNG", name))
-    if image.mode == "LAB":
-        raise UnreadableImage(f"{name}: its colour space LAB is not supported; save it as RGB JPEG or PNG")
-    if image.height <= _ROWS_AT_ONCE:
-        return _strip_to_rgb(image)
-    out = np.empty((image.height, image.width, 3), dtype=np.uint8)
-    for top in range(0, image.height, _ROWS_AT_ONCE):
-        bottom = min(top + _ROWS_AT_ONCE, image.height)
-        out[top:bottom] = _strip_to_rgb(image.crop((0, top, image.width, bottom)))
-    return out
-
-
-def _strip_to_rgb(strip: PillowImage.Image) -> Image:
-    if strip.mode == "La":  # premultiplied; Pillow only undoes that within the mode's family
-        strip = strip.convert("LA")
-    if strip.mode in ("LA", "PA", "RGBA", "RGBa") or "transparency" in strip.info:
-        return _over_white(np.asarray(strip.convert("RGBA")))
-    return np.asarray(strip.convert("RGB"))
-
-
-def _full_scale(image: PillowImage.Image) -> float:
-    """White of an image with up to 16 bits: TIFF also packs 12 bits, which Pillow does not scale."""
-    if isinstance(image, TiffImagePlugin.TiffImageFile):
-        bits = image.tag_v2.get(258, (16,))
-        return float(2 ** (bits[0] if isinstance(bits, tuple) else bits) - 1)
-    return 65535.0
-
-
-def _range(values: NDArray[Any], png: bool, name: str) -> tuple[float, float]:
-    """Black and white of 32-bit integers and floats, which no standard fixes.
-
-    The customary scales are recognised (0 to 1 for floats, 0 to 255, 0 to 65535); anything else is
-    stretched from its least to its greatest value.
-    """
-    if png:
-        return 0.0, 65535.0
-    low, high = float(values.min()), float(values.max())
-    if not (np.isfinite(low) and np.isfinite(high)):
-        raise UnreadableImage(f"{name}: its pixels are not all finite numbers; save it as 8-bit PNG")
-    if low >= 0:
-        scales = (1.0, 255.0, 65535.0) if values.dtype.kind == "f" else (255.0, 65535.0)
-        for white in scales:
-            if high <= white:
-                return 0.0, white
-    return low, high if high > low else low + 1
-
-
-def _grey(values: NDArray[Any], black: float, white: float) -> Image:
-    """(H, W) of any number type, scaled linearly so that black is 0 and white is 255."""
-    out = np.empty((*values.shape, 3), dtype=np.uint8)
-    for top in range(0, len(values), _ROWS_AT_ONCE):
-        strip = values[top : top + _ROWS_AT_ONCE].astype(np.float64)
-        grey = np.clip(np.rint((strip - black) * (255.0 / (white - black))), 0, 255)
-        out[top : top + _ROWS_AT_ONCE] = grey[:, :, None].astype(np.uint8)
-    return out
-
-
-def _over_white(rgba: NDArray[np.uint8]) -> Image:
-    """(H, W, 4) with straight alpha, laid over white and rounded to nearest."""
-    out = np.empty((*rgba.shape[:2], 3), dtype=np.uint8)
-    for top in range(0, len(rgba), _ROWS_AT_ONCE):
-        strip = rgba[top : top + _ROWS_AT_ONCE].astype(np.uint32)
-        colour, alpha = strip[:, :, :3], strip[:, :, 3:]
-        out[top : top + _ROWS_AT_ONCE] = (colour * alpha + 255 * (255 - alpha) + 127) // 255
-    return out
 
 
 def resize_square(image: Image, size: int) -> Image:

@@ -8,10 +8,9 @@ photo takes decoding it whole.
 
 from __future__ import annotations
 
-import os
 from functools import cached_property
 
-from .image import Source, jpeg_size, read_file, read_image
+from .image import MAX_PIXELS, Decoded, Source, content_of, decode, jpeg_size
 from .types import Box, Face, Image
 
 _SWAPPED = (5, 6, 7, 8)
@@ -23,19 +22,16 @@ _FROM_BELOW = (3, 4, 7, 8)
 class Photo:
     """One photo, its file read at once and its pixels when they are asked for.
 
-    ``source`` and ``name`` are those of ``read_image``, as are the errors.  A JPEG is reduced as long
+    ``source`` and ``name`` are those of ``read_image``, as are the errors; damage that does not keep a
+    photo from being used is in ``note`` here.  A JPEG is reduced as long
     as its long side keeps ``side`` pixels; all else, and everything without a ``side``, is taken
     whole.  ``factor`` is 1, 2, 4 or 8.
     """
 
     def __init__(self, source: Source, side: int | None = None, name: str | None = None) -> None:
-        if isinstance(source, str | os.PathLike):
-            self._source: Source = read_file(source)
-            self._name: str | None = name or os.fspath(source)
-        else:
-            self._source, self._name = source, name
+        self._content, self._name = content_of(source, name=name)
         self.factor, self._left, self._top = 1, 0, 0
-        size = jpeg_size(self._source) if side is not None and isinstance(self._source, bytes) else None
+        size = jpeg_size(self._content) if side is not None and isinstance(self._content, bytes) else None
         if size is None or side is None:
             return
         width, height, orientation = size
@@ -51,14 +47,23 @@ class Photo:
             self._top = height - self.factor * -(-height // self.factor)
 
     @cached_property
+    def _reduced(self) -> Decoded:
+        return decode(self._content, MAX_PIXELS, self._name, self.factor)
+
+    @property
     def reduced(self) -> Image:
         """The photo at 1 / ``factor`` of its size; the whole photo where that is 1."""
-        return read_image(self._source, name=self._name, reduce=self.factor)
+        return self._reduced.image
+
+    @property
+    def note(self) -> str | None:
+        """What is wrong with the file although it could be read; None where nothing is."""
+        return self._reduced.note
 
     @cached_property
     def whole(self) -> Image:
         """The photo with all its pixels; a second decoding where ``factor`` is not 1."""
-        return self.reduced if self.factor == 1 else read_image(self._source, name=self._name)
+        return self.reduced if self.factor == 1 else decode(self._content, MAX_PIXELS, self._name).image
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -1,0 +1,177 @@
+"""Which photos can be read: the endings of their names, the first bytes of their files, and their decoders.
+
+A decoder is picked by the first bytes of a file, never by its name.  AVIF needs a Pillow that has it (11.3
+or later), HEIC the extra ``facealike[heic]``; both are imported when the first such photo is met.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from PIL import (
+    BmpImagePlugin,
+    GifImagePlugin,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+IMAGE_EXTENSIONS = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif",
+)  # fmt: skip
+"""What can be read everywhere; lower case, compare case-insensitively."""
+
+AVIF_EXTENSIONS = (".avif",)
+HEIC_EXTENSIONS = (".heic", ".heif", ".hif")
+
+FORMATS = "JPEG, PNG, WebP, AVIF, BMP, TIFF or GIF"
+
+CURES = {"AVIF": "update Pillow to 11.3 or later", "HEIC": "pip install facealike[heic]"}
+"""What to do where a format of these cannot be read here."""
+
+# The brands of ISO base media files (ISO/IEC 14496-12) that hold a picture.
+_AVIF_BRANDS = frozenset((b"avif", b"avis"))
+_HEIC_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"))
+
+# What people hand over by mistake, by its first bytes; only to make the message more helpful.
+_OTHERS = (
+    (b"%PDF", "a PDF document"),
+    (b"PK\x03\x04", "a zip archive"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"\x7fELF", "a program"),
+    (b"MZ", "a program"),
+    (b"<svg", "an SVG drawing"),
+    (b"<?xml", "an XML or SVG document"),
+    (b"<!doctype html", "a web page"),
+    (b"<html", "a web page"),
+    (b"{", "JSON text"),
+    (b"[", "JSON text"),
+    (b"version https://git-lfs", "a Git LFS pointer: run git lfs pull"),
+)
+
+
+class NoDecoder(Exception):
+    """A format that is known and cannot be read here; the message says what to do."""
+
+
+def sniff(data: bytes) -> str | None:
+    """The format that the first bytes announce, or None."""
+    if data[:3] == b"\xff\xd8\xff":
+        return "JPEG"
+    if data[:8] == b"\x89PNG\r\n\x1a\n":
+        return "PNG"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WebP"
+    if data[:6] in (b"GIF87a", b"GIF89a"):
+        return "GIF"
+    if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return "TIFF"
+    if data[4:8] == b"ftyp":
+        return _media(data)
+    return "BMP" if data[:2] == b"BM" else None
+
+
+def _media(data: bytes) -> str | None:
+    """AVIF or HEIC, by the brands in the first box; None for a film or anything else."""
+    end = min(int.from_bytes(data[:4], "big"), 256, len(data))
+    brands = {data[8:12], *(data[i : i + 4] for i in range(16, end - 3, 4))}
+    if brands & _AVIF_BRANDS:
+        return "AVIF"
+    return "HEIC" if brands & _HEIC_BRANDS else None
+
+
+def looks_like(data: bytes) -> str | None:
+    """What a file that is no photo seems to be, in words; None where nothing is known."""
+    if data[4:8] == b"ftyp":
+        return "a film (MP4 or MOV)"
+    head = data[:64].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    return next((what for magic, what in _OTHERS if head.startswith(magic.lower())), None)
+
+
+def open_photo(kind: str, data: bytes) -> Any:
+    """The Pillow image of ``data``, its header read and nothing decoded.
+
+    Raises NoDecoder where this format cannot be read here, and nearly anything for damaged content.
+    """
+    return _OPENERS[kind](io.BytesIO(data))
+
+
+@cache
+def readable_extensions() -> tuple[str, ...]:
+    """The endings of all photos that can be read here, lower case."""
+    avif = AVIF_EXTENSIONS if _avif() is not None else ()
+    return (*IMAGE_EXTENSIONS, *avif, *(HEIC_EXTENSIONS if _heic() is not None else ()))
+
+
+def cure(extension: str) -> str | None:
+    """What to do for photos of this ending, lower case, where they cannot be read here; else None."""
+    if extension in readable_extensions():
+        return None
+    if extension in AVIF_EXTENSIONS:
+        return CURES["AVIF"]
+    return CURES["HEIC"] if extension in HEIC_EXTENSIONS else None
+
+
+@cache
+def _avif() -> Callable[[io.BytesIO], Any] | None:
+    try:
+        from PIL import AvifImagePlugin
+    except ImportError:  # Pillow before 11.3
+        return None
+    return AvifImagePlugin.AvifImageFile if AvifImagePlugin.SUPPORTED else None
+
+
+@cache
+def _heic() -> Callable[[io.BytesIO], Any] | None:
+    try:
+        import pillow_heif
+    except ImportError:
+        return None
+    opener: Callable[[io.BytesIO], Any] = pillow_heif.HeifImageFile
+    return opener
+
+
+def _late(kind: str, find: Callable[[], Callable[[io.BytesIO], Any] | None]) -> Callable[[io.BytesIO], Any]:
+    def opened(stream: io.BytesIO) -> Any:
+        opener = find()
+        if opener is None:
+            raise NoDecoder(CURES[kind])
+        return opener(stream)
+
+    return opened
+
+
+_OPENERS: dict[str, Callable[[io.BytesIO], Any]] = {
+    "JPEG": JpegImagePlugin.jpeg_factory,
+    "PNG": PngImagePlugin.PngImageFile,
+    "WebP": WebPImagePlugin.WebPImageFile,
+    "BMP": BmpImagePlugin.BmpImageFile,
+    "TIFF": TiffImagePlugin.TiffImageFile,
+    "GIF": GifImagePlugin.GifImageFile,
+    "AVIF": _late("AVIF", _avif),
+    "HEIC": _late("HEIC", _heic),
+}
+
+
+def webp_size(data: bytes) -> tuple[int, int] | None:
+    """Width and height from the header (RFC 9649); None where it is too damaged to tell.
+
+    Pillow's WebP decoder claims memory for the whole canvas as soon as it opens a file, so the
+    header has to be read before that.
+    """
+    kind, head = data[12:16], data[20:30]
+    if len(head) < 10:
+        return None
+    if kind == b"VP8X":
+        return 1 + int.from_bytes(head[4:7], "little"), 1 + int.from_bytes(head[7:10], "little")
+    if kind == b"VP8 ":
+        size = int.from_bytes(head[6:8], "little"), int.from_bytes(head[8:10], "little")
+        return size[0] & 0x3FFF, size[1] & 0x3FFF
+    if kind == b"VP8L":
+        bits = int.from_bytes(head[1:5], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    return None
