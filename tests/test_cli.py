@@ -234,7 +234,9 @@ def test_embed_searches_folders_and_names_what_it_leaves_out(here: SimpleNamespa
     result = run(
         "embed", tmp_path / "deep", here.many, "-o", tmp_path / "e.npz", "-m", here.model, "--face", "all"
     )
-    assert result.exit_code == 2 and "broken.png" in sentence(result)
+    passed_over, left_out = result.stderr.splitlines()
+    assert "1 entry is passed over" in passed_over and "notes.txt" in passed_over
+    assert result.exit_code == 2 and "broken.png" in left_out
     _, paths = load_embeddings(tmp_path / "e.npz", Model.load(here.model))
     assert list(dict.fromkeys(paths)) == [str(folder / "x.JPG"), str(here.many)] and len(paths) > 2
 
@@ -248,6 +250,30 @@ def test_embed_that_yields_nothing_writes_nothing(here: SimpleNamespace, tmp_pat
     (tmp_path / "empty").mkdir()
     empty = run("embed", tmp_path / "empty", "--out", tmp_path / "e.npz", "-m", here.model)
     assert empty.exit_code == 2 and "no photo in this folder" in sentence(empty)
+
+
+def test_every_command_that_writes_checks_first(
+    here: SimpleNamespace, people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Issue 19 C7: a folder that cannot be written is refused before a photo is read."""
+
+    def read_only(*_: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("facealike.files._probe", read_only)
+    monkeypatch.setattr("facealike.image.read_file", lambda *_: pytest.fail("a photo was read"))
+    for arguments in (
+        ["embed", here.a, "-m", here.model, "--out", tmp_path / "e.npz"],
+        ["pairs", people, "-m", here.model, "--out", tmp_path / "p.png"],
+        ["calibrate", here.model, people, "--out", tmp_path / "c.facealike"],
+        ["evaluate", here.model, people, "--out", tmp_path / "results"],
+        ["train", people, "--recipe", "cosface", "--out", tmp_path / "m.facealike"],
+        ["export", here.model, people, "--out", tmp_path / "m.facealike"],
+        ["models", "bundle", "default", "--out", tmp_path / "b.zip"],
+    ):
+        result = run(*arguments)
+        assert result.exit_code == 2 and "Read-only file system" in result.stderr, arguments
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_pairs_draws_a_picture(here: SimpleNamespace, people: Path, tmp_path: Path) -> None:
@@ -548,7 +574,7 @@ def test_a_reader_that_goes_away_is_no_error(here: SimpleNamespace) -> None:
 def test_an_interrupt_ends_with_130_and_one_line(here: SimpleNamespace, tmp_path: Path) -> None:
     script = (
         "import os, signal, facealike.photo\n"
-        "facealike.photo.read_image = lambda *a, **k: os.kill(os.getpid(), signal.SIGINT)\n"
+        "facealike.photo.decode = lambda *a, **k: os.kill(os.getpid(), signal.SIGINT)\n"
         "from facealike.cli import main\nmain()"
     )
     done = subprocess.run(

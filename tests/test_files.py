@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from facealike.errors import DataError
-from facealike.files import write_bytes, write_text
+from facealike.files import check_writable, check_writable_folder, write_bytes, write_text
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and permissions of POSIX")
 
@@ -52,6 +52,38 @@ def test_a_very_long_name_can_be_written(tmp_path: Path) -> None:
     target = tmp_path / ("n" * 250)
     write_bytes(target, b"x")
     assert target.read_bytes() == b"x"
+
+
+@pytest.mark.parametrize("name", ["😀" * 62 + ".npz", "写真" * 41 + ".npz", "é" * 125, "a\u0301" * 80])
+def test_a_long_name_of_wide_characters_can_be_written(tmp_path: Path, name: str) -> None:
+    """Issue 19 C7: file systems count bytes, not characters."""
+    assert 230 < len(os.fsencode(name)) <= 255
+    write_bytes(tmp_path / name, b"x")
+    check_writable(tmp_path / name)
+    assert [p.name for p in tmp_path.iterdir()] == [name]
+    with pytest.raises(DataError, match="File name too long"):
+        check_writable(tmp_path / (name + "x" * 30))
+
+
+def test_a_place_that_cannot_be_written_is_refused_beforehand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Issue 19 C7: before the work and not after it, and nothing is left behind."""
+    check_writable(tmp_path / "a.npz")
+    check_writable_folder(tmp_path / "new" / "deeper")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").write_bytes(b"x")
+    with pytest.raises(DataError, match="nothing can be written there"):
+        check_writable_folder(tmp_path / "file" / "deeper")
+
+    def full(*_: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("pathlib.Path.open", full)
+    with pytest.raises(DataError, match=r"a\.npz: the file cannot be written \(Read-only file system"):
+        check_writable(tmp_path / "a.npz")
+    with pytest.raises(DataError, match=r"nothing can be written there \(Read-only file system"):
+        check_writable_folder(tmp_path / "new")
 
 
 def test_missing_folder_is_one_sentence(tmp_path: Path) -> None:

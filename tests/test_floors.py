@@ -17,7 +17,7 @@ ROOT = Path(facealike.__file__).parent
 # From the ground up: a module imports only from floors below its own.  Modules of one floor do not
 # know each other.
 FLOORS = [
-    ["errors", "escape", "wording", "once", "turns"],
+    ["errors", "photo_warning", "escape", "wording", "once", "turns"],
     ["result"],
     ["types"],
     ["formats", "convert", "truncated"],
@@ -28,7 +28,7 @@ FLOORS = [
         "montage", "sampling", "landmarks", "weighted", "resampling", "tally", "archive", "probability",
         "plots", "document", "quality", "dlib_resnet", "openvino_ir", "onnx_fold", "licence",
         "detector_spec", "calibration_pairs",
-        "download", "photo", "photo_digest",
+        "download", "photo", "photo_digest", "folders",
     ],
     ["bootstrap", "reliability"],
     ["impostors"],

@@ -199,12 +199,12 @@ def test_ctrl_c_ends_a_stream(tmp_path: Path) -> None:
         PillowImage.new("RGB", (300, 300), (i % 250, 90, 40)).save(tmp_path / "photos" / f"{i}.png")
     script = (
         "import facealike.photo as photo\n"
-        "read, seen = photo.read_image, []\n"
+        "read, seen = photo.decode, []\n"
         "def told(*a, **k):\n"
         "    seen.append(1)\n"
         "    if len(seen) == 20: print('busy', flush=True)\n"
         "    return read(*a, **k)\n"
-        "photo.read_image = told\n"
+        "photo.decode = told\n"
         "from facealike.cli import main\nmain()"
     )
     arguments = ["embed", tmp_path / "photos", "-o", tmp_path / "e.npz", "-m", tmp_path / "tiny.facealike"]

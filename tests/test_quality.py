@@ -506,12 +506,12 @@ def test_a_good_pair_leaves_the_band_as_it_is(calibrated: Model) -> None:
 def dim_faces_are_poor(monkeypatch: pytest.MonkeyPatch) -> None:
     """Detectors find no really poor faces, so a face that is a bit dark stands for one."""
 
-    def judge(image: Any, face: Face, detector: str | None) -> Quality:
+    def judge(image: Any, face: Face, detector: str | None, *_: Any) -> Quality:
         assert detector == "dlib-hog"
         dark, parts = image.mean() < 80, {"lighting": 0.3, "sharpness": 0.8}
         return Quality(0.24, ("dark", "blurred"), {}, parts, True) if dark else Quality(1.0)
 
-    monkeypatch.setattr(import_module("facealike.compare"), "face_quality", judge)
+    monkeypatch.setattr(import_module("facealike.pipeline"), "face_quality", judge)
 
 
 @pytest.mark.usefixtures("dim_faces_are_poor")

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
-from facealike.errors import PhotoWarning, UnreadableImage
+from facealike.errors import UnreadableImage
 from facealike.image import read_image
 from facealike.photo import Photo
+from facealike.photo_warning import PhotoWarning
 from tiny_model import astronaut, hopper_path
 
 

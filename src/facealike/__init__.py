@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from .model import Calibration, ModelCard, ModelFile, OperatingPoint, Preprocessing
     from .model_bundle import write_bundle
     from .model_store import StoredModel, remove_model, stored_models
+    from .photo_warning import PhotoWarning
     from .protocols import View2, evaluate_view2
     from .quality import face_quality
     from .run_report import Report, report
@@ -77,8 +78,8 @@ __all__ = [
     "FacealikeError", "GroupEvaluation", "Identification", "IdentificationEvaluation", "ImageError",
     "ImageNotFound", "ImageTooLarge", "Interval", "Licence", "LicenceRefused", "MissingExtra",
     "MixedModels", "Model", "ModelCard", "ModelError", "ModelFile", "NoFaceFound", "NotCalibrated",
-    "OpenSet", "OperatingPoint", "Pair", "People", "PeopleOverlap", "Preprocessing", "Quality",
-    "RecipeError", "Report", "SetEvaluation", "SeveralFaces", "StoredModel", "TrainingError",
+    "OpenSet", "OperatingPoint", "Pair", "People", "PeopleOverlap", "PhotoWarning", "Preprocessing",
+    "Quality", "RecipeError", "Report", "SetEvaluation", "SeveralFaces", "StoredModel", "TrainingError",
     "UnreadableImage", "UnsafeArchive", "UsageError", "Verification", "View2", "YuNetDetector",
     "__version__", "add_model", "calibrate", "closed_set", "compare", "difference_interval",
     "evaluate_exhaustive", "evaluate_groups", "evaluate_identification", "evaluate_pairs",
@@ -111,6 +112,7 @@ _MODULES = {
     "image": ["read_image"],
     "licence": ["Licence"],
     "model": ["Calibration", "ModelCard", "ModelFile", "OperatingPoint", "Preprocessing"],
+    "photo_warning": ["PhotoWarning"],
     "quality": ["face_quality"],
     "model_bundle": ["write_bundle"],
     "model_store": ["StoredModel", "remove_model", "stored_models"],

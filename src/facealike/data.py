@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .csv_table import open_table, read_text
 from .errors import DataError, UsageError
+from .folders import Skipped, photos_in, tell_skipped
 from .image import IMAGE_EXTENSIONS, shown
 from .result import Shown
 from .types import Pair
@@ -56,12 +57,14 @@ def split_of(name: str) -> Split:
 class People(Shown):
     """Photos by person: ``paths[i]`` shows ``names[labels[i]]``.
 
-    ``labels`` is (n,) int64.  Everybody in ``names`` has at least one photo.
+    ``labels`` is (n,) int64.  Everybody in ``names`` has at least one photo.  ``skipped`` are the other
+    entries of the folder that these people were read from.
     """
 
     names: tuple[str, ...]
     paths: tuple[Path, ...]
     labels: NDArray[np.int64]
+    skipped: tuple[Skipped, ...] = ()
 
     def __post_init__(self) -> None:
         if self.labels.shape != (len(self.paths),):
@@ -73,8 +76,8 @@ class People(Shown):
     def from_folder(cls, folder: str | Path) -> People:
         """Everybody in ``folder``: one sub-folder a person, named after them, with their photos.
 
-        Sorted by name, so that equal folders give equal results.  Hidden entries, files of other
-        types and sub-folders without a photo are passed over.
+        Sorted by name, so that equal folders give equal results.  Everything else in the folder is in
+        ``skipped``, and one PhotoWarning counts and names it; see ``facealike.folders`` for the rules.
 
         Raises DataError where there is no such folder or nobody in it.
         """
@@ -82,21 +85,32 @@ class People(Shown):
         names: list[str] = []
         paths: list[Path] = []
         labels: list[int] = []
+        skipped: list[Skipped] = []
         try:
-            for person in sorted(root.iterdir()):
-                photos = _photos(person) if _is_visible(person) and person.is_dir() else []
-                if photos:
-                    labels.extend([len(names)] * len(photos))
-                    names.append(person.name)
-                    paths.extend(photos)
+            loose, folders = photos_in(root, skipped)
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not a possible name"
             raise DataError(f"{shown(root)}: this folder cannot be read ({reason}); check the path") from None
+        skipped += [Skipped(path, "in no folder of a person") for path in loose]
+        for person in folders:
+            try:
+                photos, inner = photos_in(person, skipped)
+            except OSError as error:
+                skipped.append(Skipped(person, f"cannot be read ({error.strerror})"))
+                continue
+            skipped += [Skipped(path, "a folder within a person's") for path in inner]
+            if photos:
+                labels.extend([len(names)] * len(photos))
+                names.append(person.name)
+                paths.extend(photos)
+            else:
+                skipped.append(Skipped(person, "a folder without photos"))
+        tell_skipped(root, skipped)
         if not names:
             raise DataError(
                 f"{shown(root)}: no photos of people; give a folder with one sub-folder of photos a person"
             )
-        return cls(tuple(names), tuple(paths), np.array(labels, dtype=np.int64))
+        return cls(tuple(names), tuple(paths), np.array(labels, dtype=np.int64), tuple(skipped))
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -162,18 +176,6 @@ class People(Shown):
         order = np.argsort(self.labels, kind="stable")
         ends = np.cumsum(np.bincount(self.labels, minlength=len(self.names)))
         return np.split(order, ends[:-1]) if len(ends) else []
-
-
-def _is_visible(path: Path) -> bool:
-    return not path.name.startswith(".")
-
-
-def _photos(folder: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if _is_visible(path) and path.suffix.lower() in IMAGE_EXTENSIONS and path.is_file()
-    )
 
 
 def balanced_pairs(labels: ArrayLike, seed: int, limit: int | None = None) -> PairIndices:

@@ -122,11 +122,3 @@ class MissingExtra(FacealikeError):
 
 class UsageError(FacealikeError):
     """Arguments that contradict each other or make no sense."""
-
-
-class PhotoWarning(UserWarning):
-    """A photo that was used although something is wrong with it, or files of a folder that were left out.
-
-    The message is one sentence that names the photo or the folder.  It is a warning and no error; the
-    command line prints it on stderr.
-    """

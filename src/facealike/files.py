@@ -8,6 +8,7 @@ the old file or the new one and never half of either.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -24,8 +25,7 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     old file, if there is one, is then untouched and nothing else is left behind.
     """
     target = Path(path)
-    # A name of its own for each writer, so that two of them never write into one file.
-    beside = target.with_name(f".{target.name[:100]}.{os.getpid()}-{secrets.token_hex(4)}.part")
+    beside = _beside(target)
     try:
         try:
             # "x" and not tempfile, whose files only their owner may read.
@@ -39,12 +39,60 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
                 beside.unlink()
             raise
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise DataError(
-            f"{target}: the file cannot be written ({reason}); check the folder, its permissions "
-            "and the free space"
-        ) from error
+        raise _cannot_write(target, error) from error
     flush_folder(target.parent)
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Refuse a file that could not be written in the end, before the work and not after it.
+
+    A file beside it is made and removed again.  Raises DataError where the folder or the name does not
+    allow it.
+    """
+    target = Path(path)
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            target.lstat()  # a name that is too long shows here
+        _probe(_beside(target))
+    except OSError as error:
+        raise _cannot_write(target, error) from None
+
+
+def check_writable_folder(path: str | os.PathLike[str]) -> None:
+    """Refuse a folder that could not be made or written to; nothing of it is made yet.
+
+    Raises DataError.
+    """
+    folder = Path(path).absolute()
+    try:
+        there = next(place for place in (folder, *folder.parents) if place.exists())
+        if not there.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        _probe(_beside(there / "x"))
+    except OSError as error:
+        raise DataError(
+            f"{path}: nothing can be written there ({error.strerror}); choose another folder"
+        ) from None
+
+
+def _probe(path: Path) -> None:
+    path.open("xb").close()
+    path.unlink()
+
+
+def _beside(target: Path) -> Path:
+    """A hidden name in the same folder, of its own for each writer, so that two never write into one file."""
+    # File systems count bytes, mostly up to 255: a character of a name may be four of them.
+    name = os.fsencode(target.name)[:100].decode("utf-8", "ignore")
+    return target.with_name(f".{name}.{os.getpid()}-{secrets.token_hex(4)}.part")
+
+
+def _cannot_write(target: Path, error: OSError) -> DataError:
+    reason = error.strerror or str(error)
+    return DataError(
+        f"{target}: the file cannot be written ({reason}); check the folder, its permissions "
+        "and the free space"
+    )
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

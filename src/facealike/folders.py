@@ -14,9 +14,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import DataError, PhotoWarning
+from .errors import DataError
 from .formats import cure, readable_extensions
 from .image import shown
+from .photo_warning import PhotoWarning
 
 LITTER = frozenset(("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir"))
 """What Windows, macOS and network drives put beside photos; lower case."""

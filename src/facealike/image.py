@@ -21,10 +21,11 @@ from PIL import Image as PillowImage
 from PIL import PngImagePlugin
 
 from .convert import orientation_of, over_white, to_rgb, turn
-from .errors import ImageNotFound, ImageTooLarge, PhotoWarning, UnreadableImage, UsageError
+from .errors import ImageNotFound, ImageTooLarge, UnreadableImage, UsageError
 from .escape import one_line
 from .formats import FORMATS, NoDecoder, looks_like, open_photo, sniff, webp_size
 from .formats import IMAGE_EXTENSIONS as IMAGE_EXTENSIONS
+from .photo_warning import PhotoWarning
 from .truncated import MOST_MISSING, with_end
 from .types import Image
 

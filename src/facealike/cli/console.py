@@ -21,6 +21,7 @@ import typer
 
 from ..errors import FacealikeError
 from ..escape import one_line as one_line
+from .warned import warnings_told
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 PIPE_CLOSED = 141  # 128 + SIGPIPE
@@ -44,7 +45,8 @@ def command(run: Callable[P, int | None]) -> Callable[P, None]:
     @functools.wraps(run)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
-            code = run(*args, **kwargs) or 0
+            with warnings_told(say):
+                code = run(*args, **kwargs) or 0
             sys.stdout.flush()
         except (FacealikeError, KeyboardInterrupt, OSError, MemoryError, OutputError) as error:
             code = end_with(error, bool(kwargs.get("as_json")))

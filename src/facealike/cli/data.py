@@ -78,4 +78,5 @@ def _summary(folder: Path) -> dict[str, Any]:
             "genuine_pairs": int((photos * (photos - 1) // 2).sum()),
             "people_with_one_photo": int((photos == 1).sum()),
         }
-    return {"folder": str(folder), "splits": splits}
+    skipped = [each.to_dict() for each in everybody.skipped]
+    return {"folder": str(folder), "splits": splits, "skipped": skipped}

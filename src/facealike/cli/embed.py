@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -92,27 +91,12 @@ def embed(
 
 def _photos(path: Path) -> list[Path]:
     """The photos below a folder, sorted; anything else is taken as a photo itself."""
-    from ..image import IMAGE_EXTENSIONS
+    from ..folders import find_photos, tell_skipped
 
     if not path.is_dir():
         return [path]
-    found = sorted(
-        file
-        for file in _files(path)
-        if file.suffix.lower() in IMAGE_EXTENSIONS and not file.name.startswith(".") and file.is_file()
-    )
+    found, skipped = find_photos(path)
+    tell_skipped(path, skipped)
     if not found:
         raise DataError(f"{path}: no photo in this folder; check the path")
     return found
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    """Every file below a folder, however deep: ``Path.rglob`` calls itself once a level."""
-    waiting = [folder]
-    while waiting:
-        try:
-            inner = list(waiting.pop().iterdir())
-        except OSError:
-            continue  # as rglob passes over what it may not read
-        yield from inner
-        waiting += [path for path in inner if path.is_dir() and not path.is_symlink()]

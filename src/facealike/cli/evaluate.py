@@ -104,9 +104,12 @@ def evaluate(
     Exit code: 0, or 2 on an error.
     """
     from ..embed import Model
+    from ..files import check_writable_folder
 
     where = _check(protocol, people, pairs, root, threshold)
     _check_groups(protocol, groups, detector)
+    if out is not None:
+        check_writable_folder(out)
     loaded = Model.load(None if model == "default" else model)
     with progress_bar("embedding") as progress:
         common = (face, allow_overlap, cache, progress)

@@ -92,8 +92,11 @@ def parse_numbers(text: str | None) -> list[int] | None:
 
 
 def check_folder(out: Path) -> None:
-    """Refuse a result in a folder that is not there, before the work and not after it."""
+    """Refuse a result that could not be written, before the work and not after it."""
+    from ..files import check_writable
+
     if not out.absolute().parent.is_dir():
         raise UsageError(f"{out}: the folder to write this to does not exist; create it first")
     if out.is_dir():
         raise UsageError(f"{out}: this is a folder; give the name of a file in it")
+    check_writable(out)

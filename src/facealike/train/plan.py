@@ -17,7 +17,7 @@ from ..data import PairIndices, People, balanced_pairs
 from ..detect import Detector, named_detector
 from ..dlib_resnet import MEAN, STD
 from ..errors import DataError, TrainingError
-from ..image import IMAGE_EXTENSIONS
+from ..folders import find_photos, tell_skipped
 from ..model import Preprocessing
 from .recipe import Recipe
 
@@ -186,17 +186,12 @@ def make_plan(
 
 
 def unlabelled_photos(folder: Path) -> People:
-    """Every photo in ``folder`` and below it, sorted, as a person of its own; hidden ones are left out.
+    """Every photo in ``folder`` and below it, sorted, as a person of its own; see ``facealike.folders``.
 
     Raises DataError where there is none.
     """
-    found = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in IMAGE_EXTENSIONS
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and path.is_file()
-    )
+    found, skipped = find_photos(folder) if folder.is_dir() else ([], [])
+    tell_skipped(folder, skipped)
     if not found:
         raise DataError(f"{folder}: no photos there; name a folder with photos in it or below it")
     names = tuple(str(path.relative_to(folder)) for path in found)
