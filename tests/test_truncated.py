@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import warnings
 from pathlib import Path
@@ -11,12 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
+from typer.testing import CliRunner
 
+from facealike.cli import app
 from facealike.errors import UnreadableImage
 from facealike.image import read_image
 from facealike.photo import Photo
 from facealike.photo_warning import PhotoWarning
-from tiny_model import astronaut, hopper_path
+from tiny_model import astronaut, hopper_path, tiny_model_file
 
 
 def jpeg(array: Any, **options: Any) -> bytes:
@@ -88,3 +91,21 @@ def test_a_real_photo_that_lacks_its_end_is_compared(tmp_path: Path) -> None:
     with pytest.warns(PhotoWarning, match=r"cut\.jpg: a JPEG that lacks its last bytes"):
         image = read_image(tmp_path / "cut.jpg")
     np.testing.assert_array_equal(image[:570], read_image(hopper_path())[:570])
+
+
+def test_the_warning_reaches_the_user_of_every_command(tmp_path: Path) -> None:
+    photo, model = tmp_path / "people" / "Ada" / "cut.jpg", tmp_path / "tiny.facealike"
+    photo.parent.mkdir(parents=True)
+    photo.write_bytes(Path(hopper_path()).read_bytes()[:-200])
+    (photo.parent / "good.jpg").write_bytes(Path(hopper_path()).read_bytes())
+    tiny_model_file().write(model)
+    for arguments in (
+        ["compare", photo, hopper_path(), "-m", model, "--json"],
+        ["detect", photo, "--json"],
+        ["embed", photo, "-o", tmp_path / "e.npz", "-m", model, "--json"],
+        ["embed", photo.parent, "-o", tmp_path / "e.npz", "-m", model, "--json"],
+    ):
+        done = CliRunner().invoke(app, [str(a) for a in arguments])
+        assert done.exit_code == 0, (arguments, done.stderr)
+        assert done.stderr.count("cut.jpg: a JPEG that lacks its last bytes") == 1, (arguments, done.stderr)
+        json.loads(done.stdout)

@@ -8,9 +8,11 @@ photo takes decoding it whole.
 
 from __future__ import annotations
 
+import warnings
 from functools import cached_property
 
 from .image import MAX_PIXELS, Decoded, Source, content_of, decode, jpeg_size
+from .photo_warning import PhotoWarning
 from .types import Box, Face, Image
 
 _SWAPPED = (5, 6, 7, 8)
@@ -48,7 +50,10 @@ class Photo:
 
     @cached_property
     def _reduced(self) -> Decoded:
-        return decode(self._content, MAX_PIXELS, self._name, self.factor)
+        decoded = decode(self._content, MAX_PIXELS, self._name, self.factor)
+        if decoded.note is not None:
+            warnings.warn(f"{self._name}: {decoded.note}", PhotoWarning, stacklevel=2)
+        return decoded
 
     @property
     def reduced(self) -> Image:
