@@ -215,3 +215,15 @@ def test_curves_without_matplotlib_name_the_extra(tmp_path: Path, monkeypatch: p
     with pytest.raises(MissingExtra, match=r"facealike\[train\]"):
         loss_curves(write(tmp_path / "log.csv", LOG), tmp_path / "a.png")
     assert not (tmp_path / "a.png").exists()
+
+
+def test_the_table_says_how_sure_intervals_are_where_few_people_are_rejected() -> None:
+    """Issue 19 A4: the measured coverage stands beside the interval."""
+    people = np.arange(40)
+    first, second = np.r_[people, people], np.r_[people, np.roll(people, 1)]
+    scores, same = np.repeat([0.9, 0.1], 40), np.repeat([True, False], 40)
+    for rejected, told in ((6, True), (11, False)):
+        scores[:40] = np.where(people < rejected, 0.2, 0.9)
+        table = table_markdown([Evaluation("t", scores, same, 0.5, "x", first=first, second=second)])
+        assert ("86 to 94 of 100 simulated tests" in table) == told
+        assert (f"those of {rejected} people" in table) == told

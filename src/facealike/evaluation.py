@@ -139,6 +139,13 @@ class Evaluation(Result):
         """The failure-to-acquire rate: the share of photos without a face; None where that is not known."""
         return None if self.missing is None or not self.photos else self.missing / self.photos
 
+    @property
+    def people_rejected(self) -> int | None:
+        """How many people have a false non-match; None where the people are not known."""
+        if self.first is None or not self._of_both_kinds:
+            return None
+        return len(np.unique(self.first[self.compared & self.same & (self.scores < self.threshold)]))
+
     @cached_property
     def _attempts(self) -> Confusion:
         return confusion(self.scores, self.same, self.threshold)
