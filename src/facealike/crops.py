@@ -20,6 +20,7 @@ import hashlib
 import io
 import json
 import os
+import warnings
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -30,10 +31,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .detect import Detector, fingerprint
-from .errors import DataError, NoFaceFound, UsageError
+from .errors import DataError, ImageError, NoFaceFound, UsageError
 from .files import write_bytes
 from .image import read_file, shown
 from .lock import own_folder
+from .photo_warning import PhotoWarning
 from .pipeline import Cropping, Cutter, cut_all, helpers, one_crop
 from .types import FacePolicy, Image
 from .workers import in_order
@@ -86,17 +88,35 @@ class Crops:
 
 def stream_crops(
     paths: Sequence[str | os.PathLike[str]], detector: Detector | None, preprocessing: Cropping,
-    face: FacePolicy, threads: int | None = None,
+    face: FacePolicy, threads: int | None = None, strict: bool = True,
 ) -> Generator[Image | None, None, None]:  # fmt: skip
     """The face crop of each photo, in order, or None where its face is not found; nothing is kept.
 
+    Without ``strict`` a photo that cannot be read gives None too, and a PhotoWarning says why and how many.
     A few photos are held at a time.  The arguments and errors are those of ``cached_crops``.
     """
+    unread: list[ImageError] = []
     named = ((path, shown(path)) for path in paths)
     cutter = Cutter(detector, preprocessing, many=True)
     with closing(cut_all(cutter, named, face, threads)) as photos:
         for cuts in photos:
-            yield None if isinstance(cuts, NO_FACE) else one_crop(cuts)
+            if isinstance(cuts, ImageError) and not strict:
+                unread.append(cuts)
+                yield None
+            else:
+                yield None if isinstance(cuts, NO_FACE) else one_crop(cuts)
+    _tell_unread(unread, len(paths))
+
+
+def _tell_unread(errors: Sequence[ImageError], photos: int) -> None:
+    """Warn of each photo that could not be read, and of how many they are."""
+    for error in errors:
+        warnings.warn(f"{error} (left out)", PhotoWarning, stacklevel=3)
+    if errors:
+        count = f"{len(errors):,} of {photos:,} photos"
+        warnings.warn(
+            f"{count} could not be read and count as photos without a face", PhotoWarning, stacklevel=3
+        )
 
 
 class _Made(NamedTuple):
@@ -105,6 +125,7 @@ class _Made(NamedTuple):
     digest: bytes
     known: bool
     crop: Image | None
+    error: ImageError | None = None
 
 
 def cached_crops(
@@ -115,6 +136,7 @@ def cached_crops(
     cache: str | Path,
     progress: Callable[[int, int], None] | None = None,
     threads: int | None = None,
+    strict: bool = True,
 ) -> Crops:
     """The face crop of each photo in ``paths``, from ``cache`` where it is there already.
 
@@ -141,7 +163,7 @@ def cached_crops(
             if not (folder / "pipeline.json").exists():
                 write_bytes(folder / "pipeline.json", text.encode())
             store = _Store(folder, preprocessing.size)
-            maker = _Maker(store.index, detector, preprocessing, face)
+            maker = _Maker(store.index, detector, preprocessing, face, strict)
             rows = _fill(store, maker, paths, progress, count)
     except OSError as error:
         raise DataError(
@@ -173,12 +195,25 @@ class _Maker:
     """From a path to a crop, in any thread."""
 
     def __init__(
-        self, index: dict[bytes, int], detector: Detector | None, preprocessing: Cropping, face: FacePolicy
+        self,
+        index: dict[bytes, int],
+        detector: Detector | None,
+        preprocessing: Cropping,
+        face: FacePolicy,
+        strict: bool = True,
     ) -> None:
-        self.index, self.face = index, face
+        self.index, self.face, self.strict = index, face, strict
         self.cutter = Cutter(detector, preprocessing, many=True)
 
     def __call__(self, path: str | os.PathLike[str]) -> _Made:
+        try:
+            return self._made(path)
+        except ImageError as error:
+            if self.strict:
+                raise
+            return _Made(b"", False, None, error)
+
+    def _made(self, path: str | os.PathLike[str]) -> _Made:
         # One reading serves both the digest and the decoder: the file might change in between.
         data = read_file(path)
         photo = self.cutter.photo(data, os.fspath(path))
@@ -202,11 +237,16 @@ def _fill(
     threads: int,
 ) -> NDArray[np.int64]:
     rows = np.empty(len(paths), dtype=np.int64)
+    unread: list[ImageError] = []
     try:
         # Results come in the order of the paths, so rows are dealt out alike for any number of threads.
         with closing(in_order(maker, paths, threads, 16 * threads)) as made_in_order:
             for done, made in enumerate(made_in_order):
-                rows[done] = store.index[made.digest] if made.known else store.add(made.digest, made.crop)
+                if made.error is not None:
+                    unread.append(made.error)
+                    rows[done] = -1
+                else:
+                    rows[done] = store.index[made.digest] if made.known else store.add(made.digest, made.crop)
                 if store.unsaved >= SAVE_EVERY:
                     store.save()
                 if progress is not None:
@@ -216,6 +256,7 @@ def _fill(
             store.save()
         finally:
             store.file.close()
+    _tell_unread(unread, len(paths))
     return rows
 
 

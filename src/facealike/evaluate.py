@@ -220,10 +220,12 @@ def _crops(
     """The crop of each photo with a face, and the photo's place."""
     detector, preprocessing = model.detector, model.preprocessing
     if cache is not None:
-        cached = cached_crops([Path(p) for p in photos], detector, preprocessing, face, Path(cache), progress)
+        cached = cached_crops(
+            [Path(p) for p in photos], detector, preprocessing, face, Path(cache), progress, strict=False
+        )
         yield from ((int(i), np.array(cached.store[cached.rows[i]])) for i in np.flatnonzero(cached.found))
         return
-    with closing(stream_crops(photos, detector, preprocessing, face)) as stream:
+    with closing(stream_crops(photos, detector, preprocessing, face, strict=False)) as stream:
         for i, crop in enumerate(stream):
             if progress is not None:
                 progress(i + 1, len(photos))

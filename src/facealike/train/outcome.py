@@ -222,7 +222,9 @@ def _draw(
         "other photos of the same people" if known else "people never seen in training",
     )
     for name, (people, index) in pairs.items():
-        crops = cached_crops(people.paths, plan.detector, plan.preprocessing, recipe.data.face, cache)
+        crops = cached_crops(
+            people.paths, plan.detector, plan.preprocessing, recipe.data.face, cache, strict=False
+        )
         shown = crops.found[index.a] & crops.found[index.b]
         some = PairIndices(index.a[shown], index.b[shown], index.same[shown])
         evaluation = by_name[name]

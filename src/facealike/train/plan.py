@@ -162,7 +162,7 @@ def make_plan(
     splits = split_people(everybody, recipe) if only is None else _these(everybody, only)
     unnamed = unlabelled_photos(Path(recipe.data.unlabelled)) if recipe.data.unlabelled else None
     paths = (*everybody.paths, *(unnamed.paths if unnamed is not None else ()))
-    crops = cached_crops(paths, detector, preprocessing, recipe.data.face, cache, progress)
+    crops = cached_crops(paths, detector, preprocessing, recipe.data.face, cache, progress, strict=False)
     row = {path: number for number, path in enumerate(paths)}
 
     def part(people: People) -> Part:
