@@ -112,10 +112,12 @@ def test_a_table_of_an_evaluation_stays_a_table(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES, ids=IDS)
 def test_a_path_in_a_csv_is_no_formula_and_leads_to_the_same_file(name: str) -> None:
     text = io.StringIO()
-    csv.writer(text).writerow([escape.csv_path(name), 1])
-    (row,) = csv.reader(io.StringIO(text.getvalue(), newline=""))
-    assert not row[0].startswith(("=", "+", "-", "@", "\t", "\r"))
-    assert row[0].removeprefix("./") == name.removeprefix("./")
+    csv.writer(text).writerow([escape.csv_path(name), escape.csv_text(name)])
+    ((path, told),) = csv.reader(io.StringIO(text.getvalue(), newline=""))
+    assert not path.startswith(("=", "+", "-", "@")) and not told.startswith(("=", "+", "-", "@"))
+    assert path.isprintable() and told.isprintable()
+    assert path.removeprefix("./") == escape.one_line(name).removeprefix("./")
+    assert told.removeprefix("'") == escape.one_line(name).removeprefix("'")
 
 
 def test_commands_print_through_the_console_only() -> None:

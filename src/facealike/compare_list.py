@@ -22,6 +22,7 @@ from .csv_table import Row, Table, open_table
 from .data import PAIR_COLUMNS
 from .embed import Model
 from .errors import DataError, FacealikeError
+from .escape import csv_path, csv_text
 from .image import shown
 from .pipeline import FaceCrop, cut_all, in_batches
 from .types import Comparison, Embeddings, FacePolicy, Image
@@ -50,10 +51,10 @@ class ListedPair:
 
     def cells(self) -> list[str]:
         """The row as ``COLUMNS`` have it."""
-        place = [str(self.line), self.a, self.b]
+        place = [str(self.line), csv_path(self.a), csv_path(self.b)]
         found = self.comparison
         if found is None:
-            return [*place, *[""] * (len(COLUMNS) - 4), str(self.error)]
+            return [*place, *[""] * (len(COLUMNS) - 4), csv_text(str(self.error))]
         quality = ["" if each is None else f"{each.score:.4f}" for each in found.quality]
         probability, fmr = ("" if each is None else f"{each:.6g}" for each in (found.probability, found.fmr))
         bound = str(int(found.fmr_is_bound)) if fmr else ""

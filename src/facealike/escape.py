@@ -13,6 +13,8 @@ import re
 THIN_SPACE = "\u202f"  # keeps a number and its per cent sign on one line; Python calls it not printable
 FIGURE_WIDTH = 40  # characters of a text in a figure
 
+FORMULA = ("=", "+", "-", "@")  # what a spreadsheet takes for the beginning of a formula
+
 
 def one_line(text: str) -> str:
     """Return ``text`` for a terminal or a message: what is not printable is escaped, line ends too.
@@ -50,9 +52,16 @@ def figure_text(text: str) -> str:
 def csv_path(path: str) -> str:
     """Return a relative path for a cell of a CSV; a spreadsheet would run one that begins like a formula.
 
-    The path still leads to the same file.
+    The path still leads to the same file, unless control characters had to be escaped in it.
     """
-    return f"./{path}" if path[:1] in ("=", "+", "-", "@", "\t", "\r", "\n") else path
+    plain = one_line(path)
+    return f"./{plain}" if plain.startswith(FORMULA) else plain
+
+
+def csv_text(text: str) -> str:
+    """Return ``text`` for a cell of a CSV; an apostrophe keeps a spreadsheet from running it."""
+    plain = one_line(text)
+    return f"'{plain}" if plain.startswith(FORMULA) else plain
 
 
 def _flat(text: str) -> str:
