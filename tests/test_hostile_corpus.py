@@ -72,7 +72,7 @@ def check(commands: list[list[Any]], home: Path, codes: tuple[int, ...] = (0, 2,
     """Run the command lines in one process and check what holds for every one; returns their answers."""
     lines = [words(command) for command in commands]
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", RUNNER, str(Path(__file__).parent)],
+        [sys.executable, "-c", RUNNER, str(Path(__file__).parent)],
         input=json.dumps(lines), capture_output=True, text=True, timeout=280, cwd=home,
         env={**os.environ, "FACEALIKE_HOME": str(home / "store"), "FACEALIKE_TRACEBACK": ""},
     )  # fmt: skip

@@ -190,7 +190,7 @@ def draw_roc(ax: Axes, curves: Sequence[ErrorCurve]) -> None:
 
     A curve ends on the left at one impostor pair: below that nothing was measured.
     """
-    left = min(1 / curve.impostor for curve in curves)
+    left = min(1 / max(curve.impostor, 2) for curve in curves)
     guess = np.geomspace(left, 1, 100)
     ax.plot(guess, guess, ":", color=GREY, label="guessing")
     for curve in curves:
@@ -217,7 +217,7 @@ def draw_det(ax: Axes, curves: Sequence[ErrorCurve]) -> None:
 
     A curve ends at one impostor pair on the left and at one genuine pair below.
     """
-    left = min(1 / curve.impostor for curve in curves)
+    left = min(1 / max(curve.impostor, 2) for curve in curves)
     low = min(1 / curve.genuine for curve in curves)
     for curve in curves:
         fmr = rate_grid(curve.impostor)
