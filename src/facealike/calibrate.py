@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -31,7 +31,7 @@ def calibrate(
     model: Model, root: str | Path, rule: Rule = "f1", method: Method = "platt",
     split: Literal["calibration", "unseen", "all"] = "calibration", face: FacePolicy = "central",
     cache: str | Path | None = None, progress: Callable[[int, int], None] | None = None,
-    seed: int = 0, resamples: int = 1000,
+    seed: int = 0, resamples: int = 1000, names: Collection[str] | None = None,
 ) -> Calibration:  # fmt: skip
     """Learn from a folder of people what a score of ``model`` means; the model itself stays as it is.
 
@@ -40,7 +40,7 @@ def calibrate(
     people, for a model that learned from none of them; or ``all`` for a folder of people of your own.
     ``rule`` chooses the threshold: ``f1``, or an FMR such as 0.001.  ``method`` is the curve of the
     probability, see ``facealike.probability``.  ``cache`` is a folder that keeps the face crops;
-    ``progress(done, total)`` counts photos.
+    ``progress(done, total)`` counts photos.  ``names`` are the people to learn from, whatever ``split`` says.
 
     Photos in which no face is found are left out, for ``compare`` gives them no score either.
 
@@ -50,8 +50,11 @@ def calibrate(
     """
     if face not in FACE_POLICIES or face == "all":
         raise UsageError(f"a calibration needs one face a photo: largest, central or only, not {face!r}")
-    people = people_of(root, "all" if split == "unseen" else split)
-    if split == "unseen":
+    people = people_of(root, "all" if split == "unseen" or names is not None else split)
+    if names is not None:
+        chosen = np.array([name in names for name in people.names], dtype=bool)
+        people = people.select(chosen[people.labels])
+    elif split == "unseen":
         tested = np.array([split_of(name) == "test" for name in people.names], dtype=bool)
         people = people.select(~tested[people.labels])
     _refuse_overlap(model, people, root)
@@ -67,7 +70,7 @@ def calibrate(
         raise DataError(
             f"{shown(root)}: {several} people here have two photos with a face, and a calibration needs at "
             f"least {FEWEST_PEOPLE}, better 200; add people"
-            + (", or use them all with --split all" if split != "all" else "")
+            + (", or use them all with --split all" if split != "all" and names is None else "")
         )
     pairs = calibration_pairs(labels, seed)
     scores = np.empty(len(pairs.a))

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .alarms import model_alarms, unfit
 from .calibration import PRIOR, Calibration
 from .device import check_same
 from .embed import Model
@@ -107,7 +108,15 @@ def judge_pair(
         threshold_from=decision.source,
         band=band,
         quality=quality,
-        warnings=tuple(filter(None, (warning(quality[0], "first"), warning(quality[1], "second")))),
+        warnings=tuple(
+            filter(
+                None,
+                (
+                    unfit(model_alarms(model.file)),
+                    *(warning(each, place) for each, place in zip(quality, ("first", "second"), strict=True)),
+                ),
+            )
+        ),
         widening=wider,
         threshold_fmr=decision.fmr,
         threshold_fmr_is_bound=decision.fmr_is_bound,

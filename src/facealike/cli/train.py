@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from ..train.recipe import Recipe
 
 
+DEFAULT_RECIPE = "fine-tuned"
+
+
 class TrainProtocol(str, Enum):
     """What ``facealike train --protocol`` knows."""
 
@@ -29,17 +32,6 @@ def train(
     people: Annotated[
         Path, typer.Argument(metavar="DIR", show_default=False, help="One sub-folder of photos a person.")
     ],
-    recipe: Annotated[
-        str,
-        typer.Option(
-            "--recipe",
-            "-r",
-            "--init",
-            metavar="NAME|FILE",
-            show_default=False,
-            help="See facealike recipes; --init dlib begins from dlib's network.",
-        ),
-    ],
     out: Annotated[
         Path,
         typer.Option(
@@ -50,6 +42,17 @@ def train(
             help="The .facealike file to write; with --protocol the folder of its folds.",
         ),
     ],
+    recipe: Annotated[
+        str,
+        typer.Option(
+            "--recipe",
+            "-r",
+            "--init",
+            metavar="NAME|FILE",
+            help="See facealike recipes.  The default tunes the model that comes with facealike; dlib tunes "
+            "dlib's network; others begin from nothing and need thousands of people.",
+        ),
+    ] = DEFAULT_RECIPE,
     run: Annotated[
         Path | None,
         typer.Option("--run", metavar="DIR", help="Keep checkpoints, curves and pictures of this run here."),

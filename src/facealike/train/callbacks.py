@@ -38,13 +38,56 @@ class PatientStopping(EarlyStopping):
             trainer.should_stop = True
 
 
+def time_left(seconds: float) -> str:
+    """A duration as a person says it: "40 s left", "5 min left", "3 h 20 min left"."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{max(0, round(seconds))} s left"
+    return f"{minutes} min left" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min left"
+
+
+class Clock:
+    """How long the rest of a run will take, by the steps that this process has taken so far."""
+
+    def __init__(self) -> None:
+        self._start, self._first = 0.0, 0
+
+    def start(self, step: int) -> None:
+        """Call before the first step, ``step``, of this process: a resumed run does not begin at 0."""
+        self._start, self._first = time.perf_counter(), step
+
+    def left(self, step: int, total: int) -> str:
+        """The time left after ``step`` of ``total`` steps; empty before anything is known."""
+        if step <= self._first:
+            return ""
+        return time_left((time.perf_counter() - self._start) / (step - self._first) * max(0, total - step))
+
+
 class Bar(RichProgressBar):
-    """Lightning's bar with the three numbers worth watching."""
+    """Lightning's bar with the numbers worth watching; epochs count from 1, as in the log."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._clock = Clock()
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        self._clock.start(trainer.global_step)
+        super().on_train_start(trainer, pl_module)
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        return f"Epoch {current_epoch + 1}/{self.trainer.max_epochs}"
 
     def get_metrics(self, trainer: Any, pl_module: Any) -> dict[str, Any]:
         shown = super().get_metrics(trainer, pl_module)
         names = {"train_loss_step": "loss", "val_f1": "F1 validation", "images/s": "images/s"}
-        return {names[key]: shown[key] for key in names if key in shown}
+        found: dict[str, Any] = {names[key]: shown[key] for key in names if key in shown}
+        left = self._clock.left(trainer.global_step, total_steps(trainer))
+        return {**found, "run": left} if left else found
+
+
+def total_steps(trainer: Any) -> int:
+    """Steps of the whole run; one that stops early takes fewer."""
+    return int(trainer.max_epochs * trainer.num_training_batches)
 
 
 class EpochLog(Callback):
@@ -62,12 +105,16 @@ class EpochLog(Callback):
         self._watched, self._said = tuple(watched), dict(said)
         self.rows: list[dict[str, float]] = []
         self._started = self._trained = 0.0
+        self._clock = Clock()
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self.rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.rows = list(state_dict["rows"])
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        self._clock.start(trainer.global_step)
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
         self._started = time.perf_counter()
@@ -100,7 +147,8 @@ class EpochLog(Callback):
             watched = ", ".join(f"{word} {row[name]:.3f}" for name, word in self._said.items() if name in row)
             print(
                 f"epoch {row['epoch']:.0f}/{trainer.max_epochs}  loss {row['train_loss']:.4f}  {watched}  "
-                f"{row['images_per_second']:.0f} images/s",
+                f"{row['images_per_second']:.0f} images/s  "
+                f"{self._clock.left(trainer.global_step, total_steps(trainer))}",
                 file=sys.stderr,
                 flush=True,
             )

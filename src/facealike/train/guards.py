@@ -20,7 +20,8 @@ from .callbacks import EpochLog
 from .plan import Plan
 from .recipe import Recipe
 
-FEW_PEOPLE, FEW_IMAGES = 100, 500  # to train on
+FEW_PEOPLE, FEW_IMAGES = 1000, 5000  # to train on from nothing; 112 people ended at chance level
+FEW_TUNING = 20  # people to tune a finished model on
 FEW_GENUINE = 100  # pairs of validation people; below, one pair is worth a hundredth of F1
 FLAT = 1e-3  # of a variance or a standard deviation that may lie between 0 and about 1
 FLAT_EPOCHS = 2  # a network that starts out flat may need its first epoch to unfold
@@ -36,7 +37,7 @@ class Guards(Callback):
 
     def __init__(self, plan: Plan, recipe: Recipe, log: EpochLog) -> None:
         self._recipe, self._log = recipe, log
-        self._at_start = list(too_few(plan))
+        self._at_start = list(too_few(plan, recipe))
         self._flat = 0
         self.told: dict[str, str] = {}
 
@@ -76,15 +77,22 @@ class Guards(Callback):
                 print(f"warning: {one_line(text)}", file=sys.stderr, flush=True)
 
 
-def too_few(plan: Plan) -> Iterator[tuple[str, str]]:
+def too_few(plan: Plan, recipe: Recipe) -> Iterator[tuple[str, str]]:
     """Before the start: data sets from which little can be learnt, or little be known."""
     people, images = len(plan.learnt.people.names), len(plan.learnt.people)
-    if people < FEW_PEOPLE or images < FEW_IMAGES:
+    if recipe.network.start or recipe.network.kind == "dlib":
+        if people < FEW_TUNING:
+            yield (
+                "few training people",
+                f"only {images:,} photos of {people:,} people to train on: so few hardly change the model "
+                f"that training begins with; add people (at least {FEW_TUNING} to train on, 60 in all)",
+            )
+    elif people < FEW_PEOPLE or images < FEW_IMAGES:
         yield (
             "few training people",
-            f"only {images:,} photos of {people:,} people to train on: to tell strangers apart is learnt "
-            f"from hundreds of people; add people (at least {FEW_PEOPLE} with {FEW_IMAGES} photos), or use "
-            "the shipped model as it is",
+            f"only {images:,} photos of {people:,} people to train on from nothing: telling people apart is "
+            f"learned from thousands; add people (at least {FEW_PEOPLE:,} with {FEW_IMAGES:,} photos), or "
+            "leave out --recipe, which begins from the default model",
         )
     genuine = int(sum(w.pairs.same.sum() for w in plan.watched if w.name == "val"))
     if len(plan.validation.people.names) and genuine < FEW_GENUINE:

@@ -89,9 +89,12 @@ class Learner(lightning.LightningModule):
 
         Out of training it is ``judged`` that says it.
         """
-        normal = ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
-        said: Tensor = (self.network if self.training else self.judged)(normal)
+        said: Tensor = (self.network if self.training else self.judged)(self.normal(images))
         return said
+
+    def normal(self, images: Tensor) -> Tensor:
+        """Images as the network takes them."""
+        return ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         torch.manual_seed(step_seed(self.recipe.seed, 1, self.global_step))  # for dropout

@@ -23,6 +23,7 @@ from ..errors import DeviceError, TrainingError
 from ..files import write_text
 from ..lock import own_folder
 from ..model import ModelFile
+from ..model_store import SUFFIX
 from .callbacks import Bar, WholeCheckpoints
 from .precision import in_bfloat16
 from .quiet import quiet
@@ -100,6 +101,11 @@ def checkpoint_of(out: Path, run: Path, resume: bool) -> Path | None:
         raise TrainingError(f"{out.parent}: this folder cannot be made ({error.strerror})") from None
     if out.is_dir():
         raise TrainingError(f"{out}: this is a folder; give the name of the model file to write")
+    if out.suffix.lower() != SUFFIX:
+        raise TrainingError(
+            f"{out}: a model file of facealike ends in {SUFFIX}, and holds no torch weights; write to "
+            f"{out.with_suffix(SUFFIX)}"
+        )
     if last.exists() and not resume:
         raise TrainingError(f"{run} already holds a run; go on with --resume, or choose another --run folder")
     return last if last.exists() else None

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..alarms import alarms, unfit
 from ..calibrate import calibrate
 from ..calibration import Calibration
 from ..crops import cached_crops
@@ -33,12 +34,13 @@ from ..report import loss_curves, table_dict, table_markdown
 from ..scores_file import save_scores
 from ..types import Pair
 from .against_shipped import Comparison, against_shipped
-from .plan import Plan, describe
+from .plan import Plan, describe, people_in
 from .precision import digits
 from .provenance import git_commit, machine, versions
 from .recipe import Recipe
 
 REPORT_PAIRS = 10_000  # genuine pairs, at most, in each row of the table
+ENOUGH_CALIBRATION = 100  # people, from whom a threshold is better than one of thousands of other people
 REPORT_SEED = 0  # the pairs of the table are the same for every run on the same photos
 
 INITIALISATION = {"dlib": "dlib's face network (public domain, CC0), dlib_face_recognition_resnet_model_v1"}
@@ -46,6 +48,19 @@ INTENDED_USE = (
     "Comparing two photos of consenting people one to one, where a person can overrule the answer. Not for "
     "surveillance, and not for decisions with legal or similar effect without human review."
 )
+
+
+@dataclass(frozen=True, eq=False)
+class Begun:
+    """What training began with: the model, None for dlib's network; F1 and AUC on the validation people
+    before.
+
+    ``kept`` says that no epoch did better, so that the finished model has the weights it began with.
+    """
+
+    file: ModelFile | None
+    before: dict[str, float]
+    kept: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,16 +75,16 @@ class Outcome:
 
 def finish(
     plan: Plan, recipe: Recipe, onnx: bytes, run: Path, cache: Path, device: str, seconds: float,
-    rows: Sequence[dict[str, float]], warnings: Sequence[str] = (),
+    rows: Sequence[dict[str, float]], warnings: Sequence[str] = (), begun: Begun | None = None,
 ) -> Outcome:  # fmt: skip
     """Calibrate, judge all splits, compare with the shipped model, draw, and put the model together.
 
     ``warnings`` are those of the guard rails; they and one of too few calibration people are kept.
     """
     people = {"train": plan.train.people, "validation": plan.validation.people, "test": plan.test}
-    if recipe.data.split == "identity":
+    if plan.parts is not None:
         # Photos without a detected face count as failures, as ``facealike evaluate`` counts them.
-        people["validation"] = People.from_folder(plan.root).split("validation")
+        people["validation"] = people_in(People.from_folder(plan.root), plan.parts.validation)
     pairs: dict[str, tuple[People, PairIndices]] = {}
     for name, group in people.items():
         try:
@@ -78,8 +93,8 @@ def finish(
             if name != "test":
                 raise
     listed = {name: listed_pairs(*both) for name, both in pairs.items()}
-    draft = draft_model(plan, recipe, onnx, device, seconds, rows)
-    calibration, told = _calibration(draft, plan, recipe, cache, listed["validation"])
+    draft = draft_model(plan, recipe, onnx, device, seconds, rows, begun)
+    calibration, told = _calibration(draft, plan, recipe, cache, listed["validation"], begun)
     file = replace(draft, calibration=calibration)
     model = Model(file, device="cpu")
     evaluations = [
@@ -94,32 +109,52 @@ def finish(
     comparison = None
     if "test" in by_name:
         comparison = against_shipped(by_name["test"], listed["test"], recipe.data.face, cache)
-    warnings = (*warnings, *told)
+    judged = by_name.get("test", by_name["validation"])
+    wrong = unfit(alarms(judged.to_dict(), f"{judged.name} people"))
+    warnings = (*((wrong,) if wrong else ()), *warnings, *told)
     table = {name: evaluation.to_dict() for name, evaluation in by_name.items()}
     results = {
         **table_dict(evaluations),
         "warnings": list(warnings),
         "comparison": comparison.to_dict() if comparison is not None else None,
     }
+    if wrong:
+        print(shouted(wrong, recipe), file=sys.stderr, flush=True)
     write_text(run / "results.md", _markdown(evaluations, comparison, warnings))
     write_text(run / "results.json", json.dumps(results, indent=2) + "\n")
     save_scores(run / "scores.npz", evaluations, listed, plan.root)
     _draw(plan, recipe, run, cache, pairs, by_name)
-    file = replace(file, card=replace(draft.card, metrics=table))
+    limits = f"NOT FIT FOR USE: {wrong}. {draft.card.limits}" if wrong else draft.card.limits
+    file = replace(file, card=replace(draft.card, metrics=table, limits=limits))
     return Outcome(file, tuple(evaluations), comparison, warnings)
 
 
 def _calibration(
-    draft: ModelFile, plan: Plan, recipe: Recipe, cache: Path, validation: Sequence[Pair]
-) -> tuple[Calibration, tuple[str, ...]]:
+    draft: ModelFile, plan: Plan, recipe: Recipe, cache: Path, validation: Sequence[Pair],
+    begun: Begun | None = None,
+) -> tuple[Calibration, tuple[str, ...]]:  # fmt: skip
     """From the calibration people; where there are too few, only a threshold, from the validation pairs.
 
-    The recipe that splits by image has no people who are new, so it takes the latter way as well.
+    The recipe that splits by image has no people who are new, so it takes the latter way as well.  A model
+    that kept the weights it began with keeps its calibration where that is of more people than there are
+    here.
     """
     model, told = Model(draft, device="cpu"), ""
-    if recipe.data.split == "identity":
+    if begun is not None and begun.kept and begun.file is not None and plan.parts is not None:
+        before = begun.file.calibration
+        if before.probability is not None and len(plan.parts.calibration) < ENOUGH_CALIBRATION:
+            return before, (f"the threshold and the probabilities are those it began with: {before.people}",)
+    if plan.parts is not None:
+        names = frozenset(plan.parts.calibration)
+        shared = (
+            f"the {len(names)} people of the calibration chose the epoch as well, so its figures may be a "
+            "little too good; facealike calibrate learns another from other people",
+        ) if plan.parts.shared else ()  # fmt: skip
         try:
-            return calibrate(model, plan.root, face=recipe.data.face, cache=cache, seed=REPORT_SEED), ()
+            learned = calibrate(
+                model, plan.root, face=recipe.data.face, cache=cache, seed=REPORT_SEED, names=names
+            )
+            return learned, shared
         except (DataError, FaceError) as error:
             told = f"no probability and no operating points, and the threshold is from validation: {error}"
             print(f"warning: {one_line(told)}", file=sys.stderr, flush=True)
@@ -143,14 +178,25 @@ def _markdown(
     return "\n\n".join(parts) + "\n"
 
 
+def shouted(wrong: str, recipe: Recipe) -> str:
+    """The sentence of an unfit model so that nobody overlooks it, with what to do."""
+    if recipe.network.start or recipe.network.kind == "dlib":
+        cure = "look at pairs.png (is each folder one person?), add people, or use the default model as it is"
+    else:
+        cure = "train without --recipe, which begins from the default model, or use that as it is"
+    rule = "!" * 60
+    return f"{rule}\nDO NOT USE THIS MODEL: {wrong}.\nWhat to do: {cure}.\n{rule}"
+
+
 def seen(recipe: Recipe) -> tuple[str, ...]:
     """The splits whose people took part in training."""
     return ("train",) if recipe.data.split == "identity" else ("train", "validation")
 
 
 def draft_model(
-    plan: Plan, recipe: Recipe, onnx: bytes, device: str, seconds: float, rows: Sequence[dict[str, float]]
-) -> ModelFile:
+    plan: Plan, recipe: Recipe, onnx: bytes, device: str, seconds: float, rows: Sequence[dict[str, float]],
+    begun: Begun | None = None,
+) -> ModelFile:  # fmt: skip
     """The model with all but its metrics and its threshold."""
     names = sorted(set(plan.train.people.names))
     salt = plan.fingerprint[:16]  # differs from data set to data set, yet equal runs give equal files
@@ -167,7 +213,7 @@ def draft_model(
         data={"folder": plan.root.name, "fingerprint": plan.fingerprint, **describe(plan)},
         recipe=recipe.to_dict(),
         provenance={
-            "initialisation": INITIALISATION.get(recipe.network.kind, "random; no teacher, no pre-training"),
+            "initialisation": initialisation(recipe, begun),
             "outside_data": outside_data(plan, recipe),
             "command": shlex.join(["facealike", *sys.argv[1:]]),
             "commit": git_commit(),
@@ -194,6 +240,23 @@ def draft_model(
         card=card,
         calibration=Calibration(0.0, "none yet", "nobody", 0),
     )
+
+
+def initialisation(recipe: Recipe, begun: Begun | None) -> str:
+    """What training began with, and whether its weights were kept, in words."""
+    told = INITIALISATION.get(recipe.network.kind, "random; no teacher, no pre-training")
+    if begun is not None and begun.file is not None:
+        told = weights_of(begun.file)
+    if begun is not None and begun.kept:
+        told += "; these weights were kept, for no epoch did better on the validation people"
+    return told
+
+
+def weights_of(model: ModelFile) -> str:
+    """Whose weights a network begins with, as the card says it."""
+    told = model.card.provenance
+    before = ", ".join(f"{key} {told[key]}" for key in ("epochs", "seed", "commit") if key in told)
+    return f"the weights of model {model.id}" + (f" ({before})" if before else "")
 
 
 def licences(recipe: Recipe) -> dict[str, Licence]:

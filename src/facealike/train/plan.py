@@ -19,6 +19,7 @@ from ..dlib_resnet import MEAN, STD
 from ..errors import DataError, TrainingError
 from ..folders import find_photos, tell_skipped
 from ..model import Preprocessing
+from ..parts import Parts, divide
 from .recipe import Recipe
 
 Progress = Callable[[int, int], None]
@@ -61,7 +62,8 @@ class Plan:
     ``watched`` are pairs of the validation, and of the training to show how far the two part; without
     validation people only the latter.
     ``test`` is only looked at when training is over.  ``unlabelled`` are photos from outside the folder,
-    each a person of its own.
+    each a person of its own.  ``parts`` says who is in which part; None where the recipe divides photos, or
+    the caller named who is trained on.
     """
 
     root: Path
@@ -74,6 +76,7 @@ class Plan:
     preprocessing: Preprocessing
     face: str
     unlabelled: Part | None = None
+    parts: Parts | None = None
 
     @cached_property
     def learnt(self) -> Part:
@@ -126,15 +129,21 @@ def choose_preprocessing(recipe: Recipe, detector: Detector) -> Preprocessing:
     return Preprocessing(crop.size, align, crop.margin, crop.edge, mean, std, crop.context)
 
 
-def split_people(people: People, recipe: Recipe) -> dict[str, People]:
+def people_in(people: People, names: Collection[str]) -> People:
+    """Those of ``people`` whose name is among ``names``, with all their photos."""
+    chosen = np.isin(np.array(people.names, dtype=object), list(names))
+    return people.select(chosen[people.labels] if len(people) else np.zeros(0, dtype=bool))
+
+
+def split_people(people: People, recipe: Recipe, parts: Parts) -> dict[str, People]:
     """train, validation and test people.
 
     With ``split = "image"`` the people outside the test are divided by image, as the seed
     repository did: its validation then knows everybody, and only the test shows strangers.
     """
-    test = people.split("test")
     if recipe.data.split == "identity":
-        return {"train": people.split("train"), "validation": people.split("validation"), "test": test}
+        return {name: people_in(people, parts.of(name)) for name in ("train", "validation", "test")}
+    test = people.split("test")
     strangers = set(test.names)
     known = people.select([people.names[label] not in strangers for label in people.labels])
     parts = known.split_images(recipe.seed)
@@ -159,7 +168,8 @@ def make_plan(
     detector = detector if detector is not None else named_detector(recipe.crop.detector)
     preprocessing = choose_preprocessing(recipe, detector)
     everybody = People.from_folder(root)
-    splits = split_people(everybody, recipe) if only is None else _these(everybody, only)
+    parts = divide(everybody)
+    splits = split_people(everybody, recipe, parts) if only is None else _these(everybody, only)
     unnamed = unlabelled_photos(Path(recipe.data.unlabelled)) if recipe.data.unlabelled else None
     paths = (*everybody.paths, *(unnamed.paths if unnamed is not None else ()))
     crops = cached_crops(paths, detector, preprocessing, recipe.data.face, cache, progress, strict=False)
@@ -182,6 +192,7 @@ def make_plan(
     return Plan(
         root, crops, training, validation, tuple(watched), splits["test"], detector, preprocessing,
         recipe.data.face, part(unnamed) if unnamed is not None else None,
+        parts if only is None and recipe.data.split == "identity" else None,
     )  # fmt: skip
 
 
@@ -200,9 +211,8 @@ def unlabelled_photos(folder: Path) -> People:
 
 def _these(people: People, only: Collection[str]) -> dict[str, People]:
     """Everybody in ``only`` is trained on, and nobody else is looked at."""
-    chosen = people.select([people.names[label] in only for label in people.labels])
     nobody = people.select([])
-    return {"train": chosen, "validation": nobody, "test": nobody}
+    return {"train": people_in(people, only), "validation": nobody, "test": nobody}
 
 
 def _check(root: Path, name: str, part: Part) -> None:
@@ -211,7 +221,7 @@ def _check(root: Path, name: str, part: Part) -> None:
     if people < 2 or several < 1:
         raise DataError(
             f"{root}: too few {name} people ({people} with a face, {several} of them with two photos); add "
-            "people with several photos each (the name of a person decides the split: about 75 % train)"
+            "people with several photos each, at least 30, or use the default model as it is"
         )
 
 
@@ -223,6 +233,10 @@ def describe(plan: Plan) -> dict[str, Any]:
             ("train", plan.train.people), ("validation", plan.validation.people), ("test", plan.test),
         )
     }  # fmt: skip
+    if plan.parts is not None:
+        counts["calibration"] = {"people": len(plan.parts.calibration)}
+        if plan.parts.told():
+            counts["parts"] = plan.parts.told()
     if plan.unlabelled is not None:
         counts["unlabelled"] = {"images": len(plan.unlabelled.people)}
     return counts

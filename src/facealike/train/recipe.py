@@ -70,7 +70,7 @@ class NetworkSpec:
     training.  ``drop_path``: how often the last residual block is skipped in training, and earlier ones
     less (resnet only).  ``standardise``: each crop is brought to mean 0 and variance 1 first.
     ``branches``: so many bodies side by side, each for its part of ``dimensions`` (resnet only).
-    ``start``: the model, by its path or name, whose weights a student begins with; empty is random ones.
+    ``start``: the model, by its path or name, whose weights training begins with; empty is random ones.
     """
 
     kind: Literal["resnet", "seed", "dlib"] = "resnet"
@@ -99,6 +99,8 @@ class LossSpec:
     ``pair_weight``: how much of a contrastive loss on the hard pairs of the batch is added to a loss
     that classifies; ``pair_margin`` is the distance it asks for between two people.  ``halves``: the
     first half of the embedding is classified and the second compared, so that each learns its own.
+    ``anchor``: with ``network.start``, the weight of the mean squared distance of outputs from those of the
+    start, so that what it knew is not forgotten; 0 is none.
     """
 
     name: Literal[
@@ -111,6 +113,7 @@ class LossSpec:
     pair_weight: float = 0.0
     pair_margin: float = 1.2
     halves: bool = False
+    anchor: float = 0.0
 
     @property
     def parts(self) -> int:

@@ -136,7 +136,7 @@ def _check_teacher(recipe: Recipe) -> None:
         "teacher.descriptor_weight", "or distance_weight must be positive",
     )  # fmt: skip
     if not teacher.name:
-        _require(not recipe.network.start, "network.start", "needs a teacher to go on learning from")
+        _check_start(recipe)
         return
     _require(
         recipe.network.kind == "resnet" and recipe.network.dimensions == 128,
@@ -152,6 +152,20 @@ def _check_teacher(recipe: Recipe) -> None:
     _require(
         recipe.augment.mixup == recipe.student.mixup == 0, "augment.mixup", "is teacher.blend with a teacher"
     )
+
+
+def _check_start(recipe: Recipe) -> None:
+    """Fine-tuning with people."""
+    start, net = recipe.network.start, recipe.network
+    _require(recipe.loss.anchor >= 0, "loss.anchor", "must not be negative")
+    _require(recipe.loss.anchor == 0 or bool(start), "loss.anchor", "needs network.start")
+    if not start:
+        return
+    _require(
+        net.kind == "resnet" and net.pool != "flatten" and net.branches == 1, "network.start",
+        "fits kind = 'resnet' of one branch with pool = 'average' or 'grid' only",
+    )  # fmt: skip
+    _require(not recipe.loss.halves, "network.start", "does not fit loss.halves")
 
 
 def _require(holds: bool, key: str, rule: str) -> None:

@@ -11,6 +11,7 @@ scores.npz        the scores of all these pairs
 
 from __future__ import annotations
 
+import copy
 import sys
 import time
 from collections.abc import Collection
@@ -29,11 +30,12 @@ from .against_shipped import Comparison
 from .batches import ChunkDataset, StepDataset, chunk_loader, make_sampler, step_loader
 from .bits import SHOWN
 from .callbacks import EpochLog, PatientStopping
-from .export import export_embedder
+from .export import Faces, export_embedder
+from .fine_tuning import Start, better_epoch, export_tuned, kept_start, read_start
 from .guards import Guards
 from .loop import begin, checkpoint_of, choose_device, keep_last, make_trainer, own_run, run_loop, write_model
-from .module import SiameseModule
-from .outcome import finish
+from .module import SiameseModule, measured
+from .outcome import Begun, finish
 from .plan import Plan, Progress, make_plan
 from .recipe import Recipe
 
@@ -81,7 +83,10 @@ class TrainResult(Result):
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """What the loop left, before anything is judged: ``onnx`` is the exported network, ``rows`` the log."""
+    """What the loop left, before anything is judged: ``onnx`` is the exported network, ``rows`` the log.
+
+    ``begun`` says what training began with, None for random weights.
+    """
 
     plan: Plan
     onnx: bytes
@@ -90,6 +95,7 @@ class Fitted:
     device: str
     rows: list[dict[str, float]]
     warnings: tuple[str, ...] = ()
+    begun: Begun | None = None
 
     @property
     def seconds(self) -> float:
@@ -123,8 +129,9 @@ def train(
         fitted = fit(people_dir, recipe, out, run, detector, device, resume, cache, progress)
         plan, rows = fitted.plan, fitted.rows
         outcome = finish(
-            plan, recipe, fitted.onnx, run, fitted.cache, fitted.device, fitted.seconds, rows, fitted.warnings
-        )
+            plan, recipe, fitted.onnx, run, fitted.cache, fitted.device, fitted.seconds, rows,
+            fitted.warnings, fitted.begun,
+        )  # fmt: skip
         file = outcome.file
         write_model(file, run, out)
     return TrainResult(
@@ -156,37 +163,61 @@ def fit(
     plan = make_plan(Path(people_dir), recipe, detector, cache, progress, only)
     done = begin(run, out, recipe, plan.fingerprint, plan.root, device_name, last, cache)
     print(f"training on {device_name}: {_count(plan)}", file=sys.stderr, flush=True)
+    net, learnt = recipe.network, plan.learnt.rows
+    faces = None
+    if net.bits == 8 or net.start:
+        faces = plan.preprocessing.normalise(plan.crops.take(learnt[:: max(1, len(learnt) // SHOWN)]))
+    start = read_start(recipe, plan.preprocessing) if net.start else None
 
-    steps, trainer, module, log, guards = _prepare(recipe, plan, run, accelerator, devices)
+    steps, trainer, module, log, guards = _prepare(recipe, plan, run, accelerator, devices, start, faces)
     sampler = make_sampler(recipe, plan.learnt.labels)
     dataset = StepDataset(plan.crops, plan.learnt.rows, plan.learnt.labels, sampler)
     loader = step_loader(dataset, steps, done // steps)
     watched = [chunk_loader(ChunkDataset(plan.crops, part.rows)) for part in plan.watched]
+    first, before = copy.deepcopy(module.judged.state_dict()), {}
+    if (start is not None or net.kind == "dlib") and len(plan.validation.people):
+        before = measured(module, plan.watched[0], watched[0])
+        told = f"F1 {before['val_f1']:.3f}, AUC {before['val_auc']:.4f}"
+        print(f"before training, on the validation people: {told}", file=sys.stderr, flush=True)
     run_loop(trainer, module, loader, watched, last)
     keep = recipe.training.keep if len(plan.validation.people) else "last"
     kept = run / "checkpoints" / f"{keep}.ckpt"
     module.load_state_dict(torch.load(kept, map_location="cpu", weights_only=True)["state_dict"])
-    net, learnt = recipe.network, plan.learnt.rows
-    faces = None
-    if net.bits == 8:
-        faces = plan.preprocessing.normalise(plan.crops.take(learnt[:: max(1, len(learnt) // SHOWN)]))
-    onnx = export_embedder(module.judged, recipe.crop.size, net.mirror, recipe.loss.parts, net.bits, faces)
-    return Fitted(plan, onnx, run, cache, device_name, log.rows, tuple(guards.told.values()))
+    warnings = list(guards.told.values())
+    kept_first = bool(before) and not better_epoch(log.rows, before)
+    if kept_first:
+        module.judged.load_state_dict(first)
+        warnings.append(kept_start(log.rows, before, len(plan.validation.people.names)))
+        print(f"warning: {warnings[-1]}", file=sys.stderr, flush=True)
+    if start is None:
+        onnx = export_embedder(
+            module.judged, recipe.crop.size, net.mirror, recipe.loss.parts, net.bits, faces
+        )
+    elif kept_first:
+        onnx = start.file.embedder  # to the bit, without another rounding of its weights
+    else:
+        onnx = export_tuned(module.judged, start, recipe, faces)
+    begun = Begun(None if start is None else start.file, before, kept_first) if before or start else None
+    return Fitted(plan, onnx, run, cache, device_name, log.rows, tuple(warnings), begun)
 
 
 def _count(plan: Plan) -> str:
     judges = f", validating on {plan.validation.people}" if len(plan.validation.people) else ""
     more = f" and {len(plan.unlabelled.people):,} photos of nobody named" if plan.unlabelled else ""
-    return f"{plan.train.people}{more}{judges}"
+    parts = f"\n{plan.parts.told()}" if plan.parts is not None and plan.parts.told() else ""
+    return f"{plan.train.people}{more}{judges}{parts}"
 
 
 def _prepare(
-    recipe: Recipe, plan: Plan, run: Path, accelerator: str, devices: Any
+    recipe: Recipe, plan: Plan, run: Path, accelerator: str, devices: Any, start: Start | None, faces: Faces
 ) -> tuple[int, lightning.Trainer, SiameseModule, EpochLog, Guards]:
     spec = recipe.training
     steps = spec.steps_per_epoch or make_sampler(recipe, plan.learnt.labels).steps
     people = len(plan.learnt.people.names)
-    module = SiameseModule(recipe, plan.preprocessing, people, steps * spec.epochs, plan.watched)
+    shown = None if faces is None else torch.from_numpy(faces)
+    module = SiameseModule(
+        recipe, plan.preprocessing, people, steps * spec.epochs, plan.watched, start, shown
+    )
     log = EpochLog(run / "log.csv", steps * spec.batch_size, echo=not sys.stderr.isatty())
     folder = run / "checkpoints"
     guards = Guards(plan, recipe, log)

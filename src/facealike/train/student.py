@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from ..embed import read_model_file
-from ..model import ModelFile, Preprocessing
+from ..model import Preprocessing
 from .learner import Learner, first_network
 from .lessons import Lesson
+from .outcome import weights_of
 from .recipe import Recipe
 from .warm_start import start_from
 
@@ -82,13 +83,6 @@ class StudentModule(Learner):
         self._said.clear()
         for name, value in agreement(student, teacher).items():
             self.log(f"val_{name}", value, prog_bar=name == "correlation")
-
-
-def weights_of(model: ModelFile) -> str:
-    """Whose weights a student begins with, as the card says it."""
-    told = model.card.provenance
-    before = ", ".join(f"{key} {told[key]}" for key in ("epochs", "seed", "commit") if key in told)
-    return f"the weights of model {model.id}" + (f" ({before})" if before else "")
 
 
 def agreement(student: Tensor, teacher: Tensor) -> dict[str, float]:
