@@ -193,3 +193,18 @@ def test_too_few_photos_write_nothing(photos: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 2 and not out.exists()
     assert "240 faces is too small" in " ".join(result.output.split())
+
+
+def test_no_centroid_is_made_of_fewer_than_eight_faces() -> None:
+    """Issue 19 E: a centroid of one face would be that face, in a file that promises to hold nobody's."""
+    random = np.random.default_rng(0)
+    far = np.eye(16)[8:]  # away from everybody else, so that each bunch is a cluster of its own
+    bunches = [
+        unit(axis + 1e-3 * random.normal(size=(size, 16)))
+        for axis, size in zip(far, range(1, 9), strict=True)
+    ]
+    crowd = unit(np.eye(16)[0] + 0.3 * random.normal(size=(2000, 16)) / 4)
+    centres, shares = rooms._clusters(np.concatenate([*bunches, crowd]))
+    near = [float((centres @ bunch.mean(axis=0)).max()) > 0.9 for bunch in bunches]
+    assert near == [False] * 7 + [True], "bunches of 1 to 7 faces must leave no centroid, and one of 8 may"
+    assert shares.min() >= 8 / 2036 and shares.sum() == pytest.approx(1, abs=1e-6)

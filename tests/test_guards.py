@@ -35,6 +35,13 @@ LEARNS: dict[str, Any] = {
 }  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def _few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawn people are told apart from fewer photos than real ones."""
+    monkeypatch.setattr("facealike.train.guards.FEW_PEOPLE", 100)
+    monkeypatch.setattr("facealike.train.guards.FEW_IMAGES", 500)
+
+
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Enough people that none of the rails minds."""

@@ -381,3 +381,22 @@ def test_pair_weight_in_a_batch_of_strangers() -> None:
     assert float(found.detach()) == pytest.approx(float(alone(vectors, torch.arange(PEOPLE)).detach()))
     found.backward()
     assert vectors.grad is not None and torch.isfinite(vectors.grad).all()
+
+
+def test_halves_learn_their_own() -> None:
+    """Issue 19 E: with ``halves`` the first half is classified and the second compared."""
+    spec = LossSpec(name="cosface", margin=0.2, scale=16.0, pair_weight=4.0, halves=True)
+    torch.manual_seed(0)
+    criterion = Criterion(spec, 3, 8)
+    assert criterion.loss.W.shape == (4, 3)  # class vectors of half the dimensions
+    embeddings, labels = torch.randn(9, 8), torch.arange(3).repeat(3)
+    first, second = embeddings.chunk(2, dim=1)
+    value = criterion(embeddings, labels)
+    alone = criterion.loss(first, labels) + 4.0 * criterion.pair_loss(second, labels)
+    assert float(value.detach()) == pytest.approx(float(alone.detach()), rel=1e-6)
+    # What changes one half changes one term only.
+    moved = torch.cat([first, torch.randn(9, 4)], dim=1)
+    changed = criterion(moved, labels) - value
+    expected = 4.0 * (criterion.pair_loss(moved[:, 4:], labels) - criterion.pair_loss(second, labels))
+    assert float(changed.detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
+    assert abs(float(changed.detach())) > 1e-3

@@ -172,3 +172,22 @@ def test_each_group_follows_the_schedule_at_its_own_rate() -> None:
 def test_a_rate_that_cannot_be_is_refused() -> None:
     with pytest.raises(RecipeError, match=r"training\.muon"):
         load_recipe("distilled", ["training.muon=-0.1"])
+
+
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="this torch has no Muon")
+@pytest.mark.parametrize("shape", [(16, 16), (8, 40), (40, 8)])
+def test_steps_are_those_of_torch_on_matrices(shape: tuple[int, int]) -> None:
+    """Issue 19 F: the same step and scale as torch's, which iterates in bfloat16 and takes no convolution."""
+    ours, theirs = (nn.Parameter(random(*shape)) for _ in range(2))
+    mine = Muon([{"params": [ours], "lr": 0.1, "weight_decay": 0.0, "matrices": True}], lr=0.1)
+    other = torch.optim.Muon([theirs], lr=0.1, weight_decay=0.0)
+    for step in range(3):
+        before = ours.detach().clone()
+        ours.grad, theirs.grad = random(*shape, seed=step + 1), random(*shape, seed=step + 1)
+        mine.step()
+        other.step()
+        assert (
+            float((ours - theirs).abs().max()) < 0.02 * float((ours - before).abs().max()) * (step + 1) + 2e-3
+        )
+    with pytest.raises(ValueError, match="2D"):
+        torch.optim.Muon([nn.Parameter(random(4, 3, 3, 3))])

@@ -106,7 +106,7 @@ def test_another_network_is_refused_in_a_sentence(trained: tuple[str, nn.Module]
     ("changes", "message"),
     [
         ({"network": {"start": "default", "pool": "flatten"}}, "network.start"),
-        ({"network": {"start": "default"}, "teacher": {"name": ""}}, "needs a teacher"),
+        ({"network": {"start": "default"}, "teacher": {"name": ""}, "loss": {"anchor": -1.0}}, "loss.anchor"),
     ],
 )
 def test_recipes_that_cannot_start_are_refused(changes: dict[str, Any], message: str) -> None:

@@ -93,6 +93,8 @@ def judge_pair(
     calibration = model.calibration
     quality = (first.quality, second.quality)
     band, wider = _widened(decision, calibration, pair_quality(*quality))
+    poor = (warning(each, place) for each, place in zip(quality, ("first", "second"), strict=True))
+    said = (unfit(model_alarms(model.file)), *poor)
     return Comparison(
         score=score,
         threshold=decision.threshold,
@@ -108,15 +110,7 @@ def judge_pair(
         threshold_from=decision.source,
         band=band,
         quality=quality,
-        warnings=tuple(
-            filter(
-                None,
-                (
-                    unfit(model_alarms(model.file)),
-                    *(warning(each, place) for each, place in zip(quality, ("first", "second"), strict=True)),
-                ),
-            )
-        ),
+        warnings=tuple(filter(None, said)),
         widening=wider,
         threshold_fmr=decision.fmr,
         threshold_fmr_is_bound=decision.fmr_is_bound,

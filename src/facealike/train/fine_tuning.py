@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from ..embed import read_model_file
 from ..errors import TrainingError
 from ..model import ModelFile, Preprocessing
-from .cohort import PREFIX, Cohort, with_cohort
+from .cohort import FARTHEST, FLOOR, PREFIX, Cohort, with_cohort
 from .export import Faces, export_embedder, export_student
 from .network import to_unit
 from .recipe import Recipe
@@ -61,6 +61,10 @@ def read_start(recipe: Recipe, preprocessing: Preprocessing) -> Start:
 class Tail(nn.Module):
     """What follows the network in a start's file: raw outputs (n, d) to unit vectors."""
 
+    centre: Tensor
+    centres: Tensor
+    shares: Tensor
+
     def __init__(self, start: Start) -> None:
         super().__init__()
         self.lifts, self.counts = start.centre is not None, start.cohort is not None
@@ -86,8 +90,6 @@ class Tail(nn.Module):
         unit = self.lift(raw)
         if not self.counts:
             return unit
-        from .cohort import FARTHEST, FLOOR
-
         density = torch.exp((unit @ self.centres.T - 1) / self.width) @ self.shares[:, None]
         log_room = self.intercept + self.slope * torch.log(density + float(FLOOR))
         along = torch.exp(-log_room / 2).clamp(max=FARTHEST)

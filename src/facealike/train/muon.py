@@ -1,7 +1,8 @@
 """Muon for the matrices of a network, AdamW for the rest, as one optimiser with one state.
 
-Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024.  torch has Muon for
-parameters of two sides only; a convolution's weights are a matrix, too, of one row an output channel.
+Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024.  ``torch.optim.Muon`` scales
+its steps alike, but refuses parameters of more than two sides, and a convolution's weights are a matrix, too,
+of one row an output channel.  It also iterates in bfloat16, which most processors emulate.
 """
 
 from __future__ import annotations

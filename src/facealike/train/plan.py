@@ -146,10 +146,10 @@ def split_people(people: People, recipe: Recipe, parts: Parts) -> dict[str, Peop
     test = people.split("test")
     strangers = set(test.names)
     known = people.select([people.names[label] not in strangers for label in people.labels])
-    parts = known.split_images(recipe.seed)
-    train = set(parts["train"].paths)
+    divided = known.split_images(recipe.seed)
+    train = set(divided["train"].paths)
     return {
-        "train": parts["train"],
+        "train": divided["train"],
         "validation": known.select([path not in train for path in known.paths]),
         "test": test,
     }
