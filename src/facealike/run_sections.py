@@ -8,6 +8,7 @@ from typing import Any
 
 from .bootstrap import pair_intervals
 from .calibration import OperatingPoint
+from .alarms import alarms, unfit
 from .document import Block, Cell, Items, KeyNumbers, Paragraph, Pictures, Section, Table, Terms
 from .errors import MissingExtra
 from .evaluation import Evaluation
@@ -93,7 +94,10 @@ def summary(run: Run) -> Section:
         None: "people of whom it is not known whether it was trained on them",
     }[main.leaked]
     even = main.genuine is not None and main.genuine == main.impostor
+    figures = {**main.numbers, "genuine": main.genuine, "pairs": main.pairs}
+    wrong = unfit(alarms(figures, f"{main.name} people"))
     blocks: list[Block] = [
+        *((Paragraph(f"DO NOT USE THIS MODEL: {wrong}."),) if wrong else ()),
         Paragraph(f"How well the model does on {who}: {on_pairs(main)} ({main.name})."),
         KeyNumbers((
             ("F1", cell(main, "f1"), "1 is perfect" + "; 0.667 for always saying “same”" * even),
