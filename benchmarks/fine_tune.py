@@ -78,9 +78,8 @@ def main() -> int:
         tuned.scores, tuned.threshold, start.scores, start.threshold, start.same, start.first, start.second
     )
     low = start.intervals()["f1"].low
-    print(
-        f"start: F1 {start.told('f1')}, AUC {start.told('auc')} on {start.pairs:,} pairs of {start.people} people"
-    )
+    on = f"{start.pairs:,} pairs of {start.people} people"
+    print(f"start: F1 {start.told('f1')}, AUC {start.told('auc')} on {on}")
     print(f"tuned: F1 {tuned.told('f1')}, AUC {tuned.told('auc')}; difference of F1 {gap}")
     return 0 if seconds <= LIMIT and tuned.f1 >= low else 1
 

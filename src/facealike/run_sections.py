@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from .alarms import alarms, unfit
 from .bootstrap import pair_intervals
 from .calibration import OperatingPoint
-from .alarms import alarms, unfit
 from .document import Block, Cell, Items, KeyNumbers, Paragraph, Pictures, Section, Table, Terms
 from .errors import MissingExtra
 from .evaluation import Evaluation
