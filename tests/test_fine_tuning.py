@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from facealike.embed import Embedder, Model
 from facealike.errors import RecipeError, TrainingError
 from facealike.model import ModelFile, Preprocessing
 from facealike.train import TrainResult, load_recipe, train
+from facealike.train.callbacks import Bar, Clock, time_left
 from facealike.train.cohort import Cohort, with_cohort
 from facealike.train.export import export_embedder, export_student
 from facealike.train.fine_tuning import Tail, better_epoch, export_tuned, read_start
@@ -192,3 +194,24 @@ def test_torch_weights_are_not_what_train_writes(root: Path, tmp_path: Path, nam
     assert result.exit_code == 2, result.output
     assert f"{name}: a model file of facealike ends in .facealike" in result.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_time_left_is_that_of_the_whole_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Issue 19 D6: by the steps of this process, for a resumed run begins in the middle."""
+    now = [100.0]
+    monkeypatch.setattr("facealike.train.callbacks.time.perf_counter", lambda: now[0])
+    clock = Clock()
+    clock.start(50)
+    assert clock.left(50, 200) == ""
+    now[0] = 110.0
+    assert clock.left(60, 200) == "2 min left"  # 140 steps at a second each
+    assert clock.left(60, 100) == "40 s left"
+    assert clock.left(200, 200) == "0 s left"
+    assert time_left(5400) == "1 h 30 min left" and time_left(5000) == "83 min left"
+
+
+def test_the_bar_counts_epochs_as_the_log_does() -> None:
+    """Issue 19 D6: the log began at 1 and the bar at 0."""
+    bar = Bar()
+    bar._trainer = SimpleNamespace(max_epochs=6)  # type: ignore[assignment]
+    assert [bar._get_train_description(epoch) for epoch in (0, 5)] == ["Epoch 1/6", "Epoch 6/6"]

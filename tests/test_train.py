@@ -48,10 +48,20 @@ def test_the_run_folder_holds_what_is_promised_and_nothing_else(whole: TrainResu
     found = files(whole.run)
     board = {name for name in found if name.startswith("tensorboard/")}
     assert found - board == PROMISED
-    assert sum("events.out.tfevents." in name for name in board) == 1
+    assert all("events.out.tfevents." in name for name in board) and len(board) == 2
     for name in PICTURES:
         with PillowImage.open(whole.run / name) as picture:
             assert min(picture.size) > 100, name
+
+
+def test_tensorboard_holds_losses_and_pictures(whole: TrainResult) -> None:
+    """Issue 19 D6."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    board = EventAccumulator(str(whole.run / "tensorboard"), size_guidance={"images": 0})
+    board.Reload()
+    assert {f"{name}.png" for name in board.Tags()["images"]} == PICTURES
+    assert {"train_loss_epoch", "val_loss", "val_f1", "train_f1"} <= set(board.Tags()["scalars"])
 
 
 def test_the_log_has_a_row_for_each_epoch(whole: TrainResult) -> None:

@@ -15,6 +15,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+from PIL import Image as PillowImage
+
 from ..alarms import alarms, unfit
 from ..calibrate import calibrate
 from ..calibration import Calibration
@@ -274,6 +277,16 @@ def outside_data(plan: Plan, recipe: Recipe) -> str:
     return f"{count:,} photos of people nobody has named, from {folder}, each taken for a person of its own"
 
 
+def show_in_tensorboard(run: Path) -> None:
+    """Put the pictures of the run folder beside the curves that TensorBoard has of it."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(str(run / "tensorboard")) as board:
+        for picture in sorted(run.glob("*.png")):
+            pixels = np.asarray(PillowImage.open(picture).convert("RGB"))
+            board.add_image(picture.stem, pixels, dataformats="HWC")
+
+
 def _draw(
     plan: Plan, recipe: Recipe, run: Path, cache: Path,
     pairs: dict[str, tuple[People, PairIndices]], by_name: dict[str, Evaluation],
@@ -300,3 +313,4 @@ def _draw(
             crops.take, some, evaluation.scores[shown], evaluation.threshold, f"{name}: people {who}"
         )
         save_image(page, run / f"predictions-{name}.png")
+    show_in_tensorboard(run)
