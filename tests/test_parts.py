@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facealike.data import SPLITS, People, split_of
-from facealike.parts import FEWEST_CALIBRATION, USABLE, Parts, divide
+from facealike.parts import FEWEST_CALIBRATION, Parts, divide
+
+USABLE = 20
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _usable() -> Iterator[None]:
+    """Other tests draw few people, and divide them as a large folder is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("facealike.parts.USABLE", USABLE)
+        yield
 
 
 def people(count: int, photos: int = 5, single: int = 0, prefix: str = "Person") -> People:

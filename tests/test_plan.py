@@ -12,7 +12,6 @@ from PIL import Image as PillowImage
 
 from facealike.data import People, split_of
 from facealike.errors import DataError, DetectorError, RecipeError, TrainingError
-from facealike.parts import divide
 from facealike.train.plan import Plan, choose_preprocessing, describe, make_plan, watch
 from facealike.train.recipe import Recipe
 from facealike.types import Face, Image
@@ -66,13 +65,11 @@ def test_people_are_apart_and_split_by_name(root: Path, cache: Path) -> None:
     plan = plan_of(root, cache)
     parts = {"train": plan.train.people, "validation": plan.validation.people, "test": plan.test}
     everybody = People.from_folder(root)
-    divided = divide(everybody)
-    assert plan.parts == divided and divided.shared, "40 people are few"
     for split, people in parts.items():
-        assert set(people.names) == set(getattr(divided, split))
+        assert set(people.names) == {name for name in everybody.names if split_of(name) == split}
         assert people.names
-    assert not {name for name in plan.train.people.names if split_of(name) != "train"}
-    assert sum(len(people) for people in parts.values()) == len(everybody)
+    apart = everybody.split("calibration")
+    assert sum(len(people) for people in (*parts.values(), apart)) == len(everybody)
 
 
 def test_rows_lead_to_the_crops_of_the_photos(root: Path, cache: Path) -> None:
@@ -177,7 +174,7 @@ def test_counts_for_the_card(root: Path, cache: Path) -> None:
     plan = plan_of(root, cache)
     counts = describe(plan)
     assert counts["train"] == {"people": len(plan.train.people.names), "images": len(plan.train.people)}
-    assert set(counts) == {"train", "validation", "calibration", "test", "parts"}
+    assert set(counts) == {"train", "validation", "test"}
 
 
 # ---- too few people ---------------------------------------------------------------------------

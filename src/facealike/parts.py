@@ -74,7 +74,7 @@ def divide(people: People) -> Parts:
         ends.append(start)
     test, calibration, validation = ordered[: ends[0]], ordered[ends[0] : ends[1]], ordered[ends[1] : ends[2]]
     larger = any(split == "train" for split in usual[: ends[2]])
-    shared = int(several[ends[0] : ends[1]].sum()) < FEWEST_CALIBRATION
+    shared = wanted > 0 and int(several[ends[0] : ends[1]].sum()) < FEWEST_CALIBRATION
     if shared:
         calibration = validation = [*calibration, *validation]
     train = ordered[ends[2] :]

@@ -94,8 +94,7 @@ def summary(run: Run) -> Section:
         None: "people of whom it is not known whether it was trained on them",
     }[main.leaked]
     even = main.genuine is not None and main.genuine == main.impostor
-    figures = {**main.numbers, "genuine": main.genuine, "pairs": main.pairs}
-    wrong = unfit(alarms(figures, f"{main.name} people"))
+    wrong = unfit(alarms({**main.numbers, "genuine": main.genuine, "pairs": main.pairs}, main.name))
     blocks: list[Block] = [
         *((Paragraph(f"DO NOT USE THIS MODEL: {wrong}."),) if wrong else ()),
         Paragraph(f"How well the model does on {who}: {on_pairs(main)} ({main.name})."),

@@ -233,10 +233,8 @@ def describe(plan: Plan) -> dict[str, Any]:
             ("train", plan.train.people), ("validation", plan.validation.people), ("test", plan.test),
         )
     }  # fmt: skip
-    if plan.parts is not None:
-        counts["calibration"] = {"people": len(plan.parts.calibration)}
-        if plan.parts.told():
-            counts["parts"] = plan.parts.told()
+    if plan.parts is not None and plan.parts.told():
+        counts["parts"] = plan.parts.told()
     if plan.unlabelled is not None:
         counts["unlabelled"] = {"images": len(plan.unlabelled.people)}
     return counts
