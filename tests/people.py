@@ -21,7 +21,7 @@ from facealike.types import Box, Face, Image
 
 SIDE = 64  # of a photo, in pixels
 
-# Forty drawn people are divided by their names alone, as a large folder is; tests/test_parts.py has small ones.
+# Forty drawn people are divided by their names alone, as a large folder is; see tests/test_parts.py.
 facealike.parts.USABLE = 0
 
 
