@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facealike.data import SPLITS, People, split_of
@@ -67,6 +67,7 @@ def test_few_people_validate_and_calibrate_together() -> None:
     assert f"and {len(parts.calibration)} both validate and calibrate" in parts.told()
 
 
+@settings(deadline=None)
 @given(count=st.integers(0, 300), single=st.integers(0, 100), prefix=st.sampled_from("abcdefg"))
 def test_nobody_is_on_two_sides_and_the_test_stays_the_test(count: int, single: int, prefix: str) -> None:
     """Whoever ``evaluate --split test`` asks was not trained on, however small the folder was."""
