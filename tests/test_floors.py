@@ -57,6 +57,7 @@ FLOORS = [
 FLOOR = {module: number for number, modules in enumerate(FLOORS) for module in modules}
 TRAINING_ONLY = {
     "torch", "lightning", "pytorch_metric_learning", "sklearn", "tensorboard", "onnx", "onnxscript",
+    "openvino",
 }  # fmt: skip
 NEVER = {"scipy", "cv2", "skimage", "hypothesis", "pytest"}
 
