@@ -168,7 +168,7 @@ def test_the_home_is_the_platforms_cache_folder(monkeypatch: pytest.MonkeyPatch,
 
 @posix
 def test_killed_while_storing_leaves_the_old_model_or_the_new_one(home: Path) -> None:
-    old, new = tiny_model_file(seed=1), tiny_model_file(seed=2, card=tiny_card(limits="x" * 500_000))
+    old, new = tiny_model_file(seed=1), tiny_model_file(seed=2, card=tiny_card(limits="x" * 100_000))
     script = (
         "import sys\nfrom facealike.model import ModelFile\nfrom facealike.model_store import store_model\n"
         "models = [ModelFile.read(path) for path in sys.argv[1:]]\nprint('go', flush=True)\n"

@@ -158,7 +158,8 @@ def test_too_little_memory_is_an_error(model: Path, limit: int) -> None:
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
-        (["compare", "a.jpg"], "Missing argument 'B'; see facealike compare --help"),
+        (["compare", "a.jpg"], "give two photos, or a list of them with --pairs; see facealike compare"),
+        (["evaluate"], "Missing argument 'MODEL'; see facealike evaluate --help"),
         (["compare", "a", "b", "c\x1b[31m"], "unexpected extra argument"),
         (["compare", "a", "b", "--face", "\x1b]0;t\x07"], "Invalid value for '--face'"),
         (["compare", "a", "b", "--threshold", "\u202e"], "Invalid value"),

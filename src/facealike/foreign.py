@@ -27,6 +27,8 @@ ENDINGS = {
 def foreign_format(path: str | os.PathLike[str]) -> str | None:
     """Return what kind of file of another framework ``path`` is; None for any other, and for none."""
     try:
+        if not Path(path).is_file():  # opening a pipe would wait for a writer
+            return None
         with Path(path).open("rb") as stream:
             head = stream.read(HEAD)
     except (OSError, ValueError):
