@@ -61,7 +61,7 @@ def test_all_pairs_of_the_calibration_people_are_scored(model: Model, root: Path
         cosine(vectors[pairs.a], vectors[pairs.b]), pairs.same, people.labels[pairs.a],
         people.labels[pairs.b], f"14 calibration people of {root.name}", resamples=20,
     )  # fmt: skip
-    assert found == by_hand
+    assert replace(found, seen=()) == by_hand
     assert model.calibration.probability is None  # the model itself stays as it was
 
 

@@ -90,7 +90,7 @@ def test_a_model_in_fewer_bits_is_smaller_and_another_one(file: ModelFile, photo
     assert found.after == len(found.file.embedder) and found.before == len(file.embedder)
     assert found.file.calibration.rule == "none" and found.file.card.metrics == {}
     assert before.id in found.file.card.provenance["bits"]
-    assert found.file.card.identity_hashes == file.card.identity_hashes, "whom it knows, it still knows"
+    assert found.file.card.trained_records == file.card.trained_records, "whom it knows, it still knows"
     # On faces that it was not fitted to, all the same; the slow twin of what it says it lost.
     crops = pictures(30, 2)
     a, b = before.embed_crops(crops), after.embed_crops(crops)

@@ -21,7 +21,8 @@ from facealike.data import People
 from facealike.embed import Model
 from facealike.errors import DeviceError, TrainingError
 from facealike.evaluate import evaluate_split
-from facealike.model import ModelFile, identity_hash
+from facealike.model import ModelFile
+from facealike.photo_digest import photo_digest
 from facealike.report import read_log
 from facealike.train import TrainResult, train
 from facealike.train.augment import Augmentation
@@ -154,8 +155,11 @@ def test_the_threshold_is_from_the_validation(whole: TrainResult) -> None:
 def test_the_card(whole: TrainResult, root: Path) -> None:
     card = ModelFile.read(whole.model_path).card
     trained = People.from_folder(root).split("train").names
-    assert set(card.identity_hashes) == {identity_hash(card.identity_salt, name) for name in trained}
-    assert len(card.identity_hashes) == len(trained)
+    (record,) = card.trained_on
+    assert all(record.knows_person(name) for name in trained) and record.people_count == len(trained)
+    everybody = People.from_folder(root)
+    known = [record.knows_photo(photo_digest(path)) for path in everybody.paths]
+    assert everybody.select(known).paths == everybody.split("train").paths
     assert "Person_" not in json.dumps(card.to_dict()), "nobody is named"
     assert card.provenance["seed"] == 0
     assert card.provenance["outside_data"] == "none"
@@ -267,7 +271,9 @@ def test_outside_data_is_learnt_from_and_stated_on_the_card(
     card = ModelFile.read(result.model_path).card
     assert card.provenance["outside_data"].startswith(f"{photos} photos of people nobody has named")
     assert card.data["unlabelled"] == {"images": photos}
-    assert len(card.identity_hashes) == len(named.names), "only people have names"
+    (record,) = card.trained_on
+    assert record.people_count == len(named.names), "only people have names"
+    assert record.photo_count == len(named) + photos
 
 
 @pytest.mark.usefixtures("quick")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -10,15 +10,17 @@ from typing import Literal
 import numpy as np
 
 from .calibration import Calibration, Method, calibrate_scores, calibration_pairs
-from .data import People, split_of
+from .data import split_of
 from .detect import Detector, detector_licence
 from .embed import Model
 from .errors import DataError, NoFaceFound, PeopleOverlap, UsageError
 from .evaluate import embed_photos, people_of
 from .image import shown
 from .metrics import cosine
-from .model import ModelFile, identity_hash
+from .model import ModelFile
 from .operating import Rule
+from .overlap import find_overlap, record_people
+from .photo_digest import PhotoDigest, photo_digests
 from .types import FACE_POLICIES, FacePolicy
 
 FEWEST_PEOPLE = 10
@@ -42,11 +44,12 @@ def calibrate(
     probability, see ``facealike.probability``.  ``cache`` is a folder that keeps the face crops;
     ``progress(done, total)`` counts photos.  ``names`` are the people to learn from, whatever ``split`` says.
 
-    Photos in which no face is found are left out, for ``compare`` gives them no score either.
+    Photos in which no face is found are left out, for ``compare`` gives them no score either.  Who these
+    people are is recorded in the calibration as salted digests, so that no evaluation takes them for new.
 
-    Raises PeopleOverlap if any of them took part in the training of the model, for their scores are
-    not those of strangers; DataError where fewer than ten people have two photos; UsageError for a
-    rule or method that makes no sense; ImageError for a photo that cannot be read.
+    Raises PeopleOverlap if any of them took part in the training of the model, by name or by a photo, for
+    their scores are not those of strangers; DataError where fewer than ten people have two photos;
+    UsageError for a rule or method that makes no sense; ImageError for a photo that cannot be read.
     """
     if face not in FACE_POLICIES or face == "all":
         raise UsageError(f"a calibration needs one face a photo: largest, central or only, not {face!r}")
@@ -57,8 +60,10 @@ def calibrate(
     elif split == "unseen":
         tested = np.array([split_of(name) == "test" for name in people.names], dtype=bool)
         people = people.select(~tested[people.labels])
-    _refuse_overlap(model, people, root)
-    vectors, found = embed_photos(model, [str(path) for path in people.paths], face, cache, progress)
+    photos = [str(path) for path in people.paths]
+    digests = photo_digests(photos)
+    _refuse_overlap(model, photos, root, digests)
+    vectors, found = embed_photos(model, photos, face, cache, progress)
     if not found.any():
         raise NoFaceFound(
             f"{shown(root)}: no face found in any of the {len(people):,} photos; check the folder, or "
@@ -79,10 +84,11 @@ def calibrate(
         scores[part] = cosine(vectors[pairs.a[part]], vectors[pairs.b[part]])
     count = len(np.unique(labels))
     who = f"{count:,} calibration people" if split != "all" else f"{count:,} people"
-    return calibrate_scores(
+    learned = calibrate_scores(
         scores, pairs.same, labels[pairs.a], labels[pairs.b], f"{who} of {shown(Path(root).resolve().name)}",
         rule, method, seed, resamples,
     )  # fmt: skip
+    return replace(learned, seen=(record_people(photos, digests),))
 
 
 def with_detector(file: ModelFile, detector: Detector) -> ModelFile:
@@ -104,13 +110,12 @@ def with_detector(file: ModelFile, detector: Detector) -> ModelFile:
     )  # fmt: skip
 
 
-def _refuse_overlap(model: Model, people: People, root: str | Path) -> None:
-    card = model.file.card
-    trained_on = frozenset(card.identity_hashes)
-    seen = [name for name in people.names if identity_hash(card.identity_salt, name) in trained_on]
-    if seen:
+def _refuse_overlap(
+    model: Model, photos: Sequence[str], root: str | Path, digests: Sequence[PhotoDigest | None]
+) -> None:
+    overlap = find_overlap(model.file, photos, calibration=False, digests=digests)
+    if overlap:
         raise PeopleOverlap(
-            f"{shown(root)}: {len(seen):,} of the {len(people.names):,} people took part in the training of "
-            f"this model ({shown(', '.join(seen[:3]))}{', ...' if len(seen) > 3 else ''}), so their scores "
-            "are not those of strangers; calibrate on others"
+            f"{shown(root)}: {overlap.told().format(of='')}, so their scores are not those of strangers; "
+            "calibrate on others"
         )

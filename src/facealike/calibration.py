@@ -33,6 +33,7 @@ from .probability import (
 )
 from .reliability import Reliability, brier, ece, reliability
 from .result import Shown
+from .seen import Seen, counts, read_records
 
 __all__ = [
     "PRIOR", "Calibration", "Isotonic", "Method", "OperatingPoint", "Platt", "Reliability", "Rule",
@@ -62,7 +63,8 @@ class Calibration(Shown):
     ``band`` is the 95 % interval of the threshold by resampling people: within it, another sample
     of people would have decided otherwise.  ``probability`` is a fitted ``Platt`` or ``Isotonic`` as
     a table.  ``tail`` holds (score, FMR) points: the share of impostor pairs that score at least
-    that high.  All three are empty in a model of format version 1.
+    that high.  All three are empty in a model of format version 1.  ``seen`` are the people and photos it
+    was learned from, as salted digests; empty in a model from before they were recorded.
 
     ``Calibration.none()`` is that of an embedder from elsewhere, whose scores nobody has looked at
     yet: ``check`` refuses it wherever a verdict would need its threshold.
@@ -84,6 +86,7 @@ class Calibration(Shown):
     tail: tuple[tuple[float, float], ...] = ()
     threshold_people: str | None = None
     threshold_pairs: int | None = None
+    seen: tuple[Seen, ...] = ()
 
     def __post_init__(self) -> None:
         if not is_number(self.threshold) or not -1 <= self.threshold <= 1:
@@ -114,6 +117,7 @@ class Calibration(Shown):
         object.__setattr__(self, "band", band)
         object.__setattr__(self, "operating_points", _checked_points(self.operating_points))
         object.__setattr__(self, "tail", _checked_tail(self.tail))
+        object.__setattr__(self, "seen", read_records(self.seen, "calibration: seen"))
         if self.calibrator is not None:
             object.__setattr__(self, "probability", self.calibrator.to_dict())
 
@@ -223,6 +227,8 @@ class Calibration(Shown):
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON, and complete."""
         people = self.threshold_people
+        # Left out where it is not known: calibrations from before it was recorded stay as they are.
+        seen = {"seen": [record.to_dict() for record in self.seen]} if self.seen else {}
         return {
             "threshold": self.threshold,
             "rule": self.rule,
@@ -235,12 +241,17 @@ class Calibration(Shown):
             "tail": [list(point) for point in self.tail],
             # Left out where it says nothing, so that older versions of facealike can read the file.
             **({"threshold_people": people, "threshold_pairs": self.threshold_pairs} if people else {}),
+            **seen,
         }
+
+    def summary(self) -> dict[str, Any]:
+        """``to_dict`` for a reader: people and photos are counted in place of their digests."""
+        return {**self.to_dict(), **({"seen": counts(self.seen)} if self.seen else {})}
 
     @classmethod
     def from_dict(cls, values: Any) -> Calibration:
         """The inverse of ``to_dict``; ModelError for a missing, unknown or senseless entry."""
-        return from_dict(cls, values, "calibration", OPTIONAL)
+        return from_dict(cls, values, "calibration", (*OPTIONAL, "seen"))
 
     def __str__(self) -> str:
         if self.is_none:

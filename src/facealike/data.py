@@ -1,8 +1,8 @@
 """Folders of people, splits that keep people apart, pairs drawn from them, and lists of pairs.
 
-A split asks only for a person's name: the SHA-256 of the name is read as a number between 0 and 1
-and decides.  No file of splits has to travel along, adding or removing people moves nobody else,
-and no person can ever be in training on one machine and in the test on another.  That last point
+A split asks only for a person's name: the SHA-256 of the name, its accents composed, is read as a number
+between 0 and 1 and decides.  No file of splits has to travel along, adding or removing people moves
+nobody else, and no person can ever be in training on one machine and in the test on another.  That last point
 is what a test of face verification stands on: a model that saw other photos of the same people in
 training looks far better than it is.
 """
@@ -24,6 +24,7 @@ from .errors import DataError, UsageError
 from .folders import Skipped, photos_in, tell_skipped
 from .image import IMAGE_EXTENSIONS, shown
 from .result import Shown
+from .seen import composed, normal_name
 from .types import Pair
 from .types import PairIndices as PairIndices  # made here, hence found here
 
@@ -42,7 +43,9 @@ MAX_PAIRS = 20_000_000
 def split_of(name: str) -> Split:
     """The split of the person called ``name``: 15 % test, 5 % calibration, 5 % validation, the rest train.
 
-    The same on every machine and in every version, whoever else is in the folder.
+    The same on every machine and in every version, whoever else is in the folder.  Blanks around the name
+    and how its accents are encoded do not matter.  Upper and lower case do, as they always did: folding them
+    would move people of published tests, such as LFW's, into training.
     """
     position = position_of(name)
     if position < TEST_BELOW:
@@ -53,8 +56,8 @@ def split_of(name: str) -> Split:
 
 
 def position_of(name: str) -> float:
-    """The number in [0, 1) that the person's name hashes to, by which ``split_of`` decides."""
-    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
+    """Return the number in [0, 1) that the person's name hashes to, by which ``split_of`` decides."""
+    digest = hashlib.sha256(composed(name).encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
@@ -84,7 +87,8 @@ class People(Shown):
         Sorted by name, so that equal folders give equal results.  Everything else in the folder is in
         ``skipped``, and one PhotoWarning counts and names it; see ``facealike.folders`` for the rules.
 
-        Raises DataError where there is no such folder or nobody in it.
+        Raises DataError where there is no such folder or nobody in it, and where two sub-folders differ only
+        in case, accents' encoding or blanks: they name one person, whom a split might put on two sides.
         """
         root = Path(folder)
         names: list[str] = []
@@ -115,6 +119,7 @@ class People(Shown):
             raise DataError(
                 f"{shown(root)}: no photos of people; give a folder with one sub-folder of photos a person"
             )
+        _refuse_two_spellings(root, names)
         return cls(tuple(names), tuple(paths), np.array(labels, dtype=np.int64), tuple(skipped))
 
     def __len__(self) -> int:
@@ -181,6 +186,17 @@ class People(Shown):
         order = np.argsort(self.labels, kind="stable")
         ends = np.cumsum(np.bincount(self.labels, minlength=len(self.names)))
         return np.split(order, ends[:-1]) if len(ends) else []
+
+
+def _refuse_two_spellings(root: Path, names: list[str]) -> None:
+    known: dict[str, str] = {}
+    for name in names:
+        other = known.setdefault(normal_name(name), name)
+        if other != name:
+            raise DataError(
+                f"{shown(root)}: the folders {other!a} and {name!a} name one person but for case, accents or "
+                "blanks; merge them, or rename one if these are two people"
+            )
 
 
 def balanced_pairs(labels: ArrayLike, seed: int, limit: int | None = None) -> PairIndices:

@@ -1,13 +1,13 @@
 """How well a model tells people apart whom it has never seen.
 
-Three rules keep the numbers honest.  The threshold is fixed beforehand, from other pairs than
-those evaluated.  People who took part in training are refused, by the hashes in the model's card.
+Three rules keep the numbers honest.  The threshold is fixed beforehand, from other people than those
+evaluated.  People who took part in training or calibration are refused, by the digests in the model.
 And a photo without a detected face is a failure to acquire with a rate of its own, which improves no other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -19,16 +19,16 @@ from numpy.typing import NDArray
 from .crops import cached_crops, stream_crops
 from .data import People, Split, balanced_pairs, listed_pairs
 from .embed import Model
-from .errors import DataError, NoFaceFound, PeopleOverlap, UsageError
+from .errors import DataError, NoFaceFound, UsageError
 from .evaluation import FAILURE_SCORE, Evaluation
 from .image import shown
 from .metrics import cosine
-from .model import identity_hash
+from .overlap import check_overlap, person_of
 from .pipeline import in_batches
 from .types import FACE_POLICIES, Embeddings, FacePolicy, Image, Pair
 
 __all__ = [
-    "FAILURE_SCORE", "Evaluation", "embed_photos", "evaluate_pairs", "evaluate_split", "overlap", "people_of",
+    "FAILURE_SCORE", "Evaluation", "embed_photos", "evaluate_pairs", "evaluate_split", "people_of",
 ]  # fmt: skip
 
 BATCH = 64  # crops held and embedded at a time
@@ -39,7 +39,7 @@ def evaluate_pairs(
     model: Model, pairs: Sequence[Pair], name: str, face: FacePolicy = "largest",
     allow_overlap: bool = False, cache: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
-    threshold: float | None = None, skip_missing: bool = False,
+    threshold: float | None = None, skip_missing: bool = False, calibration: bool = True,
 ) -> Evaluation:  # fmt: skip
     """Score labelled pairs of photos with ``model`` and hold the scores against its threshold.
 
@@ -47,9 +47,11 @@ def evaluate_pairs(
     face crops for the next time.  ``threshold`` replaces the model's own.  ``progress(done, total)``
     counts photos.
 
-    A person is the name of the folder a photo lies in.  If any of them took part in training, by
-    the card's hashes, PeopleOverlap names them; with ``allow_overlap`` the result is marked leaked
-    instead.  Where the card lists nobody or the folders are not one person each, leaked is None.
+    A person is the name of the folder a photo lies in.  If any of them took part in the training of the
+    model or, unless ``calibration`` is false, in the calibration that gave it threshold and probabilities,
+    by name or by a photo (``facealike.overlap``), PeopleOverlap names them; with ``allow_overlap`` the
+    result is marked leaked instead.  Where the card lists nobody or the folders are not one person each,
+    leaked is None.  Without ``calibration`` the result has no probabilities.
 
     A pair in which the face asked for is not found in a photo is a comparison the system failed to
     make (ISO/IEC 19795-1: failure to acquire).  It scores -1, is counted in ``failures``, and is
@@ -65,10 +67,10 @@ def evaluate_pairs(
     limit = model.threshold if threshold is None else float(threshold)
     same = _truth(pairs, name)
     persons = _persons(pairs)
-    leaked = overlap(model, [_person(path) for pair in pairs for path in (pair.a, pair.b)], allow_overlap)
+    photos = list(dict.fromkeys(path for pair in pairs for path in (pair.a, pair.b)))
+    leaked = check_overlap(model.file, photos, allow_overlap, calibration=calibration)
     if leaked is False and persons is None:
         leaked = None  # folders that are not one person each have no name to ask for
-    photos = list(dict.fromkeys(path for pair in pairs for path in (pair.a, pair.b)))
     vectors, found = embed_photos(model, photos, face, cache, progress)
     if not found.any():
         raise NoFaceFound(
@@ -83,15 +85,14 @@ def evaluate_pairs(
     scores[compared] = _scores(vectors, a[compared], b[compared])
     missing = int(np.sum(~compared))
     kept = compared if skip_missing else np.ones_like(compared)
-    calibration = model.file.calibration
-    calibrator = calibration.calibrator
+    calibrator = model.file.calibration.calibrator if calibration else None
     sides = (None, None) if persons is None else (persons[0][kept], persons[1][kept])
     return Evaluation(
         name=name,
         scores=scores[kept],
         same=same[kept],
         threshold=limit,
-        threshold_from=calibration.chosen_on if threshold is None else "the caller",
+        threshold_from=model.file.calibration.chosen_on if threshold is None else "the caller",
         people=None if persons is None else len(np.unique(np.concatenate(persons)[np.tile(kept, 2)])),
         leaked=leaked,
         failures=0 if skip_missing else missing,
@@ -114,7 +115,8 @@ def evaluate_split(
 
     ``all`` is everybody in the folder: for people of your own, none of whom the model has seen.
     ``limit`` is the number of genuine pairs, drawn by ``seed`` as the impostor pairs are.  The
-    people of the split "train" took part in training by definition: the result is marked leaked.
+    people of the split "train" took part in training by definition: the result is marked leaked.  Those
+    of "calibration" are refused (PeopleOverlap) where they calibrated this model.
     The other arguments and errors are those of ``evaluate_pairs``.
     """
     people = people_of(root, split)
@@ -156,40 +158,15 @@ def _truth(pairs: Sequence[Pair], name: str) -> NDArray[np.bool_]:
     return same
 
 
-def _person(path: str) -> str:
-    return Path(path).parent.name
-
-
 def _persons(pairs: Sequence[Pair]) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
     """A number for the person of each side, (n,) twice, or None where a folder is not one person."""
     number: dict[str, int] = {}
     sides = [
-        np.array([number.setdefault(_person(path), len(number)) for path in paths], dtype=np.int64)
+        np.array([number.setdefault(person_of(path), len(number)) for path in paths], dtype=np.int64)
         for paths in ([pair.a for pair in pairs], [pair.b for pair in pairs])
     ]
     same = np.array([pair.same for pair in pairs], dtype=np.bool_)
     return (sides[0], sides[1]) if np.array_equal(sides[0] == sides[1], same) else None
-
-
-def overlap(model: Model, people: Iterable[str], allow: bool, of: str = "these pairs") -> bool | None:
-    """Whether some of ``people``, by their names, took part in the training of ``model``.
-
-    None where the model's card does not list whom it was trained on.  Raises PeopleOverlap, with
-    their number, if some did, unless that is allowed.
-    """
-    card = model.file.card
-    trained_on = frozenset(card.identity_hashes)
-    names = sorted(set(people))
-    seen = [name for name in names if identity_hash(card.identity_salt, name) in trained_on]
-    if seen and not allow:
-        raise PeopleOverlap(
-            f"{len(seen):,} of the {len(names):,} people in {of} took part in the training of this model "
-            f"({shown(', '.join(seen[:3]))}{', ...' if len(seen) > 3 else ''}); evaluate on others, or pass "
-            "--allow-overlap for a result that is marked as leaked"
-        )
-    if seen:
-        return True
-    return False if trained_on else None
 
 
 # ---- embeddings and scores --------------------------------------------------------------------

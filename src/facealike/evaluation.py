@@ -44,7 +44,7 @@ class Evaluation(Result):
 
     ``scores`` float64 (n,) and ``same`` bool (n,), of both kinds.  ``threshold_from`` says which
     pairs the threshold was chosen on.  ``people`` counts the different people in the pairs, None
-    where the paths do not tell.  ``leaked`` is true if some of them took part in training, None if
+    where the paths do not tell.  ``leaked`` is true if some took part in training or calibration, None if
     that is not known.  ``failures`` counts the pairs, among the n, that score ``FAILURE_SCORE``
     because a face was not found; ``skipped`` those left out of the n for that reason.  ``photos`` is the
     number of different photos in the pairs and ``missing`` how many of them had no face, None if not known.
@@ -284,7 +284,7 @@ class Evaluation(Result):
         who = "people" if self.people is None else f"{self.people:,} people"
         seen = {
             False: f"{who} never seen in training",
-            True: f"{who}, some of whom took part in training, so no estimate for others",
+            True: f"{who}, some of whom took part in training or calibration, so no estimate for others",
             None: f"{who} of whom it is not known whether they took part in training",
         }[self.leaked]
         own = self.threshold_from == self.name
@@ -348,4 +348,4 @@ def _number(value: float) -> float | None:
 
 
 def _doubt(leaked: bool | None) -> str:
-    return "" if leaked is False else " (people seen in training)" if leaked else " (people not known)"
+    return "" if leaked is False else " (people seen before)" if leaked else " (people not known)"

@@ -6,7 +6,6 @@ A ``.facealike`` file is a zip (see ``facealike.archive``) of ``manifest.json``,
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from dataclasses import asdict, dataclass, field
@@ -40,6 +39,7 @@ from .image import shown
 from .licence import Licence, read_licences
 from .onnx_data import refuse_external_data
 from .result import Shown
+from .seen import Seen, identity_hash, read_records
 from .types import Face, Image
 
 __all__ = [
@@ -52,11 +52,6 @@ LARGEST_PIXEL = 1e5  # of mean and std; one over it is the smallest std
 
 Align = Method
 Channels = Literal["rgb", "bgr"]
-
-
-def identity_hash(salt: str, name: str) -> str:
-    """The first 16 hex digits of SHA-256(salt, NUL, name): a person in a card, without the name."""
-    return hashlib.sha256(f"{salt}\0{name}".encode(errors="surrogateescape")).hexdigest()[:16]
 
 
 @dataclass(frozen=True, repr=False)
@@ -154,8 +149,10 @@ class ModelCard(Shown):
     """What a model is, where it comes from, what it may be used for and what it cannot do.
 
     ``licence`` names those of ``code``, ``weights`` and ``training_data``; ``provenance`` the
-    command, commit, seed, machine and versions.  ``identity_hashes`` are the people it was trained
-    on, as ``identity_hash(identity_salt, name)``, so that an evaluation can refuse an overlap.
+    command, commit, seed, machine and versions.  ``trained_on`` are the people and the photos it was
+    trained on, as salted digests, so that an evaluation can refuse an overlap; also those of the model it
+    began with.  An older card has in its place ``identity_hashes``, the people as
+    ``identity_hash(identity_salt, name)``.
     ``licences`` says of the same three parts what a program can check: see ``facealike.licence``.  It
     is empty in a model from before there was such a thing.
     """
@@ -172,6 +169,7 @@ class ModelCard(Shown):
     intended_use: str
     limits: str
     licences: dict[str, Licence] = field(default_factory=dict)
+    trained_on: tuple[Seen, ...] = ()
 
     def __post_init__(self) -> None:
         texts = ("name", "created", "identity_salt", "intended_use", "limits")
@@ -193,17 +191,28 @@ class ModelCard(Shown):
             raise ModelError("card: identity_hashes must be a list of texts")
         object.__setattr__(self, "identity_hashes", tuple(hashes))
         object.__setattr__(self, "licences", read_licences(self.licences, "card: licences"))
+        object.__setattr__(self, "trained_on", read_records(self.trained_on, "card: trained_on"))
+
+    @cached_property
+    def trained_records(self) -> tuple[Seen, ...]:
+        """Whom the model was trained on: ``trained_on``, and the ``identity_hashes`` of an older card."""
+        old = [Seen.of_hashes(self.identity_salt, self.identity_hashes)] if self.identity_hashes else []
+        return (*old, *self.trained_on)
 
     def to_dict(self) -> dict[str, Any]:
         table = {**asdict(self), "identity_hashes": list(self.identity_hashes)}
+        # Cards from before there were such entries stay as they are, to the byte.
         if not self.licences:
-            del table["licences"]  # cards from before there were some stay as they are, to the byte
+            del table["licences"]
+        del table["trained_on"]
+        if self.trained_on:
+            table["trained_on"] = [record.to_dict() for record in self.trained_on]
         return table
 
     @classmethod
     def from_dict(cls, values: Any) -> ModelCard:
         """The inverse of ``to_dict``; ModelError for a missing, unknown or senseless entry."""
-        return from_dict(cls, values, "card", ["licences"])
+        return from_dict(cls, values, "card", ["licences", "trained_on"])
 
     def __str__(self) -> str:
         licences = ", ".join(f"{part}: {text}" for part, text in self.licence.items())

@@ -10,6 +10,7 @@ from .calibration import Calibration
 from .fields import is_number
 from .licence import Licence
 from .model import ModelFile
+from .seen import counts
 from .wording import in_percent, rule_in_words
 
 LABEL = 14  # columns of the names on the left
@@ -145,7 +146,8 @@ def _worst_groups(table: Mapping[str, Any]) -> Iterator[str]:
 
 def _made(file: ModelFile) -> Iterator[tuple[str, str]]:
     card = file.card
-    people = f"{len(card.identity_hashes):,} people" if card.identity_hashes else ""
+    known = counts(card.trained_records)["people"]
+    people = f"{known:,} people" if known else ""
     photos = card.data.get("photos")
     counted = f"{photos:,} photos" if type(photos) is int else ""
     yield "trained on", " of ".join(filter(None, (counted, people))) or "not told"

@@ -203,9 +203,10 @@ def evaluate_view2(
 ) -> View2:  # fmt: skip
     """LFW View 2 for one model: ``pairs_file`` is LFW's official ``pairs.txt``, ``root`` its photos.
 
-    For a model that was trained elsewhere.  One that saw people of these pairs is refused
-    (PeopleOverlap), or marked with ``allow_overlap``; to train on LFW itself and still report this
-    figure, train one model for each fold (``facealike train --protocol lfw-view2``).
+    For a model that was trained elsewhere.  One that was trained on people of these pairs is refused
+    (PeopleOverlap; who calibrated it does not matter, for each fold has a threshold of its own), or marked
+    with ``allow_overlap``; to train on LFW itself and still report this figure, train one model for each
+    fold (``facealike train --protocol lfw-view2``).
 
     Raises the errors of ``evaluate_pairs``, and DataError for a list without folds.
     """
@@ -215,6 +216,6 @@ def evaluate_view2(
     own = model.file.calibration
     any_threshold = own.threshold if own.is_none else None
     evaluation = evaluate_pairs(
-        model, pairs, "LFW View 2", face, allow_overlap, cache, progress, any_threshold
+        model, pairs, "LFW View 2", face, allow_overlap, cache, progress, any_threshold, calibration=False
     )
     return view2(evaluation, folds)

@@ -15,6 +15,7 @@ from .evaluation import Evaluation
 from .metrics import confusion
 from .run_figures import error_curves, reliability_picture, score_histogram, training_curves
 from .run_folder import Result, Run
+from .seen import counts
 
 SEEN = {False: "never seen", True: "yes", None: "not known"}
 
@@ -344,7 +345,7 @@ def card(run: Run) -> Section | None:
             ("Limits", of.limits),
             *((f"Licence: {part.replace('_', ' ')}", text) for part, text in of.licence.items()),
             ("Data", _data(of.data)),
-            ("Identities", f"{len(of.identity_hashes):,} people of the training, as salted hashes"),
+            ("Identities", f"{counts(of.trained_records)['people']:,} people of the training, as salted digests"),
             *((key.replace("_", " ").capitalize(), _words(value)) for key, value in of.provenance.items()),
         )))  # fmt: skip
     if run.recipe:
@@ -354,9 +355,9 @@ def card(run: Run) -> Section | None:
 
 def _data(data: dict[str, Any]) -> str:
     parts = [f"folder {data['folder']}"] if "folder" in data else []
-    for name, counts in data.items():
-        if isinstance(counts, dict) and {"people", "images"} <= set(counts):
-            parts.append(f"{name}: {counts['images']} photos of {counts['people']} people")
+    for name, some in data.items():
+        if isinstance(some, dict) and {"people", "images"} <= set(some):
+            parts.append(f"{name}: {some['images']} photos of {some['people']} people")
     return "; ".join(parts)
 
 

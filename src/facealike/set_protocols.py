@@ -17,10 +17,11 @@ from .data import People, Split
 from .embed import Model
 from .errors import NoFaceFound, UsageError
 from .escape import figure_text, markdown
-from .evaluate import embed_photos, overlap, people_of
+from .evaluate import embed_photos, people_of
 from .exhaustive import Exhaustive, exhaustive
 from .identification import Identification, OpenSet, closed_set, draw_identification, open_set
 from .image import shown
+from .overlap import check_overlap
 from .result import Result
 from .types import FACE_POLICIES, Embeddings, FacePolicy
 
@@ -109,7 +110,9 @@ def evaluate_exhaustive(
     ``threshold`` replaces the model's own.  Raises the errors of ``evaluate_split``.
     """
     limit = model.threshold if threshold is None else float(threshold)
-    people, vectors, found, leaked = _embedded(model, root, split, face, allow_overlap, cache, progress)
+    people, vectors, found, leaked = _embedded(
+        model, root, split, face, allow_overlap, cache, progress, threshold is None
+    )
     calibration = model.file.calibration
     return SetEvaluation(
         comparisons=exhaustive(vectors, people.labels, name=f"{split}, every pair"),
@@ -190,7 +193,9 @@ def evaluate_identification(
     gallery, so compare only those of equal sets.  Raises the errors of ``evaluate_split``, and
     UsageError where too few people have several photos.
     """
-    people, vectors, found, leaked = _embedded(model, root, split, face, allow_overlap, cache, progress)
+    people, vectors, found, leaked = _embedded(
+        model, root, split, face, allow_overlap, cache, progress, False
+    )
     sets = draw_identification(people.labels, seed)
     gallery, mated, strangers = ((vectors[rows], people.labels[rows]) for rows in sets)
     return IdentificationEvaluation(
@@ -208,14 +213,19 @@ def evaluate_identification(
 
 def _embedded(
     model: Model, root: str | Path, split: Split | Literal["all"], face: FacePolicy, allow_overlap: bool,
-    cache: str | Path | None, progress: Callable[[int, int], None] | None,
+    cache: str | Path | None, progress: Callable[[int, int], None] | None, calibration: bool,
 ) -> tuple[People, Embeddings, NDArray[np.bool_], bool | None]:  # fmt: skip
-    """The photos whose face was found, their vectors, which photos of all these are, and the leak."""
+    """The photos whose face was found, their vectors, which photos of all these are, and the leak.
+
+    ``calibration`` is whether people who calibrated the model count, as they do where its threshold is used.
+    """
     if face not in FACE_POLICIES or face == "all":
         raise UsageError(f"an evaluation needs one face a photo: largest, central or only, not {face!r}")
     everybody = people_of(root, split)
     seen = split == "train"
-    leaked = overlap(model, everybody.names, allow_overlap or seen, f"the split {split}")
+    leaked = check_overlap(
+        model.file, everybody.paths, allow_overlap or seen, f"in the split {split}", calibration
+    )
     vectors, found = embed_photos(model, [str(path) for path in everybody.paths], face, cache, progress)
     if not found.any():
         raise NoFaceFound(
@@ -229,7 +239,7 @@ def _told(missing: int, leaked: bool | None) -> str:
     """What a reader must know, to follow on a result."""
     seen = {
         False: "; nobody was seen in training",
-        True: "; LEAKED: some of these people took part in training",
+        True: "; LEAKED: some of these people took part in training or calibration",
         None: "; whether these people took part in training is not known",
     }[leaked]
     left_out = f"; {missing:,} more photos were left out because a face was not found" if missing else ""

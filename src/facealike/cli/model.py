@@ -73,12 +73,17 @@ def verify(
 
 
 def _describe(file: ModelFile) -> dict[str, Any]:
+    from ..seen import counts
+
     card = file.card.to_dict()
-    card["identity_hashes"] = len(file.card.identity_hashes)  # thousands, and of no use to a reader
+    # Thousands of digests are of no use to a reader.
+    card["identity_hashes"] = len(file.card.identity_hashes)
+    if file.card.trained_on:
+        card["trained_on"] = counts(file.card.trained_on)
     return {
         "id": file.id,
         "card": card,
-        "calibration": file.calibration.to_dict(),
+        "calibration": file.calibration.summary(),
         "preprocessing": file.preprocessing.to_dict(),
         "detector": file.detector_spec,
         "embedder_bytes": len(file.embedder),

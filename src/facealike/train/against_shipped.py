@@ -12,7 +12,7 @@ from ..embed import Model
 from ..errors import FacealikeError
 from ..evaluate import evaluate_pairs
 from ..evaluation import Evaluation
-from ..model import identity_hash
+from ..overlap import find_overlap
 from ..result import Result
 from ..types import FacePolicy, Pair
 
@@ -21,8 +21,9 @@ from ..types import FacePolicy, Pair
 class Comparison(Result):
     """F1 of two models, each at its own threshold, on the same pairs; ``difference`` is yours less shipped.
 
-    ``known`` counts the people of the pairs that the shipped model was trained on.  Where the shipped
-    model could not be run on these photos, the numbers are None and ``reason`` says why.
+    ``known`` counts the people of the pairs that the shipped model was trained on, ``calibrated`` those
+    that gave it its threshold.  Where the shipped model could not be run on these photos, the numbers are
+    None and ``reason`` says why.
     """
 
     ASK: ClassVar[str] = "ask .difference, an interval"
@@ -34,6 +35,7 @@ class Comparison(Result):
     difference: Interval | None = None
     known: int = 0
     reason: str = ""
+    calibrated: int = 0
 
     def __str__(self) -> str:
         if self.difference is None or self.shipped is None:
@@ -53,6 +55,8 @@ class Comparison(Result):
                 f"{self.people:,} people that yours was not trained on, but the shipped model was on "
                 f"{self.known:,} of them, which flatters it"
             )
+        elif self.calibrated:
+            who += f"; {self.calibrated:,} of them gave the shipped model its threshold, which flatters it"
         return f"{verdict} (F1 {self.yours:.3f} and {self.shipped:.3f}, on {who})"
 
     def to_dict(self) -> dict[str, Any]:
@@ -65,6 +69,7 @@ class Comparison(Result):
             "difference": None if self.difference is None else self.difference.to_dict(),
             "people": self.people,
             "known_to_shipped": self.known,
+            "calibrated_shipped": self.calibrated,
         }
 
 
@@ -84,10 +89,10 @@ def against_shipped(
         theirs = evaluate_pairs(shipped, pairs, yours.name, face, allow_overlap=True, cache=cache)
     except FacealikeError as error:
         return Comparison(yours.f1, yours.people, reason=str(error))
-    card = shipped.file.card
-    names = {Path(path).parent.name for pair in pairs for path in (pair.a, pair.b)}
-    known = sum(identity_hash(card.identity_salt, name) in set(card.identity_hashes) for name in names)
+    photos = list(dict.fromkeys(path for pair in pairs for path in (pair.a, pair.b)))
+    met = find_overlap(shipped.file, photos)
+    known, calibrated = len(met.trained), len(met.calibrated)
     gap = difference_interval(
         yours.scores, yours.threshold, theirs.scores, theirs.threshold, yours.same, yours.first, yours.second
     )
-    return Comparison(yours.f1, yours.people, theirs.f1, shipped.id, gap, known)
+    return Comparison(yours.f1, yours.people, theirs.f1, shipped.id, gap, known, calibrated=calibrated)

@@ -26,11 +26,14 @@ from ..calibration import Calibration
 from ..crops import Crops, cached_crops
 from ..data import People
 from ..detect import Detector, detector_licence, named_detector
+from ..embed import read_model_file
 from ..errors import DataError
 from ..files import write_text
 from ..model import ModelCard, ModelFile, Preprocessing
+from ..photo_digest import photo_digests
 from ..result import Result
 from ..sampling import Indices
+from ..seen import Seen
 from .batches import chunk_loader, step_loader
 from .bits import SHOWN
 from .callbacks import EpochLog
@@ -105,6 +108,7 @@ class Photos:
     detector: Detector
     preprocessing: Preprocessing
     fingerprint: str
+    paths: tuple[Path, ...]
 
 
 def distil(
@@ -201,8 +205,9 @@ def read_photos(
         )
     about = (detector.spec, preprocessing.to_dict())
     return Photos(
-        root, chips, learnt, judged, detector, preprocessing, _fingerprint(people, chips, rows, about)
-    )
+        root, chips, learnt, judged, detector, preprocessing, _fingerprint(people, chips, rows, about),
+        people.paths,
+    )  # fmt: skip
 
 
 def kept_aside(name: str) -> bool:
@@ -264,11 +269,15 @@ def _model_file(
             "versions": versions(),
         },
         metrics=metrics,
-        identity_salt=photos.fingerprint[:16],
+        identity_salt="",
         identity_hashes=(),
         intended_use=INTENDED_USE,
         limits=recipe.card.limits,
         licences=licences(recipe),
+        trained_on=(
+            Seen.of((), photo_digests([photos.paths[row] for row in photos.learnt])),
+            *(read_model_file(recipe.network.start).card.trained_records if recipe.network.start else ()),
+        ),
     )
     return ModelFile(
         onnx, photos.preprocessing, photos.detector.spec, photos.detector.weights, card, Calibration.none()

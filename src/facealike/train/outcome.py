@@ -31,10 +31,12 @@ from ..evaluate import Evaluation, evaluate_pairs
 from ..files import write_text
 from ..licence import Licence
 from ..metrics import best_f1_threshold
-from ..model import ModelCard, ModelFile, identity_hash
+from ..model import ModelCard, ModelFile
 from ..montage import predictions_montage, sample_pairs_montage, save_image
+from ..photo_digest import photo_digests
 from ..report import loss_curves, table_dict, table_markdown
 from ..scores_file import save_scores
+from ..seen import Seen
 from ..types import Pair
 from .against_shipped import Comparison, against_shipped
 from .plan import Plan, describe, people_in
@@ -201,8 +203,6 @@ def draft_model(
     begun: Begun | None = None,
 ) -> ModelFile:  # fmt: skip
     """The model with all but its metrics and its threshold."""
-    names = sorted(set(plan.train.people.names))
-    salt = plan.fingerprint[:16]  # differs from data set to data set, yet equal runs give equal files
     licence = {
         "code": "Apache-2.0",
         "weights": recipe.card.weights_licence,
@@ -229,11 +229,12 @@ def draft_model(
             "versions": versions(),
         },
         metrics={},
-        identity_salt=salt,
-        identity_hashes=tuple(identity_hash(salt, name) for name in names),
+        identity_salt="",
+        identity_hashes=(),
         intended_use=INTENDED_USE,
         limits=recipe.card.limits,
         licences=licences(recipe),
+        trained_on=(learnt_from(plan), *_known_before(begun)),
     )
     return ModelFile(
         embedder=onnx,
@@ -260,6 +261,17 @@ def weights_of(model: ModelFile) -> str:
     told = model.card.provenance
     before = ", ".join(f"{key} {told[key]}" for key in ("epochs", "seed", "commit") if key in told)
     return f"the weights of model {model.id}" + (f" ({before})" if before else "")
+
+
+def learnt_from(plan: Plan) -> Seen:
+    """The record of the training people and their photos; of unlabelled photos nobody knows the people."""
+    unnamed = () if plan.unlabelled is None else plan.unlabelled.people.paths
+    return Seen.of(plan.train.people.names, photo_digests([*plan.train.people.paths, *unnamed]))
+
+
+def _known_before(begun: Begun | None) -> tuple[Seen, ...]:
+    """Whom the model that training began with was trained on."""
+    return () if begun is None or begun.file is None else begun.file.card.trained_records
 
 
 def licences(recipe: Recipe) -> dict[str, Licence]:

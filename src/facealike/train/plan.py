@@ -18,8 +18,10 @@ from ..detect import Detector, named_detector
 from ..dlib_resnet import MEAN, STD
 from ..errors import DataError, TrainingError
 from ..folders import find_photos, tell_skipped
+from ..image import shown
 from ..model import Preprocessing
 from ..parts import Parts, divide
+from ..photo_digest import photo_digests
 from .recipe import Recipe
 
 Progress = Callable[[int, int], None]
@@ -163,14 +165,19 @@ def make_plan(
 
     ``only`` names the people to train on, whatever the recipe splits by; nobody then validates.
 
-    Raises DataError or TrainingError where there are too few people or photos to train or to judge.
+    Raises DataError or TrainingError where there are too few people or photos to train or to judge, and where
+    the unlabelled photos are those of the folder, or copies of photos of people who are not trained on.
     """
     detector = detector if detector is not None else named_detector(recipe.crop.detector)
     preprocessing = choose_preprocessing(recipe, detector)
     everybody = People.from_folder(root)
     parts = divide(everybody)
     splits = split_people(everybody, recipe, parts) if only is None else _these(everybody, only)
-    unnamed = unlabelled_photos(Path(recipe.data.unlabelled)) if recipe.data.unlabelled else None
+    unnamed = None
+    if recipe.data.unlabelled:
+        _refuse_the_people(root, Path(recipe.data.unlabelled))
+        unnamed = unlabelled_photos(Path(recipe.data.unlabelled))
+        _refuse_copies(everybody, unnamed, {*splits["train"].names}, recipe.data.unlabelled)
     paths = (*everybody.paths, *(unnamed.paths if unnamed is not None else ()))
     crops = cached_crops(paths, detector, preprocessing, recipe.data.face, cache, progress, strict=False)
     row = {path: number for number, path in enumerate(paths)}
@@ -207,6 +214,34 @@ def unlabelled_photos(folder: Path) -> People:
         raise DataError(f"{folder}: no photos there; name a folder with photos in it or below it")
     names = tuple(str(path.relative_to(folder)) for path in found)
     return People(names, tuple(found), np.arange(len(found), dtype=np.int64))
+
+
+def _refuse_the_people(root: Path, unlabelled: Path) -> None:
+    """Refuse ``data.unlabelled`` if it is the folder of people, lies in it, or holds it."""
+    people, other = root.resolve(), unlabelled.resolve()
+    if people == other or people in other.parents or other in people.parents:
+        raise TrainingError(
+            f"{shown(unlabelled)}: data.unlabelled and the folder of people {shown(root)} share photos, so "
+            "that people of the test would be trained on; name a folder of other people"
+        )
+
+
+def _refuse_copies(everybody: People, unnamed: People, trained: Collection[str], folder: str) -> None:
+    """Refuse unlabelled photos that are copies of photos of people who are validated or tested on."""
+    kept = everybody.select([everybody.names[label] not in trained for label in everybody.labels])
+    held_out = {digest.pixels for digest in photo_digests(kept.paths) if digest is not None}
+    copies = [
+        name
+        for name, digest in zip(unnamed.names, photo_digests(unnamed.paths), strict=True)
+        if digest is not None and digest.pixels in held_out
+    ]
+    if copies:
+        named = shown(", ".join(copies[:3])) + (", ..." if len(copies) > 3 else "")
+        raise TrainingError(
+            f"{shown(folder)}: {len(copies):,} of the unlabelled photos are copies of photos of people who "
+            f"are not trained on ({named}), so that "
+            "their test would mean nothing; remove the copies"
+        )
 
 
 def _these(people: People, only: Collection[str]) -> dict[str, People]:
