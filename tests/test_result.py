@@ -111,12 +111,14 @@ MADE: dict[str, Callable[[], Any]] = {
     "OpenSet": open_searched,
     "IdentificationEvaluation": lambda: IdentificationEvaluation(HOSTILE, searched(), open_searched(), 0),
     "GroupEvaluation": groups,
-    "Verification": lambda: Verification("id", HOSTILE, {"a": "b"}, 128, "cpu", 1.0, "yunet", False, None),
+    "Verification": lambda: Verification(
+        "id", HOSTILE, {"a": "b"}, 128, "cpu", 1.0, "yunet", False, "none", None
+    ),
     "Licence": lambda: Licence("MIT", "MIT", False),
     "Report": lambda: Report(Path("a/" * 60 + "x.html"), Path("x.md"), (), ("nothing",)),
     "StoredModel": lambda: StoredModel("broken", Path("broken.facealike"), None, HOSTILE),
     "ModelFile": tiny_model_file,
-    "ModelCard": lambda: replace(tiny_model_file().card, name=HOSTILE),
+    "ModelCard": lambda: replace(tiny_model_file().card, name=HOSTILE[:200]),
     "Preprocessing": lambda: tiny_model_file().preprocessing,
     "People": lambda: facealike.People(("A",), (Path("a.jpg"),), np.zeros(1, np.int64)),
 }

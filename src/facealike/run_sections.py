@@ -345,7 +345,7 @@ def card(run: Run) -> Section | None:
             ("Limits", of.limits),
             *((f"Licence: {part.replace('_', ' ')}", text) for part, text in of.licence.items()),
             ("Data", _data(of.data)),
-            ("Identities", f"{counts(of.trained_records)['people']:,} people of the training, as salted digests"),
+            ("Identities", f"{counts(of.trained_records)['people']:,} people of the training, as digests"),
             *((key.replace("_", " ").capitalize(), _words(value)) for key, value in of.provenance.items()),
         )))  # fmt: skip
     if run.recipe:
