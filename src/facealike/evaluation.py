@@ -348,4 +348,10 @@ def _number(value: float) -> float | None:
 
 
 def _doubt(leaked: bool | None) -> str:
-    return "" if leaked is False else " (people seen before)" if leaked else " (people not known)"
+    return (
+        ""
+        if leaked is False
+        else " (people seen in training or calibration)"
+        if leaked
+        else " (people not known)"
+    )
