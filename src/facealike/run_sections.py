@@ -381,9 +381,7 @@ def _flat(table: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
 def missing(run: Run, more: Sequence[str] = ()) -> Section | None:
     """What a report can have and this one lacks, and why."""
     lacking = (*run.missing, *more)
-    if not lacking:
-        return None
-    return Section("missing", "What is missing", (Items(tuple(lacking)),))
+    return Section("missing", "What is missing", (Items(tuple(lacking)),)) if lacking else None
 
 
 # ---- pieces -----------------------------------------------------------------------------------
