@@ -49,7 +49,8 @@ def test_the_run_folder_holds_what_is_promised_and_nothing_else(whole: TrainResu
     found = files(whole.run)
     board = {name for name in found if name.startswith("tensorboard/")}
     assert found - board == PROMISED
-    assert all("events.out.tfevents." in name for name in board) and len(board) == 2
+    events = {name for name in board if "events.out.tfevents." in name}
+    assert len(events) == 2 and board - events == {"tensorboard/hparams.yaml"}
     for name in PICTURES:
         with PillowImage.open(whole.run / name) as picture:
             assert min(picture.size) > 100, name
