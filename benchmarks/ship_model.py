@@ -8,7 +8,12 @@ Probabilities come from all people of LFW but the test's, and so does the thresh
 race, gender, age and combination of them, or only those that ``--by`` names.  Every other photo of the list
 decides about it, and the rest is what the card tells of groups.  FairFace's photos are dlib's chips: a model
 that cuts such chips takes them as they are, for crops that reach beyond a photo's edges are black there.  The
-test people, View 2 (``--pairs``; of a model that saw nobody of LFW) and those groups decide about nothing.
+test people, View 2 (``--pairs``; of an embedder that learned from no LFW) and those groups decide about
+nothing.
+
+The card names what each part saw (``data.seen``), and the calibration records its people and their photos as
+salted digests, so that ``evaluate`` refuses them.  ``--keep`` does only that to a model that is calibrated
+already, and chooses the threshold again where ``--worst-group`` is given.
 """
 
 from __future__ import annotations
@@ -16,16 +21,23 @@ from __future__ import annotations
 import argparse
 import csv
 import tempfile
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from facealike.calibrate import calibrate
+from facealike.data import People, split_of
 from facealike.embed import Model
+from facealike.errors import UsageError
 from facealike.evaluate import evaluate_split
 from facealike.group_protocol import evaluate_groups, for_worst_group
 from facealike.groups import GroupEvaluation
+from facealike.model import ModelFile
+from facealike.overlap import record_people
 from facealike.protocols import evaluate_view2
+
+CAUTION = "LFW is not new to every part."
 
 
 def main() -> None:
@@ -39,8 +51,9 @@ def main() -> None:
         "--worst-group", type=float, metavar="FMR", help="the FMR that every group is to keep"
     )
     parser.add_argument(
-        "--keep", action="store_true", help="keep calibration and card; choose the threshold again, no more"
-    )
+        "--keep", action="store_true",
+        help="keep curves and metrics; record who was seen, with --worst-group choose the threshold again",
+    )  # fmt: skip
     parser.add_argument("--by", metavar="COLUMNS", help="the groups that decide, such as race or race,gender")
     parser.add_argument("--limits", help="what the card says of them, in place of the recipe's words")
     parser.add_argument("--cache", type=Path, help="the folder of face crops")
@@ -50,11 +63,11 @@ def main() -> None:
     model = Model.load(options.model, "cpu")
     by = None if options.by is None else tuple(options.by.split(","))
     if options.keep:
-        if options.worst_group is None:
-            parser.error("--keep needs --groups and --worst-group")
-        model = for_the_worst(model, options.groups, options.worst_group, by, options.cache)
-        model.file.write(options.out)
-        print(f"{options.out}: model {model.id}, {model.file.calibration}")
+        if options.worst_group is not None:
+            model = for_the_worst(model, options.groups, options.worst_group, by, options.cache)
+        file = with_seen(recorded(model.file, options.people), options.limits)
+        file.write(options.out)
+        print(f"{options.out}: model {model.id}, {file.calibration}; {file.calibration.seen[0]}")
         return
     model = calibrated(model, options.people, options.cache)
     card: dict[str, Any] = {}
@@ -70,15 +83,73 @@ def main() -> None:
         card["lfw-view2"] = view2.to_dict()
         print(view2)
     file = model.file
-    limits = options.limits or file.card.limits
-    whole = replace(file.card, metrics={**file.card.metrics, **card}, limits=limits)
-    replace(file, card=whole).write(options.out)
+    file = replace(file, card=replace(file.card, metrics={**file.card.metrics, **card}))
+    with_seen(file, options.limits).write(options.out)
     print(f"{options.out}: model {model.id}, threshold {model.threshold:.3f} ({file.calibration.rule})")
 
 
 def calibrated(model: Model, people: Path, cache: Path | None) -> Model:
     found = calibrate(model, people, split="unseen", cache=cache)
     return Model(replace(model.file, calibration=found), "cpu")
+
+
+def recorded(file: ModelFile, people: Path) -> ModelFile:
+    """The model with a record of the people of its calibration: everybody in ``people`` but the test people.
+
+    Raises UsageError where the folder holds more or fewer of them than the calibration was made with.
+    """
+    everybody = People.from_folder(people)
+    unseen = everybody.select([split_of(everybody.names[label]) != "test" for label in everybody.labels])
+    told = f"{len(unseen.names):,} calibration people of "
+    if not file.calibration.people.startswith(told):
+        raise UsageError(
+            f"{people}: {told}this folder, but the model was calibrated on {file.calibration.people}; "
+            "name the folder it was calibrated on"
+        )
+    seen = (record_people(unseen.paths),)
+    return replace(file, calibration=replace(file.calibration, seen=seen))
+
+
+def with_seen(file: ModelFile, limits: str | None) -> ModelFile:
+    """The model whose card names the data that each part saw, and says so among its limits."""
+    card = file.card
+    seen = who_saw_what(file)
+    return replace(
+        file,
+        card=replace(
+            card, data={**card.data, "seen": seen}, limits=with_caution(limits or card.limits, card.metrics)
+        ),
+    )
+
+
+def who_saw_what(file: ModelFile) -> dict[str, str]:
+    """The data of each part of a model that was made as ``make model`` makes it."""
+    photos, cohort = file.card.data.get("photos"), file.card.provenance.get("cohort")
+    seen = {"embedder": f"{photos:,} training photos of FairFace, nobody of LFW"}
+    if cohort:
+        seen["cohort"] = f"{cohort.split()[0]} training photos of FairFace"
+    return {
+        **seen,
+        "detector": "training people of LFW, training faces of FairFace, marked by YuNet",
+        "probabilities": f"{file.calibration.people.split()[0]} people of LFW: all but the test people",
+        "threshold": file.calibration.threshold_from,
+        "quality": "LFW's validation and calibration people",
+    }
+
+
+def with_caution(limits: str, metrics: Mapping[str, Any]) -> str:
+    """``limits``, what they lack of group figures, and that LFW is not new to every part."""
+    told = [limits.partition(CAUTION)[0].rstrip()]
+    told.append(CAUTION)
+    spread = metrics.get("groups", {}).get("spread", {})
+    if spread:
+        worst = max(spread.values(), key=lambda found: found["worst_fmr"][0])
+        rate, low, high = (f"{100 * value:.1f}" for value in worst["worst_fmr"])
+        told.append(
+            f"Group figures are in-domain, trained and tested on FairFace; the worst, {worst['worst']}, is "
+            f"an FMR of {rate} % [{low}, {high}]."
+        )
+    return " ".join(told)
 
 
 def by_groups(

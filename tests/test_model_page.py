@@ -82,3 +82,11 @@ def test_what_a_file_of_others_may_hold_is_no_fault(metrics: dict[str, Any], tmp
     file.write(tmp_path / "odd.facealike")
     done = CliRunner().invoke(app, ["model", "info", str(tmp_path / "odd.facealike")], catch_exceptions=False)
     assert done.exit_code == 0 and "\x1b" not in done.stdout
+
+
+def test_the_page_says_what_each_part_saw() -> None:
+    """Issue 19 F; a card from before there was such an entry tells the photos and the people."""
+    card = tiny_card(data={"photos": 12, "seen": {"embedder": "12 photos of us", "detector": "others"}})
+    page = " ".join(" ".join(model_page(tiny_model_file(card=card), 200)).split())
+    assert "embedder from 12 photos of us" in page and ", from others" in page
+    assert "embedder from" not in " ".join(model_page(tiny_model_file(), 200))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +13,11 @@ import pytest
 from benchmark_scripts import load, needs_benchmarks
 from facealike.bootstrap import Interval
 from facealike.calibration import Calibration
+from facealike.data import People, split_of
+from facealike.errors import UsageError
 from facealike.groups import WorstGroup
+from people import make_people
+from tiny_model import tiny_card, tiny_model_file
 
 pytestmark = needs_benchmarks
 
@@ -57,3 +62,22 @@ def test_one_half_decides_and_the_other_is_judged(
     asked.clear()
     kept, _ = script.by_groups(model, listed, None, None, None)
     assert kept is model and [names for names, *_ in asked] == [judged]
+
+
+def test_it_records_everybody_who_calibrated_and_nobody_of_the_test(tmp_path: Path) -> None:
+    """Issue 19 A11; a folder of other people than those of the calibration is refused."""
+    script = load("ship_model")
+    people = People.from_folder(make_people(tmp_path / "people"))
+    unseen = [name for name in people.names if split_of(name) != "test"]
+    assert 0 < len(unseen) < len(people.names)
+    calibration = Calibration(0.5, "best F1", f"{len(unseen)} calibration people of people", 10)
+    card = tiny_card(data={"photos": 5}, metrics={})
+    file = replace(tiny_model_file(card=card), calibration=calibration)
+    made = script.with_seen(script.recorded(file, tmp_path / "people"), None)
+    (record,) = made.calibration.seen
+    assert [name for name in people.names if record.knows_person(name)] == unseen
+    assert made.id == file.id and script.with_seen(made, None) == made, "once is enough"
+    assert made.card.data["seen"]["probabilities"].startswith(f"{len(unseen)} people")
+    other = replace(calibration, people="12,345 calibration people of people")
+    with pytest.raises(UsageError, match="name the folder it was calibrated on"):
+        script.recorded(replace(tiny_model_file(card=card), calibration=other), tmp_path / "people")

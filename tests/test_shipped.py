@@ -9,6 +9,8 @@ import pytest
 
 from data_paths import needs_data
 from facealike import Model, compare, evaluate_split
+from facealike.data import Split, split_of
+from facealike.errors import PeopleOverlap
 
 ROOT = Path(__file__).parent.parent
 PHOTOS = ROOT / "examples" / "photos"
@@ -44,15 +46,57 @@ def test_the_card_is_whole_and_the_documents_agree_with_it(model: Model) -> None
     assert card.metrics["groups"] and "children" in card.limits
 
 
-def test_it_knows_nobody_of_lfw_and_no_place_of_the_machine_that_made_it(model: Model) -> None:
+def test_the_card_and_the_readme_name_what_each_part_saw(model: Model) -> None:
+    """Issue 19 E and F: "has seen nobody of LFW" held for the embedder alone."""
     card = model.file.card
-    assert card.identity_hashes == ()
-    words = str(card.provenance["command"]).split()
+    seen = card.data["seen"]
+    assert set(seen) == {"embedder", "cohort", "detector", "probabilities", "threshold", "quality"}
+    assert card.data["photos"] == 37_957 and seen["embedder"].startswith("37,957 training photos of FairFace")
+    assert seen["cohort"].startswith(str(card.provenance["cohort"]).split()[0])
+    assert all(word in seen["detector"] for word in ("training people of LFW", "FairFace", "YuNet"))
+    assert seen["probabilities"].startswith("4,904 people of LFW")
+    assert seen["threshold"] == model.file.calibration.threshold_from
+    assert "validation and calibration people" in seen["quality"]
+    assert "LFW is not new to every part" in card.limits and "in-domain" in card.limits
+    low, high = card.metrics["groups"]["spread"]["age"]["worst_fmr"][1:]
+    assert f"[{100 * low:.1f}, {100 * high:.1f}]" in card.limits
+    readme = " ".join((ROOT / "README.md").read_text("utf-8").split())
+    assert f"9.1 % [{100 * low:.1f}, {100 * high:.1f}]" in readme and "seen nobody of LFW" not in readme
+    test = card.metrics["test"]
+    for rate in ("fmr", "fnmr"):
+        interval = test["intervals"][rate]
+        told = f"{100 * test[rate]:.1f} % [{100 * interval['low']:.1f}, {100 * interval['high']:.1f}]"
+        assert f"{rate.upper()} {told}" in readme or f"{rate.upper()} is {told}" in readme
+
+
+def test_no_place_of_the_machine_that_made_it_is_on_the_card(model: Model) -> None:
+    words = str(model.file.card.provenance["command"]).split()
     assert not any(word.startswith("/") for word in words)
 
 
+def test_it_records_who_calibrated_it(model: Model) -> None:
+    """Issue 19 A11: 8 bytes for each person and each photo; nobody is named."""
+    (record,) = model.file.calibration.seen
+    assert (record.people_count, record.photo_count) == (4_904, 11_460)
+    assert model.file.calibration.people.startswith(f"{record.people_count:,} ")
+    # Names of LFW; their split follows from the name alone.
+    for name, split in (("George_W_Bush", "train"), ("Aaron_Sorkin", "test")):
+        assert split_of(name) == split
+        assert record.knows_person(name) is (split != "test")
+
+
+@needs_lfw
+@pytest.mark.parametrize("split", ["validation", "calibration"])
+def test_it_is_not_evaluated_on_the_people_who_calibrated_it(model: Model, split: Split) -> None:
+    """Issue 19 A11 and E."""
+    assert LFW is not None
+    with pytest.raises(PeopleOverlap, match="gave this model its threshold and its probabilities"):
+        evaluate_split(model, LFW, split)
+
+
 def test_it_is_small(model: Model) -> None:
-    assert len(model.file.to_bytes()) <= 3_200_000
+    """3.1 MB, and 0.2 MB of digests; the most that is allowed is 10 MB."""
+    assert len(model.file.to_bytes()) <= 3_400_000
 
 
 def test_its_calibration_says_what_a_score_means(model: Model) -> None:

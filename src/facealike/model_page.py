@@ -150,14 +150,20 @@ def _made(file: ModelFile) -> Iterator[tuple[str, str]]:
     people = f"{known:,} people" if known else ""
     photos = card.data.get("photos")
     counted = f"{photos:,} photos" if type(photos) is int else ""
-    yield "trained on", " of ".join(filter(None, (counted, people))) or "not told"
+    seen = card.data.get("seen")
+    parts = seen if isinstance(seen, dict) else {}
+    if "embedder" not in parts or people:
+        yield "trained on", " of ".join(filter(None, (counted, people))) or "not told"
     for name, key in (("teacher", "teacher"), ("began with", "initialisation")):
         if isinstance(card.provenance.get(key), str):
             yield name, card.provenance[key]
     yield "network", f"{len(file.embedder) / 1e6:.1f} MB of ONNX"
     crop = file.preprocessing
     yield "crop", f"{crop.size} x {crop.size} pixels, aligned by {crop.align}"
-    yield "detector", str(file.detector_spec["kind"])
+    found = str(file.detector_spec["kind"])
+    for part, data in {"detector": "", **parts}.items():
+        told = f"from {data}" if data else ""
+        yield part, ", ".join(filter(None, (found, told))) if part == "detector" else told
 
 
 def _license(text: str, known: Licence | None) -> str:
