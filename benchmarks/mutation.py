@@ -66,19 +66,17 @@ class Mutant:
     line: int
     source: str
 
-    def diff(self) -> str:
-        before = (ROOT / "src/facealike" / f"{self.module}.py").read_text("utf-8").splitlines()
-        lines = difflib.unified_diff(before, self.source.splitlines(), lineterm="", n=0)
+    def diff(self, original: str) -> str:
+        lines = difflib.unified_diff(original.splitlines(), self.source.splitlines(), lineterm="", n=0)
         return "\n".join(line for line in lines if not line.startswith(("---", "+++")))
 
 
-def mutants(module: str, count: int, seed: int) -> tuple[list[Mutant], int]:
-    """Return ``count`` random mutants of a module, and how many there are to draw from."""
+def mutants(module: str, source: str, count: int, seed: int) -> tuple[list[Mutant], int]:
+    """Return ``count`` random mutants of a module's source, and how many places there are to draw from."""
     from cosmic_ray.ast import ast_nodes, get_ast
     from cosmic_ray.mutating import mutate_code
     from cosmic_ray.plugins import get_operator, operator_names
 
-    source = (ROOT / "src/facealike" / f"{module}.py").read_text("utf-8")
     nodes = list(ast_nodes(get_ast(source)))
     places: dict[tuple[str, tuple[int, int]], list[tuple[str, int]]] = {}
     for name in operator_names():
@@ -196,7 +194,9 @@ def main() -> None:
             trees.put(Tree(Path(folder) / str(i)))
         tested = dead = 0
         for module in options.modules:
-            found, places = mutants(module, options.per_module, options.seed)
+            # Of the copy: the repository may move on while this runs.
+            source = (Path(folder) / "0/src/facealike" / f"{module}.py").read_text("utf-8")
+            found, places = mutants(module, source, options.per_module, options.seed)
             told = list(outcomes(found, trees, options.jobs, options.own_tests))
             alive = [mutant for mutant, outcome in told if outcome == "passed"]
             slow = sum(outcome == "slow" for _, outcome in told)
@@ -207,7 +207,7 @@ def main() -> None:
                 flush=True,
             )
             for mutant in alive:
-                print(f"  line {mutant.line}, {mutant.operator}\n{mutant.diff()}", flush=True)
+                print(f"  line {mutant.line}, {mutant.operator}\n{mutant.diff(source)}", flush=True)
             if options.write:
                 row = {"seed": options.seed, "module": module, "places": places, "tested": len(found),
                        "killed": len(found) - len(alive), "timed_out": slow,
