@@ -263,6 +263,20 @@ def test_a_preprocessing_that_cuts_other_sizes_is_refused(tmp_path: Path, paths:
         cut(paths, tmp_path / "cache", preprocessing=Wrong())
 
 
+@pytest.mark.parametrize("dtype", [np.int8, np.float32])
+def test_a_preprocessing_that_cuts_other_numbers_is_refused(
+    tmp_path: Path, paths: list[Path], dtype: type[np.generic]
+) -> None:
+    """Found by mutation: as bytes, an int8 crop would go into the file unnoticed."""
+
+    class Wrong(Cutting):
+        def crop(self, image: Image, face: Face) -> Any:
+            return np.zeros((16, 16, 3), dtype)
+
+    with pytest.raises(UsageError, match=rf"\(16, 16, 3\), not {np.dtype(dtype).name} \(16, 16, 3\)"):
+        cut(paths, tmp_path / "cache", preprocessing=Wrong())
+
+
 def only_folder(cache: Path) -> Path:
     (folder,) = cache.iterdir()
     return folder
