@@ -42,7 +42,7 @@ FLOORS = [
     ["byo", "dlib_model", "model_bundle", "verify"],
     ["add_model"],
     ["data", "lfw", "group_list", "overlap"],
-    ["crops", "parts"],
+    ["crops", "parts", "duplicates"],
     ["compare", "evaluate"],
     ["protocols", "set_protocols", "group_protocol", "calibrate", "scores_file", "compare_list"],
     ["report", "mistakes"],

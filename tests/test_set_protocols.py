@@ -49,6 +49,18 @@ def test_every_pair_against_a_loop(root: Path) -> None:
         np.mean(np.array(impostor) >= 0.9 + 1e-4) <= result.fmr <= np.mean(np.array(impostor) >= 0.9 - 1e-4)
     )
     assert (result.missing, result.leaked) == (1, False)
+    # Issue 19 A6: the photo without a face is in FTA, FAR and FRR, and in no other rate.
+    assert (result.photos, result.fta) == (181, 1 / 181)
+    everyone = People.from_folder(root).labels
+    same = everyone[:, np.newaxis] == everyone[np.newaxis]
+    both = np.triu(np.ones_like(same), 1)
+    assert result.attempted == (int(np.sum(same & both)), int(np.sum(~same & both)))
+    assert result.far == pytest.approx(result.fmr * len(impostor) / np.sum(~same & both))
+    assert result.frr == pytest.approx(1 - np.sum(np.array(genuine) >= 0.9) / np.sum(same & both))
+    assert result.far < result.fmr and result.frr > result.fnmr
+    told = json.loads(json.dumps(result.to_dict()))
+    assert [told[name] for name in ("fta", "far", "frr")] == [result.fta, result.far, result.frr]
+    assert "(failure to acquire: 0.55% of 181 photos)" in str(result) and "FAR" in result.to_markdown()
     assert (result.threshold, result.threshold_from) == (0.9, "validation")
     assert "1 more photos were left out" in str(result)
     assert evaluate_exhaustive(ColourModel(), root, "all", threshold=0.8).fmr > result.fmr
@@ -135,8 +147,8 @@ def test_sets_that_cannot_be_evaluated(root: Path, tmp_path: Path) -> None:
         evaluate_exhaustive(ColourModel(), root, "all", "all")
     with pytest.raises(DataError):
         evaluate_exhaustive(ColourModel(), tmp_path / "nowhere", "all")
-    for name in ("Ann", "Bob"):
+    for side, name in enumerate(("Ann", "Bob"), start=12):
         (tmp_path / name).mkdir()
-        PillowImage.new("RGB", (12, 12)).save(tmp_path / name / "black.png")
+        PillowImage.new("RGB", (side, side)).save(tmp_path / name / "black.png")
     with pytest.raises(NoFaceFound, match="no face found, nor in any other photo"):
         evaluate_exhaustive(ColourModel(), tmp_path, "all")

@@ -12,6 +12,7 @@ import numpy as np
 from .calibration import Calibration, Method, calibrate_scores, calibration_pairs
 from .data import split_of
 from .detect import Detector, detector_licence
+from .duplicates import without_copies
 from .embed import Model
 from .errors import DataError, NoFaceFound, PeopleOverlap, UsageError
 from .evaluate import embed_photos, people_of
@@ -20,7 +21,7 @@ from .metrics import cosine
 from .model import ModelFile
 from .operating import Rule
 from .overlap import find_overlap, record_people
-from .photo_digest import PhotoDigest, photo_digests
+from .photo_digest import PhotoDigest
 from .types import FACE_POLICIES, FacePolicy
 
 FEWEST_PEOPLE = 10
@@ -34,6 +35,7 @@ def calibrate(
     split: Literal["calibration", "unseen", "all"] = "calibration", face: FacePolicy = "central",
     cache: str | Path | None = None, progress: Callable[[int, int], None] | None = None,
     seed: int = 0, resamples: int = 1000, names: Collection[str] | None = None,
+    allow_duplicates: bool = False,
 ) -> Calibration:  # fmt: skip
     """Learn from a folder of people what a score of ``model`` means; the model itself stays as it is.
 
@@ -44,6 +46,8 @@ def calibrate(
     probability, see ``facealike.probability``.  ``cache`` is a folder that keeps the face crops;
     ``progress(done, total)`` counts photos.  ``names`` are the people to learn from, whatever ``split`` says.
 
+    Copies of a photo are left out and counted in ``copies`` (``facealike.duplicates``); a photo in the
+    folders of two people is a DataError unless ``allow_duplicates`` is set.
     Photos in which no face is found are left out, for ``compare`` gives them no score either.  Who these
     people are is recorded in the calibration as salted digests, so that no evaluation takes them for new.
 
@@ -60,8 +64,8 @@ def calibrate(
     elif split == "unseen":
         tested = np.array([split_of(name) == "test" for name in people.names], dtype=bool)
         people = people.select(~tested[people.labels])
+    people, digests, copies, _ = without_copies(people, root, allow_duplicates)
     photos = [str(path) for path in people.paths]
-    digests = photo_digests(photos)
     _refuse_overlap(model, photos, root, digests)
     vectors, found = embed_photos(model, photos, face, cache, progress)
     if not found.any():
@@ -88,7 +92,7 @@ def calibrate(
         scores, pairs.same, labels[pairs.a], labels[pairs.b], f"{who} of {shown(Path(root).resolve().name)}",
         rule, method, seed, resamples,
     )  # fmt: skip
-    return replace(learned, seen=(record_people(photos, digests),))
+    return replace(learned, seen=(record_people(photos, digests),), copies=copies)
 
 
 def with_detector(file: ModelFile, detector: Detector) -> ModelFile:

@@ -34,6 +34,7 @@ from .probability import (
 from .reliability import Reliability, brier, ece, reliability
 from .result import Shown
 from .seen import Seen, counts, read_records
+from .wording import copies_told
 
 __all__ = [
     "PRIOR", "Calibration", "Isotonic", "Method", "OperatingPoint", "Platt", "Reliability", "Rule",
@@ -65,6 +66,7 @@ class Calibration(Shown):
     a table.  ``tail`` holds (score, FMR) points: the share of impostor pairs that score at least
     that high.  All three are empty in a model of format version 1.  ``seen`` are the people and photos it
     was learned from, as salted digests; empty in a model from before they were recorded.
+    ``copies`` counts the photos left out as copies of others.
 
     ``Calibration.none()`` is that of an embedder from elsewhere, whose scores nobody has looked at
     yet: ``check`` refuses it wherever a verdict would need its threshold.
@@ -87,6 +89,7 @@ class Calibration(Shown):
     threshold_people: str | None = None
     threshold_pairs: int | None = None
     seen: tuple[Seen, ...] = ()
+    copies: int = 0
 
     def __post_init__(self) -> None:
         if not is_number(self.threshold) or not -1 <= self.threshold <= 1:
@@ -118,6 +121,7 @@ class Calibration(Shown):
         object.__setattr__(self, "operating_points", _checked_points(self.operating_points))
         object.__setattr__(self, "tail", _checked_tail(self.tail))
         object.__setattr__(self, "seen", read_records(self.seen, "calibration: seen"))
+        checked_number(self.copies, "calibration: the number of copies", 0, MOST_PAIRS, whole=True)
         if self.calibrator is not None:
             object.__setattr__(self, "probability", self.calibrator.to_dict())
 
@@ -242,6 +246,7 @@ class Calibration(Shown):
             # Left out where it says nothing, so that older versions of facealike can read the file.
             **({"threshold_people": people, "threshold_pairs": self.threshold_pairs} if people else {}),
             **seen,
+            **({"copies": self.copies} if self.copies else {}),
         }
 
     def summary(self) -> dict[str, Any]:
@@ -251,7 +256,7 @@ class Calibration(Shown):
     @classmethod
     def from_dict(cls, values: Any) -> Calibration:
         """The inverse of ``to_dict``; ModelError for a missing, unknown or senseless entry."""
-        return from_dict(cls, values, "calibration", (*OPTIONAL, "seen"))
+        return from_dict(cls, values, "calibration", (*OPTIONAL, "seen", "copies"))
 
     def __str__(self) -> str:
         if self.is_none:
@@ -260,7 +265,8 @@ class Calibration(Shown):
         curve = "no probability" if self.calibrator is None else f"probability {self.calibrator}"
         if self.threshold_people is not None and self.calibrator is not None:
             curve += f" (on {self.pairs:,} pairs of {self.people})"
-        return f"threshold {self.threshold:.3f}{band} ({self.rule}, on {self.threshold_from}); {curve}"
+        told = copies_told(self.copies)
+        return f"threshold {self.threshold:.3f}{band} ({self.rule}, on {self.threshold_from}); {curve}{told}"
 
 
 def _checked_points(values: Any) -> tuple[OperatingPoint, ...]:

@@ -7,7 +7,7 @@ And a photo without a detected face is a failure to acquire with a rate of its o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -18,12 +18,14 @@ from numpy.typing import NDArray
 
 from .crops import cached_crops, stream_crops
 from .data import People, Split, balanced_pairs, listed_pairs
+from .duplicates import pairs_of_copies, without_copies
 from .embed import Model
 from .errors import DataError, NoFaceFound, UsageError
 from .evaluation import FAILURE_SCORE, Evaluation
 from .image import shown
 from .metrics import cosine
 from .overlap import check_overlap, person_of
+from .photo_digest import PhotoDigest, photo_digests
 from .pipeline import in_batches
 from .types import FACE_POLICIES, Embeddings, FacePolicy, Image, Pair
 
@@ -40,6 +42,7 @@ def evaluate_pairs(
     allow_overlap: bool = False, cache: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
     threshold: float | None = None, skip_missing: bool = False, calibration: bool = True,
+    digests: Mapping[str, PhotoDigest | None] | None = None,
 ) -> Evaluation:  # fmt: skip
     """Score labelled pairs of photos with ``model`` and hold the scores against its threshold.
 
@@ -58,6 +61,9 @@ def evaluate_pairs(
     rejected in FAR and FRR and left out of all other rates.  ``skip_missing`` leaves such pairs out of
     FAR and FRR, too, and counts them in ``skipped``.
 
+    A pair of a photo with itself or its copy stays, for a list says what is compared, and is counted in
+    ``copied_pairs``.  ``digests`` are those of the photos by path, where the caller has them.
+
     Raises NotCalibrated (a model without a threshold, and none is given), DataError (no pairs, a pair
     without truth), PeopleOverlap, NoFaceFound where not one photo shows a face, SeveralFaces (policy
     "only"), ImageError for a photo that cannot be read.
@@ -68,7 +74,8 @@ def evaluate_pairs(
     same = _truth(pairs, name)
     persons = _persons(pairs)
     photos = list(dict.fromkeys(path for pair in pairs for path in (pair.a, pair.b)))
-    leaked = check_overlap(model.file, photos, allow_overlap, calibration=calibration)
+    known = photo_digests(photos) if digests is None else [digests[path] for path in photos]
+    leaked = check_overlap(model.file, photos, allow_overlap, calibration=calibration, digests=known)
     if leaked is False and persons is None:
         leaked = None  # folders that are not one person each have no name to ask for
     vectors, found = embed_photos(model, photos, face, cache, progress)
@@ -101,6 +108,7 @@ def evaluate_pairs(
         second=sides[1],
         photos=len(photos),
         missing=int(np.sum(~found)),
+        copied_pairs=int(np.sum(pairs_of_copies(known, a, b)[kept])),
         probability=None if calibrator is None else calibrator.probability(scores[kept]),
     )
 
@@ -109,7 +117,7 @@ def evaluate_split(
     model: Model, root: str | Path, split: Split | Literal["all"], seed: int = 0, limit: int | None = None,
     face: FacePolicy = "central", allow_overlap: bool = False, cache: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
-    threshold: float | None = None, skip_missing: bool = False,
+    threshold: float | None = None, skip_missing: bool = False, allow_duplicates: bool = False,
 ) -> Evaluation:  # fmt: skip
     """Evaluate ``model`` on one split of a folder of people: all genuine pairs, as many impostor pairs.
 
@@ -117,15 +125,18 @@ def evaluate_split(
     ``limit`` is the number of genuine pairs, drawn by ``seed`` as the impostor pairs are.  The
     people of the split "train" took part in training by definition: the result is marked leaked.  Those
     of "calibration" are refused (PeopleOverlap) where they calibrated this model.
+    Copies of a photo are left out and counted in ``copies`` (``facealike.duplicates``).  A photo in the
+    folders of two people is a DataError unless ``allow_duplicates`` is set.
     The other arguments and errors are those of ``evaluate_pairs``.
     """
-    people = people_of(root, split)
+    people, digests, copies, _ = without_copies(people_of(root, split), root, allow_duplicates)
     pairs = listed_pairs(people, balanced_pairs(people.labels, seed, limit))
     seen = split == "train"
     evaluation = evaluate_pairs(
-        model, pairs, split, face, allow_overlap or seen, cache, progress, threshold, skip_missing
-    )
-    return replace(evaluation, leaked=True) if seen else evaluation
+        model, pairs, split, face, allow_overlap or seen, cache, progress, threshold, skip_missing,
+        digests=dict(zip(map(str, people.paths), digests, strict=True)),
+    )  # fmt: skip
+    return replace(evaluation, copies=copies, leaked=True if seen else evaluation.leaked)
 
 
 def people_of(root: str | Path, split: Split | Literal["all"]) -> People:

@@ -20,6 +20,7 @@ from .reliability import Reliability, reliability
 from .resampling import Method
 from .result import Result
 from .weighted import Pairs
+from .wording import copies_told
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,6 +49,8 @@ class Evaluation(Result):
     that is not known.  ``failures`` counts the pairs, among the n, that score ``FAILURE_SCORE``
     because a face was not found; ``skipped`` those left out of the n for that reason.  ``photos`` is the
     number of different photos in the pairs and ``missing`` how many of them had no face, None if not known.
+    ``copies`` counts the photos left out as copies of others, ``copied_pairs`` the pairs, among the n, of a
+    photo with itself or its copy.
 
     Terms as in ISO/IEC 19795-1:2021.  ``fta``, the failure-to-acquire rate, is the share of photos without
     a face.  FMR, FNMR, F1, accuracy, AUC, EER and the ROC curve are over the comparisons made; ``far`` and
@@ -75,11 +78,14 @@ class Evaluation(Result):
     probability: NDArray[np.float64] | None = None
     photos: int | None = None
     missing: int | None = None
+    copies: int = 0
+    copied_pairs: int = 0
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.threshold):
             raise UsageError(f"the threshold of an evaluation must be finite, not {self.threshold}")
-        if min(self.failures, self.skipped, self.people or 0) < 0 or self.failures > np.size(self.scores):
+        counts = (self.failures, self.skipped, self.people or 0, self.copies, self.copied_pairs)
+        if min(counts) < 0 or max(self.failures, self.copied_pairs) > np.size(self.scores):
             raise UsageError("the counts of an evaluation lie between zero and the number of pairs")
         if not 0 <= (self.missing or 0) <= (self.photos or self.missing or 0):
             raise UsageError("the photos without a face are some of the photos of an evaluation")
@@ -267,6 +273,8 @@ class Evaluation(Result):
             "skipped": self.skipped,
             "photos": self.photos,
             "missing": self.missing,
+            "copies": self.copies,
+            "copied_pairs": self.copied_pairs,
         }
         if arrays:
             summary |= {name: v.tolist() for name, _ in ARRAYS if (v := getattr(self, name)) is not None}
@@ -299,7 +307,7 @@ class Evaluation(Result):
             text += f"; {self.failures_told()}"
         if self.skipped:
             text += f"; {self.skipped:,} more pairs left out because a face was not found"
-        return text
+        return text + copies_told(self.copies, self.copied_pairs)
 
     def failures_told(self) -> str:
         """What was not compared and which rates count it, for a reader; empty where all was."""

@@ -23,6 +23,7 @@ from .evaluation import Evaluation
 from .image import shown
 from .plots import BLUE, GREEN, VERMILION, Curve, draw_curves, new_figure
 from .plots import save_figure as save_figure
+from .wording import copies_told
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -95,6 +96,8 @@ def _notes(evaluation: Evaluation) -> list[str]:
             f"{name}: the false non-matches are those of {few} people. Of 4 to {FEW_PEOPLE} people, 95 % "
             "intervals of F1, AUC and FNMR held the truth in 86 to 94 of 100 simulated tests."
         )
+    if copies := copies_told(evaluation.copies, evaluation.copied_pairs):
+        notes.append(f"{name}: {copies.removeprefix('; ')}.")
     if evaluation.skipped:
         notes.append(f"{name}: {evaluation.skipped:,} more pairs were left out, for a face was not found.")
     return notes

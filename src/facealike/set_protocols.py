@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from .bootstrap import Interval
 from .data import People, Split
+from .duplicates import without_copies
 from .embed import Model
 from .errors import NoFaceFound, UsageError
 from .escape import figure_text, markdown
@@ -24,6 +25,7 @@ from .image import shown
 from .overlap import check_overlap
 from .result import Result
 from .types import FACE_POLICIES, Embeddings, FacePolicy
+from .wording import copies_told
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,8 +37,11 @@ if TYPE_CHECKING:
 class SetEvaluation(Result):
     """Every photo of a set of people with every other, at a threshold set beforehand.
 
-    ``missing`` photos were not compared, for their face was not found (ISO/IEC 19795-1: failure to
-    acquire), and no pair of theirs is counted.  ``leaked`` as in ``Evaluation``.
+    FMR and FNMR are of the comparisons made.  ``missing`` of the ``photos`` were not compared, for their face
+    was not found (ISO/IEC 19795-1: failure to acquire); ``far`` and ``frr`` count their pairs as rejected.
+    ``attempted`` is the number of genuine and of impostor pairs of all ``photos``, None where that is not
+    known.  ``copies`` photos were left out as copies of others, ``shared`` are there under several names.
+    ``leaked`` as in ``Evaluation``.
     """
 
     comparisons: Exhaustive
@@ -44,6 +49,10 @@ class SetEvaluation(Result):
     threshold_from: str
     missing: int = 0
     leaked: bool | None = False
+    photos: int | None = None
+    copies: int = 0
+    shared: int = 0
+    attempted: tuple[int, int] | None = None
 
     @property
     def fmr(self) -> float:
@@ -55,6 +64,25 @@ class SetEvaluation(Result):
         """The share of all pairs of one person taken for different people."""
         return self.comparisons.fnmr_at(self.threshold)
 
+    @property
+    def fta(self) -> float | None:
+        """The failure-to-acquire rate: the share of photos without a face; None where that is not known."""
+        return _rate_or_none(self.missing, self.photos)
+
+    @property
+    def far(self) -> float | None:
+        """The false accept rate: false matches over all impostor pairs, compared or not; None as ``fta``."""
+        if self.attempted is None:
+            return None
+        return self.fmr * self.comparisons.impostor / self.attempted[1]
+
+    @property
+    def frr(self) -> float | None:
+        """The false reject rate: genuine pairs rejected or not compared, over all; None as ``fta``."""
+        if self.attempted is None:
+            return None
+        return 1 - (1 - self.fnmr) * self.comparisons.genuine / self.attempted[0]
+
     @cached_property
     def intervals(self) -> dict[str, Interval]:
         """Of ``fmr`` and ``fnmr`` at the threshold, and all those of ``Exhaustive.intervals``."""
@@ -65,7 +93,9 @@ class SetEvaluation(Result):
             "protocol": "exhaustive",
             "name": self.comparisons.name,
             "leaked": self.leaked,
-            "missing": self.missing,
+            **_counts(self),
+            "far": self.far,
+            "frr": self.frr,
             "threshold": self.threshold,
             "threshold_from": self.threshold_from,
             "fmr": self.fmr,
@@ -89,7 +119,7 @@ class SetEvaluation(Result):
 
     def __str__(self) -> str:
         rates = f"FMR {self.fmr:.3%}, FNMR {self.fnmr:.2%}"
-        told = _told(self.missing, self.leaked)
+        told = _told(self)
         return (
             f"{self.comparisons}; at threshold {self.threshold:.3f} from {self.threshold_from} {rates}{told}"
         )
@@ -103,6 +133,7 @@ def evaluate_exhaustive(
     model: Model, root: str | Path, split: Split | Literal["all"] = "test", face: FacePolicy = "central",
     allow_overlap: bool = False, cache: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None, threshold: float | None = None,
+    allow_duplicates: bool = False,
 ) -> SetEvaluation:  # fmt: skip
     """All genuine and all impostor pairs of the people of one split of a folder, or of everybody.
 
@@ -110,16 +141,16 @@ def evaluate_exhaustive(
     ``threshold`` replaces the model's own.  Raises the errors of ``evaluate_split``.
     """
     limit = model.threshold if threshold is None else float(threshold)
-    people, vectors, found, leaked = _embedded(
-        model, root, split, face, allow_overlap, cache, progress, threshold is None
+    found = _embedded(
+        model, root, split, face, allow_overlap, cache, progress, allow_duplicates, threshold is None
     )
     calibration = model.file.calibration
     return SetEvaluation(
-        comparisons=exhaustive(vectors, people.labels, name=f"{split}, every pair"),
+        comparisons=exhaustive(found.vectors, found.people.labels, name=f"{split}, every pair"),
         threshold=limit,
         threshold_from=calibration.chosen_on if threshold is None else "the caller",
-        missing=int(np.sum(~found)),
-        leaked=leaked,
+        attempted=found.attempted,
+        **found.told,
     )
 
 
@@ -141,6 +172,14 @@ class IdentificationEvaluation(Result):
     seed: int
     missing: int = 0
     leaked: bool | None = False
+    photos: int | None = None
+    copies: int = 0
+    shared: int = 0
+
+    @property
+    def fta(self) -> float | None:
+        """The failure-to-acquire rate: the share of photos without a face; None where that is not known."""
+        return _rate_or_none(self.missing, self.photos)
 
     @property
     def rank1(self) -> float:
@@ -158,7 +197,7 @@ class IdentificationEvaluation(Result):
             "name": self.name,
             "seed": self.seed,
             "leaked": self.leaked,
-            "missing": self.missing,
+            **_counts(self),
             "intervals": {name: interval.to_dict() for name, interval in self.intervals.items()},
             "closed_set": self.closed.to_dict(),
             "open_set": self.open.to_dict(),
@@ -173,7 +212,7 @@ class IdentificationEvaluation(Result):
         return _table(rows, str(self))
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.closed}; {self.open}{_told(self.missing, self.leaked)}"
+        return f"{self.name}: {self.closed}; {self.open}{_told(self)}"
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw FNIR over FPIR.  Raises MissingExtra without matplotlib."""
@@ -185,7 +224,7 @@ class IdentificationEvaluation(Result):
 def evaluate_identification(
     model: Model, root: str | Path, split: Split | Literal["all"] = "test", seed: int = 0,
     face: FacePolicy = "central", allow_overlap: bool = False, cache: str | Path | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None, allow_duplicates: bool = False,
 ) -> IdentificationEvaluation:  # fmt: skip
     """Enrol half of the people of one split, or of everybody, with one photo each, and search the others.
 
@@ -193,9 +232,8 @@ def evaluate_identification(
     gallery, so compare only those of equal sets.  Raises the errors of ``evaluate_split``, and
     UsageError where too few people have several photos.
     """
-    people, vectors, found, leaked = _embedded(
-        model, root, split, face, allow_overlap, cache, progress, False
-    )
+    found = _embedded(model, root, split, face, allow_overlap, cache, progress, allow_duplicates, False)
+    vectors, people = found.vectors, found.people
     sets = draw_identification(people.labels, seed)
     gallery, mated, strangers = ((vectors[rows], people.labels[rows]) for rows in sets)
     return IdentificationEvaluation(
@@ -203,28 +241,45 @@ def evaluate_identification(
         closed=closed_set(*gallery, *mated),
         open=open_set(*gallery, *mated, *strangers),
         seed=seed,
-        missing=int(np.sum(~found)),
-        leaked=leaked,
+        **found.told,
     )
 
 
 # ---- what both need -------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class _Set:
+    """The photos whose face was found, their vectors, and what a result tells of all photos."""
+
+    people: People
+    vectors: Embeddings
+    labels: NDArray[np.int64]
+    told: dict[str, Any]
+
+    @property
+    def attempted(self) -> tuple[int, int]:
+        """How many genuine and impostor pairs there would be, had every face been found."""
+        sizes = np.bincount(self.labels).astype(np.int64)
+        genuine = int(np.sum(sizes * (sizes - 1) // 2))
+        return genuine, len(self.labels) * (len(self.labels) - 1) // 2 - genuine
+
+
 def _embedded(
     model: Model, root: str | Path, split: Split | Literal["all"], face: FacePolicy, allow_overlap: bool,
-    cache: str | Path | None, progress: Callable[[int, int], None] | None, calibration: bool,
-) -> tuple[People, Embeddings, NDArray[np.bool_], bool | None]:  # fmt: skip
-    """The photos whose face was found, their vectors, which photos of all these are, and the leak.
+    cache: str | Path | None, progress: Callable[[int, int], None] | None, allow_duplicates: bool,
+    calibration: bool,
+) -> _Set:  # fmt: skip
+    """The photos of a split; ``calibration`` is whether people who calibrated the model count as seen.
 
-    ``calibration`` is whether people who calibrated the model count, as they do where its threshold is used.
+    They do where its threshold is used.
     """
     if face not in FACE_POLICIES or face == "all":
         raise UsageError(f"an evaluation needs one face a photo: largest, central or only, not {face!r}")
-    everybody = people_of(root, split)
+    everybody, digests, copies, shared = without_copies(people_of(root, split), root, allow_duplicates)
     seen = split == "train"
     leaked = check_overlap(
-        model.file, everybody.paths, allow_overlap or seen, f"in the split {split}", calibration
+        model.file, everybody.paths, allow_overlap or seen, f"in the split {split}", calibration, digests
     )
     vectors, found = embed_photos(model, [str(path) for path in everybody.paths], face, cache, progress)
     if not found.any():
@@ -232,18 +287,39 @@ def _embedded(
             f"{shown(everybody.paths[0])}: no face found, nor in any other photo of the split {split}; check "
             "the folder, or choose another --face"
         )
-    return everybody.select(found), vectors[found], found, True if seen else leaked
+    told = {
+        "leaked": True if seen else leaked,
+        "photos": len(everybody),
+        "missing": int(np.sum(~found)),
+        "copies": copies,
+        "shared": shared,
+    }
+    return _Set(everybody.select(found), vectors[found], everybody.labels, told)
 
 
-def _told(missing: int, leaked: bool | None) -> str:
+def _rate_or_none(missing: int, photos: int | None) -> float | None:
+    return missing / photos if photos else None
+
+
+def _counts(result: SetEvaluation | IdentificationEvaluation) -> dict[str, Any]:
+    names = ("photos", "missing", "fta", "copies", "shared")
+    return {name: getattr(result, name) for name in names}
+
+
+def _told(result: SetEvaluation | IdentificationEvaluation) -> str:
     """What a reader must know, to follow on a result."""
-    seen = {
+    told = {
         False: "; nobody was seen in training",
         True: "; LEAKED: some of these people took part in training or calibration",
         None: "; whether these people took part in training is not known",
-    }[leaked]
-    left_out = f"; {missing:,} more photos were left out because a face was not found" if missing else ""
-    return seen + left_out
+    }[result.leaked]
+    if result.missing:
+        told += f"; {result.missing:,} more photos were left out because a face was not found"
+        if result.fta is not None:
+            told += f" (failure to acquire: {result.fta:.2%} of {result.photos:,} photos)"
+    if isinstance(result, SetEvaluation) and result.missing and result.attempted is not None:
+        told += f"; FAR {result.far:.3%} and FRR {result.frr:.2%} count those as rejected"
+    return told + copies_told(result.copies, shared=result.shared)
 
 
 def _table(rows: dict[str, Interval], told: str) -> str:

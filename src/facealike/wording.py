@@ -52,6 +52,20 @@ def percent_range(low: float, high: float) -> str:
     return f"about {first} %" if first == last else f"{first}-{last} %"
 
 
+def copies_told(copies: int, pairs: int = 0, shared: int = 0) -> str:
+    """What a reader must be told of copies of photos, to follow on a result; empty where there are none.
+
+    ``copies`` were left out, ``pairs`` are of a photo with itself or its copy, and ``shared`` photos stay
+    under several names.
+    """
+    told = [
+        f"; {copies:,} more photos were left out as copies of others" if copies else "",
+        f"; {pairs:,} of the pairs are of one photo with itself or its copy" if pairs else "",
+        f"; {shared:,} photos are there under two names" if shared else "",
+    ]
+    return "".join(told)
+
+
 def comparison_lines(result: Comparison) -> tuple[str, ...]:
     """What a comparison found: the verdict and its probability, the operating point, the score, its rarity.
 

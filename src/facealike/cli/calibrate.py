@@ -10,7 +10,15 @@ import typer
 
 from ..errors import UsageError
 from .console import command, print_json, print_table, progress_bar, show
-from .options import CacheOption, DetectorOption, FaceChoice, FaceOption, JsonOption, check_folder
+from .options import (
+    CacheOption,
+    DetectorOption,
+    DuplicatesOption,
+    FaceChoice,
+    FaceOption,
+    JsonOption,
+    check_folder,
+)
 
 if TYPE_CHECKING:
     from ..calibration import Calibration
@@ -61,6 +69,7 @@ def calibrate(
     ] = PeopleChoice.calibration,
     face: FaceOption = FaceChoice.central,
     detector: DetectorOption = None,
+    allow_duplicates: DuplicatesOption = False,
     cache: CacheOption = None,
     as_json: JsonOption = False,
 ) -> int:
@@ -83,7 +92,10 @@ def calibrate(
     if detector is not None:
         loaded = Model(with_detector(loaded.file, named_detector(detector)))
     with progress_bar("embedding") as progress:
-        found = run(loaded, people, chosen, method.value, split.value, face.policy, cache, progress)
+        found = run(
+            loaded, people, chosen, method.value, split.value, face.policy, cache, progress,
+            allow_duplicates=allow_duplicates,
+        )  # fmt: skip
     replace(loaded.file, calibration=found).write(out)
     if as_json:
         print_json({"out": str(out), "model": loaded.id, "calibration": found.to_dict()})

@@ -56,6 +56,12 @@ CacheOption = Annotated[
     Path | None,
     typer.Option("--cache", metavar="DIR", help="Keep face crops here, so that a second run is quick."),
 ]
+DuplicatesOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-duplicates", help="Accept photos that lie in the folders of several people, and count them."
+    ),
+]
 DetectorOption = Annotated[
     str | None,
     typer.Option(
