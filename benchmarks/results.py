@@ -203,9 +203,9 @@ def strangers(record: dict[str, Any]) -> str:
         *head, *rows, "",
         f"Mean over the seeds **{statistics.mean(values):.3f}**{spread}. "
         f"{first['pairs']:,} pairs of {first['people']:,} people; in "
-        f"{first['failures']} of them a face was not found, which counts as different. In brackets: 95 % "
-        f"intervals from resampling people. Measured {record['date']} at commit {record['commit']} on "
-        f"{record['machine']}; models made at commit "
+        f"{first['failures']} of them a face was not found, which is in no rate but FAR and FRR. In "
+        f"brackets: 95 % intervals from resampling people. Measured {record['date']} "
+        f"at commit {record['commit']} on {record['machine']}; models made at commit "
         + ", ".join(dict.fromkeys(e["trained_at"] for e in record["seeds"])) + ".",
     ])  # fmt: skip
 

@@ -148,6 +148,28 @@ def test_a_shipped_model_that_knows_some_of_them_is_said_to(
     assert str(same).startswith("no difference can be told")
 
 
+@pytest.mark.parametrize("kind", [True, False])
+def test_pairs_without_a_face_speak_for_neither_model(
+    trained: TrainResult, folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: bool
+) -> None:
+    """Issue 19 A6: a failed impostor pair counted for the model that found no face, a genuine one against."""
+    monkeypatch.setattr("facealike.embed.make_detector", lambda *_: CentralBox())
+    people = People.from_folder(folder).split("test")
+    pairs = listed_pairs(people, balanced_pairs(people.labels, 0))
+    shipped = Model(frozen(), device="cpu")
+    theirs = evaluate_pairs(shipped, pairs, "test", allow_overlap=True)
+    lost = np.flatnonzero(theirs.same == kind)[::3]
+    scores = theirs.scores.copy()
+    scores[lost] = -1.0
+    yours = replace(theirs, scores=scores, failures=len(lost))
+    found = against_shipped(yours, pairs, "largest", tmp_path, shipped)
+    assert found.failures == len(lost) > 0 and found.to_dict()["failures"] == len(lost)
+    assert found.difference is not None
+    assert (found.difference.low, found.difference.estimate, found.difference.high) == (0, 0, 0)
+    assert found.yours == found.shipped == pytest.approx(yours.f1)
+    assert f"{len(lost)} more pairs in which one of the two found no face are left out" in str(found)
+
+
 def test_a_shipped_model_that_cannot_be_run_is_a_reason(trained: TrainResult, folder: Path) -> None:
     """The real one looks for faces with dlib, and drawn faces are none."""
     people = People.from_folder(folder).split("test")

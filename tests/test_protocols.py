@@ -86,6 +86,31 @@ def test_what_happens_in_a_fold_does_not_move_its_threshold() -> None:
     assert after.folds[1].accuracy < before.folds[1].accuracy
 
 
+@pytest.mark.parametrize("kind", [True, False])
+def test_a_pair_without_a_face_is_wrong_whatever_its_truth(kind: bool) -> None:
+    """Issue 19 A6: a failed impostor pair counted as right."""
+    evaluation, fold = folded()
+    before = view2(evaluation, fold)
+    lost = np.flatnonzero((fold == 2) & (evaluation.same == kind))[:7]
+    scores = evaluation.scores.copy()
+    scores[lost] = -1.0
+    failed = Evaluation("lists", scores, evaluation.same, 0.1, "elsewhere", failures=7, photos=400, missing=7)
+    after = view2(failed, fold)
+    assert [found.failures for found in after.folds] == [0, 7, 0, 0, 0]
+    mine = (fold == 2) & failed.compared
+    right = (scores[mine] >= after.folds[1].threshold) == evaluation.same[mine]
+    assert after.folds[1].accuracy == pytest.approx(right.sum() / 40)
+    assert after.folds[1].threshold == before.folds[1].threshold
+    assert after.folds[1].accuracy <= before.folds[1].accuracy
+    # The other folds choose on the comparisons made: no failure moves their threshold as a score would.
+    others = (fold != 1) & failed.compared
+    expected = best_accuracy_threshold(scores[others], evaluation.same[others])[0]
+    assert after.folds[0].threshold == expected
+    assert "in 7 of the 200 pairs a face was not found: wrong in the accuracy" in str(after)
+    assert "failure to acquire: 1.75% of 400 photos" in after.to_markdown()
+    assert after.to_dict()["folds"][1]["failures"] == 7
+
+
 def test_view2_tells_only_of_rates_that_were_measured() -> None:
     evaluation, fold = folded()
     result = view2(evaluation, fold)

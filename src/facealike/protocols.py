@@ -25,6 +25,7 @@ from .image import shown
 from .metrics import roc
 from .result import Result
 from .types import FacePolicy, Pair
+from .wording import copies_told
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,12 +39,16 @@ FARS = (0.1, 0.01, 0.001)
 
 @dataclass(frozen=True, repr=False)
 class Fold(Result):
-    """One fold: its accuracy at ``threshold``, the best one on the pairs of all other folds."""
+    """One fold: its accuracy at ``threshold``, the best one on the comparisons of all other folds.
+
+    ``failures`` of the ``pairs`` were not compared, for a face was not found, and count as wrong.
+    """
 
     fold: int
     accuracy: float
     threshold: float
     pairs: int
+    failures: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -51,12 +56,17 @@ class Fold(Result):
             "accuracy": round(self.accuracy, 6),
             "threshold": self.threshold,
             "pairs": self.pairs,
+            "failures": self.failures,
         }
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class View2(Result):
     """The result of LFW View 2 (Huang, Ramesh, Berg and Learned-Miller, UMass TR 07-49, 2007).
+
+    The protocol asks for an answer to every pair.  One in which a face was not found has none (ISO/IEC
+    19795-1: failure to acquire) and counts as wrong in the accuracy, whatever its truth, so that no failure
+    helps; a threshold is chosen on the comparisons made.
 
     ``evaluation`` holds the scores of all folds together, at one threshold, which the folds do not
     use; ROC, AUC and the TAR at a FAR are of those.
@@ -122,7 +132,22 @@ class View2(Result):
             f"standard error of {len(self.folds)} folds, each at the threshold that is best on the others), "
             f"AUC {self.evaluation.auc:.4f}"
             + (f", TAR {tars}" if tars else "")
+            + self._failures_told()
+            + copies_told(0, self.evaluation.copied_pairs)
             + doubts[self.evaluation.leaked]
+        )
+
+    def _failures_told(self) -> str:
+        """How many pairs were not compared and what they count as, to follow on the result."""
+        found = self.evaluation
+        if not found.failures:
+            return ""
+        acquired = (
+            "" if found.fta is None else f"; failure to acquire: {found.fta:.2%} of {found.photos:,} photos"
+        )
+        return (
+            f"; in {found.failures:,} of the {found.pairs:,} pairs a face was not found: wrong in the "
+            f"accuracy, rejected in TAR and FAR, not in the AUC{acquired}"
         )
 
     def plot(self, ax: Axes | None = None) -> Axes:
@@ -170,9 +195,16 @@ def view2(evaluation: Evaluation, folds: ArrayLike) -> View2:
         truth = evaluation.same[mine]
         if truth.all() or not truth.any():
             raise DataError(f"{evaluation.name}: fold {fold} has no pairs of both kinds; check the list")
-        threshold, _ = best_accuracy_threshold(evaluation.scores[~mine], evaluation.same[~mine])
-        right = (evaluation.scores[mine] >= threshold) == truth
-        judged.append(Fold(fold, float(right.mean()), threshold, len(right)))
+        made = evaluation.compared
+        others = ~mine & made
+        if evaluation.same[others].all() or not evaluation.same[others].any():
+            raise DataError(
+                f"{evaluation.name}: outside fold {fold} no pairs of both kinds were compared; check "
+                "the photos"
+            )
+        threshold, _ = best_accuracy_threshold(evaluation.scores[others], evaluation.same[others])
+        right = ((evaluation.scores[mine] >= threshold) == truth) & made[mine]
+        judged.append(Fold(fold, float(right.mean()), threshold, len(right), int(np.sum(~made[mine]))))
     return View2(tuple(judged), evaluation)
 
 

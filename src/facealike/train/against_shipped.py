@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+
 from ..bootstrap import Interval, difference_interval
 from ..embed import Model
 from ..errors import FacealikeError
 from ..evaluate import evaluate_pairs
 from ..evaluation import Evaluation
+from ..metrics import confusion
 from ..overlap import find_overlap
 from ..result import Result
 from ..types import FacePolicy, Pair
@@ -24,6 +27,8 @@ class Comparison(Result):
     ``known`` counts the people of the pairs that the shipped model was trained on, ``calibrated`` those
     that gave it its threshold.  Where the shipped model could not be run on these photos, the numbers are
     None and ``reason`` says why.
+
+    Both F1 are of the pairs that both models compared; in ``failures`` more, one of them found no face.
     """
 
     ASK: ClassVar[str] = "ask .difference, an interval"
@@ -36,6 +41,7 @@ class Comparison(Result):
     known: int = 0
     reason: str = ""
     calibrated: int = 0
+    failures: int = 0
 
     def __str__(self) -> str:
         if self.difference is None or self.shipped is None:
@@ -57,6 +63,8 @@ class Comparison(Result):
             )
         elif self.calibrated:
             who += f"; {self.calibrated:,} of them gave the shipped model its threshold, which flatters it"
+        if self.failures:
+            who += f"; {self.failures:,} more pairs in which one of the two found no face are left out"
         return f"{verdict} (F1 {self.yours:.3f} and {self.shipped:.3f}, on {who})"
 
     def to_dict(self) -> dict[str, Any]:
@@ -70,6 +78,7 @@ class Comparison(Result):
             "people": self.people,
             "known_to_shipped": self.known,
             "calibrated_shipped": self.calibrated,
+            "failures": self.failures,
         }
 
 
@@ -78,7 +87,8 @@ def against_shipped(
 ) -> Comparison:
     """``pairs`` by the shipped model (or ``model``) as well, and the interval of the difference in F1.
 
-    A photo in which a model finds no face counts against that model.  A shipped model that cannot be
+    A pair in which one of them finds no face is left out and counted: it would speak for or against a model
+    by its truth, and not by what the model can do.  A shipped model that cannot be
     used here, for want of its detector or of any face it finds, is a reason and no error: the run is
     finished all the same.
     """
@@ -92,7 +102,18 @@ def against_shipped(
     photos = list(dict.fromkeys(path for pair in pairs for path in (pair.a, pair.b)))
     met = find_overlap(shipped.file, photos)
     known, calibrated = len(met.trained), len(met.calibrated)
-    gap = difference_interval(
-        yours.scores, yours.threshold, theirs.scores, theirs.threshold, yours.same, yours.first, yours.second
+    both = yours.compared & theirs.compared
+    same = yours.same[both]
+    if same.all() or not same.any():
+        return Comparison(yours.f1, yours.people, reason="both models compared no pairs of both kinds")
+    scores, other = yours.scores[both], theirs.scores[both]
+    first, second = yours.first[both], yours.second[both]
+    gap = difference_interval(scores, yours.threshold, other, theirs.threshold, same, first, second)
+    mine, shipped_f1 = (
+        confusion(values, same, limit).f1
+        for values, limit in ((scores, yours.threshold), (other, theirs.threshold))
     )
-    return Comparison(yours.f1, yours.people, theirs.f1, shipped.id, gap, known, calibrated=calibrated)
+    return Comparison(
+        mine, len(np.unique(np.concatenate([first, second]))), shipped_f1, shipped.id, gap, known,
+        calibrated=calibrated, failures=int(np.sum(~both)),
+    )  # fmt: skip

@@ -168,7 +168,7 @@ def _remarks(facts: Sequence[dict[str, Any]]) -> str:
         f"({min(photos):,} to {max(photos):,} photos) of the other folds, {facts[0]['epochs']} epochs, the "
         f"last one kept; {hours:.1f} hours in all.",
         f"On balanced pairs of the people it was trained on, a model's best F1 is {train_f1:.4f} on average.",
-        f"A pair in which a face was not found counts as different: {failures:,} of {pairs:,}.",
+        f"A pair in which a face was not found counts as wrong: {failures:,} of {pairs:,}.",
     ]
     if outside:
         notes.append(f"Outside data: {outside:,} photos of unnamed people were learnt from as well.")
