@@ -30,10 +30,11 @@ from facealike.detect import Detector, named_detector, select_faces
 from facealike.embed import Model
 from facealike.errors import UsageError
 from facealike.group_protocol import evaluate_groups
-from facealike.group_tables import point_name, rate_text, rate_with_interval
+from facealike.group_tables import group_rate, point_name
 from facealike.groups import GroupEvaluation, Point, WorstGroup, group_rates
 from facealike.image import read_image
 from facealike.plots import save_figure
+from facealike.wording import rate_text
 from measured import append_rows, circumstances, commit, today
 from page import put
 
@@ -153,7 +154,7 @@ def control_table(points: tuple[Point, ...], found: list[tuple[str, GroupEvaluat
         "| --- | ---: |" + " ---: |" * len(points),
     ]
     for name, result in found:
-        cells = [rate_with_interval(rate) for rate in result.everybody.rates]
+        cells = [group_rate(rate) for rate in result.everybody.rates]
         lines.append(f"| {name} | {result.everybody.people:,} | {' | '.join(cells)} |")
     return [line.replace("\u202f", " ") for line in lines]
 

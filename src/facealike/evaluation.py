@@ -20,7 +20,7 @@ from .reliability import Reliability, reliability
 from .resampling import Method
 from .result import Result
 from .weighted import Pairs
-from .wording import copies_told
+from .wording import copies_told, rate_text, rate_with_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,6 +31,7 @@ FAILURE_SCORE = -1.0
 RESAMPLES, LARGE = 1000, 50_000  # of the bootstrap; of pairs, above which fewer resamples must do
 BAND_POINTS = 40
 
+ERRORS = ("fmr", "fnmr", "far", "frr", "eer")
 RATES = ("f1", "accuracy", "auc", "fmr", "fnmr", "eer")
 
 ARRAYS = (
@@ -284,9 +285,15 @@ class Evaluation(Result):
         return f"F1 {self.f1:.3f}, AUC {self.auc:.3f} on {self.pairs:,} pairs of {self.name}"
 
     def told(self, name: str) -> str:
-        """The figure of that name with its interval, if it has one: ``0.881 [0.868, 0.893]``."""
+        """The figure of that name with its interval, if it has one: ``0.881 [0.868, 0.893]``.
+
+        Error rates are in percent: ``1.6 % [1.1 %, 2.1 %]``.
+        """
         found = self.intervals().get(name)
-        return f"{getattr(self, name):.3f}" if found is None else str(found)
+        value = getattr(self, name)
+        if name in ERRORS:
+            return rate_text(value) if found is None else rate_with_interval(value, found.low, found.high)
+        return f"{value:.3f}" if found is None else str(found)
 
     def __str__(self) -> str:
         who = "people" if self.people is None else f"{self.people:,} people"
@@ -314,7 +321,9 @@ class Evaluation(Result):
         if not self.failures:
             return ""
         acquired = (
-            "" if self.fta is None else f" (failure to acquire: {self.fta:.2%} of {self.photos:,} photos)"
+            ""
+            if self.fta is None
+            else f" (failure to acquire: {rate_text(self.fta)} of {self.photos:,} photos)"
         )
         return (
             f"in {self.failures:,} of the pairs a face was not found{acquired}; they are in FAR "
@@ -339,7 +348,7 @@ class Evaluation(Result):
         matplotlib.
         """
         ax = new_axes() if ax is None else ax
-        label = f"threshold {self.threshold:.3f}: FMR {self.fmr:.2%}, FNMR {self.fnmr:.2%}"
+        label = f"threshold {self.threshold:.3f}: FMR {rate_text(self.fmr)}, FNMR {rate_text(self.fnmr)}"
         curve = ErrorCurve(
             self.roc, self.impostor, self.genuine, label, band=self.roc_band(), point=(self.fmr, self.fnmr)
         )

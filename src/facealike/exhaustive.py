@@ -23,6 +23,7 @@ from .plots import ErrorCurve, draw_roc, new_axes
 from .resampling import Kind, Method, Plan, bounds, drawn
 from .result import Result
 from .tally import COARSE_EDGES, FINE_BINS, FINE_EDGES, Tally, fine_bin, tally
+from .wording import rate_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -262,10 +263,11 @@ class Exhaustive(Result):
 
     def __str__(self) -> str:
         rates = ", ".join(
-            f"{self.fnmr_at_fmr(fmr):.3f} at FMR {fmr:g}" for fmr in supported_fmrs(self.impostor)
+            f"{rate_text(self.fnmr_at_fmr(fmr))} at FMR {rate_text(fmr)}"
+            for fmr in supported_fmrs(self.impostor)
         )
         return (
-            f"{self.name}: AUC {self.auc:.4f}, EER {self.eer:.4f}, FNMR {rates or 'not measured'} on all "
+            f"{self.name}: AUC {self.auc:.4f}, EER {rate_text(self.eer)}, FNMR {rates or 'not measured'} on all "
             f"{self.genuine:,} genuine and {self.impostor:,} impostor pairs of {self.images:,} photos of "
             f"{self.people:,} people"
         )

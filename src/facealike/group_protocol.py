@@ -17,7 +17,7 @@ from .group_list import DEFAULT_BY, read_groups
 from .groups import GroupEvaluation, Point, WorstGroup, group_rates
 from .image import shown
 from .types import FACE_POLICIES, FacePolicy
-from .wording import target_fmr
+from .wording import rate_text, rule_in_words, target_fmr
 
 
 def evaluate_groups(
@@ -97,11 +97,20 @@ def for_worst_group(calibration: Calibration, worst: WorstGroup, where: str) -> 
 def _points(model: Model, threshold: float | None) -> tuple[Point, ...]:
     calibration = model.file.calibration
     if threshold is None:
-        first = Point(model.threshold, stated_fmr(calibration), f"the model ({calibration.rule})")
+        ruled = target_fmr(calibration.rule) is not None
+        of = calibration.chosen_on if ruled else calibration.people
+        source = f"the model ({rule_in_words(calibration.rule)})"
+        first = Point(model.threshold, stated_fmr(calibration), source, of)
     else:
-        first = Point(float(threshold), calibration.fmr_of(float(threshold)), "the caller")
+        limit = float(threshold)
+        first = Point(limit, calibration.fmr_of(limit), "the caller", calibration.people)
     named = [
-        Point(point.threshold, point.fmr, f"the model's calibration for an FMR of {point.fmr:g}")
+        Point(
+            point.threshold,
+            point.fmr,
+            f"the model's calibration for an FMR of {rate_text(point.fmr)}",
+            calibration.people,
+        )
         for point in calibration.operating_points
         if not _nearly(point.fmr, first.stated)
     ]

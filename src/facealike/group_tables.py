@@ -12,7 +12,8 @@ import numpy as np
 from .bootstrap import Interval
 from .escape import figure_text
 from .escape import markdown as escaped
-from .plots import draw_rates, new_axes, percent
+from .plots import draw_rates, new_axes
+from .wording import rate_text, rate_with_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,21 +38,22 @@ def sentence(result: GroupEvaluation) -> str:
     everybody, point, spread = result.everybody, result.points[0], result.spread()
     text = f"{result.name}: at threshold {point.threshold:.3f} from {point.source}"
     if point.stated is not None:
-        text += f", for which an FMR of {rate_text(point.stated)} is stated,"
+        of = f" for {point.stated_of}" if point.stated_of else ""
+        text += f", for which an FMR of {rate_text(point.stated)}{of} is stated,"
     if spread is None:
         text += " no group is large enough to be measured"
     else:
         text += " " + _worst_and_best(spread)
     text += (
         f"; all {everybody.pairs:,} pairs of the {len(everybody.rows):,} photos together have "
-        f"{rate_with_interval(everybody.rates[0])}; faces found by {result.detector}, none in "
+        f"{group_rate(everybody.rates[0])}; faces found by {result.detector}, none in "
         f"{everybody.missing:,} of {everybody.photos:,} photos"
     )
     return text + ("" if result.named else "; repeated people make these rates upper bounds")
 
 
 def _worst_and_best(spread: Spread) -> str:
-    worst, best = (rate_with_interval(rate) for rate in (spread.worst_fmr, spread.best_fmr))
+    worst, best = (group_rate(rate) for rate in (spread.worst_fmr, spread.best_fmr))
     text = f"the worst of {spread.measured:,} groups, {spread.worst.name}, has {worst}"
     if spread.over_stated is not None:
         text += f", {spread.over_stated:.2g} times the stated one"
@@ -63,18 +65,13 @@ def _worst_and_best(spread: Spread) -> str:
     return text
 
 
-def rate_text(rate: float) -> str:
-    """A share with two significant digits, or as a percentage where it is larger than 1 in 10,000."""
-    return percent(float(f"{rate:.2g}")) if rate >= 1e-4 or rate == 0 else f"{rate:.1e}"
-
-
-def rate_with_interval(interval: Interval | None) -> str:
+def group_rate(interval: Interval | None) -> str:
     """A rate and its interval in brackets; in words where the group is too small."""
     if interval is None:
         return TOO_FEW
     if not math.isfinite(interval.low + interval.high):
         return rate_text(interval.estimate)
-    return f"{rate_text(interval.estimate)} [{rate_text(interval.low)}, {rate_text(interval.high)}]"
+    return rate_with_interval(interval.estimate, interval.low, interval.high)
 
 
 # ---- tables -------------------------------------------------------------------------------------
@@ -94,7 +91,8 @@ def markdown(result: GroupEvaluation) -> str:
 
 def point_name(point: Point) -> str:
     """How a table calls a point: by its threshold and the FMR stated for it."""
-    stated = "" if point.stated is None else f" (stated {rate_text(point.stated)})"
+    of = f" for {point.stated_of}" if point.stated_of else ""
+    stated = "" if point.stated is None else f" (stated {rate_text(point.stated)}{escaped(of)})"
     return f"FMR at {point.threshold:.3f}{stated}"
 
 
@@ -120,8 +118,8 @@ def _spread_cells(result: GroupEvaluation, level: tuple[str, ...], point: int) -
         return [told, f"0 of {count}", *["" for _ in range(7)]]
     return [
         told, f"{spread.measured} of {count}",
-        escaped(spread.worst.name), rate_with_interval(spread.worst_fmr), _ratio(spread.over_stated),
-        escaped(spread.best.name), rate_with_interval(spread.best_fmr), _ratio(spread.over_best),
+        escaped(spread.worst.name), group_rate(spread.worst_fmr), _ratio(spread.over_stated),
+        escaped(spread.best.name), group_rate(spread.best_fmr), _ratio(spread.over_best),
         _ratio(spread.over_mean),
     ]  # fmt: skip
 
@@ -136,7 +134,7 @@ def _level_table(result: GroupEvaluation, level: tuple[str, ...]) -> list[str]:
     rows = [
         [
             escaped(group.name), f"{group.photos:,}", rate_text(group.missing / group.photos),
-            f"{group.pairs:,}", *map(rate_with_interval, group.rates),
+            f"{group.pairs:,}", *map(group_rate, group.rates),
         ]
         for group in groups
     ]  # fmt: skip

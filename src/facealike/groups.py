@@ -30,6 +30,7 @@ from .metrics import RULE_OF_3, check_fmr, checked_rate
 from .resampling import Plan, wilson
 from .result import Result
 from .tally import FINE_BINS, tally
+from .wording import rate_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,14 +45,23 @@ EVERYBODY: tuple[str, ...] = ()
 
 @dataclass(frozen=True, repr=False)
 class Point(Result):
-    """A threshold at which groups are compared, the FMR ``stated`` for it (None: nobody did), and by whom."""
+    """A threshold at which groups are compared, the FMR ``stated`` for it (None: nobody did), and by whom.
+
+    ``stated_of`` are the people whose FMR that is, empty where it is not known.
+    """
 
     threshold: float
     stated: float | None
     source: str
+    stated_of: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        return {"threshold": self.threshold, "stated_fmr": self.stated, "source": self.source}
+        return {
+            "threshold": self.threshold,
+            "stated_fmr": self.stated,
+            "stated_of": self.stated_of,
+            "source": self.source,
+        }
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -162,7 +172,7 @@ class WorstGroup(Result):
 
     def __str__(self) -> str:
         return (
-            f"threshold {self.threshold}: FMR {self.fmr:g} or less in each of {self.measured:,} groups, "
+            f"threshold {self.threshold}: FMR {rate_text(self.fmr)} or less in each of {self.measured:,} groups, "
             f"decided by {self.group}; too small to tell: {len(self.refused):,}"
         )
 

@@ -26,6 +26,7 @@ from .plots import new_axes, style_axes
 from .resampling import Kind, Method, Plan, bounds, drawn, left_out
 from .result import Result
 from .tally import unit_rows
+from .wording import rate_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -329,7 +330,8 @@ class OpenSet(Result):
 
     def __str__(self) -> str:
         rates = ", ".join(
-            f"{self.fnir_at_fpir(fpir):.3f} at FPIR {fpir:g}" for fpir in supported_fmrs(len(self.non_mated))
+            f"{rate_text(self.fnir_at_fpir(fpir))} at FPIR {rate_text(fpir)}"
+            for fpir in supported_fmrs(len(self.non_mated))
         )
         return (
             f"FNIR {rates or 'not measured'} with {len(self.mated):,} probes of enrolled people and "

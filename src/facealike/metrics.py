@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .errors import UsageError
 from .result import Result
+from .wording import rate_text
 
 RULE_OF_3 = 3.0
 
@@ -106,7 +107,7 @@ class Confusion(Result):
 
     def __str__(self) -> str:
         return (
-            f"F1 {self.f1:.3f}, accuracy {self.accuracy:.3f}, FMR {self.fmr:.3f}, FNMR {self.fnmr:.3f} "
+            f"F1 {self.f1:.3f}, accuracy {self.accuracy:.3f}, FMR {rate_text(self.fmr)}, FNMR {rate_text(self.fnmr)} "
             f"on {self.total:,} pairs"
         )
 

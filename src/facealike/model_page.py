@@ -11,7 +11,7 @@ from .fields import is_number
 from .licence import Licence
 from .model import ModelFile
 from .seen import counts
-from .wording import in_percent, rule_in_words
+from .wording import in_percent, rate_text, rate_with_interval, rule_in_words
 
 LABEL = 14  # columns of the names on the left
 MOST_EVALUATIONS = 6
@@ -77,12 +77,18 @@ def _points(found: Calibration) -> list[str]:
         low = in_percent(point.fmr_low) if point.fmr_low >= 1 / point.impostor else "0"
         rows.append(
             (
-                f"{point.fmr:g}", f"{point.threshold:.3f}", f"{in_percent(point.fnmr)} %",
+                f"{point.fmr:g}", f"{point.threshold:.3f}", rate_text(point.fnmr),
                 f"{low}-{in_percent(point.fmr_high)} %",
             )
         )  # fmt: skip
     widths = [max(len(row[i]) for row in rows) for i in range(4)]
-    return ["", *("  " + "  ".join(c.rjust(w) for c, w in zip(row, widths, strict=True)) for row in rows)]
+    people = f"  FMR and misses are those of {found.people}:"
+    return [
+        "",
+        people,
+        "",
+        *("  " + "  ".join(c.rjust(w) for c, w in zip(row, widths, strict=True)) for row in rows),
+    ]
 
 
 def _measured(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -118,8 +124,7 @@ def _share(table: Mapping[str, Any], key: str) -> str:
 
 def _error(table: Mapping[str, Any], key: str) -> str:
     bounds = _bounds(table, key)
-    told = "" if bounds is None else f" [{in_percent(bounds[0])} %, {in_percent(bounds[1])} %]"
-    return f"{in_percent(table[key])} %{told}"
+    return rate_text(table[key]) if bounds is None else rate_with_interval(table[key], *bounds)
 
 
 def _bounds(table: Mapping[str, Any], key: str) -> tuple[float, float] | None:
@@ -139,7 +144,7 @@ def _worst_groups(table: Mapping[str, Any]) -> Iterator[str]:
     for column, found in spread.items() if isinstance(spread, dict) else ():
         rates = found.get("worst_fmr") if isinstance(found, dict) else None
         if isinstance(rates, list) and rates and is_number(rates[0]) and " x " not in column:
-            yield f"worst {column}: {found.get('worst')}, FMR {in_percent(rates[0])} %"
+            yield f"worst {column}: {found.get('worst')}, FMR {rate_text(rates[0])}"
     if type(table.get("photos")) is int:
         yield f"{table['photos']:,} photos"
 

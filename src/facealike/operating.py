@@ -20,6 +20,7 @@ from .fields import checked_number, checked_pair, in_words, is_number
 from .metrics import confusion, threshold_at_fmr
 from .probability import balanced_weights, fit_platt
 from .result import Result
+from .wording import rate_text, rate_with_interval
 
 if TYPE_CHECKING:
     from .bootstrap import Statistic
@@ -74,8 +75,8 @@ class OperatingPoint(Result):
 
     def __str__(self) -> str:
         return (
-            f"FMR {self.fmr:g} [{self.fmr_low:.2g}, {self.fmr_high:.2g}] at threshold {self.threshold:.3f}, "
-            f"FNMR {self.fnmr:.3f}"
+            f"FMR {rate_with_interval(self.fmr, self.fmr_low, self.fmr_high)} at threshold {self.threshold:.3f}, "
+            f"FNMR {rate_text(self.fnmr)} (calibration people)"
         )
 
 

@@ -25,7 +25,7 @@ from .image import shown
 from .metrics import roc
 from .result import Result
 from .types import FacePolicy, Pair
-from .wording import copies_told
+from .wording import copies_told, rate_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -121,7 +121,7 @@ class View2(Result):
         return "\n".join([*head, *rows, last, "", markdown(str(self))]) + "\n"
 
     def __str__(self) -> str:
-        tars = ", ".join(f"{tar:.1%} at FAR {far:g}" for far, tar in self.tar_at_far.items())
+        tars = ", ".join(f"{tar:.1%} at FAR {rate_text(far)}" for far, tar in self.tar_at_far.items())
         doubts = {
             False: "",
             True: "; LEAKED: people of these pairs took part in training",
@@ -143,7 +143,9 @@ class View2(Result):
         if not found.failures:
             return ""
         acquired = (
-            "" if found.fta is None else f"; failure to acquire: {found.fta:.2%} of {found.photos:,} photos"
+            ""
+            if found.fta is None
+            else f"; failure to acquire: {rate_text(found.fta)} of {found.photos:,} photos"
         )
         return (
             f"; in {found.failures:,} of the {found.pairs:,} pairs a face was not found: wrong in the "

@@ -26,6 +26,7 @@ from .plots import (
     rate_grid,
 )
 from .report import TrainingLog, best_text, draw_losses, draw_quality
+from .wording import rate_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,7 +55,7 @@ def error_curves(main: Evaluation, known: Evaluation | None) -> Block:
         )
     shaded = " The band is the 95 % interval at each false match rate by itself." if band is not None else ""
     also = " The dashed curve is that of people it was trained on." if known is not None else ""
-    at = f"false match rate {main.fmr:.1%}, false non-match rate {main.fnmr:.1%}"
+    at = f"false match rate {rate_text(main.fmr)}, false non-match rate {rate_text(main.fnmr)}"
     roc = picture(
         "roc",
         "ROC curve",

@@ -16,6 +16,7 @@ from .metrics import confusion
 from .run_figures import error_curves, reliability_picture, score_histogram, training_curves
 from .run_folder import Result, Run
 from .seen import counts
+from .wording import rate_text
 
 SEEN = {False: "never seen", True: "yes", None: "not known"}
 
@@ -46,8 +47,8 @@ MEANINGS = (
 # ---- numbers in words -------------------------------------------------------------------------
 
 
-def rate(value: float, digits: int = 1) -> str:
-    return f"{value:.{digits}%}".replace("%", " %")
+def share(value: float) -> str:
+    return f"{value:.1%}".replace("%", " %")
 
 
 def one_in(value: float) -> str:
@@ -64,7 +65,7 @@ def cell(result: Result, name: str, as_rate: bool = False) -> Cell:
     value = result.numbers.get(name)
     if value is None or math.isnan(value):
         return Cell("–")
-    text = rate if as_rate else "{:.3f}".format
+    text = "{:.3f}".format if not as_rate else share if name == "accuracy" else rate_text
     ends = result.intervals.get(name)
     return Cell(text(value), "" if ends is None else f"{text(ends[0])} to {text(ends[1])}")
 
@@ -145,9 +146,9 @@ def _remarks(run: Run, main: Result) -> list[str]:
     elif run.warnings is not None:
         remarks.append("The guard rails of the training gave no warning.")
     if main.failures:
-        share = main.failures / main.pairs if main.pairs else math.nan
+        failed = main.failures / main.pairs if main.pairs else math.nan
         remarks.append(
-            f"In {main.failures:,} pairs ({rate(share)}) no face was found and no comparison made. FAR and "
+            f"In {main.failures:,} pairs ({rate_text(failed)}) no face was found and no comparison made. FAR and "
             "FRR count them as rejected; the other rates are of the comparisons made."
         )
     if main.threshold is not None and main.threshold_from:
@@ -223,7 +224,7 @@ def _fnmr_names(listed: Sequence[Result]) -> list[str]:
 
 
 def _named_rate(name: str) -> str:
-    return f"{100 * float(name.removeprefix('fnmr@')):g} %"
+    return rate_text(float(name.removeprefix("fnmr@")))
 
 
 def _supported(result: Result, name: str) -> Cell:
@@ -268,12 +269,17 @@ def _operating(points: Sequence[OperatingPoint], main: Evaluation) -> tuple[Bloc
         had = confusion(main.scores, main.same, point.threshold)
         measured = Result(main.name, {"fmr": had.fmr, "fnmr": had.fnmr}, _intervals_at(main, point.threshold))
         rows.append((
-            Cell(f"{100 * point.fmr:g} %", f"{rate(point.fmr_low, 2)} to {rate(point.fmr_high, 2)}"),
+            Cell(rate_text(point.fmr), f"{rate_text(point.fmr_low)} to {rate_text(point.fmr_high)}"),
             Cell(f"{point.threshold:.3f}"),
             cell(measured, "fmr", True),
             cell(measured, "fnmr", True),
         ))  # fmt: skip
-    header = ("FMR asked for", "threshold", f"FMR on {main.name}", f"FNMR on {main.name}")
+    header = (
+        "target FMR, of the calibration people",
+        "threshold",
+        f"FMR on {main.name}",
+        f"FNMR on {main.name}",
+    )
     text = (
         "Each threshold was chosen on the people of the calibration so that no more than the named share of "
         "strangers is let through; beside it stands the 95 % interval of the share really let through there. "

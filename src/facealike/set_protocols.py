@@ -25,7 +25,7 @@ from .image import shown
 from .overlap import check_overlap
 from .result import Result
 from .types import FACE_POLICIES, Embeddings, FacePolicy
-from .wording import copies_told
+from .wording import copies_told, rate_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -111,14 +111,14 @@ class SetEvaluation(Result):
         for name, found in self.intervals.items():
             kind, _, limit = name.partition("@")
             if kind != "fmr" or not limit:  # the FMR really had at a threshold is for those who calibrate
-                rows[words.get(name) or f"FNMR at FMR {limit}"] = found
+                rows[words.get(name) or f"FNMR at FMR {rate_text(float(limit))}"] = found
         return _table(rows, str(self))
 
     def _brief(self) -> str:
-        return f"FMR {self.fmr:.3%}, FNMR {self.fnmr:.2%} at {self.threshold:.3f}, {self.comparisons.name}"
+        return f"FMR {rate_text(self.fmr)}, FNMR {rate_text(self.fnmr)} at {self.threshold:.3f}, {self.comparisons.name}"
 
     def __str__(self) -> str:
-        rates = f"FMR {self.fmr:.3%}, FNMR {self.fnmr:.2%}"
+        rates = f"FMR {rate_text(self.fmr)}, FNMR {rate_text(self.fnmr)}"
         told = _told(self)
         return (
             f"{self.comparisons}; at threshold {self.threshold:.3f} from {self.threshold_from} {rates}{told}"
@@ -208,7 +208,9 @@ class IdentificationEvaluation(Result):
         rows = {}
         for name, found in self.intervals.items():
             fpir = name.partition("@")[2]
-            rows[f"FNIR at FPIR {fpir}" if fpir else f"rank {name.removeprefix('rank')}"] = found
+            rows[
+                f"FNIR at FPIR {rate_text(float(fpir))}" if fpir else f"rank {name.removeprefix('rank')}"
+            ] = found
         return _table(rows, str(self))
 
     def __str__(self) -> str:
@@ -316,19 +318,18 @@ def _told(result: SetEvaluation | IdentificationEvaluation) -> str:
     if result.missing:
         told += f"; {result.missing:,} more photos were left out because a face was not found"
         if result.fta is not None:
-            told += f" (failure to acquire: {result.fta:.2%} of {result.photos:,} photos)"
+            told += f" (failure to acquire: {rate_text(result.fta)} of {result.photos:,} photos)"
     if isinstance(result, SetEvaluation) and result.missing and result.attempted is not None:
-        told += f"; FAR {result.far:.3%} and FRR {result.frr:.2%} count those as rejected"
+        told += f"; FAR {rate_text(result.far)} and FRR {rate_text(result.frr)} count those as rejected"
     return told + copies_told(result.copies, shared=result.shared)
 
 
 def _table(rows: dict[str, Interval], told: str) -> str:
     lines = ["| Rate | Value | 95 % interval |", "| --- | ---: | ---: |"]
-    lines += [f"| {label} | {found.estimate:.4g} | {_range(found)} |" for label, found in rows.items()]
+    for label, found in rows.items():
+        # AUC and the share of a rank are no error rates, and have no unit.
+        text = "{:.4g}".format if label == "AUC" or label.startswith("rank ") else rate_text
+        known = math.isfinite(found.low + found.high)
+        interval = f"{text(found.low)} to {text(found.high)}" if known else "not measured"
+        lines.append(f"| {label} | {text(found.estimate)} | {interval} |")
     return "\n".join([*lines, "", markdown(told)]) + "\n"
-
-
-def _range(found: Interval) -> str:
-    if not math.isfinite(found.low + found.high):
-        return "not measured"
-    return f"{found.low:.4g} to {found.high:.4g}"

@@ -46,6 +46,27 @@ def in_percent(rate: float) -> str:
     return f"{rounded:.0f}" if rounded >= 10 else f"{rounded:.9f}".rstrip("0").rstrip(".")
 
 
+def rate_text(rate: float) -> str:
+    """An error rate as every command and table writes it: in percent, with two significant digits.
+
+    Above 99 % what is missing to 100 % has two digits, below a millionth of a percent the exponent does:
+    no rate is told as 0 or 100 % that is not.
+    """
+    if not math.isfinite(rate):
+        return "not measured"
+    if 0.99 < rate < 1:
+        digits = 1 - math.floor(math.log10(100 - 100 * rate))
+        return f"{100 * rate:.{digits}f} %" if digits < 15 else "100 %"
+    return f"{100 * rate:.1e} %" if 0 < rate < 1e-8 else f"{in_percent(rate)} %"
+
+
+def rate_with_interval(rate: float, low: float, high: float) -> str:
+    """A rate and its interval in one unit: ``1.6 % [1.1 %, 2.1 %]``; without one where it was not measured."""
+    if not math.isfinite(low + high):
+        return f"{rate_text(rate)} [not measured]"
+    return f"{rate_text(rate)} [{rate_text(low)}, {rate_text(high)}]"
+
+
 def percent_range(low: float, high: float) -> str:
     """``about 15 %`` where both say the same, else ``0.5-4.2 %``."""
     first, last = in_percent(low), in_percent(high)

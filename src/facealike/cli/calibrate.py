@@ -115,13 +115,15 @@ def _rule(text: str) -> Literal["f1"] | float:
 
 
 def _print(found: Calibration) -> None:
+    from ..wording import rate_text
+
     show(str(found))
     print_table(
-        ["FMR", "threshold", "FMR, 95 % interval", "FNMR"],
+        ["target FMR", "threshold", "FMR of these people, 95 % interval", "FNMR of these people"],
         [
             [
-                f"{point.fmr:g}", f"{point.threshold:.3f}", f"{point.fmr_low:.2g} to {point.fmr_high:.2g}",
-                f"{point.fnmr:.3f}",
+                rate_text(point.fmr), f"{point.threshold:.3f}",
+                f"{rate_text(point.fmr_low)} to {rate_text(point.fmr_high)}", rate_text(point.fnmr),
             ]
             for point in found.operating_points
         ],

@@ -231,12 +231,13 @@ def _drawn_or_listed(
 
 def _plain(result: Evaluation) -> _Shown:
     from ..report import table_dict, table_markdown
+    from ..wording import rate_text
 
     def tell() -> None:
         columns = ["pairs of", "F1", "accuracy", "ROC AUC", "FMR", "FNMR", "pairs"]
         row = [
             result.name, f"{result.f1:.4f}", f"{result.accuracy:.4f}", f"{result.auc:.4f}",
-            f"{result.fmr:.2%}", f"{result.fnmr:.2%}", f"{result.pairs:,}",
+            rate_text(result.fmr), rate_text(result.fnmr), f"{result.pairs:,}",
         ]  # fmt: skip
         print_table(columns, [row])
         show(str(result))
@@ -316,13 +317,14 @@ def _groups(
 
 
 def _group_rows(result: GroupEvaluation, level: tuple[str, ...]) -> tuple[list[str], list[list[str]]]:
-    from ..group_tables import point_name, rate_text, rate_with_interval
+    from ..group_tables import group_rate, point_name
+    from ..wording import rate_text
 
     head = [", ".join(level), "photos", "no face", "pairs", point_name(result.points[0])]
     return head, [
         [
             group.name, f"{group.photos:,}", rate_text(group.missing / group.photos),
-            f"{group.pairs:,}", rate_with_interval(group.rates[0]),
+            f"{group.pairs:,}", group_rate(group.rates[0]),
         ]
         for group in result.at(level)
     ]  # fmt: skip
