@@ -77,7 +77,7 @@ def test_a_group_against_a_loop_over_its_files(listed: Path) -> None:
     rate = group.rates[0]
     assert group.pairs == len(scores) and rate is not None
     assert rate.estimate == pytest.approx(np.mean(np.array(scores) >= 0.9), abs=2 / len(scores))
-    assert result.points[0].stated == 0.1 and "FMR 0.1" in result.points[0].source
+    assert result.points[0].stated == 0.1 and "FMR 10 %" in result.points[0].source
 
 
 def test_another_detector_is_used_and_named(listed: Path, tmp_path: Path) -> None:

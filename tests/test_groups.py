@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from facealike.bootstrap import Interval
 from facealike.errors import UsageError
-from facealike.group_tables import group_order, rate_text
+from facealike.group_tables import group_order, group_rate
 from facealike.groups import GroupEvaluation, Point, group_rates, threshold_for_worst_group
 from facealike.tally import FINE_EDGES
 
@@ -212,9 +213,9 @@ def test_bands_stand_in_the_order_of_age() -> None:
 
 
 def test_rates_in_words() -> None:
-    assert [rate_text(rate).replace("\u202f", " ") for rate in (0.1234, 0.00123, 0.0, 1.0, 3.21e-5)] == [
-        "12 %", "0.12 %", "0 %", "100 %", "3.2e-05",
-    ]  # fmt: skip
+    """Issue 19 A13: the units were mixed in one bracket, as in 0.017 % [7.4e-05, 0.025 %]."""
+    assert group_rate(Interval(1.7e-4, 7.4e-5, 2.5e-4)) == "0.017 % [0.0074 %, 0.025 %]"
+    assert group_rate(None) == "too small"
 
 
 def test_a_figure_shows_the_rates(result: GroupEvaluation) -> None:

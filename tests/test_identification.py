@@ -243,7 +243,7 @@ def test_results_tell_themselves() -> None:
     assert data[0]["cmc"]["1"] == pytest.approx(closed.rank1, abs=1e-6)
     assert data[1]["fnir_at_fpir"]["0.1"] == pytest.approx(opened.fnir_at_fpir(0.1), abs=1e-6)
     assert str(closed).startswith(f"rank 1: {closed.rank1:.3f}")
-    assert "at FPIR 0.1" in str(opened)
+    assert "at FPIR 10 %" in str(opened)
     figure = pytest.importorskip("matplotlib.figure")
     for each in (closed, opened):
         axes = figure.Figure().subplots()

@@ -164,7 +164,7 @@ def test_confusion_speaks_json_without_nan() -> None:
     data = json.loads(json.dumps(table.to_dict(), allow_nan=False))
     assert data["fnmr"] is None
     assert data["fp"] == 1
-    assert str(Confusion(8, 1, 9, 2)) == "F1 0.842, accuracy 0.850, FMR 0.100, FNMR 0.200 on 20 pairs"
+    assert str(Confusion(8, 1, 9, 2)) == "F1 0.842, accuracy 0.850, FMR 10 %, FNMR 20 % on 20 pairs"
 
 
 def test_impossible_counts_are_refused() -> None:

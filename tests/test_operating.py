@@ -247,7 +247,7 @@ def test_the_tail_counts_strangers(seed: int, count: int, ties: bool) -> None:
 
 def test_an_operating_point_survives_json_and_reads_well() -> None:
     assert json.loads(json.dumps(POINT.to_dict()))["band"] == [0.45, 0.52]
-    assert str(POINT) == "FMR 0.01 [0.008, 0.013] at threshold 0.500, FNMR 0.200"
+    assert str(POINT) == "FMR 1 % [0.8 %, 1.3 %] at threshold 0.500, FNMR 20 % (calibration people)"
 
 
 @pytest.mark.parametrize(

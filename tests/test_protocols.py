@@ -107,7 +107,8 @@ def test_a_pair_without_a_face_is_wrong_whatever_its_truth(kind: bool) -> None:
     expected = best_accuracy_threshold(scores[others], evaluation.same[others])[0]
     assert after.folds[0].threshold == expected
     assert "in 7 of the 200 pairs a face was not found: wrong in the accuracy" in str(after)
-    assert "failure to acquire: 1.75% of 400 photos" in after.to_markdown()
+    assert "failure to acquire: 1.8 % of 400 photos" in str(after)
+    assert "wrong in the accuracy" in after.to_markdown()
     assert after.to_dict()["folds"][1]["failures"] == 7
 
 

@@ -15,6 +15,7 @@ from facealike.data import People
 from facealike.errors import DataError, NoFaceFound, PeopleOverlap, UsageError
 from facealike.identification import draw_identification
 from facealike.set_protocols import evaluate_exhaustive, evaluate_identification
+from facealike.wording import rate_text
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +61,7 @@ def test_every_pair_against_a_loop(root: Path) -> None:
     assert result.far < result.fmr and result.frr > result.fnmr
     told = json.loads(json.dumps(result.to_dict()))
     assert [told[name] for name in ("fta", "far", "frr")] == [result.fta, result.far, result.frr]
-    assert "(failure to acquire: 0.55% of 181 photos)" in str(result) and "FAR" in result.to_markdown()
+    assert "(failure to acquire: 0.55 % of 181 photos)" in str(result) and "FAR" in result.to_markdown()
     assert (result.threshold, result.threshold_from) == (0.9, "validation")
     assert "1 more photos were left out" in str(result)
     assert evaluate_exhaustive(ColourModel(), root, "all", threshold=0.8).fmr > result.fmr
@@ -74,7 +75,7 @@ def test_every_pair_is_told_with_intervals(root: Path) -> None:
         found = table["intervals"][name]
         assert found["low"] <= getattr(result, name) <= found["high"]
     text = result.to_markdown()
-    assert f"| FNMR at the threshold | {result.fnmr:.4g} |" in text and "| AUC |" in text
+    assert f"| FNMR at the threshold | {rate_text(result.fnmr)} |" in text and "| AUC |" in text
 
 
 def test_searches_against_a_loop(root: Path) -> None:
@@ -104,7 +105,7 @@ def test_searches_are_told_with_intervals(root: Path) -> None:
     found = table["intervals"]["rank1"]
     assert found["low"] <= result.rank1 <= found["high"]
     text = result.to_markdown()
-    assert f"| rank 1 | {result.rank1:.4g} |" in text and "| FNIR at FPIR 0.1 |" in text
+    assert f"| rank 1 | {result.rank1:.4g} |" in text and "| FNIR at FPIR 10 % |" in text
     assert "FPIR 0.001" not in text, "90 searches of strangers cannot measure that"
     assert "1 more photos were left out" in str(result)
 

@@ -267,9 +267,9 @@ class Exhaustive(Result):
             for fmr in supported_fmrs(self.impostor)
         )
         return (
-            f"{self.name}: AUC {self.auc:.4f}, EER {rate_text(self.eer)}, FNMR {rates or 'not measured'} on all "
-            f"{self.genuine:,} genuine and {self.impostor:,} impostor pairs of {self.images:,} photos of "
-            f"{self.people:,} people"
+            f"{self.name}: AUC {self.auc:.4f}, EER {rate_text(self.eer)}, FNMR {rates or 'not measured'} "
+            f"on all {self.genuine:,} genuine and {self.impostor:,} impostor pairs of {self.images:,} photos "
+            f"of {self.people:,} people"
         )
 
     def plot(self, ax: Axes | None = None) -> Axes:

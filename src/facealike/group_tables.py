@@ -92,7 +92,7 @@ def markdown(result: GroupEvaluation) -> str:
 def point_name(point: Point) -> str:
     """How a table calls a point: by its threshold and the FMR stated for it."""
     of = f" for {point.stated_of}" if point.stated_of else ""
-    stated = "" if point.stated is None else f" (stated {rate_text(point.stated)}{escaped(of)})"
+    stated = "" if point.stated is None else f" (stated {rate_text(point.stated)}{of})"
     return f"FMR at {point.threshold:.3f}{stated}"
 
 
@@ -129,7 +129,13 @@ def _ratio(ratio: float | None) -> str:
 
 
 def _level_table(result: GroupEvaluation, level: tuple[str, ...]) -> list[str]:
-    head = [escaped(", ".join(level)), "photos", "no face found", "pairs", *map(point_name, result.points)]
+    head = [
+        escaped(", ".join(level)),
+        "photos",
+        "no face found",
+        "pairs",
+        *(escaped(point_name(point)) for point in result.points),
+    ]
     groups = result.at(level)
     rows = [
         [
@@ -153,7 +159,12 @@ def _pivots(result: GroupEvaluation, level: tuple[str, ...]) -> list[str]:
     for i, point in enumerate(result.points):
         if any(group.rates[i] is not None for group in groups.values()):
             cells = [_plain(group.rates[i]) for group in groups.values()]
-            parts += ["", f"{point_name(point)}; – too small to tell.", "", *_pivot(groups, level, cells)]
+            parts += [
+                "",
+                f"{escaped(point_name(point))}; – too small to tell.",
+                "",
+                *_pivot(groups, level, cells),
+            ]
     return parts
 
 

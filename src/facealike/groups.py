@@ -172,8 +172,8 @@ class WorstGroup(Result):
 
     def __str__(self) -> str:
         return (
-            f"threshold {self.threshold}: FMR {rate_text(self.fmr)} or less in each of {self.measured:,} groups, "
-            f"decided by {self.group}; too small to tell: {len(self.refused):,}"
+            f"threshold {self.threshold}: FMR {rate_text(self.fmr)} or less in each of {self.measured:,} "
+            f"groups, decided by {self.group}; too small to tell: {len(self.refused):,}"
         )
 
 

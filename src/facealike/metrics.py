@@ -107,8 +107,8 @@ class Confusion(Result):
 
     def __str__(self) -> str:
         return (
-            f"F1 {self.f1:.3f}, accuracy {self.accuracy:.3f}, FMR {rate_text(self.fmr)}, FNMR {rate_text(self.fnmr)} "
-            f"on {self.total:,} pairs"
+            f"F1 {self.f1:.3f}, accuracy {self.accuracy:.3f}, FMR {rate_text(self.fmr)}, FNMR "
+            f"{rate_text(self.fnmr)} on {self.total:,} pairs"
         )
 
 

@@ -75,8 +75,8 @@ class OperatingPoint(Result):
 
     def __str__(self) -> str:
         return (
-            f"FMR {rate_with_interval(self.fmr, self.fmr_low, self.fmr_high)} at threshold {self.threshold:.3f}, "
-            f"FNMR {rate_text(self.fnmr)} (calibration people)"
+            f"FMR {rate_with_interval(self.fmr, self.fmr_low, self.fmr_high)} at threshold "
+            f"{self.threshold:.3f}, FNMR {rate_text(self.fnmr)} (calibration people)"
         )
 
 

@@ -55,9 +55,9 @@ def one_in(value: float) -> str:
     """A rate as people say it."""
     if value <= 0:
         return "none in this test"
-    return (
-        "every one" if value >= 0.995 else f"about 1 in {round(1 / value):,}" if value <= 0.4 else rate(value)
-    )
+    if value >= 0.995:
+        return "every one"
+    return f"about 1 in {round(1 / value):,}" if value <= 0.4 else share(value)
 
 
 def cell(result: Result, name: str, as_rate: bool = False) -> Cell:
@@ -148,8 +148,8 @@ def _remarks(run: Run, main: Result) -> list[str]:
     if main.failures:
         failed = main.failures / main.pairs if main.pairs else math.nan
         remarks.append(
-            f"In {main.failures:,} pairs ({rate_text(failed)}) no face was found and no comparison made. FAR and "
-            "FRR count them as rejected; the other rates are of the comparisons made."
+            f"In {main.failures:,} pairs ({rate_text(failed)}) no face was found and no comparison made. FAR "
+            "and FRR count them as rejected; the other rates are of the comparisons made."
         )
     if main.threshold is not None and main.threshold_from:
         source = "the same people, which flatters all but the AUC"
@@ -274,12 +274,8 @@ def _operating(points: Sequence[OperatingPoint], main: Evaluation) -> tuple[Bloc
             cell(measured, "fmr", True),
             cell(measured, "fnmr", True),
         ))  # fmt: skip
-    header = (
-        "target FMR, of the calibration people",
-        "threshold",
-        f"FMR on {main.name}",
-        f"FNMR on {main.name}",
-    )
+    target = "target FMR (calibration people)"
+    header = (target, "threshold", f"FMR on {main.name}", f"FNMR on {main.name}")
     text = (
         "Each threshold was chosen on the people of the calibration so that no more than the named share of "
         "strangers is let through; beside it stands the 95 % interval of the share really let through there. "

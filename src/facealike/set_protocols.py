@@ -115,7 +115,8 @@ class SetEvaluation(Result):
         return _table(rows, str(self))
 
     def _brief(self) -> str:
-        return f"FMR {rate_text(self.fmr)}, FNMR {rate_text(self.fnmr)} at {self.threshold:.3f}, {self.comparisons.name}"
+        rates = f"FMR {rate_text(self.fmr)}, FNMR {rate_text(self.fnmr)}"
+        return f"{rates} at {self.threshold:.3f}, {self.comparisons.name}"
 
     def __str__(self) -> str:
         rates = f"FMR {rate_text(self.fmr)}, FNMR {rate_text(self.fnmr)}"
@@ -319,8 +320,9 @@ def _told(result: SetEvaluation | IdentificationEvaluation) -> str:
         told += f"; {result.missing:,} more photos were left out because a face was not found"
         if result.fta is not None:
             told += f" (failure to acquire: {rate_text(result.fta)} of {result.photos:,} photos)"
-    if isinstance(result, SetEvaluation) and result.missing and result.attempted is not None:
-        told += f"; FAR {rate_text(result.far)} and FRR {rate_text(result.frr)} count those as rejected"
+    far, frr = (result.far, result.frr) if isinstance(result, SetEvaluation) else (None, None)
+    if result.missing and far is not None and frr is not None:
+        told += f"; FAR {rate_text(far)} and FRR {rate_text(frr)} count those as rejected"
     return told + copies_told(result.copies, shared=result.shared)
 
 

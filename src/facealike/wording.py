@@ -49,19 +49,21 @@ def in_percent(rate: float) -> str:
 def rate_text(rate: float) -> str:
     """An error rate as every command and table writes it: in percent, with two significant digits.
 
-    Above 99 % what is missing to 100 % has two digits, below a millionth of a percent the exponent does:
-    no rate is told as 0 or 100 % that is not.
+    From 10 % on there is one decimal.  Above 99 % what is missing to 100 % has two digits, below a millionth
+    of a percent there is an exponent: no rate is told as 0 or 100 % that is not.
     """
     if not math.isfinite(rate):
         return "not measured"
     if 0.99 < rate < 1:
         digits = 1 - math.floor(math.log10(100 - 100 * rate))
         return f"{100 * rate:.{digits}f} %" if digits < 15 else "100 %"
+    if 0.1 <= rate <= 0.99:
+        return f"{100 * rate:.1f}".removesuffix(".0") + " %"
     return f"{100 * rate:.1e} %" if 0 < rate < 1e-8 else f"{in_percent(rate)} %"
 
 
 def rate_with_interval(rate: float, low: float, high: float) -> str:
-    """A rate and its interval in one unit: ``1.6 % [1.1 %, 2.1 %]``; without one where it was not measured."""
+    """A rate and its interval in one unit: ``1.6 % [1.1 %, 2.1 %]``."""
     if not math.isfinite(low + high):
         return f"{rate_text(rate)} [not measured]"
     return f"{rate_text(rate)} [{rate_text(low)}, {rate_text(high)}]"
