@@ -51,7 +51,8 @@ def without_copies(people: People, root: str | Path, allow: bool = False) -> Dis
         one, other = people.paths[first[shared[0]]], people.paths[shared[0]]
         raise DataError(
             f"{shown(root)}: {len(shared):,} {_photos(len(shared))} under two names, the first "
-            f"{shown(one)} and {shown(other)}; remove one of them, or accept both with --allow-duplicates"
+            f"{shown(one)} and {shown(other)}; remove one of them, or accept both "
+            "(allow_duplicates=True in Python, --allow-duplicates in facealike calibrate)"
         )
     known: set[tuple[int, int]] = set()
     kept = np.zeros(len(people), dtype=np.bool_)

@@ -11,7 +11,7 @@ import typer
 
 from ..errors import DataError, UsageError
 from .console import Progress, command, print_json, print_table, progress_bar, say, show
-from .options import CacheOption, DetectorOption, DuplicatesOption, FaceChoice, FaceOption, JsonOption
+from .options import CacheOption, DetectorOption, FaceChoice, FaceOption, JsonOption
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -89,7 +89,6 @@ def evaluate(
     allow_overlap: Annotated[
         bool, typer.Option("--allow-overlap", help="Accept people of the training, and mark the result.")
     ] = False,
-    allow_duplicates: DuplicatesOption = False,
     cache: CacheOption = None,
     out: Annotated[
         Path | None,
@@ -115,20 +114,18 @@ def evaluate(
     with progress_bar("embedding") as progress:
         common = (face, allow_overlap, cache, progress)
         if protocol is Protocol.balanced:
-            result = _drawn_or_listed(
-                loaded, people, split, pairs, root, threshold, seed, allow_duplicates, *common
-            )
+            result = _drawn_or_listed(loaded, people, split, pairs, root, threshold, seed, *common)
             shown = _plain(result)
         elif protocol is Protocol.lfw:
             assert pairs is not None
             shown = _view2(loaded, where, pairs, *common)
         elif protocol is Protocol.exhaustive:
-            shown = _exhaustive(loaded, where, split, threshold, allow_duplicates, *common)
+            shown = _exhaustive(loaded, where, split, threshold, *common)
         elif protocol is Protocol.groups:
             assert groups is not None
             shown = _groups(loaded, groups, people, detector, threshold, seed, face, cache, progress)
         else:
-            shown = _identification(loaded, where, split, seed, allow_duplicates, *common)
+            shown = _identification(loaded, where, split, seed, *common)
     if out is not None:
         shown.write(out)
     if as_json:
@@ -211,7 +208,7 @@ class _Shown:
 
 def _drawn_or_listed(
     model: Model, people: Path | None, split: Whose, pairs: Path | None, root: Path | None,
-    threshold: float | None, seed: int, allow_duplicates: bool, face: FaceChoice, allow_overlap: bool,
+    threshold: float | None, seed: int, face: FaceChoice, allow_overlap: bool,
     cache: Path | None, progress: Progress,
 ) -> Evaluation:  # fmt: skip
     from ..data import read_pairs
@@ -225,7 +222,7 @@ def _drawn_or_listed(
     assert people is not None
     return evaluate_split(
         model, people, split.value, seed, face=face.policy, allow_overlap=allow_overlap, cache=cache,
-        progress=progress, threshold=threshold, allow_duplicates=allow_duplicates,
+        progress=progress, threshold=threshold,
     )  # fmt: skip
 
 
@@ -265,14 +262,13 @@ def _view2(
 
 
 def _exhaustive(
-    model: Model, root: Path, split: Whose, threshold: float | None, allow_duplicates: bool, face: FaceChoice,
+    model: Model, root: Path, split: Whose, threshold: float | None, face: FaceChoice,
     allow_overlap: bool, cache: Path | None, progress: Progress,
 ) -> _Shown:  # fmt: skip
     from ..set_protocols import evaluate_exhaustive
 
     result = evaluate_exhaustive(
         model, root, split.value, face.policy, allow_overlap, cache, progress, threshold=threshold,
-        allow_duplicates=allow_duplicates,
     )  # fmt: skip
     return _Shown(
         "exhaustive", result.to_dict(), result.to_markdown(), lambda: show(str(result)), result.plot
@@ -280,13 +276,13 @@ def _exhaustive(
 
 
 def _identification(
-    model: Model, root: Path, split: Whose, seed: int, allow_duplicates: bool, face: FaceChoice,
+    model: Model, root: Path, split: Whose, seed: int, face: FaceChoice,
     allow_overlap: bool, cache: Path | None, progress: Progress,
 ) -> _Shown:  # fmt: skip
     from ..set_protocols import evaluate_identification
 
     result = evaluate_identification(
-        model, root, split.value, seed, face.policy, allow_overlap, cache, progress, allow_duplicates
+        model, root, split.value, seed, face.policy, allow_overlap, cache, progress
     )
     return _Shown(
         "identification", result.to_dict(), result.to_markdown(), lambda: show(str(result)), result.plot,
