@@ -78,7 +78,9 @@ def test_one_photo_under_two_names_is_an_error_unless_accepted(once: Path, tmp_p
     root = tmp_path / "people"
     shutil.copytree(once, root)
     shutil.copy(root / "Person_00" / "0.png", root / "Person_01" / "other.png")
-    refused = "1 photo is under two names, the first .*0.png and .*other.png; remove one of them, or accept both .*--allow-duplicates"
+    refused = (
+        "1 photo is under two names, the first .*0.png and .*other.png; remove one of .*--allow-duplicates"
+    )
     for run in (evaluate_split, evaluate_exhaustive, evaluate_identification):
         with pytest.raises(DataError, match=refused):
             run(ColourModel(), root, "all")  # type: ignore[operator]
