@@ -54,6 +54,9 @@ def main() -> None:
         "--keep", action="store_true",
         help="keep curves and metrics; record who was seen, with --worst-group choose the threshold again",
     )  # fmt: skip
+    parser.add_argument(
+        "--points", action="store_true", help="keep calibration and card; measure the operating points again"
+    )
     parser.add_argument("--by", metavar="COLUMNS", help="the groups that decide, such as race or race,gender")
     parser.add_argument("--limits", help="what the card says of them, in place of the recipe's words")
     parser.add_argument("--cache", type=Path, help="the folder of face crops")
@@ -62,6 +65,12 @@ def main() -> None:
         parser.error("--worst-group needs --groups")
     model = Model.load(options.model, "cpu")
     by = None if options.by is None else tuple(options.by.split(","))
+    if options.points:
+        again = calibrate(model, options.people, split="unseen", cache=options.cache)
+        kept = replace(model.file.calibration, operating_points=again.operating_points)
+        replace(model.file, calibration=kept).write(options.out)
+        print(f"{options.out}: model {model.id}", *kept.operating_points, sep="\n")
+        return
     if options.keep:
         if options.worst_group is not None:
             model = for_the_worst(model, options.groups, options.worst_group, by, options.cache)

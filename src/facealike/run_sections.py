@@ -53,10 +53,8 @@ def share(value: float) -> str:
 
 def one_in(value: float) -> str:
     """A rate as people say it."""
-    if value <= 0:
-        return "none in this test"
-    if value >= 0.995:
-        return "every one"
+    if value <= 0 or value >= 0.995:
+        return "none in this test" if value <= 0 else "every one"
     return f"about 1 in {round(1 / value):,}" if value <= 0.4 else share(value)
 
 

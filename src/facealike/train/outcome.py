@@ -88,7 +88,7 @@ def finish(
     """
     people = {"train": plan.train.people, "validation": plan.validation.people, "test": plan.test}
     if plan.parts is not None:
-        # Photos without a detected face count as failures, as ``facealike evaluate`` counts them.
+        # Photos without a detected face are failures to acquire, as ``facealike evaluate`` counts them.
         people["validation"] = people_in(People.from_folder(plan.root), plan.parts.validation)
     pairs: dict[str, tuple[People, PairIndices]] = {}
     for name, group in people.items():
