@@ -152,6 +152,7 @@ def test_a_redirection_is_followed_but_not_out_of_the_web(server: FileServer, tm
         ({"url": "file:///etc/hostname"}, "http:// and https://"),
         ({"sha256": "abc"}, "64 hex digits"),
         ({"size": 0}, "from 1 to"),
+        ({"size": -1}, "from 1 to"),
         ({"size": MAX_BYTES + 1}, "from 1 to"),
         ({"url": "http://no-such-host.invalid/a"}, "cannot be reached"),
     ],
@@ -224,6 +225,16 @@ def test_a_planted_file_in_place_of_a_download_that_vanished_is_refused(
     with pytest.raises(DownloadError):
         fetch(server, to, progress=plant)
     assert fetch(server, to).read_bytes() == CONTENT  # nor is it taken the next time
+
+
+@pytest.mark.parametrize("length", [0, len(CONTENT) - 1, len(CONTENT) + 1])
+def test_a_planted_file_of_another_length_is_replaced(
+    server: FileServer, tmp_path: Path, length: int
+) -> None:
+    """Found by mutation: nothing tried a file that is there and of another length."""
+    to = tmp_path / "a.onnx"
+    to.write_bytes(b"!" * length)
+    assert fetch(server, to).read_bytes() == CONTENT
 
 
 def test_the_same_file_put_there_by_another_process_is_taken(server: FileServer, tmp_path: Path) -> None:
