@@ -61,7 +61,7 @@ def test_all_pairs_of_the_calibration_people_are_scored(model: Model, root: Path
         cosine(vectors[pairs.a], vectors[pairs.b]), pairs.same, people.labels[pairs.a],
         people.labels[pairs.b], f"14 calibration people of {root.name}", resamples=20,
     )  # fmt: skip
-    assert replace(found, seen=()) == by_hand
+    assert replace(found, seen=(), face=None) == by_hand
     assert model.calibration.probability is None  # the model itself stays as it was
 
 
@@ -221,3 +221,16 @@ def test_a_mistake_is_one_sentence_and_writes_nothing(
 def test_the_package_offers_the_function() -> None:
     assert facealike.calibrate is calibrate
     assert np.isfinite(facealike.OperatingPoint(0.1, 0.2, 0.1, 0.1, 0.1, 10).threshold)
+
+
+@pytest.mark.parametrize("face", ["largest", "central"])
+def test_a_calibration_records_which_face_it_was_learned_on(model: Model, root: Path, face: Any) -> None:
+    """Issue 19 A9: the policy travels with the calibration; a file without the field does not state one."""
+    found = calibrate(model, root, split="all", face=face, resamples=20)
+    assert found.face == face
+    stored = found.to_dict()
+    assert Calibration.from_dict(stored) == found
+    del stored["face"]
+    assert Calibration.from_dict(stored).face is None
+    with pytest.raises(ModelError, match="largest, central or only"):
+        Calibration.from_dict({**stored, "face": "all"})

@@ -92,7 +92,7 @@ def calibrate(
         scores, pairs.same, labels[pairs.a], labels[pairs.b], f"{who} of {shown(Path(root).resolve().name)}",
         rule, method, seed, resamples,
     )  # fmt: skip
-    return replace(learned, seen=(record_people(photos, digests),), copies=copies)
+    return replace(learned, seen=(record_people(photos, digests),), copies=copies, face=face)
 
 
 def with_detector(file: ModelFile, detector: Detector) -> ModelFile:

@@ -34,6 +34,7 @@ from .probability import (
 from .reliability import Reliability, brier, ece, reliability
 from .result import Shown
 from .seen import Seen, counts, read_records
+from .types import FacePolicy
 from .wording import copies_told
 
 __all__ = [
@@ -50,7 +51,7 @@ ROUNDING = 1e-5  # by which the cosine of a photo and itself may exceed 1
 
 NO_RULE = "none"  # the rule of a model whose scores nobody has looked at yet
 
-OPTIONAL = ("band", "probability", "operating_points", "tail", "threshold_people", "threshold_pairs")
+OPTIONAL = ("band", "probability", "operating_points", "tail", "threshold_people", "threshold_pairs", "face")
 
 
 @dataclass(frozen=True, repr=False)
@@ -74,6 +75,8 @@ class Calibration(Shown):
     ``threshold_people`` and ``threshold_pairs`` say whose pairs the threshold was chosen on, where that
     were others than ``people`` and ``pairs``, on which everything else was learned; else they are None.
 
+    ``face`` is the policy by which the face of each photo was chosen; None where it was not recorded.
+
     Raises ModelError for values that make no sense.
     """
 
@@ -90,6 +93,7 @@ class Calibration(Shown):
     threshold_pairs: int | None = None
     seen: tuple[Seen, ...] = ()
     copies: int = 0
+    face: FacePolicy | None = None
 
     def __post_init__(self) -> None:
         if not is_number(self.threshold) or not -1 <= self.threshold <= 1:
@@ -106,6 +110,10 @@ class Calibration(Shown):
             check_lengths(self, "calibration", threshold_people=1000)
             checked_number(
                 self.threshold_pairs, "calibration: the threshold's pairs", 0, MOST_PAIRS, whole=True
+            )
+        if self.face is not None and self.face not in ("largest", "central", "only"):
+            raise ModelError(
+                f"calibration: the face policy is largest, central or only, not {in_words(self.face)}"
             )
         for name, value in self.metrics.items():
             if not is_number(value):
@@ -247,6 +255,7 @@ class Calibration(Shown):
             **({"threshold_people": people, "threshold_pairs": self.threshold_pairs} if people else {}),
             **seen,
             **({"copies": self.copies} if self.copies else {}),
+            **({"face": self.face} if self.face else {}),
         }
 
     def summary(self) -> dict[str, Any]:
