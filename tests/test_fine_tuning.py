@@ -130,7 +130,7 @@ def tuned(
     out = tmp_path_factory.mktemp("tuned") / "m.facealike"
     recipe = tiny_recipe(
         network={"start": str(whole.model_path), "dropout": 0.0},
-        training={"epochs": 1, "steps_per_epoch": 2, "learning_rate": 5.0, "warm_up": 0.01},
+        training={"epochs": 1, "steps_per_epoch": 2, "learning_rate": 100.0, "warm_up": 0.01},
     )
     return train(root, recipe, out, detector=CentralBox(), device="cpu", cache=crops_folder)
 

@@ -66,6 +66,10 @@ def stored_weights(content: bytes) -> dict[str, NDArray[np.float32]]:
         scale = raw.get(f"{whole}_scale", raw.get(f"{name}_scale"))
         if whole != name and scale is not None:
             found[whole] = value * scale.reshape(-1, *[1] * (value.ndim - 1)).astype(np.float32)
+    if all(node.op_type != "BatchNormalization" for node in model.graph.node):
+        # Exporters leave out a bias of zeros.
+        for name in [name for name in found if name.endswith(".weight")]:
+            found.setdefault(f"{name}_bias", np.zeros(len(found[name]), dtype=np.float32))
     return {name.removeprefix("network."): value.astype(np.float32) for name, value in found.items()}
 
 
