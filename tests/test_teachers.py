@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import onnxruntime
 import pytest
 import torch
 
+from data_paths import data_path
 from facealike.add_model import add_model
 from facealike.byo import Wrapping
 from facealike.embed import Model
@@ -130,14 +130,11 @@ def test_a_teacher_takes_crops_on_the_template(tmp_path: Path) -> None:
         named_teacher("net", 1.0)
 
 
-@pytest.mark.skipif(
-    not {"FACEALIKE_RETAIL0095", "FACEALIKE_SFACE"} <= set(os.environ), reason="needs the two networks"
-)
 @pytest.mark.parametrize(
     ("variable", "name"), [("FACEALIKE_SFACE", "sface"), ("FACEALIKE_RETAIL0095", "retail-0095")]
 )
 def test_both_real_teachers_in_torch(variable: str, name: str) -> None:
-    (added,) = add_model(os.environ[variable])
+    (added,) = add_model(data_path(variable))
     assert added.name == name and added.file is not None
     size = added.file.preprocessing.size
     crops = np.random.default_rng(0).integers(0, 256, (1, 3, size, size)).astype(np.float32)
