@@ -64,9 +64,14 @@ def write_model(
     return file
 
 
+def teacher_digest(name: str) -> str:
+    """The SHA-256 of a stored teacher's network."""
+    return str(read_model_file(name).card.provenance.get("sha256", ""))
+
+
 def plain_crops(chips: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Chips (n, S, S, 3) as the student's crops (n, SIZE, SIZE, 3), not changed."""
-    images = torch.from_numpy(np.ascontiguousarray(chips)).permute(0, 3, 1, 2).float()
+    images = torch.from_numpy(np.array(chips)).permute(0, 3, 1, 2).float()
     crops = shrink(images, SIZE).round().clamp(0, 255).to(torch.uint8)
     made: NDArray[np.uint8] = crops.permute(0, 2, 3, 1).contiguous().numpy()
     return made
@@ -77,7 +82,7 @@ def _card(run: JointRun, about: TargetsAbout, chips: NDArray[np.uint8], detector
         repr((chips.shape, int(chips[::97].astype(np.int64).sum()))).encode()
     ).hexdigest()
     teachers = {
-        name: {"weight": weight, "sha256": read_model_file(name).card.provenance.get("sha256", "")}
+        name: {"weight": weight, "sha256": teacher_digest(name)}
         for name, weight in zip(about.teachers, about.weights, strict=True)
     }
     return ModelCard(

@@ -99,14 +99,18 @@ class JointRun:
         self.recipe, self.views, self.state = recipe, views, state
         self.step, self.part, self.place = 0, (0, 0), 0
         self.uses: dict[Part, int] = {}  # how often each part was begun
-        self.student = JointStudent.start(recipe.dimensions)
-        self.student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if state.is_file():
-            saved = self._read()
+        saved = self._read() if state.is_file() else None
+        first = [] if saved else self._first_parts()
+        if saved is not None:
             self.target = JointTarget(**saved["target"])
         else:
-            saved = None
-            self.target = self._fit(about)
+            rows = np.concatenate([part[2] for part in first])
+            self.target = JointTarget.fit(rows, about.widths, about.weights, recipe.dimensions)
+        # Teachers of few numbers have fewer principal directions than the recipe allows.
+        self.student = JointStudent.start(self.target.matrix.shape[1])
+        self.student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if saved is None:
+            self._fit(first)
         self._average = Average(self.student, recipe.average)
         groups = parameter_groups(self.student, recipe.decay)
         if recipe.muon:
@@ -122,24 +126,27 @@ class JointRun:
         network: Any = self._average.network
         return network  # type: ignore[no-any-return]
 
-    def _fit(self, about: TargetsAbout) -> JointTarget:
-        """The joint target of the first stored parts, and the student's last layer fitted to it."""
+    def _first_parts(self) -> list[Stored]:
+        """The stored parts that the joint target and the last layer are fitted to."""
         parts = [self.views.part(part) for part in stored_parts(self.views.folder)[:FITTED]]
         if not parts:
             raise DataError(f"{self.views.folder}: no stored targets; run with --only targets first")
-        rows = np.concatenate([part[2] for part in parts])
-        target = JointTarget.fit(rows, about.widths, about.weights, self.recipe.dimensions)
+        return parts
+
+    def _fit(self, parts: list[Stored]) -> None:
+        """Fit the student's last layer to the joint target."""
         features = []
         with autocast("auto", "cpu"):
             for faces, numbers, _ in parts:
                 for i in range(0, len(faces), self.recipe.batch):
                     some = slice(i, i + self.recipe.batch)
-                    features.append(
-                        self.student.features(self.views.crops(faces[some], numbers[some], self.recipe))
-                    )
-        found = self.student.fit(torch.cat(features), torch.from_numpy(target(rows)))
-        print(f"least squares: mean cosine {found:.4f} on {len(rows):,} views", file=sys.stderr, flush=True)
-        return target
+                    crops = self.views.crops(faces[some], numbers[some], self.recipe)
+                    features.append(self.student.features(crops))
+        targets = torch.from_numpy(self.target(np.concatenate([part[2] for part in parts])))
+        found = self.student.fit(torch.cat(features), targets)
+        print(
+            f"least squares: mean cosine {found:.4f} on {len(targets):,} views", file=sys.stderr, flush=True
+        )
 
     def learn(self) -> tuple[float, float]:
         """One step; returns the two parts of the loss.  Raises TrainingError where it is NaN or infinite."""
