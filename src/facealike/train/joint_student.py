@@ -1,8 +1,4 @@
-"""The student of a joint target: dlib's network with a new last layer, fitted by least squares.
-
-dlib's network averages its last map over space.  The student's last layer sees where things are: the
-flattened map in front of the last block, and the last block's average.
-"""
+"""The student of a joint target: dlib's network with a new last layer, fitted by least squares."""
 
 from __future__ import annotations
 
@@ -18,8 +14,8 @@ from .dlib_teacher import DlibTeacher
 from .occlusion import compressed, masked, noisy, with_glasses
 from .recipe import StudentSpec
 
-SIZE = 112
-RIDGE = 0.5  # of a feature's variance
+SIZE = 150  # what dlib's network was trained at
+RIDGE = 0.1  # of a feature's variance
 
 
 @dataclass(frozen=True)
@@ -48,17 +44,15 @@ class StudentChanges:
 
 
 class JointStudent(nn.Module):
-    """RGB crops in 0..255, (n, 3, 112, 112), to embeddings (n, d), not of unit length."""
+    """RGB crops in 0..255, (n, 3, SIZE, SIZE), to embeddings (n, d), not of unit length."""
 
     mean: Tensor
 
     def __init__(self, body: DlibTeacher, dimensions: int) -> None:
         super().__init__()
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
-        self.stem, self.blocks, self.last = body.stem, body.blocks[:-1], body.blocks[-1]
-        with torch.no_grad():
-            width = self._described(torch.zeros(1, 3, SIZE, SIZE)).shape[1]
-        self.matrix = nn.Linear(width, dimensions)
+        self.stem, self.blocks = body.stem, body.blocks
+        self.matrix = nn.Linear(body.matrix.in_features, dimensions)
 
     @classmethod
     def start(cls, dimensions: int) -> JointStudent:
@@ -95,8 +89,8 @@ class JointStudent(nn.Module):
 
     def _described(self, crops: Tensor) -> Tensor:
         x = F.max_pool2d(F.relu(self.stem(crops)), 3, 2)
-        x = self.blocks(x)
-        return torch.cat([x.flatten(1), self.last(x).mean(dim=(2, 3))], dim=1)
+        described: Tensor = self.blocks(x).mean(dim=(2, 3))
+        return described
 
 
 def joint_loss(student: Tensor, target: Tensor, similarity_weight: float) -> tuple[Tensor, Tensor, Tensor]:
