@@ -39,8 +39,7 @@ def run(app: Callable[..., Any]) -> int:
             sys.stdout.flush()
         except BaseException as error:
             code = end_with(error, as_json)
-            if isinstance(error, OutputError):
-                _discard_output()
+        sys.stderr.flush()  # Python's own flush at exit would end in a code of its own
     return code
 
 
@@ -83,10 +82,10 @@ def _too_little_memory() -> int | None:
     return limit // 2**20 if 0 <= limit < LEAST_MEMORY else None
 
 
-def _discard_output() -> None:
-    """Let Python's flush at exit find somewhere to write."""
+def _discard_output(stream: Any) -> None:
+    """Let later flushes, and Python's at exit, find somewhere to write."""
     with suppress(OSError, ValueError):  # ValueError: a stream in memory has no number
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 @contextmanager
@@ -136,12 +135,14 @@ class _Results(_Stream):
         try:
             return int(self._stream.write(text))
         except OSError as error:
+            _discard_output(self._stream)  # what is buffered would fail again, and be told twice
             raise OutputError from error
 
     def flush(self) -> None:
         try:
             self._stream.flush()
         except OSError as error:
+            _discard_output(self._stream)
             raise OutputError from error
 
 
@@ -154,5 +155,7 @@ class _Messages(_Stream):
         return len(text)
 
     def flush(self) -> None:
-        with suppress(OSError):
+        try:
             self._stream.flush()
+        except OSError:
+            _discard_output(self._stream)
