@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 import threading
 import time
 import weakref
 from collections.abc import Iterator
 from contextlib import closing
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -207,6 +209,35 @@ def test_ctrl_c_is_heeded_while_nothing_comes_out() -> None:
         "list(workers.in_order(work, range(1), 1))\n"
     )
     assert interrupted(script, after="asleep").stderr.splitlines()[-1] == "KeyboardInterrupt"
+
+
+@pytest.mark.parametrize("line", range(1, 13))
+def test_ctrl_c_at_any_line_of_the_wait_is_not_hidden(line: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wait of a condition has a line at which Ctrl-C became "cannot release un-acquired lock"."""
+    monkeypatch.setattr(workers, "GLANCE", 0.001)
+    monkeypatch.setattr(workers, "PATIENCE", 0.05)
+    release, seen = threading.Event(), 0
+
+    def trace(frame: FrameType, event: str, argument: object) -> Any:
+        nonlocal seen
+        caller = frame.f_back.f_code.co_name if frame.f_back else ""
+        name = frame.f_code.co_name
+        if event == "line" and (name == "result" or (name == "wait" and caller == "result")):
+            seen += 1
+            if seen == line:
+                raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            list(in_order(lambda item: release.wait(30), range(1), 1))
+    finally:
+        sys.settrace(before)
+        release.set()
+    for thread in left():
+        thread.join(10)
 
 
 def test_the_default_is_a_thread_a_core_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:

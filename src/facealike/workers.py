@@ -71,15 +71,20 @@ def in_order(
 
 
 class _Task(Generic[T, R]):
-    """One item, and in time its result or its error."""
+    """One item, and in time its result or its error.
 
-    __slots__ = ("done", "error", "item", "value")
+    ``running`` is held until then.  It is a plain lock: Ctrl-C during the wait for a condition may find
+    the condition's lock released, and would be hidden by the error of releasing it again.
+    """
+
+    __slots__ = ("error", "item", "running", "value")
 
     def __init__(self, item: T) -> None:
         self.item: T | None = item
         self.value: R | None = None
         self.error: BaseException | None = None
-        self.done = False
+        self.running = threading.Lock()
+        self.running.acquire()
 
     def carry_out(self, work: Callable[[T], R]) -> None:
         try:
@@ -103,8 +108,7 @@ class _Crew(Generic[T, R]):
         self._idle = 0
         self._stopped = False
         # Re-entrant: the collector may close an abandoned iterator inside any of these blocks.
-        lock = threading.RLock()
-        self._given, self._finished = threading.Condition(lock), threading.Condition(lock)
+        self._given = threading.Condition(threading.RLock())
 
     def give(self, item: T) -> _Task[T, R]:
         task: _Task[T, R] = _Task(item)
@@ -124,9 +128,8 @@ class _Crew(Generic[T, R]):
         if self._limit == 0:
             task.carry_out(self._work)
         else:
-            with self._finished:
-                while not task.done:
-                    self._finished.wait(GLANCE)
+            while not task.running.acquire(timeout=GLANCE):
+                pass
         if task.error is not None:
             try:
                 raise task.error
@@ -156,7 +159,5 @@ class _Crew(Generic[T, R]):
                     return
                 task = self._todo.popleft()
             task.carry_out(self._work)
-            with self._finished:
-                task.done = True
-                self._finished.notify_all()
+            task.running.release()
             del task  # its result may be large, and the next item may be long in coming
