@@ -25,7 +25,8 @@ from facealike.cli.console import one_line, print_json
 from facealike.compare import compare
 from facealike.data import split_of
 from facealike.detect import DlibDetector
-from facealike.embed import Model, load_embeddings
+from facealike.embed import Model
+from facealike.embeddings_file import load_embeddings
 from facealike.errors import MissingExtra
 from facealike.evaluate import evaluate_split
 from facealike.quality import face_quality

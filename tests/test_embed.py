@@ -17,7 +17,8 @@ from PIL import Image as PillowImage
 from data_paths import data_path
 from facealike.archive import sha256
 from facealike.detect import DlibDetector, YuNetDetector, shipped_detector
-from facealike.embed import Embedder, Model, embed_stream, load_embeddings, save_embeddings
+from facealike.embed import Embedder, Model, embed_stream
+from facealike.embeddings_file import load_embeddings, save_embeddings
 from facealike.errors import (
     DataError,
     DetectorError,

@@ -13,7 +13,8 @@ import facealike
 
 PUBLIC = {
     "Box", "Calibration", "Comparison", "DataError", "Detector", "DetectorError", "DeviceError",
-    "DlibDetector", "DownloadError", "Embedder", "Evaluation", "Exhaustive", "Face", "FaceError",
+    "DlibDetector", "DownloadError", "EmbeddedFace", "EmbeddedPhoto",
+    "Embedder", "Evaluation", "Exhaustive", "Face", "FaceError",
     "FacealikeError", "GroupEvaluation", "Identification", "IdentificationEvaluation", "ImageError",
     "ImageNotFound", "ImageTooLarge", "Interval", "Licence", "LicenceRefused", "MissingExtra",
     "MixedModels", "Model", "ModelCard", "ModelError", "ModelFile", "NoFaceFound", "NotCalibrated",

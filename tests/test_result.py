@@ -16,6 +16,8 @@ import facealike
 from facealike import (
     Calibration,
     Comparison,
+    EmbeddedFace,
+    EmbeddedPhoto,
     Evaluation,
     Face,
     Interval,
@@ -100,6 +102,8 @@ MADE: dict[str, Callable[[], Any]] = {
     "Quality": lambda: Quality(0.5, (HOSTILE,), {"blur": 1.0}, {"size": 0.5}, poor=True),
     "Pair": lambda: Pair("folder/" * 30 + "a.jpg", HOSTILE, False, 3),
     "Comparison": comparison,
+    "EmbeddedFace": lambda: EmbeddedFace(FACE, Quality(0.5, (HOSTILE,)), np.ones(4, np.float32)),
+    "EmbeddedPhoto": lambda: EmbeddedPhoto(0, HOSTILE, (MADE["EmbeddedFace"](),)),
     "Interval": lambda: Interval(0.5, 0.4, 0.6),
     "OperatingPoint": lambda: calibration().operating_points[0],
     "Calibration": calibration,
@@ -124,7 +128,7 @@ MADE: dict[str, Callable[[], Any]] = {
 }
 # The verdict, or else what a reader of `if thing:` expects; everything else that is a result raises.
 MEANT = {"Comparison", "Verification", "Calibration", "StoredModel"}
-THINGS = {"Box", "Face", "ModelFile", "ModelCard", "Preprocessing", "People"}
+THINGS = {"Box", "EmbeddedFace", "Face", "ModelFile", "ModelCard", "Preprocessing", "People"}
 
 
 def test_the_list_has_every_public_noun() -> None:

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from .compare import compare
     from .data import People
     from .detect import Detector, DlibDetector, YuNetDetector, shipped_detector
-    from .embed import Embedder, Model, load_embeddings, save_embeddings
+    from .embed import Embedder, Model
+    from .embedded_photos import EmbeddedFace, EmbeddedPhoto
+    from .embeddings_file import load_embeddings, save_embeddings
     from .errors import (
         DataError,
         DetectorError,
@@ -74,7 +76,8 @@ if TYPE_CHECKING:
 # What facealike promises, pinned by tests/test_public_names.py; a checker needs it as a plain list.
 __all__ = [
     "Box", "Calibration", "Comparison", "DataError", "Detector", "DetectorError", "DeviceError",
-    "DlibDetector", "DownloadError", "Embedder", "Evaluation", "Exhaustive", "Face", "FaceError",
+    "DlibDetector", "DownloadError", "EmbeddedFace", "EmbeddedPhoto",
+    "Embedder", "Evaluation", "Exhaustive", "Face", "FaceError",
     "FacealikeError", "GroupEvaluation", "Identification", "IdentificationEvaluation", "ImageError",
     "ImageNotFound", "ImageTooLarge", "Interval", "Licence", "LicenceRefused", "MissingExtra",
     "MixedModels", "Model", "ModelCard", "ModelError", "ModelFile", "NoFaceFound", "NotCalibrated",
@@ -96,7 +99,9 @@ _MODULES = {
     "compare": ["compare"],
     "data": ["People"],
     "detect": ["Detector", "DlibDetector", "YuNetDetector", "shipped_detector"],
-    "embed": ["Embedder", "Model", "load_embeddings", "save_embeddings"],
+    "embed": ["Embedder", "Model"],
+    "embedded_photos": ["EmbeddedFace", "EmbeddedPhoto"],
+    "embeddings_file": ["load_embeddings", "save_embeddings"],
     "evaluate": ["Evaluation", "evaluate_pairs", "evaluate_split"],
     "protocols": ["View2", "evaluate_view2"],
     "set_protocols": [

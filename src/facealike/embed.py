@@ -6,22 +6,20 @@ no silent fallback to the CPU.
 
 from __future__ import annotations
 
-import io
 import os
-import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from contextlib import closing
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .detect import Detector, make_detector
 from .device import open_on
-from .errors import DataError, FacealikeError, MixedModels, ModelError, UsageError
-from .files import write_bytes
+from .embedded_photos import EmbeddedPhoto, OnError, check_photos, embed_photos, source_name
+from .errors import FacealikeError, ModelError, UsageError
 from .image import Source, resize_square, shown
 from .model import ModelFile, Preprocessing
 from .model_store import SHIPPED, find_stored, is_name, stored_names
@@ -192,22 +190,43 @@ class Model:
         """Unit vectors, float32 (n, d), of crops, uint8 (n, S, S, 3)."""
         return self.embedder.embed(crops, batch)
 
+    @overload
     def embed(
         self, images: Sequence[Source], face: FacePolicy = "largest", aligned: bool = False,
-        batch: int = 64, threads: int | None = None,
-    ) -> Embeddings:  # fmt: skip
+        batch: int = 64, threads: int | None = None, on_error: Literal["raise"] = "raise",
+    ) -> Embeddings: ...  # fmt: skip
+
+    @overload
+    def embed(
+        self, images: Sequence[Source], face: FacePolicy = "largest", aligned: bool = False,
+        batch: int = 64, threads: int | None = None, *, on_error: Literal["skip"],
+    ) -> list[EmbeddedPhoto]: ...  # fmt: skip
+
+    def embed(
+        self, images: Sequence[Source], face: FacePolicy = "largest", aligned: bool = False,
+        batch: int = 64, threads: int | None = None, on_error: OnError = "raise",
+    ) -> Embeddings | list[EmbeddedPhoto]:  # fmt: skip
         """One unit vector a photo, float32 (n, d), in the order given.
 
         ``face`` says which face of a photo is meant.  ``aligned=True`` says that each image is a
         face crop already: no detector runs.  ``threads`` None takes one a core; 1 does all in the
         caller's thread.  Memory holds one photo a thread and a few batches of crops.
 
+        With ``on_error="skip"`` the result is one EmbeddedPhoto a photo: its faces, each with quality and
+        vector, or the reason why there are none.  ``face="all"`` then embeds every face.
+
         Raises ImageError for a photo that cannot be read, NoFaceFound or SeveralFaces, naming it.
         """
+        check_photos(images, face, on_error, batch)
+        if on_error == "skip":
+            return list(self.stream(images, face=face, aligned=aligned, batch=batch, threads=threads))
         if face == "all":
-            raise UsageError("embed returns one vector a photo, so the face policy cannot be 'all'")
-        if isinstance(images, str | bytes | os.PathLike) or getattr(images, "ndim", 4) == 3:
-            raise UsageError("embed takes a sequence of images; put a single image in a list")
+            raise UsageError(
+                "embed returns one vector a photo, so the face policy cannot be 'all'; "
+                "on_error='skip' and stream() return every face"
+            )
+        if not isinstance(images, Sized):
+            raise UsageError("embed takes a sequence of images; stream() takes what has no length")
         result = np.empty((len(images), self.embedder.dimensions), dtype=np.float32)
         many = len(images) >= MANY
         named = ((image, source_name(image, i)) for i, image in enumerate(images))
@@ -218,6 +237,26 @@ class Model:
                 for rows, vectors in batches:
                     result[rows] = vectors
         return result
+
+    def stream(
+        self, photos: Iterable[Source], *, face: FacePolicy = "largest", on_error: OnError = "skip",
+        aligned: bool = False, batch: int = 64, threads: int | None = None, quality: bool = True,
+    ) -> Iterator[EmbeddedPhoto]:  # fmt: skip
+        """Embed any number of photos, in order, with few of them in memory: one EmbeddedPhoto each.
+
+        ``photos`` may be a generator; it is drawn a few batches ahead.  ``face="all"`` embeds every face
+        of a photo.  A photo that cannot be read or lacks the face asked for is a row with a ``reason``;
+        with ``on_error="raise"`` its error is raised, after the rows before it.  ``quality=False`` saves
+        the time that judging the faces takes.  The other arguments are those of ``embed``.
+
+        Example:
+            >>> for photo in model.stream(paths, face="all"):
+            ...     print(photo.reason or [face.quality.score for face in photo.faces])
+        """
+        check_photos(photos, face, on_error, batch)
+        many = not isinstance(photos, Sized) or len(photos) >= MANY
+        cutter, embed = self.cutter(aligned, many), self.embed_many if many else self.embed_crops
+        return embed_photos(cutter, embed, photos, face, on_error, batch, threads, quality)
 
     def embed_many(self, crops: Image) -> Embeddings:
         """``embed_crops`` for one of several threads that are busy at the same time."""
@@ -264,13 +303,6 @@ def _shipped_model() -> ModelFile:
         return ModelFile.read(shipped)
 
 
-def source_name(source: Source, index: int) -> str:
-    """What to call an image in a message: its path, or its place in the sequence."""
-    if isinstance(source, str | os.PathLike):
-        return shown(source)
-    return f"image {index + 1}"
-
-
 def embed_stream(
     model: Model,
     paths: Sequence[Path],
@@ -310,59 +342,6 @@ def embed_stream(
     with closing(in_batches(embed, crops(), batch, threads)) as batches:
         for keys, vectors in batches:
             yield [path for path, _ in keys], [found for _, found in keys], vectors
-
-
-def save_embeddings(
-    path: str | os.PathLike[str],
-    embeddings: Embeddings,
-    paths: Sequence[str],
-    model: Model,
-    faces: Sequence[Face | None] | None = None,
-) -> None:
-    """Write embeddings (n, d), their photos and the model's id to ``path``, an .npz without pickle.
-
-    The arrays are ``embeddings``, ``paths``, ``boxes`` (n, 4; NaN where no face was looked for) and
-    ``model``.
-    """
-    if len(paths) != len(embeddings) or (faces is not None and len(faces) != len(paths)):
-        raise UsageError(f"{len(embeddings)} embeddings do not fit {len(paths)} paths")
-    boxes = np.full((len(paths), 4), np.nan)
-    for row, face in enumerate(faces or ()):
-        if face is not None:
-            boxes[row] = face.box
-    buffer = io.BytesIO()
-    np.savez(
-        buffer,
-        embeddings=embeddings.astype(np.float32, copy=False),
-        paths=np.array([str(p) for p in paths], dtype=np.str_),
-        boxes=boxes,
-        model=np.array(model.id),
-    )
-    write_bytes(path, buffer.getvalue())
-
-
-def load_embeddings(path: str | os.PathLike[str], model: Model) -> tuple[Embeddings, tuple[str, ...]]:
-    """The embeddings (n, d) in ``path`` and the photos they are of.
-
-    Raises MixedModels if another model made them, for their scores would mean nothing; DataError
-    for a file that ``save_embeddings`` did not write.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as content:
-            made_by, paths = str(content["model"]), tuple(str(p) for p in content["paths"])
-            embeddings: Embeddings = content["embeddings"]
-    except (OSError, ValueError, KeyError, EOFError, TypeError, MemoryError, zipfile.BadZipFile) as error:
-        raise DataError(f"{shown(path)}: no file of embeddings; make one with facealike embed") from error
-    if made_by != model.id:
-        raise MixedModels(
-            f"{shown(path)}: made by model {shown(made_by)}, not {model.id}, and embeddings of two "
-            "models cannot be compared; embed the photos again"
-        )
-    if embeddings.dtype != np.float32 or embeddings.shape != (len(paths), model.embedder.dimensions):
-        raise DataError(
-            f"{shown(path)}: {embeddings.shape} embeddings for {len(paths)} photos; embed them again"
-        )
-    return embeddings, paths
 
 
 def _unit_rows(vectors: NDArray[np.float32]) -> Embeddings:

@@ -49,7 +49,8 @@ def embed(
     """
     import numpy as np
 
-    from ..embed import Model, embed_stream, save_embeddings
+    from ..embed import Model, embed_stream
+    from ..embeddings_file import save_embeddings
 
     check_folder(out)
     photos = [photo for path in inputs for photo in _photos(path)]
