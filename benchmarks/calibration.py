@@ -24,6 +24,7 @@ from facealike import Model, People
 from facealike.calibration import calibration_pairs, ece
 from facealike.data import balanced_pairs
 from facealike.evaluate import embed_photos
+from facealike.face_policy import LFW_FACE
 from facealike.operating import f1_threshold
 from facealike.probability import Calibrator, balanced_weights, fit_isotonic, fit_platt, person_weights
 from measured import append_rows, today
@@ -75,7 +76,7 @@ class Faces(NamedTuple):
 
 
 def embedded(model: Model, people: People, cache: Path) -> Faces:
-    vectors, found = embed_photos(model, [str(path) for path in people.paths], "central", cache, None)
+    vectors, found = embed_photos(model, [str(path) for path in people.paths], LFW_FACE, cache, None)
     return Faces(vectors[found].astype(np.float64), people.labels[found])
 
 

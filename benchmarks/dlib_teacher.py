@@ -5,8 +5,8 @@
     FACEALIKE_LFW=... FACEALIKE_LFW_PAIRS=pairs.txt python benchmarks/dlib_teacher.py view2 --write
     FACEALIKE_LFW=... python benchmarks/dlib_teacher.py tuned --model MODEL --cache CROPS --write
 
-`tuned` sets a model of `facealike train LFW --init dlib` against dlib's network as it was, on LFW's test
-people, both with a threshold from the calibration people.
+`tuned` sets a model of `facealike train LFW --init dlib --set data.face=central` against dlib's network as it
+was, on LFW's test people, both with a threshold from the calibration people.
 
 Needs the extra `dlib`; torch is measured where it is installed.  One thread throughout.  `speed` runs dlib
 and ours in turns, a round each, and tells the median round.  Beside the time by the clock stands the
@@ -33,6 +33,7 @@ from facealike.dlib_model import dlib_model, lift
 from facealike.dlib_resnet import MEAN, SIZE, STD, find_dlib_weights, read_dlib_resnet, to_onnx
 from facealike.embed import Model
 from facealike.evaluate import evaluate_split
+from facealike.face_policy import LFW_FACE
 from facealike.image import read_image
 from facealike.protocols import evaluate_view2
 from facealike.types import Box
@@ -195,14 +196,19 @@ def view2() -> list[dict[str, object]]:
 def tuned(path: Path | None, cache: Path | None) -> list[dict[str, object]]:
     """F1 on strangers of a network that was tuned on LFW's training people, and of the frozen one."""
     if path is None:
-        sys.exit("name the model with --model: facealike train LFW --init dlib makes it")
+        sys.exit(
+            "name the model with --model: facealike train LFW --init dlib --set data.face=central makes it"
+        )
     frozen = dlib_model(find_dlib_weights())
-    calibration = calibrate(Model(frozen, "cpu"), lfw(), cache=cache)
+    calibration = calibrate(Model(frozen, "cpu"), lfw(), face=LFW_FACE, cache=cache)
     models = {
         "frozen": Model(replace(frozen, calibration=calibration), "cpu"),
         "tuned": Model.load(path, "cpu"),
     }
-    found = {name: evaluate_split(model, lfw(), "test", cache=cache) for name, model in models.items()}
+    found = {
+        name: evaluate_split(model, lfw(), "test", face=LFW_FACE, cache=cache)
+        for name, model in models.items()
+    }
     rows: list[dict[str, object]] = [
         {
             "what": f"F1 on strangers, {name}, {models[name].id}", "faces": e.pairs,

@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from facealike.face_policy import LFW_FACE
 from facealike.train.recipe import Recipe, load_recipe
 from measured import append_rows, today
 from page import put
@@ -47,7 +48,7 @@ class Experiment:
     outside_data: bool = False
 
     def of_seed(self, seed: int) -> Recipe:
-        return load_recipe(self.recipe, [*self.settings, f"seed={seed}"])
+        return load_recipe(self.recipe, [f"data.face={LFW_FACE}", *self.settings, f"seed={seed}"])
 
 
 def read_list(path: Path) -> list[Experiment]:

@@ -67,7 +67,7 @@ def main() -> None:
     detector = None if options.detector is None else named_detector(options.detector)
     result = evaluate_groups(
         model, options.list, cache=options.cache, resamples=options.resamples, detector=detector,
-        aligned=options.aligned,
+        aligned=options.aligned, face="central",  # FairFace's photos are chips of the face in the middle
     )  # fmt: skip
     print(result.to_markdown())
     tables = threshold_table(thresholds(result))

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from degradations import DEGRADATIONS
 from facealike import Face, Model, People, read_image
 from facealike.errors import FaceError
+from facealike.face_policy import LFW_FACE
 from facealike.quality import ABOVE, BELOW, FLAWS, face_quality
 from measured import commit, processor, today
 from page import put
@@ -82,7 +83,7 @@ def collect(model: Model, root: Path, splits: Sequence[str], out: Path) -> None:
     for index, (path, person) in enumerate(zip(people.paths, people.labels.tolist(), strict=True)):
         image = read_image(path)
         try:
-            known = model.faces(image, "central")[0]
+            known = model.faces(image, LFW_FACE)[0]
         except FaceError:
             continue
         taken[person] += 1

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, cast
 from facealike.embed import Model
 from facealike.evaluate import evaluate_split
 from facealike.evaluation import Evaluation
+from facealike.face_policy import LFW_FACE
 from facealike.files import write_text
 from facealike.plots import new_axes, save_figure
 from facealike.protocols import evaluate_view2
@@ -95,7 +96,7 @@ def measure(
 
 def measure_shipped(people: str, cache: Path, pairs: Path | None) -> dict[str, Any]:
     shipped = Model.load()
-    test = evaluate_split(shipped, people, "test", cache=cache)
+    test = evaluate_split(shipped, people, "test", face=LFW_FACE, cache=cache)
     FIGURES.mkdir(exist_ok=True)
     draw(test)
     stranger = pairs is not None and not shipped.file.card.identity_hashes
@@ -126,8 +127,8 @@ def train(people: str, runs: Path, cache: Path, seed: int) -> Path:
 
 def judge(path: Path, people: str, cache: Path, seed: int) -> dict[str, Any]:
     model = Model.load(path)
-    test = evaluate_split(model, people, "test", cache=cache)
-    known = evaluate_split(model, people, "train", limit=TRAINING_PAIRS, cache=cache)
+    test = evaluate_split(model, people, "test", face=LFW_FACE, cache=cache)
+    known = evaluate_split(model, people, "train", limit=TRAINING_PAIRS, face=LFW_FACE, cache=cache)
     return {"seed": seed, **summary(model, test), "train_f1": known.f1, "train_auc": known.auc}
 
 
@@ -137,7 +138,7 @@ def summary(model: Model, test: Evaluation) -> dict[str, Any]:
 
 def points(model: Model, people: str, cache: Path) -> list[dict[str, Any]]:
     """What the thresholds of the named FMRs do to all pairs of the test people."""
-    every = evaluate_exhaustive(model, people, "test", cache=cache).comparisons
+    every = evaluate_exhaustive(model, people, "test", LFW_FACE, cache=cache).comparisons
     return [
         {
             **point.to_dict(),

@@ -31,12 +31,15 @@ from facealike.data import People, split_of
 from facealike.embed import Model
 from facealike.errors import UsageError
 from facealike.evaluate import evaluate_split
+from facealike.face_policy import LFW_FACE
 from facealike.group_protocol import evaluate_groups, for_worst_group
 from facealike.groups import GroupEvaluation
 from facealike.model import ModelFile
 from facealike.overlap import record_people
 from facealike.protocols import evaluate_view2
+from facealike.types import FacePolicy
 
+CHIP_FACE: FacePolicy = "central"  # FairFace's photos are chips of the face in the middle
 CAUTION = "LFW is not new to every part."
 
 
@@ -66,7 +69,7 @@ def main() -> None:
     model = Model.load(options.model, "cpu")
     by = None if options.by is None else tuple(options.by.split(","))
     if options.points:
-        again = calibrate(model, options.people, split="unseen", cache=options.cache)
+        again = calibrate(model, options.people, split="unseen", face=LFW_FACE, cache=options.cache)
         kept = replace(model.file.calibration, operating_points=again.operating_points)
         replace(model.file, calibration=kept).write(options.out)
         print(f"{options.out}: model {model.id}", *kept.operating_points, sep="\n")
@@ -84,7 +87,7 @@ def main() -> None:
         model, judged = by_groups(model, options.groups, options.worst_group, by, options.cache)
         card["groups"] = judged.for_card()
         print(judged)
-    test = evaluate_split(model, options.people, "test", cache=options.cache)
+    test = evaluate_split(model, options.people, "test", face=LFW_FACE, cache=options.cache)
     card["test"] = test.to_dict()
     print(test)
     if options.pairs is not None:
@@ -98,7 +101,7 @@ def main() -> None:
 
 
 def calibrated(model: Model, people: Path, cache: Path | None) -> Model:
-    found = calibrate(model, people, split="unseen", cache=cache)
+    found = calibrate(model, people, split="unseen", face=LFW_FACE, cache=cache)
     return Model(replace(model.file, calibration=found), "cpu")
 
 
@@ -189,7 +192,7 @@ def rates(model: Model, listed: Path, name: str, first: int, cache: Path | None)
         half = Path(folder) / f"{listed.stem}-{name}.csv"
         with half.open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([rows[0], *rows[first::2]])
-        return evaluate_groups(model, half, listed.parent, aligned=aligned, cache=cache)
+        return evaluate_groups(model, half, listed.parent, face=CHIP_FACE, aligned=aligned, cache=cache)
 
 
 if __name__ == "__main__":

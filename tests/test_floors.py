@@ -17,7 +17,7 @@ ROOT = Path(facealike.__file__).parent
 # From the ground up: a module imports only from floors below its own.  Modules of one floor do not
 # know each other.
 FLOORS = [
-    ["errors", "photo_warning", "escape", "wording", "once", "turns"],
+    ["errors", "face_policy", "photo_warning", "escape", "wording", "once", "turns"],
     ["result"],
     ["types"],
     ["formats", "convert", "truncated"],

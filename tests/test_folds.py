@@ -316,6 +316,49 @@ def test_the_command_line(root: Path, listed: Path, done: FoldsResult, tmp_path:
     assert not (tmp_path / "out").exists()
 
 
+def test_the_folds_of_lfw_need_a_recipe_and_take_the_central_face(
+    root: Path, listed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Issue 19 A9: without --recipe the folds were tuned from a model that had learned from more than LFW."""
+    asked: list[str] = []
+
+    def stop(people: Path, recipe: Any, *rest: Any) -> None:
+        asked.append(recipe.data.face)
+        raise UsageError("enough")
+
+    monkeypatch.setattr("facealike.train.train_folds", stop)
+    base = [
+        "train",
+        str(root),
+        "--out",
+        str(tmp_path / "out"),
+        "--protocol",
+        "lfw-view2",
+        "--pairs",
+        str(listed),
+    ]
+    result = CliRunner().invoke(app, base)
+    assert result.exit_code == 2 and not asked
+    assert "--protocol lfw-view2 needs a recipe: add --recipe lfw" in result.stderr
+    assert result.stderr.count("\n") == 1
+    for more in (["cosface"], ["lfw"], ["cosface", "--set", "data.face=largest"]):
+        assert "enough" in CliRunner().invoke(app, [*base, "--recipe", *more]).stderr
+    assert asked == ["central", "central", "largest"]
+
+
+def test_folds_that_began_with_a_model_say_so(done: FoldsResult) -> None:
+    """Issue 19 A9: a fold's facts name the face and what its model began with."""
+    facts = [json.loads((done.out / f"fold-{k}" / "fold.json").read_text()) for k in range(1, FOLDS + 1)]
+    assert {fact["face"] for fact in facts} == {"largest"}
+    assert done.view2 is not None and done.view2.to_dict()["face"] == "largest"
+    assert "; the largest face of each photo, but the protocol needs the central face" in str(done.view2)
+    assert "LFW alone" not in folds_module._remarks(facts)
+    facts[0] |= {"warm_start": True, "initialization": "the weights of model abc"}
+    assert "Not from LFW alone: each model began with the weights of model abc." in folds_module._remarks(
+        facts
+    )
+
+
 def test_outside_data_is_named(done: FoldsResult) -> None:
     facts = [json.loads((done.out / f"fold-{k}" / "fold.json").read_text()) for k in range(1, FOLDS + 1)]
     assert "Outside" not in folds_module._remarks(facts)

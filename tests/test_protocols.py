@@ -134,6 +134,12 @@ def test_view2_of_a_model(root: Path, tmp_path: Path) -> None:
     result = evaluate_view2(ColourModel(), root, file)
     assert [fold.fold for fold in result.folds] == [0, 1]
     assert result.accuracy > 0.6 and result.evaluation.leaked is False
+    # Issue 19 A9: the protocol needs the central face, and the result says so.
+    assert result.to_dict()["face"] == result.to_dict()["pooled"]["face"] == "central"
+    assert "; the central face of each photo, as the protocol needs" in str(result)
+    assert "the central face of each photo, as the protocol needs" in result.to_markdown()
+    largest = evaluate_view2(ColourModel(), root, file, "largest")
+    assert "; the largest face of each photo, but the protocol needs the central face" in str(largest)
     assert result.evaluation.intervals()["f1"].low < result.evaluation.f1
     seen = ColourModel((names[3], "Somebody", names[7]))
     with pytest.raises(PeopleOverlap, match="2 of the 60 people in these pairs took part"):

@@ -37,7 +37,8 @@ def test_one_half_decides_and_the_other_is_judged(
     listed.write_text("file,race,gender,age\n" + "".join(f"{i}.png,A,M,20-29\n" for i in range(7)))
     asked: list[tuple[list[str], float, Path, bool]] = []
 
-    def evaluate_groups(model: Any, half: Path, root: Path, *, aligned: bool, cache: Any) -> Rates:
+    def evaluate_groups(model: Any, half: Path, root: Path, *, face: str, aligned: bool, cache: Any) -> Rates:
+        assert face == "central"
         with half.open(newline="") as file:
             names = [row["file"] for row in csv.DictReader(file)]
         asked.append((names, model.file.calibration.threshold, root, aligned))

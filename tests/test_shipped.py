@@ -11,6 +11,7 @@ from data_paths import needs_data
 from facealike import Model, compare, evaluate_split
 from facealike.data import Split, split_of
 from facealike.errors import PeopleOverlap
+from facealike.face_policy import LFW_FACE
 
 ROOT = Path(__file__).parent.parent
 PHOTOS = ROOT / "examples" / "photos"
@@ -116,7 +117,7 @@ def test_its_calibration_says_what_a_score_means(model: Model) -> None:
 def test_golden_numbers_on_strangers(model: Model, tmp_path: Path) -> None:
     """Fewer pairs than docs/results.md reports, so that the test stays short; the same people."""
     assert LFW is not None
-    result = evaluate_split(model, LFW, "test", limit=400, cache=tmp_path)
+    result = evaluate_split(model, LFW, "test", limit=400, face=LFW_FACE, cache=tmp_path)
     assert result.leaked is None  # nobody has named the people of FairFace
     assert result.f1 == pytest.approx(0.963, abs=0.03)
     assert result.auc == pytest.approx(0.994, abs=0.01)

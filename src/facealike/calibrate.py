@@ -22,7 +22,7 @@ from .model import ModelFile
 from .operating import Rule
 from .overlap import find_overlap, record_people
 from .photo_digest import PhotoDigest
-from .types import FACE_POLICIES, FacePolicy
+from .types import DEFAULT_FACE, FACE_POLICIES, FacePolicy
 
 FEWEST_PEOPLE = 10
 """People with two photos, below which a calibration would be about them and nobody else."""
@@ -32,7 +32,7 @@ BLOCK = 8192  # pairs compared at a time
 
 def calibrate(
     model: Model, root: str | Path, rule: Rule = "f1", method: Method = "platt",
-    split: Literal["calibration", "unseen", "all"] = "calibration", face: FacePolicy = "central",
+    split: Literal["calibration", "unseen", "all"] = "calibration", face: FacePolicy = DEFAULT_FACE,
     cache: str | Path | None = None, progress: Callable[[int, int], None] | None = None,
     seed: int = 0, resamples: int = 1000, names: Collection[str] | None = None,
     allow_duplicates: bool = False,

@@ -21,7 +21,7 @@ from .metrics import cosine
 from .pipeline import Cutter, FaceCrop
 from .probability import check_prior
 from .quality import PairQuality, pair_quality, warning, widening
-from .types import Comparison, FacePolicy
+from .types import DEFAULT_FACE, Comparison, FacePolicy
 from .wording import THE_CALLER, short_rule
 
 
@@ -30,7 +30,7 @@ def compare(
     b: Source,
     model: Model | str | os.PathLike[str] | None = None,
     threshold: float | None = None,
-    face: FacePolicy = "largest",
+    face: FacePolicy = DEFAULT_FACE,
     aligned: bool = False,
     device: str = "auto",
     prior: float = PRIOR,

@@ -25,7 +25,7 @@ from .errors import DataError, FacealikeError
 from .escape import csv_path, csv_text
 from .image import shown
 from .pipeline import FaceCrop, cut_all, in_batches
-from .types import Comparison, Embeddings, FacePolicy, Image
+from .types import DEFAULT_FACE, Comparison, Embeddings, FacePolicy, Image
 
 AT_A_TIME = 256
 """Pairs whose photos are embedded together."""
@@ -75,7 +75,7 @@ _NO_PIXELS: Image = np.zeros((0, 0, 3), np.uint8)
 
 def compare_list(
     path: str | Path, model: Model, root: str | Path | None = None, threshold: float | None = None,
-    face: FacePolicy = "largest", aligned: bool = False, prior: float = PRIOR, fmr: float | None = None,
+    face: FacePolicy = DEFAULT_FACE, aligned: bool = False, prior: float = PRIOR, fmr: float | None = None,
     progress: Callable[[int], None] | None = None, threads: int | None = None,
 ) -> Iterator[ListedPair]:  # fmt: skip
     """Compare every pair of a CSV with the columns a and b, in its order, as ``compare`` does.

@@ -25,7 +25,7 @@ from .model import ModelFile, Preprocessing
 from .model_store import SHIPPED, find_stored, is_name, stored_names
 from .once import made_once
 from .pipeline import Cutter, FaceCrop, cut_all, in_batches, one_crop
-from .types import Embeddings, Face, FacePolicy, Image
+from .types import DEFAULT_FACE, Embeddings, Face, FacePolicy, Image
 
 MANY = 16
 """From so many photos on, sessions of one thread each are made for the threads that share the work."""
@@ -168,7 +168,9 @@ class Model:
         """The detector this model was trained with; made on first use, for ``aligned`` needs none."""
         return make_detector(self.file.detector_spec, self.file.detector_weights, self._threads)
 
-    def faces(self, image: Source, policy: FacePolicy = "largest", source: str = "the image") -> list[Face]:
+    def faces(
+        self, image: Source, policy: FacePolicy = DEFAULT_FACE, source: str = "the image"
+    ) -> list[Face]:
         """The faces of a photo that ``policy`` means, in its own pixels; see ``select_faces``.
 
         ``image`` is whatever ``read_image`` takes.  Raises ImageError for a photo that cannot be read,
@@ -192,18 +194,18 @@ class Model:
 
     @overload
     def embed(
-        self, images: Sequence[Source], face: FacePolicy = "largest", aligned: bool = False,
+        self, images: Sequence[Source], face: FacePolicy = DEFAULT_FACE, aligned: bool = False,
         batch: int = 64, threads: int | None = None, on_error: Literal["raise"] = "raise",
     ) -> Embeddings: ...  # fmt: skip
 
     @overload
     def embed(
-        self, images: Sequence[Source], face: FacePolicy = "largest", aligned: bool = False,
+        self, images: Sequence[Source], face: FacePolicy = DEFAULT_FACE, aligned: bool = False,
         batch: int = 64, threads: int | None = None, *, on_error: Literal["skip"],
     ) -> list[EmbeddedPhoto]: ...  # fmt: skip
 
     def embed(
-        self, images: Sequence[Source], face: FacePolicy = "largest", aligned: bool = False,
+        self, images: Sequence[Source], face: FacePolicy = DEFAULT_FACE, aligned: bool = False,
         batch: int = 64, threads: int | None = None, on_error: OnError = "raise",
     ) -> Embeddings | list[EmbeddedPhoto]:  # fmt: skip
         """One unit vector a photo, float32 (n, d), in the order given.
@@ -239,7 +241,7 @@ class Model:
         return result
 
     def stream(
-        self, photos: Iterable[Source], *, face: FacePolicy = "largest", on_error: OnError = "skip",
+        self, photos: Iterable[Source], *, face: FacePolicy = DEFAULT_FACE, on_error: OnError = "skip",
         aligned: bool = False, batch: int = 64, threads: int | None = None, quality: bool = True,
     ) -> Iterator[EmbeddedPhoto]:  # fmt: skip
         """Embed any number of photos, in order, with few of them in memory: one EmbeddedPhoto each.
@@ -267,7 +269,7 @@ class Model:
         return Cutter(None if aligned else self.detector, self.preprocessing, many)
 
     def crops_of(
-        self, source: Source, face: FacePolicy = "largest", aligned: bool = False, name: str = "the image"
+        self, source: Source, face: FacePolicy = DEFAULT_FACE, aligned: bool = False, name: str = "the image"
     ) -> list[FaceCrop]:
         """The faces of one photo that ``face`` means, each with its crop."""
         return self.cutter(aligned)(source, face, name)
@@ -306,7 +308,7 @@ def _shipped_model() -> ModelFile:
 def embed_stream(
     model: Model,
     paths: Sequence[Path],
-    face: FacePolicy = "largest",
+    face: FacePolicy = DEFAULT_FACE,
     aligned: bool = False,
     batch: int = 64,
     failed: Callable[[Path, FacealikeError], None] | None = None,

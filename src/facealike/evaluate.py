@@ -27,7 +27,7 @@ from .metrics import cosine
 from .overlap import check_overlap, person_of
 from .photo_digest import PhotoDigest, photo_digests
 from .pipeline import in_batches
-from .types import FACE_POLICIES, Embeddings, FacePolicy, Image, Pair
+from .types import DEFAULT_FACE, FACE_POLICIES, Embeddings, FacePolicy, Image, Pair
 
 __all__ = [
     "FAILURE_SCORE", "Evaluation", "embed_photos", "evaluate_pairs", "evaluate_split", "people_of",
@@ -38,7 +38,7 @@ BLOCK = 8192  # pairs compared at a time
 
 
 def evaluate_pairs(
-    model: Model, pairs: Sequence[Pair], name: str, face: FacePolicy = "largest",
+    model: Model, pairs: Sequence[Pair], name: str, face: FacePolicy = DEFAULT_FACE,
     allow_overlap: bool = False, cache: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
     threshold: float | None = None, skip_missing: bool = False, calibration: bool = True,
@@ -109,13 +109,14 @@ def evaluate_pairs(
         photos=len(photos),
         missing=int(np.sum(~found)),
         copied_pairs=int(np.sum(pairs_of_copies(known, a, b)[kept])),
+        face=face,
         probability=None if calibrator is None else calibrator.probability(scores[kept]),
     )
 
 
 def evaluate_split(
     model: Model, root: str | Path, split: Split | Literal["all"], seed: int = 0, limit: int | None = None,
-    face: FacePolicy = "central", allow_overlap: bool = False, cache: str | Path | None = None,
+    face: FacePolicy = DEFAULT_FACE, allow_overlap: bool = False, cache: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
     threshold: float | None = None, skip_missing: bool = False, allow_duplicates: bool = False,
 ) -> Evaluation:  # fmt: skip

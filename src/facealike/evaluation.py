@@ -19,6 +19,7 @@ from .plots import ErrorCurve, draw_roc, new_axes, rate_grid
 from .reliability import Reliability, reliability
 from .resampling import Method
 from .result import Result
+from .types import FacePolicy
 from .weighted import Pairs
 from .wording import copies_told, rate_text, rate_with_interval
 
@@ -51,7 +52,8 @@ class Evaluation(Result):
     because a face was not found; ``skipped`` those left out of the n for that reason.  ``photos`` is the
     number of different photos in the pairs and ``missing`` how many of them had no face, None if not known.
     ``copies`` counts the photos left out as copies of others, ``copied_pairs`` the pairs, among the n, of a
-    photo with itself or its copy.
+    photo with itself or its copy.  ``face`` is the policy by which the face of each photo was chosen, None if
+    not known.
 
     Terms as in ISO/IEC 19795-1:2021.  ``fta``, the failure-to-acquire rate, is the share of photos without
     a face.  FMR, FNMR, F1, accuracy, AUC, EER and the ROC curve are over the comparisons made; ``far`` and
@@ -81,6 +83,7 @@ class Evaluation(Result):
     missing: int | None = None
     copies: int = 0
     copied_pairs: int = 0
+    face: FacePolicy | None = None
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.threshold):
@@ -276,6 +279,7 @@ class Evaluation(Result):
             "missing": self.missing,
             "copies": self.copies,
             "copied_pairs": self.copied_pairs,
+            "face": self.face,
         }
         if arrays:
             summary |= {name: v.tolist() for name, _ in ARRAYS if (v := getattr(self, name)) is not None}

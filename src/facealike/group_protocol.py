@@ -16,13 +16,13 @@ from .evaluate import embed_photos
 from .group_list import DEFAULT_BY, read_groups
 from .groups import GroupEvaluation, Point, WorstGroup, group_rates
 from .image import shown
-from .types import FACE_POLICIES, FacePolicy
+from .types import DEFAULT_FACE, FACE_POLICIES, FacePolicy
 from .wording import rate_text, rule_in_words, target_fmr
 
 
 def evaluate_groups(
     model: Model, groups: str | Path, root: str | Path | None = None, by: Sequence[str] = DEFAULT_BY,
-    face: FacePolicy = "central", detector: Detector | None = None, aligned: bool = False,
+    face: FacePolicy = DEFAULT_FACE, detector: Detector | None = None, aligned: bool = False,
     threshold: float | None = None, cache: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None, resamples: int = 1000, seed: int = 0,
 ) -> GroupEvaluation:  # fmt: skip

@@ -21,6 +21,7 @@ from .embed import Model
 from .errors import DataError, UsageError
 from .escape import markdown
 from .evaluate import Evaluation, evaluate_pairs
+from .face_policy import LFW_FACE, face_words
 from .image import shown
 from .metrics import roc
 from .result import Result
@@ -68,6 +69,9 @@ class View2(Result):
     19795-1: failure to acquire) and counts as wrong in the accuracy, whatever its truth, so that no failure
     helps; a threshold is chosen on the comparisons made.
 
+    LFW names the person in the middle of each photo, so the protocol needs the ``central`` face;
+    ``evaluation.face`` is the policy that was used.
+
     ``evaluation`` holds the scores of all folds together, at one threshold, which the folds do not
     use; ROC, AUC and the TAR at a FAR are of those.
     """
@@ -102,6 +106,7 @@ class View2(Result):
         return {
             "protocol": "lfw-view2",
             "name": self.evaluation.name,
+            "face": self.evaluation.face,
             "accuracy": round(self.accuracy, 6),
             "standard_error": round(self.standard_error, 6),
             "folds": [fold.to_dict() for fold in self.folds],
@@ -132,10 +137,21 @@ class View2(Result):
             f"standard error of {len(self.folds)} folds, each at the threshold that is best on the others), "
             f"AUC {self.evaluation.auc:.4f}"
             + (f", TAR {tars}" if tars else "")
+            + self._face_told()
             + self._failures_told()
             + copies_told(0, self.evaluation.copied_pairs)
             + doubts[self.evaluation.leaked]
         )
+
+    def _face_told(self) -> str:
+        """Which face of each photo was used, to follow on the result; empty where it was not recorded."""
+        used = self.evaluation.face
+        if used is None:
+            return ""
+        asked = (
+            "as the protocol needs" if used == LFW_FACE else f"but the protocol needs {face_words(LFW_FACE)}"
+        )
+        return f"; {face_words(used)} of each photo, {asked}"
 
     def _failures_told(self) -> str:
         """How many pairs were not compared and what they count as, to follow on the result."""
@@ -231,11 +247,13 @@ def fold_numbers(pairs: Sequence[Pair], name: str) -> NDArray[np.int64]:
 
 
 def evaluate_view2(
-    model: Model, root: str | Path, pairs_file: str | Path, face: FacePolicy = "central",
+    model: Model, root: str | Path, pairs_file: str | Path, face: FacePolicy = LFW_FACE,
     allow_overlap: bool = False, cache: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> View2:  # fmt: skip
     """LFW View 2 for one model: ``pairs_file`` is LFW's official ``pairs.txt``, ``root`` its photos.
+
+    The protocol needs the ``central`` face of each photo, so that is the default here and nowhere else.
 
     For a model that was trained elsewhere.  One that was trained on people of these pairs is refused
     (PeopleOverlap; who calibrated it does not matter, for each fold has a threshold of its own), or marked

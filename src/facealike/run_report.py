@@ -16,7 +16,7 @@ from .image import shown
 from .mistakes import Mistake, face_thumbnails, hardest_mistakes
 from .result import Result
 from .run_folder import Run, read_run
-from .types import FACE_POLICIES, FacePolicy
+from .types import DEFAULT_FACE, FACE_POLICIES, FacePolicy
 
 MISTAKES = 12  # of each kind
 
@@ -172,7 +172,7 @@ def _crops(
         return {}, (f"{told}without its model the crops cannot be made",)
     table = run.recipe.get("data")
     policy = table.get("face") if isinstance(table, dict) else None
-    face = cast("FacePolicy", policy if policy in FACE_POLICIES and policy != "all" else "central")
+    face = cast("FacePolicy", policy if policy in FACE_POLICIES and policy != "all" else DEFAULT_FACE)
     photos = [photo for pair in pairs for photo in (pair.a, pair.b)]
     crops = face_thumbnails(photos, Path(root), run.model, face, progress)
     if len(crops) < len(set(photos)):

@@ -24,7 +24,7 @@ from .identification import Identification, OpenSet, closed_set, draw_identifica
 from .image import shown
 from .overlap import check_overlap
 from .result import Result
-from .types import FACE_POLICIES, Embeddings, FacePolicy
+from .types import DEFAULT_FACE, FACE_POLICIES, Embeddings, FacePolicy
 from .wording import copies_told, rate_text
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class SetEvaluation(Result):
 
 
 def evaluate_exhaustive(
-    model: Model, root: str | Path, split: Split | Literal["all"] = "test", face: FacePolicy = "central",
+    model: Model, root: str | Path, split: Split | Literal["all"] = "test", face: FacePolicy = DEFAULT_FACE,
     allow_overlap: bool = False, cache: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None, threshold: float | None = None,
     allow_duplicates: bool = False,
@@ -226,7 +226,7 @@ class IdentificationEvaluation(Result):
 
 def evaluate_identification(
     model: Model, root: str | Path, split: Split | Literal["all"] = "test", seed: int = 0,
-    face: FacePolicy = "central", allow_overlap: bool = False, cache: str | Path | None = None,
+    face: FacePolicy = DEFAULT_FACE, allow_overlap: bool = False, cache: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None, allow_duplicates: bool = False,
 ) -> IdentificationEvaluation:  # fmt: skip
     """Enrol half of the people of one split, or of everybody, with one photo each, and search the others.

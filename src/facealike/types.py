@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias, get_args
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import UsageError
+from .face_policy import DEFAULT_FACE as DEFAULT_FACE
+from .face_policy import FACE_POLICIES as FACE_POLICIES
+from .face_policy import FacePolicy as FacePolicy
 from .result import Result, Shown
 from .wording import comparison_lines, in_a_row
 
@@ -23,11 +26,6 @@ Image: TypeAlias = NDArray[np.uint8]
 
 Embeddings: TypeAlias = NDArray[np.float32]
 """One unit vector a row, shape (n, d)."""
-
-FacePolicy: TypeAlias = Literal["largest", "central", "only", "all"]
-"""Which face of a photo is meant; ``all`` only where a verb can return several."""
-
-FACE_POLICIES: tuple[str, ...] = get_args(FacePolicy)
 
 Point: TypeAlias = tuple[float, float]
 

@@ -11,10 +11,10 @@ import typer
 from ..errors import UsageError
 from .console import command, print_json, print_table, progress_bar, show
 from .options import (
+    DEFAULT_FACE_CHOICE,
     CacheOption,
     DetectorOption,
     DuplicatesOption,
-    FaceChoice,
     FaceOption,
     JsonOption,
     check_folder,
@@ -67,7 +67,7 @@ def calibrate(
             "--split", help="Whose photos: of the split calibration, of all but the test's, or everybody's."
         ),
     ] = PeopleChoice.calibration,
-    face: FaceOption = FaceChoice.central,
+    face: FaceOption = DEFAULT_FACE_CHOICE,
     detector: DetectorOption = None,
     allow_duplicates: DuplicatesOption = False,
     cache: CacheOption = None,

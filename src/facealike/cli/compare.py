@@ -10,6 +10,7 @@ import typer
 from ..errors import UsageError
 from .console import command, counter, print_json, show
 from .options import (
+    DEFAULT_FACE_CHOICE,
     AlignedOption,
     DeviceOption,
     FaceChoice,
@@ -45,7 +46,7 @@ def compare(
         typer.Option("--prior", metavar="P", help="Share of compared pairs that show the same person."),
     ] = 0.5,
     device: DeviceOption = "auto",
-    face: FaceOption = FaceChoice.largest,
+    face: FaceOption = DEFAULT_FACE_CHOICE,
     aligned: AlignedOption = False,
     pairs: Annotated[
         Path | None,

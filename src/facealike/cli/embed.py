@@ -10,9 +10,9 @@ import typer
 from ..errors import DataError, FacealikeError
 from .console import command, error_dict, print_json, progress_bar, report_error, say, show
 from .options import (
+    DEFAULT_FACE_CHOICE,
     AlignedOption,
     DeviceOption,
-    FaceChoice,
     FaceOption,
     JsonOption,
     ModelOption,
@@ -33,7 +33,7 @@ def embed(
         Path, typer.Option("--out", "-o", metavar="FILE.npz", show_default=False, help="Where to write.")
     ],
     model: ModelOption = None,
-    face: FaceOption = FaceChoice.largest,
+    face: FaceOption = DEFAULT_FACE_CHOICE,
     aligned: AlignedOption = False,
     device: DeviceOption = "auto",
     batch: Annotated[int, typer.Option("--batch", min=1, help="Faces to embed at a time.")] = 64,

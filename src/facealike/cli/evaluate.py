@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from ..errors import DataError, UsageError
+from ..face_policy import DEFAULT_FACE, LFW_FACE
 from .console import Progress, command, print_json, print_table, progress_bar, say, show
-from .options import CacheOption, DetectorOption, FaceChoice, FaceOption, JsonOption
+from .options import CacheOption, DetectorOption, FaceChoice, JsonOption
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -81,7 +82,14 @@ def evaluate(
         ),
     ] = None,
     detector: DetectorOption = None,
-    face: FaceOption = FaceChoice.central,
+    face: Annotated[
+        FaceChoice | None,
+        typer.Option(
+            "--face",
+            help="Which face of a photo is meant, if it shows several.",
+            show_default=f"{DEFAULT_FACE}; {LFW_FACE} with --protocol lfw, which needs it",
+        ),
+    ] = None,
     threshold: Annotated[
         float | None, typer.Option("--threshold", "-t", metavar="X", help="Replaces the model's own.")
     ] = None,
@@ -108,11 +116,12 @@ def evaluate(
 
     where = _check(protocol, people, pairs, root, threshold)
     _check_groups(protocol, groups, detector)
+    chosen = face or FaceChoice(LFW_FACE if protocol is Protocol.lfw else DEFAULT_FACE)
     if out is not None:
         check_writable_folder(out)
     loaded = Model.load(None if model == "default" else model)
     with progress_bar("embedding") as progress:
-        common = (face, allow_overlap, cache, progress)
+        common = (chosen, allow_overlap, cache, progress)
         if protocol is Protocol.balanced:
             result = _drawn_or_listed(loaded, people, split, pairs, root, threshold, seed, *common)
             shown = _plain(result)
@@ -123,7 +132,7 @@ def evaluate(
             shown = _exhaustive(loaded, where, split, threshold, *common)
         elif protocol is Protocol.groups:
             assert groups is not None
-            shown = _groups(loaded, groups, people, detector, threshold, seed, face, cache, progress)
+            shown = _groups(loaded, groups, people, detector, threshold, seed, chosen, cache, progress)
         else:
             shown = _identification(loaded, where, split, seed, *common)
     if out is not None:

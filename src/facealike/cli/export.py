@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .console import command, print_json, progress_bar, show
-from .options import AlignedOption, CacheOption, FaceChoice, FaceOption, JsonOption, check_folder
+from .options import DEFAULT_FACE_CHOICE, AlignedOption, CacheOption, FaceOption, JsonOption, check_folder
 
 
 @command
@@ -43,7 +43,7 @@ def export(
             help="Weigh scores by how crowded a face's place is among those in DIR, strangers all.",
         ),
     ] = False,
-    face: FaceOption = FaceChoice.largest,
+    face: FaceOption = DEFAULT_FACE_CHOICE,
     aligned: AlignedOption = False,
     cache: CacheOption = None,
     as_json: JsonOption = False,

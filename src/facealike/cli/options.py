@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UsageError
+from ..face_policy import DEFAULT_FACE
 
 if TYPE_CHECKING:
     from ..detect import Detector
-    from ..types import FacePolicy
+    from ..face_policy import FacePolicy
 
 
 class FaceChoice(str, Enum):
-    """``types.FacePolicy`` once more, since importing that would cost ``--help`` a NumPy."""
+    """``FacePolicy`` once more, as typer wants it."""
 
     largest = "largest"
     central = "central"
@@ -29,13 +30,15 @@ class FaceChoice(str, Enum):
 
 
 class SplitChoice(str, Enum):
-    """``data.Split`` once more, for the same reason."""
+    """``data.Split`` once more, since importing that would cost ``--help`` a NumPy."""
 
     train = "train"
     validation = "validation"
     calibration = "calibration"
     test = "test"
 
+
+DEFAULT_FACE_CHOICE = FaceChoice(DEFAULT_FACE)
 
 ModelOption = Annotated[
     Path | None,

@@ -11,6 +11,7 @@ import typer
 from ..errors import DataError, FaceError, UsageError
 from .console import command, print_json, show
 from .options import (
+    DEFAULT_FACE_CHOICE,
     DetectorOption,
     FaceChoice,
     FaceOption,
@@ -55,7 +56,7 @@ def pairs(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed draws other pairs.")] = 0,
     model: ModelOption = None,
     detector: DetectorOption = None,
-    face: FaceOption = FaceChoice.largest,
+    face: FaceOption = DEFAULT_FACE_CHOICE,
     as_json: JsonOption = False,
 ) -> int:
     """Draw a picture of pairs as a model sees them, with the names of their folders and files.

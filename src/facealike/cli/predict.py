@@ -9,7 +9,7 @@ import typer
 
 from .compare import report
 from .console import command, say
-from .options import FaceChoice, JsonOption
+from .options import DEFAULT_FACE_CHOICE, JsonOption
 
 
 @command
@@ -44,4 +44,6 @@ def predict(
             "threshold is used; facealike compare --fmr or --threshold chooses another"
         )
     device = "auto" if gpu is None else "cpu" if gpu < 0 else f"cuda:{gpu}"
-    return report(compare(img1, img2, weights, device=device), img1, img2, FaceChoice.largest, False, as_json)
+    return report(
+        compare(img1, img2, weights, device=device), img1, img2, DEFAULT_FACE_CHOICE, False, as_json
+    )

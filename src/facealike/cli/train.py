@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UsageError
+from ..face_policy import LFW_FACE
 from .console import command, print_json, progress_bar, show
 from .options import CacheOption, DetectorOption, DeviceOption, JsonOption, check_folder, parse_numbers
 
@@ -43,16 +44,17 @@ def train(
         ),
     ],
     recipe: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--recipe",
             "-r",
             "--init",
             metavar="NAME|FILE",
+            show_default=DEFAULT_RECIPE,
             help="See facealike recipes.  The default tunes the model that comes with facealike; dlib tunes "
             "dlib's network; others begin from nothing and need thousands of people.",
         ),
-    ] = DEFAULT_RECIPE,
+    ] = None,
     run: Annotated[
         Path | None,
         typer.Option("--run", metavar="DIR", help="Keep checkpoints, curves and pictures of this run here."),
@@ -84,7 +86,8 @@ def train(
     threshold to facealike calibrate.
 
     With --protocol lfw-view2 it trains one model for each fold of LFW's pairs, on the people of the
-    other folds only, scores each fold with the model that never saw it, and writes the mean accuracy.
+    other folds only, scores each fold with the model that never saw it, and writes the mean accuracy.  Then
+    --recipe must be given, and data.face is central, unless --set says otherwise.
 
     Needs facealike[train].  Exit code: 0, or 2 on an error.
     """
@@ -94,7 +97,14 @@ def train(
     changes = list(settings or [])
     if seed is not None:
         changes.append(f"seed={seed}")
-    plan = load_recipe(recipe, changes)
+    if protocol is not None:
+        if recipe is None:
+            raise UsageError(
+                "--protocol lfw-view2 needs a recipe: add --recipe lfw, which learns from nothing but LFW; "
+                f"the default, {DEFAULT_RECIPE}, begins from a model that learned from other photos"
+            )
+        changes.insert(0, f"data.face={LFW_FACE}")  # a later --set wins
+    plan = load_recipe(recipe or DEFAULT_RECIPE, changes)
     if protocol is not None:
         if plan.teacher.name:
             raise UsageError(f"the recipe {plan.name} learns from a teacher, so it has no folds of people")

@@ -16,7 +16,7 @@ from ..errors import DataError, TrainingError, UsageError
 from ..image import shown
 from ..model import ModelFile
 from ..result import Result
-from ..types import FacePolicy, Image
+from ..types import DEFAULT_FACE, FacePolicy, Image
 from .bits import MOST_LOST, SHOWN, apart, in_8_bits, in_16_bits
 from .cohort import MOST, gather, with_cohort
 from .plan import Progress, unlabelled_photos
@@ -70,7 +70,7 @@ class Exported(Result):
 
 def export_model(
     model: Model, photos: str | Path, bits: int | None = None, cohort: bool = False,
-    face: FacePolicy = "largest", aligned: bool = False, cache: str | Path | None = None,
+    face: FacePolicy = DEFAULT_FACE, aligned: bool = False, cache: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Exported:  # fmt: skip
     """``model`` in ``bits`` bits, 8 or 16 (``train.bits``): a smaller file, and with 8 a faster one.

@@ -143,6 +143,7 @@ def summarise(out: Path, pairs: Sequence[Pair], root: Path) -> FoldsResult:
     pooled = Evaluation(
         "LFW View 2, trained fold by fold", np.array(scores), np.array([bool(pair.same) for pair in ordered]),
         0.0, "nobody yet", len(names), failures=sum(fact["failures"] for fact in facts),
+        face=facts[0].get("face"),
     )  # fmt: skip
     result = view2(pooled, np.array([pair.fold for pair in ordered]))
     # One threshold for the scores of ten models, each of which has its own: the mean of theirs.
@@ -172,12 +173,16 @@ def _remarks(facts: Sequence[dict[str, Any]]) -> str:
     ]
     if outside:
         notes.append(f"Outside data: {outside:,} photos of unnamed people were learnt from as well.")
+    if facts[0].get("warm_start"):
+        notes.append(f"Not from LFW alone: each model began with {facts[0]['initialization']}.")
     return "\n" + "".join(f"- {note}\n" for note in notes)
 
 
 def _score(fitted: Fitted, recipe: Recipe, pairs: list[Pair], fold: int, root: Path, cache: Path) -> None:
     """Score the fold with the model that never saw it, by way of the finished file."""
-    file = draft_model(fitted.plan, recipe, fitted.onnx, fitted.device, fitted.seconds, fitted.rows)
+    file = draft_model(
+        fitted.plan, recipe, fitted.onnx, fitted.device, fitted.seconds, fitted.rows, fitted.begun
+    )
     file.write(fitted.run / "model.facealike")
     # The card's hashes are asked once more whether anybody here was trained on.
     evaluation = evaluate_pairs(
@@ -186,6 +191,9 @@ def _score(fitted: Fitted, recipe: Recipe, pairs: list[Pair], fold: int, root: P
     facts = {
         "fold": fold,
         "recipe": recipe.name,
+        "face": recipe.data.face,
+        "initialization": file.card.provenance["initialisation"],
+        "warm_start": bool(recipe.network.start) or recipe.network.kind == "dlib",
         "model_id": file.id,
         "people": len(fitted.plan.train.people.names),
         "photos": len(fitted.plan.train.people),

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from ..errors import RecipeError
+from ..face_policy import DEFAULT_FACE
 from .recipe_checks import check
 
 if sys.version_info >= (3, 11):
@@ -37,7 +38,7 @@ class DataSpec:
     equally often) or 1/sqrt(n) (``root``).
     """
 
-    face: Literal["largest", "central", "only"] = "largest"
+    face: Literal["largest", "central", "only"] = DEFAULT_FACE
     split: Literal["identity", "image"] = "identity"
     max_images_per_identity: int = 0
     unlabelled: str = ""
