@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image as PillowImage
 
 from hostile_corpus import PERSON, Corpus, good_models, make_corpus
 from hostile_names import NAMES, as_file
@@ -151,6 +152,37 @@ def test_images(corpus: Corpus, tmp_path: Path) -> None:
     ]
     commands += [["compare", corpus.photo, image, *common] for image in corpus.images[::3]]
     check(commands, tmp_path)
+
+
+def test_pictures(corpus: Corpus, tmp_path: Path) -> None:
+    """Issue 19 D3: names, images and models that are drawn, and names of the picture itself."""
+    common, home = ["-m", corpus.model], tmp_path / "drawn"
+    home.mkdir()
+    commands: list[list[Any]] = []
+    for number, name in enumerate(corpus.names[::4]):
+        commands += [
+            ["compare", name, corpus.photo, *common, "--draw", home / f"c{number}.png"],
+            ["detect", name, *common, "--draw", home / f"d{number}.jpg"],
+        ]
+    whole = len(commands)
+    for image in corpus.images[::2]:
+        commands += [
+            ["compare", corpus.photo, image, *common, "--draw", home / "x.png", "--json"],
+            ["detect", image, *common, "--draw", home / "x.png"],
+        ]
+    for path in corpus.models[::4]:
+        commands += [["compare", corpus.photo, corpus.photo, "-m", path, "--draw", home / "x.png"]]
+    for name in (as_file(name) for name in NAMES[::3]):
+        commands += [["detect", corpus.photo, *common, f"--draw={home / name}{end}"] for end in ("", ".png")]
+        commands += [["compare", corpus.photo, corpus.photo, *common, f"--draw={name}"]]
+    answers = check(commands, tmp_path)
+    assert all(code in (0, 1) for code, _, _ in answers[:whole])
+    for number in range(whole // 2):
+        for picture in (f"c{number}.png", f"d{number}.jpg"):
+            with PillowImage.open(home / picture) as page:
+                page.load()
+    assert sum(code in (0, 1) for code, _, _ in answers[whole:]) >= 30
+    assert not list(tmp_path.rglob("*.part"))
 
 
 def test_people(corpus: Corpus, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
+from facealike import drawing
 from facealike import montage as m
 from facealike.errors import DataError, UsageError
 
@@ -108,8 +109,8 @@ def test_labels_stand_below_their_crops_and_move_nothing_else() -> None:
 
 @pytest.mark.parametrize("text", ["x", "Aaron_Peirsol_0001.jpg", "w" * 500, "\x1b[31m\n", "ü" * 40, ""])
 def test_a_shortened_text_fits_and_keeps_both_ends(text: str) -> None:
-    short = m._shortened(text, 11, 112)
-    assert m._font(11).getlength(short) <= 112 and short.isprintable()
+    short = drawing.shortened(text, 11, 112)
+    assert drawing.text_width(short, 11) <= 112 and short.isprintable()
     assert short[:2] == text[:2] and short[-2:] == text[-2:] if text.isprintable() else True
 
 
@@ -211,7 +212,7 @@ def test_scores_are_checked() -> None:
 def test_png_is_exact_and_jpeg_close(tmp_path: Path) -> None:
     page = page_of([m.MontageCell(crop_of(0), crop_of(200), "0.5", True)], 1, "Title")
     for name in ("a.png", "a.jpg", "a.JPEG"):
-        m.save_image(page, tmp_path / name)
+        drawing.save_picture(page, tmp_path / name)
         with PillowImage.open(tmp_path / name) as back:
             assert back.format == ("PNG" if name.endswith("png") else "JPEG")
             difference = np.abs(np.asarray(back, dtype=int) - np.asarray(page, dtype=int))
@@ -222,7 +223,7 @@ def test_png_is_exact_and_jpeg_close(tmp_path: Path) -> None:
 def test_unwritable_pictures_are_one_sentence(tmp_path: Path) -> None:
     page = PillowImage.new("RGB", (2, 2))
     with pytest.raises(UsageError, match=r"a\.gif: a picture is written as"):
-        m.save_image(page, tmp_path / "a.gif")
+        drawing.save_picture(page, tmp_path / "a.gif")
     with pytest.raises(DataError, match="cannot be written"):
-        m.save_image(page, tmp_path / "no" / "a.png")
+        drawing.save_picture(page, tmp_path / "no" / "a.png")
     assert list(tmp_path.iterdir()) == []

@@ -1,26 +1,37 @@
 """Pictures of pairs: what a split looks like, and where a model is right and wrong.
 
-Pillow only, so that the base install can draw them.  Right and wrong differ in colour, in a drawn
-sign and in a word; the two colours are the blue and the vermilion of Okabe and Ito ("Color
-universal design", 2008), which all common kinds of colour vision keep apart.
+Pillow only, so that the base install can draw them.  Right and wrong differ in color (see
+``facealike.drawing``), in a drawn sign and in a word.
 """
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image as PillowImage
-from PIL import ImageDraw, ImageFont
+from PIL import ImageDraw
 
+from .drawing import (
+    BLUE,
+    FAINT,
+    INK,
+    MARGIN,
+    NEUTRAL,
+    PAPER,
+    VERMILION,
+    Color,
+    font,
+    line_height,
+    shortened,
+    text_width,
+    wrapped,
+)
 from .errors import UsageError
 from .escape import one_line
-from .files import write_bytes
 from .types import Image
 
 if TYPE_CHECKING:
@@ -29,19 +40,11 @@ if TYPE_CHECKING:
 Take = Callable[[NDArray[np.int64]], NDArray[np.uint8]]
 """Indices (k,) -> the crops of those images, uint8 (k, S, S, 3)."""
 
-Colour = tuple[int, int, int]
-
-RIGHT: Colour = (0, 114, 178)
-WRONG: Colour = (213, 94, 0)
-NEUTRAL: Colour = (150, 150, 150)
-INK: Colour = (25, 25, 25)
-FAINT: Colour = (95, 95, 95)
-PAPER: Colour = (255, 255, 255)
+RIGHT, WRONG = BLUE, VERMILION  # of a decision
 
 TILE = 112  # side of a crop on the page
 FRAME = 4  # width of the coloured frame
 GAP = 18  # between cells
-MARGIN = 28  # around the page
 CAPTION = 24  # height of the line under a pair
 LABEL = 15  # height of a line under a crop
 LABEL_SIZE = 11
@@ -72,7 +75,7 @@ class MontageCell:
                 raise UsageError(f"a cell shows square crops, not {crop.shape[1]} x {crop.shape[0]}")
 
     @property
-    def colour(self) -> Colour:
+    def colour(self) -> Color:
         return NEUTRAL if self.right is None else RIGHT if self.right else WRONG
 
 
@@ -159,22 +162,6 @@ def predictions_montage(
     return sections_montage(sections, columns, title, subtitle)
 
 
-def save_image(image: PillowImage.Image, path: str | Path) -> None:
-    """Write a PNG or a JPEG, by the ending of ``path``, whole or not at all.
-
-    Raises UsageError for another ending and DataError where the file cannot be written.
-    """
-    ending = Path(path).suffix.lower()
-    buffer = io.BytesIO()
-    if ending == ".png":
-        image.save(buffer, "PNG", optimize=True)
-    elif ending in (".jpg", ".jpeg"):
-        image.save(buffer, "JPEG", quality=90, subsampling=0)
-    else:
-        raise UsageError(f"{path}: a picture is written as .png, .jpg or .jpeg; change the ending")
-    write_bytes(path, buffer.getvalue())
-
-
 # ---- which pairs ------------------------------------------------------------------------------
 
 
@@ -203,48 +190,20 @@ def _of(shown: int, total: int, noun: str) -> str:
 # ---- drawing ----------------------------------------------------------------------------------
 
 
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size=size)
-
-
-def _wrap(text: str, size: int, width: float) -> list[str]:
-    """``text`` in lines no wider than ``width`` pixels; a single longer word stays whole."""
-    font, lines = _font(size), [""]
-    for word in one_line(" ".join(text.split())).split():
-        longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and font.getlength(longer) > width:
-            lines.append(word)
-        else:
-            lines[-1] = longer
-    return [line for line in lines if line]
-
-
-def _shortened(text: str, size: int, width: float) -> str:
-    """``text`` on one line of at most ``width`` pixels: its middle is left out where it is longer."""
-    font, text = _font(size), one_line(text)
-    if font.getlength(text) <= width:
-        return text
-    for kept in range(min(len(text), 200) - 1, 0, -1):
-        short = f"{text[: (kept + 1) // 2]}...{text[len(text) - kept // 2 :]}"
-        if font.getlength(short) <= width:
-            return short
-    return "..."
-
-
 def _header(draw: ImageDraw.ImageDraw, width: int, title: str, subtitle: str, legend: bool) -> int:
     """Draw title, subtitle and legend; returns where the cells begin."""
     y = MARGIN
     for text, size, colour in ((title, 26, INK), (subtitle, 16, FAINT)):
-        for line in _wrap(text, size, width - 2 * MARGIN):
-            draw.text((MARGIN, y), line, fill=colour, font=_font(size))
-            y += round(size * 1.35)
+        for line in wrapped(text, size, width - 2 * MARGIN):
+            draw.text((MARGIN, y), line, fill=colour, font=font(size))
+            y += line_height(size)
     if legend:
         y += 6
         x: float = MARGIN
         for right, text in ((True, "right decision"), (False, "wrong decision")):
             _sign(draw, x, y + 2, 14, right)
-            draw.text((x + 20, y), text, fill=INK, font=_font(16))
-            x += 20 + _font(16).getlength(text) + 26
+            draw.text((x + 20, y), text, fill=INK, font=font(16))
+            x += 20 + text_width(text, 16) + 26
         y += 24
     return y + 12 if y > MARGIN else y
 
@@ -254,15 +213,15 @@ def _section(
 ) -> int:
     if section.heading:
         y += 8
-        draw.text((MARGIN, y), one_line(section.heading), fill=INK, font=_font(19))
+        draw.text((MARGIN, y), one_line(section.heading), fill=INK, font=font(19))
         y += 26
-    for line in _wrap(section.remark, 15, page.width - 2 * MARGIN):
-        draw.text((MARGIN, y), line, fill=FAINT, font=_font(15))
+    for line in wrapped(section.remark, 15, page.width - 2 * MARGIN):
+        draw.text((MARGIN, y), line, fill=FAINT, font=font(15))
         y += 20
     if section.heading or section.remark:
         y += 6
     if not section.cells:
-        draw.text((MARGIN, y), "none", fill=FAINT, font=_font(15))
+        draw.text((MARGIN, y), "none", fill=FAINT, font=font(15))
         return y + 20 + GAP
     for start in range(0, len(section.cells), columns):
         row = section.cells[start : start + columns]
@@ -289,13 +248,13 @@ def _cell(page: PillowImage.Image, draw: ImageDraw.ImageDraw, x: int, y: int, ce
     for k, lines in enumerate(cell.labels):
         for i, text in enumerate(lines):
             at = (x + FRAME + k * (TILE + FRAME), bottom + 2 + i * LABEL)
-            draw.text(at, _shortened(text, LABEL_SIZE, TILE), fill=INK, font=_font(LABEL_SIZE))
+            draw.text(at, shortened(text, LABEL_SIZE, TILE), fill=INK, font=font(LABEL_SIZE))
     bottom += LABEL * _label_lines(cell)
-    draw.text((x + 1, bottom + 4), one_line(cell.caption), fill=INK, font=_font(15))
+    draw.text((x + 1, bottom + 4), one_line(cell.caption), fill=INK, font=font(15))
     if cell.right is not None:
         word = "right" if cell.right else "wrong"
-        start = x + CELL_WIDTH - 1 - _font(15).getlength(word)
-        draw.text((start, bottom + 4), word, fill=INK, font=_font(15))
+        start = x + CELL_WIDTH - 1 - text_width(word, 15)
+        draw.text((start, bottom + 4), word, fill=INK, font=font(15))
         _sign(draw, start - 18, bottom + 6, 13, cell.right)
 
 

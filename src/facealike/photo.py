@@ -48,6 +48,10 @@ class Photo:
         if orientation in _FROM_BELOW:
             self._top = height - self.factor * -(-height // self.factor)
 
+    def at(self, side: int) -> Photo:
+        """The same photo, to be decoded anew for those who need only ``side`` pixels of its long side."""
+        return Photo(self._content, side, self._name)
+
     @cached_property
     def _reduced(self) -> Decoded:
         decoded = decode(self._content, MAX_PIXELS, self._name, self.factor)

@@ -96,7 +96,7 @@ class Cutter:
     def cut(self, photo: Photo, face: FacePolicy, name: str, quality: bool = False) -> list[FaceCrop]:
         """The same for a photo that ``photo`` gave."""
         if self.detector is None:
-            return [self._whole(photo)]
+            return [FaceCrop(None, self.whole(photo))]
         chosen, found = self.choose(photo, face, name)
         return [
             FaceCrop(each, self.crop(photo, each), found, self.quality(photo, each) if quality else None)
@@ -139,12 +139,13 @@ class Cutter:
         with self._step("align"):
             return self.preprocessing.crop(*photo.view(face, self.preprocessing.size))
 
-    def _whole(self, photo: Photo) -> FaceCrop:
+    def whole(self, photo: Photo) -> Image:
+        """The crop of a photo that is a face crop already, uint8 (S, S, 3)."""
         assert self.preprocessing is not None
         with self._step("read"):
             image = photo.whole
         with self._step("align"):
-            return FaceCrop(None, resize_square(image, self.preprocessing.size))
+            return resize_square(image, self.preprocessing.size)
 
 
 def _untimed(_: str) -> AbstractContextManager[None]:

@@ -13,11 +13,14 @@ from .options import (
     DEFAULT_FACE_CHOICE,
     AlignedOption,
     DeviceOption,
+    DrawOption,
     FaceChoice,
     FaceOption,
     JsonOption,
     ModelOption,
     check_folder,
+    check_picture,
+    model_cutter,
 )
 
 if TYPE_CHECKING:
@@ -59,6 +62,7 @@ def compare(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="CSV", help="Where to write the scores of --pairs.")
     ] = None,
+    draw: DrawOption = None,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Also tell how long each step took.")
     ] = False,
@@ -82,11 +86,35 @@ def compare(
             raise UsageError("scores of a list need both: --pairs CSV, and --out CSV to write them to")
         if a is not None:
             raise UsageError("give two photos or --pairs, not both")
+        if draw is not None:
+            raise UsageError(
+                "--draw makes a picture of two photos, not of a list; leave out --pairs or --draw"
+            )
         return _list(pairs, root, out, model, device, as_json, (threshold, face.policy, aligned, prior, fmr))
     if a is None or b is None:
         raise UsageError("give two photos, or a list of them with --pairs; see facealike compare --help")
+    if draw is not None:
+        check_picture(draw, (a, b))
     result = run(a, b, model, threshold, face.policy, aligned, device, prior, fmr)
+    if draw is not None:
+        _draw(result, a, b, face, model, aligned, draw)
     return report(result, a, b, face, verbose, as_json)
+
+
+def _draw(
+    result: Comparison, a: str, b: str, face: FaceChoice, model: Path | None, aligned: bool, out: Path
+) -> None:
+    """Draw a comparison of the photos ``a`` and ``b`` into the picture ``out``."""
+    from ..drawing import save_picture
+    from ..face_picture import Side, comparison_picture
+
+    cutter = model_cutter(model, aligned)
+    sides = []
+    for place, name in enumerate((a, b)):
+        photo, used = cutter.photo(name), result.faces[place]
+        crop = cutter.whole(photo) if used is None else cutter.crop(photo, used)
+        sides.append(Side(photo, name, _face_used(result, result.found[place], place, face), crop))
+    save_picture(comparison_picture(result, *sides), out)
 
 
 def _list(

@@ -12,10 +12,12 @@ from .console import command, error_dict, print_json, report_error, show
 from .embed import _photos as photos_below
 from .options import (
     DetectorOption,
+    DrawOption,
     FaceChoice,
     FaceOption,
     JsonOption,
     ModelOption,
+    check_picture,
     model_detector,
 )
 
@@ -32,6 +34,7 @@ def detect(
     model: ModelOption = None,
     detector: DetectorOption = None,
     face: FaceOption = FaceChoice.all,
+    draw: DrawOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """Find the faces in photos: box, confidence, quality, landmarks; in pixels of the upright photo.
@@ -43,11 +46,17 @@ def detect(
     2 an error, 3 no face found, 4 several faces where --face only allows one.
     """
     from ..detect import named_detector
+    from ..drawing import save_picture
+    from ..face_picture import faces_picture
     from ..image import shown
     from ..pipeline import Cutter
 
     if model is not None and detector is not None:
         raise UsageError("give --model or --detector, not both: a model brings its own detector")
+    if draw is not None:
+        if len(images) > 1 or images[0].is_dir():
+            raise UsageError("--draw makes a picture of one photo; give one photo, or leave out --draw")
+        check_picture(draw, images)
     finder = named_detector(detector) if detector is not None else model_detector(model)
     cutter = Cutter(finder, None)
     code = 0
@@ -68,6 +77,8 @@ def detect(
                 entry.update(error_dict(error))
                 report_error(error)
         entry["faces"] = [{**found.to_dict(), "quality": quality.to_dict()} for found, quality in judged]
+        if draw is not None and "error" not in entry:
+            save_picture(faces_picture(photo, judged, str(path)), draw)
         if not as_json and "error" not in entry:
             _print_faces(path, judged)
     if as_json:

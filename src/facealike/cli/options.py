@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterable
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +16,7 @@ from ..face_policy import DEFAULT_FACE
 if TYPE_CHECKING:
     from ..detect import Detector
     from ..face_policy import FacePolicy
+    from ..pipeline import Cutter
 
 
 class FaceChoice(str, Enum):
@@ -73,6 +76,24 @@ DetectorOption = Annotated[
         help="facealike (ours), dlib, dlib-landmarks, or an ONNX file of the YuNet family.",
     ),
 ]
+DrawOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--draw", metavar="FILE.png", help="Also draw a picture of what was found, as .png or .jpg."
+    ),
+]
+
+
+def check_picture(out: Path, photos: Iterable[str | Path] = ()) -> None:
+    """Refuse a picture that could not be written, or that would replace a photo, before the work."""
+    from ..drawing import check_picture_name
+
+    check_picture_name(out)
+    check_folder(out)
+    for photo in photos:
+        with contextlib.suppress(OSError, ValueError):  # a photo that is not there has an error of its own
+            if out.samefile(photo):
+                raise UsageError(f"{out}: this is the photo itself; give another file for the picture")
 
 
 def model_detector(path: Path | None) -> Detector:
@@ -82,6 +103,17 @@ def model_detector(path: Path | None) -> Detector:
 
     file = read_model_file(path)
     return make_detector(file.detector_spec, file.detector_weights)
+
+
+def model_cutter(path: Path | None, aligned: bool) -> Cutter:
+    """What turns photos into the crops of a model file; the embedder in it is not started."""
+    from ..detect import make_detector
+    from ..embed import read_model_file
+    from ..pipeline import Cutter
+
+    file = read_model_file(path)
+    detector = None if aligned else make_detector(file.detector_spec, file.detector_weights)
+    return Cutter(detector, file.preprocessing)
 
 
 def parse_numbers(text: str | None) -> list[int] | None:

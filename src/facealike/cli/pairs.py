@@ -17,7 +17,7 @@ from .options import (
     FaceOption,
     JsonOption,
     ModelOption,
-    check_folder,
+    check_picture,
 )
 
 if TYPE_CHECKING:
@@ -66,9 +66,10 @@ def pairs(
     Exit code: 0, or 2 on an error.
     """
     from ..data import People, balanced_pairs
-    from ..montage import save_image, sections_montage
+    from ..drawing import save_picture
+    from ..montage import sections_montage
 
-    check_folder(out)
+    check_picture(out)
     if face is FaceChoice.all:
         raise UsageError("a pair needs one face a photo, so choose largest, central or only, not 'all'")
     everybody = People.from_folder(people)
@@ -85,7 +86,7 @@ def pairs(
         title="Pairs of everybody" if split is PairSplit.all else f"Pairs of the split {split.value}",
         subtitle=f"drawn with seed {seed} from {chosen}; photos without the face asked for are passed over",
     )
-    save_image(page, out)
+    save_picture(page, out)
     genuine = int(usable.same.sum())
     if as_json:
         shown = [

@@ -24,6 +24,7 @@ from ..calibration import Calibration
 from ..crops import cached_crops
 from ..data import PairIndices, People, balanced_pairs, listed_pairs
 from ..detect import detector_licence
+from ..drawing import save_picture
 from ..embed import Model
 from ..errors import DataError, FaceError
 from ..escape import one_line
@@ -32,7 +33,7 @@ from ..files import write_text
 from ..licence import Licence
 from ..metrics import best_f1_threshold
 from ..model import ModelCard, ModelFile
-from ..montage import predictions_montage, sample_pairs_montage, save_image
+from ..montage import predictions_montage, sample_pairs_montage
 from ..photo_digest import photo_digests
 from ..report import loss_curves, table_dict, table_markdown
 from ..scores_file import save_scores
@@ -317,12 +318,12 @@ def _draw(
         some = PairIndices(index.a[shown], index.b[shown], index.same[shown])
         evaluation = by_name[name]
         if name == "train":
-            save_image(
+            save_picture(
                 sample_pairs_montage(crops.take, some, "Pairs of the training people"), run / "pairs.png"
             )
         who = "seen in training" if evaluation.leaked else "never seen in training"
         page = predictions_montage(
             crops.take, some, evaluation.scores[shown], evaluation.threshold, f"{name}: people {who}"
         )
-        save_image(page, run / f"predictions-{name}.png")
+        save_picture(page, run / f"predictions-{name}.png")
     show_in_tensorboard(run)
