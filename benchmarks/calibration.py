@@ -76,7 +76,7 @@ class Faces(NamedTuple):
 
 
 def embedded(model: Model, people: People, cache: Path) -> Faces:
-    vectors, found = embed_photos(model, [str(path) for path in people.paths], LFW_FACE, cache, None)
+    vectors, found, _ = embed_photos(model, [str(path) for path in people.paths], LFW_FACE, cache, None)
     return Faces(vectors[found].astype(np.float64), people.labels[found])
 
 

@@ -88,11 +88,11 @@ def main() -> None:
         card["groups"] = judged.for_card()
         print(judged)
     test = evaluate_split(model, options.people, "test", face=LFW_FACE, cache=options.cache)
-    card["test"] = test.to_dict()
+    card["test"] = test.for_card()
     print(test)
     if options.pairs is not None:
         view2 = evaluate_view2(model, options.people, options.pairs, cache=options.cache)
-        card["lfw-view2"] = view2.to_dict()
+        card["lfw-view2"] = view2.for_card()
         print(view2)
     file = model.file
     file = replace(file, card=replace(file.card, metrics={**file.card.metrics, **card}))

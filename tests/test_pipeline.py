@@ -95,7 +95,7 @@ def test_every_way_through_many_photos_gives_the_same(photos: list[Path], tmp_pa
     names = [str(path) for path in [*good[:40], photos[5], *good[40:]]]
     for cache in (None, tmp_path / "cache", tmp_path / "cache"):
         steps: list[tuple[int, int]] = []
-        vectors, found = embed_photos(model, names, "largest", cache, lambda *s, to=steps: to.append(s))
+        vectors, found, _ = embed_photos(model, names, "largest", cache, lambda *s, to=steps: to.append(s))
         assert np.flatnonzero(~found).tolist() == [40] and steps == [(i, 58) for i in range(1, 59)]
         np.testing.assert_allclose(vectors[found], expected, atol=1e-6)
     for threads in (1, 3):

@@ -14,7 +14,7 @@ from .data import split_of
 from .detect import Detector, detector_licence
 from .duplicates import without_copies
 from .embed import Model
-from .errors import DataError, NoFaceFound, PeopleOverlap, UsageError
+from .errors import DataError, PeopleOverlap, UsageError
 from .evaluate import embed_photos, people_of
 from .image import shown
 from .metrics import cosine
@@ -22,6 +22,7 @@ from .model import ModelFile
 from .operating import Rule
 from .overlap import find_overlap, record_people
 from .photo_digest import PhotoDigest
+from .photo_warning import unused_counts
 from .types import DEFAULT_FACE, FACE_POLICIES, FacePolicy
 
 FEWEST_PEOPLE = 10
@@ -35,7 +36,7 @@ def calibrate(
     split: Literal["calibration", "unseen", "all"] = "calibration", face: FacePolicy = DEFAULT_FACE,
     cache: str | Path | None = None, progress: Callable[[int, int], None] | None = None,
     seed: int = 0, resamples: int = 1000, names: Collection[str] | None = None,
-    allow_duplicates: bool = False,
+    allow_duplicates: bool = False, strict: bool = False,
 ) -> Calibration:  # fmt: skip
     """Learn from a folder of people what a score of ``model`` means; the model itself stays as it is.
 
@@ -44,16 +45,20 @@ def calibrate(
     people, for a model that learned from none of them; or ``all`` for a folder of people of your own.
     ``rule`` chooses the threshold: ``f1``, or an FMR such as 0.001.  ``method`` is the curve of the
     probability, see ``facealike.probability``.  ``cache`` is a folder that keeps the face crops;
-    ``progress(done, total)`` counts photos.  ``names`` are the people to learn from, whatever ``split`` says.
+    ``progress(done, total)`` counts photos, once while copies are looked for and once while they are
+    embedded.  ``names`` are the people to learn from, whatever ``split`` says.
 
     Copies of a photo are left out and counted in ``copies`` (``facealike.duplicates``); a photo in the
     folders of two people is a DataError unless ``allow_duplicates`` is set.
-    Photos in which no face is found are left out, for ``compare`` gives them no score either.  Who these
-    people are is recorded in the calibration as salted digests, so that no evaluation takes them for new.
+    Photos in which no face is found are left out, for ``compare`` gives them no score either, and so are
+    photos that cannot be read, or show several faces under the policy "only".  ``left_out`` counts each kind;
+    ``unused`` names the latter, with their reasons, and with ``strict`` the first of them is an error.
+    Who these people are is recorded in the calibration as salted digests, so that no evaluation takes them
+    for new.
 
     Raises PeopleOverlap if any of them took part in the training of the model, by name or by a photo, for
     their scores are not those of strangers; DataError where fewer than ten people have two photos;
-    UsageError for a rule or method that makes no sense; ImageError for a photo that cannot be read.
+    UsageError for a rule or method that makes no sense; with ``strict`` ImageError and SeveralFaces.
     """
     if face not in FACE_POLICIES or face == "all":
         raise UsageError(f"a calibration needs one face a photo: largest, central or only, not {face!r}")
@@ -64,15 +69,13 @@ def calibrate(
     elif split == "unseen":
         tested = np.array([split_of(name) == "test" for name in people.names], dtype=bool)
         people = people.select(~tested[people.labels])
-    people, digests, copies, _ = without_copies(people, root, allow_duplicates)
+    people, digests, copies, _ = without_copies(people, root, allow_duplicates, strict, progress)
     photos = [str(path) for path in people.paths]
     _refuse_overlap(model, photos, root, digests)
-    vectors, found = embed_photos(model, photos, face, cache, progress)
-    if not found.any():
-        raise NoFaceFound(
-            f"{shown(root)}: no face found in any of the {len(people):,} photos; check the folder, or "
-            "choose another --face"
-        )
+    vectors, found, unused = embed_photos(model, photos, face, cache, progress, strict).or_raise(
+        f"{shown(root)}: no face found in any of the {len(people):,} photos; check the folder, or "
+        "choose another --face"
+    )
     labels, vectors = people.labels[found], vectors[found]
     several = int(np.sum(np.bincount(labels) >= 2))
     if several < FEWEST_PEOPLE:
@@ -92,7 +95,11 @@ def calibrate(
         scores, pairs.same, labels[pairs.a], labels[pairs.b], f"{who} of {shown(Path(root).resolve().name)}",
         rule, method, seed, resamples,
     )  # fmt: skip
-    return replace(learned, seen=(record_people(photos, digests),), copies=copies, face=face)
+    counts = {"no_face": int(np.sum(~found)) - len(unused), **unused_counts(unused)}
+    return replace(
+        learned, seen=(record_people(photos, digests),), copies=copies, face=face,
+        left_out={kind: count for kind, count in counts.items() if count}, unused=unused,
+    )  # fmt: skip
 
 
 def with_detector(file: ModelFile, detector: Detector) -> ModelFile:

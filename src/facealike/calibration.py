@@ -14,11 +14,12 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .calibration_pairs import calibration_pairs
+from .calibration_pairs import calibration_pairs, checked_pairs
 from .errors import ModelError, NotCalibrated, UsageError
 from .fields import check_lengths, check_types, checked_number, checked_pair, from_dict, in_words, is_number
 from .metrics import auc, check_fmr, confusion, supported_fmrs
 from .operating import OperatingPoint, Rule, around, f1_band, f1_threshold, impostor_tail, operating_points
+from .photo_warning import LEFT_OUT, UnusedPhoto, left_out_told
 from .probability import (
     PRIOR,
     Calibrator,
@@ -77,6 +78,10 @@ class Calibration(Shown):
 
     ``face`` is the policy by which the face of each photo was chosen; None where it was not recorded.
 
+    ``left_out`` counts the photos that gave no face: ``no_face``, ``unreadable``, ``several_faces``; kinds
+    that did not occur are not there.  ``unused`` has the latter two by name, with the reason of each; it is
+    known after ``calibrate`` only, for a model file names no photo.
+
     Raises ModelError for values that make no sense.
     """
 
@@ -94,6 +99,8 @@ class Calibration(Shown):
     seen: tuple[Seen, ...] = ()
     copies: int = 0
     face: FacePolicy | None = None
+    left_out: dict[str, int] = field(default_factory=dict)
+    unused: tuple[UnusedPhoto, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         if not is_number(self.threshold) or not -1 <= self.threshold <= 1:
@@ -130,6 +137,11 @@ class Calibration(Shown):
         object.__setattr__(self, "tail", _checked_tail(self.tail))
         object.__setattr__(self, "seen", read_records(self.seen, "calibration: seen"))
         checked_number(self.copies, "calibration: the number of copies", 0, MOST_PAIRS, whole=True)
+        check_types(self, "calibration", left_out=dict, unused=tuple)
+        if set(self.left_out) - set(LEFT_OUT) or not all(isinstance(one, UnusedPhoto) for one in self.unused):
+            raise ModelError(f"calibration: photos are left out as {', '.join(LEFT_OUT)}, and not by name")
+        for name, count in self.left_out.items():
+            checked_number(count, f"calibration: the photos left out as {name}", 1, MOST_PAIRS, whole=True)
         if self.calibrator is not None:
             object.__setattr__(self, "probability", self.calibrator.to_dict())
 
@@ -237,7 +249,7 @@ class Calibration(Shown):
         raise UsageError(f"the model has no threshold for an FMR of {fmr:g}; {told}")
 
     def to_dict(self) -> dict[str, Any]:
-        """Ready for JSON, and complete."""
+        """Ready for JSON, and complete but for ``unused``."""
         people = self.threshold_people
         # Left out where it is not known: calibrations from before it was recorded stay as they are.
         seen = {"seen": [record.to_dict() for record in self.seen]} if self.seen else {}
@@ -256,6 +268,7 @@ class Calibration(Shown):
             **seen,
             **({"copies": self.copies} if self.copies else {}),
             **({"face": self.face} if self.face else {}),
+            **({"left_out": dict(self.left_out)} if self.left_out else {}),
         }
 
     def summary(self) -> dict[str, Any]:
@@ -265,7 +278,7 @@ class Calibration(Shown):
     @classmethod
     def from_dict(cls, values: Any) -> Calibration:
         """The inverse of ``to_dict``; ModelError for a missing, unknown or senseless entry."""
-        return from_dict(cls, values, "calibration", (*OPTIONAL, "seen", "copies"))
+        return from_dict(cls, values, "calibration", (*OPTIONAL, "seen", "copies", "left_out", "unused"))
 
     def __str__(self) -> str:
         if self.is_none:
@@ -274,7 +287,7 @@ class Calibration(Shown):
         curve = "no probability" if self.calibrator is None else f"probability {self.calibrator}"
         if self.threshold_people is not None and self.calibrator is not None:
             curve += f" (on {self.pairs:,} pairs of {self.people})"
-        told = copies_told(self.copies)
+        told = left_out_told(self.left_out) + copies_told(self.copies)
         return f"threshold {self.threshold:.3f}{band} ({self.rule}, on {self.threshold_from}); {curve}{told}"
 
 
@@ -328,7 +341,7 @@ def calibrate_scores(
     Raises UsageError for arrays that do not fit, a method that is not there, or an FMR that the
     impostor pairs do not support.
     """
-    values, genuine, left, right = _checked_pairs(scores, same, first, second)
+    values, genuine, left, right = checked_pairs(scores, same, first, second)
     if method not in get_args(Method):
         raise UsageError(f"the method is platt or isotonic, not {method!r}")
     own = person_weights(left, genuine) if per_person else None
@@ -377,16 +390,3 @@ def _metrics(
         "fmr": counts.fmr,
         "fnmr": counts.fnmr,
     }
-
-
-def _checked_pairs(
-    scores: ArrayLike, same: ArrayLike, first: ArrayLike, second: ArrayLike
-) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64]]:
-    values, truth = np.asarray(scores, dtype=np.float64), np.asarray(same)
-    left, right = np.asarray(first, dtype=np.int64), np.asarray(second, dtype=np.int64)
-    shapes = {array.shape for array in (values, truth, left, right)}
-    if values.ndim != 1 or len(shapes) != 1 or not np.isfinite(values).all():
-        raise UsageError("scores, truth and the two people of each pair must be finite lists of one length")
-    if not np.array_equal(truth.astype(bool), left == right):
-        raise UsageError("a pair is genuine where its two sides show one person, and only there")
-    return values, truth.astype(np.bool_), left, right

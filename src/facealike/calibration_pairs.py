@@ -54,3 +54,17 @@ def calibration_pairs(labels: ArrayLike, seed: int, limit: int = 2_000_000) -> P
 def _chosen(rng: np.random.Generator, available: int, wanted: int) -> NDArray[np.int64] | None:
     """Which of the pairs of a kind are drawn, by their number and rising; None for all."""
     return None if wanted == available else np.sort(rng.choice(available, wanted, replace=False))
+
+
+def checked_pairs(
+    scores: ArrayLike, same: ArrayLike, first: ArrayLike, second: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64]]:
+    """Return scores, truth and people of pairs as arrays (n,).  Raises UsageError where they do not fit."""
+    values, truth = np.asarray(scores, dtype=np.float64), np.asarray(same)
+    left, right = np.asarray(first, dtype=np.int64), np.asarray(second, dtype=np.int64)
+    shapes = {array.shape for array in (values, truth, left, right)}
+    if values.ndim != 1 or len(shapes) != 1 or not np.isfinite(values).all():
+        raise UsageError("scores, truth and the two people of each pair must be finite lists of one length")
+    if not np.array_equal(truth.astype(bool), left == right):
+        raise UsageError("a pair is genuine where its two sides show one person, and only there")
+    return values, truth.astype(np.bool_), left, right

@@ -31,12 +31,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .detect import Detector, fingerprint
-from .errors import DataError, ImageError, NoFaceFound, UsageError
+from .errors import DataError, FacealikeError, ImageError, NoFaceFound, SeveralFaces, UsageError
 from .files import write_bytes
 from .image import read_file, shown
 from .lock import own_folder
-from .photo_warning import PhotoWarning
-from .pipeline import Cropping, Cutter, cut_all, helpers, one_crop
+from .photo_warning import PhotoWarning, UnusedPhoto
+from .pipeline import Cropping, Cutter, cut_all, helpers, one_crop, without_pixels
 from .types import FacePolicy, Image
 from .workers import in_order
 
@@ -51,17 +51,25 @@ DIGEST_BYTES = 32
 NO_FACE = (NoFaceFound, UsageError)
 """Why a photo has no crop; the second: a detection beside the photo or with collapsed landmarks."""
 
+UNUSED = (ImageError, SeveralFaces)
+"""Why a photo is left out where a run is not strict; the second under the policy "only"."""
+
+NAMED = 3
+"""Photos of several faces that a warning names; all have the same reason."""
+
 
 @dataclass(frozen=True, eq=False)
 class Crops:
     """The crops of n photos, on disk.
 
     ``rows`` is (n,) int64: where in ``store``, uint8 (m, S, S, 3), the crop of each photo lies, or
-    -1 where no face was found.  Two photos with the same content share a row.
+    -1 where no face was found or the photo is among the ``unused``, which could not be read or show
+    several faces.  Two photos with the same content share a row.
     """
 
     rows: NDArray[np.int64]
     store: NDArray[np.uint8]
+    unused: tuple[UnusedPhoto, ...] = ()
 
     @property
     def found(self) -> NDArray[np.bool_]:
@@ -89,34 +97,53 @@ class Crops:
 def stream_crops(
     paths: Sequence[str | os.PathLike[str]], detector: Detector | None, preprocessing: Cropping,
     face: FacePolicy, threads: int | None = None, strict: bool = True,
+    failed: Callable[[UnusedPhoto], None] | None = None,
 ) -> Generator[Image | None, None, None]:  # fmt: skip
     """The face crop of each photo, in order, or None where its face is not found; nothing is kept.
 
-    Without ``strict`` a photo that cannot be read gives None too, and a PhotoWarning says why and how many.
+    Without ``strict`` a photo that cannot be read, or shows several faces under the policy "only", gives
+    None too: ``failed`` is told of it, and PhotoWarnings say why and how many.
     A few photos are held at a time.  The arguments and errors are those of ``cached_crops``.
     """
-    unread: list[ImageError] = []
+    unused: list[UnusedPhoto] = []
     named = ((path, shown(path)) for path in paths)
     cutter = Cutter(detector, preprocessing, many=True)
     with closing(cut_all(cutter, named, face, threads)) as photos:
-        for cuts in photos:
-            if isinstance(cuts, ImageError) and not strict:
-                unread.append(cuts)
+        for path, cuts in zip(paths, photos, strict=True):
+            if isinstance(cuts, UNUSED) and not strict:
+                unused.append(_unused(path, cuts))
+                if failed is not None:
+                    failed(unused[-1])
                 yield None
             else:
                 yield None if isinstance(cuts, NO_FACE) else one_crop(cuts)
-    _tell_unread(unread, len(paths))
+    _tell_unused(unused, len(paths))
 
 
-def _tell_unread(errors: Sequence[ImageError], photos: int) -> None:
-    """Warn of each photo that could not be read, and of how many they are."""
-    for error in errors:
-        warnings.warn(f"{error} (left out)", PhotoWarning, stacklevel=3)
-    if errors:
-        count = f"{len(errors):,} of {photos:,} photos"
-        warnings.warn(
-            f"{count} could not be read and count as photos without a face", PhotoWarning, stacklevel=3
+def _unused(path: str | os.PathLike[str], error: FacealikeError) -> UnusedPhoto:
+    reason = str(error).removeprefix(f"{shown(path)}: ")
+    return UnusedPhoto(
+        os.fspath(path), reason, "several faces" if isinstance(error, SeveralFaces) else "unreadable"
+    )
+
+
+def _tell_unused(unused: Sequence[UnusedPhoto], photos: int) -> None:
+    """Warn of each photo that could not be read, and of how many photos were left out."""
+    unread = [one for one in unused if one.kind == "unreadable"]
+    several = [shown(one.photo) for one in unused if one.kind == "several faces"]
+    told = [f"{shown(one.photo)}: {one.reason} (left out)" for one in unread]
+    if unread:
+        told.append(
+            f"{len(unread):,} of {photos:,} photos could not be read; they are left out, and counted apart "
+            "from photos without a face"
         )
+    if several:
+        told.append(
+            f"{len(several):,} of {photos:,} photos show several faces where the policy 'only' allows one; "
+            f"they are left out: {', '.join(several[:NAMED])}{', ...' if len(several) > NAMED else ''}"
+        )
+    for sentence in told:
+        warnings.warn(sentence, PhotoWarning, stacklevel=3)
 
 
 class _Made(NamedTuple):
@@ -125,7 +152,7 @@ class _Made(NamedTuple):
     digest: bytes
     known: bool
     crop: Image | None
-    error: ImageError | None = None
+    error: FacealikeError | None = None
 
 
 def cached_crops(
@@ -146,9 +173,12 @@ def cached_crops(
 
     One process at a time fills a cache; a second one waits.
 
-    Raises ImageError for a photo that cannot be read, SeveralFaces (policy "only"), UsageError for
-    settings that contradict each other, and DataError for a cache that is damaged or cannot be
-    written.  What was done until then is kept.
+    With ``strict`` the first photo that cannot be read raises ImageError, and the first with several faces
+    under the policy "only" SeveralFaces; what was done until then is kept.  Else such a photo is left out,
+    is among ``unused`` of the result, and PhotoWarnings tell of it.
+
+    Raises UsageError for settings that contradict each other, and DataError for a cache that is damaged
+    or cannot be written.
     """
     if face == "all":
         raise UsageError("a cache holds one face a photo; choose largest, central or only")
@@ -164,13 +194,14 @@ def cached_crops(
                 write_bytes(folder / "pipeline.json", text.encode())
             store = _Store(folder, preprocessing.size)
             maker = _Maker(store.index, detector, preprocessing, face, strict)
-            rows = _fill(store, maker, paths, progress, count)
+            rows, unused = _fill(store, maker, paths, progress, count)
     except OSError as error:
         raise DataError(
             f"{shown(folder)}: this cache cannot be written ({error.strerror or error}); "
             "free space there or choose another folder"
         ) from error
-    return Crops(rows, store.map())
+    _tell_unused(unused, len(paths))
+    return Crops(rows, store.map(), unused)
 
 
 def _pipeline(detector: Detector | None, preprocessing: Cropping, face: FacePolicy) -> dict[str, Any]:
@@ -208,10 +239,11 @@ class _Maker:
     def __call__(self, path: str | os.PathLike[str]) -> _Made:
         try:
             return self._made(path)
-        except ImageError as error:
+        except UNUSED as error:
             if self.strict:
                 raise
-            return _Made(b"", False, None, error)
+            # Not in the index: the next run says again why there is no crop.
+            return _Made(b"", False, None, without_pixels(error))
 
     def _made(self, path: str | os.PathLike[str]) -> _Made:
         # One reading serves both the digest and the decoder: the file might change in between.
@@ -235,15 +267,15 @@ def _fill(
     paths: Sequence[str | os.PathLike[str]],
     progress: Callable[[int, int], None] | None,
     threads: int,
-) -> NDArray[np.int64]:
+) -> tuple[NDArray[np.int64], tuple[UnusedPhoto, ...]]:
     rows = np.empty(len(paths), dtype=np.int64)
-    unread: list[ImageError] = []
+    unused: list[UnusedPhoto] = []
     try:
         # Results come in the order of the paths, so rows are dealt out alike for any number of threads.
         with closing(in_order(maker, paths, threads, 16 * threads)) as made_in_order:
             for done, made in enumerate(made_in_order):
                 if made.error is not None:
-                    unread.append(made.error)
+                    unused.append(_unused(paths[done], made.error))
                     rows[done] = -1
                 else:
                     rows[done] = store.index[made.digest] if made.known else store.add(made.digest, made.crop)
@@ -256,8 +288,7 @@ def _fill(
             store.save()
         finally:
             store.file.close()
-    _tell_unread(unread, len(paths))
-    return rows
+    return rows, tuple(unused)
 
 
 class _Store:

@@ -7,7 +7,7 @@ that was compressed again or scaled is not recognized.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,18 +33,24 @@ class Distinct(NamedTuple):
     shared: int
 
 
-def without_copies(people: People, root: str | Path, allow: bool = False) -> Distinct:
+def without_copies(
+    people: People, root: str | Path, allow: bool = False, strict: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Distinct:  # fmt: skip
     """Return each photo of each person once.
 
     Args:
         people: Photos, every one of which is decoded here.
         root: The folder that a message names.
         allow: Accept a photo that lies in the folders of several people: it stays once with each of them.
+        strict: Raise where a photo cannot be read; else it is no copy of any other.
+        progress: Called with (done, total).
 
     Raises:
+        ImageError: With ``strict``, the first photo that cannot be read.
         DataError: A photo lies in the folders of several people, and that was not allowed.
     """
-    digests = photo_digests(people.paths)
+    digests = photo_digests(people.paths, progress=progress, strict=strict)
     first = np.array(same_photos(digests), dtype=np.int64)
     shared = np.flatnonzero(people.labels[first] != people.labels)
     if len(shared) and not allow:

@@ -15,6 +15,7 @@ from .errors import UsageError
 from .escape import figure_text
 from .metrics import Confusion, Roc, confusion, eer, roc, supported_fmrs
 from .metrics import auc as area_under_curve
+from .photo_warning import UnusedPhoto, unused_counts, unused_rows, unused_told
 from .plots import ErrorCurve, draw_roc, new_axes, rate_grid
 from .reliability import Reliability, reliability
 from .resampling import Method
@@ -50,15 +51,16 @@ class Evaluation(Result):
     where the paths do not tell.  ``leaked`` is true if some took part in training or calibration, None if
     that is not known.  ``failures`` counts the pairs, among the n, that score ``FAILURE_SCORE``
     because a face was not found; ``skipped`` those left out of the n for that reason.  ``photos`` is the
-    number of different photos in the pairs and ``missing`` how many of them had no face, None if not known.
+    number of different photos in the pairs and ``missing`` how many of them gave no face, None if not known;
+    ``unused`` are those of the missing that could not be read or show several faces, each with its reason.
     ``copies`` counts the photos left out as copies of others, ``copied_pairs`` the pairs, among the n, of a
-    photo with itself or its copy.  ``face`` is the policy by which the face of each photo was chosen, None if
-    not known.
+    photo with itself or its copy, ``shared`` the photos that are there under several names.  ``face`` is the
+    policy by which the face of each photo was chosen, None if not known.
 
-    Terms as in ISO/IEC 19795-1:2021.  ``fta``, the failure-to-acquire rate, is the share of photos without
-    a face.  FMR, FNMR, F1, accuracy, AUC, EER and the ROC curve are over the comparisons made; ``far`` and
-    ``frr`` are over all pairs, of which those without a comparison are rejected.  NaN where a kind of pairs
-    has no comparison.
+    Terms as in ISO/IEC 19795-1:2021.  ``fta``, the failure-to-acquire rate, is the share of photos that are
+    ``missing`` for whatever reason.  FMR, FNMR, F1, accuracy, AUC, EER and the ROC curve are over the
+    comparisons made; ``far`` and ``frr`` are over all pairs, of which those without a comparison are
+    rejected.  NaN where a kind of pairs has no comparison.
 
     ``first`` and ``second``, int64 (n,), number the person of each side; without them there are no
     intervals, for those are made by resampling people.  ``probability``, float64 (n,), is what the
@@ -84,15 +86,21 @@ class Evaluation(Result):
     copies: int = 0
     copied_pairs: int = 0
     face: FacePolicy | None = None
+    unused: tuple[UnusedPhoto, ...] = ()
+    shared: int = 0
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.threshold):
             raise UsageError(f"the threshold of an evaluation must be finite, not {self.threshold}")
-        counts = (self.failures, self.skipped, self.people or 0, self.copies, self.copied_pairs)
+        counts = (
+            self.failures, self.skipped, self.people or 0, self.copies, self.copied_pairs, self.shared,
+        )  # fmt: skip
         if min(counts) < 0 or max(self.failures, self.copied_pairs) > np.size(self.scores):
             raise UsageError("the counts of an evaluation lie between zero and the number of pairs")
         if not 0 <= (self.missing or 0) <= (self.photos or self.missing or 0):
             raise UsageError("the photos without a face are some of the photos of an evaluation")
+        if self.missing is not None and len(self.unused) > self.missing:
+            raise UsageError("photos that could not be used are some of those without a face")
         area_under_curve(self.scores, self.same)  # refuses what is no set of labelled scores
         for name, kind in ARRAYS:
             if getattr(self, name) is None:
@@ -146,8 +154,16 @@ class Evaluation(Result):
 
     @property
     def fta(self) -> float | None:
-        """The failure-to-acquire rate: the share of photos without a face; None where that is not known."""
+        """The failure-to-acquire rate: the share of photos without a face; None where that is not known.
+
+        Photos that could not be read or show several faces are among them.
+        """
         return None if self.missing is None or not self.photos else self.missing / self.photos
+
+    @property
+    def no_face(self) -> int | None:
+        """How many photos were read and no face was found in them; None where that is not known."""
+        return None if self.missing is None else self.missing - len(self.unused)
 
     @property
     def people_rejected(self) -> int | None:
@@ -277,13 +293,20 @@ class Evaluation(Result):
             "skipped": self.skipped,
             "photos": self.photos,
             "missing": self.missing,
+            "no_face": self.no_face,
+            **unused_rows(self.unused),
             "copies": self.copies,
             "copied_pairs": self.copied_pairs,
             "face": self.face,
+            "shared": self.shared,
         }
         if arrays:
             summary |= {name: v.tolist() for name, _ in ARRAYS if (v := getattr(self, name)) is not None}
         return summary
+
+    def for_card(self) -> dict[str, Any]:
+        """The summary for a model card, which names no photo: those left out are counted."""
+        return {**self.to_dict(), **unused_counts(self.unused)}
 
     def _brief(self) -> str:
         return f"F1 {self.f1:.3f}, AUC {self.auc:.3f} on {self.pairs:,} pairs of {self.name}"
@@ -318,7 +341,8 @@ class Evaluation(Result):
             text += f"; {self.failures_told()}"
         if self.skipped:
             text += f"; {self.skipped:,} more pairs left out because a face was not found"
-        return text + copies_told(self.copies, self.copied_pairs)
+            text += unused_told(self.unused)
+        return text + copies_told(self.copies, self.copied_pairs, self.shared)
 
     def failures_told(self) -> str:
         """What was not compared and which rates count it, for a reader; empty where all was."""
@@ -332,6 +356,7 @@ class Evaluation(Result):
         return (
             f"in {self.failures:,} of the pairs a face was not found{acquired}; they are in FAR "
             f"{self.told('far')} and FRR {self.told('frr')} as rejected, and in no other rate"
+            + unused_told(self.unused, of="photos without a face")
         )
 
     def roc_band(self, points: int = BAND_POINTS) -> RocBand | None:
@@ -369,10 +394,5 @@ def _number(value: float) -> float | None:
 
 
 def _doubt(leaked: bool | None) -> str:
-    return (
-        ""
-        if leaked is False
-        else " (people seen in training or calibration)"
-        if leaked
-        else " (people not known)"
-    )
+    words = {False: "", True: " (people seen in training or calibration)", None: " (people not known)"}
+    return words[leaked]

@@ -11,7 +11,7 @@ from typing import Any
 from .calibration import Calibration
 from .detect import Detector
 from .embed import Model
-from .errors import NoFaceFound, UsageError
+from .errors import UsageError
 from .evaluate import embed_photos
 from .group_list import DEFAULT_BY, read_groups
 from .groups import GroupEvaluation, Point, WorstGroup, group_rates
@@ -25,6 +25,7 @@ def evaluate_groups(
     face: FacePolicy = DEFAULT_FACE, detector: Detector | None = None, aligned: bool = False,
     threshold: float | None = None, cache: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None, resamples: int = 1000, seed: int = 0,
+    strict: bool = False,
 ) -> GroupEvaluation:  # fmt: skip
     """The FMR of ``model`` within each group of a list such as FairFace's, and where it finds no face.
 
@@ -40,9 +41,12 @@ def evaluate_groups(
     None of these photos may have been used to train the model; the list has no names by which that could
     be checked.  A list without names may show people twice: the rates are then upper bounds.
 
+    A photo that cannot be read, or shows several faces under the policy "only", counts as one without a face
+    in its groups, and is among ``unused`` with its reason; with ``strict`` it is an error.
+
     Raises DataError for a list that cannot be used, NotCalibrated where the model has no threshold and none
-    is given, NoFaceFound where not one photo shows a face, SeveralFaces (policy "only"), ImageError for a
-    photo that cannot be read.
+    is given, NoFaceFound where not one photo shows a face, UnreadableImage where none can be read; with
+    ``strict`` also ImageError and SeveralFaces.
     """
     if face not in FACE_POLICIES or face == "all":
         raise UsageError(f"an evaluation needs one face a photo: largest, central or only, not {face!r}")
@@ -53,17 +57,17 @@ def evaluate_groups(
     used = model
     if aligned or detector is not None:
         used = model.behind(detector)
-    vectors, found = embed_photos(used, [str(path) for path in listed.paths], face, cache, progress)
-    if not found.any():
-        raise NoFaceFound(
-            f"{shown(groups)}: no face found in any of the {len(listed):,} photos; check the list, name "
-            "another detector, or say that they are face crops already (--aligned)"
-        )
-    return group_rates(
+    photos = [str(path) for path in listed.paths]
+    vectors, found, unused = embed_photos(used, photos, face, cache, progress, strict).or_raise(
+        f"{shown(groups)}: no face found in any of the {len(listed):,} photos; check the list, name "
+        "another detector, or say that they are face crops already (--aligned)"
+    )
+    rates = group_rates(
         vectors, found, listed.person, dict(zip(listed.columns, listed.values, strict=True)), points,
         name=shown(Path(groups).name), detector=_detector_name(used, aligned, used is model),
         named=listed.named, resamples=resamples, seed=seed,
     )  # fmt: skip
+    return replace(rates, unused=unused)
 
 
 def stated_fmr(calibration: Calibration) -> float | None:

@@ -12,6 +12,7 @@ import numpy as np
 from .bootstrap import Interval
 from .escape import figure_text
 from .escape import markdown as escaped
+from .photo_warning import unused_told
 from .plots import draw_rates, new_axes
 from .wording import rate_text, rate_with_interval
 
@@ -48,6 +49,8 @@ def sentence(result: GroupEvaluation) -> str:
         f"; all {everybody.pairs:,} pairs of the {len(everybody.rows):,} photos together have "
         f"{group_rate(everybody.rates[0])}; faces found by {result.detector}, none in "
         f"{everybody.missing:,} of {everybody.photos:,} photos"
+        + unused_told(result.unused, " (", "photos without a face")
+        + ")" * bool(result.unused)
     )
     return text + ("" if result.named else "; repeated people make these rates upper bounds")
 

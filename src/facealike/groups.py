@@ -27,6 +27,7 @@ from .bootstrap import Interval
 from .errors import UsageError
 from .impostors import Impostors
 from .metrics import RULE_OF_3, check_fmr, checked_rate
+from .photo_warning import UnusedPhoto, unused_rows
 from .resampling import Plan, wilson
 from .result import Result
 from .tally import FINE_BINS, tally
@@ -182,8 +183,9 @@ class GroupEvaluation(Result):
     """FMR and failure to find a face, group by group, at each of ``points``; the first is the one in use.
 
     ``levels`` are the kinds of groups, such as ("race",) and ("race", "gender"); ``detector`` says what
-    found the faces.  ``named`` is whether the list said whose photos they are; if not, repeated people make
-    the rates upper bounds.
+    found the faces.  ``unused`` are the photos among the missing that could not be read or show several
+    faces, each with its reason.  ``named`` is whether the list said whose photos they are; if not, repeated
+    people make the rates upper bounds.
     """
 
     name: str
@@ -194,6 +196,7 @@ class GroupEvaluation(Result):
     named: bool
     vectors: NDArray[np.float32] = field(repr=False)
     person: NDArray[np.int64] = field(repr=False)
+    unused: tuple[UnusedPhoto, ...] = field(default=(), repr=False)
 
     @cached_property
     def everybody(self) -> Group:
@@ -256,6 +259,7 @@ class GroupEvaluation(Result):
             "detector": self.detector,
             "photos": self.everybody.photos,
             "missing": self.everybody.missing,
+            **unused_rows(self.unused),
             "upper_bounds": not self.named,
             "points": [point.to_dict() for point in self.points],
             "spread": [

@@ -54,7 +54,7 @@ def photo_digest(source: Source, name: str | None = None) -> PhotoDigest:
 
 def photo_digests(
     paths: Sequence[str | os.PathLike[str]], threads: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None, strict: bool = False,
 ) -> list[PhotoDigest | None]:  # fmt: skip
     """Return the digests of each photo, in order; None for a file that cannot be read or decoded.
 
@@ -62,10 +62,14 @@ def photo_digests(
         paths: Files of photos.
         threads: How many photos are decoded at a time; None for one a core.
         progress: Called with (done, total).
+        strict: Raise where a photo cannot be read.
+
+    Raises:
+        ImageError: With ``strict``, the first photo that cannot be read.
     """
     count = default_threads() if threads is None else max(0, threads - 1)
     digests: list[PhotoDigest | None] = []
-    with closing(in_order(_or_none, paths, count)) as found:
+    with closing(in_order(photo_digest if strict else _or_none, paths, count)) as found:
         for digest in found:
             digests.append(digest)
             if progress is not None:

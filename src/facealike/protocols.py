@@ -24,6 +24,7 @@ from .evaluate import Evaluation, evaluate_pairs
 from .face_policy import LFW_FACE, face_words
 from .image import shown
 from .metrics import roc
+from .photo_warning import unused_told
 from .result import Result
 from .types import FacePolicy, Pair
 from .wording import copies_told, rate_text
@@ -114,6 +115,10 @@ class View2(Result):
             "pooled": self.evaluation.to_dict(),
         }
 
+    def for_card(self) -> dict[str, Any]:
+        """The same for a model card, which names no photo: those left out are counted."""
+        return {**self.to_dict(), "pooled": self.evaluation.for_card()}
+
     def to_markdown(self) -> str:
         """The folds as a table, with the mean below."""
         rows = [
@@ -166,6 +171,7 @@ class View2(Result):
         return (
             f"; in {found.failures:,} of the {found.pairs:,} pairs a face was not found: wrong in the "
             f"accuracy, rejected in TAR and FAR, not in the AUC{acquired}"
+            + unused_told(found.unused, of="photos without a face")
         )
 
     def plot(self, ax: Axes | None = None) -> Axes:
@@ -249,7 +255,7 @@ def fold_numbers(pairs: Sequence[Pair], name: str) -> NDArray[np.int64]:
 def evaluate_view2(
     model: Model, root: str | Path, pairs_file: str | Path, face: FacePolicy = LFW_FACE,
     allow_overlap: bool = False, cache: str | Path | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None, strict: bool = False,
 ) -> View2:  # fmt: skip
     """LFW View 2 for one model: ``pairs_file`` is LFW's official ``pairs.txt``, ``root`` its photos.
 
@@ -268,6 +274,7 @@ def evaluate_view2(
     own = model.file.calibration
     any_threshold = own.threshold if own.is_none else None
     evaluation = evaluate_pairs(
-        model, pairs, "LFW View 2", face, allow_overlap, cache, progress, any_threshold, calibration=False
-    )
+        model, pairs, "LFW View 2", face, allow_overlap, cache, progress, any_threshold, calibration=False,
+        strict=strict,
+    )  # fmt: skip
     return view2(evaluation, folds)

@@ -21,6 +21,7 @@ from .errors import DataError, UsageError
 from .escape import markdown
 from .evaluation import Evaluation
 from .image import shown
+from .photo_warning import unused_told
 from .plots import BLUE, GREEN, VERMILION, Curve, draw_curves, new_figure
 from .plots import save_figure as save_figure
 from .wording import copies_told
@@ -96,10 +97,13 @@ def _notes(evaluation: Evaluation) -> list[str]:
             f"{name}: the false non-matches are those of {few} people. Of 4 to {FEW_PEOPLE} people, 95 % "
             "intervals of F1, AUC and FNMR held the truth in 86 to 94 of 100 simulated tests."
         )
-    if copies := copies_told(evaluation.copies, evaluation.copied_pairs):
+    if copies := copies_told(evaluation.copies, evaluation.copied_pairs, evaluation.shared):
         notes.append(f"{name}: {copies.removeprefix('; ')}.")
     if evaluation.skipped:
-        notes.append(f"{name}: {evaluation.skipped:,} more pairs were left out, for a face was not found.")
+        told = unused_told(evaluation.unused)
+        notes.append(
+            f"{name}: {evaluation.skipped:,} more pairs were left out, for a face was not found{told}."
+        )
     return notes
 
 

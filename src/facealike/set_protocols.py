@@ -16,13 +16,14 @@ from .bootstrap import Interval
 from .data import People, Split
 from .duplicates import without_copies
 from .embed import Model
-from .errors import NoFaceFound, UsageError
+from .errors import UsageError
 from .escape import figure_text, markdown
 from .evaluate import embed_photos, people_of
 from .exhaustive import Exhaustive, exhaustive
 from .identification import Identification, OpenSet, closed_set, draw_identification, open_set
 from .image import shown
 from .overlap import check_overlap
+from .photo_warning import UnusedPhoto, unused_rows, unused_told
 from .result import Result
 from .types import DEFAULT_FACE, FACE_POLICIES, Embeddings, FacePolicy
 from .wording import copies_told, rate_text
@@ -39,6 +40,7 @@ class SetEvaluation(Result):
 
     FMR and FNMR are of the comparisons made.  ``missing`` of the ``photos`` were not compared, for their face
     was not found (ISO/IEC 19795-1: failure to acquire); ``far`` and ``frr`` count their pairs as rejected.
+    ``unused`` are those of the missing that could not be read or show several faces, each with its reason.
     ``attempted`` is the number of genuine and of impostor pairs of all ``photos``, None where that is not
     known.  ``copies`` photos were left out as copies of others, ``shared`` are there under several names.
     ``leaked`` as in ``Evaluation``.
@@ -53,6 +55,7 @@ class SetEvaluation(Result):
     copies: int = 0
     shared: int = 0
     attempted: tuple[int, int] | None = None
+    unused: tuple[UnusedPhoto, ...] = ()
 
     @property
     def fmr(self) -> float:
@@ -134,7 +137,7 @@ def evaluate_exhaustive(
     model: Model, root: str | Path, split: Split | Literal["all"] = "test", face: FacePolicy = DEFAULT_FACE,
     allow_overlap: bool = False, cache: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None, threshold: float | None = None,
-    allow_duplicates: bool = False,
+    allow_duplicates: bool = False, strict: bool = False,
 ) -> SetEvaluation:  # fmt: skip
     """All genuine and all impostor pairs of the people of one split of a folder, or of everybody.
 
@@ -143,7 +146,7 @@ def evaluate_exhaustive(
     """
     limit = model.threshold if threshold is None else float(threshold)
     found = _embedded(
-        model, root, split, face, allow_overlap, cache, progress, allow_duplicates, threshold is None
+        model, root, split, face, allow_overlap, cache, progress, allow_duplicates, strict, threshold is None
     )
     calibration = model.file.calibration
     return SetEvaluation(
@@ -164,7 +167,7 @@ class IdentificationEvaluation(Result):
 
     ``closed`` asks at which rank an enrolled person comes out, ``open`` at which threshold strangers
     are turned away.  ``missing`` photos had no face that was found, and were neither enrolled nor
-    searched.  ``leaked`` as in ``Evaluation``.
+    searched.  ``unused`` and ``leaked`` as in ``Evaluation``.
     """
 
     name: str
@@ -176,6 +179,7 @@ class IdentificationEvaluation(Result):
     photos: int | None = None
     copies: int = 0
     shared: int = 0
+    unused: tuple[UnusedPhoto, ...] = ()
 
     @property
     def fta(self) -> float | None:
@@ -228,6 +232,7 @@ def evaluate_identification(
     model: Model, root: str | Path, split: Split | Literal["all"] = "test", seed: int = 0,
     face: FacePolicy = DEFAULT_FACE, allow_overlap: bool = False, cache: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None, allow_duplicates: bool = False,
+    strict: bool = False,
 ) -> IdentificationEvaluation:  # fmt: skip
     """Enrol half of the people of one split, or of everybody, with one photo each, and search the others.
 
@@ -235,7 +240,9 @@ def evaluate_identification(
     gallery, so compare only those of equal sets.  Raises the errors of ``evaluate_split``, and
     UsageError where too few people have several photos.
     """
-    found = _embedded(model, root, split, face, allow_overlap, cache, progress, allow_duplicates, False)
+    found = _embedded(
+        model, root, split, face, allow_overlap, cache, progress, allow_duplicates, strict, False
+    )
     vectors, people = found.vectors, found.people
     sets = draw_identification(people.labels, seed)
     gallery, mated, strangers = ((vectors[rows], people.labels[rows]) for rows in sets)
@@ -271,7 +278,7 @@ class _Set:
 def _embedded(
     model: Model, root: str | Path, split: Split | Literal["all"], face: FacePolicy, allow_overlap: bool,
     cache: str | Path | None, progress: Callable[[int, int], None] | None, allow_duplicates: bool,
-    calibration: bool,
+    strict: bool, calibration: bool,
 ) -> _Set:  # fmt: skip
     """The photos of a split; ``calibration`` is whether people who calibrated the model count as seen.
 
@@ -279,23 +286,25 @@ def _embedded(
     """
     if face not in FACE_POLICIES or face == "all":
         raise UsageError(f"an evaluation needs one face a photo: largest, central or only, not {face!r}")
-    everybody, digests, copies, shared = without_copies(people_of(root, split), root, allow_duplicates)
+    everybody, digests, copies, shared = without_copies(
+        people_of(root, split), root, allow_duplicates, strict, progress
+    )
     seen = split == "train"
     leaked = check_overlap(
         model.file, everybody.paths, allow_overlap or seen, f"in the split {split}", calibration, digests
     )
-    vectors, found = embed_photos(model, [str(path) for path in everybody.paths], face, cache, progress)
-    if not found.any():
-        raise NoFaceFound(
-            f"{shown(everybody.paths[0])}: no face found, nor in any other photo of the split {split}; check "
-            "the folder, or choose another --face"
-        )
+    photos = [str(path) for path in everybody.paths]
+    vectors, found, unused = embed_photos(model, photos, face, cache, progress, strict).or_raise(
+        f"{shown(everybody.paths[0])}: no face found, nor in any other photo of the split {split}; check "
+        "the folder, or choose another --face"
+    )
     told = {
         "leaked": True if seen else leaked,
         "photos": len(everybody),
         "missing": int(np.sum(~found)),
         "copies": copies,
         "shared": shared,
+        "unused": unused,
     }
     return _Set(everybody.select(found), vectors[found], everybody.labels, told)
 
@@ -306,7 +315,8 @@ def _rate_or_none(missing: int, photos: int | None) -> float | None:
 
 def _counts(result: SetEvaluation | IdentificationEvaluation) -> dict[str, Any]:
     names = ("photos", "missing", "fta", "copies", "shared")
-    return {name: getattr(result, name) for name in names}
+    no_face = {"no_face": result.missing - len(result.unused)}
+    return {name: getattr(result, name) for name in names} | no_face | unused_rows(result.unused)
 
 
 def _told(result: SetEvaluation | IdentificationEvaluation) -> str:
@@ -320,6 +330,7 @@ def _told(result: SetEvaluation | IdentificationEvaluation) -> str:
         told += f"; {result.missing:,} more photos were left out because a face was not found"
         if result.fta is not None:
             told += f" (failure to acquire: {rate_text(result.fta)} of {result.photos:,} photos)"
+        told += unused_told(result.unused, of="photos left out")
     far, frr = (result.far, result.frr) if isinstance(result, SetEvaluation) else (None, None)
     if result.missing and far is not None and frr is not None:
         told += f"; FAR {rate_text(far)} and FRR {rate_text(frr)} count those as rejected"

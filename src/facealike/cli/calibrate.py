@@ -17,6 +17,7 @@ from .options import (
     DuplicatesOption,
     FaceOption,
     JsonOption,
+    StrictOption,
     check_folder,
 )
 
@@ -70,6 +71,7 @@ def calibrate(
     face: FaceOption = DEFAULT_FACE_CHOICE,
     detector: DetectorOption = None,
     allow_duplicates: DuplicatesOption = False,
+    strict: StrictOption = False,
     cache: CacheOption = None,
     as_json: JsonOption = False,
 ) -> int:
@@ -85,20 +87,22 @@ def calibrate(
     from ..calibrate import with_detector
     from ..detect import named_detector
     from ..embed import Model
+    from ..photo_warning import unused_rows
 
     chosen = _rule(rule)
     check_folder(out)
     loaded = Model.load(None if model == "default" else model)
     if detector is not None:
         loaded = Model(with_detector(loaded.file, named_detector(detector)))
-    with progress_bar("embedding") as progress:
+    with progress_bar("looking for copies", "embedding") as progress:
         found = run(
             loaded, people, chosen, method.value, split.value, face.policy, cache, progress,
-            allow_duplicates=allow_duplicates,
+            allow_duplicates=allow_duplicates, strict=strict,
         )  # fmt: skip
     replace(loaded.file, calibration=found).write(out)
     if as_json:
-        print_json({"out": str(out), "model": loaded.id, "calibration": found.to_dict()})
+        report = {"out": str(out), "model": loaded.id, "calibration": found.to_dict()}
+        print_json(report | unused_rows(found.unused))
     else:
         _print(found)
         show(str(out))

@@ -173,8 +173,12 @@ def _finite(value: Any) -> Any:
 
 
 @contextmanager
-def progress_bar(what: str, unit: str = "photos") -> Iterator[Progress]:
-    """A bar on stderr, only where that is a terminal; yields what is to be told of each step."""
+def progress_bar(*passes: str, unit: str = "photos") -> Iterator[Progress]:
+    """A bar on stderr, only where that is a terminal; yields what is to be told of each step.
+
+    ``passes`` name what is done, where all photos are gone through several times; a count that falls begins
+    the next.
+    """
     if not sys.stderr.isatty():
         yield lambda done, total: None
         return
@@ -189,9 +193,15 @@ def progress_bar(what: str, unit: str = "photos") -> Iterator[Progress]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=None)
+        names, last = list(passes), 0
+        task = bar.add_task(names.pop(0), total=None)
 
         def told(done: int, total: int) -> None:
+            nonlocal last
+            if done < last and names:
+                bar.reset(task, description=names.pop(0))
+                bar.start()
+            last = done
             bar.update(task, completed=done, total=total)
             if done >= total:
                 bar.stop()  # whatever comes next may draw a bar of its own

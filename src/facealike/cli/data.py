@@ -30,7 +30,7 @@ def lfw(
     """
     from ..lfw import unpack_lfw
 
-    with progress_bar("unpacking", "bytes") as progress:
+    with progress_bar("unpacking", unit="bytes") as progress:
         folder = unpack_lfw(archive, to, progress=progress)
     if as_json:
         print_json(_summary(folder))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import DataError, FacealikeError
+from ..errors import DataError, FacealikeError, NoFaceFound
 from .console import command, error_dict, print_json, progress_bar, report_error, say, show
 from .options import (
     DEFAULT_FACE_CHOICE,
@@ -16,6 +16,7 @@ from .options import (
     FaceOption,
     JsonOption,
     ModelOption,
+    StrictOption,
     check_folder,
 )
 
@@ -37,12 +38,13 @@ def embed(
     aligned: AlignedOption = False,
     device: DeviceOption = "auto",
     batch: Annotated[int, typer.Option("--batch", min=1, help="Faces to embed at a time.")] = 64,
+    strict: StrictOption = False,
     as_json: JsonOption = False,
 ) -> int:
     """Embed photos and write vectors, paths, boxes and the model's id to an .npz file.
 
     Folders are searched to their bottom.  With --face all, a photo gives one vector a face.  A
-    photo without the face asked for is named and left out.
+    photo without the face asked for, or that cannot be read, is named and left out.
 
     Exit code: 0 every photo was embedded; otherwise that of the first that was not: 2 an error,
     3 no face found, 4 several faces where --face only allows one.
@@ -63,6 +65,8 @@ def embed(
 
     def failed(path: Path, error: FacealikeError) -> None:
         nonlocal code
+        if strict and not isinstance(error, NoFaceFound):
+            raise error
         code = code or error.exit_code
         failures.append({"path": str(path), **error_dict(error)})
         report_error(error)

@@ -11,8 +11,8 @@ import typer
 
 from ..errors import DataError, UsageError
 from ..face_policy import DEFAULT_FACE, LFW_FACE
-from .console import Progress, command, print_json, print_table, progress_bar, say, show
-from .options import CacheOption, DetectorOption, FaceChoice, JsonOption
+from .console import command, print_json, print_table, progress_bar, say, show
+from .options import CacheOption, DetectorOption, FaceChoice, JsonOption, StrictOption
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -97,6 +97,7 @@ def evaluate(
     allow_overlap: Annotated[
         bool, typer.Option("--allow-overlap", help="Accept people of the training, and mark the result.")
     ] = False,
+    strict: StrictOption = False,
     cache: CacheOption = None,
     out: Annotated[
         Path | None,
@@ -107,7 +108,7 @@ def evaluate(
     """Score pairs of photos, or searches, of people the model has never seen.
 
     Give a folder of people, whose pairs are then drawn, or a list of pairs, or of photos with their
-    groups.  People who took part in training are refused.
+    groups.  People who took part in training are refused.  Photos that cannot be read are left out and told.
 
     Exit code: 0, or 2 on an error.
     """
@@ -120,21 +121,25 @@ def evaluate(
     if out is not None:
         check_writable_folder(out)
     loaded = Model.load(None if model == "default" else model)
-    with progress_bar("embedding") as progress:
-        common = (chosen, allow_overlap, cache, progress)
+    passes = ("embedding",) if protocol is Protocol.groups else ("looking for copies", "embedding")
+    with progress_bar(*passes) as progress:
+        how: dict[str, Any] = {"face": chosen.policy, "cache": cache, "progress": progress, "strict": strict}
+        of_people = {**how, "allow_overlap": allow_overlap}
         if protocol is Protocol.balanced:
-            result = _drawn_or_listed(loaded, people, split, pairs, root, threshold, seed, *common)
-            shown = _plain(result)
+            if pairs is not None:
+                shown = _plain(_listed(loaded, pairs, root, threshold=threshold, **of_people))
+            else:
+                shown = _plain(_drawn(loaded, where, split, seed=seed, threshold=threshold, **of_people))
         elif protocol is Protocol.lfw:
             assert pairs is not None
-            shown = _view2(loaded, where, pairs, *common)
+            shown = _view2(loaded, where, pairs, **of_people)
         elif protocol is Protocol.exhaustive:
-            shown = _exhaustive(loaded, where, split, threshold, *common)
+            shown = _exhaustive(loaded, where, split, threshold=threshold, **of_people)
         elif protocol is Protocol.groups:
             assert groups is not None
-            shown = _groups(loaded, groups, people, detector, threshold, seed, chosen, cache, progress)
+            shown = _groups(loaded, groups, people, detector, threshold=threshold, seed=seed, **how)
         else:
-            shown = _identification(loaded, where, split, seed, *common)
+            shown = _identification(loaded, where, split, seed=seed, **of_people)
     if out is not None:
         shown.write(out)
     if as_json:
@@ -215,24 +220,17 @@ class _Shown:
         save_figure(figure, folder / self.picture)
 
 
-def _drawn_or_listed(
-    model: Model, people: Path | None, split: Whose, pairs: Path | None, root: Path | None,
-    threshold: float | None, seed: int, face: FaceChoice, allow_overlap: bool,
-    cache: Path | None, progress: Progress,
-) -> Evaluation:  # fmt: skip
+def _listed(model: Model, pairs: Path, root: Path | None, **how: Any) -> Evaluation:
     from ..data import read_pairs
-    from ..evaluate import evaluate_pairs, evaluate_split
+    from ..evaluate import evaluate_pairs
 
-    if pairs is not None:
-        listed = read_pairs(pairs, root)
-        return evaluate_pairs(
-            model, listed, pairs.stem, face.policy, allow_overlap, cache, progress, threshold=threshold
-        )
-    assert people is not None
-    return evaluate_split(
-        model, people, split.value, seed, face=face.policy, allow_overlap=allow_overlap, cache=cache,
-        progress=progress, threshold=threshold,
-    )  # fmt: skip
+    return evaluate_pairs(model, read_pairs(pairs, root), pairs.stem, **how)
+
+
+def _drawn(model: Model, people: Path, split: Whose, **how: Any) -> Evaluation:
+    from ..evaluate import evaluate_split
+
+    return evaluate_split(model, people, split.value, **how)
 
 
 def _plain(result: Evaluation) -> _Shown:
@@ -251,13 +249,10 @@ def _plain(result: Evaluation) -> _Shown:
     return _Shown("table", table_dict([result]), table_markdown([result]), tell, result.plot)
 
 
-def _view2(
-    model: Model, root: Path, pairs: Path, face: FaceChoice, allow_overlap: bool, cache: Path | None,
-    progress: Progress,
-) -> _Shown:  # fmt: skip
+def _view2(model: Model, root: Path, pairs: Path, **how: Any) -> _Shown:
     from ..protocols import evaluate_view2
 
-    result = evaluate_view2(model, root, pairs, face.policy, allow_overlap, cache, progress)
+    result = evaluate_view2(model, root, pairs, **how)
 
     def tell() -> None:
         rows = [
@@ -270,46 +265,31 @@ def _view2(
     return _Shown("view2", result.to_dict(), result.to_markdown(), tell, result.plot)
 
 
-def _exhaustive(
-    model: Model, root: Path, split: Whose, threshold: float | None, face: FaceChoice,
-    allow_overlap: bool, cache: Path | None, progress: Progress,
-) -> _Shown:  # fmt: skip
+def _exhaustive(model: Model, root: Path, split: Whose, **how: Any) -> _Shown:
     from ..set_protocols import evaluate_exhaustive
 
-    result = evaluate_exhaustive(
-        model, root, split.value, face.policy, allow_overlap, cache, progress, threshold=threshold,
-    )  # fmt: skip
+    result = evaluate_exhaustive(model, root, split.value, **how)
     return _Shown(
         "exhaustive", result.to_dict(), result.to_markdown(), lambda: show(str(result)), result.plot
     )
 
 
-def _identification(
-    model: Model, root: Path, split: Whose, seed: int, face: FaceChoice,
-    allow_overlap: bool, cache: Path | None, progress: Progress,
-) -> _Shown:  # fmt: skip
+def _identification(model: Model, root: Path, split: Whose, **how: Any) -> _Shown:
     from ..set_protocols import evaluate_identification
 
-    result = evaluate_identification(
-        model, root, split.value, seed, face.policy, allow_overlap, cache, progress
-    )
+    result = evaluate_identification(model, root, split.value, **how)
     return _Shown(
         "identification", result.to_dict(), result.to_markdown(), lambda: show(str(result)), result.plot,
         "identification.png",
     )  # fmt: skip
 
 
-def _groups(
-    model: Model, groups: Path, root: Path | None, detector: str | None,
-    threshold: float | None, seed: int, face: FaceChoice, cache: Path | None, progress: Progress,
-) -> _Shown:  # fmt: skip
+def _groups(model: Model, groups: Path, root: Path | None, detector: str | None, **how: Any) -> _Shown:
     from ..detect import named_detector
     from ..group_protocol import evaluate_groups
 
-    result = evaluate_groups(
-        model, groups, root, face=face.policy, threshold=threshold, cache=cache, progress=progress,
-        detector=None if detector is None else named_detector(detector), seed=seed,
-    )  # fmt: skip
+    finder = None if detector is None else named_detector(detector)
+    result = evaluate_groups(model, groups, root, detector=finder, **how)
 
     def tell() -> None:
         for level in result.levels:

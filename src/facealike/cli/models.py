@@ -107,7 +107,7 @@ def add(
     from ..add_model import add_model
 
     wrapping = _wrapping(size, normalise, align, bgr)
-    with progress_bar("downloading", "bytes") as progress:
+    with progress_bar("downloading", unit="bytes") as progress:
         added = add_model(source, name, wrapping, licence, commercial_only, replace, registry, progress)
     if as_json:
         print_json({"added": [_describe(model) for model in added]})

@@ -68,6 +68,14 @@ DuplicatesOption = Annotated[
         "--allow-duplicates", help="Accept photos that lie in the folders of several people, and count them."
     ),
 ]
+StrictOption = Annotated[
+    bool,
+    typer.Option(
+        "--strict",
+        help="End at the first photo that cannot be read, or with several faces under --face only; without "
+        "it such photos are left out and told.",
+    ),
+]
 DetectorOption = Annotated[
     str | None,
     typer.Option(

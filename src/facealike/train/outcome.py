@@ -118,7 +118,7 @@ def finish(
     judged = by_name.get("test", by_name["validation"])
     wrong = unfit(alarms(judged.to_dict(), f"{judged.name} people"))
     warnings = (*((wrong,) if wrong else ()), *warnings, *told)
-    table = {name: evaluation.to_dict() for name, evaluation in by_name.items()}
+    table = {name: evaluation.for_card() for name, evaluation in by_name.items()}
     results = {
         **table_dict(evaluations),
         "warnings": list(warnings),
