@@ -119,7 +119,7 @@ def recorded(file: ModelFile, people: Path) -> ModelFile:
             "name the folder it was calibrated on"
         )
     seen = (record_people(unseen.paths),)
-    return replace(file, calibration=replace(file.calibration, seen=seen))
+    return replace(file, calibration=replace(file.calibration, seen=seen, face=LFW_FACE))
 
 
 def with_seen(file: ModelFile, limits: str | None) -> ModelFile:
@@ -179,7 +179,8 @@ def for_the_worst(
     """The model with the threshold at which every group of the deciding half keeps ``fmr``."""
     worst = rates(model, listed, "deciding", 1, cache).threshold_for_worst_group(fmr, by)
     print(worst)
-    found = for_worst_group(model.file.calibration, worst, f"every other photo of {listed.name}")
+    face = "aligned" if model.file.preprocessing.align == "chip" else CHIP_FACE
+    found = for_worst_group(model.file.calibration, worst, f"every other photo of {listed.name}", face)
     return Model(replace(model.file, calibration=found), "cpu")
 
 

@@ -7,6 +7,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,19 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 import facealike
+from facealike.bootstrap import Interval
+from facealike.calibration import Calibration
 from facealike.cli import app
 from facealike.data import split_of
 from facealike.detect import select_faces
 from facealike.embed import Model
-from facealike.face_policy import DEFAULT_FACE, LFW_FACE
+from facealike.errors import ModelError
+from facealike.face_policy import ALIGNED, DEFAULT_FACE, LFW_FACE, policy_told
+from facealike.group_protocol import evaluate_groups, for_worst_group
+from facealike.groups import WorstGroup
+from facealike.model_page import model_page
 from facealike.train.recipe import DataSpec, load_recipe, recipe_names
+from facealike.types import Box, Face
 from people import CentralBox, draw_face
 from tiny_model import tiny_model_file
 
@@ -219,3 +227,131 @@ def test_the_library_uses_the_default(folder: Path, used: list[str]) -> None:
     used.clear()
     facealike.evaluate_view2(model, people, folder / "pairs.csv")
     assert set(used) == {LFW_FACE}
+
+
+# ---- what a result says -------------------------------------------------------------------------
+
+LEARNED_ON_CENTRAL = (
+    "the model was calibrated on the central face of each photo, and this is of the largest face"
+)
+
+ON_BOTH = (
+    "the model was calibrated on the central face and the largest face of each photo, "
+    "and this is of the only face"
+)
+
+
+class TwoFaces(CentralBox):
+    """A small face in the middle of every photo, and a larger one in its corner."""
+
+    def detect(self, image: Any) -> list[Face]:
+        height, width = image.shape[:2]
+        central = Box(width * 0.4, height * 0.4, width * 0.6, height * 0.6)
+        return [Face(central, 1.0), Face(Box(0, 0, width * 0.5, height * 0.5), 0.9)]
+
+
+def learned(detector: type[CentralBox] = TwoFaces, **changes: Any) -> Model:
+    """A model whose calibration has those fields, behind a detector of drawn faces."""
+    file = tiny_model_file()
+    changed = replace(file.calibration, threshold=0.9, **changes)
+    model = Model(replace(file, calibration=changed), device="cpu")
+    model.__dict__["detector"] = detector()
+    return model
+
+
+@pytest.mark.parametrize(
+    ("used", "known", "said"),
+    [
+        ("largest", ("central",), LEARNED_ON_CENTRAL),
+        ("central", ("central",), ""),
+        ("largest", (), ""),
+        (None, ("central",), ""),
+        ("largest", ("largest", ALIGNED), ""),
+        (ALIGNED, ("central",), ""),
+        ("only", ("central", "largest"), ON_BOTH),
+    ],
+)
+def test_the_sentence_is_said_where_policies_differ(used: Any, known: Any, said: str) -> None:
+    assert policy_told(used, known) == said
+
+
+def test_a_comparison_says_so_where_a_photo_shows_several_faces() -> None:
+    photo = draw_face(1, 0)
+
+    def said(model: Model, **more: Any) -> list[str]:
+        result = facealike.compare(photo, photo, model, **more)
+        assert all(warning in str(result) for warning in result.warnings)
+        return [warning for warning in result.to_dict()["warnings"] if "was calibrated" in warning]
+
+    assert said(learned(face="central")) == [LEARNED_ON_CENTRAL]
+    assert said(learned(face="central"), face="central") == []
+    assert said(learned(face="largest")) == []
+    assert said(learned()) == [], "older models state no policy"
+    assert said(learned(CentralBox, face="central")) == [], "with one face a photo, all mean the same"
+
+
+def test_a_list_says_so_once(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("facealike.embed.make_detector", lambda *_: TwoFaces())
+    learned(face="central").file.write(tmp_path / "m.facealike")
+    words = [
+        "compare",
+        "--pairs",
+        folder / "pairs.csv",
+        "--root",
+        folder / "people",
+        "-m",
+        tmp_path / "m.facealike",
+    ]
+    words += ["--out", tmp_path / "scores.csv"]
+    for more, count in (([], 1), (["--face", "central"], 0)):
+        result = CliRunner().invoke(app, [*map(str, words), *more], catch_exceptions=False)
+        assert result.exit_code == 0 and result.stderr.count("calibrated on the central face") == count
+
+
+def test_evaluations_name_the_policy_and_say_so(folder: Path) -> None:
+    model, people, groups = learned(face="central"), folder / "people", folder / "groups.csv"
+    for run in (
+        lambda **more: facealike.evaluate_split(model, people, "test", **more),
+        lambda **more: facealike.evaluate_exhaustive(model, people, **more),
+        lambda **more: evaluate_groups(model, groups, people, resamples=2, **more),
+    ):
+        result = run()
+        table = result.to_dict()
+        assert (table["face"], table["learned_faces"]) == ("largest", ["central"])
+        assert LEARNED_ON_CENTRAL in str(result)
+        agreed = run(face="central")
+        assert agreed.to_dict()["face"] == "central" and "was calibrated" not in str(agreed)
+        own = run(threshold=0.5)
+        assert own.to_dict()["learned_faces"] == [] and "was calibrated" not in str(own), "nothing learned"
+    searches = facealike.evaluate_identification(model, people)
+    assert searches.to_dict()["face"] == "largest" and "was calibrated" not in str(searches)
+    crops = evaluate_groups(model, groups, people, aligned=True, resamples=2)
+    assert crops.to_dict()["face"] == ALIGNED and "was calibrated" not in str(crops)
+
+
+def test_a_threshold_carries_the_policy_of_its_own_population() -> None:
+    """The probabilities keep the face of their people; the threshold of other people has its own."""
+    before = Calibration(0.5, "best F1", "x", 9, face="central")
+    worst = WorstGroup(0.001, Interval(0.8, 0.75, 0.84), "B, F", 4, (), 66)
+    for face in ("largest", ALIGNED):
+        after = for_worst_group(before, worst, "val.csv", face)  # type: ignore[arg-type]
+        assert (after.face, after.threshold_face, after.faces) == ("central", face, ("central", face))
+        assert Calibration.from_dict(after.to_dict()) == after
+    unknown = for_worst_group(before, worst, "val.csv", None)
+    assert (unknown.face, unknown.threshold_face, unknown.faces) == ("central", None, ("central",))
+    assert "threshold_face" not in unknown.to_dict()
+    with pytest.raises(ModelError, match="largest, central or only"):
+        replace(unknown, threshold_face="all")
+    with pytest.raises(ModelError, match="threshold_face belongs to threshold_people"):
+        replace(before, threshold_face="largest")
+    with pytest.raises(ModelError, match="largest, central or only"):
+        replace(before, face=ALIGNED)  # type: ignore[arg-type]
+
+
+def test_the_page_of_a_model_names_the_policy() -> None:
+    changes = {"threshold_people": "B in val.csv", "threshold_pairs": 66, "threshold_face": ALIGNED}
+    page = "\n".join(model_page(learned(face="central").file, 200))
+    assert ", the central face of each photo" in page
+    other = "\n".join(model_page(learned(face="central", **changes).file, 200))
+    assert "66 pairs of B in val.csv, face crops as they are" in other
+    assert "; the central face of each photo" in str(learned(face="central").calibration)

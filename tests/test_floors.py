@@ -36,6 +36,7 @@ FLOORS = [
     ["group_tables"],
     ["groups"],
     ["exhaustive", "identification", "operating", "evaluation"],
+    ["calibration_fields"],
     ["calibration"],
     ["model", "detect"],
     ["model_store", "model_page", "alarms", "pipeline"],

@@ -125,7 +125,7 @@ def test_the_stated_fmr_is_that_of_the_rule_or_of_the_tail() -> None:
 def test_a_calibration_takes_the_threshold_of_the_worst_group() -> None:
     before = Calibration(0.5, "best F1", "x", 9, {"f1": 0.9}, band=(0.4, 0.6))
     worst = WorstGroup(0.001, Interval(0.8, 0.75, 0.84), "B, F", 4, (), 66)
-    after = for_worst_group(before, worst, "val.csv")
+    after = for_worst_group(before, worst, "val.csv", None)
     assert (after.threshold, after.band, after.metrics) == (0.8, (0.75, 0.84), {})
     assert stated_fmr(after) == 0.001 and "B, F" in after.rule
     # Issue 19 A5: the threshold names its own people and pairs; the rest keeps those it was learned on.
@@ -134,7 +134,7 @@ def test_a_calibration_takes_the_threshold_of_the_worst_group() -> None:
     assert "on 66 pairs of B, F in val.csv" in str(after)
     assert Calibration.from_dict(after.to_dict()) == after
     unknown = WorstGroup(0.001, Interval(0.8, math.nan, math.nan), "B, F", 4, ())
-    assert for_worst_group(before, unknown, "val.csv").band is None
+    assert for_worst_group(before, unknown, "val.csv", None).band is None
 
 
 def test_lists_without_a_face(listed: Path) -> None:

@@ -14,8 +14,10 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .calibration_fields import checked_points, checked_policy, checked_tail
 from .calibration_pairs import calibration_pairs, checked_pairs
 from .errors import ModelError, NotCalibrated, UsageError
+from .face_policy import ALIGNED, FacePolicy, face_words
 from .fields import check_lengths, check_types, checked_number, checked_pair, from_dict, in_words, is_number
 from .metrics import auc, check_fmr, confusion, supported_fmrs
 from .operating import OperatingPoint, Rule, around, f1_band, f1_threshold, impostor_tail, operating_points
@@ -35,7 +37,6 @@ from .probability import (
 from .reliability import Reliability, brier, ece, reliability
 from .result import Shown
 from .seen import Seen, counts, read_records
-from .types import FacePolicy
 from .wording import copies_told
 
 __all__ = [
@@ -48,11 +49,13 @@ Method: TypeAlias = Literal["platt", "isotonic"]
 MOST_FITS = 400  # resamples to which a curve is fitted: enough for the 2.5 % at either end
 
 MOST_PAIRS = 10**15  # more than all pairs of ten million photos
-ROUNDING = 1e-5  # by which the cosine of a photo and itself may exceed 1
 
 NO_RULE = "none"  # the rule of a model whose scores nobody has looked at yet
 
-OPTIONAL = ("band", "probability", "operating_points", "tail", "threshold_people", "threshold_pairs", "face")
+OPTIONAL = (
+    "band", "probability", "operating_points", "tail", "threshold_people", "threshold_pairs", "face",
+    "threshold_face",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, repr=False)
@@ -76,7 +79,8 @@ class Calibration(Shown):
     ``threshold_people`` and ``threshold_pairs`` say whose pairs the threshold was chosen on, where that
     were others than ``people`` and ``pairs``, on which everything else was learned; else they are None.
 
-    ``face`` is the policy by which the face of each photo was chosen; None where it was not recorded.
+    ``face`` is the policy by which the face of each photo of ``people`` was chosen, ``threshold_face`` that
+    for the photos of ``threshold_people``, or ``aligned``; None where it was not recorded.
 
     ``left_out`` counts the photos that gave no face: ``no_face``, ``unreadable``, ``several_faces``; kinds
     that did not occur are not there.  ``unused`` has the latter two by name, with the reason of each; it is
@@ -101,6 +105,7 @@ class Calibration(Shown):
     face: FacePolicy | None = None
     left_out: dict[str, int] = field(default_factory=dict)
     unused: tuple[UnusedPhoto, ...] = field(default=(), compare=False)
+    threshold_face: FacePolicy | Literal["aligned"] | None = None
 
     def __post_init__(self) -> None:
         if not is_number(self.threshold) or not -1 <= self.threshold <= 1:
@@ -118,10 +123,10 @@ class Calibration(Shown):
             checked_number(
                 self.threshold_pairs, "calibration: the threshold's pairs", 0, MOST_PAIRS, whole=True
             )
-        if self.face is not None and self.face not in ("largest", "central", "only"):
-            raise ModelError(
-                f"calibration: the face policy is largest, central or only, not {in_words(self.face)}"
-            )
+        checked_policy(self.face)
+        checked_policy(self.threshold_face, ALIGNED)
+        if self.threshold_face is not None and self.threshold_people is None:
+            raise ModelError("calibration: threshold_face belongs to threshold_people")
         for name, value in self.metrics.items():
             if not is_number(value):
                 raise ModelError(
@@ -133,8 +138,8 @@ class Calibration(Shown):
         object.__setattr__(self, "threshold", float(self.threshold))
         object.__setattr__(self, "metrics", {k: float(v) for k, v in self.metrics.items()})
         object.__setattr__(self, "band", band)
-        object.__setattr__(self, "operating_points", _checked_points(self.operating_points))
-        object.__setattr__(self, "tail", _checked_tail(self.tail))
+        object.__setattr__(self, "operating_points", checked_points(self.operating_points))
+        object.__setattr__(self, "tail", checked_tail(self.tail))
         object.__setattr__(self, "seen", read_records(self.seen, "calibration: seen"))
         checked_number(self.copies, "calibration: the number of copies", 0, MOST_PAIRS, whole=True)
         check_types(self, "calibration", left_out=dict, unused=tuple)
@@ -178,6 +183,11 @@ class Calibration(Shown):
     def chosen_on(self) -> str:
         """The people on whose pairs the threshold was chosen."""
         return self.people if self.threshold_people is None else self.threshold_people
+
+    @property
+    def faces(self) -> tuple[str, ...]:
+        """The policies under which it was learned, each once; empty where none was recorded."""
+        return tuple(dict.fromkeys(policy for policy in (self.face, self.threshold_face) if policy))
 
     @property
     def state(self) -> Literal["calibrated", "threshold only", "not calibrated"]:
@@ -269,6 +279,7 @@ class Calibration(Shown):
             **({"copies": self.copies} if self.copies else {}),
             **({"face": self.face} if self.face else {}),
             **({"left_out": dict(self.left_out)} if self.left_out else {}),
+            **({"threshold_face": self.threshold_face} if self.threshold_face else {}),
         }
 
     def summary(self) -> dict[str, Any]:
@@ -287,40 +298,9 @@ class Calibration(Shown):
         curve = "no probability" if self.calibrator is None else f"probability {self.calibrator}"
         if self.threshold_people is not None and self.calibrator is not None:
             curve += f" (on {self.pairs:,} pairs of {self.people})"
-        told = left_out_told(self.left_out) + copies_told(self.copies)
+        told = f"; {face_words(self.face)} of each photo" if self.face else ""
+        told += left_out_told(self.left_out) + copies_told(self.copies)
         return f"threshold {self.threshold:.3f}{band} ({self.rule}, on {self.threshold_from}); {curve}{told}"
-
-
-def _checked_points(values: Any) -> tuple[OperatingPoint, ...]:
-    if not isinstance(values, list | tuple):
-        raise ModelError("calibration: operating_points must be a list; calibrate the model again")
-    points = tuple(
-        value
-        if isinstance(value, OperatingPoint)
-        else from_dict(OperatingPoint, value, "operating point", ("band",))
-        for value in values
-    )
-    return tuple(sorted(points, key=lambda point: -point.fmr))
-
-
-def _checked_tail(values: Any) -> tuple[tuple[float, float], ...]:
-    if not isinstance(values, list | tuple):
-        raise ModelError("calibration: the tail must be a list of points; calibrate the model again")
-    points: list[tuple[float, float]] = []
-    for value in values:
-        if not isinstance(value, list | tuple) or len(value) != 2 or not all(map(is_number, value)):
-            raise ModelError(f"calibration: a point of the tail is a score and an FMR, not {in_words(value)}")
-        score, fmr = float(value[0]), float(value[1])
-        if not (-1 - ROUNDING <= score <= 1 + ROUNDING and 0 < fmr <= 1):
-            raise ModelError(f"calibration: no point of the tail can be {in_words(value)}")
-        if points and not (score > points[-1][0] and fmr < points[-1][1]):
-            raise ModelError("calibration: along the tail scores must rise and FMRs fall; calibrate it again")
-        points.append((score, fmr))
-    if points:
-        scores, shares = np.array(points).T
-        if (np.diff(scores) <= 0).any() or (np.diff(shares) > 0).any() or shares[-1] <= 0 or shares[0] > 1:
-            raise ModelError("calibration: the tail must rise in score and fall in FMR, from 1 towards 0")
-    return tuple(points)
 
 
 def calibrate_scores(

@@ -16,6 +16,7 @@ from .calibration import PRIOR, Calibration
 from .device import check_same
 from .embed import Model
 from .errors import UsageError
+from .face_policy import policy_told
 from .image import Source, shown
 from .metrics import cosine
 from .pipeline import Cutter, FaceCrop
@@ -71,7 +72,7 @@ def compare(
     with clock.step("embed"):
         vectors = model.embed_crops(np.stack([first.crop, second.crop]))
         score = float(cosine(vectors[:1], vectors[1:])[0])
-    return judge_pair(score, first, second, model, decision, prior, clock.report())
+    return judge_pair(score, first, second, model, decision, prior, clock.report(), face)
 
 
 def check_arguments(face: FacePolicy, threshold: float | None, prior: float, fmr: float | None) -> None:
@@ -87,14 +88,16 @@ def check_arguments(face: FacePolicy, threshold: float | None, prior: float, fmr
 
 def judge_pair(
     score: float, first: FaceCrop, second: FaceCrop, model: Model, decision: Decision, prior: float,
-    milliseconds: dict[str, float],
+    milliseconds: dict[str, float], face: FacePolicy,
 ) -> Comparison:  # fmt: skip
-    """Return what a score of two faces means by the model's calibration."""
+    """Return what a score of two faces, chosen by ``face``, means by the model's calibration."""
     calibration = model.calibration
     quality = (first.quality, second.quality)
     band, wider = _widened(decision, calibration, pair_quality(*quality))
     poor = (warning(each, place) for each, place in zip(quality, ("first", "second"), strict=True))
-    said = (unfit(model_alarms(model.file)), *poor)
+    several = max(first.found or 0, second.found or 0) > 1
+    differs = policy_told(face, calibration.faces) if several else ""
+    said = (unfit(model_alarms(model.file)), *poor, differs)
     return Comparison(
         score=score,
         threshold=decision.threshold,

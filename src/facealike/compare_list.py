@@ -101,7 +101,7 @@ def compare_list(
             pairs = [_located(row, folders) for row in rows]
             photos.learn([path for pair in pairs if isinstance(pair, tuple) for path in pair])
             for row, pair in zip(rows, pairs, strict=True):
-                yield _compared(row, pair, photos, model, decision, prior)
+                yield _compared(row, pair, photos, model, decision, prior, face)
             done += len(rows)
             if progress is not None:
                 progress(done)
@@ -133,6 +133,7 @@ def _compared(
     model: Model,
     decision: Decision,
     prior: float,
+    face: FacePolicy,
 ) -> ListedPair:
     line, a, b = row.line, row.cells.get("a", ""), row.cells.get("b", "")
     if isinstance(pair, DataError):
@@ -143,7 +144,9 @@ def _compared(
             return ListedPair(line, a, b, None, each)
     assert isinstance(first, _Known) and isinstance(second, _Known)
     score = float(np.clip(first.vector.astype(np.float64) @ second.vector, -1, 1))
-    return ListedPair(line, a, b, judge_pair(score, first.face, second.face, model, decision, prior, {}))
+    return ListedPair(
+        line, a, b, judge_pair(score, first.face, second.face, model, decision, prior, {}, face)
+    )
 
 
 class _Photos:

@@ -116,6 +116,7 @@ def evaluate_pairs(
         unused=unused,
         copied_pairs=int(np.sum(pairs_of_copies(known, a, b)[kept])),
         face=face,
+        learned_faces=model.file.calibration.faces if threshold is None or calibrator is not None else (),
         probability=None if calibrator is None else calibrator.probability(scores[kept]),
     )
 

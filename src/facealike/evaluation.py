@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from .bootstrap import Interval, RocBand, intervals, pair_intervals, roc_band
 from .errors import UsageError
 from .escape import figure_text
+from .face_policy import FacePolicy, policy_told
 from .metrics import Confusion, Roc, confusion, eer, roc, supported_fmrs
 from .metrics import auc as area_under_curve
 from .photo_warning import UnusedPhoto, unused_counts, unused_rows, unused_told
@@ -20,7 +21,6 @@ from .plots import ErrorCurve, draw_roc, new_axes, rate_grid
 from .reliability import Reliability, reliability
 from .resampling import Method
 from .result import Result
-from .types import FacePolicy
 from .weighted import Pairs
 from .wording import copies_told, rate_text, rate_with_interval
 
@@ -55,7 +55,7 @@ class Evaluation(Result):
     ``unused`` are those of the missing that could not be read or show several faces, each with its reason.
     ``copies`` counts the photos left out as copies of others, ``copied_pairs`` the pairs, among the n, of a
     photo with itself or its copy, ``shared`` the photos that are there under several names.  ``face`` is the
-    policy by which the face of each photo was chosen, None if not known.
+    policy for each photo, None if not known; ``learned_faces`` are those of the calibration that was used.
 
     Terms as in ISO/IEC 19795-1:2021.  ``fta``, the failure-to-acquire rate, is the share of photos that are
     ``missing`` for whatever reason.  FMR, FNMR, F1, accuracy, AUC, EER and the ROC curve are over the
@@ -88,6 +88,7 @@ class Evaluation(Result):
     face: FacePolicy | None = None
     unused: tuple[UnusedPhoto, ...] = ()
     shared: int = 0
+    learned_faces: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.threshold):
@@ -228,10 +229,9 @@ class Evaluation(Result):
     ) -> dict[str, Interval]:
         """Of ``f1 accuracy auc fmr fnmr eer`` and ``fnmr@F`` for each of ``fmrs``; see ``pair_intervals``.
 
-        Where faces were not found also of ``far`` and ``frr``.
-
-        The threshold is held fixed.  By default 1,000 resamples, fewer above 50,000 pairs, but at
-        least 200; each interval says how many.  Empty where the people of the pairs are not known.
+        Where faces were not found also of ``far`` and ``frr``.  The threshold is held fixed.
+        By default 1,000 resamples, fewer above 50,000 pairs, but at least 200; each interval says how many.
+        Empty where the people of the pairs are not known.
         """
         if self.first is None or self.second is None or not self._of_both_kinds:
             return {}
@@ -299,6 +299,7 @@ class Evaluation(Result):
             "copied_pairs": self.copied_pairs,
             "face": self.face,
             "shared": self.shared,
+            "learned_faces": list(self.learned_faces),
         }
         if arrays:
             summary |= {name: v.tolist() for name, _ in ARRAYS if (v := getattr(self, name)) is not None}
@@ -342,6 +343,7 @@ class Evaluation(Result):
         if self.skipped:
             text += f"; {self.skipped:,} more pairs left out because a face was not found"
             text += unused_told(self.unused)
+        text += policy_told(self.face, self.learned_faces, "; ")
         return text + copies_told(self.copies, self.copied_pairs, self.shared)
 
     def failures_told(self) -> str:
@@ -382,9 +384,8 @@ class Evaluation(Result):
             self.roc, self.impostor, self.genuine, label, band=self.roc_band(), point=(self.fmr, self.fnmr)
         )
         draw_roc(ax, [curve])
-        ax.set_title(
-            f"{figure_text(self.name)}: AUC {self.auc:.3f}, {self.pairs:,} pairs" + _doubt(self.leaked)
-        )
+        pairs = f"{self.pairs:,} pairs{_doubt(self.leaked)}"
+        ax.set_title(f"{figure_text(self.name)}: AUC {self.auc:.3f}, {pairs}")
         return ax
 
 
@@ -394,5 +395,5 @@ def _number(value: float) -> float | None:
 
 
 def _doubt(leaked: bool | None) -> str:
-    words = {False: "", True: " (people seen in training or calibration)", None: " (people not known)"}
-    return words[leaked]
+    told = {False: "", True: " (people seen in training or calibration)", None: " (people not known)"}
+    return told[leaked]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, Literal, TypeAlias, get_args
 
 FacePolicy: TypeAlias = Literal["largest", "central", "only", "all"]
@@ -18,7 +19,25 @@ LFW_FACE: Final = "central"
 Source: Huang, Ramesh, Berg and Learned-Miller, UMass TR 07-49, 2007.
 """
 
+ALIGNED: Final = "aligned"
+"""Stands in place of a policy where photos were face crops already, so that no face was chosen."""
+
 
 def face_words(policy: str) -> str:
     """Return a policy that means one face of a photo in words: ``the largest face``."""
     return f"the {policy} face"
+
+
+def policy_told(used: str | None, learned: Sequence[str], lead: str = "") -> str:
+    """Return one sentence where ``used`` is another policy than those a calibration was ``learned`` under.
+
+    It follows on ``lead``.  Empty where none of them differs, where photos were face crops, and where nothing
+    is known.
+    """
+    others = [face_words(policy) for policy in learned if policy not in (used, ALIGNED)]
+    if used in (None, ALIGNED) or not others:
+        return ""
+    return (
+        f"{lead}the model was calibrated on {' and '.join(others)} of each photo, and this is of "
+        f"{face_words(str(used))}"
+    )

@@ -6,13 +6,14 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from .calibration import Calibration
 from .detect import Detector
 from .embed import Model
 from .errors import UsageError
 from .evaluate import embed_photos
+from .face_policy import ALIGNED
 from .group_list import DEFAULT_BY, read_groups
 from .groups import GroupEvaluation, Point, WorstGroup, group_rates
 from .image import shown
@@ -67,7 +68,8 @@ def evaluate_groups(
         name=shown(Path(groups).name), detector=_detector_name(used, aligned, used is model),
         named=listed.named, resamples=resamples, seed=seed,
     )  # fmt: skip
-    return replace(rates, unused=unused)
+    learned = model.file.calibration.faces if threshold is None else ()
+    return replace(rates, unused=unused, face=ALIGNED if aligned else face, learned_faces=learned)
 
 
 def stated_fmr(calibration: Calibration) -> float | None:
@@ -79,9 +81,14 @@ def stated_fmr(calibration: Calibration) -> float | None:
     return calibration.fmr_of(calibration.threshold) if target is None else target
 
 
-def for_worst_group(calibration: Calibration, worst: WorstGroup, where: str) -> Calibration:
+def for_worst_group(
+    calibration: Calibration, worst: WorstGroup, where: str,
+    face: FacePolicy | Literal["aligned"] | None,
+) -> Calibration:  # fmt: skip
     """``calibration`` with the threshold at which every group keeps the FMR; ``where`` names the list.
 
+    ``face`` is the policy for the photos of that list, ``aligned`` where they were face crops
+    already, None where it is not known.
     Probabilities, operating points and the tail stay those of the calibration people; the threshold says
     that it comes from others.
     """
@@ -94,6 +101,7 @@ def for_worst_group(calibration: Calibration, worst: WorstGroup, where: str) -> 
         metrics={},  # the old metrics were measured at the old threshold
         threshold_people=f"{worst.group} in {where}",
         threshold_pairs=worst.pairs,
+        threshold_face=face,
         band=(max(threshold.low, -1.0), min(threshold.high, 1.0)) if measured else None,
     )
 

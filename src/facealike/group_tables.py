@@ -12,6 +12,7 @@ import numpy as np
 from .bootstrap import Interval
 from .escape import figure_text
 from .escape import markdown as escaped
+from .face_policy import policy_told
 from .photo_warning import unused_told
 from .plots import draw_rates, new_axes
 from .wording import rate_text, rate_with_interval
@@ -52,6 +53,7 @@ def sentence(result: GroupEvaluation) -> str:
         + unused_told(result.unused, " (", "photos without a face")
         + ")" * bool(result.unused)
     )
+    text += policy_told(result.face, result.learned_faces, "; ")
     return text + ("" if result.named else "; repeated people make these rates upper bounds")
 
 

@@ -185,7 +185,7 @@ class GroupEvaluation(Result):
     ``levels`` are the kinds of groups, such as ("race",) and ("race", "gender"); ``detector`` says what
     found the faces.  ``unused`` are the photos among the missing that could not be read or show several
     faces, each with its reason.  ``named`` is whether the list said whose photos they are; if not, repeated
-    people make the rates upper bounds.
+    people make the rates upper bounds.  ``face`` (or ``aligned``), ``learned_faces`` as in ``Evaluation``.
     """
 
     name: str
@@ -197,6 +197,8 @@ class GroupEvaluation(Result):
     vectors: NDArray[np.float32] = field(repr=False)
     person: NDArray[np.int64] = field(repr=False)
     unused: tuple[UnusedPhoto, ...] = field(default=(), repr=False)
+    face: str | None = None
+    learned_faces: tuple[str, ...] = ()
 
     @cached_property
     def everybody(self) -> Group:
@@ -257,6 +259,8 @@ class GroupEvaluation(Result):
             "protocol": "groups",
             "name": self.name,
             "detector": self.detector,
+            "face": self.face,
+            "learned_faces": list(self.learned_faces),
             "photos": self.everybody.photos,
             "missing": self.everybody.missing,
             **unused_rows(self.unused),

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .calibration import Calibration
+from .face_policy import ALIGNED, face_words
 from .fields import is_number
 from .licence import Licence
 from .model import ModelFile
@@ -56,7 +57,8 @@ def _decision(found: Calibration) -> Iterator[tuple[str, str]]:
         return
     yield "calibration", found.state
     yield "threshold", f"{found.threshold:.3f} ({rule_in_words(found.rule)})"
-    yield "chosen on", found.threshold_from
+    policy = found.face if found.threshold_people is None else found.threshold_face
+    yield "chosen on", found.threshold_from + _faces(policy)
     if found.band is not None:
         low, high = found.band
         yield "uncertain", f"scores from {low:.3f} to {high:.3f}, the threshold's 95 % interval"
@@ -64,7 +66,14 @@ def _decision(found: Calibration) -> Iterator[tuple[str, str]]:
         yield "probability", "none; facealike calibrate learns it"
     else:
         yield "probability", str(found.calibrator)
-        yield "learned from", f"{found.pairs:,} pairs of {found.people}"
+        yield "learned from", f"{found.pairs:,} pairs of {found.people}" + _faces(found.face)
+
+
+def _faces(policy: str | None) -> str:
+    """Which face of each photo a calibration was learned on, to follow on its people."""
+    if policy is None:
+        return ""
+    return ", face crops as they are" if policy == ALIGNED else f", {face_words(policy)} of each photo"
 
 
 def _points(found: Calibration) -> list[str]:

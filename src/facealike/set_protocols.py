@@ -20,6 +20,7 @@ from .errors import UsageError
 from .escape import figure_text, markdown
 from .evaluate import embed_photos, people_of
 from .exhaustive import Exhaustive, exhaustive
+from .face_policy import policy_told
 from .identification import Identification, OpenSet, closed_set, draw_identification, open_set
 from .image import shown
 from .overlap import check_overlap
@@ -43,7 +44,7 @@ class SetEvaluation(Result):
     ``unused`` are those of the missing that could not be read or show several faces, each with its reason.
     ``attempted`` is the number of genuine and of impostor pairs of all ``photos``, None where that is not
     known.  ``copies`` photos were left out as copies of others, ``shared`` are there under several names.
-    ``leaked`` as in ``Evaluation``.
+    ``leaked``, ``face`` and ``learned_faces`` as in ``Evaluation``.
     """
 
     comparisons: Exhaustive
@@ -56,6 +57,8 @@ class SetEvaluation(Result):
     shared: int = 0
     attempted: tuple[int, int] | None = None
     unused: tuple[UnusedPhoto, ...] = ()
+    face: str | None = None
+    learned_faces: tuple[str, ...] = ()
 
     @property
     def fmr(self) -> float:
@@ -94,6 +97,8 @@ class SetEvaluation(Result):
     def to_dict(self) -> dict[str, Any]:
         return {
             "protocol": "exhaustive",
+            "face": self.face,
+            "learned_faces": list(self.learned_faces),
             "name": self.comparisons.name,
             "leaked": self.leaked,
             **_counts(self),
@@ -153,6 +158,7 @@ def evaluate_exhaustive(
         comparisons=exhaustive(found.vectors, found.people.labels, name=f"{split}, every pair"),
         threshold=limit,
         threshold_from=calibration.chosen_on if threshold is None else "the caller",
+        learned_faces=calibration.faces if threshold is None else (),
         attempted=found.attempted,
         **found.told,
     )
@@ -167,7 +173,7 @@ class IdentificationEvaluation(Result):
 
     ``closed`` asks at which rank an enrolled person comes out, ``open`` at which threshold strangers
     are turned away.  ``missing`` photos had no face that was found, and were neither enrolled nor
-    searched.  ``unused`` and ``leaked`` as in ``Evaluation``.
+    searched.  ``unused``, ``leaked`` and ``face`` as in ``Evaluation``.
     """
 
     name: str
@@ -180,6 +186,7 @@ class IdentificationEvaluation(Result):
     copies: int = 0
     shared: int = 0
     unused: tuple[UnusedPhoto, ...] = ()
+    face: str | None = None
 
     @property
     def fta(self) -> float | None:
@@ -199,6 +206,7 @@ class IdentificationEvaluation(Result):
     def to_dict(self) -> dict[str, Any]:
         return {
             "protocol": "identification",
+            "face": self.face,
             "name": self.name,
             "seed": self.seed,
             "leaked": self.leaked,
@@ -305,6 +313,7 @@ def _embedded(
         "copies": copies,
         "shared": shared,
         "unused": unused,
+        "face": face,
     }
     return _Set(everybody.select(found), vectors[found], everybody.labels, told)
 
@@ -334,6 +343,8 @@ def _told(result: SetEvaluation | IdentificationEvaluation) -> str:
     far, frr = (result.far, result.frr) if isinstance(result, SetEvaluation) else (None, None)
     if result.missing and far is not None and frr is not None:
         told += f"; FAR {rate_text(far)} and FRR {rate_text(frr)} count those as rejected"
+    if isinstance(result, SetEvaluation):
+        told += policy_told(result.face, result.learned_faces, "; ")
     return told + copies_told(result.copies, shared=result.shared)
 
 

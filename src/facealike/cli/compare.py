@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UsageError
-from .console import command, counter, print_json, show
+from ..face_policy import policy_told
+from .console import command, counter, print_json, say, show
 from .options import (
     DEFAULT_FACE_CHOICE,
     AlignedOption,
@@ -133,11 +134,14 @@ def _list(
         raise UsageError(f"{out}: this is the list itself; give another file for the scores")
     loaded = Model.load(model, device)
     code = same = different = failed = 0
+    several = False
     with written_whole(out) as stream, counter("comparing", "pairs") as done:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(COLUMNS)
         for pair in compare_list(pairs, loaded, root, *options, progress=done):
             writer.writerow(pair.cells())
+            found = (None, None) if pair.comparison is None else pair.comparison.found
+            several = several or any(count is not None and count > 1 for count in found)
             if pair.comparison is None:
                 failed += 1
                 code = code or (2 if pair.error is None else pair.error.exit_code)
@@ -145,6 +149,8 @@ def _list(
                 same += 1
             else:
                 different += 1
+    if several and (differs := policy_told(options[1], loaded.calibration.faces)):
+        say(differs)
     counts = {"pairs": same + different + failed, "same": same, "different": different, "failed": failed}
     if as_json:
         print_json({"out": str(out), "model": loaded.id, "device": loaded.device, **counts})
