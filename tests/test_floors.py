@@ -20,6 +20,7 @@ FLOORS = [
     ["errors", "face_policy", "photo_warning", "escape", "wording", "once", "turns"],
     ["result", "files"],
     ["drawing", "plots"],
+    ["score_plots"],
     ["types"],
     ["formats", "convert", "truncated"],
     ["image", "lock", "align", "metrics", "fields", "onnx_writer", "onnx_data", "workers"],

@@ -204,6 +204,27 @@ def test_d3_a_notebook_shows_a_table_and_runs_nothing(name: str) -> None:
         assert "<table>" in html
 
 
+def test_d3_a_notebook_shows_the_warnings_of_a_comparison() -> None:
+    """Issue 19 D3: lists were left out, and with them the warnings."""
+    warned = replace(comparison(), warnings=("the first face is <b>dark</b>", "the second face is small"))
+    rows = warned._html_rows()
+    assert rows["warnings"] == ["the first face is <b>dark</b>", "the second face is small"]
+    table = warned._repr_html_().partition("<table>")[2]
+    assert (
+        ">warnings</th><td>the first face is &lt;b&gt;dark&lt;/b&gt;<br>the second face is small</td>"
+        in table
+    )
+    assert ">band</th><td>0.7, 0.85</td>" in table
+    assert "faces" not in rows and "milliseconds" not in rows, "tables have no place in a cell"
+    assert "warnings" not in replace(comparison(), warnings=())._html_rows(), "no row without an entry"
+
+
+def test_d3_a_long_list_is_shortened_in_a_notebook() -> None:
+    poor = Quality(0.5, tuple(f"reason {i}" for i in range(1, 1013)))
+    html = poor._repr_html_().partition("<table>")[2]
+    assert "reason 10<br>and 1,002 more</td>" in html and "reason 11" not in html
+
+
 def test_d3_the_repr_of_an_evaluation_resamples_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """A debugger asks for it at every step."""
     monkeypatch.setattr("facealike.evaluation.pair_intervals", None)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,6 +22,7 @@ from .fields import check_lengths, check_types, checked_number, checked_pair, fr
 from .metrics import auc, check_fmr, confusion, supported_fmrs
 from .operating import OperatingPoint, Rule, around, f1_band, f1_threshold, impostor_tail, operating_points
 from .photo_warning import LEFT_OUT, UnusedPhoto, left_out_told
+from .plots import new_axes
 from .probability import (
     PRIOR,
     Calibrator,
@@ -36,8 +37,12 @@ from .probability import (
 )
 from .reliability import Reliability, brier, ece, reliability
 from .result import Shown
+from .score_plots import draw_calibration
 from .seen import Seen, counts, read_records
 from .wording import copies_told
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = [
     "PRIOR", "Calibration", "Isotonic", "Method", "OperatingPoint", "Platt", "Reliability", "Rule",
@@ -290,6 +295,21 @@ class Calibration(Shown):
     def from_dict(cls, values: Any) -> Calibration:
         """The inverse of ``to_dict``; ModelError for a missing, unknown or senseless entry."""
         return from_dict(cls, values, "calibration", (*OPTIONAL, "seen", "copies", "left_out", "unused"))
+
+    def plot(self, ax: Axes | None = None, score: float | None = None, prior: float = PRIOR) -> Axes:
+        """Draw FMR, FNMR and the probability over the score, with the threshold; ``score`` is marked.
+
+        Draws into ``ax``, else into a new figure (``.figure.savefig(...)``).  Raises NotCalibrated where
+        there is nothing to draw, UsageError for a prior not between 0 and 1 or a score that is no number,
+        MissingExtra without matplotlib.
+        """
+        check_prior(prior)
+        if score is not None and not math.isfinite(score):
+            raise UsageError(f"a score to be marked is a finite number, not {score}")
+        self.check()
+        ax = new_axes() if ax is None else ax
+        draw_calibration(ax, self, prior, score)
+        return ax
 
     def __str__(self) -> str:
         if self.is_none:

@@ -152,12 +152,12 @@ def style_axes(ax: Axes) -> None:
         text.set_color(INK)
 
 
-def _legend(ax: Axes, where: Any = "best") -> None:
+def legend(ax: Axes, where: Any = "best") -> None:
     if ax.get_legend_handles_labels()[0]:
         ax.legend(loc=where, framealpha=0.85, facecolor=PAPER, edgecolor=GRID, labelcolor=INK, fontsize=9)
 
 
-def _legend_above(ax: Axes) -> None:
+def legend_above(ax: Axes) -> None:
     """A legend over the frame, where there is no corner without curves."""
     if ax.get_legend_handles_labels()[0]:
         ax.legend(
@@ -207,9 +207,9 @@ def draw_roc(ax: Axes, curves: Sequence[ErrorCurve]) -> None:
             _mark(ax, curve, max(curve.point[0], left), 1 - curve.point[1])
     ax.set(xscale="log", xlim=(left, 1), ylim=(0, 1.01))
     ax.set(xlabel="false match rate (FMR)", ylabel="true match rate (1 − FNMR)")
-    _name_rates(ax.xaxis)
+    name_rates(ax.xaxis)
     style_axes(ax)
-    _legend(ax, "lower right")
+    legend(ax, "lower right")
 
 
 def draw_det(ax: Axes, curves: Sequence[ErrorCurve]) -> None:
@@ -231,10 +231,10 @@ def draw_det(ax: Axes, curves: Sequence[ErrorCurve]) -> None:
             _mark(ax, curve, max(curve.point[0], left), max(curve.point[1], low))
     ax.set(xscale="log", yscale="log", xlim=(left, 1), ylim=(max(low, 5e-4), 1.05))
     ax.set(xlabel="false match rate (FMR)", ylabel="false non-match rate (FNMR)")
-    _name_rates(ax.xaxis)
-    _name_rates(ax.yaxis)
+    name_rates(ax.xaxis)
+    name_rates(ax.yaxis)
     style_axes(ax)
-    _legend(ax, "lower left")
+    legend(ax, "lower left")
 
 
 def rate_grid(impostor: int, points: int = 160) -> NDArray[np.float64]:
@@ -264,7 +264,7 @@ def _mark(ax: Axes, curve: ErrorCurve, x: float, y: float) -> None:
     ax.plot([x], [y], "o", color=curve.colour, markersize=7, markeredgecolor=PAPER, zorder=5)
 
 
-def _name_rates(axis: Any) -> None:
+def name_rates(axis: Any) -> None:
     """Ticks such as 1 % and 0.1 %, which more people read than 10 to the -3."""
     from matplotlib.ticker import FuncFormatter, NullFormatter
 
@@ -301,9 +301,9 @@ def draw_rates(
     ax.set(xscale="log", xlabel="false match rate (FMR), 95 % interval", ylim=(len(names) - 0.5, -0.5))
     ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     ax.set_yticks(place, list(map(figure_text, names)), fontsize=8)
-    _name_rates(ax.xaxis)
+    name_rates(ax.xaxis)
     style_axes(ax)
-    _legend(ax)
+    legend(ax)
 
 
 # ---- scores and probabilities -----------------------------------------------------------------
@@ -332,7 +332,7 @@ def draw_histogram(
     ax.set(xlabel="score (cosine)", ylabel="density of pairs", xlim=(edges[0], edges[-1]))
     ax.set_yticks([])
     style_axes(ax)
-    _legend_above(ax)
+    legend_above(ax)
 
 
 class Reliable(Protocol):
@@ -364,7 +364,7 @@ def draw_reliability(ax: Axes, bins: Reliable) -> None:
     ax.set(xlabel="probability stated", ylabel="share of pairs of one person", xlim=(-0.03, 1.03))
     ax.set_ylim(-0.03, 1.03)
     style_axes(ax)
-    _legend(ax, "upper left")
+    legend(ax, "upper left")
 
 
 # ---- training ---------------------------------------------------------------------------------
@@ -385,7 +385,7 @@ def draw_curves(ax: Axes, epoch: NDArray[np.float64], curves: Sequence[Curve], b
             )  # fmt: skip
     style_axes(ax)
     if ax.lines:
-        _legend_above(ax)
+        legend_above(ax)
     else:
         ax.text(0.5, 0.5, "not measured", transform=ax.transAxes, ha="center", color=GREY)
     if best is not None:

@@ -11,6 +11,8 @@ from .escape import html, one_line
 REPR_WIDTH = 100
 """Characters that the repr of a result has at most: one line of a terminal."""
 
+MOST_LISTED = 10  # entries of a list in a table
+
 
 class Shown:
     """Something that shows itself briefly: its ``repr`` is one short line, its HTML a table.
@@ -34,10 +36,10 @@ class Shown:
         return f"<{name}: {text if len(text) <= room else text[: room - 3].rstrip() + '...'}>"
 
     def _html_rows(self) -> dict[str, Any]:
-        """The rows of the table in a notebook: the numbers and texts of ``to_dict``."""
+        """The rows of the table in a notebook: numbers, texts, and lists of those, from ``to_dict``."""
         to_dict = getattr(self, "to_dict", None)
         rows: dict[str, Any] = {} if to_dict is None else to_dict()
-        return {name: value for name, value in rows.items() if not isinstance(value, dict | list)}
+        return {name: value for name, value in rows.items() if _is_row(value)}
 
     def _repr_html_(self) -> str:
         """Return the result as HTML: its sentence and a table of its figures.  Notebooks call this."""
@@ -67,7 +69,19 @@ class Result(Shown):
         raise UsageError(f"a result of the type {name} is neither true nor false; {self.ASK}")
 
 
+def _is_row(value: object) -> bool:
+    """Whether a value fits into one cell: no table, and no list of tables."""
+    if isinstance(value, list | tuple):
+        return len(value) > 0 and not any(isinstance(entry, dict | list | tuple) for entry in value)
+    return not isinstance(value, dict)
+
+
 def _cell(value: object) -> str:
+    if isinstance(value, list | tuple):
+        lines = [_cell(entry) for entry in value[:MOST_LISTED]]
+        if len(value) > MOST_LISTED:
+            lines.append(f"and {len(value) - MOST_LISTED:,} more")
+        return ("<br>" if any(isinstance(entry, str) for entry in value) else ", ").join(lines)
     text = f"{value:.4g}" if isinstance(value, float) else str(value)
     return "<br>".join(map(html, text.splitlines()))
 

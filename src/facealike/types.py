@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,13 @@ from .errors import UsageError
 from .face_policy import DEFAULT_FACE as DEFAULT_FACE
 from .face_policy import FACE_POLICIES as FACE_POLICIES
 from .face_policy import FacePolicy as FacePolicy
+from .plots import new_axes
 from .result import Result, Shown
+from .score_plots import draw_comparison, draw_quality
 from .wording import comparison_lines, in_a_row
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Image: TypeAlias = NDArray[np.uint8]
 """RGB, uint8, shape (H, W, 3)."""
@@ -128,6 +133,15 @@ class Quality(Result):
             "parts": {name: round(value, 4) for name, value in self.parts.items()},
             "measures": {name: round(value, 4) for name, value in self.measures.items()},
         }
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw a bar for the quality and each of its parts, with what was measured beside them.
+
+        Draws into ``ax``, else into a new figure.  Raises MissingExtra without matplotlib.
+        """
+        ax = new_axes(6.4, 3.6) if ax is None else ax
+        draw_quality(ax, self)
+        return ax
 
     def __str__(self) -> str:
         told = f": {in_a_row(self.reasons)}" if self.reasons else ""
@@ -259,6 +273,16 @@ class Comparison(Shown):
     def lines(self) -> tuple[str, ...]:
         """In words: the verdict and its probability, the operating point, the score, what it means."""
         return comparison_lines(self)
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the score with the threshold, its band, and the error rates that are known there.
+
+        ``model.calibration.plot(score=result.score)`` draws it against the calibration's curves.  Draws into
+        ``ax``, else into a new figure (``.figure.savefig(...)``).  Raises MissingExtra without matplotlib.
+        """
+        ax = new_axes(6.4, 3.0) if ax is None else ax
+        draw_comparison(ax, self)
+        return ax
 
     def __str__(self) -> str:
         return "; ".join([*self.lines(), *self.warnings])
