@@ -29,7 +29,7 @@ FLOORS = [
     [
         "montage", "sampling", "landmarks", "weighted", "resampling", "tally", "archive", "probability",
         "document", "quality", "dlib_resnet", "openvino_ir", "onnx_fold", "licence",
-        "detector_spec", "calibration_pairs",
+        "detector_spec", "calibration_pairs", "best_pair",
         "download", "photo", "photo_digest", "folders",
     ],
     ["bootstrap", "reliability", "seen", "face_picture"],

@@ -12,17 +12,26 @@ from typing import NamedTuple
 import numpy as np
 
 from .alarms import model_alarms, unfit
+from .best_pair import (
+    BestPair,
+    PairFacePolicy,
+    best_pair,
+    check_pair_policy,
+    prior_of_one,
+    rate_of_best,
+    rate_of_one,
+    score_at,
+)
 from .calibration import PRIOR, Calibration
 from .device import check_same
 from .embed import Model
 from .errors import UsageError
 from .face_policy import policy_told
 from .image import Source, shown
-from .metrics import cosine
 from .pipeline import Cutter, FaceCrop
 from .probability import check_prior
 from .quality import PairQuality, pair_quality, warning, widening
-from .types import DEFAULT_FACE, Comparison, FacePolicy
+from .types import DEFAULT_FACE, Comparison
 from .wording import THE_CALLER, short_rule
 
 
@@ -31,7 +40,7 @@ def compare(
     b: Source,
     model: Model | str | os.PathLike[str] | None = None,
     threshold: float | None = None,
-    face: FacePolicy = DEFAULT_FACE,
+    face: PairFacePolicy = DEFAULT_FACE,
     aligned: bool = False,
     device: str = "auto",
     prior: float = PRIOR,
@@ -44,7 +53,9 @@ def compare(
     facealike; ``device`` is for loading it, and must be that of a Model that is loaded already.
     ``threshold`` replaces the model's own; so
     does ``fmr``, by the threshold that the model's calibration has for this false match rate.
-    ``face`` says which face of a photo is meant.  ``aligned=True`` says that both are face crops
+    ``face`` says which face of a photo is meant; with ``any`` every face of one photo is compared with
+    every face of the other, and the result is that of the best pair: see ``Comparison.best_of`` for what
+    the rates and the prior then are of.  ``aligned=True`` says that both are face crops
     already, so that no detector runs.  ``prior`` is the share of pairs that show one person among
     all that are compared; the probability depends on it, the verdict does not.
 
@@ -67,18 +78,21 @@ def compare(
                 _ = model.detector  # made now, so that its start is not counted as detection
     decision = decide(model.calibration, threshold, fmr)
     cutter = Cutter(None if aligned else model.detector, model.preprocessing, step=clock.step)
-    (first,) = cutter(a, face, _name(a, "the first photo"), quality=True)
-    (second,) = cutter(b, face, _name(b, "the second photo"), quality=True)
+    policy = "all" if face == "any" else face
+    first = cutter(a, policy, _name(a, "the first photo"), quality=True)
+    second = cutter(b, policy, _name(b, "the second photo"), quality=True)
     with clock.step("embed"):
-        vectors = model.embed_crops(np.stack([first.crop, second.crop]))
-        score = float(cosine(vectors[:1], vectors[1:])[0])
-    return judge_pair(score, first, second, model, decision, prior, clock.report(), face)
+        vectors = model.embed_crops(np.stack([cut.crop for cut in (*first, *second)]))
+        best = best_pair(vectors[: len(first)], vectors[len(first) :])
+    if best.of > 1:
+        decision = decide(model.calibration, threshold, fmr, best.of)
+    pair = first[best.first], second[best.second]
+    return judge_pair(best, face, pair, model, decision, prior, clock.report())
 
 
-def check_arguments(face: FacePolicy, threshold: float | None, prior: float, fmr: float | None) -> None:
+def check_arguments(face: PairFacePolicy, threshold: float | None, prior: float, fmr: float | None) -> None:
     """Raise UsageError for arguments of a comparison that contradict each other or make no sense."""
-    if face == "all":
-        raise UsageError("compare needs one face a photo, so choose largest, central or only, not 'all'")
+    check_pair_policy(face)
     if threshold is not None and not (math.isfinite(threshold) and -1 <= threshold <= 1):
         raise UsageError(f"the threshold is a cosine between -1 and 1, not {threshold}")
     if threshold is not None and fmr is not None:
@@ -87,11 +101,13 @@ def check_arguments(face: FacePolicy, threshold: float | None, prior: float, fmr
 
 
 def judge_pair(
-    score: float, first: FaceCrop, second: FaceCrop, model: Model, decision: Decision, prior: float,
-    milliseconds: dict[str, float], face: FacePolicy,
+    best: BestPair, face: PairFacePolicy, pair: tuple[FaceCrop, FaceCrop], model: Model, decision: Decision,
+    prior: float, milliseconds: dict[str, float],
 ) -> Comparison:  # fmt: skip
-    """Return what a score of two faces, chosen by ``face``, means by the model's calibration."""
-    calibration = model.calibration
+    """Return what the score of two faces, chosen by ``face``, means by the model's calibration."""
+    calibration, score, n = model.calibration, best.score, best.of
+    first, second = pair
+    fmr = calibration.fmr_of(score)
     quality = (first.quality, second.quality)
     band, wider = _widened(decision, calibration, pair_quality(*quality))
     poor = (warning(each, place) for each, place in zip(quality, ("first", "second"), strict=True))
@@ -106,23 +122,25 @@ def judge_pair(
         device=model.device,
         milliseconds=milliseconds,
         found=(first.found, second.found),
-        probability=calibration.probability_of(score, prior),
+        probability=calibration.probability_of(score, prior_of_one(prior, n)),
         prior=float(prior),
-        fmr=calibration.fmr_of(score),
+        fmr=None if fmr is None else rate_of_best(fmr, n),
         fmr_is_bound=calibration.fmr_is_bound(score),
         threshold_from=decision.source,
         band=band,
         quality=quality,
         warnings=tuple(filter(None, said)),
         widening=wider,
-        threshold_fmr=decision.fmr,
+        threshold_fmr=None if decision.fmr is None else rate_of_best(decision.fmr, n),
         threshold_fmr_is_bound=decision.fmr_is_bound,
         threshold_fnmr=calibration.fnmr_between(decision.threshold),
+        best_of=n,
+        face_numbers=best.numbers if face == "any" else None,
     )
 
 
 class Decision(NamedTuple):
-    """The threshold that decides, where it comes from, its interval, and the FMR there."""
+    """The threshold that decides, where it comes from, its interval, and the FMR of one pair there."""
 
     threshold: float
     source: str
@@ -131,10 +149,19 @@ class Decision(NamedTuple):
     fmr_is_bound: bool = False
 
 
-def decide(calibration: Calibration, threshold: float | None, fmr: float | None) -> Decision:
-    """The threshold to use, where it comes from, and its interval."""
+def decide(
+    calibration: Calibration, threshold: float | None, fmr: float | None, best_of: int = 1
+) -> Decision:
+    """The threshold to use, where it comes from, and its interval.
+
+    With ``best_of`` several pairs, ``fmr`` is that of their best: each of them then has a lower one, whose
+    threshold has no interval.
+    """
     if fmr is not None:
         point = calibration.threshold_for(fmr)
+        if best_of > 1:
+            one = rate_of_one(point.fmr, best_of)
+            return Decision(score_at(calibration.tail, one), f"FMR {point.fmr:g}", None, one)
         return Decision(point.threshold, f"FMR {point.fmr:g}", point.band, point.fmr)
     if threshold is not None:
         cut, source, band = float(threshold), THE_CALLER, None

@@ -24,8 +24,8 @@ ALIGNED: Final = "aligned"
 
 
 def face_words(policy: str) -> str:
-    """Return a policy that means one face of a photo in words: ``the largest face``."""
-    return f"the {policy} face"
+    """Return in words which face a policy means: ``the largest face``; a comparison also knows ``any``."""
+    return "the best pair of all faces" if policy == "any" else f"the {policy} face"
 
 
 def policy_told(used: str | None, learned: Sequence[str], lead: str = "") -> str:

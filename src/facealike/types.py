@@ -194,6 +194,13 @@ class Comparison(Shown):
     ``threshold_fmr`` and ``threshold_fnmr`` are the rates at the threshold on the calibration people,
     None where the calibration does not have them.  The true FMR is smaller if ``threshold_fmr_is_bound``;
     the FNMR lies between the two values, which are equal where it was measured at this very threshold.
+
+    ``best_of`` is the number n of pairs of faces of which this is the best, 1 unless every face was compared
+    (``face="any"``); ``face_numbers`` says which faces, counted from 1, the most confident first, None for
+    other policies.  ``fmr`` and ``threshold_fmr`` are those of the best of n pairs of different people,
+    1 - (1 - FMR)^n, as if the pairs were independent.  ``prior`` is the share of photo pairs that show a
+    common person; it is spread over the n pairs, so the odds of each are divided by n.  ``threshold_fnmr``
+    stays that of one genuine pair.
     """
 
     score: float
@@ -215,6 +222,8 @@ class Comparison(Shown):
     threshold_fmr: float | None = None
     threshold_fmr_is_bound: bool = False
     threshold_fnmr: tuple[float, float] | None = None
+    best_of: int = 1
+    face_numbers: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.score) or not math.isfinite(self.threshold):
@@ -264,15 +273,20 @@ class Comparison(Shown):
             "threshold_fnmr": None if self.threshold_fnmr is None else list(self.threshold_fnmr),
             "faces": [None if face is None else face.to_dict() for face in self.faces],
             "faces_found": list(self.found),
+            "best_of": self.best_of,
+            "face_numbers": None if self.face_numbers is None else list(self.face_numbers),
             "quality": [None if quality is None else quality.to_dict() for quality in self.quality],
             "model": self.model,
             "device": self.device,
             "milliseconds": {k: round(v, 2) for k, v in self.milliseconds.items()},
         }
 
-    def lines(self) -> tuple[str, ...]:
-        """In words: the verdict and its probability, the operating point, the score, what it means."""
-        return comparison_lines(self)
+    def lines(self, photos: tuple[str, str] = ("the first photo", "the second photo")) -> tuple[str, ...]:
+        """In words: the verdict and its probability, the operating point, the score, what it means.
+
+        ``photos`` are the names of the two where the best of several pairs of faces is told.
+        """
+        return comparison_lines(self, photos)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the score with the threshold, its band, and the error rates that are known there.

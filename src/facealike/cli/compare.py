@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import UsageError
-from ..face_policy import policy_told
+from ..face_policy import DEFAULT_FACE, policy_told
 from .console import command, counter, print_json, say, show
 from .options import (
-    DEFAULT_FACE_CHOICE,
     AlignedOption,
     DeviceOption,
     DrawOption,
     FaceChoice,
-    FaceOption,
     JsonOption,
     ModelOption,
     check_folder,
@@ -25,7 +24,25 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    from ..types import Comparison, FacePolicy
+    from ..best_pair import PairFacePolicy
+    from ..types import Comparison
+
+
+class PairFaceChoice(str, Enum):
+    """``best_pair.PairFacePolicy`` once more, since importing that would cost ``--help`` a NumPy."""
+
+    largest = "largest"
+    central = "central"
+    only = "only"
+    all = "all"
+    any = "any"
+
+    @property
+    def policy(self) -> PairFacePolicy:
+        return self.value
+
+
+DEFAULT_PAIR_FACE = PairFaceChoice(DEFAULT_FACE)
 
 
 @command
@@ -50,7 +67,12 @@ def compare(
         typer.Option("--prior", metavar="P", help="Share of compared pairs that show the same person."),
     ] = 0.5,
     device: DeviceOption = "auto",
-    face: FaceOption = DEFAULT_FACE_CHOICE,
+    face: Annotated[
+        PairFaceChoice,
+        typer.Option(
+            "--face", help="Which face of a photo is meant; any compares all and takes the best pair."
+        ),
+    ] = DEFAULT_PAIR_FACE,
     aligned: AlignedOption = False,
     pairs: Annotated[
         Path | None,
@@ -74,6 +96,9 @@ def compare(
     The threshold decides.  The probability holds for the prior; it is a guess of yours about the pairs
     you compare.  A verdict is uncertain where other people to calibrate on, or better photos of the
     same people, could have turned it; a line of its own warns of a poor face.
+
+    With --face any all faces of both photos are compared: the best pair is told, and its false match rate is
+    that of the best of so many pairs.
 
     With --pairs the pairs of a list are scored, and written to --out; one that cannot be has a reason there.
 
@@ -103,7 +128,7 @@ def compare(
 
 
 def _draw(
-    result: Comparison, a: str, b: str, face: FaceChoice, model: Path | None, aligned: bool, out: Path
+    result: Comparison, a: str, b: str, face: PairFaceChoice, model: Path | None, aligned: bool, out: Path
 ) -> None:
     """Draw a comparison of the photos ``a`` and ``b`` into the picture ``out``."""
     from ..drawing import save_picture
@@ -120,7 +145,7 @@ def _draw(
 
 def _list(
     pairs: Path, root: Path | None, out: Path, model: Path | None, device: str, as_json: bool,
-    options: tuple[float | None, FacePolicy, bool, float, float | None],
+    options: tuple[float | None, PairFacePolicy, bool, float, float | None],
 ) -> int:  # fmt: skip
     """Score the pairs of a list into a CSV, row by row."""
     import csv
@@ -160,12 +185,14 @@ def _list(
     return code
 
 
-def report(result: Comparison, a: str, b: str, face: FaceChoice, verbose: bool, as_json: bool) -> int:
+def report(
+    result: Comparison, a: str, b: str, face: FaceChoice | PairFaceChoice, verbose: bool, as_json: bool
+) -> int:
     """Print a comparison of the photos ``a`` and ``b``; returns the exit code."""
     if as_json:
         print_json(result.to_dict())
     else:
-        for line in (*result.lines(), *result.warnings):
+        for line in (*result.lines((a, b)), *result.warnings):
             show(line)
         for photo, place in ((a, 0), (b, 1)):
             show(f"{photo}: {_face_used(result, result.found[place], place, face)}")
@@ -176,9 +203,13 @@ def report(result: Comparison, a: str, b: str, face: FaceChoice, verbose: bool, 
     return 0 if result.same else 1
 
 
-def _face_used(result: Comparison, found: int | None, place: int, policy: FaceChoice) -> str:
+def _face_used(result: Comparison, found: int | None, place: int, policy: FaceChoice | PairFaceChoice) -> str:
     face = result.faces[place]
     if face is None or found is None:
         return "taken as a face crop, no face looked for"
     used = f"{face}, {result.quality[place]}"
-    return used if found == 1 else f"{used}; the {policy.value} of {found} faces"
+    if found == 1:
+        return used
+    if result.face_numbers is not None:
+        return f"{used}; face {result.face_numbers[place]} of {found}"
+    return f"{used}; the {policy.value} of {found} faces"
