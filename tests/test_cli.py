@@ -465,15 +465,16 @@ def test_train_hands_everything_on(monkeypatch: pytest.MonkeyPatch, people: Path
     result = run(
         "train", people, "--recipe", recipe, "--out", tmp_path / "m", "--run", tmp_path / "r", "--seed", "7",
         "--set", "training.epochs=3", "--set", "crop.size=64", "--detector", "dlib", "--device", "cpu",
-        "--resume", "--cache", tmp_path / "c", "--json",
+        "--resume", "--cache", tmp_path / "c", "--strict", "--json",
     )  # fmt: skip
     assert result.exit_code == 0 and told(result) == {"model": "m"}
     assert "remark" in result.stderr
-    folder, plan, out, kept, detector, device, resume, cache, progress = calls[0]
+    folder, plan, out, kept, detector, device, resume, cache, progress, strict = calls[0]
     progress(1, 2)
     assert (folder, out, kept, cache) == (people, tmp_path / "m", tmp_path / "r", tmp_path / "c")
     assert (plan.seed, plan.training.epochs, plan.crop.size) == (7, 3, 64)
     assert detector.spec == DlibDetector().spec and device == "cpu" and resume is True
+    assert strict is True
 
 
 def test_train_refuses_before_it_starts(

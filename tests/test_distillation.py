@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ import facealike.train.distillation as room
 from facealike import Model
 from facealike.align import DLIB_CHIP_SIZE, DLIB_CHIP_TEMPLATE
 from facealike.crops import Crops
-from facealike.errors import DataError, NotCalibrated, RecipeError, TrainingError
+from facealike.errors import DataError, NotCalibrated, RecipeError, TrainingError, UnreadableImage
 from facealike.landmarks import shipped_landmarks
 from facealike.model import Preprocessing
+from facealike.photo_warning import PhotoWarning
 from facealike.train import distil
 from facealike.train.distillation import read_photos
 from facealike.train.learner import build_network
@@ -111,6 +113,27 @@ def test_aligned_photos_are_taken_as_they_are(photos: Path, tmp_path: Path) -> N
     chip = read.chips.take(np.flatnonzero([p == path for p in unlabelled_photos(photos).paths]))[0]
     assert np.abs(chip - whole).mean() < 2
     assert read.preprocessing.align == "chip" and read.detector.spec["kind"] == "dlib-landmarks"
+
+
+def test_photos_that_cannot_be_read_are_left_out_and_told(photos: Path, tmp_path: Path) -> None:
+    """Issue 19 C2."""
+    root = tmp_path / "photos"
+    shutil.copytree(photos, root)
+    broken = root / "more" / "4.png"
+    broken.write_bytes(b"x")
+    made, out = recipe(training={"epochs": 1}), tmp_path / "m.facealike"
+    arguments = (root, made, out, None, CentralFace(), "cpu", False, tmp_path / "crops", None)
+    with pytest.raises(UnreadableImage, match=r"4\.png: not an image"):
+        distil(*arguments, strict=True)
+    with pytest.warns(PhotoWarning, match="1 of 110 photos could not be read"):
+        result = distil(*arguments)
+    assert [(one.photo, one.kind) for one in result.unused] == [(str(broken), "unreadable")]
+    (row,) = result.to_dict()["unreadable"]
+    assert row["photo"] == str(broken) and result.to_dict()["no_face"] == 0
+    assert str(result).endswith("photos left out: 1 that could not be read")
+    data = Model.load(out).file.card.data
+    assert data["left_out"] == {"unreadable": 1, "several_faces": 0}
+    assert data["photos"] + data["kept_aside"] == 109
 
 
 def random_crops(count: int) -> Crops:

@@ -35,7 +35,7 @@ from .errors import DataError, FacealikeError, ImageError, NoFaceFound, SeveralF
 from .files import write_bytes
 from .image import read_file, shown
 from .lock import own_folder
-from .photo_warning import PhotoWarning, UnusedPhoto
+from .photo_warning import UnusedPhoto, UnusedPhotoWarning
 from .pipeline import Cropping, Cutter, cut_all, helpers, one_crop, without_pixels
 from .types import FacePolicy, Image
 from .workers import in_order
@@ -76,6 +76,11 @@ class Crops:
         """Which photos have a crop, bool (n,)."""
         return self.rows >= 0
 
+    @property
+    def no_face(self) -> int:
+        """How many photos were read and no face was found in them."""
+        return int(np.sum(~self.found)) - len(self.unused)
+
     def __len__(self) -> int:
         return len(self.rows)
 
@@ -111,7 +116,7 @@ def stream_crops(
     with closing(cut_all(cutter, named, face, threads)) as photos:
         for path, cuts in zip(paths, photos, strict=True):
             if isinstance(cuts, UNUSED) and not strict:
-                unused.append(_unused(path, cuts))
+                unused.append(unused_photo(path, cuts))
                 if failed is not None:
                     failed(unused[-1])
                 yield None
@@ -120,7 +125,8 @@ def stream_crops(
     _tell_unused(unused, len(paths))
 
 
-def _unused(path: str | os.PathLike[str], error: FacealikeError) -> UnusedPhoto:
+def unused_photo(path: str | os.PathLike[str], error: FacealikeError) -> UnusedPhoto:
+    """Return the row of a photo that ended with ``error``, one of ``UNUSED``."""
     reason = str(error).removeprefix(f"{shown(path)}: ")
     return UnusedPhoto(
         os.fspath(path), reason, "several faces" if isinstance(error, SeveralFaces) else "unreadable"
@@ -143,7 +149,7 @@ def _tell_unused(unused: Sequence[UnusedPhoto], photos: int) -> None:
             f"they are left out: {', '.join(several[:NAMED])}{', ...' if len(several) > NAMED else ''}"
         )
     for sentence in told:
-        warnings.warn(sentence, PhotoWarning, stacklevel=3)
+        warnings.warn(sentence, UnusedPhotoWarning, stacklevel=3)
 
 
 class _Made(NamedTuple):
@@ -275,7 +281,7 @@ def _fill(
         with closing(in_order(maker, paths, threads, 16 * threads)) as made_in_order:
             for done, made in enumerate(made_in_order):
                 if made.error is not None:
-                    unused.append(_unused(paths[done], made.error))
+                    unused.append(unused_photo(paths[done], made.error))
                     rows[done] = -1
                 else:
                     rows[done] = store.index[made.digest] if made.known else store.add(made.digest, made.crop)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 
 
@@ -12,6 +14,18 @@ class PhotoWarning(Warning):
     The message is one sentence that names the photo or the folder.  It is a warning and no error; the
     command line prints it on stderr.
     """
+
+
+class UnusedPhotoWarning(PhotoWarning):
+    """A photo that was left out, or how many were; a run that goes through photos again says it once."""
+
+
+@contextmanager
+def told_before() -> Iterator[None]:
+    """Keep quiet about photos that are left out, where all of them were told of already."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnusedPhotoWarning)
+        yield
 
 
 LEFT_OUT = ("no_face", "unreadable", "several_faces")

@@ -22,6 +22,7 @@ from .options import (
 )
 
 if TYPE_CHECKING:
+    from ..photo_warning import UnusedPhoto
     from ..types import Face, Quality
 
 
@@ -45,10 +46,12 @@ def detect(
     Exit code: 0 every photo has the face asked for; otherwise that of the first photo that has not:
     2 an error, 3 no face found, 4 several faces where --face only allows one.
     """
+    from ..crops import UNUSED, unused_photo
     from ..detect import named_detector
     from ..drawing import save_picture
     from ..face_picture import faces_picture
     from ..image import shown
+    from ..photo_warning import unused_rows, unused_told
     from ..pipeline import Cutter
 
     if model is not None and detector is not None:
@@ -61,6 +64,7 @@ def detect(
     cutter = Cutter(finder, None)
     code = 0
     results: list[dict[str, Any]] = []
+    unused: list[UnusedPhoto] = []
     photos = [photo for each in images for photo in photos_below(each)]
     for path in photos:
         entry: dict[str, Any] = {"path": str(path)}
@@ -73,6 +77,8 @@ def detect(
             judged = [(found, cutter.quality(photo, found)) for found in faces]
         except FacealikeError as error:
             code = code or error.exit_code
+            if isinstance(error, UNUSED):
+                unused.append(unused_photo(path, error))
             if not isinstance(error, NoFaceFound) or face is not FaceChoice.all:
                 entry.update(error_dict(error))
                 report_error(error)
@@ -82,7 +88,9 @@ def detect(
         if not as_json and "error" not in entry:
             _print_faces(path, judged)
     if as_json:
-        print_json({"detector": finder.spec, "images": results})
+        print_json({"detector": finder.spec, "images": results, **unused_rows(unused)})
+    elif unused and len(photos) > 1:
+        show(unused_told(unused, "", f"{len(photos):,} photos"))
     return code
 
 

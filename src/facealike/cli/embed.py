@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import DataError, FacealikeError, NoFaceFound
+from ..errors import DataError, FacealikeError
 from .console import command, error_dict, print_json, progress_bar, report_error, say, show
 from .options import (
     DEFAULT_FACE_CHOICE,
@@ -21,6 +21,7 @@ from .options import (
 )
 
 if TYPE_CHECKING:
+    from ..photo_warning import UnusedPhoto
     from ..types import Embeddings, Face
 
 
@@ -51,24 +52,29 @@ def embed(
     """
     import numpy as np
 
+    from ..crops import UNUSED, unused_photo
     from ..embed import Model, embed_stream
     from ..embeddings_file import save_embeddings
+    from ..photo_warning import left_out_told, unused_counts, unused_rows
 
     check_folder(out)
     photos = [photo for path in inputs for photo in _photos(path)]
     loaded = Model.load(model, device)
     code = 0
     failures: list[dict[str, Any]] = []
+    unused: list[UnusedPhoto] = []
     paths: list[str] = []
     faces: list[Face | None] = []
     vectors: list[Embeddings] = []
 
     def failed(path: Path, error: FacealikeError) -> None:
         nonlocal code
-        if strict and not isinstance(error, NoFaceFound):
+        if strict and isinstance(error, UNUSED):
             raise error
         code = code or error.exit_code
         failures.append({"path": str(path), **error_dict(error)})
+        if isinstance(error, UNUSED):
+            unused.append(unused_photo(path, error))
         report_error(error)
 
     with progress_bar("embedding") as progress:
@@ -82,13 +88,14 @@ def embed(
     report = {
         "out": str(out) if vectors else None, "model": loaded.id, "device": loaded.device,
         "photos": len(photos), "vectors": len(paths), "dimensions": loaded.embedder.dimensions,
-        "failed": failures,
+        "failed": failures, "no_face": len(failures) - len(unused), **unused_rows(unused),
     }  # fmt: skip
     if as_json:
         print_json(report)
     elif vectors:
         done = len(photos) - len(failures)
-        show(f"{out}: {len(paths)} vectors of {done} photos by model {loaded.id}")
+        told = left_out_told({"no_face": len(failures) - len(unused), **unused_counts(unused)})
+        show(f"{out}: {len(paths)} vectors of {done} photos by model {loaded.id}{told}")
     else:
         say(f"none of {len(photos)} photos could be embedded, so nothing is written")
     return code

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import DataError, FaceError, UsageError
-from .console import command, print_json, show
+from .console import command, print_json, report_error, show
 from .options import (
     DEFAULT_FACE_CHOICE,
     DetectorOption,
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ..detect import Detector
     from ..model import Preprocessing
     from ..montage import Section
+    from ..photo_warning import UnusedPhoto
     from ..types import FacePolicy
 
 SPARE = 4  # pairs drawn for each pair shown, as some photos may show no face
@@ -68,6 +69,7 @@ def pairs(
     from ..data import People, balanced_pairs
     from ..drawing import save_picture
     from ..montage import sections_montage
+    from ..photo_warning import unused_rows
 
     check_picture(out)
     if face is FaceChoice.all:
@@ -93,9 +95,17 @@ def pairs(
             {"a": str(chosen.paths[a]), "b": str(chosen.paths[b]), "same": bool(same)}
             for a, b, same in zip(usable.a, usable.b, usable.same, strict=True)
         ]
-        print_json({"out": str(out), "split": split.value, "seed": seed, "pairs": shown})
+        print_json(
+            {
+                "out": str(out),
+                "split": split.value,
+                "seed": seed,
+                "pairs": shown,
+                **unused_rows(cropper.unused),
+            }
+        )
     else:
-        show(f"{out}: {genuine} pairs of one person, {len(usable.same) - genuine} of two")
+        show(f"{out}: {genuine} pairs of one person, {len(usable.same) - genuine} of two{cropper.told()}")
     return 0
 
 
@@ -110,20 +120,33 @@ class _Cropper:
         self._people, self._policy = people, policy
         self._cutter = Cutter(detector, preprocessing)
         self._made: dict[int, NDArray[np.uint8] | None] = {}
+        self.unused: list[UnusedPhoto] = []
+
+    def told(self) -> str:
+        """How many photos could not be used, to follow on a result."""
+        from ..photo_warning import unused_told
+
+        return unused_told(self.unused)
 
     def names(self, index: int) -> tuple[str, str]:
         """The person and the file of a photo."""
         return self._people.names[self._people.labels[index]], self._people.paths[index].name
 
     def crop(self, index: int) -> NDArray[np.uint8] | None:
+        from ..crops import NO_FACE, UNUSED, unused_photo
         from ..image import shown
 
         if index not in self._made:
             path = self._people.paths[index]
             try:
                 self._made[index] = self._cutter(path, self._policy, shown(path))[0].crop
-            except FaceError:
+            except NO_FACE:
                 self._made[index] = None
+            except UNUSED as error:
+                self._made[index] = None
+                self.unused.append(unused_photo(path, error))
+                if not isinstance(error, FaceError):
+                    report_error(error)
         return self._made[index]
 
 
@@ -161,6 +184,7 @@ def _with_faces(drawn: PairIndices, cropper: _Cropper, count: int, seed: int) ->
     if not kept:
         raise DataError(
             "no face found in any of the photos drawn; check the folder, or choose another --face"
+            + cropper.told()
         )
     return PairIndices(drawn.a[kept], drawn.b[kept], drawn.same[kept])
 

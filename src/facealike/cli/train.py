@@ -13,7 +13,15 @@ import typer
 from ..errors import UsageError
 from ..face_policy import LFW_FACE
 from .console import command, print_json, progress_bar, show
-from .options import CacheOption, DetectorOption, DeviceOption, JsonOption, check_folder, parse_numbers
+from .options import (
+    CacheOption,
+    DetectorOption,
+    DeviceOption,
+    JsonOption,
+    StrictOption,
+    check_folder,
+    parse_numbers,
+)
 
 if TYPE_CHECKING:
     from ..train.recipe import Recipe
@@ -78,6 +86,7 @@ def train(
     folds: Annotated[
         str | None, typer.Option("--folds", metavar="1-5", help="With --protocol: only these folds for now.")
     ] = None,
+    strict: StrictOption = False,
     as_json: JsonOption = False,
 ) -> int:
     """Train a model on a folder of people and write one file that compare can use.
@@ -110,7 +119,7 @@ def train(
             raise UsageError(f"the recipe {plan.name} learns from a teacher, so it has no folds of people")
         if pairs is None or run is not None:
             raise UsageError("--protocol needs --pairs FILE, and keeps its runs in --out: leave out --run")
-        return _folds(people, plan, pairs, out, folds, detector, device, resume, cache, as_json)
+        return _folds(people, plan, pairs, out, folds, detector, device, resume, cache, strict, as_json)
     if pairs is not None or folds is not None:
         raise UsageError("--pairs and --folds belong to --protocol lfw-view2; add it, or leave them out")
     check_folder(out)
@@ -120,7 +129,7 @@ def train(
     finder = None if detector is None else named_detector(detector)
     if plan.teacher.name:
         with redirect_stdout(sys.stderr), progress_bar("cropping faces") as progress:
-            taught = distil(people, plan, out, run, finder, device, resume, cache, progress)
+            taught = distil(people, plan, out, run, finder, device, resume, cache, progress, strict)
         if as_json:
             print_json(taught.to_dict())
         else:
@@ -128,7 +137,7 @@ def train(
         return 0
     # Lightning's bars and remarks go to stderr; stdout is for the result.
     with redirect_stdout(sys.stderr), progress_bar("cropping faces") as progress:
-        result = run_training(people, plan, out, run, finder, device, resume, cache, progress)
+        result = run_training(people, plan, out, run, finder, device, resume, cache, progress, strict)
     if as_json:
         print_json(result.to_dict())
     else:
@@ -136,13 +145,15 @@ def train(
             show(str(evaluation))
         if result.comparison is not None:
             show(f"compared with the shipped model: {result.comparison}")
+        for line in result.left_out():
+            show(line)
         show(str(result.model_path))
     return 0
 
 
 def _folds(
     people: Path, recipe: Recipe, pairs: Path, out: Path, folds: str | None, detector: str | None,
-    device: str, resume: bool, cache: Path | None, as_json: bool,
+    device: str, resume: bool, cache: Path | None, strict: bool, as_json: bool,
 ) -> int:  # fmt: skip
     from ..detect import named_detector
 
@@ -151,7 +162,9 @@ def _folds(
 
     finder = None if detector is None else named_detector(detector)
     with redirect_stdout(sys.stderr), progress_bar("cropping faces") as progress:
-        result = train_folds(people, recipe, pairs, out, chosen, finder, device, resume, cache, progress)
+        result = train_folds(
+            people, recipe, pairs, out, chosen, finder, device, resume, cache, progress, strict
+        )
     if as_json:
         print_json(result.to_dict())
     else:

@@ -31,6 +31,7 @@ from ..errors import DataError
 from ..files import write_text
 from ..model import ModelCard, ModelFile, Preprocessing
 from ..photo_digest import photo_digests
+from ..photo_warning import UnusedPhoto, left_out_told, unused_counts, unused_rows, unused_told
 from ..result import Result
 from ..sampling import Indices
 from ..seen import Seen
@@ -61,7 +62,7 @@ class DistilResult(Result):
 
     ``agreement_learnt`` is on photos that it learnt from, as they are: far better there, it knows these
     photos and wants more of them; hardly better, it has room for no more and wants a larger network, or
-    more time.
+    more time.  ``no_face`` and ``unused`` are the photos that were left out, as in ``TrainResult``.
     """
 
     model_path: Path
@@ -72,6 +73,8 @@ class DistilResult(Result):
     device: str
     agreement: dict[str, float]
     agreement_learnt: dict[str, float]
+    no_face: int = 0
+    unused: tuple[UnusedPhoto, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -83,6 +86,8 @@ class DistilResult(Result):
             "device": self.device,
             "agreement": self.agreement,
             "agreement_learnt": self.agreement_learnt,
+            "no_face": self.no_face,
+            **unused_rows(self.unused),
         }
 
     def __str__(self) -> str:
@@ -94,6 +99,7 @@ class DistilResult(Result):
             f"agreement with the teacher on photos kept aside: {aside}\n"
             f"on photos it learnt from: {learnt}\n"
             f"model {self.model_id} in {self.model_path}, not calibrated yet"
+            + left_out_told({"no_face": self.no_face, **unused_counts(self.unused)})
         )
 
 
@@ -121,6 +127,7 @@ def distil(
     resume: bool = False,
     cache: str | Path | None = None,
     progress: Progress | None = None,
+    strict: bool = False,
 ) -> DistilResult:
     """Train ``recipe``'s student on every photo in a folder, and write the model to ``out``.
 
@@ -131,17 +138,19 @@ def distil(
     run = Path(run) if run is not None else out.with_name(out.stem + "-run")
     cache = Path(cache) if cache is not None else run.parent / "crops"
     with own_run(run):
-        return _distil(Path(photos_dir), recipe, out, run, detector, device, resume, cache, progress, started)
+        return _distil(
+            Path(photos_dir), recipe, out, run, detector, device, resume, cache, progress, started, strict
+        )
 
 
 def _distil(
     root: Path, recipe: Recipe, out: Path, run: Path, detector: Detector | None, device: str, resume: bool,
-    cache: Path, progress: Progress | None, started: float,
+    cache: Path, progress: Progress | None, started: float, strict: bool,
 ) -> DistilResult:  # fmt: skip
     """``distil``, in a run folder that nobody else is in."""
     accelerator, devices, device_name = choose_device(device)
     last = checkpoint_of(out, run, resume)
-    photos = read_photos(root, recipe, detector, cache, progress)
+    photos = read_photos(root, recipe, detector, cache, progress, strict)
     done = begin(run, out, recipe, photos.fingerprint, photos.root, device_name, last, cache)
 
     lessons = Lessons(
@@ -172,8 +181,9 @@ def _distil(
     write_model(file, run, out)
     write_text(run / "results.json", json.dumps(metrics, indent=2) + "\n")
     return DistilResult(
-        out, run, file.id, len(log.rows), time.perf_counter() - started, device_name, agreed, learnt
-    )
+        out, run, file.id, len(log.rows), time.perf_counter() - started, device_name, agreed, learnt,
+        photos.chips.no_face, photos.chips.unused,
+    )  # fmt: skip
 
 
 @torch.no_grad()
@@ -185,15 +195,19 @@ def described(module: StudentModule, lesson: Lesson) -> Tensor:
 
 
 def read_photos(
-    root: Path, recipe: Recipe, detector: Detector | None, cache: Path, progress: Progress | None = None
-) -> Photos:
-    """Find the face in each photo once, and cut it as the teacher wants it."""
+    root: Path, recipe: Recipe, detector: Detector | None, cache: Path, progress: Progress | None = None,
+    strict: bool = False,
+) -> Photos:  # fmt: skip
+    """Find the face in each photo once, and cut it as the teacher wants it.
+
+    Photos that cannot be read are left out and told; with ``strict`` the first of them is an ImageError.
+    """
     detector = detector if detector is not None else named_detector(recipe.crop.detector)
     preprocessing = choose_preprocessing(recipe, detector)
     people = unlabelled_photos(root)
     chips = cached_crops(
         people.paths, None if recipe.teacher.aligned else detector, Preprocessing(DLIB_CHIP_SIZE, "chip"),
-        recipe.data.face, cache, progress,
+        recipe.data.face, cache, progress, strict=strict,
     )  # fmt: skip
     rows = np.flatnonzero(chips.found)
     aside = np.array([kept_aside(people.names[row]) for row in rows], dtype=bool)
@@ -201,7 +215,9 @@ def read_photos(
     if len(learnt) < FEWEST or len(judged) < 2:
         raise DataError(
             f"{root}: a face was found in {len(rows)} photos, too few to learn from a teacher; "
-            "give some thousands of photos"
+            f"give some thousands of photos{unused_told(chips.unused, ' (', 'photos there')}"
+            + ")"
+            * bool(chips.unused)
         )
     about = (detector.spec, preprocessing.to_dict())
     return Photos(
@@ -251,6 +267,7 @@ def _model_file(
             "fingerprint": photos.fingerprint,
             "photos": len(photos.learnt),
             "kept_aside": len(photos.aside),
+            **({"left_out": unused_counts(photos.chips.unused)} if photos.chips.unused else {}),
             "people": "not known: nobody has named them",
         },
         recipe=recipe.to_dict(),

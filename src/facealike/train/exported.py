@@ -15,6 +15,7 @@ from ..embed import Embedder, Model
 from ..errors import DataError, TrainingError, UsageError
 from ..image import shown
 from ..model import ModelFile
+from ..photo_warning import UnusedPhoto, left_out_told, unused_counts, unused_rows, unused_told
 from ..result import Result
 from ..types import DEFAULT_FACE, FacePolicy, Image
 from .bits import MOST_LOST, SHOWN, apart, in_8_bits, in_16_bits
@@ -32,7 +33,8 @@ class Exported(Result):
     it was made from, as a part of their variance; 0 where ``bits`` is None, for they were not asked for.
     ``cohort``: how many faces are in it, of ``faces`` that were found, and ``explained`` how much of
     the variance of log room its clusters tell; 0 where there is none.  ``before`` and ``after``: bytes of the
-    two networks.
+    two networks.  ``no_face`` and ``unused`` are the photos that were left out: those without a face, and
+    those that could not be read or show several faces, each with its reason.
     """
 
     file: ModelFile
@@ -43,6 +45,8 @@ class Exported(Result):
     faces: int
     before: int
     after: int
+    no_face: int = 0
+    unused: tuple[UnusedPhoto, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -54,6 +58,8 @@ class Exported(Result):
             "faces": self.faces,
             "bytes_before": self.before,
             "bytes": self.after,
+            "no_face": self.no_face,
+            **unused_rows(self.unused),
         }
 
     def __str__(self) -> str:
@@ -65,7 +71,8 @@ class Exported(Result):
                 f"scores count by the room among {self.cohort:,} faces, of which clusters "
                 f"tell {self.explained:.0%}"
             )
-        return "; ".join([*parts, "not calibrated yet"])
+        told = left_out_told({"no_face": self.no_face, **unused_counts(self.unused)})
+        return "; ".join([*parts, "not calibrated yet"]) + told
 
 
 def export_model(
@@ -78,7 +85,7 @@ def export_model(
     ``photos`` is a folder of photos of faces, of whom does not matter: some thousand of them show which
     numbers occur between the layers, and how far the result is from ``model``.  ``aligned`` says that they
     are face crops already.  The result has another id, so that embeddings of both are never mixed, and
-    no threshold: ``calibrate`` learns one.
+    no threshold: ``calibrate`` learns one.  Photos that cannot be read are left out and told.
 
     With ``cohort`` the photos, at most 20,000 and each of another person, are those among whom a face
     has little room or much (``train.cohort``), and embeddings have one dimension more.  ``bits`` None then
@@ -92,11 +99,11 @@ def export_model(
     if bits not in (None, 8, 16):
         raise UsageError(f"a model is exported in 8 or in 16 bits, not in {bits}")
     root = Path(photos)
-    crops = _faces(model, root, MOST if cohort else SHOWN, face, aligned, cache, progress)
+    crops, no_face, unused = _faces(model, root, MOST if cohort else SHOWN, face, aligned, cache, progress)
     if len(crops) < FEWEST:
         raise DataError(
             f"{shown(root)}: a face was found in {len(crops)} photos, and {FEWEST} are needed to see what "
-            "numbers occur; add photos"
+            f"numbers occur; add photos{unused_told(unused, ' (', 'photos there')}" + ")" * bool(unused)
         )
     whole = network = model.file.embedder
     provenance, lost, members, explained = dict(model.file.card.provenance), 0.0, 0, 0.0
@@ -108,20 +115,28 @@ def export_model(
         provenance["cohort"] = f"{members:,} faces of {root.name}, added to {model.id}"
     card = replace(model.file.card, provenance=provenance, metrics={})
     file = replace(model.file, embedder=network, card=card, calibration=Calibration.none())
-    return Exported(file, bits, lost, members, explained, len(crops), len(whole), len(network))
+    return Exported(
+        file, bits, lost, members, explained, len(crops), len(whole), len(network),
+        no_face, unused,
+    )  # fmt: skip
 
 
 def _faces(
     model: Model, root: Path, most: int, face: FacePolicy, aligned: bool, cache: str | Path | None,
     progress: Progress | None,
-) -> Image:  # fmt: skip
-    """Crops (n, S, S, 3) of the faces in at most ``most`` photos, from all over the folder."""
+) -> tuple[Image, int, tuple[UnusedPhoto, ...]]:  # fmt: skip
+    """Crops (n, S, S, 3) of the faces in at most ``most`` photos, from all over the folder.
+
+    Then how many of the photos show no face, and those that could not be used.
+    """
     paths = unlabelled_photos(root).paths
     paths = paths[:: -(-len(paths) // most)]
     with tempfile.TemporaryDirectory() as passing:
         detector = None if aligned else model.detector
-        crops = cached_crops(paths, detector, model.preprocessing, face, cache or passing, progress)
-        return crops.take(np.flatnonzero(crops.found))
+        crops = cached_crops(
+            paths, detector, model.preprocessing, face, cache or passing, progress, strict=False
+        )
+        return crops.take(np.flatnonzero(crops.found)), crops.no_face, crops.unused
 
 
 def _in_bits(model: Model, bits: int, crops: Image) -> tuple[bytes, float]:

@@ -37,6 +37,7 @@ from ..evaluate import Evaluation, evaluate_pairs
 from ..files import write_text
 from ..image import shown
 from ..lock import own_folder
+from ..photo_warning import told_before
 from ..protocols import View2, fold_numbers, view2
 from ..result import Result
 from ..types import Pair
@@ -87,12 +88,13 @@ def train_folds(
     resume: bool = False,
     cache: str | Path | None = None,
     progress: Progress | None = None,
+    strict: bool = False,
 ) -> FoldsResult:
     """Train and score ``folds`` (default: all) of the pairs, and sum up once every fold is done.
 
     ``recipe`` decides all but who is trained on, when to stop and which epoch is kept: all epochs
     are trained and the last is kept.  ``resume`` skips finished folds and goes on within one that
-    was begun.  ``cache`` keeps the face crops (default: ``out``/crops).
+    was begun.  ``cache`` keeps the face crops (default: ``out``/crops).  ``strict`` is that of ``train``.
 
     Raises the errors of ``train``, and DataError for a list without folds that keep people apart.
     """
@@ -119,9 +121,10 @@ def train_folds(
                 begun = resume and (folder / "checkpoints" / "last.ckpt").exists()
                 fitted = fit(
                     root, recipe, folder / "model.facealike", folder, detector, device, begun, cache,
-                    progress, others,
+                    progress, others, strict,
                 )  # fmt: skip
-                _score(fitted, recipe, mine, fold, root, cache)
+                with told_before():
+                    _score(fitted, recipe, mine, fold, root, cache)
     return summarise(out, pairs, root)
 
 

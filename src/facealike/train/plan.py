@@ -22,6 +22,7 @@ from ..image import shown
 from ..model import Preprocessing
 from ..parts import Parts, divide
 from ..photo_digest import photo_digests
+from ..photo_warning import unused_counts
 from .recipe import Recipe
 
 Progress = Callable[[int, int], None]
@@ -159,11 +160,12 @@ def split_people(people: People, recipe: Recipe, parts: Parts) -> dict[str, Peop
 
 def make_plan(
     root: Path, recipe: Recipe, detector: Detector | None, cache: Path, progress: Progress | None = None,
-    only: Collection[str] | None = None,
+    only: Collection[str] | None = None, strict: bool = False,
 ) -> Plan:  # fmt: skip
     """Read the folder, detect and crop every face once, and divide the people.
 
     ``only`` names the people to train on, whatever the recipe splits by; nobody then validates.
+    Photos that cannot be read are left out and told; with ``strict`` the first of them is an ImageError.
 
     Raises DataError or TrainingError where there are too few people or photos to train or to judge, and where
     the unlabelled photos are those of the folder, or copies of photos of people who are not trained on.
@@ -179,7 +181,7 @@ def make_plan(
         unnamed = unlabelled_photos(Path(recipe.data.unlabelled))
         _refuse_copies(everybody, unnamed, {*splits["train"].names}, recipe.data.unlabelled)
     paths = (*everybody.paths, *(unnamed.paths if unnamed is not None else ()))
-    crops = cached_crops(paths, detector, preprocessing, recipe.data.face, cache, progress, strict=False)
+    crops = cached_crops(paths, detector, preprocessing, recipe.data.face, cache, progress, strict=strict)
     row = {path: number for number, path in enumerate(paths)}
 
     def part(people: People) -> Part:
@@ -270,6 +272,8 @@ def describe(plan: Plan) -> dict[str, Any]:
     }  # fmt: skip
     if plan.parts is not None and plan.parts.told():
         counts["parts"] = plan.parts.told()
+    if plan.crops.unused:
+        counts["left_out"] = unused_counts(plan.crops.unused)
     if plan.unlabelled is not None:
         counts["unlabelled"] = {"images": len(plan.unlabelled.people)}
     return counts

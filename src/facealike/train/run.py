@@ -25,6 +25,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from ..detect import Detector
 from ..evaluate import Evaluation
+from ..photo_warning import UnusedPhoto, left_out_told, told_before, unused_counts, unused_rows
 from ..result import Result
 from .against_shipped import Comparison
 from .batches import ChunkDataset, StepDataset, chunk_loader, make_sampler, step_loader
@@ -45,7 +46,8 @@ class TrainResult(Result):
     """What a run left behind; ``evaluations`` are those of its table, in order.
 
     ``comparison`` is with the frozen shipped model on the test pairs; ``warnings`` are those of the
-    guard rails.
+    guard rails.  ``no_face`` counts the photos of the folder without a face; ``unused`` are those that could
+    not be read or show several faces, each with its reason.
     """
 
     model_path: Path
@@ -57,6 +59,8 @@ class TrainResult(Result):
     evaluations: tuple[Evaluation, ...]
     comparison: Comparison | None = None
     warnings: tuple[str, ...] = ()
+    no_face: int = 0
+    unused: tuple[UnusedPhoto, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -69,7 +73,14 @@ class TrainResult(Result):
             "evaluations": [evaluation.to_dict() for evaluation in self.evaluations],
             "comparison": self.comparison.to_dict() if self.comparison is not None else None,
             "warnings": list(self.warnings),
+            "no_face": self.no_face,
+            **unused_rows(self.unused),
         }
+
+    def left_out(self) -> tuple[str, ...]:
+        """One line that tells how many photos were left out and why; none where all were used."""
+        told = left_out_told({"no_face": self.no_face, **unused_counts(self.unused)})
+        return (told.removeprefix("; "),) if told else ()
 
     def _brief(self) -> str:
         return f"model {self.model_id}, {self.epochs} epochs, in {self.model_path.name}"
@@ -78,6 +89,7 @@ class TrainResult(Result):
         lines = [str(evaluation) for evaluation in self.evaluations]
         if self.comparison is not None:
             lines.append(f"compared with the shipped model: {self.comparison}")
+        lines += self.left_out()
         return "\n".join([*lines, f"model {self.model_id} in {self.model_path}, report in {self.run}"])
 
 
@@ -112,31 +124,34 @@ def train(
     resume: bool = False,
     cache: str | Path | None = None,
     progress: Progress | None = None,
+    strict: bool = False,
 ) -> TrainResult:
     """Train ``recipe`` on a folder of people and write the model to ``out``.
 
     ``run`` is the folder of logs, checkpoints and pictures (default: ``out`` without its ending,
     plus "-run").  ``cache`` keeps the face crops (default: "crops" beside the run folder).
     ``resume`` goes on after a kill from the last whole epoch, with the draws it would have made.
-    ``progress(done, total)`` counts photos while faces are being cropped.
+    ``progress(done, total)`` counts photos while faces are being cropped.  Photos that cannot be read are
+    left out and told; with ``strict`` the first of them is an ImageError.
 
-    Raises the errors of ``errors.py``: DataError, TrainingError, DeviceError, ImageError.
+    Raises the errors of ``errors.py``: DataError, TrainingError, DeviceError; with ``strict`` ImageError.
     """
     started = time.perf_counter()
     out = Path(out)
     run = Path(run) if run is not None else out.with_name(out.stem + "-run")
     with own_run(run):
-        fitted = fit(people_dir, recipe, out, run, detector, device, resume, cache, progress)
+        fitted = fit(people_dir, recipe, out, run, detector, device, resume, cache, progress, strict=strict)
         plan, rows = fitted.plan, fitted.rows
-        outcome = finish(
-            plan, recipe, fitted.onnx, run, fitted.cache, fitted.device, fitted.seconds, rows,
-            fitted.warnings, fitted.begun,
-        )  # fmt: skip
+        with told_before():
+            outcome = finish(
+                plan, recipe, fitted.onnx, run, fitted.cache, fitted.device, fitted.seconds, rows,
+                fitted.warnings, fitted.begun,
+            )  # fmt: skip
         file = outcome.file
         write_model(file, run, out)
     return TrainResult(
         out, run, file.id, len(rows), time.perf_counter() - started, fitted.device,
-        outcome.evaluations, outcome.comparison, outcome.warnings,
+        outcome.evaluations, outcome.comparison, outcome.warnings, plan.crops.no_face, plan.crops.unused,
     )  # fmt: skip
 
 
@@ -151,6 +166,7 @@ def fit(
     cache: str | Path | None = None,
     progress: Progress | None = None,
     only: Collection[str] | None = None,
+    strict: bool = False,
 ) -> Fitted:
     """The loop of ``train``, without judging or writing the model to ``out``.
 
@@ -160,7 +176,7 @@ def fit(
     cache = Path(cache) if cache is not None else run.parent / "crops"
     accelerator, devices, device_name = choose_device(device)
     last = checkpoint_of(out, run, resume)
-    plan = make_plan(Path(people_dir), recipe, detector, cache, progress, only)
+    plan = make_plan(Path(people_dir), recipe, detector, cache, progress, only, strict)
     done = begin(run, out, recipe, plan.fingerprint, plan.root, device_name, last, cache)
     print(f"training on {device_name}: {_count(plan)}", file=sys.stderr, flush=True)
     net, learnt = recipe.network, plan.learnt.rows
