@@ -24,7 +24,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from facealike.calibrate import calibrate
 from facealike.data import People, split_of
@@ -39,7 +39,7 @@ from facealike.overlap import record_people
 from facealike.protocols import evaluate_view2
 from facealike.types import FacePolicy
 
-CHIP_FACE: FacePolicy = "central"  # FairFace's photos are chips of the face in the middle
+CHIP_FACE: FacePolicy = "central"
 CAUTION = "LFW is not new to every part."
 
 
@@ -119,7 +119,20 @@ def recorded(file: ModelFile, people: Path) -> ModelFile:
             "name the folder it was calibrated on"
         )
     seen = (record_people(unseen.paths),)
-    return replace(file, calibration=replace(file.calibration, seen=seen, face=LFW_FACE))
+    return with_faces(replace(file, calibration=replace(file.calibration, seen=seen)))
+
+
+def with_faces(file: ModelFile) -> ModelFile:
+    """The model whose calibration records which face of each photo was meant, LFW's and FairFace's."""
+    calibration = replace(file.calibration, face=LFW_FACE)
+    if calibration.threshold_people is not None:
+        calibration = replace(calibration, threshold_face=face_of_chips(file))
+    return replace(file, calibration=calibration)
+
+
+def face_of_chips(file: ModelFile) -> FacePolicy | Literal["aligned"]:
+    """Return how a face of a FairFace chip is chosen: not at all by a model that cuts chips itself."""
+    return "aligned" if file.preprocessing.align == "chip" else CHIP_FACE
 
 
 def with_seen(file: ModelFile, limits: str | None) -> ModelFile:
@@ -179,8 +192,8 @@ def for_the_worst(
     """The model with the threshold at which every group of the deciding half keeps ``fmr``."""
     worst = rates(model, listed, "deciding", 1, cache).threshold_for_worst_group(fmr, by)
     print(worst)
-    face = "aligned" if model.file.preprocessing.align == "chip" else CHIP_FACE
-    found = for_worst_group(model.file.calibration, worst, f"every other photo of {listed.name}", face)
+    half = f"every other photo of {listed.name}"
+    found = for_worst_group(model.file.calibration, worst, half, face_of_chips(model.file))
     return Model(replace(model.file, calibration=found), "cpu")
 
 

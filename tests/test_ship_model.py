@@ -59,6 +59,8 @@ def test_one_half_decides_and_the_other_is_judged(
     (deciding, before, *_), (judged, after, root, how) = asked
     assert deciding == [f"{i}.png" for i in (0, 2, 4, 6)] and judged == [f"{i}.png" for i in (1, 3, 5)]
     assert (before, after, root, how) == (0.5, 0.75, tmp_path, aligned)
+    # Issue 19 A9: the threshold carries the policy of its own photos.
+    assert made.file.calibration.threshold_face == ("aligned" if aligned else "central")
     assert made.file.calibration.rule == "FMR 0.01 in the worst group of every other photo of val.csv: A"
     asked.clear()
     kept, _ = script.by_groups(model, listed, None, None, None)
@@ -79,6 +81,10 @@ def test_it_records_everybody_who_calibrated_and_nobody_of_the_test(tmp_path: Pa
     assert [name for name in people.names if record.knows_person(name)] == unseen
     assert made.id == file.id and script.with_seen(made, None) == made, "once is enough"
     assert made.card.data["seen"]["probabilities"].startswith(f"{len(unseen)} people")
+    assert (made.calibration.face, made.calibration.threshold_face) == ("central", None)
+    own = replace(calibration, threshold_people="A in val.csv", threshold_pairs=66)
+    faces = script.with_faces(replace(file, calibration=own)).calibration
+    assert (faces.face, faces.threshold_face) == ("central", "central"), "this one cuts no chips"
     other = replace(calibration, people="12,345 calibration people of people")
     with pytest.raises(UsageError, match="name the folder it was calibrated on"):
         script.recorded(replace(tiny_model_file(card=card), calibration=other), tmp_path / "people")

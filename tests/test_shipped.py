@@ -100,6 +100,12 @@ def test_it_is_small(model: Model) -> None:
     assert len(model.file.to_bytes()) <= 3_400_000
 
 
+def test_it_records_which_face_it_was_calibrated_on(model: Model) -> None:
+    """Issue 19 A9: LFW's central face; FairFace's chips, which decided about the threshold, as they are."""
+    assert model.calibration.face == LFW_FACE
+    assert model.calibration.threshold_face == "aligned"
+
+
 def test_its_calibration_says_what_a_score_means(model: Model) -> None:
     """As docs/results.md tells it: probabilities, named thresholds, how rarely strangers score so high."""
     calibration = model.file.calibration
