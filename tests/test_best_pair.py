@@ -30,7 +30,7 @@ from facealike.errors import NoFaceFound, UsageError
 from facealike.evaluate import evaluate_pairs
 from facealike.quality import face_quality
 from facealike.types import FACE_POLICIES, Pair
-from facealike.wording import how_rare, operating_point, prior_in_words
+from facealike.wording import how_rare, operating_point, prior_in_words, rate_text
 from tiny_model import astronaut, hopper_path, tiny_model_file
 
 TAIL = ((-1.0, 1.0), (0.5, 0.1), (0.9, 0.01), (0.99, 0.001))
@@ -227,6 +227,18 @@ def test_d2_the_words_say_which_faces_and_of_how_many(model: Model) -> None:
     )
     assert prior_in_words(0.001, 4) == "if 1 photo pair in 1,000 matches"
     assert prior_in_words(0.3, 4) == "if 30 % of all photo pairs match"
+
+
+def test_d2_a_figure_says_of_how_many_pairs_its_rates_are(model: Model) -> None:
+    """Issue 19 D2: the rates in the legend are those of the best pair."""
+    pytest.importorskip("matplotlib")
+    result = compare(two(), with_hopper(), model, face="any")
+    assert result.fmr is not None and result.threshold_fmr is not None
+    told = [text.get_text() for text in result.plot().get_legend().get_texts()]
+    best = f"FMR {rate_text(result.threshold_fmr)} for the best of {result.best_of} pairs"
+    assert f"threshold 0.900: {best}" in told
+    share = "below " * result.fmr_is_bound + rate_text(result.fmr)
+    assert f"score {result.score:.3f}: FMR {share}" in told
 
 
 def test_d2_any_is_another_policy_than_that_of_the_calibration(model: Model) -> None:

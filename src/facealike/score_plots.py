@@ -43,7 +43,8 @@ def draw_comparison(ax: Axes, result: Comparison) -> None:
     ax.axvline(result.threshold, 0, drawn, color=INK, linewidth=1.4, label=_threshold_told(result))
     told = f"score {result.score:.3f}"
     if result.fmr is not None:
-        told += f": {'below ' * result.fmr_is_bound}{rate_text(result.fmr)} of impostor pairs score this high"
+        share = f"{'below ' * result.fmr_is_bound}{rate_text(result.fmr)}"
+        told += f": {share} of impostor pairs score this high" if result.best_of == 1 else f": FMR {share}"
     color = same if result.same else other
     ax.plot([result.score] * 2, [0, 0.25], color=color, linewidth=2)
     ax.plot([result.score], [0.25], "o", color=color, markersize=11, label=told, zorder=5)
@@ -59,6 +60,8 @@ def _threshold_told(result: Comparison) -> str:
     told = f"threshold {result.threshold:.3f}"
     if result.threshold_fmr is not None:
         told += f": FMR {'below ' * result.threshold_fmr_is_bound}{rate_text(result.threshold_fmr)}"
+        if result.best_of > 1:
+            told += f" for the best of {result.best_of:,} pairs"
     return told
 
 
