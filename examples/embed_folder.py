@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facealike import FacealikeError, FaceError, ImageError, Model, load_embeddings, save_embeddings
+from facealike import FacealikeError, Model, load_embeddings, save_embeddings
 
 
 def main(folder: str, model_path: str | None = None) -> None:
@@ -25,12 +25,12 @@ def main(folder: str, model_path: str | None = None) -> None:
     )
     model = Model.load(model_path)
     faces, found = [], []
-    for photo in photos:
-        try:
-            faces.append(model.embed([photo])[0])
-            found.append(photo)
-        except (FaceError, ImageError) as error:  # no face in it, or not readable: the others count
-            print(f"embed_folder.py: {error}", file=sys.stderr)
+    for row in model.stream(photos):
+        if row.reason is None:
+            faces.append(row.faces[0].embedding)
+            found.append(row.photo)
+        else:  # no face in it, or not readable: the others count
+            print(f"embed_folder.py: {row.reason}", file=sys.stderr)
     if len(found) < 2:
         sys.exit(f"embed_folder.py: {folder}: fewer than two photos with a face in this folder")
     with tempfile.TemporaryDirectory() as scratch:
