@@ -247,6 +247,19 @@ def test_export_tells_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         export_model(model, photos, 16, aligned=True)
 
 
+def test_pictures_for_a_detector_are_collected_past_unreadable_ones(tmp_path: Path) -> None:
+    from facealike.train.detector_pictures import collect_images
+
+    photos = [tmp_path / f"{number}.png" for number in range(3)]
+    for number, photo in enumerate(photos):
+        PillowImage.fromarray(draw_face(number, 0)).save(photo)
+    damage(photos[1])
+    with pytest.warns(PhotoWarning, match="1 of 3 photos could not be read"):
+        assert collect_images(photos, 64, tmp_path / "photos.npy") == 2
+    stored = np.load(tmp_path / "photos.npy")
+    assert np.array_equal(stored, np.stack([draw_face(0, 0), draw_face(2, 0)]))
+
+
 def test_the_drawn_face_is_no_crowd() -> None:
     """``Eyes`` must not take a drawn person for several."""
     assert all(len(Eyes().detect(draw_face(person, 0))) == 1 for person in range(40))

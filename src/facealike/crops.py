@@ -21,7 +21,7 @@ import io
 import json
 import os
 import warnings
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +33,7 @@ from numpy.typing import ArrayLike, NDArray
 from .detect import Detector, fingerprint
 from .errors import DataError, FacealikeError, ImageError, NoFaceFound, SeveralFaces, UsageError
 from .files import write_bytes
-from .image import read_file, shown
+from .image import read_file, read_image, shown
 from .lock import own_folder
 from .photo_warning import UnusedPhoto, UnusedPhotoWarning
 from .pipeline import Cropping, Cutter, cut_all, helpers, one_crop, without_pixels
@@ -123,6 +123,21 @@ def stream_crops(
             else:
                 yield None if isinstance(cuts, NO_FACE) else one_crop(cuts)
     _tell_unused(unused, len(paths))
+
+
+def readable_photos(paths: Iterable[Path]) -> Iterator[tuple[Path, Image]]:
+    """Each photo that can be read, whole, RGB uint8 (H, W, 3); the others are left out and told."""
+    unused: list[UnusedPhoto] = []
+    count = 0
+    for path in paths:
+        count += 1
+        try:
+            image = read_image(path)
+        except ImageError as error:
+            unused.append(unused_photo(path, error))
+        else:
+            yield path, image
+    _tell_unused(unused, count)
 
 
 def unused_photo(path: str | os.PathLike[str], error: FacealikeError) -> UnusedPhoto:

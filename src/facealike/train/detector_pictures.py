@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from PIL import ImageDraw, ImageFilter
 
+from ..crops import readable_photos
 from ..errors import DataError
 from ..files import write_bytes
-from ..image import read_image
 from ..types import Image
 from .detector_light import develop
 
@@ -54,11 +54,11 @@ class Pool:
 def collect_images(paths: Iterable[Path], side: int, out: Path) -> int:
     """Write the images of ``paths`` as one array (n, side, side, 3); return n.
 
-    Smaller images are enlarged, larger ones reduced, to the square in their middle.
+    Smaller images are enlarged, larger ones reduced, to the square in their middle.  Those that cannot be
+    read are left out and told.
     """
     images = []
-    for path in paths:
-        image = read_image(path)
+    for _, image in readable_photos(paths):
         short = min(image.shape[:2])
         top, left = (image.shape[0] - short) // 2, (image.shape[1] - short) // 2
         square = PillowImage.fromarray(image[top : top + short, left : left + short])

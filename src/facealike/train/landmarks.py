@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..align import warp
+from ..crops import readable_photos
 from ..data import People
 from ..detect import DlibDetector, YuNetDetector, select_faces
 from ..files import write_bytes
-from ..image import read_image
 from ..landmarks import SIZE, box_matrix, transform_points
 from ..types import Box, Image
 from .augment import Augmentation
@@ -81,8 +81,7 @@ def stored_matrix(box: Box) -> NDArray[np.float64]:
 def collect(paths: list[Path], teacher: YuNetDetector) -> Iterator[tuple[Image, NDArray[np.float64]]]:
     """(stored crop, its five points (5, 2)) of every photo on which dlib and the teacher agree."""
     boxes = DlibDetector()
-    for path in paths:
-        image = read_image(path)
+    for _, image in readable_photos(paths):
         found, known = boxes.detect(image), teacher.detect(image)
         if not found or not known:
             continue
@@ -174,8 +173,7 @@ def measure(paths: list[Path], teacher: YuNetDetector, weights: bytes) -> NDArra
     """The mean distance to the teacher's points on each photo, in parts of the distance between the eyes."""
     ours = DlibDetector(landmarks=weights)
     errors = []
-    for path in paths:
-        image = read_image(path)
+    for _, image in readable_photos(paths):
         found, known = ours.detect(image), teacher.detect(image)
         if not found or not known:
             continue
