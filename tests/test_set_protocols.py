@@ -11,8 +11,10 @@ import pytest
 from PIL import Image as PillowImage
 
 from colour_model import ColourModel, make_coloured
+from facealike.bootstrap import pair_intervals
 from facealike.data import People
 from facealike.errors import DataError, NoFaceFound, PeopleOverlap, UsageError
+from facealike.evaluation import FAILURE_SCORE
 from facealike.identification import draw_identification
 from facealike.set_protocols import evaluate_exhaustive, evaluate_identification
 from facealike.wording import rate_text
@@ -76,6 +78,41 @@ def test_every_pair_is_told_with_intervals(root: Path) -> None:
         assert found["low"] <= getattr(result, name) <= found["high"]
     text = result.to_markdown()
     assert f"| FNMR at the threshold | {rate_text(result.fnmr)} |" in text and "| AUC |" in text
+
+
+def test_far_and_frr_have_intervals_where_photos_have_no_face(tmp_path: Path) -> None:
+    """Issue 19 A6: those of the pairs one by one, where a pair that was not compared scores -1."""
+    folder = make_coloured(tmp_path, 60)
+    for number in range(0, 60, 4):  # of every fourth person one photo, of the first all
+        for name in ("0.png", "1.png", "2.png")[number and 2 :]:
+            side = 10 + number + int(name[0])  # of another size each, so none is a copy of another
+            PillowImage.new("RGB", (side, side)).save(folder / f"Person_{number:02d}" / name)
+    result = evaluate_exhaustive(ColourModel(), folder, "all")
+    assert (result.photos, result.missing, result.comparisons.people) == (180, 17, 59)
+    people = People.from_folder(folder)
+    with np.errstate(invalid="ignore"):
+        vectors = [None if np.isnan(colour).any() else colour for colour in colours(people)]
+    first, second = np.triu_indices(len(people), 1)
+    scores = [
+        FAILURE_SCORE if a is None or b is None else float(a @ b)
+        for a, b in ((vectors[i], vectors[j]) for i, j in zip(first, second, strict=True))
+    ]
+    one, other = people.labels[first], people.labels[second]
+    expected = pair_intervals(scores, one == other, one, other, 0.9, resamples=300)
+    for rate, name in (("far", "fmr"), ("frr", "fnmr")):
+        found, plain = result.intervals[rate], expected[name]
+        assert found.estimate == getattr(result, rate) == pytest.approx(plain.estimate, abs=2e-4)
+        width = plain.high - plain.low
+        assert found.low == pytest.approx(plain.low, abs=width / 4)
+        assert found.high == pytest.approx(plain.high, abs=width / 4)
+        assert f"| {rate.upper()} at the threshold | {rate_text(found.estimate)} |" in result.to_markdown()
+    assert result.intervals["far"].high < result.intervals["fmr"].high
+    assert result.intervals["frr"].low > result.intervals["fnmr"].low
+
+
+def test_without_a_missing_face_far_and_frr_are_fmr_and_fnmr(tmp_path: Path) -> None:
+    result = evaluate_exhaustive(ColourModel(), make_coloured(tmp_path, 20), "all")
+    assert (result.far, result.frr) == (result.fmr, result.fnmr) and "far" not in result.intervals
 
 
 def test_searches_against_a_loop(root: Path) -> None:

@@ -26,6 +26,7 @@ from .image import shown
 from .overlap import check_overlap
 from .photo_warning import UnusedPhoto, unused_rows, unused_told
 from .result import Result
+from .tally import with_missing
 from .types import DEFAULT_FACE, FACE_POLICIES, Embeddings, FacePolicy
 from .wording import copies_told, rate_text
 
@@ -42,9 +43,9 @@ class SetEvaluation(Result):
     FMR and FNMR are of the comparisons made.  ``missing`` of the ``photos`` were not compared, for their face
     was not found (ISO/IEC 19795-1: failure to acquire); ``far`` and ``frr`` count their pairs as rejected.
     ``unused`` are those of the missing that could not be read or show several faces, each with its reason.
-    ``attempted`` is the number of genuine and of impostor pairs of all ``photos``, None where that is not
-    known.  ``copies`` photos were left out as copies of others, ``shared`` are there under several names.
-    ``leaked``, ``face`` and ``learned_faces`` as in ``Evaluation``.
+    ``attempts`` are the pairs of all ``photos``; one that was not compared scores -1.  It is None where they
+    are not known.  ``copies`` photos were left out as copies of others, ``shared`` are there under several
+    names.  ``leaked``, ``face`` and ``learned_faces`` as in ``Evaluation``.
     """
 
     comparisons: Exhaustive
@@ -55,10 +56,15 @@ class SetEvaluation(Result):
     photos: int | None = None
     copies: int = 0
     shared: int = 0
-    attempted: tuple[int, int] | None = None
+    attempts: Exhaustive | None = None
     unused: tuple[UnusedPhoto, ...] = ()
     face: str | None = None
     learned_faces: tuple[str, ...] = ()
+
+    @property
+    def attempted(self) -> tuple[int, int] | None:
+        """The number of genuine and of impostor pairs of all photos; None as ``fta``."""
+        return None if self.attempts is None else (self.attempts.genuine, self.attempts.impostor)
 
     @property
     def fmr(self) -> float:
@@ -78,21 +84,24 @@ class SetEvaluation(Result):
     @property
     def far(self) -> float | None:
         """The false accept rate: false matches over all impostor pairs, compared or not; None as ``fta``."""
-        if self.attempted is None:
-            return None
-        return self.fmr * self.comparisons.impostor / self.attempted[1]
+        return None if self.attempts is None else self.attempts.fmr_at(self.threshold)
 
     @property
     def frr(self) -> float | None:
         """The false reject rate: genuine pairs rejected or not compared, over all; None as ``fta``."""
-        if self.attempted is None:
-            return None
-        return 1 - (1 - self.fnmr) * self.comparisons.genuine / self.attempted[0]
+        return None if self.attempts is None else self.attempts.fnmr_at(self.threshold)
 
     @cached_property
     def intervals(self) -> dict[str, Interval]:
-        """Of ``fmr`` and ``fnmr`` at the threshold, and all those of ``Exhaustive.intervals``."""
-        return self.comparisons.intervals(threshold=self.threshold)
+        """Of ``fmr`` and ``fnmr`` at the threshold, and all those of ``Exhaustive.intervals``.
+
+        Where photos had no face also of ``far`` and ``frr``.
+        """
+        found = self.comparisons.intervals(threshold=self.threshold)
+        if self.missing and self.attempts is not None:
+            both = self.attempts.intervals((), self.threshold)
+            found |= {"far": both["fmr"], "frr": both["fnmr"]}
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -114,7 +123,8 @@ class SetEvaluation(Result):
 
     def to_markdown(self) -> str:
         """A table of the rates with their intervals, and what a reader must be told."""
-        words = {"fmr": "FMR at the threshold", "fnmr": "FNMR at the threshold", "auc": "AUC", "eer": "EER"}
+        words = {"auc": "AUC", "eer": "EER"}
+        words |= {name: f"{name.upper()} at the threshold" for name in ("fmr", "fnmr", "far", "frr")}
         rows = {}
         for name, found in self.intervals.items():
             kind, _, limit = name.partition("@")
@@ -154,12 +164,14 @@ def evaluate_exhaustive(
         model, root, split, face, allow_overlap, cache, progress, allow_duplicates, strict, threshold is None
     )
     calibration = model.file.calibration
+    comparisons = exhaustive(found.vectors, found.people.labels, name=f"{split}, every pair")
+    everything = with_missing(comparisons.tally, found.labels, found.found)
     return SetEvaluation(
-        comparisons=exhaustive(found.vectors, found.people.labels, name=f"{split}, every pair"),
+        comparisons=comparisons,
         threshold=limit,
         threshold_from=calibration.chosen_on if threshold is None else "the caller",
         learned_faces=calibration.faces if threshold is None else (),
-        attempted=found.attempted,
+        attempts=Exhaustive(everything, comparisons.name),
         **found.told,
     )
 
@@ -268,19 +280,16 @@ def evaluate_identification(
 
 @dataclass(frozen=True)
 class _Set:
-    """The photos whose face was found, their vectors, and what a result tells of all photos."""
+    """The photos whose face was found, their vectors, and what a result tells of all photos.
+
+    ``labels`` (n,) say whose each photo of the set is, and ``found`` (n,) which of them have a face.
+    """
 
     people: People
     vectors: Embeddings
     labels: NDArray[np.int64]
+    found: NDArray[np.bool_]
     told: dict[str, Any]
-
-    @property
-    def attempted(self) -> tuple[int, int]:
-        """How many genuine and impostor pairs there would be, had every face been found."""
-        sizes = np.bincount(self.labels).astype(np.int64)
-        genuine = int(np.sum(sizes * (sizes - 1) // 2))
-        return genuine, len(self.labels) * (len(self.labels) - 1) // 2 - genuine
 
 
 def _embedded(
@@ -315,7 +324,7 @@ def _embedded(
         "unused": unused,
         "face": face,
     }
-    return _Set(everybody.select(found), vectors[found], everybody.labels, told)
+    return _Set(everybody.select(found), vectors[found], everybody.labels, found, told)
 
 
 def _rate_or_none(missing: int, photos: int | None) -> float | None:

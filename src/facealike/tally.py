@@ -75,6 +75,32 @@ def tally(
     return counter.result()
 
 
+def with_missing(made: Tally, labels: ArrayLike, found: ArrayLike) -> Tally:
+    """Return the tally of all photos, found or not: a pair that was not compared scores -1, and is rejected.
+
+    ``made`` is of the photos in which a face was ``found`` (n,), and ``labels`` (n,) say whose each photo is.
+    """
+    names, person = np.unique(np.asarray(labels), return_inverse=True)
+    seen = np.asarray(found, dtype=np.bool_)
+    photos, faces = np.bincount(person), np.bincount(person[seen], minlength=len(names))
+    genuine = photos * (photos - 1) // 2 - faces * (faces - 1) // 2
+    impostor = photos * (len(seen) - photos) - faces * (int(seen.sum()) - faces)
+    row = np.flatnonzero(faces)  # in ``names``, of each person in ``made``
+    of_person = np.zeros((len(names), COARSE_BINS + 1), dtype=np.int32)
+    of_person[row] = made.impostor_of
+    of_person[:, 0] += impostor.astype(np.int32)
+    counts = made.impostor.copy()
+    counts[0] += int(impostor.sum()) // 2
+    rejected = np.repeat(np.arange(len(names)), genuine)
+    return Tally(
+        genuine=np.concatenate([np.full(len(rejected), -1.0, dtype=np.float32), made.genuine]),
+        genuine_person=np.concatenate([rejected, row[made.genuine_person]]),
+        impostor=counts,
+        impostor_of=of_person,
+        images=len(seen),
+    )
+
+
 def unit_rows(embeddings: ArrayLike, labels: ArrayLike) -> tuple[Floats, Counts]:
     """Rows of length 1, float32 (n, d), and the people's numbers from 0, (n,); or UsageError."""
     vectors, names = np.asarray(embeddings, dtype=np.float32), np.asarray(labels)
