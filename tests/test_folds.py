@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import fcntl
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image as PillowImage
 from typer.testing import CliRunner
 
 import facealike.train.folds as folds_module
@@ -22,7 +24,7 @@ from facealike.errors import DataError, PeopleOverlap, TrainingError, UsageError
 from facealike.evaluate import evaluate_pairs
 from facealike.model import ModelFile
 from facealike.train import FoldsResult, train_folds
-from facealike.types import Pair
+from facealike.types import Face, Image, Pair
 from people import CentralBox, make_people, tiny_recipe
 from training_runs import Stop, numbers, same_weights, stop, stop_at
 
@@ -154,6 +156,60 @@ def test_the_summary(done: FoldsResult) -> None:
     assert f"{done.view2.accuracy:.4f}" in text and "| 3 |" in text and "of the other folds" in text
     assert str(done.view2) in str(done)
     assert json.loads(json.dumps(done.to_dict()))["missing"] == []
+
+
+class NothingInBlack(CentralBox):
+    def detect(self, image: Image) -> list[Face]:
+        return super().detect(image) if image.any() else []
+
+
+def test_a_photo_without_a_face_is_counted_in_its_fold(
+    root: Path, listed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Issue 19 A6: of the photos of the fold's pairs, not of those that were trained on."""
+    people = shutil.copytree(root, tmp_path / "people")
+    PillowImage.new("RGB", (64, 64)).save(people / name(FOLDS) / "0.png")
+    monkeypatch.setattr("facealike.embed.make_detector", lambda *_: NothingInBlack())
+    pairs = Path(shutil.copy(listed, tmp_path))
+    go(people, pairs, tmp_path / "out", folds=[1], detector=NothingInBlack(), cache=tmp_path / "crops")
+    facts = json.loads((tmp_path / "out" / "fold-1" / "fold.json").read_text())
+    mine = [pair for pair in read_pairs(pairs, people) if pair.fold == 1]
+    assert facts["photos_compared"] == len({path for pair in mine for path in (pair.a, pair.b)})
+    assert (facts["photos_without_face"], facts["failures"]) == (1, 1)
+
+
+def test_the_pooled_result_has_failure_to_acquire_and_intervals(
+    root: Path, listed: Path, tmp_path: Path, done: FoldsResult
+) -> None:
+    """Issue 19 A6: a pair without a comparison is in FTA, FAR and FRR, and in no other rate."""
+    assert done.view2 is not None and done.view2.evaluation.fta == 0
+    pairs, out = read_pairs(listed, root), Path(shutil.copytree(done.out, tmp_path / "out"))
+    facts = json.loads((out / "fold-2" / "fold.json").read_text())
+    facts |= {"failures": 1, "photos_without_face": 1, "copied_pairs": 2}
+    (out / "fold-2" / "fold.json").write_text(json.dumps(facts))
+    with (out / "fold-2" / "scores.csv").open() as stream:
+        rows = list(csv.reader(stream))
+    lost = next(row for row in rows if row[3] == "1")
+    lost[4] = "-1.0"
+    (out / "fold-2" / "scores.csv").write_text("".join(",".join(row) + "\n" for row in rows))
+    view = folds_module.summarise(out, pairs, root).view2
+    assert view is not None
+    pooled, before = view.evaluation, done.view2.evaluation
+    photos = len({path for pair in pairs for path in (pair.a, pair.b)})
+    assert (pooled.photos, pooled.missing, pooled.fta) == (photos, 1, 1 / photos)
+    assert (pooled.failures, int(pooled.compared.sum())) == (1, before.pairs - 1)
+    assert pooled.copied_pairs == 2
+    rejected = int(np.sum(pooled.same & pooled.compared & (pooled.scores < pooled.threshold)))
+    assert pooled.fnmr == rejected / (pooled.genuine - 1)
+    assert pooled.frr == (rejected + 1) / pooled.genuine > pooled.fnmr
+    told = json.loads((out / "view2.json").read_text())["pooled"]
+    assert told["fta"] == round(1 / photos, 6) and told["intervals"]["frr"]["low"] <= pooled.frr
+    assert "failure to acquire" in (out / "view2.md").read_text()
+    # A fold from before this was recorded: how many photos lack a face is then not known.
+    del facts["photos_compared"], facts["photos_without_face"], facts["copied_pairs"]
+    (out / "fold-2" / "fold.json").write_text(json.dumps(facts))
+    older = folds_module.summarise(out, pairs, root).view2
+    assert older is not None and older.evaluation.fta is None and older.evaluation.failures == 1
 
 
 # ---- killed, resumed, shared out --------------------------------------------------------------

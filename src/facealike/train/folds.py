@@ -143,10 +143,18 @@ def summarise(out: Path, pairs: Sequence[Pair], root: Path) -> FoldsResult:
         ordered += mine
     facts = [json.loads((_folder(out, fold) / "fold.json").read_text("utf-8")) for fold in every]
     names = sorted({_person(path) for pair in pairs for path in (pair.a, pair.b)})
+    number = {name: i for i, name in enumerate(names)}
+    first, second = (
+        np.array([number[_person(path)] for path in side])
+        for side in ([pair.a for pair in ordered], [pair.b for pair in ordered])
+    )
+    # No photo is in two folds.  Runs from before these were recorded do not know them.
     pooled = Evaluation(
         "LFW View 2, trained fold by fold", np.array(scores), np.array([bool(pair.same) for pair in ordered]),
         0.0, "nobody yet", len(names), failures=sum(fact["failures"] for fact in facts),
-        face=facts[0].get("face"),
+        face=facts[0].get("face"), first=first, second=second,
+        photos=_sum(facts, "photos_compared"), missing=_sum(facts, "photos_without_face"),
+        copied_pairs=_sum(facts, "copied_pairs") or 0,
     )  # fmt: skip
     result = view2(pooled, np.array([pair.fold for pair in ordered]))
     # One threshold for the scores of ten models, each of which has its own: the mean of theirs.
@@ -158,6 +166,11 @@ def summarise(out: Path, pairs: Sequence[Pair], root: Path) -> FoldsResult:
     write_text(out / "view2.json", json.dumps({**result.to_dict(), "runs": facts}, indent=2) + "\n")
     write_text(out / "view2.md", result.to_markdown() + _remarks(facts))
     return FoldsResult(out, tuple(done), (), result)
+
+
+def _sum(facts: Sequence[dict[str, Any]], name: str) -> int | None:
+    """The sum over the folds, None where one of them does not state it."""
+    return sum(int(fact[name]) for fact in facts) if all(name in fact for fact in facts) else None
 
 
 def _remarks(facts: Sequence[dict[str, Any]]) -> str:
@@ -208,6 +221,9 @@ def _score(fitted: Fitted, recipe: Recipe, pairs: list[Pair], fold: int, root: P
         "auc": round(evaluation.auc, 6),
         "pairs": evaluation.pairs,
         "failures": evaluation.failures,
+        "photos_compared": evaluation.photos,
+        "photos_without_face": evaluation.missing,
+        "copied_pairs": evaluation.copied_pairs,
     }
     write_text(fitted.run / "fold.json", json.dumps(facts, indent=2) + "\n")
     write_text(fitted.run / "scores.csv", _csv(pairs, evaluation.scores.tolist(), root))
