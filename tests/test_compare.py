@@ -193,10 +193,11 @@ def test_the_lines_begin_with_the_verdict_and_its_probability_then_the_operating
     )
     rule = "FMR 0.1 in the worst group of every other photo of val.csv: Black, Male, 3-9"
     poor = {"probability": 0.47, "prior": 0.3, "fmr": 0.31, "widening": (0.01, 0.0)}
-    bounded = {"threshold_fmr": 0.0249, "threshold_fnmr": (0.0048, 0.042), "threshold_from": rule}
+    bounded = {"threshold_fmr": 0.0249, "threshold_fnmr": (0.0048, 0.042), "threshold_from": rule,
+               "threshold_rates_of": "4,904 calibration people of lfw"}  # fmt: skip
     assert told(0.25, **poor, **bounded).lines() == (
         "same person, uncertain (match probability 0.47, if 30 % of all pairs match)",
-        "threshold at FMR 2.5 %, misses 0.48-4.2 % of genuine pairs (calibration people)",
+        "threshold at FMR 2.5 %, misses 0.48-4.2 % of genuine pairs (4,904 calibration people of lfw)",
         "score 0.250, threshold 0.236 (FMR 10 % in the worst group: Black, Male, 3-9): the threshold decides",
         "other people to calibrate on, or better photos, could move the threshold to 0.200-0.260",
         "common among different people: about 3 pairs in 10 score this high or higher",
@@ -230,6 +231,23 @@ def test_the_rates_at_the_threshold_come_from_the_calibration(calibrated: Model)
     assert known.fnmr_between(0.9) == (0.1, 0.1) and known.fnmr_between(0.95) == (0.1, 0.4)
     assert known.fnmr_between(0.89) is None and known.fnmr_between(0.98) is None
     assert json.loads(json.dumps(at.to_dict()))["threshold_fnmr"] == [0.4, 0.4]
+
+
+def test_the_rates_at_the_threshold_name_the_people_they_were_measured_on(calibrated: Model) -> None:
+    """Issue 19 A13: "(calibration people)" did not say whose; the threshold may come from others."""
+    known = replace(
+        calibrated.calibration, people="31 calibration people of ours", threshold_people="2 others",
+        threshold_pairs=4,
+    )  # fmt: skip
+    model = Model(replace(calibrated.file, calibration=known), device="cpu")
+    for result in (
+        compare(astronaut(), astronaut(), model, fmr=0.01),
+        compare(astronaut(), astronaut(), model),
+    ):
+        assert result.lines()[1].endswith("(31 calibration people of ours)")
+        assert result.to_dict()["threshold_rates_of"] == "31 calibration people of ours"
+    unknown = Model(replace(calibrated.file, calibration=Calibration.none()), device="cpu")
+    assert compare(astronaut(), astronaut(), unknown, threshold=0.5).threshold_rates_of is None
 
 
 def test_where_the_threshold_comes_from_is_readable_in_the_result_too(calibrated: Model) -> None:

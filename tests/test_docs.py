@@ -182,6 +182,20 @@ def test_the_project_file_names_only_what_is_there() -> None:
     assert not missing
 
 
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=str)
+def test_no_bracket_mixes_units(page: Path) -> None:
+    """Issue 19 A13: ``0.017 % [7.4e-05, 0.025 %]`` stood in the tables of groups."""
+    rates = re.findall(
+        r"([0-9.e-]+(?: %)?) \[([0-9.e-]+(?: %)?), ([0-9.e-]+(?: %)?)\]", page.read_text("utf-8")
+    )
+    mixed = [
+        (rate, low, high)
+        for rate, low, high in rates
+        if low.endswith("%") != high.endswith("%") or ("%" in rate + low and "e-" in rate + low + high)
+    ]
+    assert not mixed, mixed[:3]
+
+
 def test_the_readme_begins_with_how_to_install() -> None:
     """Issue 19 D7, A3: the first block installs with pip; no threshold of the old script is carried over."""
     text = (ROOT / "README.md").read_text("utf-8")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from .errors import ModelError
 from .face_policy import FACE_POLICIES
 from .fields import from_dict, in_words, is_number
@@ -47,8 +45,4 @@ def checked_tail(values: Any) -> tuple[tuple[float, float], ...]:
         if points and not (score > points[-1][0] and fmr < points[-1][1]):
             raise ModelError("calibration: along the tail scores must rise and FMRs fall; calibrate it again")
         points.append((score, fmr))
-    if points:
-        scores, shares = np.array(points).T
-        if (np.diff(scores) <= 0).any() or (np.diff(shares) > 0).any() or shares[-1] <= 0 or shares[0] > 1:
-            raise ModelError("calibration: the tail must rise in score and fall in FMR, from 1 towards 0")
     return tuple(points)

@@ -136,6 +136,7 @@ def judge_pair(
         threshold_fnmr=calibration.fnmr_between(decision.threshold),
         best_of=n,
         face_numbers=best.numbers if face == "any" else None,
+        threshold_rates_of=None if calibration.is_none else calibration.people,
     )
 
 

@@ -191,9 +191,10 @@ class Comparison(Shown):
     on poor faces.  ``widening`` is what the poorer face has added to ``band`` below and above: there
     the verdict could have been the other one with good photos of the same people.
 
-    ``threshold_fmr`` and ``threshold_fnmr`` are the rates at the threshold on the calibration people,
-    None where the calibration does not have them.  The true FMR is smaller if ``threshold_fmr_is_bound``;
-    the FNMR lies between the two values, which are equal where it was measured at this very threshold.
+    ``threshold_fmr`` and ``threshold_fnmr`` are the rates at the threshold on the calibration people, whom
+    ``threshold_rates_of`` names; None where the calibration does not have them.  The true FMR is smaller if
+    ``threshold_fmr_is_bound``; the FNMR lies between the two values, which are equal where it was measured
+    at this very threshold.
 
     ``best_of`` is the number n of pairs of faces of which this is the best, 1 unless every face was compared
     (``face="any"``); ``face_numbers`` says which faces, counted from 1, the most confident first, None for
@@ -224,6 +225,7 @@ class Comparison(Shown):
     threshold_fnmr: tuple[float, float] | None = None
     best_of: int = 1
     face_numbers: tuple[int, int] | None = None
+    threshold_rates_of: str | None = None
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.score) or not math.isfinite(self.threshold):
@@ -271,6 +273,7 @@ class Comparison(Shown):
             "threshold_fmr": self.threshold_fmr,
             "threshold_fmr_is_bound": self.threshold_fmr_is_bound,
             "threshold_fnmr": None if self.threshold_fnmr is None else list(self.threshold_fnmr),
+            "threshold_rates_of": self.threshold_rates_of,
             "faces": [None if face is None else face.to_dict() for face in self.faces],
             "faces_found": list(self.found),
             "best_of": self.best_of,

@@ -108,7 +108,11 @@ def _lines(result: Comparison, photos: tuple[str, str]) -> Iterator[str]:
             f"{prior_in_words(result.prior, result.best_of)})"
         )
     rates = operating_point(
-        result.threshold_fmr, result.threshold_fmr_is_bound, result.threshold_fnmr, result.best_of
+        result.threshold_fmr,
+        result.threshold_fmr_is_bound,
+        result.threshold_fnmr,
+        result.best_of,
+        result.threshold_rates_of,
     )
     rule = rule_in_words(result.threshold_from)
     yield rates or "the error rates at this threshold are not known; facealike calibrate measures them"
@@ -168,19 +172,21 @@ def _how_common(fmr: float) -> str:
 
 
 def operating_point(
-    fmr: float | None, fmr_is_bound: bool, fnmr: tuple[float, float] | None, best_of: int = 1
-) -> str | None:
+    fmr: float | None, fmr_is_bound: bool, fnmr: tuple[float, float] | None, best_of: int = 1,
+    people: str | None = None,
+) -> str | None:  # fmt: skip
     """What happens at a threshold: its FMR, and the share of genuine pairs that it misses.
 
     ``fnmr`` holds the lowest and the highest value that the calibration allows, and ``best_of`` says that the
     FMR is that of the best of several pairs.  What is not known is left out; None where nothing is.
+    ``people`` names those on whom the rates were measured.
     """
     best = f" for the best of {best_of:,} pairs" if best_of > 1 else ""
     parts = [] if fmr is None else [f"threshold at FMR {'below ' * fmr_is_bound}{rate_text(fmr)}{best}"]
     if fnmr is not None:
         misses = f"misses {percent_range(*fnmr)} of genuine pairs"
         parts.append(misses if parts else f"threshold {misses}")
-    return f"{', '.join(parts)} (calibration people)" if parts else None
+    return f"{', '.join(parts)} ({people or 'calibration people'})" if parts else None
 
 
 def target_fmr(rule: str) -> float | None:
