@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
 
 from data_paths import data_path
 
 pytest_plugins = ["pytester"]
+
+# A busy machine makes an example slow, not wrong.
+settings.register_profile("facealike", settings(), deadline=None)
+settings.load_profile("facealike")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import struct
 import tracemalloc
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 
 from facealike import Model, compare
-from facealike.archive import FORMAT_VERSION, MAX_TOTAL, MEMBERS, pack, sha256, unpack
+from facealike.archive import FORMAT_VERSION, MAX_TOTAL, MEMBERS, opened, pack, sha256, unpack
 from facealike.embed import read_model_file
 from facealike.errors import DataError, ModelError
 from facealike.model import ModelFile
@@ -228,3 +229,70 @@ def test_every_member_has_a_limit_and_all_fit_the_total() -> None:
     with pytest.raises(ModelError, match="states 8 bytes, over the limit of 7"):
         unpack(pack({"embedder.onnx": b"12345678"}, ABOUT), {**MEMBERS, "embedder.onnx": 7})
     assert unpack(pack({"embedder.onnx": b"1234567"}, ABOUT), {**MEMBERS, "embedder.onnx": 7})
+
+
+# ---- neighbors of faults that tests can miss (benchmarks/mutation.py) ---------------------------------
+
+
+def test_the_headers_are_the_same_on_every_machine() -> None:
+    with zipfile.ZipFile(io.BytesIO(pack({"card.json": b"{}", "calibration.json": b"{}"}, ABOUT))) as archive:
+        entries = archive.infolist()
+    assert [entry.filename for entry in entries] == ["manifest.json", "calibration.json", "card.json"]
+    for entry in entries:
+        assert entry.date_time == (1980, 1, 1, 0, 0, 0) and entry.create_system == 3
+        assert entry.external_attr == 0o644 << 16 and entry.compress_type == zipfile.ZIP_STORED
+
+
+def test_the_limits_are_these_many_bytes() -> None:
+    assert (MEMBERS["embedder.onnx"], MEMBERS["detector.onnx"], MAX_TOTAL) == (
+        536_870_912, 134_217_728, 671_088_640,
+    )  # fmt: skip
+    assert {MEMBERS[name] for name in ("manifest.json", "card.json", "calibration.json")} == {16_777_216}
+
+
+def test_a_file_over_the_total_is_refused_by_its_size(tmp_path: Path) -> None:
+    for size, words in ((MAX_TOTAL + 1, r"too large .*671,088,641 bytes"), (MAX_TOTAL, "not a whole")):
+        with (tmp_path / "sparse.facealike").open("wb") as file:
+            file.truncate(size)
+        with pytest.raises(ModelError, match=words):
+            ModelFile.read(tmp_path / "sparse.facealike")
+
+
+def test_a_member_that_is_there_twice_is_refused() -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name in ("manifest.json", "card.json", "card.json"):
+            archive.writestr(name, b"{}")
+    with pytest.raises(ModelError, match="a member is there twice"):
+        unpack(buffer.getvalue())
+
+
+def test_a_table_of_contents_may_be_as_large_as_the_limit_and_no_larger() -> None:
+    content = zipped({"a": b"1", "b": b"2"})
+    size = 2 * (46 + 1)  # the fixed part of an entry, and a name of one letter
+    with opened(io.BytesIO(content), "zip", size) as archive:
+        assert archive.namelist() == ["a", "b"]
+    with (
+        pytest.raises(ModelError, match="has 94 bytes, over the limit of 93"),
+        opened(io.BytesIO(content), "zip", size - 1),
+    ):
+        pass
+    for short in (b"", b"PK", content[-21:]):
+        with pytest.raises(ModelError, match="not a whole zip"), opened(io.BytesIO(short), "zip"):
+            pass
+    with opened(io.BytesIO(zipped({})), "zip") as archive:  # an empty one is its end alone
+        assert archive.namelist() == []
+
+
+def test_a_name_is_cut_to_80_characters_in_messages() -> None:
+    with pytest.raises(ModelError, match=r"^x{80} is no part of such a file"):
+        unpack(zipped({"x" * 200: b"", "manifest.json": b"{}"}))
+
+
+def test_a_member_with_two_sizes_is_refused() -> None:
+    content = bytearray(zipped({**parts()}))
+    entry = content.rindex(b"PK\x01\x02")
+    content[entry + 20 : entry + 24] = struct.pack("<L", 3)  # the size as it is packed
+    with pytest.raises(ModelError, match=r"states two sizes|not a whole"):
+        unpack(bytes(content))

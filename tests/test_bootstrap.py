@@ -436,3 +436,50 @@ def test_intervals_hold_the_truth(method: Any) -> None:
         # With a true coverage of 95 % fewer than 105 of 120 happen once in a thousand times.
         assert held >= 105, (name, held)
     assert covered["fmr"] + covered["fnmr"] < 2 * tests, "intervals that never fail are too wide"
+
+
+def test_a_share_is_told_as_finely_as_half_a_pair() -> None:
+    """Of an AUC one pair of either list is a step, of F1 one of the more numerous list."""
+    same, first = np.repeat([True, False], [4, 10]), np.r_[0, 1, 2, 2, np.arange(10)]
+    second = np.where(same, first, (first + 1) % 10)
+    scores = np.linspace(0.1, 0.9, 14)
+    smallest = {"fnmr": 1 / 8, "fmr": 1 / 20, "auc": 1 / 80, "f1": 1 / 20, "accuracy": 1 / 20, "eer": 1 / 20}
+    pairs = Pairs(scores, same, first, second)
+    for name, least in smallest.items():
+        assert bootstrap._kind(name, pairs).smallest == pytest.approx(least), name
+    weights = np.r_[1.0, 3, 3, 1, 2, np.full(9, 2.0)]  # one genuine pair in eight, one impostor pair in ten
+    heavy = Pairs(scores, same, first, second, weights)
+    assert bootstrap._kind("fnmr", heavy).smallest == pytest.approx(1 / 16)
+    assert bootstrap._kind("fmr@0.1", heavy).smallest == pytest.approx(1 / 20)
+    # Who it rests on: everybody for FMR, those with a genuine pair for all else.
+    assert bootstrap._kind("fmr", pairs).people == 10 and bootstrap._kind("f1", pairs).people == 3
+    assert [bootstrap._kind(name, pairs).smooth for name in ("f1", "fnmr", "auc", "eer", "fnmr@0.1")] == [
+        True, True, True, False, False,
+    ]  # fmt: skip
+    assert bootstrap._kind("threshold", pairs) == Kind(None, False)
+
+
+def test_intervals_are_of_95_percent_from_1000_resamples_with_seed_0() -> None:
+    labelled = population(3, people=12, each=4)
+    plain = pair_intervals(*labelled, 0.0)["f1"]
+    assert (plain.level, plain.method, plain.resamples) == (0.95, "percentile", 1000)
+    assert plain == pair_intervals(*labelled, 0.0, (), 0.95, 1000, "percentile", 0)["f1"]
+    assert plain != pair_intervals(*labelled, 0.0, seed=1)["f1"]
+    assert threshold_interval(*labelled, "f1") == threshold_interval(*labelled, "f1", None, 0.95, 1000)
+    assert Interval(0.5, 0.4, 0.6) == Interval(0.5, 0.4, 0.6, 0.95, "percentile", 0)
+
+
+def test_numbers_for_json_have_six_digits() -> None:
+    told = Interval(1 / 3, 1 / 30000, 2 / 3).to_dict()
+    assert [told[name] for name in ("estimate", "low", "high")] == [0.333333, 3.33333e-05, 0.666667]
+    third = np.array([1 / 3])
+    band = bootstrap.RocBand(third, third, np.array([math.nan]), third)
+    assert band.to_dict() == {
+        "fmr": [0.333333],
+        "tmr": [0.333333],
+        "low": [None],
+        "high": [0.333333],
+        "level": 0.95,
+    }
+    with pytest.raises(ValueError, match="read-only"):
+        band.high[0] = 1.0

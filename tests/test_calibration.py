@@ -22,7 +22,7 @@ from facealike.calibration import (
     calibration_pairs,
     ece,
 )
-from facealike.errors import DataError, ModelError, UsageError
+from facealike.errors import DataError, ModelError, NotCalibrated, UsageError
 from facealike.probability import balanced_weights, fit_isotonic, fit_platt, person_weights
 
 POINTS = (
@@ -240,3 +240,103 @@ def test_one_notion_of_calibrated() -> None:
     assert Calibration(0.5, "best F1", "x", 9, probability=curve).state == "calibrated"
     assert Calibration(0.5, "dlib's tolerance of 0.6", "x", 0).state == "threshold only"
     assert Calibration.none().state == "not calibrated"
+
+
+# ---- neighbors of faults that tests can miss (benchmarks/mutation.py) ---------------------------------
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"threshold": 1.0, "band": (1.0, 1.0)}, {"threshold": -1.0, "band": (-1.0, -1.0)},
+        {"band": (0.25, 0.3)}, {"band": (0.2, 0.25)},
+        {"rule": "r" * 1000}, {"people": "p" * 1000}, {"metrics": {f"m{i}": 0.0 for i in range(100)}},
+        {"pairs": 0}, {"pairs": 10**15}, {"copies": 10**15},
+        {"threshold_people": "p" * 1000, "threshold_pairs": 10**15},
+        {"threshold_people": "p", "threshold_pairs": 0},
+        {"tail": ((-1 - 9e-6, 1.0), (1 + 9e-6, 1e-300))}, {"tail": ((0.5, 1.0),)},
+        {"face": "largest"}, {"face": "central"}, {"face": "only"}, {"face": None},
+    ],
+)  # fmt: skip
+def test_the_last_value_that_makes_sense_is_accepted(change: dict[str, Any]) -> None:
+    found = replace(WHOLE, **change)
+    assert Calibration.from_dict(json.loads(json.dumps(found.to_dict()))) == found
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"threshold": 1.0000001, "band": None}, "between -1 and 1"),
+        ({"threshold": -1.0000001, "band": None}, "between -1 and 1"),
+        ({"band": (0.2500001, 0.3)}, "lie in its band"), ({"band": (0.2, 0.2499999)}, "lie in its band"),
+        ({"rule": "r" * 1001}, "rule"), ({"people": "p" * 1001}, "people"),
+        ({"metrics": {f"m{i}": 0.0 for i in range(101)}}, "metrics"),
+        ({"metrics": {"f1": math.inf}}, "finite number"),
+        ({"pairs": 10**15 + 1}, "number of pairs"), ({"pairs": 1.5}, "number of pairs"),
+        ({"copies": -1}, "number of copies"), ({"copies": 10**15 + 1}, "number of copies"),
+        ({"threshold_people": "p" * 1001, "threshold_pairs": 1}, "threshold_people"),
+        ({"threshold_people": "p", "threshold_pairs": 10**15 + 1}, "threshold's pairs"),
+        ({"tail": ((-1 - 2e-5, 1.0),)}, "no point of the tail"), ({"tail": ((1 + 2e-5, 0.5),)}, "no point"),
+        ({"tail": ((0.1, 1.0000001),)}, "no point"), ({"tail": ((0.1, 0.0),)}, "no point"),
+        ({"tail": ((0.1, 0.5), (0.1, 0.4))}, "scores must rise"),
+        ({"tail": ((0.1, 0.5), (0.2, 0.5))}, "FMRs fall"),
+        ({"face": "all"}, "face policy"), ({"face": 1}, "face policy"),
+    ],
+)  # fmt: skip
+def test_the_first_value_that_makes_no_sense_is_refused(change: dict[str, Any], words: str) -> None:
+    with pytest.raises(ModelError, match=words):
+        replace(WHOLE, **change)
+
+
+def test_what_half_of_all_strangers_reach_and_what_a_threshold_can_miss() -> None:
+    assert WHOLE.typical_stranger == pytest.approx(-0.2 + 0.4 * math.log(0.5) / math.log(0.2))
+    assert Calibration(0.2, "rule", "people", 10).typical_stranger is None
+    known = replace(WHOLE, metrics={"fnmr": 0.05})  # 0.05 at 0.25, 0.1 at 0.3, 0.3 at 0.5
+    assert known.fnmr_between(0.25) == (0.05, 0.05) and known.fnmr_between(0.27) == (0.05, 0.1)
+    assert known.fnmr_between(0.3) == (0.1, 0.1) and known.fnmr_between(0.5) == (0.3, 0.3)
+    assert known.fnmr_between(0.2499) is None and known.fnmr_between(0.5001) is None
+    assert WHOLE.fnmr_between(0.25) is None, "the FNMR at the threshold is not known"
+
+
+def test_operating_points_go_from_the_highest_fmr_down_however_they_came() -> None:
+    assert replace(WHOLE, operating_points=POINTS[::-1]).operating_points == POINTS
+    near = 0.01 * (1 + 1e-10)
+    assert WHOLE.threshold_for(near) == POINTS[1]
+    with pytest.raises(UsageError):
+        WHOLE.threshold_for(0.01 * (1 + 1e-8))
+
+
+def test_no_calibration_lets_only_a_photo_and_itself_pass() -> None:
+    none = Calibration.none()
+    assert (none.threshold, none.rule, none.people, none.pairs) == (1.0, "none", "nobody", 0)
+    assert none.is_none and not WHOLE.is_none and WHOLE.check() is WHOLE
+    with pytest.raises(NotCalibrated, match="no score of it has a verdict yet"):
+        none.check()
+    assert str(none) == "not calibrated: no threshold, no probability"
+
+
+def test_a_calibration_in_words() -> None:
+    assert str(WHOLE) == (
+        "threshold 0.250 [0.200, 0.300] (best F1 on balanced pairs, on 1,200 pairs of 40 people); "
+        f"probability {WHOLE.calibrator}"
+    )
+    others = replace(WHOLE, threshold_people="2 others", threshold_pairs=7, copies=3)
+    assert str(others).startswith(
+        "threshold 0.250 [0.200, 0.300] (best F1 on balanced pairs, on 7 pairs of 2 others"
+    )
+    assert f"{WHOLE.calibrator} (on 1,200 pairs of 40 people); 3 more photos were left out" in str(others)
+
+
+def test_the_band_of_f1_takes_no_more_than_400_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    scores, same, first, second, _ = bell(7, 20)
+    asked: list[int] = []
+
+    def band(*given: Any) -> tuple[float, float]:
+        asked.append(given[5])
+        return -0.1, 0.1
+
+    monkeypatch.setattr("facealike.calibration.f1_band", band)
+    for resamples in (3, 400, 401):
+        found = calibrate_scores(scores, same, first, second, "bells", resamples=resamples)
+        assert found.band is not None and found.band[0] <= found.threshold <= found.band[1]
+    assert asked == [3, 400, 400]

@@ -9,8 +9,10 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -270,3 +272,97 @@ def test_an_address_that_is_none_is_refused_at_once(url: str, tmp_path: Path) ->
     with pytest.raises(DownloadError, match="not an address") as caught:
         download(url, tmp_path / "x", "0" * 64, 10)
     assert str(caught.value).isprintable()
+
+
+# ---- neighbors of faults that the tests missed (benchmarks/mutation.py, issue 19 E) ------------------
+
+
+class Silent:
+    """Opens nothing, and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.requests: list[urllib.request.Request] = []
+        self.timeouts: list[float] = []
+
+    def open(self, request: urllib.request.Request, timeout: float) -> None:
+        self.requests.append(request)
+        self.timeouts.append(timeout)
+        raise ConnectionResetError(104, "reset by the server")
+
+
+@pytest.fixture
+def waited(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses, none of which is made."""
+    pauses: list[float] = []
+    monkeypatch.setattr("facealike.download.time", SimpleNamespace(sleep=pauses.append))
+    return pauses
+
+
+def test_each_pause_is_twice_the_one_before(
+    tmp_path: Path, waited: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by mutation: the pauses could stay equal."""
+    silent = Silent()
+    monkeypatch.setattr("facealike.download._opener", lambda: silent)
+    with pytest.raises(DownloadError, match=r"failed 5 times \(reset by the server\)"):
+        download("http://127.0.0.1/a", tmp_path / "a", sha(b"x"), 1)
+    assert waited == [1, 2, 4, 8] and silent.timeouts == [30] * 5
+    waited.clear()
+    with pytest.raises(DownloadError, match="failed 3 times"):
+        download("http://127.0.0.1/a", tmp_path / "a", sha(b"x"), 1, attempts=3, pause=0.5, timeout=7)
+    assert waited == [0.5, 1] and silent.timeouts[5:] == [7] * 3
+    assert dict(silent.requests[0].header_items()) == {
+        "User-agent": "facealike", "Accept-encoding": "identity",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 503, 599])
+def test_what_may_pass_is_asked_for_again(server: FileServer, tmp_path: Path, status: int) -> None:
+    server.statuses = [status]
+    assert fetch(server, tmp_path / "a", attempts=2).read_bytes() == CONTENT
+    server.statuses = [status]
+    with pytest.raises(DownloadError, match=rf"failed 1 times \(HTTP {status}\)"):
+        fetch(server, tmp_path / "b", attempts=1)
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 407, 409, 410, 417, 424, 428, 451, 499])
+def test_what_will_not_pass_is_asked_for_once(server: FileServer, tmp_path: Path, status: int) -> None:
+    server.statuses = [status]
+    with pytest.raises(DownloadError, match=f"the server answered {status} "):
+        fetch(server, tmp_path / "a")
+    assert len(server.asked) == 1
+
+
+def test_the_messages_state_the_right_numbers(server: FileServer, tmp_path: Path) -> None:
+    server.content = CONTENT[::-1]
+    promised, came = sha(CONTENT)[:12], sha(CONTENT[::-1])[:12]
+    with pytest.raises(DownloadError, match=rf"\(SHA-256 {came}\.\.\., not {promised}\.\.\.\)"):
+        fetch(server, tmp_path / "a")
+    server.content = CONTENT + b"!"
+    with pytest.raises(DownloadError, match=f"larger than the {len(CONTENT):,} bytes promised"):
+        fetch(server, tmp_path / "a")
+    with pytest.raises(DownloadError, match="536,870,913 bytes, where a download has from 1 to 536,870,912;"):
+        fetch(server, tmp_path / "a", size=(512 << 20) + 1)
+    # The largest size that is allowed, and a file of one byte.
+    server.content = b"!"
+    with pytest.raises(DownloadError, match="1 of 536,870,912 bytes came"):
+        fetch(server, tmp_path / "a", attempts=1, size=512 << 20)
+    assert fetch(server, tmp_path / "b", size=1, sha256=sha(b"!")).read_bytes() == b"!"
+
+
+def test_what_is_left_has_a_name_that_another_file_of_the_folder_does_not_have(
+    server: FileServer, tmp_path: Path
+) -> None:
+    server.cuts = [10]
+    to = tmp_path / ("n" * 200)
+    with pytest.raises(DownloadError):
+        fetch(server, to, attempts=1)
+    assert part_of(to).name == f".{'n' * 80}.{sha(CONTENT)[:16]}.part"
+
+
+def test_bytes_are_counted_as_they_come(server: FileServer, tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    server.cuts = [1000]
+    fetch(server, tmp_path / "a", progress=lambda done, total: told.append((done, total)))
+    assert {total for _, total in told} == {len(CONTENT)}
+    assert 1000 in [done for done, _ in told] and told[-1][0] == len(CONTENT)

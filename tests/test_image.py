@@ -490,3 +490,65 @@ def test_resize_square() -> None:
     # Averaged where it shrinks: a fine chequer must turn grey, not black or white.
     chequer = np.repeat((np.indices((64, 64)).sum(axis=0) % 2 * 255).astype(np.uint8)[:, :, None], 3, axis=2)
     assert np.abs(resize_square(chequer, 16)[2:-2, 2:-2].astype(int) - 128).max() < 12
+
+
+# ---- neighbors of faults that tests can miss (benchmarks/mutation.py) ---------------------------------
+
+
+def test_a_name_of_1000_characters_is_shown_whole_and_a_longer_one_by_its_ends() -> None:
+    assert shown("x" * 1000) == "x" * 1000
+    assert shown("a" * 500 + "m" * 301 + "z" * 200) == "a" * 500 + "..." + "z" * 200
+
+
+def test_the_limits_are_64_mib_and_100_megapixels(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    wide = np.broadcast_to(np.uint8(0), (10_000, 10_001))
+    with pytest.raises(ImageTooLarge, match="10001 x 10000 pixels are over the limit of 100 megapixels"):
+        read_image(wide)
+    grown = np.broadcast_to(np.uint8(0), (10_001, 10_000))
+    with pytest.raises(ImageTooLarge, match="10000 x 10001 pixels"):
+        read_image(grown)
+    with (tmp_path / "a.png").open("wb") as file:
+        file.truncate((64 << 20) + 1)
+    with pytest.raises(ImageTooLarge, match=r"over the limit of 64 MiB; save it smaller"):
+        read_image(tmp_path / "a.png")
+    with (tmp_path / "a.png").open("wb") as file:
+        file.truncate(64 << 20)
+    with pytest.raises(UnreadableImage, match="not an image"):  # read, and of a size that is allowed
+        read_image(tmp_path / "a.png")
+
+
+def test_floats_from_0_to_1_are_rounded_to_the_nearest_of_256_steps() -> None:
+    ramp = np.array([[0.0, 0.001, 0.0021, 0.5, 0.999, 1.0]])
+    assert read_image(ramp)[0, :, 0].tolist() == [0, 0, 1, 128, 255, 255]
+    for outside in (-1e-6, 1 + 1e-6, np.nan, np.inf):
+        with pytest.raises(UsageError, match="goes from 0"):
+            read_image(np.array([[0.5, outside]]))
+    with pytest.raises(UsageError, match=r"not from -0\.25 to 12\.35; scale it"):
+        read_image(np.array([[-0.25, 12.3456]]))
+
+
+def test_the_smallest_images_are_read_and_empty_ones_named() -> None:
+    assert read_image(np.zeros((1, 5), np.uint8)).shape == (1, 5, 3)
+    assert read_image(np.zeros((5, 1), np.uint8)).shape == (5, 1, 3)
+    with pytest.raises(UnreadableImage, match=r"zero size \(3 x 0\)"):
+        read_image(np.zeros((0, 3), np.uint8))
+    with pytest.raises(UnreadableImage, match=r"zero size \(0 x 3\)"):
+        read_image(np.zeros((3, 0), np.uint8))
+
+
+def test_an_open_file_is_read_from_its_beginning_within_the_limit() -> None:
+    data = encoded("png", gradient(10, 10))
+    file = io.BytesIO(data)
+    file.seek(7)
+    assert np.array_equal(read_image(file, max_bytes=len(data)), gradient(10, 10))
+    with pytest.raises(ImageTooLarge, match="the open file"):
+        read_image(io.BytesIO(data), max_bytes=len(data) - 1)
+    with pytest.raises(UnreadableImage, match=r"the open file: the file is empty"):
+        read_image(io.BytesIO())
+
+
+@pytest.mark.parametrize("reduce", [1, 2, 4, 8])
+def test_a_jpeg_is_reduced_by_what_is_asked_rounded_up_and_nothing_else_is(reduce: int) -> None:
+    tall = gradient(67, 43)
+    assert read_image(encoded("jpeg", tall), reduce=reduce).shape == (-(-67 // reduce), -(-43 // reduce), 3)
+    assert read_image(encoded("png", tall), reduce=reduce).shape == (67, 43, 3)

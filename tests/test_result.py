@@ -229,3 +229,31 @@ def test_d3_the_repr_of_an_evaluation_resamples_nobody(monkeypatch: pytest.Monke
     """A debugger asks for it at every step."""
     monkeypatch.setattr("facealike.evaluation.pair_intervals", None)
     assert "AUC" in repr(evaluation())
+
+
+def subclasses(kind: type[Any]) -> set[type]:
+    return {kind}.union(*(subclasses(each) for each in kind.__subclasses__()))
+
+
+@pytest.mark.parametrize("name", sorted(MADE))
+def test_no_public_noun_can_be_changed(name: str) -> None:
+    """Found by mutation: nothing noticed when a result was no longer frozen."""
+    made = MADE[name]()
+    field = made._fields[0] if isinstance(made, tuple) else dataclasses.fields(made)[0].name
+    with pytest.raises(AttributeError):
+        setattr(made, field, getattr(made, field))
+
+
+def test_every_result_is_frozen_shows_itself_and_is_compared_where_that_can_be_done() -> None:
+    """Two arrays are neither equal nor not: a result that holds some is equal to itself alone."""
+    kinds = [kind for kind in subclasses(Shown) if dataclasses.is_dataclass(kind)]
+    found: list[type] = []
+    assert len(kinds) > 20
+    for kind in kinds:
+        options: Any = kind.__dataclass_params__  # type: ignore[attr-defined]
+        assert options.frozen, kind
+        assert kind.__repr__ is Shown.__repr__ or ("__repr__" in vars(kind) and not options.repr), kind
+        types = " ".join(str(field.type) for field in dataclasses.fields(kind))
+        if options.eq and ("NDArray" in types or "Floats" in types):
+            found.append(kind)
+    assert not found

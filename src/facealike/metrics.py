@@ -116,7 +116,7 @@ def _rate(part: int, whole: int) -> float:
     return part / whole if whole else math.nan
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Roc(Result):
     """Every operating point that the scores allow, from "accept nobody" to "accept everybody".
 
