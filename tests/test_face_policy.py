@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 from PIL import Image as PillowImage
 from typer.main import get_command
@@ -102,7 +101,7 @@ def test_no_default_is_spelled_out_beside_the_constant() -> None:
     assert spelled == ["cli/detect.py: detect", "cli/evaluate.py: evaluate"]
 
 
-def leaves(command: click.Command, name: str = "facealike") -> Iterator[tuple[str, click.Command]]:
+def leaves(command: Any, name: str = "facealike") -> Iterator[tuple[str, Any]]:
     below = getattr(command, "commands", None)
     if below is None:
         yield name, command
@@ -115,7 +114,7 @@ def test_every_command_has_the_same_default() -> None:
     for name, command in leaves(get_command(app)):
         for option in command.params:
             if "--face" in option.opts:
-                found[name] = option.default if option.default is not None else option.show_default  # type: ignore[attr-defined]
+                found[name] = option.default if option.default is not None else option.show_default
     assert len(found) >= 7, "the walk sees the commands"
     assert found.pop("facealike detect") == "all", "it is asked for every face"
     told = f"{DEFAULT_FACE}; {LFW_FACE} with --protocol lfw, which needs it"
