@@ -296,3 +296,12 @@ def test_a_member_with_two_sizes_is_refused() -> None:
     content[entry + 20 : entry + 24] = struct.pack("<L", 3)  # the size as it is packed
     with pytest.raises(ModelError, match=r"states two sizes|not a whole"):
         unpack(bytes(content))
+
+
+@pytest.mark.parametrize("end", ["bytes after the end", "a comment that is not there"])
+def test_a_file_that_goes_on_after_its_end_is_refused(end: str) -> None:
+    """Found by mutation: Python's zipfile reads both, and looks for another table of contents in them."""
+    content = pack(PARTS, ABOUT)
+    damaged = content + bytes(22) if end == "bytes after the end" else content[:-2] + b"\x04\x00"
+    with pytest.raises(ModelError, match="not a whole facealike model file"):
+        unpack(damaged)

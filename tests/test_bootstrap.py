@@ -483,3 +483,9 @@ def test_numbers_for_json_have_six_digits() -> None:
     }
     with pytest.raises(ValueError, match="read-only"):
         band.high[0] = 1.0
+
+
+def test_an_interval_below_zero_reads_well() -> None:
+    """Found by mutation: thresholds and differences may be negative, and their bounds too."""
+    assert str(Interval(-0.1, -0.2, 0.3)) == "-0.100 [-0.200, 0.300]"
+    assert str(Interval(1.0, 1.0, math.nan)) == str(Interval(1.0, math.nan, 0.0)) == "1.000 [not measured]"
