@@ -91,11 +91,8 @@ def _points(found: Calibration) -> list[str]:
             )
         )  # fmt: skip
     widths = [max(len(row[i]) for row in rows) for i in range(4)]
-    people = f"  FMR and misses are those of {found.people}:"
     return [
-        "",
-        people,
-        "",
+        f"  FMR and misses are those of {found.people}:",
         *("  " + "  ".join(c.rjust(w) for c, w in zip(row, widths, strict=True)) for row in rows),
     ]
 
