@@ -47,6 +47,7 @@ lint: $(VENV)/.full
 	$(RUN) ruff check
 	$(RUN) ruff format --check
 	$(RUN) mypy
+	$(VENV)/bin/lint-imports --no-logo
 
 lowest:
 	@$(PYTHON) tests/base_install.py
@@ -70,7 +71,7 @@ detector: $(VENV)/.full
 	    echo 'make detector: name the three files LFW=..., FAIRFACE=... and TEACHER=...' >&2; exit 1; }
 	@mkdir -p build/detector
 	$(call UNPACK,build/detector)
-	$(RUN) facealike.train.detector_run --photos build/detector/lfw-deepfunneled \
+	$(RUN) facealike.train.detector.run --photos build/detector/lfw-deepfunneled \
 	    --chips build/detector/fairface-144/train --teacher '$(TEACHER)' \
 	    --work build/detector --out build/detector/detector.onnx $(OPTIONS)
 
@@ -103,7 +104,7 @@ embedder: $(VENV)/.full
 	$(call UNPACK,build/embedder)
 	$(VENV)/bin/facealike models add '$(SFACE)' --name sface
 	$(VENV)/bin/facealike models add '$(RETAIL)' --name retail-0095
-	$(RUN) facealike.train.joint_run --chips build/embedder/fairface-144/train.csv \
+	$(RUN) facealike.train.joint.run --chips build/embedder/fairface-144/train.csv \
 	    --held-out build/embedder/fairface-144/val.csv --teacher sface=0.6 --teacher retail-0095=0.4 \
 	    --work build/embedder/run --out build/embedder/trained.facealike $(OPTIONS)
 	$(VENV)/bin/python benchmarks/ship_model.py build/embedder/trained.facealike build/embedder/lfw-deepfunneled \

@@ -21,12 +21,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facealike import Model, People
-from facealike.calibration import calibration_pairs, ece
-from facealike.data import balanced_pairs
-from facealike.evaluate import embed_photos
-from facealike.face_policy import LFW_FACE
-from facealike.operating import f1_threshold
-from facealike.probability import Calibrator, balanced_weights, fit_isotonic, fit_platt, person_weights
+from facealike.calibration.operating_points import f1_threshold
+from facealike.calibration.pairs import calibration_pairs
+from facealike.calibration.probability import (
+    Calibrator,
+    balanced_weights,
+    fit_isotonic,
+    fit_platt,
+    person_weights,
+)
+from facealike.datasets.pair_sampling import balanced_pairs
+from facealike.detection.face_policy import LFW_FACE
+from facealike.evaluation.embed_dataset import embed_photos
+from facealike.metrics.calibration_error import ece
 from measured import append_rows, today
 
 CSV = Path(__file__).with_suffix(".csv")

@@ -1,4 +1,4 @@
-"""How often the intervals of ``facealike.bootstrap`` hold the truth, on simulated people.
+"""How often the intervals of ``facealike.metrics.bootstrap`` hold the truth, on simulated people.
 
     python benchmarks/coverage.py                      # all scenarios, 400 populations each: an hour
     python benchmarks/coverage.py --scenario small --populations 100
@@ -31,13 +31,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from facealike.bootstrap import Values, Weigh, _difference, _kind, _samples, _statistic
-from facealike.calibration import calibration_pairs
-from facealike.data import balanced_pairs
-from facealike.exhaustive import exhaustive
-from facealike.operating import operating_points
-from facealike.resampling import Kind, Method, Plan, bounds
-from facealike.weighted import Block, Pairs
+from facealike.calibration.operating_points import operating_points
+from facealike.calibration.pairs import calibration_pairs
+from facealike.datasets.pair_sampling import balanced_pairs
+from facealike.metrics.all_pairs import exhaustive
+from facealike.metrics.bootstrap import Values, Weigh, _difference, _kind, _samples, _statistic
+from facealike.metrics.intervals import Kind, Method, Plan, bounds
+from facealike.metrics.weighted_pairs import Block, Pairs
 from measured import append_rows, commit, today, versions
 
 CSV = Path(__file__).with_suffix(".csv")
@@ -71,7 +71,7 @@ class Scenario:
     (the power).  ``drift`` is what the second system of a difference scatters more.  ``steep`` is the power
     by which the directions lose strength: the higher, the more some people resemble many.  ``all_pairs``:
     every photo is compared with every other, and the intervals are those of ``facealike.exhaustive``;
-    ``calibration``: those of ``facealike.operating.operating_points`` from all pairs.
+    ``calibration``: those of ``facealike.calibration.operating_points.operating_points`` from all pairs.
     """
 
     name: str

@@ -12,7 +12,7 @@ from PIL import Image as PillowImage
 from PIL import ImageFilter
 
 from facealike import Box, Face, read_image
-from facealike.detect import scale_face
+from facealike.detection.base import scale_face
 from facealike.types import Image
 
 Degradation = Callable[[Image, Face], tuple[Image, Face]]

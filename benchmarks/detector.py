@@ -33,18 +33,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
-from facealike.data import People
-from facealike.detect import (
-    SHIPPED_CONFIDENCE,
-    SHIPPED_LANDMARK_OVERLAP,
-    YuNetDetector,
-    select_faces,
-)
-from facealike.image import read_image
-from facealike.train.detector_backgrounds import background
-from facealike.train.detector_light import develop
-from facealike.train.detector_scenes import move_boxes, move_points, similarity
-from facealike.train.detector_sources import BORDER, FAINT, Sources, collect, overlaps, seen
+from facealike.datasets.people import People
+from facealike.detection.registry import SHIPPED_CONFIDENCE, SHIPPED_LANDMARK_OVERLAP
+from facealike.detection.select import select_faces
+from facealike.detection.yunet import YuNetDetector
+from facealike.imaging.read import read_image
+from facealike.train.detector.backgrounds import background
+from facealike.train.detector.photometric import develop
+from facealike.train.detector.pseudo_labels import BORDER, FAINT, Sources, collect, overlaps, seen
+from facealike.train.detector.scenes import move_boxes, move_points, similarity
 from facealike.train.provenance import machine
 from facealike.types import Face, Image
 from measured import append_rows, commit, today

@@ -1,4 +1,4 @@
-"""Where the five landmarks lie in a face chip of dlib: the constant DLIB_CHIP_TEMPLATE of facealike/align.py.
+"""Where the five landmarks lie in a face chip of dlib: DLIB_CHIP_TEMPLATE of facealike.imaging.align.
 
     FACEALIKE_FAIRFACE=fairface-144 FACEALIKE_YUNET=yunet.onnx python benchmarks/dlib_chip_template.py
 
@@ -14,10 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from facealike.align import DLIB_CHIP_SIZE, DLIB_CHIP_TEMPLATE
-from facealike.detect import YuNetDetector, select_faces
+from facealike.detection.select import select_faces
+from facealike.detection.yunet import YuNetDetector
 from facealike.errors import NoFaceFound
-from facealike.image import read_image
+from facealike.imaging.align import DLIB_CHIP_SIZE, DLIB_CHIP_TEMPLATE
+from facealike.imaging.read import read_image
 
 EVERY = 2
 

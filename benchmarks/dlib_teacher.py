@@ -26,16 +26,17 @@ from pathlib import Path
 
 import numpy as np
 
-from facealike.align import box_crop
-from facealike.bootstrap import difference_interval
-from facealike.calibrate import calibrate
-from facealike.dlib_model import dlib_model, lift
-from facealike.dlib_resnet import MEAN, SIZE, STD, find_dlib_weights, read_dlib_resnet, to_onnx
-from facealike.embed import Model
-from facealike.evaluate import evaluate_split
-from facealike.face_policy import LFW_FACE
-from facealike.image import read_image
-from facealike.protocols import evaluate_view2
+from facealike.detection.face_policy import LFW_FACE
+from facealike.embedding.face_model import Model
+from facealike.evaluation.calibrate import calibrate
+from facealike.evaluation.lfw_view2 import evaluate_view2
+from facealike.evaluation.verification import evaluate_split
+from facealike.imaging.align import box_crop
+from facealike.imaging.read import read_image
+from facealike.metrics.bootstrap import difference_interval
+from facealike.model_zoo.dlib import dlib_model, lift
+from facealike.model_zoo.dlib_onnx import to_onnx
+from facealike.model_zoo.dlib_weights import MEAN, SIZE, STD, find_dlib_weights, read_dlib_resnet
 from facealike.types import Box
 from measured import append_rows, circumstances
 
@@ -105,7 +106,7 @@ def torch_network(net: object) -> Callable[[np.ndarray], np.ndarray] | None:
     try:
         import torch
 
-        from facealike.train.dlib_teacher import DlibTeacher
+        from facealike.train.networks.dlib_resnet import DlibTeacher
     except ImportError:
         return None
     torch.set_num_threads(1)
@@ -124,7 +125,7 @@ def torch_batches(net: object, images: np.ndarray) -> dict[str, tuple[int, Calla
         return {}
     import torch
 
-    from facealike.train.dlib_teacher import DlibTeacher
+    from facealike.train.networks.dlib_resnet import DlibTeacher
 
     teacher = DlibTeacher(net).to(memory_format=torch.channels_last)  # type: ignore[arg-type]
 

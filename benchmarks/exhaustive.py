@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facealike.exhaustive import exhaustive
+from facealike.metrics.all_pairs import exhaustive
 from measured import append_rows, circumstances
 
 CSV = Path(__file__).with_suffix(".csv")

@@ -21,8 +21,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from facealike.face_policy import LFW_FACE
-from facealike.train.recipe import Recipe, load_recipe
+from facealike.detection.face_policy import LFW_FACE
+from facealike.train.recipe.load import load_recipe
+from facealike.train.recipe.schema import Recipe
 from measured import append_rows, today
 from page import put
 
@@ -83,9 +84,9 @@ def run(experiment: Experiment, seed: int, arguments: argparse.Namespace) -> dic
     """Train, without judging the result on anybody but the validation people."""
     import torch
 
-    from facealike.detect import named_detector
+    from facealike.detection.registry import named_detector
+    from facealike.train.embedder.run import fit
     from facealike.train.provenance import git_commit, machine
-    from facealike.train.run import fit
 
     recipe = experiment.of_seed(seed)
     digest = hashlib.sha256(json.dumps(recipe.to_dict(), sort_keys=True).encode()).hexdigest()[:8]

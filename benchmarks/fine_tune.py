@@ -22,8 +22,8 @@ import time
 from pathlib import Path
 
 from facealike import Model, People, difference_interval, evaluate_pairs
-from facealike.data import balanced_pairs, listed_pairs
-from facealike.face_policy import LFW_FACE
+from facealike.datasets.pair_sampling import balanced_pairs, listed_pairs
+from facealike.detection.face_policy import LFW_FACE
 from facealike.types import Pair
 from measured import commit, today
 

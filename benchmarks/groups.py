@@ -24,17 +24,20 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from facealike.align import chip_matrix, warp
-from facealike.data import People
-from facealike.detect import Detector, named_detector, select_faces
-from facealike.embed import Model
+from facealike.datasets.people import People
+from facealike.detection.base import Detector
+from facealike.detection.registry import named_detector
+from facealike.detection.select import select_faces
+from facealike.embedding.face_model import Model
 from facealike.errors import UsageError
-from facealike.group_protocol import evaluate_groups
-from facealike.group_tables import group_rate, point_name
-from facealike.groups import GroupEvaluation, Point, WorstGroup, group_rates
-from facealike.image import read_image
-from facealike.plots import save_figure
-from facealike.wording import rate_text
+from facealike.evaluation.demographics import evaluate_groups
+from facealike.imaging.align import chip_matrix
+from facealike.imaging.geometry import warp
+from facealike.imaging.read import read_image
+from facealike.metrics.demographic_tables import group_rate, point_name
+from facealike.metrics.demographics import GroupEvaluation, Point, WorstGroup, group_rates
+from facealike.plotting.style import save_figure
+from facealike.utils.wording import rate_text
 from measured import append_rows, circumstances, commit, today
 from page import put
 

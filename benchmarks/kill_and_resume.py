@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from facealike.model import ModelFile
+from facealike.model_file.model_file import ModelFile
 from facealike.train.provenance import git_commit, machine
 from measured import append_rows, today
 

@@ -56,7 +56,7 @@ def odd_ones(folder: Path) -> list[Path]:
 
 def run(model: Any, paths: list[Path]) -> tuple[list[float], int, int]:
     """Resident MiB after every hundredth of the photos, and how many vectors and failures there were."""
-    from facealike.embed import embed_stream
+    from facealike.embedding.stream import embed_stream
 
     memory: list[float] = []
     failures, every = 0, len(paths) // 100

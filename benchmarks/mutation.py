@@ -39,26 +39,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
-from facealike.resampling import wilson
+from facealike.metrics.intervals import wilson
 from measured import append_rows, circumstances
 
 ROOT = Path(__file__).parent.parent
 CSV = Path(__file__).parent / "mutation.csv"
 TESTS = {
-    "metrics": "metrics weighted bootstrap evaluate exhaustive impostors result calibrate",
-    "bootstrap": "bootstrap weighted exhaustive operating evaluate groups plots result",
-    "calibration": (
+    "metrics.verification": "metrics weighted bootstrap evaluate exhaustive impostors result calibrate",
+    "metrics.bootstrap": "bootstrap weighted exhaustive operating evaluate groups plots result",
+    "calibration.calibration": (
         "calibration operating calibrate probability rates model model_page result compare group_protocol "
         "quality"
     ),
-    "evaluate": (
+    "evaluation.verification": (
         "evaluate overlap duplicates unreadable scores_file protocols set_protocols report pipeline byo "
         "outcome"
     ),
-    "archive": "model onnx_data model_bundle verify model_store odd_models archive",
-    "download": "download registry add_model",
-    "crops": "crops unreadable pipeline one_way evaluate distillation",
-    "image": (
+    "model_file.zip_format": "model onnx_data model_bundle verify model_store odd_models archive",
+    "model_zoo.download": "download registry add_model",
+    "embedding.crop_cache": "crops unreadable pipeline one_way evaluate distillation",
+    "imaging.read": (
         "image photo truncated photo_digest unreadable one_way folders pipeline detect compare bad_inputs"
     ),
 }
@@ -122,7 +122,7 @@ class Tree:
         """("passed", "failed", or "slow" where the tests take longer than ``limit`` seconds, who failed)."""
         if mutant is None:
             return self._run(tests, limit)
-        file = self.folder / "src/facealike" / f"{mutant.module}.py"
+        file = self.folder / "src/facealike" / f"{mutant.module.replace('.', '/')}.py"
         original = file.read_text("utf-8")
         try:
             file.write_text(mutant.source, "utf-8")
@@ -158,7 +158,8 @@ class Tree:
 
 def importing(module: str) -> list[str]:
     """Names of all test files that import the module."""
-    pattern = re.compile(rf"facealike\.{module}\b|from facealike import .*\b{module}\b")
+    package, _, name = module.rpartition(".")
+    pattern = re.compile(rf"facealike\.{package}\.{name}\b|from facealike\.{package} import .*\b{name}\b")
     return sorted(
         path.stem.removeprefix("test_")
         for path in (ROOT / "tests").glob("test_*.py")
@@ -219,7 +220,7 @@ def main() -> None:
         tested = dead = 0
         for module in options.modules:
             # Of the copy: the repository may move on while this runs.
-            source = (Path(folder) / "0/src/facealike" / f"{module}.py").read_text("utf-8")
+            source = (Path(folder) / "0/src/facealike" / f"{module.replace('.', '/')}.py").read_text("utf-8")
             found, places = mutants(module, source, options.per_module, options.seed)
             told = list(outcomes(found, trees, options.jobs, options.own_tests))
             alive = [mutant for mutant, outcome in told if outcome == "passed"]

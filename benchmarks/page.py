@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from facealike.files import write_text
+from facealike.utils.atomic_write import write_text
 
 
 def put(page: Path, name: str, text: str) -> None:

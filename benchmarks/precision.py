@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from facealike.train import load_recipe
-from facealike.train.dlib_teacher import DlibTeacher
-from facealike.train.learner import first_network
-from facealike.train.precision import digits
+from facealike.train.networks.build import first_network
+from facealike.train.networks.dlib_resnet import DlibTeacher
+from facealike.train.optim.mixed_precision import digits
 from measured import append_rows, circumstances
 
 CSV = Path(__file__).with_suffix(".csv")

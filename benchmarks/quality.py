@@ -7,8 +7,8 @@
 DIR is LFW, one folder a person.  ``collect`` embeds each photo of the people of the splits named, and for
 those with two photos or more two photos each in every degradation below as well.  Where a degraded face is
 not found any more, that is counted, and the landmarks of the good photo, moved along, take its place:
-other detectors may find it.  ``fit`` tells what the curves of ``facealike.quality`` are drawn from: what
-each flaw costs and where its measures then lie, and how far the band's edges would have to move for the
+other detectors may find it.  ``fit`` tells what the curves of ``facealike.quality.score`` are drawn from:
+what each flaw costs and where its measures then lie, and how far the band's edges would have to move for the
 verdicts outside it to stay as reliable as with good photos (``BELOW``, ``ABOVE``); it is for the validation
 and calibration people.  ``analyse`` tells how errors rise as the score falls; it is for the test people,
 by whom no curve was drawn.
@@ -28,9 +28,9 @@ from numpy.typing import NDArray
 
 from degradations import DEGRADATIONS
 from facealike import Face, Model, People, read_image
+from facealike.detection.face_policy import LFW_FACE
 from facealike.errors import FaceError
-from facealike.face_policy import LFW_FACE
-from facealike.quality import ABOVE, BELOW, FLAWS, face_quality
+from facealike.quality.score import ABOVE, BELOW, FLAWS, face_quality
 from measured import commit, processor, today
 from page import put
 from quality_pairs import (
@@ -262,7 +262,7 @@ def told_of(photos: Photos, model: Model) -> str:
 
 
 def fit(photos: Photos, model: Model) -> str:
-    """What the curves of ``facealike.quality`` are drawn from."""
+    """What the curves of ``facealike.quality.score`` are drawn from."""
     threshold, band, typical = scale_of(model)
     one, two, before = one_poor(photos), both_poor(photos), dict(degraded_rows(photos))["none"]
     shift = partial(shifts, cuts=CUTS, unit=threshold - typical)

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facealike import Model
-from facealike.quality import Quality, judge
+from facealike.quality.result import Quality
+from facealike.quality.score import judge
 
 BLOCK = 1 << 18  # pairs whose embeddings are held at a time
 

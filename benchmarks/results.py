@@ -20,14 +20,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from facealike.embed import Model
-from facealike.evaluate import evaluate_split
-from facealike.evaluation import Evaluation
-from facealike.face_policy import LFW_FACE
-from facealike.files import write_text
-from facealike.plots import new_axes, save_figure
-from facealike.protocols import evaluate_view2
-from facealike.set_protocols import evaluate_exhaustive
+from facealike.detection.face_policy import LFW_FACE
+from facealike.embedding.face_model import Model
+from facealike.evaluation.all_pairs import evaluate_exhaustive
+from facealike.evaluation.lfw_view2 import evaluate_view2
+from facealike.evaluation.verification import evaluate_split
+from facealike.evaluation.verification_result import Evaluation
+from facealike.plotting.style import new_axes, save_figure
+from facealike.utils.atomic_write import write_text
 from measured import commit, processor, today
 from page import put
 

@@ -17,11 +17,11 @@ import csv
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from facealike.embed import Model
-from facealike.plots import new_axes, save_figure, style_axes
-from facealike.protocols import evaluate_view2
+from facealike.datasets.people import unlabelled_photos
+from facealike.embedding.face_model import Model
+from facealike.evaluation.lfw_view2 import evaluate_view2
+from facealike.plotting.style import new_axes, save_figure, style_axes
 from facealike.train import distil, load_recipe
-from facealike.train.plan import unlabelled_photos
 from measured import append_rows, circumstances
 from page import put
 

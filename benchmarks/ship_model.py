@@ -26,18 +26,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from facealike.calibrate import calibrate
-from facealike.data import People, split_of
-from facealike.embed import Model
+from facealike.datasets.people import People
+from facealike.datasets.splits import split_of
+from facealike.detection.face_policy import LFW_FACE, FacePolicy
+from facealike.embedding.face_model import Model
 from facealike.errors import UsageError
-from facealike.evaluate import evaluate_split
-from facealike.face_policy import LFW_FACE
-from facealike.group_protocol import evaluate_groups, for_worst_group
-from facealike.groups import GroupEvaluation
-from facealike.model import ModelFile
-from facealike.overlap import record_people
-from facealike.protocols import evaluate_view2
-from facealike.types import FacePolicy
+from facealike.evaluation.calibrate import calibrate
+from facealike.evaluation.demographics import evaluate_groups, for_worst_group
+from facealike.evaluation.leakage import record_people
+from facealike.evaluation.lfw_view2 import evaluate_view2
+from facealike.evaluation.verification import evaluate_split
+from facealike.metrics.demographics import GroupEvaluation
+from facealike.model_file.model_file import ModelFile
 
 CHIP_FACE: FacePolicy = "central"
 CAUTION = "LFW is not new to every part."

@@ -39,8 +39,9 @@ WHAT = ("bulk", "one photo", "dlib", *SIZES)
 
 
 def load_model(name: str | None, detector: str | None, threads: int) -> Any:
-    from facealike.detect import YuNetDetector, named_detector
-    from facealike.embed import Model
+    from facealike.detection.registry import named_detector
+    from facealike.detection.yunet import YuNetDetector
+    from facealike.embedding.face_model import Model
 
     model = Model.load(name, device="cpu", threads=threads)
     if detector is not None:
@@ -73,7 +74,7 @@ def scaled(target: Path, path: Path, size: tuple[int, int]) -> Path:
 
 
 def bulk(options: argparse.Namespace) -> dict[str, Any]:
-    from facealike.embed import embed_stream
+    from facealike.embedding.stream import embed_stream
 
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
@@ -92,7 +93,7 @@ def bulk(options: argparse.Namespace) -> dict[str, Any]:
 
 def single(options: argparse.Namespace) -> dict[str, Any]:
     """One thread: a photo in memory for "one photo", a file for the large ones."""
-    from facealike.image import read_image
+    from facealike.imaging.read import read_image
 
     os.environ["OMP_NUM_THREADS"] = "1"
     model = load_model(options.model, options.detector, 1)
@@ -119,8 +120,8 @@ def single(options: argparse.Namespace) -> dict[str, Any]:
 def dlib_alone(options: argparse.Namespace) -> dict[str, Any]:
     import dlib
 
-    from facealike.dlib_resnet import find_dlib_weights
-    from facealike.image import read_image
+    from facealike.imaging.read import read_image
+    from facealike.model_zoo.dlib_weights import find_dlib_weights
 
     weights = find_dlib_weights()
     detector = dlib.get_frontal_face_detector()

@@ -10,8 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
-from facealike.embed import Model
-from facealike.model import Calibration, ModelCard, Preprocessing, identity_hash
+from facealike.calibration.calibration import Calibration
+from facealike.datasets.seen import identity_hash
+from facealike.embedding.face_model import Model
+from facealike.model_file.card import ModelCard
+from facealike.model_file.preprocessing import Preprocessing
 from facealike.types import Box, Face
 
 SALT = "salt"

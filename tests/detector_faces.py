@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
-from facealike.train.detector_sources import Sources, collect
+from facealike.train.detector.pseudo_labels import Sources, collect
 from facealike.types import Box, Face, Image
 
 SKIN = (250, 200, 160)

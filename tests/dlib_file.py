@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from facealike.dlib_resnet import BLOCKS, DIMENSIONS, STEM, find_dlib_weights
 from facealike.errors import MissingExtra
+from facealike.model_zoo.dlib_weights import BLOCKS, DIMENSIONS, STEM, find_dlib_weights
 
 
 def dlib_weights() -> bytes:

@@ -18,8 +18,9 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image as PillowImage
 
 from bad_inputs import make_bad_inputs
+from facealike.calibration.calibration import Calibration
 from facealike.errors import ModelError
-from facealike.model import Calibration, ModelFile
+from facealike.model_file.model_file import ModelFile
 from hostile_names import NAMES, as_file
 from people import draw_face
 from tiny_model import tiny_card, tiny_model_file, tiny_onnx

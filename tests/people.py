@@ -15,14 +15,15 @@ import numpy as np
 from PIL import Image as PillowImage
 from PIL import ImageDraw
 
-import facealike.parts
-from facealike.train.recipe import Recipe, recipe_from_dict
+import facealike.datasets.parts
+from facealike.train.recipe.load import recipe_from_dict
+from facealike.train.recipe.schema import Recipe
 from facealike.types import Box, Face, Image
 
 SIDE = 64  # of a photo, in pixels
 
 # Forty drawn people are divided by their names alone, as a large folder is; see tests/test_parts.py.
-facealike.parts.USABLE = 0
+facealike.datasets.parts.USABLE = 0
 
 
 class CentralBox:
@@ -100,8 +101,9 @@ def train_and_die(root: Path, folder: Path, resume: bool, syncs: int, changes: d
     """
     import torch
 
-    from facealike import embed
-    from facealike.train import outcome, train
+    from facealike.embedding import face_model as embed
+    from facealike.train import train
+    from facealike.train.embedder import finalize as outcome
 
     torch.set_num_threads(1)
     # Pictures and dlib's detector take seconds and prove nothing here.

@@ -19,14 +19,12 @@ import numpy as np
 import pytest
 
 from data_paths import needs_data
-from facealike.add_model import add_model
-from facealike.byo import Wrapping
-from facealike.calibration import Calibration
-from facealike.embed import Model, read_model_file
+from facealike.calibration.calibration import Calibration
+from facealike.embedding.face_model import Model
 from facealike.errors import DownloadError, LicenceRefused, MissingExtra, ModelError, UsageError
-from facealike.licence import Licence
-from facealike.model_bundle import write_bundle
-from facealike.model_store import (
+from facealike.model_file.licenses import Licence
+from facealike.model_file.locate import read_model_file
+from facealike.model_file.store import (
     HOME_VARIABLE,
     downloads_folder,
     models_folder,
@@ -35,7 +33,10 @@ from facealike.model_store import (
     stored_models,
     stored_names,
 )
-from facealike.registry import read_registry
+from facealike.model_zoo.bundle import write_bundle
+from facealike.model_zoo.install import add_model
+from facealike.model_zoo.onnx_import import Wrapping
+from facealike.model_zoo.registry import read_registry
 from file_server import FileServer, serving
 from ir_files import small_ir
 from tiny_model import tiny_card, tiny_model_file, tiny_onnx
@@ -47,7 +48,7 @@ posix = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "home"))
-    monkeypatch.setattr("facealike.download.PAUSE", 0.0)
+    monkeypatch.setattr("facealike.model_zoo.download.PAUSE", 0.0)
     return tmp_path / "home"
 
 
@@ -120,7 +121,7 @@ def test_the_shipped_registry_is_held_to_its_licences(monkeypatch: pytest.Monkey
     def never(*_: object, **__: object) -> None:
         raise AssertionError("nothing may be fetched")
 
-    monkeypatch.setattr(import_module("facealike.add_model"), "download", never)
+    monkeypatch.setattr(import_module("facealike.model_zoo.install"), "download", never)
     forbidden = [entry.name for entry in read_registry().values() if entry.commercial is not True]
     assert forbidden
     for name in forbidden:
@@ -229,7 +230,7 @@ def test_dlib_from_its_package() -> None:
 
 
 def test_dlib_without_its_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("facealike.dlib_resnet.PACKAGE", "no_such_package")
+    monkeypatch.setattr("facealike.model_zoo.dlib_weights.PACKAGE", "no_such_package")
     with pytest.raises(MissingExtra, match=r"facealike\[dlib\]"):
         add_model("dlib")
     assert left_over() == []
@@ -237,7 +238,7 @@ def test_dlib_without_its_package_names_the_extra(monkeypatch: pytest.MonkeyPatc
 
 def test_a_package_with_another_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "weights.dat").write_bytes(b"other")
-    monkeypatch.setattr("facealike.dlib_resnet.package_file", lambda _: tmp_path / "weights.dat")
+    monkeypatch.setattr("facealike.model_zoo.dlib_weights.package_file", lambda _: tmp_path / "weights.dat")
     with pytest.raises(ModelError, match="not the file that the registry promises"):
         add_model("dlib")
 
@@ -322,7 +323,7 @@ def test_an_ir_is_fetched_in_two_files(tmp_path: Path, monkeypatch: pytest.Monke
         to.write_bytes(xml.with_suffix(Path(url).suffix).read_bytes())
         assert (hashlib.sha256(to.read_bytes()).hexdigest(), to.stat().st_size) == (sha256, size)
 
-    monkeypatch.setattr(import_module("facealike.add_model"), "download", fetch)
+    monkeypatch.setattr(import_module("facealike.model_zoo.install"), "download", fetch)
     (added,) = add_model("small", registry=listed)
     assert asked == ["https://example.org/net.xml", "https://example.org/net.bin"]
     assert left_over() == ["small.facealike"] and added.file is not None

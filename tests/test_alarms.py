@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from facealike import compare
-from facealike.alarms import alarms, always_same, model_alarms, unfit
-from facealike.embed import Model
-from facealike.model import ModelFile
+from facealike.embedding.face_model import Model
+from facealike.model_file.alarms import alarms, always_same, model_alarms, unfit
+from facealike.model_file.model_file import ModelFile
 from tiny_model import hopper_path, tiny_card, tiny_model_file
 
 # The model of the issue: 150 people, cosface, 6 epochs.

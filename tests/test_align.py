@@ -9,19 +9,17 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from facealike.align import (
+from facealike.errors import UsageError
+from facealike.imaging.align import (
     DLIB_CHIP_SIZE,
     DLIB_CHIP_TEMPLATE,
     TEMPLATE_112,
     align,
     box_crop,
     chip_matrix,
-    expand,
     landmark_matrix,
-    similarity_transform,
-    warp,
 )
-from facealike.errors import UsageError
+from facealike.imaging.geometry import expand, similarity_transform, warp
 from facealike.types import Box, Face
 
 IDENTITY = np.array([[1.0, 0, 0], [0, 1, 0]])

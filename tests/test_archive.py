@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 
 from facealike import Model, compare
-from facealike.archive import FORMAT_VERSION, MAX_TOTAL, MEMBERS, opened, pack, sha256, unpack
-from facealike.embed import read_model_file
 from facealike.errors import DataError, ModelError
-from facealike.model import ModelFile
+from facealike.model_file.locate import read_model_file
+from facealike.model_file.model_file import ModelFile
+from facealike.model_file.zip_format import FORMAT_VERSION, MAX_TOTAL, MEMBERS, opened, pack, sha256, unpack
 from tiny_model import tiny_model_file
 
 ABOUT = {"id": "0123456789ab"}

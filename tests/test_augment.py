@@ -11,8 +11,8 @@ import scipy.ndimage
 import torch
 from torch import Tensor
 
-from facealike.train.augment import Augmentation, mix
-from facealike.train.recipe import AugmentSpec
+from facealike.train.data.augment import Augmentation, mix
+from facealike.train.recipe.schema import AugmentSpec
 
 NOTHING = AugmentSpec(flip=0.0, rotation=0.0)
 EVERYTHING: dict[str, float] = {

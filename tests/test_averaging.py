@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-import facealike.train.run as run_module
-from facealike.embed import Model
-from facealike.model import ModelFile
+from facealike.embedding.face_model import Model
+from facealike.model_file.model_file import ModelFile
 from facealike.train import train
-from facealike.train.averaging import Average
-from facealike.train.network import make_network
-from facealike.train.outcome import Outcome
+from facealike.train.embedder import run as run_module
+from facealike.train.embedder.finalize import Outcome
+from facealike.train.networks.ema import Average
+from facealike.train.networks.resnet import make_network
 from people import CentralBox, draw_face, tiny_recipe
 from tiny_model import tiny_model_file
 from training_runs import Stop, numbers, same_weights, stop, stop_at, weights
@@ -104,7 +104,7 @@ def test_the_exported_model_is_the_average_of_the_kept_epoch(
 
     monkeypatch.setattr(run_module, "finish", finish)
     f1 = iter([0.9, 0.5, 0.5, 0.5, 0.1, 0.5])  # the first epoch is the best on validation
-    monkeypatch.setattr("facealike.train.module.best_f1_threshold", lambda *_: (0.0, next(f1)))
+    monkeypatch.setattr("facealike.train.embedder.module.best_f1_threshold", lambda *_: (0.0, next(f1)))
     recipe = tiny_recipe(training={"ema": ema, "keep": keep})
     result = train(root, recipe, tmp_path / "m.facealike", detector=CentralBox(), cache=crops)
     file = ModelFile.read(result.model_path)

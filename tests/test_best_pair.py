@@ -17,20 +17,24 @@ from hypothesis import strategies as st
 from PIL import Image as PillowImage
 from typer.testing import CliRunner, Result
 
-from facealike import compare_list as module
-from facealike.best_pair import best_pair, prior_of_one, rate_of_best, rate_of_one, score_at
-from facealike.calibrate import calibrate
-from facealike.calibration import Calibration, OperatingPoint, Platt
+from facealike.calibration.calibration import Calibration
+from facealike.calibration.operating_points import OperatingPoint
+from facealike.calibration.probability import Platt
 from facealike.cli import app, program
-from facealike.compare import compare
-from facealike.compare_list import COLUMNS, compare_list
-from facealike.detect import DlibDetector
-from facealike.embed import Model
+from facealike.detection.dlib_hog import DlibDetector
+from facealike.detection.face_policy import FACE_POLICIES
+from facealike.embedding.face_model import Model
 from facealike.errors import NoFaceFound, UsageError
-from facealike.evaluate import evaluate_pairs
-from facealike.quality import face_quality
-from facealike.types import FACE_POLICIES, Pair
-from facealike.wording import how_rare, operating_point, prior_in_words, rate_text
+from facealike.evaluation.calibrate import calibrate
+from facealike.evaluation.verification import evaluate_pairs
+from facealike.quality.score import face_quality
+from facealike.types import Pair
+from facealike.utils.wording import rate_text
+from facealike.verification import compare_list as module
+from facealike.verification.best_pair import best_pair, prior_of_one, rate_of_best, rate_of_one, score_at
+from facealike.verification.compare import compare
+from facealike.verification.compare_list import COLUMNS, compare_list
+from facealike.verification.wording import how_rare, operating_point, prior_in_words
 from tiny_model import astronaut, hopper_path, tiny_model_file
 
 TAIL = ((-1.0, 1.0), (0.5, 0.1), (0.9, 0.01), (0.99, 0.001))

@@ -12,8 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from facealike import bootstrap, metrics, resampling
-from facealike.bootstrap import (
+from facealike.errors import UsageError
+from facealike.metrics import bootstrap
+from facealike.metrics import intervals as resampling
+from facealike.metrics import verification as metrics
+from facealike.metrics.bootstrap import (
     Interval,
     RocBand,
     difference_interval,
@@ -22,9 +25,8 @@ from facealike.bootstrap import (
     roc_band,
     threshold_interval,
 )
-from facealike.errors import UsageError
-from facealike.resampling import Kind, Plan, bounds, student_quantile
-from facealike.weighted import Block, Pairs
+from facealike.metrics.intervals import Kind, Plan, bounds, student_quantile
+from facealike.metrics.weighted_pairs import Block, Pairs
 
 stats = pytest.importorskip("scipy.stats")
 

@@ -15,19 +15,21 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image as PillowImage
 from typer.testing import CliRunner
 
-from facealike.align import TEMPLATE_112, similarity_transform
-from facealike.byo import parse_normalise, wrap_onnx
-from facealike.calibration import Calibration
+from facealike.calibration.calibration import Calibration
 from facealike.cli import app
-from facealike.compare import compare
-from facealike.detect import shipped_detector
-from facealike.embed import Embedder, Model
+from facealike.detection.registry import shipped_detector
+from facealike.embedding.embedder import Embedder
+from facealike.embedding.face_model import Model
 from facealike.errors import ModelError, NotCalibrated, UsageError
-from facealike.evaluate import evaluate_pairs
-from facealike.licence import Licence
-from facealike.protocols import evaluate_view2
-from facealike.set_protocols import evaluate_exhaustive
+from facealike.evaluation.all_pairs import evaluate_exhaustive
+from facealike.evaluation.lfw_view2 import evaluate_view2
+from facealike.evaluation.verification import evaluate_pairs
+from facealike.imaging.align import TEMPLATE_112
+from facealike.imaging.geometry import similarity_transform
+from facealike.model_file.licenses import Licence
+from facealike.model_zoo.onnx_import import parse_normalise, wrap_onnx
 from facealike.types import Pair
+from facealike.verification.compare import compare
 from people import CentralBox, draw_face
 from tiny_model import astronaut, hopper_path, tiny_onnx
 

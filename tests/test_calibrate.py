@@ -14,15 +14,20 @@ from PIL import Image as PillowImage
 from typer.testing import CliRunner
 
 import facealike
-from facealike.calibrate import calibrate, with_detector
-from facealike.calibration import Calibration, calibrate_scores, calibration_pairs
+from facealike.calibration.calibration import Calibration
+from facealike.calibration.fit import calibrate_scores
+from facealike.calibration.pairs import calibration_pairs
 from facealike.cli import app
-from facealike.data import People, split_of
-from facealike.detect import DlibDetector, shipped_detector
-from facealike.embed import Model
+from facealike.datasets.people import People
+from facealike.datasets.seen import identity_hash
+from facealike.datasets.splits import split_of
+from facealike.detection.dlib_hog import DlibDetector
+from facealike.detection.registry import shipped_detector
+from facealike.embedding.face_model import Model
 from facealike.errors import DataError, ModelError, NoFaceFound, PeopleOverlap, UsageError
-from facealike.metrics import cosine
-from facealike.model import ModelFile, identity_hash
+from facealike.evaluation.calibrate import calibrate
+from facealike.metrics.similarity import cosine
+from facealike.model_file.model_file import ModelFile, with_detector
 from people import CentralBox, draw_face
 from tiny_model import tiny_card, tiny_model_file
 
@@ -129,7 +134,7 @@ def test_folders_that_cannot_serve_are_refused(model: Model, root: Path, tmp_pat
 @pytest.fixture
 def shelf(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with tiny.facealike in it, whose detector finds every face."""
-    monkeypatch.setattr("facealike.embed.make_detector", lambda *_: CentralBox())
+    monkeypatch.setattr("facealike.embedding.face_model.make_detector", lambda *_: CentralBox())
     tiny_model_file().write(tmp_path / "tiny.facealike")
     return tmp_path
 
@@ -175,7 +180,7 @@ def test_another_detector_makes_another_model(
         asked.append(name)
         return ours
 
-    monkeypatch.setattr("facealike.detect.named_detector", named)
+    monkeypatch.setattr("facealike.detection.registry.named_detector", named)
     out = shelf / "mine.facealike"
     done = run("calibrate", shelf / "tiny.facealike", root, "--out", out, "--detector", "facealike")
     assert done.exit_code == 0 and asked == ["facealike"]

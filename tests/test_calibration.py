@@ -13,17 +13,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facealike.calibration import (
-    Calibration,
+from facealike.calibration.calibration import Calibration
+from facealike.calibration.fit import calibrate_scores
+from facealike.calibration.operating_points import OperatingPoint
+from facealike.calibration.pairs import calibration_pairs
+from facealike.calibration.probability import (
     Isotonic,
-    OperatingPoint,
     Platt,
-    calibrate_scores,
-    calibration_pairs,
-    ece,
+    balanced_weights,
+    fit_isotonic,
+    fit_platt,
+    person_weights,
 )
 from facealike.errors import DataError, ModelError, NotCalibrated, UsageError
-from facealike.probability import balanced_weights, fit_isotonic, fit_platt, person_weights
+from facealike.metrics.calibration_error import ece
 
 POINTS = (
     OperatingPoint(0.1, 0.3, 0.09, 0.11, 0.1, 1000, (0.28, 0.33)),
@@ -335,7 +338,7 @@ def test_the_band_of_f1_takes_no_more_than_400_resamples(monkeypatch: pytest.Mon
         asked.append(given[5])
         return -0.1, 0.1
 
-    monkeypatch.setattr("facealike.calibration.f1_band", band)
+    monkeypatch.setattr("facealike.calibration.calibration.f1_band", band)
     for resamples in (3, 400, 401):
         found = calibrate_scores(scores, same, first, second, "bells", resamples=resamples)
         assert found.band is not None and found.band[0] <= found.threshold <= found.band[1]

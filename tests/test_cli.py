@@ -21,16 +21,17 @@ from typer.testing import CliRunner, Result
 import facealike
 from data_paths import data_path
 from facealike.cli import app
-from facealike.cli.console import one_line, print_json
-from facealike.compare import compare
-from facealike.data import split_of
-from facealike.detect import DlibDetector
-from facealike.embed import Model
-from facealike.embeddings_file import load_embeddings
+from facealike.cli.console import print_json
+from facealike.datasets.splits import split_of
+from facealike.detection.dlib_hog import DlibDetector
+from facealike.embedding.embeddings_file import load_embeddings
+from facealike.embedding.face_model import Model
 from facealike.errors import MissingExtra
-from facealike.evaluate import evaluate_split
-from facealike.quality import face_quality
-from facealike.types import Quality
+from facealike.evaluation.verification import evaluate_split
+from facealike.quality.result import Quality
+from facealike.quality.score import face_quality
+from facealike.utils.escape import one_line
+from facealike.verification.compare import compare
 from tiny_model import astronaut, hopper_path, tiny_model_file
 
 COMMANDS = [
@@ -124,7 +125,7 @@ def test_compare_warns_of_a_poor_face(
     def judge(image: Any, face: Any, detector: str, smaller: float = 1.0) -> Quality:
         return Quality(0.2, ("dark", "blurred"), poor=True) if image.mean() < 80 else Quality(1.0)
 
-    monkeypatch.setattr(import_module("facealike.pipeline"), "face_quality", judge)
+    monkeypatch.setattr(import_module("facealike.embedding.cropper"), "face_quality", judge)
     PillowImage.fromarray(astronaut() // 2).save(tmp_path / "poor.png")
     result = run("compare", here.a, tmp_path / "poor.png", "-m", here.model)
     assert result.exit_code in (0, 1) and result.stderr == ""
@@ -261,8 +262,8 @@ def test_every_command_that_writes_checks_first(
     def read_only(*_: object) -> None:
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr("facealike.files._probe", read_only)
-    monkeypatch.setattr("facealike.image.read_file", lambda *_: pytest.fail("a photo was read"))
+    monkeypatch.setattr("facealike.utils.atomic_write._probe", read_only)
+    monkeypatch.setattr("facealike.imaging.read.read_file", lambda *_: pytest.fail("a photo was read"))
     for arguments in (
         ["embed", here.a, "-m", here.model, "--out", tmp_path / "e.npz"],
         ["pairs", people, "-m", here.model, "--out", tmp_path / "p.png"],
@@ -344,7 +345,7 @@ def test_evaluate_scores_a_list_of_pairs(here: SimpleNamespace, people: Path, tm
 
 
 def test_evaluate_refuses_people_of_the_training(people: Path, tmp_path: Path) -> None:
-    from facealike.model import identity_hash
+    from facealike.datasets.seen import identity_hash
     from tiny_model import tiny_card
 
     seen = sorted(path.name for path in people.iterdir())[0]
@@ -577,8 +578,8 @@ def test_a_reader_that_goes_away_is_no_error(here: SimpleNamespace) -> None:
 @pytest.mark.skipif(os.name != "posix", reason="there are no such pipes and signals elsewhere")
 def test_an_interrupt_ends_with_130_and_one_line(here: SimpleNamespace, tmp_path: Path) -> None:
     script = (
-        "import os, signal, facealike.photo\n"
-        "facealike.photo.decode = lambda *a, **k: os.kill(os.getpid(), signal.SIGINT)\n"
+        "import os, signal, facealike.imaging.scaled_jpeg\n"
+        "facealike.imaging.scaled_jpeg.decode = lambda *a, **k: os.kill(os.getpid(), signal.SIGINT)\n"
         "from facealike.cli import main\nmain()"
     )
     done = subprocess.run(

@@ -12,13 +12,17 @@ import pytest
 from PIL import Image as PillowImage
 
 import facealike
-from facealike.calibration import Calibration, OperatingPoint, Platt
-from facealike.compare import compare
-from facealike.detect import DlibDetector, select_faces
-from facealike.embed import Model
+from facealike.calibration.calibration import Calibration
+from facealike.calibration.operating_points import OperatingPoint
+from facealike.calibration.probability import Platt
+from facealike.detection.dlib_hog import DlibDetector
+from facealike.detection.select import select_faces
+from facealike.embedding.face_model import Model
 from facealike.errors import ImageNotFound, ModelError, NoFaceFound, SeveralFaces, UsageError
-from facealike.types import Comparison
-from facealike.wording import how_rare, in_digits, in_percent, rule_in_words
+from facealike.utils.wording import in_percent, rule_in_words
+from facealike.verification.compare import compare
+from facealike.verification.result import Comparison
+from facealike.verification.wording import how_rare, in_digits
 from tiny_model import astronaut, hopper_path, tiny_model_file
 
 

@@ -12,13 +12,13 @@ import pytest
 from PIL import Image as PillowImage
 from typer.testing import CliRunner, Result
 
-from facealike import compare_list as module
 from facealike.cli import app
-from facealike.compare import compare
-from facealike.compare_list import COLUMNS, compare_list
-from facealike.embed import Model
+from facealike.embedding.face_model import Model
 from facealike.errors import DataError, UsageError
-from facealike.files import written_whole
+from facealike.utils.atomic_write import written_whole
+from facealike.verification import compare_list as module
+from facealike.verification.compare import compare
+from facealike.verification.compare_list import COLUMNS, compare_list
 from people import CentralBox, draw_face
 from tiny_model import tiny_model_file
 
@@ -26,7 +26,7 @@ from tiny_model import tiny_model_file
 @pytest.fixture
 def model(monkeypatch: pytest.MonkeyPatch) -> Model:
     """The tiny model, with the detector that finds every face in the middle."""
-    monkeypatch.setattr("facealike.embed.make_detector", lambda *_: CentralBox())
+    monkeypatch.setattr("facealike.embedding.face_model.make_detector", lambda *_: CentralBox())
     return Model(tiny_model_file(), device="cpu")
 
 

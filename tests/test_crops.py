@@ -17,13 +17,15 @@ import pytest
 from PIL import Image as PillowImage
 
 from data_paths import data_path, needs_data
-from facealike import crops as module
-from facealike.align import align, box_crop
-from facealike.crops import Crops, cached_crops
-from facealike.data import People
-from facealike.detect import Detector, DlibDetector, YuNetDetector
+from facealike.datasets.people import People
+from facealike.detection.base import Detector
+from facealike.detection.dlib_hog import DlibDetector
+from facealike.detection.yunet import YuNetDetector
+from facealike.embedding import crop_cache as module
+from facealike.embedding.crop_cache import Crops, cached_crops
 from facealike.errors import DataError, SeveralFaces, UnreadableImage, UsageError
-from facealike.image import read_image
+from facealike.imaging.align import align, box_crop
+from facealike.imaging.read import read_image
 from facealike.types import Box, Face, Image
 
 SIZE = 16
@@ -354,7 +356,7 @@ RUN = """
 import sys
 from pathlib import Path
 import test_crops as t
-from facealike import crops
+from facealike.embedding import crop_cache as crops
 crops.SAVE_EVERY = 5
 paths = sorted(Path(sys.argv[1]).iterdir())
 t.cut(paths, Path(sys.argv[2]), progress=lambda done, total: print(done, flush=True))
@@ -440,7 +442,8 @@ def test_lfw_killed_and_resumed(tmp_path: Path, kind: str) -> None:
     if kind == "yunet":
         data_path("FACEALIKE_YUNET")
     program = (
-        "import os, sys; import test_crops as t; from facealike import crops; crops.SAVE_EVERY = 30\n"
+        "import os, sys; import test_crops as t\n"
+        "from facealike.embedding import crop_cache; crop_cache.SAVE_EVERY = 30\n"
         "die = lambda done, total: os.kill(os.getpid(), 9) if done == 110 else None\n"
         "t.cut_lfw(sys.argv[1], sys.argv[2], die)\n"
     )

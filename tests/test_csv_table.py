@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facealike.csv_table import Row, open_table
-from facealike.data import read_pairs
+from facealike.datasets.demographic_labels import read_groups
+from facealike.datasets.pair_lists import read_pairs
 from facealike.errors import DataError
-from facealike.group_list import read_groups
+from facealike.utils.csv_table import Row, open_table
 
 SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t"}
 ENCODINGS = ["utf-8", "utf-8-sig", "utf-16"]

@@ -12,7 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_paths import data_path, needs_data
-from facealike.data import SPLITS, People, balanced_pairs, read_pairs, split_of
+from facealike.datasets.pair_lists import read_pairs
+from facealike.datasets.pair_sampling import balanced_pairs
+from facealike.datasets.people import People
+from facealike.datasets.splits import SPLITS, split_of
 from facealike.errors import DataError, UsageError
 from facealike.types import Pair
 

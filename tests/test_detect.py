@@ -16,25 +16,16 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image as PillowImage
 
 from data_paths import data_path, needs_data
-from facealike.data import People
-from facealike.detect import (
-    STRIDES,
-    Detector,
-    DlibDetector,
-    YuNetDetector,
-    _frontal_detector,
-    decode_yunet,
-    fingerprint,
-    fit_within,
-    make_detector,
-    named_detector,
-    non_maximum_suppression,
-    scale_face,
-    select_faces,
-    shipped_detector,
-)
+from facealike.datasets.people import People
+from facealike.detection.base import Detector, fingerprint, scale_face
+from facealike.detection.dlib_hog import DlibDetector, _frontal_detector
+from facealike.detection.registry import make_detector, named_detector, shipped_detector
+from facealike.detection.select import select_faces
+from facealike.detection.yunet import STRIDES, YuNetDetector, decode_yunet
 from facealike.errors import DetectorError, NoFaceFound, SeveralFaces, UsageError
-from facealike.image import read_image
+from facealike.imaging.boxes import non_maximum_suppression
+from facealike.imaging.geometry import fit_within
+from facealike.imaging.read import read_image
 from facealike.types import Box, Face
 from tiny_model import astronaut, hopper_path, tiny_onnx
 

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from facealike.detect import STRIDES, YuNetDetector, decode_yunet, shipped_detector
+from facealike.detection.registry import shipped_detector
+from facealike.detection.yunet import STRIDES, YuNetDetector, decode_yunet
 from facealike.errors import DataError
-from facealike.image import read_image
-from facealike.train import detector_distillation
-from facealike.train.detector_distillation import (
+from facealike.imaging.read import read_image
+from facealike.train.detector import dense_distillation as detector_distillation
+from facealike.train.detector.dense_distillation import (
     WEIGHTS,
     DistillationRun,
     Maps,
@@ -23,9 +24,10 @@ from facealike.train.detector_distillation import (
     distillation_loss,
     turn,
 )
-from facealike.train.detector_net import DetectorNet, Prediction, cells, export, load_folded
-from facealike.train.detector_pictures import KINDS, SIDE, Pool, collect_images, compose
-from facealike.train.detector_run import DetectorRecipe
+from facealike.train.detector.export_onnx import export
+from facealike.train.detector.network import DetectorNet, Prediction, cells, load_folded
+from facealike.train.detector.pictures import KINDS, SIDE, Pool, collect_images, compose
+from facealike.train.detector.run import DetectorRecipe
 from facealike.types import Face
 from tiny_model import hopper_path
 

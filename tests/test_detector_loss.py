@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from facealike.train.detector_loss import (
+from facealike.train.detector.loss import (
     CANDIDATES,
     KNEE,
     NEAR,
@@ -20,8 +20,8 @@ from facealike.train.detector_loss import (
     eiou_loss,
     pairwise_iou,
 )  # fmt: skip
-from facealike.train.detector_net import Prediction, cells, to_pixels
-from facealike.train.detector_scenes import Scene
+from facealike.train.detector.network import Prediction, cells, to_pixels
+from facealike.train.detector.scenes import Scene
 
 SIDE = 128
 

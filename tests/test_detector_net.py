@@ -9,18 +9,11 @@ import onnx
 import pytest
 import torch
 
-from facealike.detect import STRIDES, YuNetDetector, decode_yunet
+from facealike.detection.yunet import STRIDES, YuNetDetector, decode_yunet
 from facealike.errors import TrainingError
-from facealike.train import detector_net
-from facealike.train.detector_net import (
-    OUTPUTS,
-    SCALE,
-    DetectorNet,
-    Prediction,
-    cells,
-    export,
-    to_pixels,
-)  # fmt: skip
+from facealike.train.detector import export_onnx
+from facealike.train.detector.export_onnx import export  # fmt: skip
+from facealike.train.detector.network import OUTPUTS, SCALE, DetectorNet, Prediction, cells, to_pixels
 
 
 @pytest.fixture(scope="module")
@@ -124,11 +117,11 @@ def test_equal_networks_give_equal_files(network: DetectorNet, weights: bytes) -
 
 
 def test_a_wrong_file_is_not_written(network: DetectorNet, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(detector_net, "SCALE", 1 / 100)  # the graph gets other pixels than the network
+    monkeypatch.setattr(export_onnx, "SCALE", 1 / 100)  # the graph gets other pixels than the network
     with pytest.raises(TrainingError, match="differs"):
         monkeypatch.setattr(
-            detector_net,
-            "_folded",
-            lambda layer, real=detector_net._folded: (real(layer)[0] * 2, real(layer)[1]),
+            export_onnx,
+            "folded_convolution",
+            lambda layer, real=export_onnx.folded_convolution: (real(layer)[0] * 2, real(layer)[1]),
         )
         export(network)

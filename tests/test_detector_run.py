@@ -11,8 +11,8 @@ import torch
 
 from detector_faces import made_sources, write_photos
 from facealike.errors import TrainingError
-from facealike.train import detector_run
-from facealike.train.detector_run import DetectorRecipe, Run, SceneBatches, train_detector
+from facealike.train.detector import run as detector_run
+from facealike.train.detector.run import DetectorRecipe, Run, SceneBatches, train_detector
 
 RECIPE = DetectorRecipe(steps=4, batch=2, climb=2)
 

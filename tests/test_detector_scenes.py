@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detector_faces import COLOURS, SKIN, landmarks, made_sources, photo
-from facealike.train import detector_scenes
-from facealike.train.detector_backgrounds import background
-from facealike.train.detector_light import develop
-from facealike.train.detector_scenes import (
+from facealike.train.detector import scenes as detector_scenes
+from facealike.train.detector.backgrounds import background
+from facealike.train.detector.photometric import develop
+from facealike.train.detector.pseudo_labels import Marks, Sources
+from facealike.train.detector.scenes import (
     SIDE,
     SMALLEST,
     compose,
@@ -21,7 +22,6 @@ from facealike.train.detector_scenes import (
     move_points,
     similarity,
 )  # fmt: skip
-from facealike.train.detector_sources import Marks, Sources
 
 SIZE = st.floats(0.2, 4)
 TURN = st.floats(-80, 80)

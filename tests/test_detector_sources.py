@@ -9,8 +9,8 @@ import pytest
 
 from detector_faces import SquareTeacher, landmarks, made_sources, photo, write_photos
 from facealike.errors import DataError
-from facealike.train import detector_sources
-from facealike.train.detector_sources import (
+from facealike.train.detector import pseudo_labels as detector_sources
+from facealike.train.detector.pseudo_labels import (
     PATCH,
     Marks,
     Sources,

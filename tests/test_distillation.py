@@ -13,21 +13,22 @@ import torch
 from PIL import Image as PillowImage
 from torch import Tensor, nn
 
-import facealike.train.distillation as room
 from facealike import Model
-from facealike.align import DLIB_CHIP_SIZE, DLIB_CHIP_TEMPLATE
-from facealike.crops import Crops
+from facealike.datasets.people import unlabelled_photos
+from facealike.detection.landmarks import shipped_landmarks
+from facealike.embedding.crop_cache import Crops
 from facealike.errors import DataError, NotCalibrated, RecipeError, TrainingError, UnreadableImage
-from facealike.landmarks import shipped_landmarks
-from facealike.model import Preprocessing
-from facealike.photo_warning import PhotoWarning
+from facealike.imaging.align import DLIB_CHIP_SIZE, DLIB_CHIP_TEMPLATE
+from facealike.imaging.photo_warning import PhotoWarning
+from facealike.model_file.preprocessing import Preprocessing
 from facealike.train import distil
-from facealike.train.distillation import read_photos
-from facealike.train.learner import build_network
-from facealike.train.lessons import Lessons, LessonSteps, blend
-from facealike.train.plan import unlabelled_photos
-from facealike.train.recipe import Recipe, load_recipe, recipe_from_dict
-from facealike.train.student import StudentModule, agreement, distances, distil_loss
+from facealike.train.distillation import run as room
+from facealike.train.distillation.module import StudentModule, agreement, distances, distil_loss
+from facealike.train.distillation.run import read_photos
+from facealike.train.distillation.teacher_batches import Lessons, LessonSteps, blend
+from facealike.train.networks.build import build_network
+from facealike.train.recipe.load import load_recipe, recipe_from_dict
+from facealike.train.recipe.schema import Recipe
 from facealike.types import Box, Face, Image
 from people import CentralBox, draw_face
 from training_runs import numbers, one_thread, same_weights  # noqa: F401

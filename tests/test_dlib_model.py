@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from dlib_file import dlib_weights, random_file
 from facealike import Model, ModelError, ModelFile, UsageError
-from facealike.dlib_model import LIFT, SQUARE, TOLERANCE, distance_of, dlib_model, lift, score_of
-from facealike.dlib_resnet import SIZE, find_dlib_weights, read_dlib_resnet, to_onnx
+from facealike.model_zoo.dlib import LIFT, SQUARE, TOLERANCE, distance_of, dlib_model, lift, score_of
+from facealike.model_zoo.dlib_onnx import to_onnx
+from facealike.model_zoo.dlib_weights import SIZE, find_dlib_weights, read_dlib_resnet
 
 
 def descriptors(count: int, seed: int = 0) -> np.ndarray:

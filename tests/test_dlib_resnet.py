@@ -13,7 +13,9 @@ from PIL import Image
 from data_paths import needs_data
 from dlib_file import dlib_weights, random_file, whole
 from facealike import ModelError
-from facealike.dlib_resnet import (
+from facealike.errors import MissingExtra
+from facealike.model_zoo.dlib_onnx import to_onnx
+from facealike.model_zoo.dlib_weights import (
     BLOCKS,
     DIMENSIONS,
     MEAN,
@@ -24,9 +26,7 @@ from facealike.dlib_resnet import (
     _Reader,
     package_file,
     read_dlib_resnet,
-    to_onnx,
 )
-from facealike.errors import MissingExtra
 
 LFW = os.environ.get("FACEALIKE_LFW")
 
@@ -125,7 +125,7 @@ def test_a_package_that_is_not_there() -> None:
 
 def test_onnx_and_torch_agree(net) -> None:
     torch = pytest.importorskip("torch")
-    from facealike.train.dlib_teacher import DlibTeacher
+    from facealike.train.networks.dlib_resnet import DlibTeacher
 
     images = random_images(2)
     content = to_onnx(net)
@@ -164,7 +164,7 @@ def test_the_lift_is_the_formula_and_of_unit_length(net, e: float) -> None:
 
 def test_what_training_starts_from_is_the_lifted_network_and_learns(net) -> None:
     torch = pytest.importorskip("torch")
-    from facealike.train.dlib_teacher import LiftedDlib
+    from facealike.train.networks.dlib_resnet import LiftedDlib
 
     crops = normalised(random_images(2))
     start = LiftedDlib(net, 0.3)
@@ -189,7 +189,7 @@ def test_descriptors_are_dlibs_own(tmp_path: Path) -> None:
     """On 16 faces here; on 1,000 in benchmarks/dlib_teacher.py."""
     dlib = pytest.importorskip("dlib")
     torch = pytest.importorskip("torch")
-    from facealike.train.dlib_teacher import DlibTeacher
+    from facealike.train.networks.dlib_resnet import DlibTeacher
 
     data = dlib_weights()
     photos = sorted(Path(LFW or "").glob("*/*.jpg"))[::800][:16]

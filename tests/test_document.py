@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facealike.document import (
+from facealike.reports.elements import (
     Cell,
     Document,
     Items,
@@ -24,10 +24,9 @@ from facealike.document import (
     Section,
     Table,
     Terms,
-    style_sheet,
-    to_html,
-    to_markdown,
 )
+from facealike.reports.html import style_sheet, to_html
+from facealike.reports.markdown import to_markdown
 
 VOID = {"meta", "img", "br", "path", "use"}
 ODD = '<b onclick="x()">&amp;| `a` [b](c) \\ *d* _e_ # "q"'

@@ -19,8 +19,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from facealike.download import CHUNK, MAX_BYTES, download
 from facealike.errors import DownloadError
+from facealike.model_zoo.download import CHUNK, MAX_BYTES, download
 from file_server import FileServer, serving
 
 CONTENT = np.random.default_rng(0).bytes(3 * CHUNK + 1234)
@@ -195,7 +195,10 @@ def test_two_processes_do_not_write_into_one_file(server: FileServer, tmp_path: 
 def test_killed_halfway_the_next_process_goes_on(server: FileServer, tmp_path: Path) -> None:
     server.gate = threading.Event()
     to = tmp_path / "a"
-    script = "import sys; from facealike.download import download; download(*sys.argv[1:4], int(sys.argv[4]))"
+    script = (
+        "import sys; from facealike.model_zoo.download import download; "
+        "download(*sys.argv[1:4], int(sys.argv[4]))"
+    )
     arguments = [sys.executable, "-c", script, server.url, str(to), sha(CONTENT), str(len(CONTENT))]
     with subprocess.Popen(arguments) as running:
         while not (parts := list(tmp_path.glob(".*.part"))) or parts[0].stat().st_size < CHUNK:
@@ -294,7 +297,7 @@ class Silent:
 def waited(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The pauses, none of which is made."""
     pauses: list[float] = []
-    monkeypatch.setattr("facealike.download.time", SimpleNamespace(sleep=pauses.append))
+    monkeypatch.setattr("facealike.model_zoo.download.time", SimpleNamespace(sleep=pauses.append))
     return pauses
 
 
@@ -303,7 +306,7 @@ def test_each_pause_is_twice_the_one_before(
 ) -> None:
     """Found by mutation: the pauses could stay equal."""
     silent = Silent()
-    monkeypatch.setattr("facealike.download._opener", lambda: silent)
+    monkeypatch.setattr("facealike.model_zoo.download._opener", lambda: silent)
     with pytest.raises(DownloadError, match=r"failed 5 times \(reset by the server\)"):
         download("http://127.0.0.1/a", tmp_path / "a", sha(b"x"), 1)
     assert waited == [1, 2, 4, 8] and silent.timeouts == [30] * 5

@@ -11,13 +11,14 @@ from PIL import Image as PillowImage
 from PIL.PngImagePlugin import PngInfo
 
 from colour_model import ColourModel, make_coloured
-from facealike.calibrate import calibrate
-from facealike.data import People
-from facealike.duplicates import without_copies
+from facealike.datasets.duplicates import without_copies
+from facealike.datasets.people import People
 from facealike.errors import DataError
-from facealike.evaluate import evaluate_pairs, evaluate_split
-from facealike.report import table_markdown
-from facealike.set_protocols import evaluate_exhaustive, evaluate_identification
+from facealike.evaluation.all_pairs import evaluate_exhaustive
+from facealike.evaluation.calibrate import calibrate
+from facealike.evaluation.identification import evaluate_identification
+from facealike.evaluation.verification import evaluate_pairs, evaluate_split
+from facealike.reports.evaluation_table import table_markdown
 from facealike.types import Pair
 
 

@@ -15,10 +15,13 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image as PillowImage
 
 from data_paths import data_path
-from facealike.archive import sha256
-from facealike.detect import DlibDetector, YuNetDetector, shipped_detector
-from facealike.embed import Embedder, Model, embed_stream
-from facealike.embeddings_file import load_embeddings, save_embeddings
+from facealike.detection.dlib_hog import DlibDetector
+from facealike.detection.registry import shipped_detector
+from facealike.detection.yunet import YuNetDetector
+from facealike.embedding.embedder import Embedder
+from facealike.embedding.embeddings_file import load_embeddings, save_embeddings
+from facealike.embedding.face_model import Model
+from facealike.embedding.stream import embed_stream
 from facealike.errors import (
     DataError,
     DetectorError,
@@ -30,7 +33,9 @@ from facealike.errors import (
     NoFaceFound,
     UsageError,
 )
-from facealike.model import ModelFile, Preprocessing
+from facealike.model_file.model_file import ModelFile
+from facealike.model_file.preprocessing import Preprocessing
+from facealike.model_file.zip_format import sha256
 from facealike.types import Face
 from tiny_model import astronaut, hopper_path, tiny_model_file, tiny_onnx
 
@@ -233,7 +238,7 @@ def test_load_reads_a_file_and_names_the_missing_one(tmp_path: Path, monkeypatch
     loaded = Model.load(tmp_path / "a.facealike", device="cpu", threads=1)
     assert (loaded.file, loaded.id, loaded.threshold, loaded.device) == (file, file.id, 0.25, "cpu")
     assert loaded.preprocessing == file.preprocessing
-    monkeypatch.setattr("facealike.embed.resources.files", lambda package: tmp_path)
+    monkeypatch.setattr("facealike.model_file.locate.resources.files", lambda package: tmp_path)
     with pytest.raises(ModelError, match="carries no model of its own"):
         Model.load()
     (tmp_path / "weights").mkdir()

@@ -18,7 +18,7 @@ from PIL import Image as PillowImage
 
 from colour_model import ColourDetector, ColourModel, make_coloured
 from facealike import EmbeddedFace, EmbeddedPhoto, Model
-from facealike.detect import DlibDetector
+from facealike.detection.dlib_hog import DlibDetector
 from facealike.errors import (
     DetectorError,
     ImageNotFound,
@@ -27,7 +27,7 @@ from facealike.errors import (
     UnreadableImage,
     UsageError,
 )
-from facealike.quality import face_quality
+from facealike.quality.score import face_quality
 from facealike.types import Face
 from test_pipeline import by_hand
 from tiny_model import astronaut, tiny_model_file

@@ -11,11 +11,12 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from facealike import escape
 from facealike.cli.console import print_table, show
-from facealike.evaluation import Evaluation
-from facealike.plots import ErrorCurve, draw_rates, draw_roc, figure_png, figure_svg, new_axes
-from facealike.report import table_markdown
+from facealike.evaluation.verification_result import Evaluation
+from facealike.plotting.error_curves import ErrorCurve, draw_rates, draw_roc
+from facealike.plotting.style import figure_png, figure_svg, new_axes
+from facealike.reports.evaluation_table import table_markdown
+from facealike.utils import escape
 from hostile_names import NAMES
 
 IDS = [f"name-{number}" for number in range(len(NAMES))]

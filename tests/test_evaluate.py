@@ -14,22 +14,17 @@ from PIL import Image as PillowImage
 
 from colour_model import ColourModel, make_coloured
 from data_paths import data_path
-from facealike.bootstrap import pair_intervals
-from facealike.data import balanced_pairs, split_of
-from facealike.detect import YuNetDetector
-from facealike.embed import Model
-from facealike.errors import (
-    DataError,
-    MissingExtra,
-    NoFaceFound,
-    PeopleOverlap,
-    SeveralFaces,
-    UsageError,
-)
-from facealike.evaluate import FAILURE_SCORE, Evaluation, evaluate_pairs, evaluate_split
-from facealike.metrics import auc, confusion
-from facealike.photo_warning import PhotoWarning
-from facealike.report import table_markdown
+from facealike.datasets.pair_sampling import balanced_pairs
+from facealike.datasets.splits import split_of
+from facealike.detection.yunet import YuNetDetector
+from facealike.embedding.face_model import Model
+from facealike.errors import DataError, MissingExtra, NoFaceFound, PeopleOverlap, SeveralFaces, UsageError
+from facealike.evaluation.verification import evaluate_pairs, evaluate_split
+from facealike.evaluation.verification_result import FAILURE_SCORE, Evaluation
+from facealike.imaging.photo_warning import PhotoWarning
+from facealike.metrics.bootstrap import pair_intervals
+from facealike.metrics.verification import auc, confusion
+from facealike.reports.evaluation_table import table_markdown
 from facealike.types import Pair
 from tiny_model import tiny_model_file
 
@@ -177,7 +172,7 @@ def test_intervals_are_those_of_the_bootstrap_and_hold_the_estimate() -> None:
 
 def test_many_pairs_are_resampled_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
     for large, expected in ((160, 1000), (80, 500), (1, 200)):
-        monkeypatch.setattr("facealike.evaluation.LARGE", large)
+        monkeypatch.setattr("facealike.evaluation.verification_result.LARGE", large)
         assert with_people().intervals()["f1"].resamples == expected
         assert with_people().intervals(resamples=30)["f1"].resamples == 30
 
@@ -258,8 +253,8 @@ def test_blocks_do_not_show_in_the_result(
 ) -> None:
     pairs, cache = some_pairs(root), tmp_path / "cache" if cached else None
     whole = evaluate_pairs(ColourModel(), pairs, "mine", cache=cache)
-    monkeypatch.setattr("facealike.evaluate.BLOCK", 3)
-    monkeypatch.setattr("facealike.evaluate.BATCH", 7)
+    monkeypatch.setattr("facealike.evaluation.verification.BLOCK", 3)
+    monkeypatch.setattr("facealike.evaluation.embed_dataset.BATCH", 7)
     np.testing.assert_allclose(evaluate_pairs(ColourModel(), pairs, "mine", cache=cache).scores, whole.scores)
 
 

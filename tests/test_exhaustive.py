@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from facealike import metrics
-from facealike.bootstrap import pair_intervals, roc_band
 from facealike.errors import UsageError
-from facealike.exhaustive import Exhaustive, exhaustive
-from facealike.tally import COARSE_EDGES, FINE_EDGES, fine_bin, tally
+from facealike.metrics import verification as metrics
+from facealike.metrics.all_pairs import Exhaustive, exhaustive
+from facealike.metrics.bootstrap import pair_intervals, roc_band
+from facealike.metrics.score_histogram import COARSE_EDGES, FINE_EDGES, fine_bin, tally
 
 
 def people(seed: int, count: int, each: int = 4, scatter: float = 0.8, d: int = 6) -> tuple[Any, Any]:

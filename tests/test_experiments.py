@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from benchmark_scripts import BENCHMARKS, load, needs_benchmarks
-from facealike.train.recipe import load_recipe
+from facealike.train.recipe.load import load_recipe
 from people import make_people
 
 pytestmark = needs_benchmarks
@@ -51,7 +51,7 @@ def test_what_is_missing_is_trained_and_nothing_twice(
 ) -> None:
     from people import CentralBox
 
-    monkeypatch.setattr("facealike.train.plan.named_detector", lambda *_: CentralBox())
+    monkeypatch.setattr("facealike.train.embedder.dataset.named_detector", lambda *_: CentralBox())
     root = make_people(tmp_path / "people", 24)
     listed, record, page = tmp_path / "list.toml", tmp_path / "record.csv", tmp_path / "page.md"
     listed.write_text(LIST)

@@ -15,10 +15,10 @@ import pytest
 import torch
 
 from facealike.errors import TrainingError
-from facealike.train import export
-from facealike.train.bits import LARGE, apart, in_8_bits
-from facealike.train.export import LiftedEmbedder, UnitEmbedder, export_embedder, export_student
-from facealike.train.network import make_network, to_unit
+from facealike.model_zoo.quantization import LARGE, apart, in_8_bits
+from facealike.train import export_onnx as export
+from facealike.train.export_onnx import LiftedEmbedder, UnitEmbedder, export_embedder, export_student
+from facealike.train.networks.resnet import make_network, to_unit
 
 SIZE = 32
 HALVES = (slice(0, 3), slice(3, 6))

@@ -14,12 +14,13 @@ from PIL import Image as PillowImage
 from typer.testing import CliRunner
 
 from facealike.cli import app
-from facealike.embed import Model
+from facealike.embedding.face_model import Model
 from facealike.errors import DataError, UsageError
-from facealike.metrics import cosine
-from facealike.model import ModelFile
-from facealike.train import export_model, exported
-from facealike.train.bits import apart, in_8_bits
+from facealike.metrics.similarity import cosine
+from facealike.model_file.model_file import ModelFile
+from facealike.model_zoo import export as exported
+from facealike.model_zoo.quantization import apart, in_8_bits
+from facealike.train import export_model
 from tiny_model import tiny_model_file
 
 SIZE = 32

@@ -14,12 +14,14 @@ from PIL import Image as PillowImage
 from PIL import ImageDraw
 from typer.testing import CliRunner, Result
 
-from facealike import face_picture
 from facealike.cli import app
-from facealike.drawing import BLUE, MARGIN, PAPER, VERMILION, font, text_width, wrapped
-from facealike.face_picture import BRIGHT, COLUMN, CROP, GAP, Side, comparison_picture, faces_picture
-from facealike.photo import Photo
-from facealike.types import Box, Comparison, Face, Quality
+from facealike.imaging.scaled_jpeg import Photo
+from facealike.plotting.drawing import BLUE, MARGIN, PAPER, VERMILION, font, text_width, wrapped
+from facealike.quality.result import Quality
+from facealike.reports import face_picture
+from facealike.reports.face_picture import BRIGHT, COLUMN, CROP, GAP, Side, comparison_picture, faces_picture
+from facealike.types import Box, Face
+from facealike.verification.result import Comparison
 from tiny_model import astronaut, hopper_path, tiny_model_file
 
 POINTS = ((0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.35, 0.8), (0.65, 0.8))  # of a box, by its sides
@@ -263,7 +265,7 @@ def test_compare_draws_and_says_the_same_as_ever(home: Path, tmp_path: Path, end
 
 def test_compare_draws_the_crops_that_were_compared(home: Path, tmp_path: Path, monkeypatch: Any) -> None:
     """The right face of several, in the very pixels that the embedder was given."""
-    from facealike.embed import Model
+    from facealike.embedding.face_model import Model
 
     given: list[Pixels] = []
     real = Model.embed_crops
@@ -314,7 +316,7 @@ def test_a_picture_that_cannot_be_written_is_refused_before_the_work(
     def worked(*_: Any, **__: Any) -> Any:
         raise AssertionError("the work began")
 
-    monkeypatch.setattr("facealike.embed.read_model_file", worked)
+    monkeypatch.setattr("facealike.embedding.face_model.read_model_file", worked)
     photo = tmp_path / "photo.png"
     PillowImage.new("RGB", (9, 9)).save(photo)
     before = photo.read_bytes()

@@ -17,18 +17,19 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 import facealike
-from facealike.bootstrap import Interval
-from facealike.calibration import Calibration
+from facealike.calibration.calibration import Calibration
 from facealike.cli import app
-from facealike.data import split_of
-from facealike.detect import select_faces
-from facealike.embed import Model
+from facealike.datasets.splits import split_of
+from facealike.detection.face_policy import ALIGNED, DEFAULT_FACE, LFW_FACE, policy_told
+from facealike.detection.select import select_faces
+from facealike.embedding.face_model import Model
 from facealike.errors import ModelError
-from facealike.face_policy import ALIGNED, DEFAULT_FACE, LFW_FACE, policy_told
-from facealike.group_protocol import evaluate_groups, for_worst_group
-from facealike.groups import WorstGroup
-from facealike.model_page import model_page
-from facealike.train.recipe import DataSpec, load_recipe, recipe_names
+from facealike.evaluation.demographics import evaluate_groups, for_worst_group
+from facealike.metrics.bootstrap import Interval
+from facealike.metrics.demographics import WorstGroup
+from facealike.model_file.page import model_page
+from facealike.train.recipe.load import load_recipe, recipe_names
+from facealike.train.recipe.schema import DataSpec
 from facealike.types import Box, Face
 from people import CentralBox, draw_face
 from tiny_model import tiny_model_file
@@ -70,9 +71,11 @@ def policies() -> dict[str, Any]:
 def test_every_function_has_the_same_default() -> None:
     found = policies()
     public = {
-        "calibrate.calibrate", "compare.compare", "evaluate.evaluate_pairs", "evaluate.evaluate_split",
-        "group_protocol.evaluate_groups", "set_protocols.evaluate_exhaustive",
-        "set_protocols.evaluate_identification", "embed.embed", "embed.faces",
+        "evaluation.calibrate.calibrate", "verification.compare.compare",
+        "evaluation.verification.evaluate_pairs", "evaluation.verification.evaluate_split",
+        "evaluation.demographics.evaluate_groups",
+        "evaluation.all_pairs.evaluate_exhaustive", "evaluation.identification.evaluate_identification",
+        "embedding.face_model.embed", "embedding.face_model.faces",
     }  # fmt: skip
     assert {f"facealike.{name}" for name in public} <= set(found), "the walk sees them"
     central = {name for name, default in found.items() if name.rpartition(".")[2] in LFW_FUNCTIONS}
@@ -141,8 +144,8 @@ def used(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         chosen.append(policy)
         return select_faces(faces, policy, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("facealike.pipeline.select_faces", select)
-    monkeypatch.setattr("facealike.embed.make_detector", lambda *_: CentralBox())
+    monkeypatch.setattr("facealike.embedding.cropper.select_faces", select)
+    monkeypatch.setattr("facealike.embedding.face_model.make_detector", lambda *_: CentralBox())
     return chosen
 
 
@@ -290,7 +293,7 @@ def test_a_comparison_says_so_where_a_photo_shows_several_faces() -> None:
 
 
 def test_a_list_says_so_once(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("facealike.embed.make_detector", lambda *_: TwoFaces())
+    monkeypatch.setattr("facealike.embedding.face_model.make_detector", lambda *_: TwoFaces())
     learned(face="central").file.write(tmp_path / "m.facealike")
     words = [
         "compare",

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from facealike.errors import DataError
-from facealike.files import check_writable, check_writable_folder, write_bytes, write_text
+from facealike.utils.atomic_write import check_writable, check_writable_folder, write_bytes, write_text
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and permissions of POSIX")
 
@@ -150,7 +150,9 @@ def test_killed_at_any_step_leaves_old_or_new(tmp_path: Path, fault: str, existe
     old, new = b"o" * 1000, b"n" * 2_000_000
     if existed:
         target.write_bytes(old)
-    script = "import os, signal\nfrom pathlib import Path\nfrom facealike import files\n"
+    script = (
+        "import os, signal\nfrom pathlib import Path\nfrom facealike.utils import atomic_write as files\n"
+    )
     script += "def die(): os.kill(os.getpid(), signal.SIGKILL)\n" + textwrap.dedent(FAULTS[fault])
     script += f"\nfiles.write_bytes({str(target)!r}, b'n' * {len(new)})\n"
     done = subprocess.run([sys.executable, "-c", script], timeout=60, check=False)
@@ -171,7 +173,7 @@ def test_killed_at_a_random_moment_leaves_a_whole_file(tmp_path: Path) -> None:
     size = 3_000_000
     write_bytes(target, b"a" * size)
     script = (
-        "from facealike.files import write_bytes\nprint('go', flush=True)\n"
+        "from facealike.utils.atomic_write import write_bytes\nprint('go', flush=True)\n"
         f"while True:\n for c in (b'b', b'c'): write_bytes({str(target)!r}, c * {size})\n"
     )
     for round_ in range(5):

@@ -12,21 +12,23 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from facealike.calibration import Calibration
+from facealike.calibration.calibration import Calibration
 from facealike.cli import app
 from facealike.cli.train import DEFAULT_RECIPE
-from facealike.embed import Embedder, Model
+from facealike.embedding.embedder import Embedder
+from facealike.embedding.face_model import Model
 from facealike.errors import RecipeError, TrainingError
-from facealike.model import ModelFile, Preprocessing
+from facealike.model_file.model_file import ModelFile
+from facealike.model_file.preprocessing import Preprocessing
+from facealike.model_zoo.score_normalization import Cohort, with_cohort
 from facealike.train import TrainResult, load_recipe, train
-from facealike.train.callbacks import Bar, Clock, time_left
-from facealike.train.cohort import Cohort, with_cohort
-from facealike.train.export import export_embedder, export_student
-from facealike.train.fine_tuning import Tail, better_epoch, export_tuned, read_start
-from facealike.train.module import SiameseModule
-from facealike.train.network import make_network
-from facealike.train.recipe import Recipe
-from facealike.train.warm_start import start_from
+from facealike.train.embedder.fine_tuning import Tail, better_epoch, export_tuned, read_start
+from facealike.train.embedder.module import SiameseModule
+from facealike.train.export_onnx import export_embedder, export_student
+from facealike.train.lightning.callbacks import Bar, Clock, time_left
+from facealike.train.networks.init_from_model import start_from
+from facealike.train.networks.resnet import make_network
+from facealike.train.recipe.schema import Recipe
 from people import CentralBox, tiny_recipe
 from tiny_model import tiny_card
 
@@ -198,7 +200,7 @@ def test_torch_weights_are_not_what_train_writes(root: Path, tmp_path: Path, nam
 def test_the_time_left_is_that_of_the_whole_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """Issue 19 D6: by the steps of this process, for a resumed run begins in the middle."""
     now = [100.0]
-    monkeypatch.setattr("facealike.train.callbacks.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("facealike.train.lightning.callbacks.time.perf_counter", lambda: now[0])
     clock = Clock()
     clock.start(50)
     assert clock.left(50, 200) == ""

@@ -13,14 +13,13 @@ import pytest
 from PIL import Image as PillowImage
 from typer.testing import CliRunner
 
-from facealike import formats
 from facealike.cli import app
-from facealike.data import People
+from facealike.datasets.folders import find_photos
+from facealike.datasets.people import People, unlabelled_photos
 from facealike.errors import DataError, UnreadableImage
-from facealike.folders import find_photos
-from facealike.image import read_image
-from facealike.photo_warning import PhotoWarning
-from facealike.train.plan import unlabelled_photos
+from facealike.imaging import formats
+from facealike.imaging.photo_warning import PhotoWarning
+from facealike.imaging.read import read_image
 from tiny_model import astronaut, hopper_path, tiny_model_file
 
 HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(64)

@@ -15,15 +15,15 @@ import torch
 from PIL import Image as PillowImage
 from typer.testing import CliRunner
 
-import facealike.train.folds as folds_module
-import facealike.train.run as run_module
 from facealike.cli import app
-from facealike.data import read_pairs
-from facealike.embed import Model
+from facealike.datasets.pair_lists import read_pairs
+from facealike.embedding.face_model import Model
 from facealike.errors import DataError, PeopleOverlap, TrainingError, UsageError
-from facealike.evaluate import evaluate_pairs
-from facealike.model import ModelFile
+from facealike.evaluation.verification import evaluate_pairs
+from facealike.model_file.model_file import ModelFile
 from facealike.train import FoldsResult, train_folds
+from facealike.train.embedder import cross_validation as folds_module
+from facealike.train.embedder import run as run_module
 from facealike.types import Face, Image, Pair
 from people import CentralBox, make_people, tiny_recipe
 from training_runs import Stop, numbers, same_weights, stop, stop_at
@@ -67,7 +67,7 @@ def listed(root: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("facealike.embed.make_detector", lambda *_: CentralBox())
+    monkeypatch.setattr("facealike.embedding.face_model.make_detector", lambda *_: CentralBox())
 
 
 def go(root: Path, listed: Path, out: Path, **more: Any) -> FoldsResult:
@@ -81,7 +81,7 @@ def done(root: Path, listed: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     before = torch.get_num_threads()
     torch.set_num_threads(1)  # made before the fixture of that name
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("facealike.embed.make_detector", lambda *_: CentralBox())
+        patch.setattr("facealike.embedding.face_model.make_detector", lambda *_: CentralBox())
         result = go(root, listed, tmp_path_factory.mktemp("done") / "out")
     torch.set_num_threads(before)
     return result
@@ -169,7 +169,7 @@ def test_a_photo_without_a_face_is_counted_in_its_fold(
     """Issue 19 A6: of the photos of the fold's pairs, not of those that were trained on."""
     people = shutil.copytree(root, tmp_path / "people")
     PillowImage.new("RGB", (64, 64)).save(people / name(FOLDS) / "0.png")
-    monkeypatch.setattr("facealike.embed.make_detector", lambda *_: NothingInBlack())
+    monkeypatch.setattr("facealike.embedding.face_model.make_detector", lambda *_: NothingInBlack())
     pairs = Path(shutil.copy(listed, tmp_path))
     go(people, pairs, tmp_path / "out", folds=[1], detector=NothingInBlack(), cache=tmp_path / "crops")
     facts = json.loads((tmp_path / "out" / "fold-1" / "fold.json").read_text())

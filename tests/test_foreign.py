@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from facealike.cli import app
-from facealike.foreign import foreign_format
+from facealike.utils.foreign_weights import foreign_format
 from tiny_model import hopper_path, tiny_model_file, tiny_onnx
 
 

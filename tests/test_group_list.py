@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from data_paths import needs_data
+from facealike.datasets.demographic_labels import mended_age, read_groups
 from facealike.errors import DataError, UsageError
-from facealike.group_list import mended_age, read_groups
 
 HEADER = "file,age,gender,race,service_test"
 GOOD = [

@@ -16,13 +16,14 @@ from PIL import Image as PillowImage
 from typer.testing import CliRunner
 
 from colour_model import ColourDetector, ColourModel
-from facealike.align import TEMPLATE_112
-from facealike.bootstrap import Interval
-from facealike.calibration import Calibration, OperatingPoint
+from facealike.calibration.calibration import Calibration
+from facealike.calibration.operating_points import OperatingPoint
 from facealike.cli import app
 from facealike.errors import NoFaceFound, UsageError
-from facealike.group_protocol import evaluate_groups, for_worst_group, stated_fmr
-from facealike.groups import WorstGroup
+from facealike.evaluation.demographics import evaluate_groups, for_worst_group, stated_fmr
+from facealike.imaging.align import TEMPLATE_112
+from facealike.metrics.bootstrap import Interval
+from facealike.metrics.demographics import WorstGroup
 from facealike.types import Face, Image
 from people import CentralBox
 from tiny_model import tiny_model_file
@@ -170,7 +171,7 @@ class Middle(CentralBox):
 
 
 def test_the_command(tiny: str, listed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("facealike.detect.named_detector", lambda name: Middle())
+    monkeypatch.setattr("facealike.detection.registry.named_detector", lambda name: Middle())
     arguments = (tiny, "--protocol", "groups", "--groups", str(listed), "--detector", "middle")
     done = run(*arguments, "--out", str(tmp_path / "out"))
     assert done.code == 0, done.stderr

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from facealike.bootstrap import Interval
 from facealike.errors import UsageError
-from facealike.group_tables import group_order, group_rate
-from facealike.groups import GroupEvaluation, Point, group_rates, threshold_for_worst_group
-from facealike.tally import FINE_EDGES
+from facealike.metrics.bootstrap import Interval
+from facealike.metrics.demographic_tables import group_order, group_rate
+from facealike.metrics.demographics import GroupEvaluation, Point, group_rates, threshold_for_worst_group
+from facealike.metrics.score_histogram import FINE_EDGES
 
 POINTS = (Point(0.5, 0.1, "the model"), Point(0.8, 0.01, "the calibration"))
 COUNT = 260

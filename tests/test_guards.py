@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
-from facealike.data import split_of
+from facealike.datasets.splits import split_of
 from facealike.errors import TrainingError
-from facealike.train.guards import loss_stands_still, validation_falls
-from facealike.train.run import Fitted, fit
+from facealike.train.embedder.run import Fitted, fit
+from facealike.train.embedder.sanity_checks import loss_stands_still, validation_falls
 from people import CentralBox, draw_face, make_people, tiny_recipe
 from training_runs import Stop, rows, stop, stop_at
 
@@ -38,8 +38,8 @@ LEARNS: dict[str, Any] = {
 @pytest.fixture(autouse=True)
 def _few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawn people are told apart from fewer photos than real ones."""
-    monkeypatch.setattr("facealike.train.guards.FEW_PEOPLE", 100)
-    monkeypatch.setattr("facealike.train.guards.FEW_IMAGES", 500)
+    monkeypatch.setattr("facealike.train.embedder.sanity_checks.FEW_PEOPLE", 100)
+    monkeypatch.setattr("facealike.train.embedder.sanity_checks.FEW_IMAGES", 500)
 
 
 @pytest.fixture(scope="module")

@@ -32,8 +32,9 @@ RUNNER = """
 import contextlib, io, json, resource, sys
 sys.path.insert(0, sys.argv[1])
 from people import CentralBox
-import facealike.detect, facealike.embed
-facealike.detect.make_detector = facealike.embed.make_detector = lambda *_, **__: CentralBox()
+import facealike.detection.registry, facealike.embedding.face_model
+make = lambda *_, **__: CentralBox()
+facealike.detection.registry.make_detector = facealike.embedding.face_model.make_detector = make
 import functools, typer.main
 typer.main.get_command = functools.cache(typer.main.get_command)  # the tree of commands, built once
 from facealike.cli import main

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from facealike.errors import UsageError
-from facealike.identification import (
+from facealike.metrics.identification import (
     Identification,
     OpenSet,
     closed_set,

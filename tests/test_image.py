@@ -19,7 +19,8 @@ from PIL import Image as PillowImage
 
 from bad_inputs import encoded, gif, make_bad_inputs, png, webp_of_size
 from facealike.errors import ImageError, ImageNotFound, ImageTooLarge, UnreadableImage, UsageError
-from facealike.image import read_file, read_image, resize_square, shown
+from facealike.imaging.read import read_file, read_image, resize_square
+from facealike.utils.escape import shown
 
 EXIF_ORIENTATION = 0x0112
 
@@ -342,7 +343,7 @@ READ_ALL = """
 import json, resource, sys, time
 import numpy, PIL.Image
 from facealike.errors import ImageError
-from facealike.image import read_image
+from facealike.imaging.read import read_image
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

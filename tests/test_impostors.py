@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from facealike.errors import UsageError
-from facealike.impostors import Impostors
-from facealike.metrics import threshold_at_fmr
-from facealike.resampling import Plan
-from facealike.tally import FINE_EDGES, Tally, tally
+from facealike.metrics.impostor_scores import Impostors
+from facealike.metrics.intervals import Plan
+from facealike.metrics.score_histogram import FINE_EDGES, Tally, tally
+from facealike.metrics.verification import threshold_at_fmr
 
 ONE_BIN = float(FINE_EDGES[1] - FINE_EDGES[0])
 

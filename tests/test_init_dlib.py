@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-import facealike.train.learner as learner
 from dlib_file import random_file
 from facealike import Model
-from facealike.dlib_resnet import MEAN, SIZE, STD, read_dlib_resnet, to_onnx
-from facealike.embed import Embedder
+from facealike.embedding.embedder import Embedder
 from facealike.errors import RecipeError
-from facealike.model import Preprocessing
+from facealike.model_file.preprocessing import Preprocessing
+from facealike.model_zoo.dlib_onnx import to_onnx
+from facealike.model_zoo.dlib_weights import MEAN, SIZE, STD, read_dlib_resnet
 from facealike.train import train
-from facealike.train.recipe import load_recipe
+from facealike.train.networks import build
+from facealike.train.recipe.load import load_recipe
 from people import make_people
 from test_distillation import CentralFace
 
@@ -26,15 +27,15 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> bytes:
     """A file of dlib's format with random weights stands for dlib's own."""
     path = tmp_path / "random.dat"
     path.write_bytes(random_file()[0])
-    monkeypatch.setattr(learner, "find_dlib_weights", lambda: path)
+    monkeypatch.setattr(build, "find_dlib_weights", lambda: path)
     return path.read_bytes()
 
 
 def test_network_begins_where_the_dlib_model_stands(weights: bytes) -> None:
     preprocessing = Preprocessing(SIZE, "chip", mean=MEAN, std=(STD, STD, STD))
-    ready = Embedder(to_onnx(read_dlib_resnet(weights), learner.DLIB_LIFT), preprocessing)
+    ready = Embedder(to_onnx(read_dlib_resnet(weights), build.DLIB_LIFT), preprocessing)
     crops = np.random.default_rng(0).integers(0, 256, (3, SIZE, SIZE, 3), dtype=np.uint8)
-    network = learner.build_network(load_recipe("dlib")).eval()
+    network = build.build_network(load_recipe("dlib")).eval()
     with torch.no_grad():
         found = network(torch.from_numpy(preprocessing.normalise(crops)))
     assert np.allclose(ready.embed(crops), found.numpy(), atol=1e-5)

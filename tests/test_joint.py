@@ -13,15 +13,14 @@ import torch.nn.functional as F
 from PIL import Image as PillowImage
 
 from dlib_file import dlib_weights
-from facealike.align import DLIB_CHIP_TEMPLATE, TEMPLATE_112
-from facealike.embed import Model
+from facealike.embedding.face_model import Model
 from facealike.errors import DataError, TrainingError
-from facealike.train.joint_data import pack_chips
-from facealike.train.joint_model import plain_crops, write_model
-from facealike.train.joint_student import RIDGE, SIZE, JointStudent, StudentChanges, joint_loss
-from facealike.train.joint_training import JointRecipe, JointRun, Views
-from facealike.train.occlusion import compressed, masked, noisy, with_glasses
-from facealike.train.targets import (
+from facealike.imaging.align import DLIB_CHIP_TEMPLATE, TEMPLATE_112
+from facealike.train.data.occlusion import compressed, masked, noisy, with_glasses
+from facealike.train.joint.chips import pack_chips
+from facealike.train.joint.model import plain_crops, write_model
+from facealike.train.joint.student import RIDGE, SIZE, JointStudent, StudentChanges, joint_loss
+from facealike.train.joint.targets import (
     CHUNK,
     JointTarget,
     Rounds,
@@ -32,7 +31,8 @@ from facealike.train.targets import (
     store_targets,
     stored_parts,
 )
-from facealike.train.views import ViewMaker, ViewSpec, chip_positions, draw_views, jittered
+from facealike.train.joint.training import JointRecipe, JointRun, Views
+from facealike.train.joint.views import ViewMaker, ViewSpec, chip_positions, draw_views, jittered
 
 COUNT = 20
 STILL = ViewSpec(0, 0, 0, 0, 0, 0, 0, 0, 0)
@@ -209,7 +209,7 @@ def test_stored_targets_are_what_the_teachers_return(chips: np.ndarray, tmp_path
 
 
 def test_a_killed_run_stores_what_is_missing(chips: np.ndarray, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("facealike.train.targets.PART", 9)
+    monkeypatch.setattr("facealike.train.joint.targets.PART", 9)
     maker, rounds = ViewMaker(chips, ViewSpec()), Rounds(np.ones(COUNT), 0)
     store_targets(maker, rounds, TEACHERS, tmp_path, 1)
     assert stored_parts(tmp_path) == [(1, 0), (1, 1), (1, 2)]
@@ -359,7 +359,7 @@ def test_the_rates_climb_stay_and_fall() -> None:
 def test_the_model_embeds_as_the_student_does(
     views: Views, chips: np.ndarray, tmp_path: Path, monkeypatch
 ) -> None:
-    monkeypatch.setattr("facealike.train.joint_model.teacher_digest", lambda name: "abc")
+    monkeypatch.setattr("facealike.train.joint.model.teacher_digest", lambda name: "abc")
     run = begun(views, tmp_path)
     out = tmp_path / "made.facealike"
     file = write_model(run, TargetsAbout.read(views.folder), chips, out, bits=32)

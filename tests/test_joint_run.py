@@ -11,9 +11,9 @@ import torch
 from PIL import Image as PillowImage
 
 from dlib_file import dlib_weights
-from facealike.embed import Model
-from facealike.train import joint_run
-from facealike.train.targets import Teacher, stored_parts
+from facealike.embedding.face_model import Model
+from facealike.train.joint import run as joint_run
+from facealike.train.joint.targets import Teacher, stored_parts
 
 
 def listed(folder: Path, count: int, seed: int) -> Path:
@@ -45,7 +45,7 @@ def arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     dlib_weights()
     monkeypatch.setattr(joint_run, "named_teacher", teacher)
     monkeypatch.setattr(joint_run, "HELD_OUT", 9)
-    monkeypatch.setattr("facealike.train.joint_model.teacher_digest", lambda name: "abc")
+    monkeypatch.setattr("facealike.train.joint.model.teacher_digest", lambda name: "abc")
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     return [
         "--chips", str(listed(tmp_path / "train", 16, 0)), "--held-out", str(listed(tmp_path / "val", 10, 1)),

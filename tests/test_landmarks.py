@@ -12,19 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_paths import needs_data
-from facealike.align import warp
-from facealike.detect import DlibDetector, YuNetDetector, make_detector, named_detector, select_faces
-from facealike.errors import DetectorError
-from facealike.landmarks import (
+from facealike.detection.dlib_hog import DlibDetector
+from facealike.detection.landmarks import (
     SIZE,
     SURROUNDINGS,
     UPRIGHT,
     Landmarker,
     box_matrix,
-    invert,
     shipped_landmarks,
-    transform_points,
 )
+from facealike.detection.registry import make_detector, named_detector
+from facealike.detection.select import select_faces
+from facealike.detection.yunet import YuNetDetector
+from facealike.errors import DetectorError
+from facealike.imaging.geometry import invert, transform_points, warp
 from facealike.types import Box
 from tiny_model import astronaut
 
@@ -98,8 +99,8 @@ def test_landmarks_follow_a_turned_photo() -> None:
 
 @needs_data("FACEALIKE_YUNET", "FACEALIKE_LFW")
 def test_landmarks_are_near_those_of_the_teacher_on_unseen_people() -> None:
-    from facealike.data import People
-    from facealike.image import read_image
+    from facealike.datasets.people import People
+    from facealike.imaging.read import read_image
 
     assert YUNET is not None and LFW is not None
     ours, teacher = named_detector("dlib-landmarks"), YuNetDetector(YUNET, threads=1)

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from facealike.errors import RecipeError
-from facealike.train.augment import shrink
-from facealike.train.learner import side_at
-from facealike.train.recipe import load_recipe
+from facealike.train.data.augment import shrink
+from facealike.train.networks.build import side_at
+from facealike.train.recipe.load import load_recipe
 
 
 @pytest.mark.parametrize("total", [3, 7, 100, 4801])

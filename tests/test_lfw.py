@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from data_paths import needs_data
-from facealike import lfw
-from facealike.data import People
+from facealike.datasets import lfw
+from facealike.datasets.lfw import unpack_lfw
+from facealike.datasets.people import People
 from facealike.errors import DataError, UnsafeArchive
-from facealike.lfw import unpack_lfw
 
 GOOD = {
     "top/Ann/Ann_0001.jpg": b"one",
@@ -252,7 +252,7 @@ def test_a_target_that_cannot_be_written(tmp_path: Path) -> None:
 
 # --- killed ----------------------------------------------------------------------------------------
 
-UNPACK = "import sys; from facealike.lfw import unpack_lfw; unpack_lfw(sys.argv[1], sys.argv[2])"
+UNPACK = "import sys; from facealike.datasets.lfw import unpack_lfw; unpack_lfw(sys.argv[1], sys.argv[2])"
 
 
 @pytest.mark.skipif(os.name != "posix", reason="kills a process by a signal")

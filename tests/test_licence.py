@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from facealike.errors import LicenceRefused, ModelError
-from facealike.licence import Licence, check_commercial, read_licences
-from facealike.model import ModelCard
+from facealike.model_file.card import ModelCard
+from facealike.model_file.licenses import Licence, check_commercial, read_licences
 from tiny_model import tiny_card, tiny_model_file
 
 FREE = Licence("MIT", "MIT", True, "https://example.org")

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from facealike.datasets.lfw import unpack_lfw
 from facealike.errors import DataError, TrainingError
-from facealike.lfw import unpack_lfw
-from facealike.lock import own_folder
-from facealike.model_store import store_model
+from facealike.model_file.store import store_model
+from facealike.utils.locking import own_folder
 from test_lfw import GOOD, make_tar, write
 from tiny_model import tiny_model_file
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs flock")
 HOLD = """
 import sys, time
 from pathlib import Path
-from facealike.lock import own_folder
+from facealike.utils.locking import own_folder
 with own_folder(Path(sys.argv[1]), name=sys.argv[2]):
     print("in", flush=True)
     time.sleep(float(sys.argv[3]))

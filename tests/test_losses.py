@@ -11,8 +11,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from facealike.train.losses import Criterion, pair_tensors
-from facealike.train.recipe import LossSpec
+from facealike.train.losses.criterion import Criterion, pair_tensors
+from facealike.train.recipe.schema import LossSpec
 
 Vectors = NDArray[np.float64]
 LABELS = np.array([3, 0, 1, 0, 3, 3, 1, 4, 0, 5])  # 2 is missing, 4 and 5 are there once

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from facealike.errors import UsageError
-from facealike.metrics import (
+from facealike.metrics.similarity import cosine
+from facealike.metrics.verification import (
     FMR_CANDIDATES,
     Confusion,
     Roc,
@@ -22,7 +23,6 @@ from facealike.metrics import (
     best_f1_threshold,
     check_fmr,
     confusion,
-    cosine,
     eer,
     midway,
     roc,

@@ -16,20 +16,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facealike.align import align
-from facealike.archive import MAX_WEIGHTS
-from facealike.detect import DlibDetector, YuNetDetector, named_detector
+from facealike.calibration.calibration import Calibration
+from facealike.datasets.seen import identity_hash
+from facealike.detection.dlib_hog import DlibDetector
+from facealike.detection.kinds import HAS_LANDMARKS, HAS_WEIGHTS
+from facealike.detection.registry import named_detector
+from facealike.detection.yunet import YuNetDetector
 from facealike.errors import DataError, ModelError, UsageError
-from facealike.model import (
-    HAS_LANDMARKS,
-    HAS_WEIGHTS,
-    Calibration,
-    ModelCard,
-    ModelFile,
-    Preprocessing,
-    identity_hash,
-)
+from facealike.imaging.align import align
+from facealike.model_file.card import ModelCard
+from facealike.model_file.model_file import ModelFile
+from facealike.model_file.preprocessing import Preprocessing
 from facealike.types import Box, Face
+from facealike.utils.onnx_session import MAX_WEIGHTS
 from tiny_model import DLIB_SPEC, tiny_card, tiny_model_file, tiny_onnx
 
 MODEL = tiny_model_file()

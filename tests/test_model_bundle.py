@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from facealike.embed import read_model_file
 from facealike.errors import ModelError, UsageError
-from facealike.model_bundle import is_bundle, read_bundle, write_bundle
-from facealike.model_store import HOME_VARIABLE, store_model
+from facealike.model_file.locate import read_model_file
+from facealike.model_file.store import HOME_VARIABLE, store_model
+from facealike.model_zoo.bundle import is_bundle, read_bundle, write_bundle
 from tiny_model import tiny_model_file
 
 FIRST, SECOND = tiny_model_file(), tiny_model_file(seed=1)

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from facealike.calibration import Calibration, OperatingPoint
+from facealike.calibration.calibration import Calibration
+from facealike.calibration.operating_points import OperatingPoint
 from facealike.cli import app
-from facealike.embed import read_model_file
-from facealike.model import ModelFile
-from facealike.model_page import model_page
+from facealike.model_file.locate import read_model_file
+from facealike.model_file.model_file import ModelFile
+from facealike.model_file.page import model_page
 from tiny_model import tiny_card, tiny_model_file
 
 

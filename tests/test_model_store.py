@@ -14,11 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facealike.calibration import Calibration
-from facealike.embed import Model, read_model_file
+from facealike.calibration.calibration import Calibration
+from facealike.embedding.face_model import Model
 from facealike.errors import DataError, ModelError, UsageError
-from facealike.model import ModelFile
-from facealike.model_store import (
+from facealike.model_file.locate import read_model_file
+from facealike.model_file.model_file import ModelFile
+from facealike.model_file.store import (
     HOME_VARIABLE,
     STALE,
     find_stored,
@@ -170,7 +171,8 @@ def test_the_home_is_the_platforms_cache_folder(monkeypatch: pytest.MonkeyPatch,
 def test_killed_while_storing_leaves_the_old_model_or_the_new_one(home: Path) -> None:
     old, new = tiny_model_file(seed=1), tiny_model_file(seed=2, card=tiny_card(limits="x" * 100_000))
     script = (
-        "import sys\nfrom facealike.model import ModelFile\nfrom facealike.model_store import store_model\n"
+        "import sys\nfrom facealike.model_file.model_file import ModelFile\n"
+        "from facealike.model_file.store import store_model\n"
         "models = [ModelFile.read(path) for path in sys.argv[1:]]\nprint('go', flush=True)\n"
         "while True:\n for model in models: store_model(model, 'mine', replace=True)\n"
     )

@@ -11,8 +11,8 @@ from PIL import Image as PillowImage
 from typer.testing import CliRunner, Result
 
 from facealike.cli import app
-from facealike.embed import read_model_file
-from facealike.model_store import HOME_VARIABLE, models_folder, store_model, stored_names
+from facealike.model_file.locate import read_model_file
+from facealike.model_file.store import HOME_VARIABLE, models_folder, store_model, stored_names
 from people import CentralBox, draw_face
 from tiny_model import hopper_path, tiny_model_file, tiny_onnx
 
@@ -56,7 +56,7 @@ def test_a_model_is_added_listed_used_and_removed(tmp_path: Path) -> None:
 def test_it_learns_a_threshold_from_ones_own_people_and_keeps_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("facealike.embed.make_detector", lambda *_: CentralBox())
+    monkeypatch.setattr("facealike.embedding.face_model.make_detector", lambda *_: CentralBox())
     root = tmp_path / "people"
     for person in range(12):
         (root / f"P{person}").mkdir(parents=True)

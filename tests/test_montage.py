@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
-from facealike import drawing
-from facealike import montage as m
 from facealike.errors import DataError, UsageError
+from facealike.plotting import drawing
+from facealike.plotting import montage as m
 
 
 class Pairs(NamedTuple):

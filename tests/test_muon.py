@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from facealike.errors import RecipeError
-from facealike.train.muon import COEFFICIENTS, MOMENTUM, STEPS, Muon, orthogonal
-from facealike.train.network import make_network
-from facealike.train.optimiser import make_optimiser, parameter_groups, with_matrices
-from facealike.train.recipe import load_recipe
+from facealike.train.networks.resnet import make_network
+from facealike.train.optim.muon import COEFFICIENTS, MOMENTUM, STEPS, Muon, orthogonal
+from facealike.train.optim.optimizer import make_optimiser, parameter_groups, with_matrices
+from facealike.train.recipe.load import load_recipe
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:

@@ -9,15 +9,9 @@ import onnxruntime
 import pytest
 import torch
 
-from facealike.train.export import export_embedder
-from facealike.train.network import (
-    DropPath,
-    ResNet,
-    SeedCNN,
-    Standardise,
-    make_network,
-)
-from facealike.train.recipe import load_recipe, recipe_names
+from facealike.train.export_onnx import export_embedder
+from facealike.train.networks.resnet import DropPath, ResNet, SeedCNN, Standardise, make_network
+from facealike.train.recipe.load import load_recipe, recipe_names
 
 
 def parameter_count(network: torch.nn.Module) -> int:

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from facealike.archive import pack, sha256, unpack
 from facealike.cli import app
-from facealike.detect import make_detector, shipped_detector
+from facealike.detection.registry import make_detector, shipped_detector
 from facealike.errors import DetectorError, ModelError
-from facealike.fields import to_json
-from facealike.model import ModelFile
-from facealike.model_store import HOME_VARIABLE
+from facealike.model_file.model_file import ModelFile
+from facealike.model_file.store import HOME_VARIABLE
+from facealike.model_file.zip_format import pack, sha256, unpack
+from facealike.utils.json_fields import to_json
 from tiny_model import hopper_path, tiny_card, tiny_model_file
 
 DETECTOR = shipped_detector()

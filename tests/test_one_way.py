@@ -14,12 +14,12 @@ from typer.testing import CliRunner
 import facealike
 from facealike.cli import app
 from facealike.cli.pairs import _Cropper
-from facealike.compare import compare
-from facealike.data import People
-from facealike.embed import Model
-from facealike.image import read_image
-from facealike.mistakes import _jpeg, face_thumbnails
-from facealike.quality import face_quality
+from facealike.datasets.people import People
+from facealike.embedding.face_model import Model
+from facealike.imaging.read import read_image
+from facealike.quality.score import face_quality
+from facealike.reports.hardest_errors import _jpeg, face_thumbnails
+from facealike.verification.compare import compare
 from tiny_model import astronaut, hopper_path
 
 SRC = Path(facealike.__file__).parent
@@ -91,4 +91,4 @@ def test_nobody_else_chooses_a_face() -> None:
         names = {node.id for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Name)}
         if "select_faces" in names and "train" not in path.parts:
             users.add(path.stem)
-    assert users == {"pipeline"}
+    assert users == {"cropper"}

@@ -17,13 +17,13 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.external_data_helper import set_external_data
 
 from facealike import Model
-from facealike.archive import MAX_WEIGHTS, pack, sha256
-from facealike.byo import wrap_onnx
-from facealike.detect import YuNetDetector
+from facealike.detection.yunet import YuNetDetector
 from facealike.errors import DetectorError, ModelError
-from facealike.model import ModelFile
-from facealike.onnx_data import CHILDREN, embed_external_data, refuse_external_data
-from facealike.sessions import Session
+from facealike.model_file.model_file import ModelFile
+from facealike.model_file.zip_format import pack, sha256
+from facealike.model_zoo.onnx_import import wrap_onnx
+from facealike.utils.onnx_external_data import CHILDREN, embed_external_data, refuse_external_data
+from facealike.utils.onnx_session import MAX_WEIGHTS, Session
 from tiny_model import tiny_model_file, tiny_onnx
 
 
@@ -311,7 +311,7 @@ def test_what_cannot_be_walked_is_refused() -> None:
 
 
 def test_fields_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("facealike.onnx_data.MAX_FIELDS", 50)
+    monkeypatch.setattr("facealike.utils.onnx_external_data.MAX_FIELDS", 50)
     with pytest.raises(ModelError, match="too many fields"):
         refuse_external_data(varint(1 << 3) + varint(1) + b"\x08\x01" * 60, "it")
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from data_paths import needs_data
 from facealike.errors import ModelError
-from facealike.onnx_fold import fields, fold_blocks, read_tensor
+from facealike.model_zoo.block_quantization import fields, fold_blocks, read_tensor
 
 onnx = pytest.importorskip("onnx")
 

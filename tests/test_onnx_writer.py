@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facealike.onnx_writer import IR_VERSION, OPSET, model, node, tensor
+from facealike.utils.onnx_writer import IR_VERSION, OPSET, model, node, tensor
 
 onnx = pytest.importorskip("onnx")
 

@@ -11,7 +11,7 @@ import pytest
 
 from data_paths import needs_data
 from facealike.errors import ModelError
-from facealike.openvino_ir import read_ir
+from facealike.model_zoo.openvino_ir import read_ir
 from ir_files import IrBuilder, small_ir
 
 

@@ -13,10 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from facealike.bootstrap import intervals
-from facealike.calibration import calibration_pairs
-from facealike.errors import ModelError, UsageError
-from facealike.operating import (
+from facealike.calibration.operating_points import (
     PAIRS_A_DECADE,
     PAIRS_OF_A_FIT,
     OperatingPoint,
@@ -26,8 +23,11 @@ from facealike.operating import (
     operating_points,
     thinned,
 )
-from facealike.probability import balanced_weights, fit_platt, person_weights
-from facealike.weighted import Pairs
+from facealike.calibration.pairs import calibration_pairs
+from facealike.calibration.probability import balanced_weights, fit_platt, person_weights
+from facealike.errors import ModelError, UsageError
+from facealike.metrics.bootstrap import intervals
+from facealike.metrics.weighted_pairs import Pairs
 
 POINT = OperatingPoint(0.01, 0.5, 0.008, 0.013, 0.2, 3000, (0.45, 0.52))
 

@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from facealike.bootstrap import difference_interval
-from facealike.calibrate import calibrate
-from facealike.data import People, balanced_pairs, listed_pairs
-from facealike.embed import Model
-from facealike.evaluate import evaluate_pairs
-from facealike.model import ModelFile
-from facealike.scores_file import load_scores
+from facealike.datasets.pair_sampling import balanced_pairs, listed_pairs
+from facealike.datasets.people import People
+from facealike.embedding.face_model import Model
+from facealike.evaluation.calibrate import calibrate
+from facealike.evaluation.scores_file import load_scores
+from facealike.evaluation.verification import evaluate_pairs
+from facealike.metrics.bootstrap import difference_interval
+from facealike.model_file.model_file import ModelFile
 from facealike.train import TrainResult, train
-from facealike.train.against_shipped import Comparison, against_shipped
+from facealike.train.embedder.baseline_comparison import Comparison, against_shipped
 from people import CentralBox, make_people, tiny_recipe
 from tiny_model import tiny_card, tiny_model_file
 from training_runs import one_thread
@@ -42,9 +43,9 @@ def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
         training={"epochs": 3, "steps_per_epoch": 20, "learning_rate": 0.01},
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("facealike.train.outcome._draw", lambda *_: None)
-        patch.setattr("facealike.embed.make_detector", lambda *_: CentralBox())
-        patch.setattr("facealike.embed.read_model_file", lambda *_: frozen())
+        patch.setattr("facealike.train.embedder.finalize._draw", lambda *_: None)
+        patch.setattr("facealike.embedding.face_model.make_detector", lambda *_: CentralBox())
+        patch.setattr("facealike.embedding.face_model.read_model_file", lambda *_: frozen())
         return train(folder, recipe, out, detector=CentralBox(), device="cpu", cache=out.parent / "crops")
 
 
@@ -56,7 +57,7 @@ def frozen() -> ModelFile:
 def test_the_calibration_is_that_of_the_calibration_people(
     trained: TrainResult, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("facealike.embed.make_detector", lambda *_: CentralBox())
+    monkeypatch.setattr("facealike.embedding.face_model.make_detector", lambda *_: CentralBox())
     model = Model.load(trained.model_path, device="cpu")
     calibration = model.file.calibration
     people = People.from_folder(folder).split("calibration")
@@ -105,7 +106,7 @@ def test_scores_and_results_are_kept(trained: TrainResult, folder: Path) -> None
 def test_the_comparison_is_on_the_same_pairs_of_strangers(
     trained: TrainResult, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("facealike.embed.make_detector", lambda *_: CentralBox())
+    monkeypatch.setattr("facealike.embedding.face_model.make_detector", lambda *_: CentralBox())
     found = trained.comparison
     assert found is not None and found.difference is not None
     people = People.from_folder(folder).split("test")
@@ -128,10 +129,10 @@ def test_the_comparison_is_on_the_same_pairs_of_strangers(
 def test_a_shipped_model_that_knows_some_of_them_is_said_to(
     trained: TrainResult, folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("facealike.embed.make_detector", lambda *_: CentralBox())
+    monkeypatch.setattr("facealike.embedding.face_model.make_detector", lambda *_: CentralBox())
     people = People.from_folder(folder).split("test")
     pairs = listed_pairs(people, balanced_pairs(people.labels, 0))
-    from facealike.model import identity_hash
+    from facealike.datasets.seen import identity_hash
 
     card = tiny_card(identity_hashes=tuple(identity_hash("salt", name) for name in people.names[:3]))
     knows = Model(replace(frozen(), card=card), device="cpu")
@@ -153,7 +154,7 @@ def test_pairs_without_a_face_speak_for_neither_model(
     trained: TrainResult, folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: bool
 ) -> None:
     """Issue 19 A6: a failed impostor pair counted for the model that found no face, a genuine one against."""
-    monkeypatch.setattr("facealike.embed.make_detector", lambda *_: CentralBox())
+    monkeypatch.setattr("facealike.embedding.face_model.make_detector", lambda *_: CentralBox())
     people = People.from_folder(folder).split("test")
     pairs = listed_pairs(people, balanced_pairs(people.labels, 0))
     shipped = Model(frozen(), device="cpu")
@@ -182,7 +183,7 @@ def test_a_shipped_model_that_cannot_be_run_is_a_reason(trained: TrainResult, fo
         def nobody(*_: Any, **__: Any) -> Any:
             raise NoFaceFound("no face found")
 
-        patch.setattr("facealike.train.against_shipped.evaluate_pairs", nobody)
+        patch.setattr("facealike.train.embedder.baseline_comparison.evaluate_pairs", nobody)
         found = against_shipped(yours, pairs, "largest", folder, Model(frozen(), device="cpu"))
     assert found.difference is None
     assert str(found) == "the shipped model could not be run on these photos (no face found)"
@@ -198,7 +199,7 @@ def test_a_shipped_model_that_cannot_be_run_is_a_reason(trained: TrainResult, fo
     ],
 )
 def test_the_words_follow_the_interval(low: float, high: float, said: str) -> None:
-    from facealike.bootstrap import Interval
+    from facealike.metrics.bootstrap import Interval
 
     estimate = {0.002: 0.01, -0.03: -0.02, -0.01: 0.005}[low]
     text = str(Comparison(0.9, 844, 0.88, "abc", Interval(estimate, low, high)))
@@ -208,9 +209,9 @@ def test_the_words_follow_the_interval(low: float, high: float, said: str) -> No
 def test_a_split_by_image_has_nobody_to_calibrate_on(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("facealike.train.outcome._draw", lambda *_: None)
-    monkeypatch.setattr("facealike.embed.make_detector", lambda *_: CentralBox())
-    monkeypatch.setattr("facealike.embed.read_model_file", lambda *_: frozen())
+    monkeypatch.setattr("facealike.train.embedder.finalize._draw", lambda *_: None)
+    monkeypatch.setattr("facealike.embedding.face_model.make_detector", lambda *_: CentralBox())
+    monkeypatch.setattr("facealike.embedding.face_model.read_model_file", lambda *_: frozen())
     recipe = tiny_recipe(data={"split": "image"}, training={"epochs": 1})
     result = train(folder, recipe, tmp_path / "m.facealike", detector=CentralBox(), device="cpu")
     calibration = ModelFile.read(result.model_path).calibration

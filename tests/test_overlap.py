@@ -13,17 +13,19 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
-from facealike.calibrate import calibrate
-from facealike.data import People, split_of
-from facealike.embed import Model
+from facealike.datasets.people import People
+from facealike.datasets.seen import Seen, composed, identity_hash, normal_name
+from facealike.datasets.splits import split_of
+from facealike.embedding.face_model import Model
 from facealike.errors import DataError, ModelError, PeopleOverlap, TrainingError
-from facealike.evaluate import evaluate_split
-from facealike.model import ModelFile
-from facealike.overlap import check_overlap, find_overlap, record_people
-from facealike.photo_digest import PhotoDigest
-from facealike.protocols import evaluate_view2
-from facealike.seen import Seen, composed, identity_hash, normal_name
-from facealike.set_protocols import evaluate_exhaustive, evaluate_identification
+from facealike.evaluation.all_pairs import evaluate_exhaustive
+from facealike.evaluation.calibrate import calibrate
+from facealike.evaluation.identification import evaluate_identification
+from facealike.evaluation.leakage import check_overlap, find_overlap, record_people
+from facealike.evaluation.lfw_view2 import evaluate_view2
+from facealike.evaluation.verification import evaluate_split
+from facealike.imaging.photo_digest import PhotoDigest
+from facealike.model_file.model_file import ModelFile
 from people import CentralBox, draw_face, make_people
 from tiny_model import tiny_card, tiny_model_file
 
@@ -215,7 +217,7 @@ def test_copies_of_the_training_people_do_not_calibrate(root: Path, tmp_path: Pa
 
 def plan_with(root: Path, cache: Path, unlabelled: Path) -> Any:
     pytest.importorskip("torch")
-    from facealike.train.plan import make_plan
+    from facealike.train.embedder.dataset import make_plan
     from people import tiny_recipe
 
     return make_plan(root, tiny_recipe(data={"unlabelled": str(unlabelled)}), CentralBox(), cache)

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facealike.data import SPLITS, People, split_of
-from facealike.parts import FEWEST_CALIBRATION, Parts, divide
+from facealike.datasets.parts import FEWEST_CALIBRATION, Parts, divide
+from facealike.datasets.people import People
+from facealike.datasets.splits import SPLITS, split_of
 
 USABLE = 20
 
@@ -20,7 +21,7 @@ USABLE = 20
 def _usable() -> Iterator[None]:
     """Other tests draw few people, and divide them as a large folder is."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("facealike.parts.USABLE", USABLE)
+        patch.setattr("facealike.datasets.parts.USABLE", USABLE)
         yield
 
 

@@ -15,14 +15,15 @@ from hypothesis import strategies as st
 from PIL import Image as PillowImage
 
 from data_paths import needs_data
-from facealike.align import TEMPLATE_112
-from facealike.detect import DlibDetector, YuNetDetector
-from facealike.embed import Model
+from facealike.detection.dlib_hog import DlibDetector
+from facealike.detection.yunet import YuNetDetector
+from facealike.embedding.cropper import Cutter
+from facealike.embedding.face_model import Model
 from facealike.errors import ImageNotFound, ImageTooLarge, UnreadableImage, UsageError
-from facealike.image import jpeg_size, read_image
-from facealike.model import Preprocessing
-from facealike.photo import Photo
-from facealike.pipeline import Cutter
+from facealike.imaging.align import TEMPLATE_112
+from facealike.imaging.read import jpeg_size, read_image
+from facealike.imaging.scaled_jpeg import Photo
+from facealike.model_file.preprocessing import Preprocessing
 from facealike.types import Box, Face, Image
 from tiny_model import astronaut, hopper_path
 

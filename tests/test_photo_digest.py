@@ -12,7 +12,7 @@ import pytest
 from PIL import Image as PillowImage
 
 from facealike.errors import ImageNotFound
-from facealike.photo_digest import PhotoDigest, photo_digest, photo_digests, salted, same_photos
+from facealike.imaging.photo_digest import PhotoDigest, photo_digest, photo_digests, salted, same_photos
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (24, 16, 3)).astype(np.uint8)

@@ -17,15 +17,21 @@ from PIL import Image as PillowImage
 
 from colour_model import ColourDetector, ColourModel, make_coloured
 from data_paths import needs_data
-from facealike.crops import cached_crops, stream_crops
-from facealike.detect import Detector, DlibDetector, YuNetDetector, make_detector
-from facealike.embed import MANY, Embedder, Model, embed_stream
+from facealike.detection.base import Detector
+from facealike.detection.dlib_hog import DlibDetector
+from facealike.detection.landmarks import shipped_landmarks
+from facealike.detection.registry import make_detector
+from facealike.detection.yunet import YuNetDetector
+from facealike.embedding.batching import in_batches
+from facealike.embedding.crop_cache import cached_crops, stream_crops
+from facealike.embedding.cropper import Cutter, cut_all
+from facealike.embedding.embedder import Embedder
+from facealike.embedding.face_model import MANY, Model
+from facealike.embedding.stream import embed_stream
 from facealike.errors import FacealikeError, ImageNotFound, ModelError, NoFaceFound, UsageError
-from facealike.evaluate import embed_photos
-from facealike.image import read_image
-from facealike.landmarks import shipped_landmarks
-from facealike.model import Preprocessing
-from facealike.pipeline import Cutter, cut_all, in_batches
+from facealike.evaluation.embed_dataset import embed_photos
+from facealike.imaging.read import read_image
+from facealike.model_file.preprocessing import Preprocessing
 from facealike.types import Face, Image
 from tiny_model import astronaut, tiny_model_file
 from worker_threads import interrupted, left, needs_signals, none_left_behind  # noqa: F401 (a fixture)
@@ -198,7 +204,7 @@ def test_ctrl_c_ends_a_stream(tmp_path: Path) -> None:
     for i in range(150):
         PillowImage.new("RGB", (300, 300), (i % 250, 90, 40)).save(tmp_path / "photos" / f"{i}.png")
     script = (
-        "import facealike.photo as photo\n"
+        "import facealike.imaging.scaled_jpeg as photo\n"
         "read, seen = photo.decode, []\n"
         "def told(*a, **k):\n"
         "    seen.append(1)\n"

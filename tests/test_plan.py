@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
-from facealike.data import People, split_of
+from facealike.datasets.people import People
+from facealike.datasets.splits import split_of
 from facealike.errors import DataError, DetectorError, RecipeError, TrainingError
-from facealike.train.plan import Plan, choose_preprocessing, describe, make_plan, watch
-from facealike.train.recipe import Recipe
+from facealike.train.data.preprocessing import choose_preprocessing
+from facealike.train.embedder.dataset import Plan, describe, make_plan, watch
+from facealike.train.recipe.schema import Recipe
 from facealike.types import Face, Image
 from people import CentralBox, draw_face, make_people, tiny_recipe
 

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from facealike import plots
-from facealike.bootstrap import roc_band
 from facealike.errors import MissingExtra
-from facealike.metrics import roc
-from facealike.plots import ErrorCurve
-from facealike.reliability import reliability
+from facealike.metrics.bootstrap import roc_band
+from facealike.metrics.calibration_error import reliability
+from facealike.metrics.verification import roc
+from facealike.plotting import error_curves, scores
+from facealike.plotting import style as plots
+from facealike.plotting.error_curves import ErrorCurve
 
 pytest.importorskip("matplotlib")
 
@@ -39,9 +40,9 @@ def slow_tmr_at(limit: float) -> float:
 
 
 def test_a_curve_is_read_as_a_loop_reads_it() -> None:
-    grid = plots.rate_grid(int((~SAME).sum()), 25)
+    grid = error_curves.rate_grid(int((~SAME).sum()), 25)
     assert grid[0] == 1 / (~SAME).sum() and grid[-1] == pytest.approx(1)
-    np.testing.assert_allclose(plots.tmr_at(CURVE, grid), [slow_tmr_at(limit) for limit in grid])
+    np.testing.assert_allclose(error_curves.tmr_at(CURVE, grid), [slow_tmr_at(limit) for limit in grid])
 
 
 def line(ax: Any, label: str) -> Any:
@@ -55,8 +56,8 @@ def error_curve(**changes: Any) -> ErrorCurve:
 
 def test_roc_and_det_tell_of_the_same_rates() -> None:
     above, below = plots.new_axes(), plots.new_axes()
-    plots.draw_roc(above, [error_curve()])
-    plots.draw_det(below, [error_curve()])
+    error_curves.draw_roc(above, [error_curve()])
+    error_curves.draw_det(below, [error_curve()])
     fmr, tmr = line(above, "test").get_data()
     assert fmr[0] == pytest.approx(1 / 200)
     x, fnmr = line(below, "test").get_data()
@@ -70,7 +71,7 @@ def test_the_point_and_the_band_lie_where_they_belong() -> None:
     grid = np.geomspace(1 / 200, 1, 12)
     band = roc_band(SCORES, SAME, FIRST, SECOND, grid, resamples=50)
     ax = plots.new_axes()
-    plots.draw_roc(ax, [error_curve(band=band, point=(0.1, 0.25))])
+    error_curves.draw_roc(ax, [error_curve(band=band, point=(0.1, 0.25))])
     dot = next(one for one in ax.lines if one.get_marker() == "o")
     assert (dot.get_xdata()[0], dot.get_ydata()[0]) == (0.1, 0.75)
     corners = ax.collections[0].get_paths()[0].vertices
@@ -81,7 +82,7 @@ def test_the_point_and_the_band_lie_where_they_belong() -> None:
 
 def test_each_kind_of_pairs_has_the_area_one() -> None:
     ax = plots.new_axes()
-    plots.draw_histogram(ax, SCORES, SAME, 0.2, (0.1, 0.3))
+    scores.draw_histogram(ax, SCORES, SAME, 0.2, (0.1, 0.3))
     filled = [patch for patch in ax.patches if hasattr(patch, "get_data")]
     assert len(filled) == 4  # an area and its outline for each kind
     for patch in filled:
@@ -93,7 +94,7 @@ def test_each_kind_of_pairs_has_the_area_one() -> None:
 def test_reliability_shows_what_was_stated_and_what_came_true() -> None:
     bins = reliability(np.repeat([0.1, 0.9], 200), SAME)
     ax = plots.new_axes()
-    plots.draw_reliability(ax, bins)
+    scores.draw_reliability(ax, bins)
     dots = ax.collections[0].get_offsets()
     assert np.allclose(dots[:, 0], [0.1, 0.9])
     assert np.allclose(dots[:, 1], [SAME[:200].mean(), SAME[200:].mean()])
@@ -107,7 +108,7 @@ def test_rates_are_written_as_people_write_them() -> None:
 
 def drawn() -> Any:
     ax = plots.new_axes(*plots.SMALL)
-    plots.draw_roc(ax, [error_curve(point=(0.1, 0.2))])
+    error_curves.draw_roc(ax, [error_curve(point=(0.1, 0.2))])
     return ax.figure
 
 

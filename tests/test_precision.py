@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from facealike.train import loop, precision
-from facealike.train.precision import autocast, computes_bfloat16, digits, in_bfloat16
-from facealike.train.recipe import TrainingSpec, load_recipe, recipe_names
+from facealike.train.lightning import trainer as loop
+from facealike.train.optim import mixed_precision as precision
+from facealike.train.optim.mixed_precision import autocast, computes_bfloat16, digits, in_bfloat16
+from facealike.train.recipe.load import load_recipe, recipe_names
+from facealike.train.recipe.schema import TrainingSpec
 
 
 @pytest.fixture

@@ -15,8 +15,7 @@ from sklearn.calibration import _SigmoidCalibration
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
-from facealike.errors import ModelError, UsageError
-from facealike.probability import (
+from facealike.calibration.probability import (
     Isotonic,
     Platt,
     balanced_weights,
@@ -25,6 +24,7 @@ from facealike.probability import (
     fit_platt,
     person_weights,
 )
+from facealike.errors import ModelError, UsageError
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

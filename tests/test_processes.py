@@ -17,14 +17,14 @@ import numpy as np
 import pytest
 
 from facealike import Model, compare, shipped_detector
-from facealike.detect import YuNetDetector
-from facealike.embed import Embedder
+from facealike.detection.yunet import YuNetDetector
+from facealike.embedding.cropper import Cutter
+from facealike.embedding.embedder import Embedder
 from facealike.errors import DeviceError, ModelError, UsageError
-from facealike.model import ModelFile
-from facealike.once import made_once
-from facealike.pipeline import Cutter
-from facealike.sessions import Session
+from facealike.model_file.model_file import ModelFile
 from facealike.types import Box, Face
+from facealike.utils.once import made_once
+from facealike.utils.onnx_session import Session
 from people import CentralBox
 from tiny_model import hopper_path, tiny_model_file, tiny_onnx
 
@@ -240,7 +240,7 @@ def test_a_device_beside_a_loaded_model_is_never_ignored(device: str) -> None:
 
 
 def test_every_function_that_takes_a_device_is_known() -> None:
-    """Whoever adds one beside a model must think of the loaded one: see ``facealike.device.check_same``."""
+    """Whoever adds one beside a model must think of the loaded one: see ``device.check_same``."""
     import inspect
 
     import facealike

@@ -101,12 +101,12 @@ def test_no_file_is_opened_as_stderr_where_that_is_closed(model: Path, tmp_path:
 # ---- errors that nobody foresaw -----------------------------------------------------------------
 
 FAULT = """
-import facealike.image
+import facealike.imaging.read
 def broken(*_, **__):
     raise {error}
-facealike.image.read_file = broken
-import facealike.photo
-facealike.photo.read_image = broken
+facealike.imaging.read.read_file = broken
+import facealike.imaging.scaled_jpeg
+facealike.imaging.scaled_jpeg.read_image = broken
 """
 
 

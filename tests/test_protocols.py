@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from colour_model import ColourModel, make_coloured
 from facealike.errors import DataError, PeopleOverlap, UsageError
-from facealike.evaluate import Evaluation
-from facealike.protocols import best_accuracy_threshold, evaluate_view2, fold_numbers, view2
+from facealike.evaluation.lfw_view2 import best_accuracy_threshold, evaluate_view2, fold_numbers, view2
+from facealike.evaluation.verification_result import Evaluation
 from facealike.types import Pair
 
 

@@ -17,16 +17,19 @@ from hypothesis import strategies as st
 from PIL import Image as PillowImage
 from PIL import ImageFilter
 
-from facealike import quality as module
-from facealike.align import TEMPLATE_112
-from facealike.calibration import Calibration, Platt
-from facealike.compare import compare
-from facealike.detect import DlibDetector, scale_face
-from facealike.embed import Model
+from facealike.calibration.calibration import Calibration
+from facealike.calibration.probability import Platt
+from facealike.detection.base import scale_face
+from facealike.detection.dlib_hog import DlibDetector
+from facealike.detection.landmarks import shipped_landmarks
+from facealike.embedding.face_model import Model
 from facealike.errors import UsageError
-from facealike.image import read_image
-from facealike.landmarks import shipped_landmarks
-from facealike.quality import (
+from facealike.imaging.align import TEMPLATE_112
+from facealike.imaging.read import read_image
+from facealike.quality import measures as measured
+from facealike.quality import score as module
+from facealike.quality.result import Quality
+from facealike.quality.score import (
     ABOVE,
     BELOW,
     FLAWS,
@@ -38,8 +41,10 @@ from facealike.quality import (
     warning,
     widening,
 )
-from facealike.types import Box, Comparison, Face, Quality
-from facealike.wording import in_a_row
+from facealike.types import Box, Face
+from facealike.utils.wording import in_a_row
+from facealike.verification.compare import compare
+from facealike.verification.result import Comparison
 from tiny_model import astronaut, tiny_model_file
 
 PHOTOS = Path(__file__).parent.parent / "examples" / "photos"
@@ -103,8 +108,8 @@ def test_detail_is_that_of_the_loops(block: int, seed: int) -> None:
     shown[:, rng.integers(25, 50) :] = False
     shown[rng.integers(0, 50), rng.integers(0, 50)] = False
     expected = slow_detail(grey, shown, block)
-    assert expected is not None and module._detail(grey, shown, block) == pytest.approx(expected)
-    assert module._detail(grey, np.zeros_like(shown), block) is None
+    assert expected is not None and measured._detail(grey, shown, block) == pytest.approx(expected)
+    assert measured._detail(grey, np.zeros_like(shown), block) is None
 
 
 def slow_noise(grey: Any, shown: Any) -> float | None:
@@ -124,9 +129,9 @@ def test_noise_is_that_of_the_loops(seed: int) -> None:
     grey, shown = rng.random((30, 30)), np.ones((30, 30), bool)
     shown[: rng.integers(0, 10)] = False
     shown[rng.integers(0, 30, 20), rng.integers(0, 30, 20)] = False
-    assert module._noise(grey, shown, 0.25) == pytest.approx(slow_noise(grey, shown) / 0.25)  # type: ignore[operator]
-    assert module._noise(grey, np.zeros_like(shown), 0.25) is None
-    assert module._noise(np.full_like(grey, 0.5), np.ones_like(shown), 0.0) is None
+    assert measured._noise(grey, shown, 0.25) == pytest.approx(slow_noise(grey, shown) / 0.25)  # type: ignore[operator]
+    assert measured._noise(grey, np.zeros_like(shown), 0.25) is None
+    assert measured._noise(np.full_like(grey, 0.5), np.ones_like(shown), 0.0) is None
 
 
 @pytest.mark.parametrize("sigma", [0.01, 0.05])
@@ -135,7 +140,7 @@ def test_noise_is_told_whatever_lies_below(sigma: float) -> None:
     across = np.linspace(0.2, 0.5, 112)[None, :] + np.linspace(0, 0.1, 112)[:, None]
     across[:, 60:] += 0.2
     noisy = across + np.random.default_rng(0).normal(0, sigma, across.shape)
-    assert module._noise(noisy, np.ones(noisy.shape, bool), 1.0) == pytest.approx(sigma, rel=0.05)
+    assert measured._noise(noisy, np.ones(noisy.shape, bool), 1.0) == pytest.approx(sigma, rel=0.05)
 
 
 def slow_measures(crop: Any, shown: Any, left: Any) -> dict[str, float]:
@@ -168,8 +173,8 @@ def slow_measures(crop: Any, shown: Any, left: Any) -> dict[str, float]:
 def test_lighting_and_framing_are_those_of_the_loops(portrait: tuple[Any, Face]) -> None:
     image, face = portrait
     image = np.ascontiguousarray(image[:, : int(face.box.left + 0.55 * face.box.width)])
-    matrix = module._matrix(face)
-    oval, left = module._oval(112)
+    matrix = measured.template_matrix(face)
+    oval, left = measured.face_oval(112)
     shown = np.zeros_like(oval)
     inverse = np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))
     for y in range(112):
@@ -182,13 +187,13 @@ def test_lighting_and_framing_are_those_of_the_loops(portrait: tuple[Any, Face])
     assert 0.2 < shown.sum() / oval.sum() < 0.9
     measures = face_quality(image, face).measures
     assert measures["inside"] == pytest.approx(shown.sum() / oval.sum())
-    for name, value in slow_measures(module.warp(image, matrix, 112), shown, left).items():
+    for name, value in slow_measures(measured.warp(image, matrix, 112), shown, left).items():
         assert measures[name] == pytest.approx(value, abs=1e-6), name
 
 
 # A head whose five points agree with the template seen from the front; x right, y down, z to the camera.
 HEAD = np.array([[-0.5, 0, 0], [0.5, 0, 0], [0, 0, 0.435], [-0.41, 0, 0], [0.41, 0, 0]])
-HEAD[2, 1], HEAD[3:, 1] = module.NOSE_HEIGHT * module.EYES_TO_MOUTH, module.EYES_TO_MOUTH
+HEAD[2, 1], HEAD[3:, 1] = measured.NOSE_HEIGHT * measured.EYES_TO_MOUTH, measured.EYES_TO_MOUTH
 
 
 def turned(yaw: float = 0, pitch: float = 0, roll: float = 0, size: float = 40) -> Face:
@@ -511,7 +516,7 @@ def dim_faces_are_poor(monkeypatch: pytest.MonkeyPatch) -> None:
         dark, parts = image.mean() < 80, {"lighting": 0.3, "sharpness": 0.8}
         return Quality(0.24, ("dark", "blurred"), {}, parts, True) if dark else Quality(1.0)
 
-    monkeypatch.setattr(import_module("facealike.pipeline"), "face_quality", judge)
+    monkeypatch.setattr(import_module("facealike.embedding.cropper"), "face_quality", judge)
 
 
 @pytest.mark.usefixtures("dim_faces_are_poor")

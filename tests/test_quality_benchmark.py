@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from benchmark_scripts import load, needs_benchmarks
-from facealike.quality import pair_quality
+from facealike.quality.score import pair_quality
 
 pytestmark = needs_benchmarks
 PLACES = ["none", "blur 2", "dark 0.1"]

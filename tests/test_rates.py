@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facealike.calibration import Calibration, OperatingPoint
+from facealike.calibration.calibration import Calibration
+from facealike.calibration.operating_points import OperatingPoint
 from facealike.cli.calibrate import _print
-from facealike.group_protocol import _points
-from facealike.group_tables import point_name
-from facealike.model_page import _error
-from facealike.model_page import _points as points_table
-from facealike.wording import rate_text, rate_with_interval
+from facealike.evaluation.demographics import _points
+from facealike.metrics.demographic_tables import point_name
+from facealike.model_file.page import _error
+from facealike.model_file.page import _points as points_table
+from facealike.utils.wording import rate_text, rate_with_interval
 
 PERCENT = re.compile(r"[0-9.]+(?:e-[0-9]+)? %")
 

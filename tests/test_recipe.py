@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from facealike.errors import RecipeError
-from facealike.train.recipe import Recipe, load_recipe, recipe_from_dict, recipe_names
+from facealike.train.recipe.load import load_recipe, recipe_from_dict, recipe_names
+from facealike.train.recipe.schema import Recipe
 
 TABLES = [entry.name for entry in fields(Recipe) if is_dataclass(getattr(Recipe("x"), entry.name))]
 

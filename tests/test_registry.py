@@ -7,11 +7,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from facealike.byo import parse_normalise
-from facealike.download import MAX_BYTES
 from facealike.errors import ModelError
-from facealike.licence import PARTS
-from facealike.registry import Entry, read_registry
+from facealike.model_file.licenses import PARTS
+from facealike.model_zoo.download import MAX_BYTES
+from facealike.model_zoo.onnx_import import parse_normalise
+from facealike.model_zoo.registry import Entry, read_registry
 
 ENTRIES = read_registry()
 IR = (

@@ -14,7 +14,7 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss
 
 from facealike.errors import UsageError
-from facealike.reliability import brier, ece, reliability
+from facealike.metrics.calibration_error import brier, ece, reliability
 
 Floats = NDArray[np.float64]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,11 @@ from hypothesis import strategies as st
 from PIL import Image as PillowImage
 
 from facealike.errors import DataError, MissingExtra, UsageError
-from facealike.evaluate import Evaluation
-from facealike.report import loss_curves, read_log, save_figure, table_dict, table_markdown
-
-report = import_module("facealike.report")  # facealike.report itself is the verb
+from facealike.evaluation.verification_result import Evaluation
+from facealike.plotting.style import save_figure
+from facealike.reports import evaluation_table, training_log
+from facealike.reports.evaluation_table import table_dict, table_markdown
+from facealike.reports.training_log import loss_curves, read_log
 
 
 def evaluation(**changes: Any) -> Evaluation:
@@ -81,7 +81,7 @@ def test_no_name_can_break_the_table(name: str, source: str) -> None:
     assert len(rows) == 3
     for row in rows:
         bars = row.replace("\\\\", "").replace("\\|", "").count("|")
-        assert bars == len(report.HEADER) + 1
+        assert bars == len(evaluation_table.HEADER) + 1
 
 
 def test_dict_holds_the_summaries_in_order() -> None:
@@ -175,7 +175,7 @@ def test_bad_logs_are_one_sentence(tmp_path: Path) -> None:
 def test_curves_show_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("matplotlib")
     figures: list[Any] = []
-    monkeypatch.setattr(report, "save_figure", lambda figure, out: figures.append(figure))
+    monkeypatch.setattr(training_log, "save_figure", lambda figure, out: figures.append(figure))
     loss_curves(write(tmp_path / "log.csv", LOG), tmp_path / "a.png", validation="strangers")
     above, below = figures[0].axes
     drawn = {line.get_label(): line for ax in (above, below) for line in ax.lines}

@@ -30,15 +30,16 @@ from facealike import (
     UsageError,
     Verification,
 )
-from facealike.groups import Point as GroupPoint
-from facealike.groups import group_rates
-from facealike.identification import closed_set, open_set
-from facealike.metrics import confusion, roc
-from facealike.protocols import view2
-from facealike.reliability import reliability
-from facealike.result import REPR_WIDTH, Result, Shown
-from facealike.set_protocols import IdentificationEvaluation, SetEvaluation
+from facealike.evaluation.all_pairs import SetEvaluation
+from facealike.evaluation.identification import IdentificationEvaluation
+from facealike.evaluation.lfw_view2 import view2
+from facealike.metrics.calibration_error import reliability
+from facealike.metrics.demographics import Point as GroupPoint
+from facealike.metrics.demographics import group_rates
+from facealike.metrics.identification import closed_set, open_set
+from facealike.metrics.verification import confusion, roc
 from facealike.types import Box
+from facealike.utils.result import REPR_WIDTH, Result, Shown
 from tiny_model import tiny_model_file
 
 HOSTILE = "<img src=x onerror=alert(1)> \x1b[31m" + "very long name " * 30
@@ -164,8 +165,8 @@ def test_a1_the_truth_of_the_other_results() -> None:
 def test_a1_the_results_of_training() -> None:
     """Issue 19 A1 for the nouns of ``facealike.train``."""
     pytest.importorskip("torch")
-    from facealike.train.against_shipped import Comparison as AgainstShipped
-    from facealike.train.folds import FoldsResult
+    from facealike.train.embedder.baseline_comparison import Comparison as AgainstShipped
+    from facealike.train.embedder.cross_validation import FoldsResult
 
     lost = AgainstShipped(0.5, 10, 0.9, "id", Interval(-0.4, -0.5, -0.3))
     for made in (lost, FoldsResult(Path("out"), (1,), (2,), None)):
@@ -227,7 +228,7 @@ def test_d3_a_long_list_is_shortened_in_a_notebook() -> None:
 
 def test_d3_the_repr_of_an_evaluation_resamples_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """A debugger asks for it at every step."""
-    monkeypatch.setattr("facealike.evaluation.pair_intervals", None)
+    monkeypatch.setattr("facealike.evaluation.verification_result.pair_intervals", None)
     assert "AUC" in repr(evaluation())
 
 

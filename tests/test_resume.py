@@ -16,15 +16,15 @@ import pytest
 import torch
 from PIL import Image as PillowImage
 
-import facealike.train.run as run_module
-from facealike.data import People
-from facealike.embed import Model
+from facealike.datasets.people import People
+from facealike.embedding.face_model import Model
 from facealike.errors import TrainingError
-from facealike.files import write_text
-from facealike.model import ModelFile
-from facealike.report import read_log
+from facealike.model_file.model_file import ModelFile
+from facealike.reports.training_log import read_log
 from facealike.train import TrainResult, distil, load_recipe, train
-from facealike.train.loop import sweep
+from facealike.train.embedder import run as run_module
+from facealike.train.lightning.trainer import sweep
+from facealike.utils.atomic_write import write_text
 from people import CentralBox, draw_face, make_people, tiny_recipe, train_and_die
 from training_runs import (
     CHANGES,
@@ -74,7 +74,7 @@ def processes(monkeypatch: pytest.MonkeyPatch) -> Any:
     # Whoever is killed cannot give its semaphores back; that is no news at the end of the tests.
     monkeypatch.setenv("PYTHONWARNINGS", "ignore::UserWarning:multiprocessing.resource_tracker")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["facealike.train.run", "onnxscript", "onnxruntime"])
+    context.set_forkserver_preload(["facealike.train.embedder.run", "onnxscript", "onnxruntime"])
     return context
 
 
@@ -191,7 +191,7 @@ def test_early_stopping_stays_stopped(
     root: Path, crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The F1 never gets better, so patience of two ends the run after its third epoch."""
-    monkeypatch.setattr("facealike.train.module.best_f1_threshold", lambda *_: (0.0, 0.5))
+    monkeypatch.setattr("facealike.train.embedder.module.best_f1_threshold", lambda *_: (0.0, 0.5))
     recipe = tiny_recipe(training={"epochs": 8, "patience": 2, "steps_per_epoch": 3})
 
     def go(name: str, resume: bool = False) -> TrainResult:

@@ -15,13 +15,13 @@ import pytest
 from typer.testing import CliRunner
 
 from facealike import report
-from facealike.calibration import calibrate_scores
+from facealike.calibration.fit import calibrate_scores
 from facealike.cli import app
 from facealike.errors import DataError, UsageError
-from facealike.evaluation import Evaluation
-from facealike.mistakes import hardest_mistakes
-from facealike.run_folder import read_run
-from facealike.scores_file import ScoredPairs, load_scores, save_scores
+from facealike.evaluation.scores_file import ScoredPairs, load_scores, save_scores
+from facealike.evaluation.verification_result import Evaluation
+from facealike.reports.hardest_errors import hardest_mistakes
+from facealike.reports.run_folder import read_run
 from facealike.types import Pair
 from test_document import Page
 from tiny_model import hopper_path, tiny_card, tiny_model_file

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facealike.errors import DataError
-from facealike.sampling import (
+from facealike.train.data.samplers import (
     Batch,
     IdentitySampler,
     ImageSampler,

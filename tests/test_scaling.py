@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from benchmark_scripts import load, needs_benchmarks
-from facealike.embed import Model
+from facealike.embedding.face_model import Model
 from tiny_model import tiny_card, tiny_model_file
 
 pytestmark = needs_benchmarks

@@ -19,8 +19,8 @@ from facealike import (
     Quality,
     UsageError,
 )
-from facealike.plots import BLUE, GREEN, VERMILION
-from facealike.probability import Platt
+from facealike.calibration.probability import Platt
+from facealike.plotting.style import BLUE, GREEN, VERMILION
 
 HOSTILE = "<img> $x_$ \x1b[31m " + "long " * 60
 
@@ -151,7 +151,7 @@ MADE = {"comparison": lambda: comparison(0.7), "calibration": calibration, "qual
 def test_a_figure_can_be_given_and_its_lack_is_one_sentence(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from facealike.plots import new_axes
+    from facealike.plotting.style import new_axes
 
     ax = new_axes()
     assert MADE[name]().plot(ax) is ax

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from facealike.errors import DataError, UsageError
-from facealike.evaluate import Evaluation
-from facealike.scores_file import ARRAYS, FACTS, load_scores, save_scores
+from facealike.evaluation.scores_file import ARRAYS, FACTS, load_scores, save_scores
+from facealike.evaluation.verification_result import Evaluation
 from facealike.types import Pair
 
 SCORES = [0.9, 0.7, 0.2, -0.1]

@@ -11,13 +11,14 @@ import pytest
 from PIL import Image as PillowImage
 
 from colour_model import ColourModel, make_coloured
-from facealike.bootstrap import pair_intervals
-from facealike.data import People
+from facealike.datasets.people import People
 from facealike.errors import DataError, NoFaceFound, PeopleOverlap, UsageError
-from facealike.evaluation import FAILURE_SCORE
-from facealike.identification import draw_identification
-from facealike.set_protocols import evaluate_exhaustive, evaluate_identification
-from facealike.wording import rate_text
+from facealike.evaluation.all_pairs import evaluate_exhaustive
+from facealike.evaluation.identification import evaluate_identification
+from facealike.evaluation.verification_result import FAILURE_SCORE
+from facealike.metrics.bootstrap import pair_intervals
+from facealike.metrics.identification import draw_identification
+from facealike.utils.wording import rate_text
 
 
 @pytest.fixture(scope="module")

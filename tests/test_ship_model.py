@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from benchmark_scripts import load, needs_benchmarks
-from facealike.bootstrap import Interval
-from facealike.calibration import Calibration
-from facealike.data import People, split_of
+from facealike.calibration.calibration import Calibration
+from facealike.datasets.people import People
+from facealike.datasets.splits import split_of
 from facealike.errors import UsageError
-from facealike.groups import WorstGroup
+from facealike.metrics.bootstrap import Interval
+from facealike.metrics.demographics import WorstGroup
 from people import make_people
 from tiny_model import tiny_card, tiny_model_file
 

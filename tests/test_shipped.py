@@ -9,9 +9,9 @@ import pytest
 
 from data_paths import needs_data
 from facealike import Model, compare, evaluate_split
-from facealike.data import Split, split_of
+from facealike.datasets.splits import Split, split_of
+from facealike.detection.face_policy import LFW_FACE
 from facealike.errors import PeopleOverlap
-from facealike.face_policy import LFW_FACE
 
 ROOT = Path(__file__).parent.parent
 PHOTOS = ROOT / "examples" / "photos"

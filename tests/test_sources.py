@@ -12,11 +12,11 @@ import pytest
 from PIL import Image as PillowImage
 
 from bad_inputs import webp_of_size
-from facealike import formats
-from facealike.compare import compare
-from facealike.embed import Model
+from facealike.embedding.face_model import Model
 from facealike.errors import ImageNotFound, ImageTooLarge, UnreadableImage, UsageError
-from facealike.image import read_image
+from facealike.imaging import formats
+from facealike.imaging.read import read_image
+from facealike.verification.compare import compare
 from tiny_model import astronaut, hopper_path, tiny_model_file
 
 

@@ -11,15 +11,15 @@ import pytest
 import torch
 
 from data_paths import data_path
-from facealike.add_model import add_model
-from facealike.byo import Wrapping
-from facealike.embed import Model
+from facealike.embedding.face_model import Model
 from facealike.errors import ModelError, UsageError
-from facealike.model_store import HOME_VARIABLE
-from facealike.openvino_ir import read_ir
-from facealike.train import teachers
-from facealike.train.onnx_network import OnnxNetwork
-from facealike.train.teachers import named_teacher
+from facealike.model_file.store import HOME_VARIABLE
+from facealike.model_zoo.install import add_model
+from facealike.model_zoo.onnx_import import Wrapping
+from facealike.model_zoo.openvino_ir import read_ir
+from facealike.train.joint import teachers
+from facealike.train.joint.teachers import named_teacher
+from facealike.train.networks.onnx_network import OnnxNetwork
 from ir_files import small_ir
 
 onnx = pytest.importorskip("onnx")

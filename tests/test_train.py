@@ -15,17 +15,17 @@ import pytest
 import torch
 from PIL import Image as PillowImage
 
-import facealike.train.run as run_module
-from facealike.compare import compare
-from facealike.data import People
-from facealike.embed import Model
+from facealike.datasets.people import People
+from facealike.embedding.face_model import Model
 from facealike.errors import DeviceError, TrainingError
-from facealike.evaluate import evaluate_split
-from facealike.model import ModelFile
-from facealike.photo_digest import photo_digest
-from facealike.report import read_log
+from facealike.evaluation.verification import evaluate_split
+from facealike.imaging.photo_digest import photo_digest
+from facealike.model_file.model_file import ModelFile
+from facealike.reports.training_log import read_log
 from facealike.train import TrainResult, train
-from facealike.train.augment import Augmentation
+from facealike.train.data.augment import Augmentation
+from facealike.train.embedder import run as run_module
+from facealike.verification.compare import compare
 from people import CentralBox, draw_face, make_people, tiny_recipe
 from training_runs import (
     CHANGES,
@@ -121,7 +121,7 @@ def test_the_exported_model_is_the_best_checkpoint(whole: TrainResult) -> None:
 def test_the_table_is_what_evaluation_says_of_the_written_model(
     whole: TrainResult, root: Path, crops: Path, split: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("facealike.embed.make_detector", lambda *_: CentralBox())
+    monkeypatch.setattr("facealike.embedding.face_model.make_detector", lambda *_: CentralBox())
     model = Model.load(whole.model_path, device="cpu")
     expected = evaluate_split(model, root, split, cache=crops)
     (found,) = (e.to_dict() for e in whole.evaluations if e.name == split)
@@ -260,7 +260,7 @@ def test_each_loss_goes_down(
 def test_outside_data_is_learnt_from_and_stated_on_the_card(
     root: Path, crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("facealike.train.outcome._draw", lambda *_: None)
+    monkeypatch.setattr("facealike.train.embedder.finalize._draw", lambda *_: None)
     outside = make_people(tmp_path / "strangers", 5)
     recipe = tiny_recipe(
         loss={"name": "cosface", "margin": 0.2}, sampler={"name": "images"},
@@ -287,8 +287,8 @@ def test_mixup_mixes_images_and_losses_alike(
     """Each step's loss is that of both people of a mixed image, in the shares of the pixels."""
     calls: list[list[Any]] = []
     shares: list[tuple[list[int], float]] = []
-    mixing = sys.modules["facealike.train.module"].mix
-    criterion = sys.modules["facealike.train.losses"].Criterion.forward
+    mixing = sys.modules["facealike.train.embedder.module"].mix
+    criterion = sys.modules["facealike.train.losses.criterion"].Criterion.forward
 
     def spy_mix(*arguments: Any) -> Any:
         images, partner, share = mixing(*arguments)
@@ -301,8 +301,8 @@ def test_mixup_mixes_images_and_losses_alike(
         calls[-1].append((labels.tolist(), float(found.detach())))
         return found
 
-    monkeypatch.setattr("facealike.train.module.mix", spy_mix)
-    monkeypatch.setattr("facealike.train.losses.Criterion.forward", spy_loss)
+    monkeypatch.setattr("facealike.train.embedder.module.mix", spy_mix)
+    monkeypatch.setattr("facealike.train.losses.criterion.Criterion.forward", spy_loss)
     recipe = tiny_recipe(
         loss={"name": "cosface", "margin": 0.2}, sampler={"name": "images"}, augment={"mixup": 0.5},
         training={"epochs": 1, "steps_per_epoch": 3},
@@ -362,7 +362,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(
     def forward(self: Any, embeddings: torch.Tensor, *_: Any) -> torch.Tensor:
         return embeddings.sum() * float("nan")
 
-    monkeypatch.setattr("facealike.train.losses.Criterion.forward", forward)
+    monkeypatch.setattr("facealike.train.losses.criterion.Criterion.forward", forward)
     with pytest.raises(TrainingError, match=r"loss became nan at step 0; lower training\.learning_rate"):
         train(root, tiny_recipe(), tmp_path / "m.facealike", detector=CentralBox(), cache=crops)
     assert not (tmp_path / "m.facealike").exists()

@@ -7,9 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facealike.align import warp
-from facealike.landmarks import SIZE, Landmarker, box_matrix, transform_points
-from facealike.train.landmarks import STORED, LandmarkNet, _overlap, export, fit, jitter, stored_matrix
+from facealike.detection.landmarks import SIZE, Landmarker, box_matrix
+from facealike.imaging.geometry import transform_points, warp
+from facealike.train.landmarks.run import STORED, LandmarkNet, _overlap, export, fit, jitter, stored_matrix
 from facealike.types import Box
 
 

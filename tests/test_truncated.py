@@ -16,9 +16,9 @@ from typer.testing import CliRunner
 
 from facealike.cli import app
 from facealike.errors import UnreadableImage
-from facealike.image import read_image
-from facealike.photo import Photo
-from facealike.photo_warning import PhotoWarning
+from facealike.imaging.photo_warning import PhotoWarning
+from facealike.imaging.read import read_image
+from facealike.imaging.scaled_jpeg import Photo
 from tiny_model import astronaut, hopper_path, tiny_model_file
 
 

@@ -13,18 +13,19 @@ import pytest
 from PIL import Image as PillowImage
 
 from colour_model import ColourModel, make_coloured
-from facealike.calibrate import calibrate
-from facealike.calibration import Calibration
+from facealike.calibration.calibration import Calibration
 from facealike.cli import app
-from facealike.crops import cached_crops, stream_crops
+from facealike.embedding.crop_cache import cached_crops, stream_crops
 from facealike.errors import ImageError, ModelError, SeveralFaces, UnreadableImage, UsageError
-from facealike.evaluate import evaluate_pairs, evaluate_split
-from facealike.group_protocol import evaluate_groups
-from facealike.model import Preprocessing
-from facealike.photo_warning import PhotoWarning, UnusedPhoto, unused_rows
-from facealike.protocols import evaluate_view2
-from facealike.report import table_markdown
-from facealike.set_protocols import evaluate_exhaustive, evaluate_identification
+from facealike.evaluation.all_pairs import evaluate_exhaustive
+from facealike.evaluation.calibrate import calibrate
+from facealike.evaluation.demographics import evaluate_groups
+from facealike.evaluation.identification import evaluate_identification
+from facealike.evaluation.lfw_view2 import evaluate_view2
+from facealike.evaluation.verification import evaluate_pairs, evaluate_split
+from facealike.imaging.photo_warning import PhotoWarning, UnusedPhoto, unused_rows
+from facealike.model_file.preprocessing import Preprocessing
+from facealike.reports.evaluation_table import table_markdown
 from facealike.types import Pair
 from people import CentralBox, make_people
 
@@ -260,7 +261,7 @@ def command(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int
 @pytest.fixture
 def coloured(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every model that a command loads is the one whose faces are flat colours."""
-    monkeypatch.setattr("facealike.embed.Model.load", lambda *_, **__: ColourModel())
+    monkeypatch.setattr("facealike.embedding.face_model.Model.load", lambda *_, **__: ColourModel())
 
 
 @pytest.mark.usefixtures("coloured")

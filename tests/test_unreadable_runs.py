@@ -13,10 +13,10 @@ import pytest
 from PIL import Image as PillowImage
 
 from facealike.cli import app
-from facealike.embeddings_file import load_embeddings
+from facealike.embedding.embeddings_file import load_embeddings
 from facealike.errors import DataError, UnreadableImage
-from facealike.model import ModelFile
-from facealike.photo_warning import PhotoWarning, UnusedPhoto
+from facealike.imaging.photo_warning import PhotoWarning, UnusedPhoto
+from facealike.model_file.model_file import ModelFile
 from facealike.train import export_model, train
 from facealike.types import Box, Face
 from people import CentralBox, draw_face, make_people, tiny_recipe
@@ -53,8 +53,8 @@ def command(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int
 @pytest.fixture(autouse=True)
 def eyes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every model finds faces as ``Eyes`` does."""
-    monkeypatch.setattr("facealike.embed.make_detector", lambda *_: Eyes())
-    monkeypatch.setattr("facealike.detect.make_detector", lambda *_: Eyes())
+    monkeypatch.setattr("facealike.embedding.face_model.make_detector", lambda *_: Eyes())
+    monkeypatch.setattr("facealike.detection.registry.make_detector", lambda *_: Eyes())
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +113,9 @@ def test_calibrate_tells_and_goes_on_or_stops(
 
 @pytest.mark.usefixtures("one_thread")
 def test_train_tells_and_goes_on(people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("facealike.embed.read_model_file", lambda *_: tiny_model_file(threshold=0.5))
+    monkeypatch.setattr(
+        "facealike.embedding.face_model.read_model_file", lambda *_: tiny_model_file(threshold=0.5)
+    )
     root = tmp_path / "people"
     shutil.copytree(people, root)
     every = sorted(root.rglob("*.png"))
@@ -170,7 +172,7 @@ def test_embed_has_a_row_for_each_and_stops_if_strict(
     assert told["unreadable"] == [{"photo": str(folder / "1.png"), "reason": REASON}]
     assert [row["photo"] for row in told["several_faces"]] == [str(folder / "3.png")]
     assert len(told["failed"]) == 3
-    from facealike.embed import Model
+    from facealike.embedding.face_model import Model
 
     assert load_embeddings(out, Model.load(model))[1] == (str(folder / "0.png"),)
     code, text, _ = command(capsys, *arguments)
@@ -224,7 +226,7 @@ def test_pairs_passes_over_what_it_cannot_use(
 
 
 def test_export_tells_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from facealike.embed import Model
+    from facealike.embedding.face_model import Model
     from test_exported import pictures, small_network
 
     monkeypatch.undo()
@@ -248,7 +250,7 @@ def test_export_tells_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_pictures_for_a_detector_are_collected_past_unreadable_ones(tmp_path: Path) -> None:
-    from facealike.train.detector_pictures import collect_images
+    from facealike.train.detector.pictures import collect_images
 
     photos = [tmp_path / f"{number}.png" for number in range(3)]
     for number, photo in enumerate(photos):

@@ -11,9 +11,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from facealike.errors import DetectorError, ModelError
-from facealike.licence import Licence
-from facealike.model import ModelFile
-from facealike.verify import verify_model
+from facealike.model_file.licenses import Licence
+from facealike.model_file.model_file import ModelFile
+from facealike.model_zoo.self_test import verify_model
 from tiny_model import tiny_card, tiny_model_file
 
 
@@ -92,6 +92,6 @@ def test_a_detector_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         def detect(self, _: object) -> None:
             raise DetectorError("the detector failed")
 
-    monkeypatch.setattr("facealike.embed.make_detector", lambda *_: Failing())
+    monkeypatch.setattr("facealike.embedding.face_model.make_detector", lambda *_: Failing())
     with pytest.raises(DetectorError, match=r"m\.facealike: the detector failed"):
         verify_model(written(tmp_path, tiny_model_file()))

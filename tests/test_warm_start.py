@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from facealike import Model
 from facealike.errors import RecipeError, TrainingError
 from facealike.train import DistilResult, distil
-from facealike.train.export import export_student
-from facealike.train.network import make_network
-from facealike.train.warm_start import normalised_layers, start_from
+from facealike.train.export_onnx import export_student
+from facealike.train.networks.init_from_model import normalised_layers, start_from
+from facealike.train.networks.resnet import make_network
 from test_distillation import CentralFace, photos, recipe, teacher  # noqa: F401
 
 SIZE = 32

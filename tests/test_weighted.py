@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from facealike import metrics
 from facealike.errors import UsageError
-from facealike.weighted import Block, Pairs
+from facealike.metrics import verification as metrics
+from facealike.metrics.weighted_pairs import Block, Pairs
 
 sk = pytest.importorskip("sklearn.metrics")
 

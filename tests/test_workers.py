@@ -17,8 +17,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facealike import workers
-from facealike.workers import default_threads, in_order
+from facealike.utils import ordered_threads as workers
+from facealike.utils.ordered_threads import default_threads, in_order
 from worker_threads import interrupted, left, needs_signals, none_left_behind  # noqa: F401 (a fixture)
 
 
@@ -185,7 +185,7 @@ def test_work_that_hangs_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_ctrl_c_ends_all_threads_at_once() -> None:
     script = (
         "import threading, time\n"
-        "from facealike.workers import in_order\n"
+        "from facealike.utils.ordered_threads import in_order\n"
         "def work(item): time.sleep(0.05); return item\n"
         "try:\n"
         "    for item in in_order(work, range(10**9), 3):\n"
@@ -203,7 +203,7 @@ def test_ctrl_c_is_heeded_while_nothing_comes_out() -> None:
     """The caller's thread waits for a result that takes long; the work that hangs does not hold it."""
     script = (
         "import sys, threading, time\n"
-        "from facealike import workers\n"
+        "from facealike.utils import ordered_threads as workers\n"
         "workers.PATIENCE = 0.2\n"
         "def work(item): print('asleep', flush=True); time.sleep(600)\n"
         "list(workers.in_order(work, range(1), 1))\n"

@@ -11,7 +11,11 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from facealike.model import Calibration, ModelCard, ModelFile, Preprocessing, identity_hash
+from facealike.calibration.calibration import Calibration
+from facealike.datasets.seen import identity_hash
+from facealike.model_file.card import ModelCard
+from facealike.model_file.model_file import ModelFile
+from facealike.model_file.preprocessing import Preprocessing
 
 DLIB_SPEC = {"kind": "dlib-hog", "min_confidence": 0.0, "max_side": 800}
 

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import torch
 
-import facealike.train.run as run_module
 from facealike.train import TrainResult, train
-from facealike.train.outcome import Outcome
+from facealike.train.embedder import run as run_module
+from facealike.train.embedder.finalize import Outcome
 from people import CentralBox, make_people, tiny_recipe
 from tiny_model import tiny_model_file
 

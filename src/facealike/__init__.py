@@ -8,24 +8,23 @@ Names are loaded on first use, so that ``import facealike`` itself costs next to
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from .add_model import add_model
-    from .bootstrap import Interval, difference_interval, pair_intervals
-    from .byo import wrap_onnx
-    from .calibrate import calibrate, with_detector
-    from .compare import compare
-    from .data import People
-    from .detect import Detector, DlibDetector, YuNetDetector, shipped_detector
-    from .embed import Embedder, Model
-    from .embedded_photos import EmbeddedFace, EmbeddedPhoto
-    from .embeddings_file import load_embeddings, save_embeddings
+    from .calibration.calibration import Calibration
+    from .calibration.operating_points import OperatingPoint
+    from .datasets.people import People
+    from .detection.base import Detector
+    from .detection.dlib_hog import DlibDetector
+    from .detection.registry import shipped_detector
+    from .detection.yunet import YuNetDetector
+    from .embedding.embedded_photos import EmbeddedFace, EmbeddedPhoto
+    from .embedding.embedder import Embedder
+    from .embedding.embeddings_file import load_embeddings, save_embeddings
+    from .embedding.face_model import Model
     from .errors import (
         DataError,
         DetectorError,
@@ -50,28 +49,34 @@ if TYPE_CHECKING:
         UnsafeArchive,
         UsageError,
     )
-    from .evaluate import Evaluation, evaluate_pairs, evaluate_split
-    from .exhaustive import Exhaustive, exhaustive
-    from .group_protocol import evaluate_groups
-    from .groups import GroupEvaluation
-    from .identification import Identification, OpenSet, closed_set, open_set
-    from .image import read_image
-    from .licence import Licence
-    from .model import Calibration, ModelCard, ModelFile, OperatingPoint, Preprocessing
-    from .model_bundle import write_bundle
-    from .model_store import StoredModel, remove_model, stored_models
-    from .photo_warning import PhotoWarning
-    from .protocols import View2, evaluate_view2
-    from .quality import face_quality
-    from .run_report import Report, report
-    from .set_protocols import (
-        IdentificationEvaluation,
-        SetEvaluation,
-        evaluate_exhaustive,
-        evaluate_identification,
-    )
-    from .types import Box, Comparison, Face, Pair, Quality
-    from .verify import Verification, verify_model
+    from .evaluation.all_pairs import SetEvaluation, evaluate_exhaustive
+    from .evaluation.calibrate import calibrate
+    from .evaluation.demographics import evaluate_groups
+    from .evaluation.identification import IdentificationEvaluation, evaluate_identification
+    from .evaluation.lfw_view2 import View2, evaluate_view2
+    from .evaluation.verification import evaluate_pairs, evaluate_split
+    from .evaluation.verification_result import Evaluation
+    from .imaging.photo_warning import PhotoWarning
+    from .imaging.read import read_image
+    from .metrics.all_pairs import Exhaustive, exhaustive
+    from .metrics.bootstrap import Interval, difference_interval, pair_intervals
+    from .metrics.demographics import GroupEvaluation
+    from .metrics.identification import Identification, OpenSet, closed_set, open_set
+    from .model_file.card import ModelCard
+    from .model_file.licenses import Licence
+    from .model_file.model_file import ModelFile, with_detector
+    from .model_file.preprocessing import Preprocessing
+    from .model_file.store import StoredModel, remove_model, stored_models
+    from .model_zoo.bundle import write_bundle
+    from .model_zoo.install import add_model
+    from .model_zoo.onnx_import import wrap_onnx
+    from .model_zoo.self_test import Verification, verify_model
+    from .quality.result import Quality
+    from .quality.score import face_quality
+    from .reports.run_report import Report, report
+    from .types import Box, Face, Pair
+    from .verification.compare import compare
+    from .verification.result import Comparison
 
 # What facealike promises, pinned by tests/test_public_names.py; a checker needs it as a plain list.
 __all__ = [
@@ -92,38 +97,45 @@ __all__ = [
 ]  # fmt: skip
 
 _MODULES = {
-    "add_model": ["add_model"],
-    "bootstrap": ["Interval", "difference_interval", "pair_intervals"],
-    "byo": ["wrap_onnx"],
-    "calibrate": ["calibrate", "with_detector"],
-    "compare": ["compare"],
-    "data": ["People"],
-    "detect": ["Detector", "DlibDetector", "YuNetDetector", "shipped_detector"],
-    "embed": ["Embedder", "Model"],
-    "embedded_photos": ["EmbeddedFace", "EmbeddedPhoto"],
-    "embeddings_file": ["load_embeddings", "save_embeddings"],
-    "evaluate": ["Evaluation", "evaluate_pairs", "evaluate_split"],
-    "protocols": ["View2", "evaluate_view2"],
-    "set_protocols": [
-        "IdentificationEvaluation",
-        "SetEvaluation",
-        "evaluate_exhaustive",
-        "evaluate_identification",
-    ],
-    "group_protocol": ["evaluate_groups"],
-    "groups": ["GroupEvaluation"],
-    "exhaustive": ["Exhaustive", "exhaustive"],
-    "identification": ["Identification", "OpenSet", "closed_set", "open_set"],
-    "image": ["read_image"],
-    "licence": ["Licence"],
-    "model": ["Calibration", "ModelCard", "ModelFile", "OperatingPoint", "Preprocessing"],
-    "photo_warning": ["PhotoWarning"],
-    "quality": ["face_quality"],
-    "model_bundle": ["write_bundle"],
-    "model_store": ["StoredModel", "remove_model", "stored_models"],
-    "run_report": ["Report", "report"],
-    "types": ["Box", "Comparison", "Face", "Pair", "Quality"],
-    "verify": ["Verification", "verify_model"],
+    "calibration.calibration": ["Calibration"],
+    "calibration.operating_points": ["OperatingPoint"],
+    "datasets.people": ["People"],
+    "detection.base": ["Detector"],
+    "detection.dlib_hog": ["DlibDetector"],
+    "detection.registry": ["shipped_detector"],
+    "detection.yunet": ["YuNetDetector"],
+    "embedding.embedded_photos": ["EmbeddedFace", "EmbeddedPhoto"],
+    "embedding.embedder": ["Embedder"],
+    "embedding.embeddings_file": ["load_embeddings", "save_embeddings"],
+    "embedding.face_model": ["Model"],
+    "evaluation.all_pairs": ["SetEvaluation", "evaluate_exhaustive"],
+    "evaluation.calibrate": ["calibrate"],
+    "evaluation.demographics": ["evaluate_groups"],
+    "evaluation.identification": ["IdentificationEvaluation", "evaluate_identification"],
+    "evaluation.lfw_view2": ["View2", "evaluate_view2"],
+    "evaluation.verification": ["evaluate_pairs", "evaluate_split"],
+    "evaluation.verification_result": ["Evaluation"],
+    "imaging.photo_warning": ["PhotoWarning"],
+    "imaging.read": ["read_image"],
+    "metrics.all_pairs": ["Exhaustive", "exhaustive"],
+    "metrics.bootstrap": ["Interval", "difference_interval", "pair_intervals"],
+    "metrics.demographics": ["GroupEvaluation"],
+    "metrics.identification": ["Identification", "OpenSet", "closed_set", "open_set"],
+    "model_file.card": ["ModelCard"],
+    "model_file.licenses": ["Licence"],
+    "model_file.model_file": ["ModelFile", "with_detector"],
+    "model_file.preprocessing": ["Preprocessing"],
+    "model_file.store": ["StoredModel", "remove_model", "stored_models"],
+    "model_zoo.bundle": ["write_bundle"],
+    "model_zoo.install": ["add_model"],
+    "model_zoo.onnx_import": ["wrap_onnx"],
+    "model_zoo.self_test": ["Verification", "verify_model"],
+    "quality.result": ["Quality"],
+    "quality.score": ["face_quality"],
+    "reports.run_report": ["Report", "report"],
+    "types": ["Box", "Face", "Pair"],
+    "verification.compare": ["compare"],
+    "verification.result": ["Comparison"],
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 _HOME.update({name: "errors" for name in __all__ if name not in _HOME and name != "__version__"})
@@ -139,17 +151,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
-
-
-class _Package(ModuleType):
-    """Keeps ``facealike.compare`` the function.
-
-    On importing a submodule Python binds it to its package, over whatever has the same name there.
-    """
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if not (name in _HOME and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

@@ -22,7 +22,7 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    from ..calibration import Calibration
+    from ..calibration.calibration import Calibration
 
 
 class MethodChoice(str, Enum):
@@ -83,11 +83,11 @@ def calibrate(
     """
     from dataclasses import replace
 
-    from ..calibrate import calibrate as run
-    from ..calibrate import with_detector
-    from ..detect import named_detector
-    from ..embed import Model
-    from ..photo_warning import unused_rows
+    from ..detection.registry import named_detector
+    from ..embedding.face_model import Model
+    from ..evaluation.calibrate import calibrate as run
+    from ..imaging.photo_warning import unused_rows
+    from ..model_file.model_file import with_detector
 
     chosen = _rule(rule)
     check_folder(out)
@@ -119,7 +119,7 @@ def _rule(text: str) -> Literal["f1"] | float:
 
 
 def _print(found: Calibration) -> None:
-    from ..wording import rate_text
+    from ..utils.wording import rate_text
 
     show(str(found))
     print_table(

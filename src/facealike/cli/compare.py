@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..detection.face_policy import DEFAULT_FACE, policy_told
 from ..errors import UsageError
-from ..face_policy import DEFAULT_FACE, policy_told
 from .console import command, counter, print_json, say, show
 from .options import (
     AlignedOption,
@@ -24,8 +24,8 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    from ..best_pair import PairFacePolicy
-    from ..types import Comparison
+    from ..verification.best_pair import PairFacePolicy
+    from ..verification.result import Comparison
 
 
 class PairFaceChoice(str, Enum):
@@ -105,7 +105,7 @@ def compare(
     Exit code: 0 the same person, 1 different people, 2 an error, 3 no face found, 4 several faces
     where --face only allows one.  With --pairs: 0 all were scored, else that of the first that was not.
     """
-    from ..compare import compare as run
+    from ..verification.compare import compare as run
 
     if pairs is not None or out is not None or root is not None:
         if pairs is None or out is None:
@@ -131,8 +131,8 @@ def _draw(
     result: Comparison, a: str, b: str, face: PairFaceChoice, model: Path | None, aligned: bool, out: Path
 ) -> None:
     """Draw a comparison of the photos ``a`` and ``b`` into the picture ``out``."""
-    from ..drawing import save_picture
-    from ..face_picture import Side, comparison_picture
+    from ..plotting.drawing import save_picture
+    from ..reports.face_picture import Side, comparison_picture
 
     cutter = model_cutter(model, aligned)
     sides = []
@@ -150,9 +150,9 @@ def _list(
     """Score the pairs of a list into a CSV, row by row."""
     import csv
 
-    from ..compare_list import COLUMNS, compare_list
-    from ..embed import Model
-    from ..files import written_whole
+    from ..embedding.face_model import Model
+    from ..utils.atomic_write import written_whole
+    from ..verification.compare_list import COLUMNS, compare_list
 
     check_folder(out)
     if out.exists() and out.samefile(pairs):

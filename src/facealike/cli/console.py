@@ -20,7 +20,7 @@ from typing import Any, ParamSpec
 import typer
 
 from ..errors import FacealikeError
-from ..escape import one_line as one_line
+from ..utils.escape import one_line
 from .warned import warnings_told
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it

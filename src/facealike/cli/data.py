@@ -28,7 +28,7 @@ def lfw(
 
     What an earlier, interrupted run has unpacked is kept.  Exit code: 0, or 2 on an error.
     """
-    from ..lfw import unpack_lfw
+    from ..datasets.lfw import unpack_lfw
 
     with progress_bar("unpacking", unit="bytes") as progress:
         folder = unpack_lfw(archive, to, progress=progress)
@@ -66,7 +66,8 @@ def summary(
 def _summary(folder: Path) -> dict[str, Any]:
     import numpy as np
 
-    from ..data import SPLITS, People
+    from ..datasets.people import People
+    from ..datasets.splits import SPLITS
 
     everybody = People.from_folder(folder)
     splits: dict[str, dict[str, int]] = {}

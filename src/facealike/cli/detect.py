@@ -22,8 +22,9 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    from ..photo_warning import UnusedPhoto
-    from ..types import Face, Quality
+    from ..imaging.photo_warning import UnusedPhoto
+    from ..quality.result import Quality
+    from ..types import Face
 
 
 @command
@@ -46,13 +47,13 @@ def detect(
     Exit code: 0 every photo has the face asked for; otherwise that of the first photo that has not:
     2 an error, 3 no face found, 4 several faces where --face only allows one.
     """
-    from ..crops import UNUSED, unused_photo
-    from ..detect import named_detector
-    from ..drawing import save_picture
-    from ..face_picture import faces_picture
-    from ..image import shown
-    from ..photo_warning import unused_rows, unused_told
-    from ..pipeline import Cutter
+    from ..detection.registry import named_detector
+    from ..embedding.crop_cache import UNUSED, unused_photo
+    from ..embedding.cropper import Cutter
+    from ..imaging.photo_warning import unused_rows, unused_told
+    from ..plotting.drawing import save_picture
+    from ..reports.face_picture import faces_picture
+    from ..utils.escape import shown
 
     if model is not None and detector is not None:
         raise UsageError("give --model or --detector, not both: a model brings its own detector")

@@ -21,7 +21,7 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    from ..photo_warning import UnusedPhoto
+    from ..imaging.photo_warning import UnusedPhoto
     from ..types import Embeddings, Face
 
 
@@ -52,10 +52,11 @@ def embed(
     """
     import numpy as np
 
-    from ..crops import UNUSED, unused_photo
-    from ..embed import Model, embed_stream
-    from ..embeddings_file import save_embeddings
-    from ..photo_warning import left_out_told, unused_counts, unused_rows
+    from ..embedding.crop_cache import UNUSED, unused_photo
+    from ..embedding.embeddings_file import save_embeddings
+    from ..embedding.face_model import Model
+    from ..embedding.stream import embed_stream
+    from ..imaging.photo_warning import left_out_told, unused_counts, unused_rows
 
     check_folder(out)
     photos = [photo for path in inputs for photo in _photos(path)]
@@ -103,7 +104,7 @@ def embed(
 
 def _photos(path: Path) -> list[Path]:
     """The photos below a folder, sorted; anything else is taken as a photo itself."""
-    from ..folders import find_photos, tell_skipped
+    from ..datasets.folders import find_photos, tell_skipped
 
     if not path.is_dir():
         return [path]

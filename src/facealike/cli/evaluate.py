@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from ..detection.face_policy import DEFAULT_FACE, LFW_FACE
 from ..errors import DataError, UsageError
-from ..face_policy import DEFAULT_FACE, LFW_FACE
 from .console import command, print_json, print_table, progress_bar, say, show
 from .options import CacheOption, DetectorOption, FaceChoice, JsonOption, StrictOption
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ..embed import Model
-    from ..evaluate import Evaluation
-    from ..groups import GroupEvaluation
+    from ..embedding.face_model import Model
+    from ..evaluation.verification_result import Evaluation
+    from ..metrics.demographics import GroupEvaluation
 
 
 class Protocol(str, Enum):
@@ -112,8 +112,8 @@ def evaluate(
 
     Exit code: 0, or 2 on an error.
     """
-    from ..embed import Model
-    from ..files import check_writable_folder
+    from ..embedding.face_model import Model
+    from ..utils.atomic_write import check_writable_folder
 
     where = _check(protocol, people, pairs, root, threshold)
     _check_groups(protocol, groups, detector)
@@ -201,8 +201,8 @@ class _Shown:
         import json
 
         from ..errors import MissingExtra
-        from ..files import write_text
-        from ..report import save_figure
+        from ..plotting.style import save_figure
+        from ..utils.atomic_write import write_text
 
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -221,21 +221,21 @@ class _Shown:
 
 
 def _listed(model: Model, pairs: Path, root: Path | None, **how: Any) -> Evaluation:
-    from ..data import read_pairs
-    from ..evaluate import evaluate_pairs
+    from ..datasets.pair_lists import read_pairs
+    from ..evaluation.verification import evaluate_pairs
 
     return evaluate_pairs(model, read_pairs(pairs, root), pairs.stem, **how)
 
 
 def _drawn(model: Model, people: Path, split: Whose, **how: Any) -> Evaluation:
-    from ..evaluate import evaluate_split
+    from ..evaluation.verification import evaluate_split
 
     return evaluate_split(model, people, split.value, **how)
 
 
 def _plain(result: Evaluation) -> _Shown:
-    from ..report import table_dict, table_markdown
-    from ..wording import rate_text
+    from ..reports.evaluation_table import table_dict, table_markdown
+    from ..utils.wording import rate_text
 
     def tell() -> None:
         columns = ["pairs of", "F1", "accuracy", "ROC AUC", "FMR", "FNMR", "pairs"]
@@ -250,7 +250,7 @@ def _plain(result: Evaluation) -> _Shown:
 
 
 def _view2(model: Model, root: Path, pairs: Path, **how: Any) -> _Shown:
-    from ..protocols import evaluate_view2
+    from ..evaluation.lfw_view2 import evaluate_view2
 
     result = evaluate_view2(model, root, pairs, **how)
 
@@ -266,7 +266,7 @@ def _view2(model: Model, root: Path, pairs: Path, **how: Any) -> _Shown:
 
 
 def _exhaustive(model: Model, root: Path, split: Whose, **how: Any) -> _Shown:
-    from ..set_protocols import evaluate_exhaustive
+    from ..evaluation.all_pairs import evaluate_exhaustive
 
     result = evaluate_exhaustive(model, root, split.value, **how)
     return _Shown(
@@ -275,7 +275,7 @@ def _exhaustive(model: Model, root: Path, split: Whose, **how: Any) -> _Shown:
 
 
 def _identification(model: Model, root: Path, split: Whose, **how: Any) -> _Shown:
-    from ..set_protocols import evaluate_identification
+    from ..evaluation.identification import evaluate_identification
 
     result = evaluate_identification(model, root, split.value, **how)
     return _Shown(
@@ -285,8 +285,8 @@ def _identification(model: Model, root: Path, split: Whose, **how: Any) -> _Show
 
 
 def _groups(model: Model, groups: Path, root: Path | None, detector: str | None, **how: Any) -> _Shown:
-    from ..detect import named_detector
-    from ..group_protocol import evaluate_groups
+    from ..detection.registry import named_detector
+    from ..evaluation.demographics import evaluate_groups
 
     finder = None if detector is None else named_detector(detector)
     result = evaluate_groups(model, groups, root, detector=finder, **how)
@@ -302,8 +302,8 @@ def _groups(model: Model, groups: Path, root: Path | None, detector: str | None,
 
 
 def _group_rows(result: GroupEvaluation, level: tuple[str, ...]) -> tuple[list[str], list[list[str]]]:
-    from ..group_tables import group_rate, point_name
-    from ..wording import rate_text
+    from ..metrics.demographic_tables import group_rate, point_name
+    from ..utils.wording import rate_text
 
     head = [", ".join(level), "photos", "no face", "pairs", point_name(result.points[0])]
     return head, [

@@ -56,7 +56,7 @@ def export(
 
     Needs facealike[train].  Exit code: 0, or 2 on an error.
     """
-    from ..embed import Model
+    from ..embedding.face_model import Model
     from ..train import export_model
 
     check_folder(out)

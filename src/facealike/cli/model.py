@@ -12,7 +12,7 @@ from .console import command, print_json, show
 from .options import DeviceOption, JsonOption
 
 if TYPE_CHECKING:
-    from ..model import ModelFile
+    from ..model_file.model_file import ModelFile
 
 app = typer.Typer(help="Look into a model file.", no_args_is_help=True)
 
@@ -34,8 +34,8 @@ def info(
 
     Exit code: 0, or 2 for a file that is not whole.
     """
-    from ..embed import read_model_file
-    from ..model_page import model_page
+    from ..model_file.locate import read_model_file
+    from ..model_file.page import model_page
 
     file = read_model_file(path)
     if as_json:
@@ -62,7 +62,7 @@ def verify(
 
     Exit code: 0, or 2 for a file that is not whole or does not run.
     """
-    from ..verify import verify_model
+    from ..model_zoo.self_test import verify_model
 
     found = verify_model(path, device)
     if as_json:
@@ -73,7 +73,7 @@ def verify(
 
 
 def _describe(file: ModelFile) -> dict[str, Any]:
-    from ..seen import counts
+    from ..datasets.seen import counts
 
     card = file.card.to_dict()
     # Thousands of digests are of no use to a reader.

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from .console import command, one_line, print_json, print_table, progress_bar, say, show
+from ..utils.escape import one_line
+from .console import command, print_json, print_table, progress_bar, say, show
 from .options import JsonOption, check_folder
 
 if TYPE_CHECKING:
-    from ..byo import Wrapping
-    from ..model import Align, ModelFile
-    from ..model_store import StoredModel
+    from ..model_file.model_file import ModelFile
+    from ..model_file.preprocessing import Align
+    from ..model_file.store import StoredModel
+    from ..model_zoo.onnx_import import Wrapping
 
 app = typer.Typer(help="Add models by name, your own and public ones.", no_args_is_help=True)
 
@@ -29,9 +31,9 @@ def list_(registry: RegistryOption = None, as_json: JsonOption = False) -> int:
 
     Every stored file is verified on the way.  Exit code: 0, or 2 if one is damaged.
     """
-    from ..embed import read_model_file
-    from ..model_store import SHIPPED, StoredModel, models_folder, stored_models
-    from ..registry import read_registry
+    from ..model_file.locate import read_model_file
+    from ..model_file.store import SHIPPED, StoredModel, models_folder, stored_models
+    from ..model_zoo.registry import read_registry
 
     entries = read_registry(registry)
     here = [StoredModel(SHIPPED, Path(), read_model_file()), *stored_models()]
@@ -104,7 +106,7 @@ def add(
 
     Exit code: 0, or 2 on an error.
     """
-    from ..add_model import add_model
+    from ..model_zoo.install import add_model
 
     wrapping = _wrapping(size, normalise, align, bgr)
     with progress_bar("downloading", unit="bytes") as progress:
@@ -127,7 +129,7 @@ def remove(
     as_json: JsonOption = False,
 ) -> int:
     """Delete a stored model.  Exit code: 0, or 2 if there is none of this name."""
-    from ..model_store import remove_model
+    from ..model_file.store import remove_model
 
     path = remove_model(name)
     if as_json:
@@ -153,7 +155,7 @@ def bundle(
 
     Exit code: 0, or 2 on an error.
     """
-    from ..model_bundle import write_bundle
+    from ..model_zoo.bundle import write_bundle
 
     check_folder(out)
     ids = write_bundle(names, out)
@@ -168,7 +170,7 @@ def _wrapping(size: int | None, normalise: str | None, align: str | None, bgr: b
     """What the options say of an ONNX file; None where they say nothing."""
     if size is None and normalise is None and align is None and not bgr:
         return None
-    from ..byo import Wrapping
+    from ..model_zoo.onnx_import import Wrapping
 
     how = cast("Align", align or "landmarks")  # Preprocessing refuses what is none
     return Wrapping(size, normalise or "arcface", how, "bgr" if bgr else "rgb")

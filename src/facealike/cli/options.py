@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..detection.face_policy import DEFAULT_FACE
 from ..errors import UsageError
-from ..face_policy import DEFAULT_FACE
 
 if TYPE_CHECKING:
-    from ..detect import Detector
-    from ..face_policy import FacePolicy
-    from ..pipeline import Cutter
+    from ..detection.base import Detector
+    from ..detection.face_policy import FacePolicy
+    from ..embedding.cropper import Cutter
 
 
 class FaceChoice(str, Enum):
@@ -94,7 +94,7 @@ DrawOption = Annotated[
 
 def check_picture(out: Path, photos: Iterable[str | Path] = ()) -> None:
     """Refuse a picture that could not be written, or that would replace a photo, before the work."""
-    from ..drawing import check_picture_name
+    from ..plotting.drawing import check_picture_name
 
     check_picture_name(out)
     check_folder(out)
@@ -106,8 +106,8 @@ def check_picture(out: Path, photos: Iterable[str | Path] = ()) -> None:
 
 def model_detector(path: Path | None) -> Detector:
     """The detector of a model file; the embedder in it is not started."""
-    from ..detect import make_detector
-    from ..embed import read_model_file
+    from ..detection.registry import make_detector
+    from ..model_file.locate import read_model_file
 
     file = read_model_file(path)
     return make_detector(file.detector_spec, file.detector_weights)
@@ -115,9 +115,9 @@ def model_detector(path: Path | None) -> Detector:
 
 def model_cutter(path: Path | None, aligned: bool) -> Cutter:
     """What turns photos into the crops of a model file; the embedder in it is not started."""
-    from ..detect import make_detector
-    from ..embed import read_model_file
-    from ..pipeline import Cutter
+    from ..detection.registry import make_detector
+    from ..embedding.cropper import Cutter
+    from ..model_file.locate import read_model_file
 
     file = read_model_file(path)
     detector = None if aligned else make_detector(file.detector_spec, file.detector_weights)
@@ -142,7 +142,7 @@ def parse_numbers(text: str | None) -> list[int] | None:
 
 def check_folder(out: Path) -> None:
     """Refuse a result that could not be written, before the work and not after it."""
-    from ..files import check_writable
+    from ..utils.atomic_write import check_writable
 
     if not out.absolute().parent.is_dir():
         raise UsageError(f"{out}: the folder to write this to does not exist; create it first")

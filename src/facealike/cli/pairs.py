@@ -24,12 +24,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ..data import PairIndices, People
-    from ..detect import Detector
-    from ..model import Preprocessing
-    from ..montage import Section
-    from ..photo_warning import UnusedPhoto
-    from ..types import FacePolicy
+    from ..datasets.people import People
+    from ..detection.base import Detector
+    from ..detection.face_policy import FacePolicy
+    from ..imaging.photo_warning import UnusedPhoto
+    from ..model_file.preprocessing import Preprocessing
+    from ..plotting.montage import Section
+    from ..types import PairIndices
 
 SPARE = 4  # pairs drawn for each pair shown, as some photos may show no face
 
@@ -66,10 +67,11 @@ def pairs(
 
     Exit code: 0, or 2 on an error.
     """
-    from ..data import People, balanced_pairs
-    from ..drawing import save_picture
-    from ..montage import sections_montage
-    from ..photo_warning import unused_rows
+    from ..datasets.pair_sampling import balanced_pairs
+    from ..datasets.people import People
+    from ..imaging.photo_warning import unused_rows
+    from ..plotting.drawing import save_picture
+    from ..plotting.montage import sections_montage
 
     check_picture(out)
     if face is FaceChoice.all:
@@ -115,7 +117,7 @@ class _Cropper:
     def __init__(
         self, people: People, detector: Detector, preprocessing: Preprocessing, policy: FacePolicy
     ) -> None:
-        from ..pipeline import Cutter
+        from ..embedding.cropper import Cutter
 
         self._people, self._policy = people, policy
         self._cutter = Cutter(detector, preprocessing)
@@ -124,7 +126,7 @@ class _Cropper:
 
     def told(self) -> str:
         """How many photos could not be used, to follow on a result."""
-        from ..photo_warning import unused_told
+        from ..imaging.photo_warning import unused_told
 
         return unused_told(self.unused)
 
@@ -133,8 +135,8 @@ class _Cropper:
         return self._people.names[self._people.labels[index]], self._people.paths[index].name
 
     def crop(self, index: int) -> NDArray[np.uint8] | None:
-        from ..crops import NO_FACE, UNUSED, unused_photo
-        from ..image import shown
+        from ..embedding.crop_cache import NO_FACE, UNUSED, unused_photo
+        from ..utils.escape import shown
 
         if index not in self._made:
             path = self._people.paths[index]
@@ -152,9 +154,9 @@ class _Cropper:
 
 def _eyes(model: Path | None, detector: str | None) -> tuple[Detector, Preprocessing]:
     """Detector and crop of a model, or a detector with the crop that fits it."""
-    from ..detect import make_detector, named_detector
-    from ..embed import read_model_file
-    from ..model import Preprocessing
+    from ..detection.registry import make_detector, named_detector
+    from ..model_file.locate import read_model_file
+    from ..model_file.preprocessing import Preprocessing
 
     if model is not None and detector is not None:
         raise UsageError("give --model or --detector, not both: a model brings its own detector")
@@ -169,7 +171,7 @@ def _with_faces(drawn: PairIndices, cropper: _Cropper, count: int, seed: int) ->
     """``count`` pairs of each kind whose photos both show the face asked for."""
     import numpy as np
 
-    from ..data import PairIndices
+    from ..types import PairIndices
 
     kept: list[int] = []
     for kind in (True, False):
@@ -190,7 +192,7 @@ def _with_faces(drawn: PairIndices, cropper: _Cropper, count: int, seed: int) ->
 
 
 def _section(pairs: PairIndices, cropper: _Cropper, same: bool) -> Section:
-    from ..montage import MontageCell, Section
+    from ..plotting.montage import MontageCell, Section
 
     cells = []
     for a, b in zip(pairs.a[pairs.same == same], pairs.b[pairs.same == same], strict=True):

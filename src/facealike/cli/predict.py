@@ -36,7 +36,7 @@ def predict(
 
     Exit code: 0 the same person, 1 different people, 2 an error, 3 no face found.
     """
-    from ..compare import compare
+    from ..verification.compare import compare
 
     if threshold is not None:
         say(

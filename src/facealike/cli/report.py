@@ -38,7 +38,7 @@ def report(
 
     Exit code: 0, or 2 on an error.
     """
-    from ..run_report import report as write_report
+    from ..reports.run_report import report as write_report
 
     if out is not None:
         check_folder(out)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..detection.face_policy import LFW_FACE
 from ..errors import UsageError
-from ..face_policy import LFW_FACE
 from .console import command, print_json, progress_bar, show
 from .options import (
     CacheOption,
@@ -24,7 +24,7 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    from ..train.recipe import Recipe
+    from ..train.recipe.schema import Recipe
 
 
 DEFAULT_RECIPE = "fine-tuned"
@@ -100,8 +100,8 @@ def train(
 
     Needs facealike[train].  Exit code: 0, or 2 on an error.
     """
-    from ..detect import named_detector
-    from ..train.recipe import load_recipe
+    from ..detection.registry import named_detector
+    from ..train.recipe.load import load_recipe
 
     changes = list(settings or [])
     if seed is not None:
@@ -155,7 +155,7 @@ def _folds(
     people: Path, recipe: Recipe, pairs: Path, out: Path, folds: str | None, detector: str | None,
     device: str, resume: bool, cache: Path | None, strict: bool, as_json: bool,
 ) -> int:  # fmt: skip
-    from ..detect import named_detector
+    from ..detection.registry import named_detector
 
     chosen = parse_numbers(folds)
     from ..train import train_folds
@@ -175,7 +175,7 @@ def _folds(
 @command
 def recipes(as_json: JsonOption = False) -> int:
     """List the recipes that come with facealike, with what each is for."""
-    from ..train.recipe import load_recipe, recipe_names
+    from ..train.recipe.load import load_recipe, recipe_names
 
     found = {name: load_recipe(name).description for name in recipe_names()}
     if as_json:

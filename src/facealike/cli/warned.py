@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ..photo_warning import PhotoWarning
+from ..imaging.photo_warning import PhotoWarning
 
 
 @contextmanager

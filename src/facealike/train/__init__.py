@@ -9,13 +9,14 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .recipe import Recipe, load_recipe, recipe_names
+from .recipe.load import load_recipe, recipe_names
+from .recipe.schema import Recipe
 
 if TYPE_CHECKING:
-    from .distillation import DistilResult, distil
-    from .exported import Exported, export_model
-    from .folds import FoldsResult, train_folds
-    from .run import TrainResult, train
+    from ..model_zoo.export import Exported, export_model
+    from .distillation.run import DistilResult, distil
+    from .embedder.cross_validation import FoldsResult, train_folds
+    from .embedder.run import TrainResult, train
 
 __all__ = [
     "DistilResult", "Exported", "FoldsResult", "Recipe", "TrainResult", "distil", "export_model",
@@ -23,9 +24,10 @@ __all__ = [
 ]  # fmt: skip
 
 ROOMS = {
-    "train": "run", "TrainResult": "run", "train_folds": "folds", "FoldsResult": "folds",
-    "distil": "distillation", "DistilResult": "distillation",
-    "export_model": "exported", "Exported": "exported",
+    "train": "embedder.run", "TrainResult": "embedder.run",
+    "train_folds": "embedder.cross_validation", "FoldsResult": "embedder.cross_validation",
+    "distil": "distillation.run", "DistilResult": "distillation.run",
+    "export_model": ".model_zoo.export", "Exported": ".model_zoo.export",
 }  # fmt: skip
 
 

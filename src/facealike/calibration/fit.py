@@ -1,0 +1,99 @@
+"""Fit a calibration to the scores of labelled pairs."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import UsageError
+from ..metrics.verification import auc, check_fmr, confusion, supported_fmrs
+from .calibration import Calibration, Method
+from .operating_points import (
+    Rule,
+    around,
+    f1_band,
+    f1_threshold,
+    impostor_tail,
+    operating_points,
+)
+from .pairs import checked_pairs
+from .probability import (
+    Calibrator,
+    balanced_weights,
+    fit_isotonic,
+    fit_platt,
+    person_weights,
+)
+
+MOST_FITS = 400  # resamples to which a curve is fitted: enough for the 2.5 % at either end
+
+
+def calibrate_scores(
+    scores: ArrayLike, same: ArrayLike, first: ArrayLike, second: ArrayLike, people: str,
+    rule: Rule = "f1", method: Method = "platt", seed: int = 0, resamples: int = 1000,
+    per_person: bool = True,
+) -> Calibration:  # fmt: skip
+    """Learn a calibration from scored pairs of people that served for nothing else.
+
+    ``scores`` and ``same`` (n,) are of both kinds, best of all pairs (see ``calibration_pairs``),
+    for impostor pairs are weighted to count as much as the genuine ones; ``first`` and ``second``
+    int64 (n,) index the person of each side.  ``people`` says who they are.  ``rule`` is ``f1`` or
+    an FMR.  ``method`` is the curve of the probability: ``platt`` on Fisher's z of the score, or
+    ``isotonic``.  With ``per_person`` every person's genuine pairs count as one in the fits, else
+    every pair counts alike and a few people with many photos decide.  ``docs/calibration.md``
+    has the measurements behind these defaults.
+
+    Raises UsageError for arrays that do not fit, a method that is not there, or an FMR that the
+    impostor pairs do not support.
+    """
+    values, genuine, left, right = checked_pairs(scores, same, first, second)
+    if method not in get_args(Method):
+        raise UsageError(f"the method is platt or isotonic, not {method!r}")
+    own = person_weights(left, genuine) if per_person else None
+    impostor = int(np.sum(~genuine))
+    fmrs = set(supported_fmrs(impostor))
+    if rule != "f1":
+        check_fmr(float(rule), impostor)
+        fmrs.add(float(rule))
+    weights = balanced_weights(genuine)
+    points = operating_points(values, genuine, left, right, sorted(fmrs), resamples, seed)
+    if rule == "f1":
+        threshold = f1_threshold(values, genuine, own)
+        interval = f1_band(values, genuine, left, right, own, min(resamples, MOST_FITS), seed)
+        band = None if interval is None else around(threshold, *interval)
+    else:
+        chosen = next(point for point in points if point.fmr == float(rule))
+        threshold, band = chosen.threshold, chosen.band
+    calibrator: Calibrator
+    if method == "platt":
+        calibrator = fit_platt(values, genuine, own, "fisher")
+    else:
+        calibrator = fit_isotonic(values, genuine, own)
+    return Calibration(
+        threshold=threshold,
+        rule="best F1 on balanced pairs" if rule == "f1" else f"FMR {float(rule):g}",
+        people=people,
+        pairs=len(values),
+        metrics=_metrics(values, genuine, weights, threshold),
+        band=band,
+        probability=calibrator.to_dict(),
+        operating_points=points,
+        tail=impostor_tail(values[~genuine]),
+    )
+
+
+def _metrics(
+    scores: NDArray[np.float64], same: NDArray[np.bool_], weights: NDArray[np.float64], threshold: float
+) -> dict[str, float]:
+    accepted = scores >= threshold
+    tp, fp = float(weights[accepted & same].sum()), float(weights[accepted & ~same].sum())
+    counts = confusion(scores, same, threshold)
+    return {
+        "f1": 2 * tp / (tp + fp + 0.5),
+        "accuracy": tp + 0.5 - fp,
+        "auc": auc(scores, same),
+        "fmr": counts.fmr,
+        "fnmr": counts.fnmr,
+    }

@@ -1,0 +1,117 @@
+"""Find the photos in a folder: one walk with the same rules for every command.
+
+What can be read here is a photo (``facealike.imaging.formats``). Entries that begin with a dot and the
+litter of file managers are no business of ours and passed over in silence; every other file that is no
+photo is counted and named. Links are followed, and a folder that a link leads to is searched once.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import DataError
+from ..imaging.formats import cure, readable_extensions
+from ..imaging.photo_warning import PhotoWarning
+from ..utils.escape import shown
+
+LITTER = frozenset(("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir"))
+"""What Windows, macOS and network drives put beside photos; lower case."""
+
+NAMED = 3  # of the files that were passed over, as examples
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file of a folder that was passed over, and why."""
+
+    path: Path
+    why: str
+
+    def to_dict(self) -> dict[str, str]:
+        return {"path": str(self.path), "why": self.why}
+
+
+def is_hidden(name: str) -> bool:
+    """Whether an entry of a folder is passed over in silence."""
+    return name.startswith(".") or name.lower() in LITTER
+
+
+def find_photos(folder: str | os.PathLike[str]) -> tuple[list[Path], list[Skipped]]:
+    """Return the photos in ``folder`` and below it, sorted, and the other files with the reason for each.
+
+    Raises DataError where the folder itself cannot be read.
+    """
+    root = Path(folder)
+    photos: list[Path] = []
+    skipped: list[Skipped] = []
+    searched: set[tuple[int, int]] = set()
+    waiting = [root]
+    while waiting:
+        place = waiting.pop()
+        try:
+            status = place.stat()
+            if (status.st_dev, status.st_ino) in searched:
+                skipped.append(Skipped(place, "a link to a folder that is searched already"))
+                continue
+            searched.add((status.st_dev, status.st_ino))
+            some, folders = photos_in(place, skipped)
+        except OSError as error:
+            if place == root:
+                raise _cannot_read(root, error) from None
+            skipped.append(Skipped(place, f"cannot be read ({error.strerror})"))
+            continue
+        photos += some
+        # Links last, so that a folder counts under its own name and not under that of a link to it.
+        links = [inner for inner in folders if inner.is_symlink()]
+        waiting = links + waiting + [inner for inner in folders if inner not in links]
+    return sorted(photos), sorted(skipped, key=lambda one: one.path)
+
+
+def photos_in(folder: Path, skipped: list[Skipped]) -> tuple[list[Path], list[Path]]:
+    """Return the photos that lie in ``folder`` itself and the folders in it, both sorted.
+
+    Other files are added to ``skipped``.  Raises OSError where the folder cannot be read.
+    """
+    endings = readable_extensions()
+    photos: list[Path] = []
+    folders: list[Path] = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if is_hidden(entry.name):
+                continue
+            path = folder / entry.name
+            ending = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122 (a third of the time of a Path's)
+            if entry.is_dir():
+                folders.append(path)
+            elif not entry.is_file():
+                gone = entry.is_symlink()
+                skipped.append(Skipped(path, "a link that leads nowhere" if gone else "no file"))
+            elif ending in endings:
+                photos.append(path)
+            else:
+                what = f"{ending} is no photo" if ending else "no photo by its name"
+                advice = cure(ending)
+                skipped.append(Skipped(path, what if advice is None else f"{ending}: {advice}"))
+    return sorted(photos), sorted(folders)
+
+
+def tell_skipped(root: Path, skipped: Iterable[Skipped]) -> None:
+    """Warn, with one PhotoWarning, of the files of ``root`` that were passed over: how many, why, which."""
+    some = list(skipped)
+    if not some:
+        return
+    reasons = Counter(one.why for one in some)
+    why = ", ".join(f"{count:,} ({shown(reason)})" for reason, count in sorted(reasons.items()))
+    names = ", ".join(shown(one.path.name) for one in some[:NAMED])
+    more = ", ..." if len(some) > NAMED else ""
+    files = "1 entry is" if len(some) == 1 else f"{len(some):,} entries are"
+    warnings.warn(f"{shown(root)}: {files} passed over: {why}: {names}{more}", PhotoWarning, stacklevel=3)
+
+
+def _cannot_read(root: Path, error: OSError) -> DataError:
+    return DataError(f"{shown(root)}: this folder cannot be read ({error.strerror}); check the path")

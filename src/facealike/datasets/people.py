@@ -1,0 +1,188 @@
+"""Folders of people, splits that keep people apart, pairs drawn from them, and lists of pairs.
+
+A split asks only for a person's name: the SHA-256 of the name, its accents composed, is read as a number
+between 0 and 1 and decides.  No file of splits has to travel along, adding or removing people moves
+nobody else, and no person can ever be in training on one machine and in the test on another.  That last point
+is what a test of face verification stands on: a model that saw other photos of the same people in
+training looks far better than it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import DataError, UsageError
+from ..utils.escape import shown
+from ..utils.result import Shown
+from .folders import Skipped, find_photos, photos_in, tell_skipped
+from .seen import normal_name
+from .splits import SPLITS, Split, split_of
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class People(Shown):
+    """Photos by person: ``paths[i]`` shows ``names[labels[i]]``.
+
+    ``labels`` is (n,) int64.  Everybody in ``names`` has at least one photo.  ``skipped`` are the other
+    entries of the folder that these people were read from.
+    """
+
+    names: tuple[str, ...]
+    paths: tuple[Path, ...]
+    labels: NDArray[np.int64]
+    skipped: tuple[Skipped, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.labels.shape != (len(self.paths),):
+            raise UsageError(f"{len(self.paths)} photos need as many labels, not shape {self.labels.shape}")
+        if not np.array_equal(np.unique(self.labels), np.arange(len(self.names))):
+            raise UsageError("each of the names needs at least one photo, and each label a name")
+
+    @classmethod
+    def from_folder(cls, folder: str | Path) -> People:
+        """Everybody in ``folder``: one sub-folder a person, named after them, with their photos.
+
+        Sorted by name, so that equal folders give equal results.  Everything else in the folder is in
+        ``skipped``, and one PhotoWarning counts and names it, by the rules of ``facealike.datasets.folders``.
+
+        Raises DataError where there is no such folder or nobody in it, and where two sub-folders differ only
+        in case, accents' encoding or blanks: they name one person, whom a split might put on two sides.
+        """
+        root = Path(folder)
+        names: list[str] = []
+        paths: list[Path] = []
+        labels: list[int] = []
+        skipped: list[Skipped] = []
+        try:
+            loose, folders = photos_in(root, skipped)
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not a possible name"
+            raise DataError(f"{shown(root)}: this folder cannot be read ({reason}); check the path") from None
+        skipped += [Skipped(path, "in no folder of a person") for path in loose]
+        for person in folders:
+            try:
+                photos, inner = photos_in(person, skipped)
+            except OSError as error:
+                skipped.append(Skipped(person, f"cannot be read ({error.strerror})"))
+                continue
+            skipped += [Skipped(path, "a folder within a person's") for path in inner]
+            if photos:
+                labels.extend([len(names)] * len(photos))
+                names.append(person.name)
+                paths.extend(photos)
+            else:
+                skipped.append(Skipped(person, "a folder without photos"))
+        tell_skipped(root, skipped)
+        if not names:
+            raise DataError(
+                f"{shown(root)}: no photos of people; give a folder with one sub-folder of photos a person"
+            )
+        _refuse_two_spellings(root, names)
+        return cls(tuple(names), tuple(paths), np.array(labels, dtype=np.int64), tuple(skipped))
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __str__(self) -> str:
+        return f"{len(self):,} photos of {len(self.names):,} people"
+
+    def select(self, chosen: ArrayLike) -> People:
+        """The photos that ``chosen`` names, by a bool mask (n,) or by indices (in their order).
+
+        People who are left without a photo drop out, and the labels count anew.
+        """
+        index = np.asarray(chosen)
+        if index.dtype == bool and index.shape != self.labels.shape:
+            raise UsageError(f"a mask for {len(self)} photos has as many entries, not shape {index.shape}")
+        if index.dtype == bool:
+            index = np.flatnonzero(index)
+        index = index.astype(np.int64, casting="same_kind") if index.size else index.astype(np.int64)
+        used, labels = np.unique(self.labels[index], return_inverse=True)
+        return People(
+            tuple(self.names[i] for i in used),
+            tuple(self.paths[i] for i in index),
+            labels.reshape(-1).astype(np.int64),
+        )
+
+    def split(self, split: Split) -> People:
+        """Everybody of one split, with all their photos; see ``split_of``.  May be empty."""
+        if split not in SPLITS:
+            raise UsageError(f"the splits are {', '.join(SPLITS)}, not {split!r}")
+        mine = np.array([split_of(name) == split for name in self.names], dtype=bool)
+        return self.select(mine[self.labels] if len(self) else np.zeros(0, dtype=bool))
+
+    def split_images(self, seed: int) -> dict[Split, People]:
+        """The split of the seed repository, for comparison only: it LEAKS people.
+
+        75 / 10 / 15 % of each person's photos go to train, validation and test, so the people of
+        the test are those of training, and scores on it say little about strangers.
+        """
+        rng = np.random.default_rng(seed)
+        part = np.zeros(len(self), dtype=np.int64)
+        for photos in self._by_person():
+            shuffled = rng.permutation(photos)
+            part[shuffled[round(0.75 * len(photos)) :]] = 1
+            part[shuffled[round(0.85 * len(photos)) :]] = 2
+        return {
+            "train": self.select(part == 0),
+            "validation": self.select(part == 1),
+            "test": self.select(part == 2),
+        }
+
+    def limit_images(self, n: int, seed: int) -> People:
+        """At most ``n`` photos of each person, drawn at random; the others drop out."""
+        if n < 1:
+            raise UsageError(f"at least one photo a person has to stay, not {n}")
+        rng = np.random.default_rng(seed)
+        keep = np.zeros(len(self), dtype=bool)
+        for photos in self._by_person():
+            keep[rng.permutation(photos)[:n]] = True
+        return self.select(keep)
+
+    def _by_person(self) -> list[NDArray[np.intp]]:
+        """The indices of each person's photos."""
+        order = np.argsort(self.labels, kind="stable")
+        ends = np.cumsum(np.bincount(self.labels, minlength=len(self.names)))
+        return np.split(order, ends[:-1]) if len(ends) else []
+
+
+def _refuse_two_spellings(root: Path, names: list[str]) -> None:
+    known: dict[str, str] = {}
+    for name in names:
+        other = known.setdefault(normal_name(name), name)
+        if other != name:
+            raise DataError(
+                f"{shown(root)}: the folders {other!a} and {name!a} name one person but for case, accents or "
+                "blanks; merge them, or rename one if these are two people"
+            )
+
+
+def people_of(root: str | Path, split: Split | Literal["all"]) -> People:
+    """The people of one split of a folder, or all.  Raises DataError where that is nobody."""
+    everybody = People.from_folder(root)
+    people = everybody if split == "all" else everybody.split(split)
+    if len(people) == 0:
+        raise DataError(
+            f"{shown(root)}: nobody in this folder belongs to the split {split}; use a larger folder"
+        )
+    return people
+
+
+def unlabelled_photos(folder: Path) -> People:
+    """Every photo in ``folder`` and below it, sorted, as a person of its own.
+
+    What counts as a photo is told in ``facealike.datasets.folders``.
+
+    Raises DataError where there is none.
+    """
+    found, skipped = find_photos(folder) if folder.is_dir() else ([], [])
+    tell_skipped(folder, skipped)
+    if not found:
+        raise DataError(f"{folder}: no photos there; name a folder with photos in it or below it")
+    names = tuple(str(path.relative_to(folder)) for path in found)
+    return People(names, tuple(found), np.arange(len(found), dtype=np.int64))

@@ -1,0 +1,1 @@
+"""Find faces and their landmarks, and choose the one that is meant."""

@@ -1,0 +1,161 @@
+"""Find faces: one protocol, three detectors, and the policy that says which face is meant.
+
+``YuNetDetector`` runs any ONNX file of the YuNet family (Wu, Peng and Yu, "YuNet: a tiny
+millisecond-level face detector", Machine Intelligence Research 2023) and decodes it in NumPy; our own
+(``facealike.train.detector.network``) is of that format and ships with facealike.
+``DlibDetector`` is dlib's HOG detector (Dalal and Triggs, CVPR 2005; King, "Max-margin object
+detection", 2015): frontal faces, no weights to carry, and landmarks only by
+``facealike.detection.landmarks``.
+It needs the extra ``facealike[dlib]``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DetectorError, ModelError
+from ..imaging.boxes import non_maximum_suppression, overlapping
+from ..imaging.geometry import fit_within
+from ..types import Box, Face, Image
+from ..utils.foreign_weights import refuse_foreign_detector
+from ..utils.once import made_once
+from ..utils.onnx_external_data import embed_external_data
+from ..utils.onnx_session import MAX_WEIGHTS, Session
+from .base import scale_face
+
+STRIDES = (8, 16, 32)
+
+
+def decode_yunet(
+    outputs: dict[str, NDArray[np.float32]], height: int, width: int, min_confidence: float, overlap: float,
+    landmark_overlap: float | None = None,
+) -> list[Face]:  # fmt: skip
+    """Faces from the raw outputs of a YuNet graph whose input was (height, width), multiples of 32.
+
+    Each of the strides 8, 16, 32 has one anchor a cell, row by row: ``cls`` and ``obj`` whose
+    geometric mean is the confidence, ``bbox`` = (dx, dy, log w, log h) and ``kps`` = five (dx, dy),
+    all in strides relative to the cell.  Several cells see one face: the surest gives the box, and its
+    landmarks too, or with ``landmark_overlap`` the mean over all whose boxes overlap that one by more.
+    """
+    all_boxes, all_points, all_scores = [], [], []
+    for stride in STRIDES:
+        columns = width // stride
+        cls = outputs[f"cls_{stride}"].reshape(-1)
+        obj = outputs[f"obj_{stride}"].reshape(-1)
+        confidence = np.sqrt(np.clip(cls, 0, 1) * np.clip(obj, 0, 1))
+        box, points = outputs[f"bbox_{stride}"].reshape(-1, 4), outputs[f"kps_{stride}"].reshape(-1, 10)
+        finite = np.isfinite(box).all(axis=1) & np.isfinite(points).all(axis=1)
+        hit = np.flatnonzero((confidence >= min_confidence) & finite)
+        cell = np.stack([hit % columns, hit // columns], axis=1).astype(np.float64)
+        box, points = box[hit].astype(np.float64), points[hit].astype(np.float64)
+        centre = (box[:, :2] + cell) * stride
+        size = np.exp(np.clip(box[:, 2:], -20, 20)) * stride
+        all_boxes.append(np.concatenate([centre - size / 2, centre + size / 2], axis=1))
+        all_points.append((points.reshape(-1, 5, 2) + cell[:, None, :]) * stride)
+        all_scores.append(confidence[hit])
+    boxes, points = np.concatenate(all_boxes), np.concatenate(all_points)
+    scores = np.concatenate(all_scores)
+    faces = []
+    for i in non_maximum_suppression(boxes, scores, overlap):
+        own = points[i]
+        if landmark_overlap is not None:
+            same = overlapping(boxes[i], boxes, landmark_overlap)
+            same[i] = True  # also where its box has no area
+            own = points[same].mean(axis=0)
+        faces.append(Face(Box(*boxes[i].tolist()), float(scores[i]), tuple((x, y) for x, y in own.tolist())))
+    return faces
+
+
+class YuNetDetector:
+    """Any YuNet-format ONNX through onnxruntime; five landmarks a face.
+
+    ``weights``: a path or the file's bytes.  ``max_side``: larger photos are scaled down to it.
+    ``landmark_overlap``: see ``decode_yunet``; None is OpenCV's way.  Some files of the family take input
+    of one size only, such as 640 x 640; photos then go into that.
+    Raises DetectorError where the file is missing, no ONNX or has other outputs than YuNet.
+    """
+
+    has_landmarks = True
+    thread_safe = True
+
+    def __init__(
+        self, weights: str | Path | bytes, min_confidence: float = 0.6, overlap: float = 0.3,
+        max_side: int = 800, threads: int = 0, landmark_overlap: float | None = None,
+    ) -> None:  # fmt: skip
+        name = "the detector" if isinstance(weights, bytes) else str(weights)
+        if not isinstance(weights, bytes):
+            refuse_foreign_detector(weights)
+        try:
+            if not isinstance(weights, bytes):
+                folder = Path(weights).parent
+                weights = embed_external_data(Path(weights).read_bytes(), folder, MAX_WEIGHTS)
+            self.weights = weights
+            self._session = Session(weights, "the graph", threads)
+        except OSError as error:
+            raise DetectorError(
+                f"{name}: no detector can be read ({error.strerror}); check the path"
+            ) from None
+        except ModelError as error:  # with the advice that fits a detector
+            raise DetectorError(f"{name}: {str(error).partition(';')[0]}; use a YuNet file") from None
+        except Exception as error:  # onnxruntime has no error class of its own to catch
+            raise DetectorError(f"{name}: not an ONNX graph that can be run; use a YuNet file") from error
+        self._outputs = [output.name for output in self._session.get_outputs()]
+        wanted = {f"{kind}_{stride}" for kind in ("cls", "obj", "bbox", "kps") for stride in STRIDES}
+        if not wanted <= set(self._outputs):
+            raise DetectorError(f"{name}: an ONNX graph, but not of the YuNet format (cls_8 ... kps_32)")
+        self.min_confidence, self.overlap, self.max_side = min_confidence, overlap, max_side
+        self.landmark_overlap, self._threads = landmark_overlap, threads
+        self._input = self._session.get_inputs()[0].name
+        sides = self._session.get_inputs()[0].shape[2:]
+        self._fixed = tuple(sides) if all(isinstance(side, int) for side in sides) else None
+        self._limit = min(max_side, *(self._fixed or (max_side,)))
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        spec = {
+            "kind": "yunet",
+            "sha256": hashlib.sha256(self.weights).hexdigest(),
+            "min_confidence": self.min_confidence,
+            "overlap": self.overlap,
+            "max_side": self.max_side,
+        }
+        if self.landmark_overlap is not None:  # models made before it was known go on as they are
+            spec["landmark_overlap"] = self.landmark_overlap
+        return spec
+
+    @made_once
+    def single_threaded(self) -> YuNetDetector:
+        """This detector with one thread a run: a third cheaper, and best where many runs are under way."""
+        return self if self._threads == 1 else YuNetDetector(*self._arguments(1))
+
+    def _arguments(self, threads: int) -> tuple[Any, ...]:
+        settings = self.min_confidence, self.overlap, self.max_side
+        return self.weights, *settings, threads, self.landmark_overlap
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return YuNetDetector, self._arguments(self._threads)
+
+    def detect(self, image: Image) -> list[Face]:
+        small, scale = fit_within(image, self._limit)
+        height, width = small.shape[:2]
+        # The graph halves its input five times; black is added below and to the right.
+        sides = self._fixed or (-(-height // 32) * 32, -(-width // 32) * 32)
+        batch = np.zeros((1, 3, *sides), dtype=np.float32)
+        for channel in range(3):
+            batch[0, channel, :height, :width] = small[:, :, 2 - channel]  # the network was trained on BGR
+        try:
+            outputs = self._session.run(None, {self._input: batch})
+        except Exception as error:  # onnxruntime has no error class of its own to catch
+            raise DetectorError(
+                f"the detector failed on an image of {width} x {height} pixels; use another YuNet file"
+            ) from error
+        raw = dict(zip(self._outputs, outputs, strict=True))
+        faces = decode_yunet(
+            raw, batch.shape[2], batch.shape[3], self.min_confidence, self.overlap, self.landmark_overlap
+        )
+        return [scale_face(face, 1 / scale) for face in faces]

@@ -1,0 +1,178 @@
+"""Embed every face of many photos, in order, with the quality of each face and a reason where none is."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..detection.face_policy import FACE_POLICIES, FacePolicy
+from ..errors import FacealikeError, UsageError
+from ..imaging.read import Source
+from ..quality.result import Quality
+from ..types import Embeddings, Face, Image
+from ..utils.escape import shown
+from ..utils.ordered_threads import in_order
+from ..utils.result import Result, Shown
+from .batching import helpers
+from .cropper import Cutter, FaceCrop, cut_all
+
+OnError: TypeAlias = Literal["raise", "skip"]
+"""What a photo that cannot be embedded does: end the work, or become a row with a reason."""
+
+LEAD = 4
+"""Photos a thread that are drawn ahead of those that were returned; a photo may be a large array."""
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class EmbeddedFace(Shown):
+    """One face of a photo with its embedding, a unit vector, float32 (d,).
+
+    ``face`` is in pixels of the whole upright photo, and ``quality`` is that of this face; both are None
+    where the photo was declared to be a face crop already (``aligned``).
+    """
+
+    face: Face | None
+    quality: Quality | None
+    embedding: NDArray[np.float32]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "face": None if self.face is None else self.face.to_dict(),
+            "quality": None if self.quality is None else self.quality.to_dict(),
+            "embedding": [float(value) for value in self.embedding],
+        }
+
+    def __str__(self) -> str:
+        told = "a face crop" if self.face is None else str(self.face)
+        return told if self.quality is None else f"{told}, {self.quality}"
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class EmbeddedPhoto(Result):
+    """One photo of several: its embedded faces, or the reason why there are none.
+
+    ``index`` is the place of the photo in what was given, from 0.  ``photo`` is its path as given, or
+    ``image 3`` for the third where it has none; it holds no pixels.  ``faces`` are those that the face
+    policy means: at most one, or with ``all`` every face, the most confident first.  ``error`` is what
+    went wrong (NoFaceFound, SeveralFaces, an ImageError), None where nothing did.
+    """
+
+    ASK: ClassVar[str] = "ask for .faces, which is empty where there is none, or for .reason"
+
+    index: int
+    photo: str
+    faces: tuple[EmbeddedFace, ...] = ()
+    error: FacealikeError | None = None
+
+    @property
+    def reason(self) -> str | None:
+        """Return why the photo has no faces, in one sentence; None where it has some."""
+        return None if self.error is None else str(self.error)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "index": self.index,
+            "photo": self.photo,
+            "faces": [face.to_dict() for face in self.faces],
+            "error": None if self.error is None else type(self.error).__name__,
+            "reason": self.reason,
+        }
+
+    def __str__(self) -> str:
+        if self.error is not None:
+            return str(self.error)
+        return f"{shown(self.photo)}: " + "; ".join(map(str, self.faces))
+
+    def _brief(self) -> str:
+        found = (
+            "no face" if not self.faces else "1 face" if len(self.faces) == 1 else f"{len(self.faces)} faces"
+        )
+        return f"{found}, {shown(self.photo)}" if self.error is None else f"{found}, {self.reason}"
+
+
+def embed_photos(
+    cutter: Cutter, embed: Callable[[Image], Embeddings], photos: Iterable[Source], face: FacePolicy,
+    on_error: OnError, batch: int, threads: int | None, quality: bool,
+) -> Generator[EmbeddedPhoto, None, None]:  # fmt: skip
+    """Yield what each photo gives, in order; see ``Model.stream``, which checks the arguments."""
+    places: deque[tuple[int, str]] = deque()
+    count = -(-helpers(threads) // 2)
+
+    def named() -> Iterator[tuple[Source, str]]:
+        for index, photo in enumerate(photos):
+            name = source_name(photo, index)
+            places.append((index, os.fsdecode(photo) if isinstance(photo, str | os.PathLike) else name))
+            yield photo, name
+
+    def run(chunk: list[tuple[int, str, list[FaceCrop] | FacealikeError]]) -> list[EmbeddedPhoto]:
+        crops = [cut.crop for _, _, cuts in chunk if isinstance(cuts, list) for cut in cuts]
+        vectors = iter(embed(np.stack(crops)) if crops else ())
+        rows = []
+        for index, photo, cuts in chunk:
+            if isinstance(cuts, FacealikeError):
+                rows.append(EmbeddedPhoto(index, photo, error=cuts))
+            else:
+                faces = tuple(EmbeddedFace(cut.face, cut.quality, next(vectors)) for cut in cuts)
+                rows.append(EmbeddedPhoto(index, photo, faces))
+        return rows
+
+    cuts = cut_all(cutter, named(), face, threads, LEAD, quality)
+    chunks = _chunks(((*places.popleft(), each) for each in cuts), batch, on_error == "raise")
+    with closing(cuts), closing(in_order(run, chunks, count, 2 * count)) as done:
+        for rows in done:
+            yield from rows
+
+
+def _chunks(
+    cut: Iterable[tuple[int, str, list[FaceCrop] | FacealikeError]], batch: int, raises: bool
+) -> Iterator[list[tuple[int, str, list[FaceCrop] | FacealikeError]]]:
+    """Photos to embed together: ``batch`` of them, or fewer where they have ``batch`` faces."""
+    chunk: list[tuple[int, str, list[FaceCrop] | FacealikeError]] = []
+    faces = 0
+    try:
+        for index, photo, cuts in cut:
+            if isinstance(cuts, FacealikeError):
+                if raises:
+                    raise cuts
+            else:
+                faces += len(cuts)
+            chunk.append((index, photo, cuts))
+            if max(faces, len(chunk)) >= batch:
+                yield chunk
+                chunk, faces = [], 0
+    except Exception:
+        yield chunk  # what came before the error is returned first
+        raise
+    yield chunk
+
+
+def check_photos(photos: object, face: FacePolicy, on_error: str, batch: int) -> None:
+    """Raise UsageError for a single photo in place of several, or for an option that makes no sense."""
+    if (
+        isinstance(photos, str | bytes | bytearray | memoryview | os.PathLike)
+        or getattr(photos, "ndim", 4) == 3
+        or hasattr(photos, "read")
+    ):
+        raise UsageError("embed takes a sequence of images; put a single image in a list")
+    if not isinstance(photos, Iterable):
+        raise UsageError(f"photos are given as a list or another iterable, not as {type(photos).__name__}")
+    if face not in FACE_POLICIES:
+        raise UsageError(f"the face policy is one of {', '.join(FACE_POLICIES)}, not {face!r}")
+    if on_error not in ("raise", "skip"):
+        raise UsageError(f"on_error is 'raise' or 'skip', not {on_error!r}")
+    if batch < 1:
+        raise UsageError(f"a batch holds at least one crop, not {batch}")
+
+
+def source_name(source: Source, index: int) -> str:
+    """What to call an image in a message: its path, or its place in the sequence."""
+    if isinstance(source, str | os.PathLike):
+        return shown(source)
+    return f"image {index + 1}"

@@ -1,0 +1,69 @@
+"""Embeddings in a file that names their model: an .npz without pickle."""
+
+from __future__ import annotations
+
+import io
+import os
+import zipfile
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..errors import DataError, MixedModels, UsageError
+from ..types import Embeddings, Face
+from ..utils.atomic_write import write_bytes
+from ..utils.escape import shown
+from .face_model import Model
+
+
+def save_embeddings(
+    path: str | os.PathLike[str],
+    embeddings: Embeddings,
+    paths: Sequence[str],
+    model: Model,
+    faces: Sequence[Face | None] | None = None,
+) -> None:
+    """Write embeddings (n, d), their photos and the model's id to ``path``, an .npz without pickle.
+
+    The arrays are ``embeddings``, ``paths``, ``boxes`` (n, 4; NaN where no face was looked for) and
+    ``model``.
+    """
+    if len(paths) != len(embeddings) or (faces is not None and len(faces) != len(paths)):
+        raise UsageError(f"{len(embeddings)} embeddings do not fit {len(paths)} paths")
+    boxes = np.full((len(paths), 4), np.nan)
+    for row, face in enumerate(faces or ()):
+        if face is not None:
+            boxes[row] = face.box
+    buffer = io.BytesIO()
+    np.savez(
+        buffer,
+        embeddings=embeddings.astype(np.float32, copy=False),
+        paths=np.array([str(p) for p in paths], dtype=np.str_),
+        boxes=boxes,
+        model=np.array(model.id),
+    )
+    write_bytes(path, buffer.getvalue())
+
+
+def load_embeddings(path: str | os.PathLike[str], model: Model) -> tuple[Embeddings, tuple[str, ...]]:
+    """The embeddings (n, d) in ``path`` and the photos they are of.
+
+    Raises MixedModels if another model made them, for their scores would mean nothing; DataError
+    for a file that ``save_embeddings`` did not write.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            made_by, paths = str(content["model"]), tuple(str(p) for p in content["paths"])
+            embeddings: Embeddings = content["embeddings"]
+    except (OSError, ValueError, KeyError, EOFError, TypeError, MemoryError, zipfile.BadZipFile) as error:
+        raise DataError(f"{shown(path)}: no file of embeddings; make one with facealike embed") from error
+    if made_by != model.id:
+        raise MixedModels(
+            f"{shown(path)}: made by model {shown(made_by)}, not {model.id}, and embeddings of two "
+            "models cannot be compared; embed the photos again"
+        )
+    if embeddings.dtype != np.float32 or embeddings.shape != (len(paths), model.embedder.dimensions):
+        raise DataError(
+            f"{shown(path)}: {embeddings.shape} embeddings for {len(paths)} photos; embed them again"
+        )
+    return embeddings, paths

@@ -1,0 +1,1 @@
+"""Measure and calibrate a model on people whom it has never seen."""

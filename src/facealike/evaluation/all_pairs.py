@@ -1,0 +1,171 @@
+"""Protocols on a set of people as a whole: every comparison there is, and searching a gallery."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..datasets.splits import Split
+from ..detection.face_policy import DEFAULT_FACE, FacePolicy, policy_told
+from ..embedding.face_model import Model
+from ..imaging.photo_warning import UnusedPhoto
+from ..metrics.all_pairs import Exhaustive, exhaustive
+from ..metrics.bootstrap import Interval
+from ..metrics.score_histogram import with_missing
+from ..utils.result import Result
+from ..utils.wording import rate_text
+from .embedded_set import embed_set, photo_counts, rate_or_none, rate_table, remarks
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# ---- every comparison of a set ------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SetEvaluation(Result):
+    """Every photo of a set of people with every other, at a threshold set beforehand.
+
+    FMR and FNMR are of the comparisons made.  ``missing`` of the ``photos`` were not compared, for their face
+    was not found (ISO/IEC 19795-1: failure to acquire); ``far`` and ``frr`` count their pairs as rejected.
+    ``unused`` are those of the missing that could not be read or show several faces, each with its reason.
+    ``attempts`` are the pairs of all ``photos``; one that was not compared scores -1.  It is None where they
+    are not known.  ``copies`` photos were left out as copies of others, ``shared`` are there under several
+    names.  ``leaked``, ``face`` and ``learned_faces`` as in ``Evaluation``.
+    """
+
+    comparisons: Exhaustive
+    threshold: float
+    threshold_from: str
+    missing: int = 0
+    leaked: bool | None = False
+    photos: int | None = None
+    copies: int = 0
+    shared: int = 0
+    attempts: Exhaustive | None = None
+    unused: tuple[UnusedPhoto, ...] = ()
+    face: str | None = None
+    learned_faces: tuple[str, ...] = ()
+
+    @property
+    def attempted(self) -> tuple[int, int] | None:
+        """The number of genuine and of impostor pairs of all photos; None as ``fta``."""
+        return None if self.attempts is None else (self.attempts.genuine, self.attempts.impostor)
+
+    @property
+    def fmr(self) -> float:
+        """The share of all pairs of two people taken for the same person."""
+        return self.comparisons.fmr_at(self.threshold)
+
+    @property
+    def fnmr(self) -> float:
+        """The share of all pairs of one person taken for different people."""
+        return self.comparisons.fnmr_at(self.threshold)
+
+    @property
+    def fta(self) -> float | None:
+        """The failure-to-acquire rate: the share of photos without a face; None where that is not known."""
+        return rate_or_none(self.missing, self.photos)
+
+    @property
+    def far(self) -> float | None:
+        """The false accept rate: false matches over all impostor pairs, compared or not; None as ``fta``."""
+        return None if self.attempts is None else self.attempts.fmr_at(self.threshold)
+
+    @property
+    def frr(self) -> float | None:
+        """The false reject rate: genuine pairs rejected or not compared, over all; None as ``fta``."""
+        return None if self.attempts is None else self.attempts.fnmr_at(self.threshold)
+
+    @cached_property
+    def intervals(self) -> dict[str, Interval]:
+        """Of ``fmr`` and ``fnmr`` at the threshold, and all those of ``Exhaustive.intervals``.
+
+        Where photos had no face also of ``far`` and ``frr``.
+        """
+        found = self.comparisons.intervals(threshold=self.threshold)
+        if self.missing and self.attempts is not None:
+            both = self.attempts.intervals((), self.threshold)
+            found |= {"far": both["fmr"], "frr": both["fnmr"]}
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "protocol": "exhaustive",
+            "face": self.face,
+            "learned_faces": list(self.learned_faces),
+            "name": self.comparisons.name,
+            "leaked": self.leaked,
+            **photo_counts(self),
+            "far": self.far,
+            "frr": self.frr,
+            "threshold": self.threshold,
+            "threshold_from": self.threshold_from,
+            "fmr": self.fmr,
+            "fnmr": round(self.fnmr, 6),
+            "intervals": {name: interval.to_dict() for name, interval in self.intervals.items()},
+            "comparisons": self.comparisons.to_dict(),
+        }
+
+    def to_markdown(self) -> str:
+        """A table of the rates with their intervals, and what a reader must be told."""
+        words = {"auc": "AUC", "eer": "EER"}
+        words |= {name: f"{name.upper()} at the threshold" for name in ("fmr", "fnmr", "far", "frr")}
+        rows = {}
+        for name, found in self.intervals.items():
+            kind, _, limit = name.partition("@")
+            if kind != "fmr" or not limit:  # the FMR really had at a threshold is for those who calibrate
+                rows[words.get(name) or f"FNMR at FMR {rate_text(float(limit))}"] = found
+        return rate_table(rows, str(self))
+
+    def _brief(self) -> str:
+        rates = f"FMR {rate_text(self.fmr)}, FNMR {rate_text(self.fnmr)}"
+        return f"{rates} at {self.threshold:.3f}, {self.comparisons.name}"
+
+    def __str__(self) -> str:
+        rates = f"FMR {rate_text(self.fmr)}, FNMR {rate_text(self.fnmr)}"
+        told = remarks(self, policy_told(self.face, self.learned_faces, "; "))
+        return (
+            f"{self.comparisons}; at threshold {self.threshold:.3f} from {self.threshold_from} {rates}{told}"
+        )
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """The ROC curve of all comparisons.  Raises MissingExtra without matplotlib."""
+        return self.comparisons.plot(ax)
+
+
+def evaluate_exhaustive(
+    model: Model, root: str | Path, split: Split | Literal["all"] = "test", face: FacePolicy = DEFAULT_FACE,
+    allow_overlap: bool = False, cache: str | Path | None = None,
+    progress: Callable[[int, int], None] | None = None, threshold: float | None = None,
+    allow_duplicates: bool = False, strict: bool = False,
+) -> SetEvaluation:  # fmt: skip
+    """All genuine and all impostor pairs of the people of one split of a folder, or of everybody.
+
+    As there are so many impostor pairs, lower false match rates can be told than from balanced pairs.
+    ``threshold`` replaces the model's own.  Raises the errors of ``evaluate_split``.
+    """
+    limit = model.threshold if threshold is None else float(threshold)
+    found = embed_set(
+        model, root, split, face, allow_overlap, cache, progress, allow_duplicates, strict, threshold is None
+    )
+    calibration = model.file.calibration
+    comparisons = exhaustive(found.vectors, found.people.labels, name=f"{split}, every pair")
+    everything = with_missing(comparisons.tally, found.labels, found.found)
+    return SetEvaluation(
+        comparisons=comparisons,
+        threshold=limit,
+        threshold_from=calibration.chosen_on if threshold is None else "the caller",
+        learned_faces=calibration.faces if threshold is None else (),
+        attempts=Exhaustive(everything, comparisons.name),
+        **found.told,
+    )
+
+
+# ---- searching a gallery --------------------------------------------------------------------------
+
+
+# ---- what both need -------------------------------------------------------------------------------

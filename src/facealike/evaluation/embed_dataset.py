@@ -1,0 +1,96 @@
+"""Embed the photos of a test, through the cache of crops where there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..detection.face_policy import FacePolicy
+from ..embedding.batching import in_batches
+from ..embedding.crop_cache import cached_crops, stream_crops
+from ..embedding.face_model import Model
+from ..errors import NoFaceFound, UnreadableImage
+from ..imaging.photo_warning import UnusedPhoto
+from ..types import Embeddings, Image
+from ..utils.escape import shown
+
+BATCH = 64  # crops held and embedded at a time
+
+
+class PhotoVectors(NamedTuple):
+    """One unit vector a photo (n, d), zeros where there is none, and whether there is one (n,).
+
+    A photo without a vector shows no face, or is among the ``unused`` with its reason.
+    """
+
+    vectors: Embeddings
+    found: NDArray[np.bool_]
+    unused: tuple[UnusedPhoto, ...] = ()
+
+    def or_raise(self, no_face: str) -> PhotoVectors:
+        """Return these photos; where none has a face raise NoFaceFound with that sentence.
+
+        Raises UnreadableImage instead where it is because none can be read.
+        """
+        if self.found.any():
+            return self
+        unread = [one for one in self.unused if one.kind == "unreadable"]
+        if unread and len(unread) == len(self.found):
+            others = f" (nor can any of the other {len(unread) - 1:,} photos be read)" * (len(unread) > 1)
+            raise UnreadableImage(f"{shown(unread[0].photo)}: {unread[0].reason}{others}")
+        raise NoFaceFound(no_face)
+
+
+def embed_photos(
+    model: Model, photos: Sequence[str], face: FacePolicy, cache: str | Path | None,
+    progress: Callable[[int, int], None] | None, strict: bool = False,
+) -> PhotoVectors:  # fmt: skip
+    """Embed the face of each photo; a photo that cannot be used is left out, or with ``strict`` an error.
+
+    ``cache`` is a folder that keeps the face crops; ``progress(done, total)`` counts photos.
+    """
+    found = np.zeros(len(photos), dtype=np.bool_)
+    vectors = np.zeros((len(photos), 0), dtype=np.float32)
+    unused: list[UnusedPhoto] = []
+    crops = _crops(model, photos, face, cache, progress, strict, unused)
+    with closing(in_batches(model.embed_many, crops, BATCH)) as batches:
+        for rows, some in batches:
+            found[rows] = True
+            vectors = _put(vectors, rows, some)
+    return PhotoVectors(vectors, found, tuple(unused))
+
+
+def _crops(
+    model: Model, photos: Sequence[str], face: FacePolicy, cache: str | Path | None,
+    progress: Callable[[int, int], None] | None, strict: bool, unused: list[UnusedPhoto],
+) -> Iterator[tuple[int, Image]]:  # fmt: skip
+    """The crop of each photo with a face, and the photo's place; ``unused`` is filled on the way."""
+    detector, preprocessing = model.detector, model.preprocessing
+    if cache is not None:
+        cached = cached_crops(
+            [Path(p) for p in photos], detector, preprocessing, face, Path(cache), progress, strict=strict
+        )
+        unused += cached.unused
+        yield from ((int(i), np.array(cached.store[cached.rows[i]])) for i in np.flatnonzero(cached.found))
+        return
+    with closing(
+        stream_crops(photos, detector, preprocessing, face, strict=strict, failed=unused.append)
+    ) as stream:
+        for i, crop in enumerate(stream):
+            if progress is not None:
+                progress(i + 1, len(photos))
+            if crop is not None:
+                yield i, crop
+
+
+def _put(vectors: Embeddings, rows: list[int], batch: Embeddings) -> Embeddings:
+    """Write a batch into its rows; the first batch tells how wide a row is."""
+    if vectors.shape[1] == 0:
+        vectors = np.zeros((len(vectors), batch.shape[1]), dtype=np.float32)
+    vectors[rows] = batch
+    return vectors

@@ -1,0 +1,124 @@
+"""Whether people to be tested took part in the training or the calibration of a model.
+
+A person is the name of the folder a photo lies in.  Names are compared however they are spelt, through
+links too, and photos by their decoded pixels, so that a copy under another name is found.  Cards from
+before there were digests of photos know names only, as they were written: for those a few spellings are
+tried, and copies under other names are not found.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..datasets.seen import Seen
+from ..errors import PeopleOverlap
+from ..imaging.photo_digest import PhotoDigest, photo_digests
+from ..model_file.model_file import ModelFile
+from ..utils.escape import shown
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """The people of some photos whom a model has met, by the names their folders have now.
+
+    ``trained`` and ``calibrated`` are sorted; ``copies`` are those of either who were recognized by a photo
+    and not by their name.  ``people`` counts everybody who was asked for.
+    """
+
+    people: int
+    trained: tuple[str, ...] = ()
+    calibrated: tuple[str, ...] = ()
+    copies: frozenset[str] = frozenset()
+
+    def __bool__(self) -> bool:
+        """Whether there is anybody."""
+        return bool(self.trained or self.calibrated)
+
+    def told(self) -> str:
+        """Who took part in what, as the beginning of a sentence."""
+        who, what = self.trained, "took part in the training of this model"
+        if not who:
+            who, what = self.calibrated, "gave this model its threshold and its probabilities"
+        names = f"{shown(', '.join(who[:3]))}{', ...' if len(who) > 3 else ''}"
+        copied = sum(name in self.copies for name in who)
+        known = f", {copied:,} of them known by their photos alone" if copied else ""
+        return f"{len(who):,} of the {self.people:,} people {{of}}{what} ({names}{known})"
+
+
+def person_of(path: str | os.PathLike[str]) -> str:
+    """The person that a photo shows: the name of its folder."""
+    return Path(path).parent.name
+
+
+def find_overlap(
+    file: ModelFile, photos: Sequence[str | os.PathLike[str]], calibration: bool = True,
+    digests: Sequence[PhotoDigest | None] | None = None,
+) -> Overlap:  # fmt: skip
+    """Return who of the people on ``photos`` took part in the training or the calibration of a model.
+
+    Args:
+        file: The model, with what it says of the people it has met.
+        photos: Paths, each in a folder that is named after a person.
+        calibration: Whether those count who gave the model its threshold and its probabilities.
+        digests: ``photo_digests(photos)``, where the caller has them; else they are made if needed.
+    """
+    records = [("trained", record) for record in file.card.trained_records]
+    records += [("calibrated", record) for record in file.calibration.seen] if calibration else []
+    folders: dict[str, set[str]] = {}
+    for path in photos:
+        folders.setdefault(os.path.dirname(path), set()).add(person_of(path))  # noqa: PTH120
+    names: dict[str, set[str]] = {}  # those that a person's folder has, as it stands and behind links
+    for folder, people in folders.items():
+        behind = Path(os.path.realpath(folder)).name
+        for person in people:
+            names.setdefault(person, {person}).add(behind)
+    found: dict[str, set[str]] = {"trained": set(), "calibrated": set()}
+    for person, known_as in names.items():
+        for name in known_as:
+            for kind, record in records:
+                if record.knows_person(name):
+                    found[kind].add(person)
+    by_name = found["trained"] | found["calibrated"]
+    if not by_name and any(record.photos for _, record in records):
+        given = photo_digests(photos) if digests is None else digests
+        for path, digest in zip(photos, given, strict=True):
+            for kind, record in records:
+                if record.knows_photo(digest):
+                    found[kind].add(person_of(path))
+    trained, calibrated = (tuple(sorted(found[kind])) for kind in ("trained", "calibrated"))
+    copies = frozenset({*trained, *calibrated} - by_name)
+    return Overlap(len(names), trained, calibrated, copies)
+
+
+def check_overlap(
+    file: ModelFile, photos: Sequence[str | os.PathLike[str]], allow: bool, of: str = "in these pairs",
+    calibration: bool = True, digests: Sequence[PhotoDigest | None] | None = None,
+) -> bool | None:  # fmt: skip
+    """Whether anybody on ``photos`` took part in the training or the calibration of a model.
+
+    None where the model's card does not say whom it was trained on and nobody was met otherwise.  ``of``
+    says in the message where the photos come from; the other arguments are those of ``find_overlap``.
+
+    Raises PeopleOverlap, with their number, if some did, unless ``allow`` is set.
+    """
+    overlap = find_overlap(file, photos, calibration, digests)
+    if overlap and not allow:
+        raise PeopleOverlap(
+            f"{overlap.told().format(of=f'{of} ')}; evaluate on others, or pass --allow-overlap for a result "
+            "that is marked as leaked"
+        )
+    if overlap:
+        return True
+    return False if any(record.people for record in file.card.trained_records) else None
+
+
+def record_people(
+    photos: Sequence[str | os.PathLike[str]], digests: Sequence[PhotoDigest | None] | None = None
+) -> Seen:
+    """Return the record of everybody on ``photos``, for the card or the calibration of a model."""
+    return Seen.of(
+        {person_of(path) for path in photos}, photo_digests(photos) if digests is None else digests
+    )

@@ -1,0 +1,97 @@
+"""Similarity transforms and the pictures, points and boxes that they move."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image as PillowImage
+
+from ..errors import UsageError
+from ..types import Box, Image
+
+
+def similarity_transform(source: ArrayLike, target: ArrayLike) -> NDArray[np.float64]:
+    """The rotation, uniform scale and shift that brings ``source`` closest to ``target``.
+
+    Both are (n, 2) with n >= 2; the result is a (2, 3) matrix M with target ~ M @ [x, y, 1].
+    A reflection is never returned (Umeyama 1991, equation 43).
+
+    Raises UsageError if the shapes do not fit, a point is not finite or all source points coincide.
+    """
+    a = np.asarray(source, dtype=np.float64)
+    b = np.asarray(target, dtype=np.float64)
+    if a.shape != b.shape or a.ndim != 2 or a.shape[1] != 2 or len(a) < 2:
+        raise UsageError(f"two equal sets of at least two points are needed, not {a.shape} and {b.shape}")
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        raise UsageError("the landmarks must be finite; no face can be aligned by these")
+    mean_a, mean_b = a.mean(axis=0), b.mean(axis=0)
+    centred_a, centred_b = a - mean_a, b - mean_b
+    variance = (centred_a**2).sum() / len(a)
+    if variance < 1e-12:
+        raise UsageError("the landmarks all lie on one point; no face can be aligned by them")
+    u, singular, vt = np.linalg.svd(centred_b.T @ centred_a / len(a))
+    sign = np.array([1.0, np.sign(np.linalg.det(u) * np.linalg.det(vt)) or 1.0])
+    rotation = (u * sign) @ vt
+    scale = (singular * sign).sum() / variance
+    matrix = np.empty((2, 3))
+    matrix[:, :2] = scale * rotation
+    matrix[:, 2] = mean_b - matrix[:, :2] @ mean_a
+    return matrix
+
+
+def warp(image: Image, matrix: ArrayLike, size: int) -> Image:
+    """Resample ``image`` so that M maps its pixels into a (size, size, 3) crop; black outside.
+
+    Bilinear.  Where the crop is much smaller than its source, the source is first averaged over
+    whole blocks of pixels, so that no fine detail aliases into the crop.
+    """
+    m = np.asarray(matrix, dtype=np.float64)
+    determinant = float(np.linalg.det(m[:, :2])) if np.isfinite(m).all() else 0.0
+    if abs(determinant) < 1e-12:
+        raise UsageError("the transform of a crop must be finite and invertible")
+    inverse = np.linalg.inv(m[:, :2])
+    # Pillow counts from pixel edges, our coordinates from pixel centres: half a pixel apart.
+    offset = 0.5 - inverse @ (m[:, 2] + 0.5)
+    source = PillowImage.fromarray(image)
+    shrink = int(1.0 / np.sqrt(abs(determinant)))
+    shrink = min(shrink, source.width, source.height)
+    if shrink > 1:
+        source = source.reduce(shrink)
+        inverse, offset = inverse / shrink, offset / shrink
+    coefficients = (
+        inverse[0, 0], inverse[0, 1], offset[0],
+        inverse[1, 0], inverse[1, 1], offset[1],
+    )  # fmt: skip
+    crop = source.transform(
+        (size, size), PillowImage.Transform.AFFINE, coefficients, PillowImage.Resampling.BILINEAR
+    )
+    return np.asarray(crop)
+
+
+def expand(box: Box, margin: float) -> Box:
+    """``box`` with ``margin`` times its width and height added on every side."""
+    dx, dy = box.width * margin, box.height * margin
+    return Box(box.left - dx, box.top - dy, box.right + dx, box.bottom + dy)
+
+
+def fit_within(image: Image, max_side: int) -> tuple[Image, float]:
+    """``image`` scaled down until no side exceeds ``max_side``, and the scale (<= 1)."""
+    height, width = image.shape[:2]
+    scale = min(1.0, max_side / max(height, width))
+    if scale == 1.0:
+        return image, 1.0
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = PillowImage.fromarray(image).resize(size, PillowImage.Resampling.BILINEAR, reducing_gap=2.0)
+    return np.asarray(small), scale
+
+
+def transform_points(matrix: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n, 2) points moved by a (2, 3) transform."""
+    moved: NDArray[np.float64] = points @ matrix[:, :2].T + matrix[:, 2]
+    return moved
+
+
+def invert(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The (2, 3) transform that undoes ``matrix``."""
+    inverse = np.linalg.inv(matrix[:, :2])
+    return np.concatenate([inverse, -(inverse @ matrix[:, 2:])], axis=1)

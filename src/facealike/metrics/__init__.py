@@ -1,0 +1,1 @@
+"""Error rates, curves and confidence intervals from arrays of scores; no photo comes in here."""

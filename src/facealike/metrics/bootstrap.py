@@ -1,0 +1,288 @@
+"""How sure a figure is: intervals from resampling the people of a test.
+
+Pairs are not independent: one person with forty photos is in hundreds of them, and one face that
+many resemble raises the score of many impostor pairs at once.  What a test draws at random is its
+people, so people are what is resampled (Bolle, Ratha and Pankanti, "Error analysis of pattern
+recognition systems: the subsets bootstrap", CVIU 93, 2004).  A resample draws as many people as
+there are, with replacement.  If person p was drawn m_p times, a genuine pair of p weighs m_p and an
+impostor pair of p and q weighs m_p * m_q (the pigeonhole bootstrap: Owen, Annals of Applied
+Statistics 1(2), 2007; for pairs of one population Davezies, D'Haultfoeuille and Guyonvarch, Annals of
+Statistics 49(2), 2021).
+
+The share of genuine pairs is a decision of whoever made the list of pairs and no finding, so in each
+resample the two kinds keep the share they have: every statistic here follows from the weighted FMR
+and FNMR and that share.  What is made of the resamples, and why not their plain percentiles, is told in
+``resampling``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import UsageError
+from ..utils.result import Result
+from .intervals import Kind, Method, Plan, bounds, drawn, drawn_dyads, left_out
+from .verification import checked_rate
+from .weighted_pairs import Block, Pairs
+
+Floats = NDArray[np.float64]
+Statistic = Callable[[Block], Floats]
+Values = dict[str, Floats]
+Weigh = Callable[[Pairs], Block]
+Evaluate = Callable[[Weigh], Values]
+
+THRESHOLD = "threshold"
+BLOCK = 1 << 19  # weights held at a time: what a core's cache and a small machine's memory allow
+
+
+@dataclass(frozen=True, repr=False)
+class Interval(Result):
+    """An estimate and the interval that holds the truth in a share ``level`` of such tests.
+
+    ``low <= estimate <= high`` always.  ``docs/intervals.md`` says how often the truth was held.
+    ``low`` and ``high`` are NaN where fewer than half of the resamples allowed the statistic, as
+    with two people.  ``resamples`` counts those that did.  How the bounds come about: ``resampling``.
+    """
+
+    ASK: ClassVar[str] = "compare .low and .high with the value that you ask about"
+
+    estimate: float
+    low: float
+    high: float
+    level: float = 0.95
+    method: str = "percentile"
+    resamples: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON, which knows no NaN: what was not measured is None.  Six significant digits."""
+        numbers = {"estimate": self.estimate, "low": self.low, "high": self.high}
+        return {
+            **{name: float(f"{v:.6g}") if math.isfinite(v) else None for name, v in numbers.items()},
+            "level": self.level,
+            "method": self.method,
+            "resamples": self.resamples,
+        }
+
+    def __str__(self) -> str:
+        if not math.isfinite(self.low + self.high):
+            return f"{self.estimate:.3f} [not measured]"
+        return f"{self.estimate:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class RocBand(Result):
+    """The ROC curve at chosen false match rates with a pointwise interval of the true match rate.
+
+    All arrays are (k,): ``fmr`` as asked for, ``tmr`` the true match rate at the lowest threshold
+    that keeps that FMR, ``low`` and ``high`` its interval at each FMR by itself, not of the whole curve.
+    """
+
+    fmr: Floats
+    tmr: Floats
+    low: Floats
+    high: Floats
+    level: float = 0.95
+
+    def __post_init__(self) -> None:
+        for array in (self.fmr, self.tmr, self.low, self.high):
+            array.setflags(write=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON, which knows no NaN: what was not measured is None."""
+        columns = {"fmr": self.fmr, "tmr": self.tmr, "low": self.low, "high": self.high}
+        lists = {
+            name: [None if math.isnan(v) else round(v, 6) for v in array.tolist()]
+            for name, array in columns.items()
+        }
+        return {**lists, "level": self.level}
+
+
+# ---- what others call -------------------------------------------------------------------------
+
+
+def pair_intervals(
+    scores: ArrayLike, same: ArrayLike, first: ArrayLike, second: ArrayLike, threshold: float,
+    fmrs: Sequence[float] = (), level: float = 0.95, resamples: int = 1000,
+    method: Method = "percentile", seed: int = 0, weights: ArrayLike | None = None,
+) -> dict[str, Interval]:  # fmt: skip
+    """Intervals of ``f1 accuracy auc fmr fnmr eer``, and ``fnmr@F`` for each F of ``fmrs``.
+
+    ``scores`` and ``same`` (n,) as in ``metrics``; ``first`` and ``second`` (n,) are the person of
+    each side, whole numbers of any kind.  ``weights`` (n,) says how much each pair counts, 1 if None.
+    The first five belong to ``threshold``, which is held fixed; ``eer`` and ``fnmr@F`` choose their
+    own in each resample.
+
+    Raises UsageError if the arrays do not fit, a kind of pairs is missing, a genuine pair has two
+    people or an impostor pair one, or the level, method or number of resamples makes no sense.
+    """
+    pairs = Pairs(scores, same, first, second, weights)
+    names = ["f1", "accuracy", "auc", "fmr", "fnmr", "eer", *(f"fnmr@{limit:g}" for limit in fmrs)]
+    statistics = {name: _statistic(name, threshold) for name in names}
+    return intervals(pairs, statistics, level, resamples, method, seed)
+
+
+def difference_interval(
+    scores_a: ArrayLike, threshold_a: float, scores_b: ArrayLike, threshold_b: float, same: ArrayLike,
+    first: ArrayLike, second: ArrayLike, statistic: str = "f1", level: float = 0.95,
+    resamples: int = 1000, method: Method = "percentile", seed: int = 0,
+) -> Interval:  # fmt: skip
+    """The interval of a's ``statistic`` minus b's, both on the same pairs and the same resamples.
+
+    ``statistic`` is a key of ``pair_intervals``.  Two systems are better compared so than by whether
+    their intervals overlap, for what makes a resample hard is hard for both.  Raises UsageError as
+    ``pair_intervals`` does.
+    """
+    a = Pairs(scores_a, same, first, second)
+    b = Pairs(scores_b, same, first, second)
+    of_a, of_b = _statistic(statistic, threshold_a), _statistic(statistic, threshold_b)
+
+    plan = Plan(level, resamples, method, seed)
+    kind = Kind(smallest=None, smooth=_kind(statistic, a).smooth)
+    return _resampled(_difference(a, of_a, b, of_b), a, plan, {"difference": kind})["difference"]
+
+
+def _difference(a: Pairs, of_a: Statistic, b: Pairs, of_b: Statistic) -> Evaluate:
+    return lambda weigh: {"difference": of_a(weigh(a)) - of_b(weigh(b))}
+
+
+def threshold_interval(
+    scores: ArrayLike, same: ArrayLike, first: ArrayLike, second: ArrayLike, rule: Literal["f1"] | float,
+    weights: ArrayLike | None = None, level: float = 0.95, resamples: int = 1000,
+    method: Method = "percentile", seed: int = 0,
+) -> Interval:  # fmt: skip
+    """The interval of a threshold: where other people of the same kind would have put it.
+
+    ``rule`` is ``"f1"`` for the highest F1, or a false match rate for the lowest threshold that keeps
+    it.  ``weights`` (n,) says how much each pair counts.  Raises UsageError as ``pair_intervals`` does.
+    """
+    pairs = Pairs(scores, same, first, second, weights)
+    if rule == "f1":
+        chosen: Statistic = lambda block: block.best_f1_threshold()  # noqa: E731
+    else:
+        limit = checked_rate(rule)
+        chosen = lambda block: block.threshold_at_fmr(limit)  # noqa: E731
+    return intervals(pairs, {THRESHOLD: chosen}, level, resamples, method, seed)[THRESHOLD]
+
+
+def roc_band(
+    scores: ArrayLike, same: ArrayLike, first: ArrayLike, second: ArrayLike, fmr_grid: ArrayLike,
+    level: float = 0.95, resamples: int = 1000, method: Method = "percentile", seed: int = 0,
+) -> RocBand:  # fmt: skip
+    """The true match rate at each false match rate of ``fmr_grid`` (k,) with its interval.
+
+    Raises UsageError as ``pair_intervals`` does.
+    """
+    grid = np.asarray(fmr_grid, dtype=np.float64).ravel()
+    pairs = Pairs(scores, same, first, second)
+    statistics = {f"tmr@{i}": _tmr_at(checked_rate(float(limit))) for i, limit in enumerate(grid)}
+    found = list(intervals(pairs, statistics, level, resamples, method, seed).values())
+    return RocBand(
+        fmr=grid.copy(),
+        tmr=np.array([interval.estimate for interval in found]),
+        # To accept everybody needs no measurement.
+        low=np.where(grid < 1, [interval.low for interval in found], 1.0),
+        high=np.array([interval.high for interval in found]),
+        level=level,
+    )
+
+
+def _tmr_at(limit: float) -> Statistic:
+    return lambda block: 1.0 - block.fnmr_at_fmr(limit)
+
+
+def _statistic(name: str, threshold: float) -> Statistic:
+    if name.startswith("fnmr@"):
+        limit = checked_rate(float(name.removeprefix("fnmr@")))
+        return lambda block: block.fnmr_at_fmr(limit)
+    if name in ("auc", "eer"):
+        return Block.auc if name == "auc" else Block.eer
+    if name not in ("f1", "accuracy", "fmr", "fnmr"):
+        raise UsageError(f"there is no statistic {name!r}: f1, accuracy, auc, fmr, fnmr, eer or fnmr@0.01")
+    if math.isnan(threshold):
+        raise UsageError("the threshold is NaN; give a number")
+    at_threshold = getattr(Block, name)
+    return lambda block: at_threshold(block, threshold)
+
+
+# ---- resampling -------------------------------------------------------------------------------
+
+
+def intervals(
+    pairs: Pairs, statistics: Mapping[str, Statistic], level: float = 0.95, resamples: int = 1000,
+    method: Method = "percentile", seed: int = 0,
+) -> dict[str, Interval]:  # fmt: skip
+    """The interval of each statistic of a ``Block``, all from the same resamples of ``pairs``.
+
+    The name tells what sort of number a statistic is: ``threshold...`` is of any size, all others are
+    shares; ``fmr...`` rests on impostor pairs alone; ``eer`` and whatever has an @ in its name chooses
+    its own threshold.  Raises UsageError if the level, method or number of resamples makes no sense.
+    """
+
+    def evaluate(weigh: Weigh) -> Values:
+        block = weigh(pairs)
+        return {name: statistic(block) for name, statistic in statistics.items()}
+
+    kinds = {name: _kind(name, pairs) for name in statistics}
+    return _resampled(evaluate, pairs, Plan(level, resamples, method, seed), kinds)
+
+
+def _kind(name: str, pairs: Pairs) -> Kind:
+    if name.startswith(THRESHOLD):
+        return Kind(smallest=None, smooth=False)
+    # Half of the least by which a share can differ from 0 or 1: one pair of the least weight.
+    genuine, impostor = pairs.genuine_step / 2, pairs.impostor_step / 2
+    if name.startswith("fmr"):
+        return Kind(impostor, people=pairs.people, fewest=pairs.impostor_trials)
+    if name == "fnmr":
+        return Kind(genuine, people=pairs.genuine_people, fewest=pairs.genuine_trials)
+    if name == "auc":
+        return Kind(pairs.genuine_step * impostor, people=pairs.genuine_people)
+    smooth = name != "eer" and "@" not in name
+    return Kind(min(genuine, impostor), smooth=smooth, people=pairs.genuine_people)
+
+
+def _resampled(
+    evaluate: Evaluate, pairs: Pairs, plan: Plan, kinds: Mapping[str, Kind]
+) -> dict[str, Interval]:
+    estimates, draws, without, dyads = _samples(evaluate, pairs, plan)
+    found = {}
+    for name, kind in kinds.items():
+        estimate = float(estimates[name][0])
+        low, high = bounds(estimate, draws[name], without[name], dyads[name], plan, kind)
+        method = plan.method if kind.smooth else "percentile"
+        valid = int(np.isfinite(draws[name]).sum())
+        found[name] = Interval(estimate, low, high, plan.level, method, valid)
+    return found
+
+
+def _samples(evaluate: Evaluate, pairs: Pairs, plan: Plan) -> tuple[Values, Values, Values, Values]:
+    """``evaluate`` of the pairs as they are, of resamples, of the jackknife, of resampled dyads."""
+
+    def by_people(multiplicity: Floats) -> Values:
+        return evaluate(lambda each: each.block(multiplicity))
+
+    def by_dyads(weights: Floats) -> Values:
+        return evaluate(lambda each: each.dyad_block(weights))
+
+    rows = max(1, BLOCK // pairs.size)
+    return (
+        by_people(np.ones((1, pairs.people))),
+        _collect(by_people, drawn(pairs.people, plan), rows),
+        _collect(by_people, left_out(pairs.pairs_of_people), rows),
+        _collect(by_dyads, drawn_dyads(pairs.dyads, plan), rows),
+    )
+
+
+def _collect(evaluate: Callable[[Floats], Values], weights: Iterator[Floats], rows: int) -> Values:
+    """``evaluate`` of all the weights, so many resamples at a time."""
+    parts = []
+    while block := list(islice(weights, rows)):
+        parts.append(evaluate(np.stack(block)))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -1,0 +1,257 @@
+"""What is told of groups: a sentence, Markdown tables, the lines of a model's card, a figure."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..detection.face_policy import policy_told
+from ..imaging.photo_warning import unused_told
+from ..plotting.error_curves import draw_rates
+from ..plotting.style import new_axes
+from ..utils.escape import figure_text
+from ..utils.escape import markdown as escaped
+from ..utils.wording import rate_text, rate_with_interval
+from .bootstrap import Interval
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from .demographics import Group, GroupEvaluation, Point, Spread
+
+TOO_FEW = "too small"
+PIVOT_FROM = 3  # columns, from which a list of groups becomes a table with the last one across
+
+
+def group_order(name: str) -> tuple[int, float, str]:
+    """A key to sort groups by: bands by their first number, "more than 70" after 60-69; then names."""
+    number = re.search(r"\d+", name)
+    more = 0.5 if number and number.start() > 0 else 0.0
+    return (0, float(number[0]) + more, name) if number else (1, 0.0, name)
+
+
+# ---- in words -----------------------------------------------------------------------------------
+
+
+def sentence(result: GroupEvaluation) -> str:
+    everybody, point, spread = result.everybody, result.points[0], result.spread()
+    text = f"{result.name}: at threshold {point.threshold:.3f} from {point.source}"
+    if point.stated is not None:
+        of = f" for {point.stated_of}" if point.stated_of else ""
+        text += f", for which an FMR of {rate_text(point.stated)}{of} is stated,"
+    if spread is None:
+        text += " no group is large enough to be measured"
+    else:
+        text += " " + _worst_and_best(spread)
+    text += (
+        f"; all {everybody.pairs:,} pairs of the {len(everybody.rows):,} photos together have "
+        f"{group_rate(everybody.rates[0])}; faces found by {result.detector}, none in "
+        f"{everybody.missing:,} of {everybody.photos:,} photos"
+        + unused_told(result.unused, " (", "photos without a face")
+        + ")" * bool(result.unused)
+    )
+    text += policy_told(result.face, result.learned_faces, "; ")
+    return text + ("" if result.named else "; repeated people make these rates upper bounds")
+
+
+def _worst_and_best(spread: Spread) -> str:
+    worst, best = (group_rate(rate) for rate in (spread.worst_fmr, spread.best_fmr))
+    text = f"the worst of {spread.measured:,} groups, {spread.worst.name}, has {worst}"
+    if spread.over_stated is not None:
+        text += f", {spread.over_stated:.2g} times the stated one"
+    text += f", and the best, {spread.best.name}, {best}"
+    if spread.over_best is not None:
+        text += f" (worst over best {spread.over_best:.3g}, over the mean {spread.over_mean:.3g})"
+    if spread.refused:
+        text += f"; {spread.refused:,} groups are too small to tell"
+    return text
+
+
+def group_rate(interval: Interval | None) -> str:
+    """A rate and its interval in brackets; in words where the group is too small."""
+    if interval is None:
+        return TOO_FEW
+    if not math.isfinite(interval.low + interval.high):
+        return rate_text(interval.estimate)
+    return rate_with_interval(interval.estimate, interval.low, interval.high)
+
+
+# ---- tables -------------------------------------------------------------------------------------
+
+
+def markdown(result: GroupEvaluation) -> str:
+    """A table of worst and best, one of the groups of each level, and what a reader must be told."""
+    parts = [escaped(str(result)) + ".", *_spread_table(result)]
+    for level in result.levels:
+        parts += ["", f"### By {escaped(' x '.join(level))}", ""]
+        if len(level) < PIVOT_FROM:
+            parts += _level_table(result, level)
+        else:
+            parts += _pivots(result, level)
+    return "\n".join(parts) + "\n"
+
+
+def point_name(point: Point) -> str:
+    """How a table calls a point: by its threshold and the FMR stated for it."""
+    of = f" for {point.stated_of}" if point.stated_of else ""
+    stated = "" if point.stated is None else f" (stated {rate_text(point.stated)}{of})"
+    return f"FMR at {point.threshold:.3f}{stated}"
+
+
+def _spread_table(result: GroupEvaluation) -> list[str]:
+    head = [
+        "Groups by", "threshold", "stated FMR", "groups measured", "worst", "FMR", "times stated", "best",
+        "FMR", "worst / best", "worst / geometric mean",
+    ]  # fmt: skip
+    rows = [
+        [escaped(" x ".join(level)), f"{point.threshold:.3f}", *_spread_cells(result, level, i)]
+        for i, point in enumerate(result.points)
+        for level in result.levels
+    ]
+    return ["", *_table(head, rows, left=(0, 4, 7))]
+
+
+def _spread_cells(result: GroupEvaluation, level: tuple[str, ...], point: int) -> list[str]:
+    stated = result.points[point].stated
+    told = "not stated" if stated is None else rate_text(stated)
+    spread = result.spread(level, point)
+    count = len(result.at(level))
+    if spread is None:
+        return [told, f"0 of {count}", *["" for _ in range(7)]]
+    return [
+        told, f"{spread.measured} of {count}",
+        escaped(spread.worst.name), group_rate(spread.worst_fmr), _ratio(spread.over_stated),
+        escaped(spread.best.name), group_rate(spread.best_fmr), _ratio(spread.over_best),
+        _ratio(spread.over_mean),
+    ]  # fmt: skip
+
+
+def _ratio(ratio: float | None) -> str:
+    return "" if ratio is None else f"{ratio:.2f}" if ratio < 10 else f"{ratio:.0f}"
+
+
+def _level_table(result: GroupEvaluation, level: tuple[str, ...]) -> list[str]:
+    head = [
+        escaped(", ".join(level)),
+        "photos",
+        "no face found",
+        "pairs",
+        *(escaped(point_name(point)) for point in result.points),
+    ]
+    groups = result.at(level)
+    rows = [
+        [
+            escaped(group.name), f"{group.photos:,}", rate_text(group.missing / group.photos),
+            f"{group.pairs:,}", *map(group_rate, group.rates),
+        ]
+        for group in groups
+    ]  # fmt: skip
+    return _table(head, rows)
+
+
+def _pivots(result: GroupEvaluation, level: tuple[str, ...]) -> list[str]:
+    """The last column across: a table of photos and of the FMR at each point at which some can tell."""
+    groups = {group.values: group for group in result.at(level)}
+    across = escaped(level[-1].capitalize())
+    parts = [
+        f"Photos, and in brackets the share in which no face was found. {across} across.",
+        "",
+        *_pivot(groups, level, [_photos(group) for group in groups.values()]),
+    ]
+    for i, point in enumerate(result.points):
+        if any(group.rates[i] is not None for group in groups.values()):
+            cells = [_plain(group.rates[i]) for group in groups.values()]
+            parts += [
+                "",
+                f"{escaped(point_name(point))}; – too small to tell.",
+                "",
+                *_pivot(groups, level, cells),
+            ]
+    return parts
+
+
+def _pivot(groups: dict[tuple[str, ...], Group], level: tuple[str, ...], cells: Sequence[str]) -> list[str]:
+    cell = dict(zip(groups, cells, strict=True))
+    down = list(dict.fromkeys(values[:-1] for values in groups))
+    across = sorted({values[-1] for values in groups}, key=group_order)
+    rows = [[escaped(", ".join(left)), *(cell.get((*left, last), "") for last in across)] for left in down]
+    return _table(list(map(escaped, (", ".join(level[:-1]), *across))), rows)
+
+
+def _photos(group: Group) -> str:
+    return f"{group.photos:,}" + (f" ({rate_text(group.missing / group.photos)})" if group.missing else "")
+
+
+def _plain(rate: Interval | None) -> str:
+    return "–" if rate is None else rate_text(rate.estimate)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> list[str]:
+    rule = ["---" if i in left else "---:" for i in range(len(head))]
+    return ["| " + " | ".join(cells).replace("\u202f", " ") + " |" for cells in (head, rule, *rows)]
+
+
+# ---- card ---------------------------------------------------------------------------------------
+
+
+def card(result: GroupEvaluation) -> dict[str, Any]:
+    """The short form: the FMR of each group by one column, and worst and best of every level."""
+    everybody = result.everybody
+    return {
+        "data": result.name,
+        "detector": result.detector,
+        "photos": everybody.photos,
+        "not_found": _digits(everybody.missing / everybody.photos),
+        "upper_bounds": not result.named,
+        **result.points[0].to_dict(),
+        "everybody": _short(everybody.rates[0]),
+        "fmr": {
+            level[0]: {group.name: _short(group.rates[0]) for group in result.at(level)}
+            for level in result.levels
+            if len(level) == 1
+        },
+        "spread": {" x ".join(level): _short_spread(result.spread(level)) for level in result.levels},
+    }
+
+
+def _digits(rate: float) -> float:
+    """Four digits, which is more than any of these rates is known to."""
+    return float(f"{rate:.4g}")
+
+
+def _short(rate: Interval | None) -> list[float] | None:
+    """[estimate, low, high] for a card, None where it was not measured."""
+    if rate is None or not math.isfinite(rate.low + rate.high):
+        return None
+    return [_digits(value) for value in (rate.estimate, rate.low, rate.high)]
+
+
+def _short_spread(spread: Spread | None) -> dict[str, Any] | None:
+    if spread is None:
+        return None
+    table = spread.to_dict()
+    return {**table, "worst_fmr": _short(spread.worst_fmr), "best_fmr": _short(spread.best_fmr)}
+
+
+# ---- figure -------------------------------------------------------------------------------------
+
+
+def plot(result: GroupEvaluation, ax: Axes | None) -> Axes:
+    """The FMR of everybody and of each group by one or two columns, with its interval."""
+    shown = [group for group in result.groups if len(group.columns) < PIVOT_FROM]
+    if ax is None:
+        ax = new_axes(6.4, 1.2 + 0.2 * len(shown))
+    rates = [group.rates[0] for group in shown]
+    nothing = Interval(math.nan, math.nan, math.nan)
+    known = np.array(
+        [[each.low, each.estimate, each.high] for each in (nothing if r is None else r for r in rates)]
+    )
+    breaks = [i for i in range(1, len(shown)) if shown[i].columns != shown[i - 1].columns]
+    point = result.points[0]
+    draw_rates(ax, [group.name for group in shown], known, point.stated, breaks)
+    ax.set_title(f"{figure_text(result.name)}: FMR within each group at threshold {point.threshold:.3f}")
+    return ax

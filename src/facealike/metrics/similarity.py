@@ -1,0 +1,53 @@
+"""How alike two embeddings are."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import UsageError
+
+
+def cosine(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
+    """The cosine of each row of ``a`` (n, d) with the same row of ``b`` (n, d): (n,) in [-1, 1].
+
+    Raises UsageError if the shapes differ or a row is zero or not finite, for such a row has no
+    direction.
+    """
+    x, y = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    if x.ndim != 2 or x.shape != y.shape:
+        raise UsageError(f"two equal sets of embeddings (n, d) are needed, not {x.shape} and {y.shape}")
+    product: NDArray[np.float64] = np.sum(_unit(x) * _unit(y), axis=1)
+    return np.clip(product, -1.0, 1.0)
+
+
+def _unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    # Divided by the largest entry first: the square of a tiny or a huge one is 0 or infinity.
+    largest = np.abs(rows).max(axis=1, initial=0.0, keepdims=True)
+    if not np.all((largest > 0) & (largest < np.inf)):
+        raise UsageError("every embedding must be finite and other than zero")
+    scaled = rows / largest
+    unit: NDArray[np.float64] = scaled / np.linalg.norm(scaled, axis=1, keepdims=True)
+    return unit
+
+
+Floats = NDArray[np.float32]
+
+
+Counts = NDArray[np.int64]
+
+
+def unit_rows(embeddings: ArrayLike, labels: ArrayLike) -> tuple[Floats, Counts]:
+    """Rows of length 1, float32 (n, d), and the people's numbers from 0, (n,); or UsageError."""
+    vectors, names = np.asarray(embeddings, dtype=np.float32), np.asarray(labels)
+    if vectors.ndim != 2 or names.shape != (len(vectors),) or len(vectors) == 0:
+        raise UsageError(
+            f"embeddings (n, d) and as many labels (n,) are needed, not arrays of shapes {vectors.shape} and "
+            f"{names.shape}"
+        )
+    length = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+    if not (np.isfinite(length).all() and (length > 0).all()):
+        bad = int(np.sum(~(np.isfinite(length) & (length > 0))))
+        raise UsageError(f"{bad} of {len(vectors)} embeddings are zero or not finite; leave those photos out")
+    person = np.unique(names, return_inverse=True)[1].reshape(-1).astype(np.int64)
+    return (vectors / length).astype(np.float32), person

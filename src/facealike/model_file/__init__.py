@@ -1,0 +1,1 @@
+"""The one file that a model is: weights, preprocessing, detector, card, calibration."""

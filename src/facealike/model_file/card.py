@@ -1,0 +1,100 @@
+"""What a model file says of itself: its card."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any
+
+from ..datasets.seen import Seen, read_records
+from ..errors import ModelError
+from ..utils.json_fields import (
+    MAX_TEXT,
+    check_lengths,
+    check_plain,
+    check_types,
+    from_dict,
+    in_words,
+    to_json,
+)  # fmt: skip
+from ..utils.result import Shown
+from .licenses import Licence, read_licences
+
+
+@dataclass(frozen=True, repr=False)
+class ModelCard(Shown):
+    """What a model is, where it comes from, what it may be used for and what it cannot do.
+
+    ``licence`` names those of ``code``, ``weights`` and ``training_data``; ``provenance`` the
+    command, commit, seed, machine and versions.  ``trained_on`` are the people and the photos it was
+    trained on, as salted digests, so that an evaluation can refuse an overlap; also those of the model it
+    began with.  An older card has in its place ``identity_hashes``, the people as
+    ``identity_hash(identity_salt, name)``.
+    ``licences`` says of the same three parts what a program can check: see ``facealike.model_file.licenses``.
+    It is empty in a model from before there was such a thing.
+    """
+
+    name: str
+    created: str
+    licence: dict[str, str]
+    data: dict[str, Any]
+    recipe: dict[str, Any]
+    provenance: dict[str, Any]
+    metrics: dict[str, Any]
+    identity_salt: str
+    identity_hashes: tuple[str, ...]
+    intended_use: str
+    limits: str
+    licences: dict[str, Licence] = field(default_factory=dict)
+    trained_on: tuple[Seen, ...] = ()
+
+    def __post_init__(self) -> None:
+        texts = ("name", "created", "identity_salt", "intended_use", "limits")
+        tables = ("licence", "data", "recipe", "provenance", "metrics")
+        check_types(self, "card", **dict.fromkeys(texts, str), **dict.fromkeys(tables, dict))
+        for table in tables:
+            # Through JSON and back: a copy of its own, equal to what a reader of the file will see.
+            check_plain(getattr(self, table), f"card: {table}")
+            object.__setattr__(self, table, json.loads(to_json(getattr(self, table), f"card: {table}")))
+        check_lengths(self, "card", name=200, created=200, identity_salt=200)
+        check_lengths(self, "card", intended_use=MAX_TEXT, limits=MAX_TEXT)
+        for part, text in self.licence.items():
+            if not isinstance(text, str):
+                raise ModelError(
+                    f"card: the licence of {in_words(part)} must be a text, not {in_words(text)}"
+                )
+        hashes = self.identity_hashes
+        if not isinstance(hashes, list | tuple) or not all(isinstance(h, str) for h in hashes):
+            raise ModelError("card: identity_hashes must be a list of texts")
+        object.__setattr__(self, "identity_hashes", tuple(hashes))
+        object.__setattr__(self, "licences", read_licences(self.licences, "card: licences"))
+        object.__setattr__(self, "trained_on", read_records(self.trained_on, "card: trained_on"))
+
+    @cached_property
+    def trained_records(self) -> tuple[Seen, ...]:
+        """Whom the model was trained on: ``trained_on``, and the ``identity_hashes`` of an older card."""
+        old = [Seen.of_hashes(self.identity_salt, self.identity_hashes)] if self.identity_hashes else []
+        return (*old, *self.trained_on)
+
+    def to_dict(self) -> dict[str, Any]:
+        table = {**asdict(self), "identity_hashes": list(self.identity_hashes)}
+        # Cards from before there were such entries stay as they are, to the byte.
+        if not self.licences:
+            del table["licences"]
+        del table["trained_on"]
+        if self.trained_on:
+            table["trained_on"] = [record.to_dict() for record in self.trained_on]
+        return table
+
+    @classmethod
+    def from_dict(cls, values: Any) -> ModelCard:
+        """The inverse of ``to_dict``; ModelError for a missing, unknown or senseless entry."""
+        return from_dict(cls, values, "card", ["licences", "trained_on"])
+
+    def __str__(self) -> str:
+        licences = ", ".join(f"{part}: {text}" for part, text in self.licence.items())
+        return (
+            f"{self.name}, made {self.created}\nlicence: {licences}\n"
+            f"for: {self.intended_use}\nlimits: {self.limits}"
+        )

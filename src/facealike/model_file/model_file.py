@@ -1,0 +1,158 @@
+"""The artefact: one file that binds weights, preprocessing, detector, calibration and card.
+
+A ``.facealike`` file is a zip (see ``facealike.model_file.zip_format``) of ``manifest.json``,
+``embedder.onnx``, ``detector.onnx`` (where the detector has weights), ``card.json`` and ``calibration.json``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from ..calibration.calibration import Calibration
+from ..detection.base import Detector
+from ..detection.kinds import HAS_LANDMARKS, HAS_WEIGHTS, check_detector_spec
+from ..detection.registry import detector_licence
+from ..errors import ModelError
+from ..utils.atomic_write import write_bytes
+from ..utils.escape import shown
+from ..utils.json_fields import check_types, checked_table, parse_table, to_json  # fmt: skip
+from ..utils.onnx_external_data import refuse_external_data
+from ..utils.result import Shown
+from .card import ModelCard
+from .preprocessing import Preprocessing
+from .zip_format import open_file, pack, sha256, unpack
+
+
+@dataclass(frozen=True, repr=False)
+class ModelFile(Shown):
+    """A whole model in memory: what ``write`` stores and ``read`` brings back, equal to the byte.
+
+    ``embedder`` and ``detector_weights`` are ONNX files; ``detector_spec`` is the detector's
+    ``spec`` (see ``facealike.detection.yunet``).  Raises ModelError if the parts do not fit each other, such
+    as crops by landmarks with a detector that finds none.
+    """
+
+    embedder: bytes = field(repr=False)
+    preprocessing: Preprocessing
+    detector_spec: dict[str, Any]
+    detector_weights: bytes | None = field(repr=False)
+    card: ModelCard = field(repr=False)
+    calibration: Calibration
+
+    def __post_init__(self) -> None:
+        check_types(self, "model", embedder=bytes, detector_spec=dict)
+        refuse_external_data(self.embedder, "the embedder")
+        object.__setattr__(self, "detector_spec", json.loads(to_json(self.detector_spec, "detector")))
+        kind = check_detector_spec(self.detector_spec)
+        if self.preprocessing.align != "box" and not HAS_LANDMARKS[kind]:
+            raise ModelError(
+                f"the model aligns by landmarks, but its detector ({kind}) finds none; align by the box"
+            )
+        if HAS_WEIGHTS[kind] != (self.detector_weights is not None):
+            need = "needs its weights" if HAS_WEIGHTS[kind] else "has no weights to carry"
+            raise ModelError(f"detector: the kind {kind} {need}; make the model again")
+        if self.detector_weights is not None and sha256(self.detector_weights) != self.detector_spec.get(
+            "sha256"
+        ):
+            raise ModelError("detector: the weights are not those that its spec states; make the model again")
+        if self.detector_weights is not None:
+            refuse_external_data(self.detector_weights, "the detector")
+
+    def _brief(self) -> str:
+        return f"{self.card.name}, id {self.id}, {self.calibration}"
+
+    @cached_property
+    def id(self) -> str:
+        """12 hex digits of all that shapes an embedding: embedder, preprocessing and detector.
+
+        Neither the card nor the calibration counts, so a new threshold keeps old embeddings valid.
+        """
+        parts = [sha256(self.embedder), self.preprocessing.to_dict(), self.detector_spec]
+        return sha256(to_json(parts, "model").encode())[:12]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A pickle holds the bytes of the file, which are verified when it is loaded."""
+        return ModelFile.from_bytes, (self.to_bytes(),)
+
+    def to_bytes(self) -> bytes:
+        """The file's content; the same for an equal model on every machine."""
+        members = {
+            "embedder.onnx": self.embedder,
+            "card.json": to_json(self.card.to_dict(), "card").encode(),
+            "calibration.json": to_json(self.calibration.to_dict(), "calibration").encode(),
+        }
+        if self.detector_weights is not None:
+            members["detector.onnx"] = self.detector_weights
+        about = {
+            "id": self.id,
+            "preprocessing": self.preprocessing.to_dict(),
+            "detector": self.detector_spec,
+        }
+        return pack(members, about)
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Store the model at ``path``, whole or not at all."""
+        write_bytes(Path(path), self.to_bytes())
+
+    @classmethod
+    def from_bytes(cls, content: bytes, name: str = "the model") -> ModelFile:
+        """The model in the content of a file; ModelError, naming ``name``, if it is not whole."""
+        return cls._from(content, name)
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> ModelFile:
+        """Open the model at ``path`` and verify the SHA-256 of every part.
+
+        Raises ModelError, naming the file and what to do, if it is missing, damaged, of an unknown
+        version or unreasonably large.
+        """
+        with open_file(path) as stream:
+            return cls._from(stream, shown(path))
+
+    @classmethod
+    def _from(cls, source: bytes | BinaryIO, name: str) -> ModelFile:
+        try:
+            return _assembled(*unpack(source))
+        except ModelError as error:
+            raise ModelError(f"{name}: {shown(str(error))}") from error.__cause__
+
+
+def _assembled(manifest: dict[str, Any], members: dict[str, bytes]) -> ModelFile:
+    for name in ("embedder.onnx", "card.json", "calibration.json"):
+        if name not in members:
+            raise ModelError(f"{name} is missing; copy the file again from where it was made")
+    model = ModelFile(
+        embedder=members["embedder.onnx"],
+        preprocessing=Preprocessing.from_dict(manifest.get("preprocessing")),
+        detector_spec=checked_table(manifest.get("detector"), "detector"),
+        detector_weights=members.get("detector.onnx"),
+        card=ModelCard.from_dict(parse_table(members["card.json"], "card.json")),
+        calibration=Calibration.from_dict(parse_table(members["calibration.json"], "calibration.json")),
+    )
+    if model.id != manifest.get("id"):
+        raise ModelError("the manifest does not match its own id, so it was changed; copy the file again")
+    return model
+
+
+def with_detector(file: ModelFile, detector: Detector) -> ModelFile:
+    """The same embedder behind another detector: a model with another id, that is not calibrated.
+
+    Other boxes and landmarks make other crops, so neither the old model's threshold and metrics nor
+    embeddings made with it fit.  Raises ModelError if the crops go by landmarks and ``detector`` finds
+    none.
+    """
+    card = replace(
+        file.card,
+        licence={**file.card.licence, "detector": detector_licence(detector)},
+        provenance={**file.card.provenance, "detector": "exchanged after training"},
+        metrics={},
+    )
+    return replace(
+        file, detector_spec=detector.spec, detector_weights=detector.weights, card=card,
+        calibration=Calibration.none(),
+    )  # fmt: skip

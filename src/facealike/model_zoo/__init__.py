@@ -1,0 +1,1 @@
+"""Models of others and changed models: registry, download, import, export."""

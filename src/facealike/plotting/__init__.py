@@ -1,0 +1,1 @@
+"""Figures and montages: the only package that loads matplotlib."""

@@ -1,0 +1,160 @@
+"""Error curves: ROC, DET and rates by group."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..utils.escape import figure_text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from ..metrics.verification import Roc
+from .style import BLUE, GREY, PAPER, VERMILION, legend, percent, style_axes
+
+
+class Band(Protocol):
+    """A curve with its interval at each FMR; all float64 (k,).  ``bootstrap.RocBand`` is one."""
+
+    @property
+    def fmr(self) -> NDArray[np.float64]: ...
+    @property
+    def low(self) -> NDArray[np.float64]: ...
+    @property
+    def high(self) -> NDArray[np.float64]: ...
+
+
+class ErrorCurve(NamedTuple):
+    """A ROC curve to draw: of how many pairs it was made, and what the figure says of it.
+
+    ``band`` is the interval around it; ``point`` the (FMR, FNMR) of the threshold in use.
+    """
+
+    roc: Roc
+    impostor: int
+    genuine: int
+    label: str = ""
+    colour: str = BLUE
+    style: str = "-"
+    band: Band | None = None
+    point: tuple[float, float] | None = None
+
+
+def draw_roc(ax: Axes, curves: Sequence[ErrorCurve]) -> None:
+    """The true match rate over the FMR, which has a logarithmic axis.
+
+    A curve ends on the left at one impostor pair: below that nothing was measured.
+    """
+    left = min(1 / max(curve.impostor, 2) for curve in curves)
+    guess = np.geomspace(left, 1, 100)
+    ax.plot(guess, guess, ":", color=GREY, label="guessing")
+    for curve in curves:
+        fmr = rate_grid(curve.impostor)
+        _shade(ax, curve, error=False)
+        ax.plot(
+            fmr,
+            tmr_at(curve.roc, fmr),
+            curve.style,
+            color=curve.colour,
+            label=figure_text(curve.label) or None,
+        )
+        if curve.point is not None:
+            _mark(ax, curve, max(curve.point[0], left), 1 - curve.point[1])
+    ax.set(xscale="log", xlim=(left, 1), ylim=(0, 1.01))
+    ax.set(xlabel="false match rate (FMR)", ylabel="true match rate (1 − FNMR)")
+    name_rates(ax.xaxis)
+    style_axes(ax)
+    legend(ax, "lower right")
+
+
+def draw_det(ax: Axes, curves: Sequence[ErrorCurve]) -> None:
+    """The FNMR over the FMR, both on logarithmic axes: lower is better, and small errors are not hidden.
+
+    A curve ends at one impostor pair on the left and at one genuine pair below.
+    """
+    left = min(1 / max(curve.impostor, 2) for curve in curves)
+    low = min(1 / curve.genuine for curve in curves)
+    for curve in curves:
+        fmr = rate_grid(curve.impostor)
+        fnmr = 1 - tmr_at(curve.roc, fmr)
+        _shade(ax, curve, error=True, floor=low)
+        known = fnmr >= 1 / curve.genuine
+        ax.plot(
+            fmr[known], fnmr[known], curve.style, color=curve.colour, label=figure_text(curve.label) or None
+        )
+        if curve.point is not None:
+            _mark(ax, curve, max(curve.point[0], left), max(curve.point[1], low))
+    ax.set(xscale="log", yscale="log", xlim=(left, 1), ylim=(max(low, 5e-4), 1.05))
+    ax.set(xlabel="false match rate (FMR)", ylabel="false non-match rate (FNMR)")
+    name_rates(ax.xaxis)
+    name_rates(ax.yaxis)
+    style_axes(ax)
+    legend(ax, "lower left")
+
+
+def rate_grid(impostor: int, points: int = 160) -> NDArray[np.float64]:
+    """False match rates from 1 / ``impostor`` to 1, evenly spaced on a logarithmic axis."""
+    return np.geomspace(1 / max(impostor, 2), 1, points)
+
+
+def tmr_at(roc: Roc, fmr: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The highest true match rate that keeps the FMR at or under each of ``fmr``."""
+    # A grid's point that equals a rate but for rounding still counts as equal.
+    found: NDArray[np.float64] = roc.tmr[np.searchsorted(roc.fmr, fmr * (1 + 1e-9), side="right") - 1]
+    return found
+
+
+def _shade(ax: Axes, curve: ErrorCurve, error: bool, floor: float = 0.0) -> None:
+    band = curve.band
+    if band is None:
+        return
+    known = band.fmr >= (1 - 1e-9) / curve.impostor
+    low, high = band.low[known], band.high[known]
+    if error:
+        low, high = np.maximum(1 - high, floor), np.maximum(1 - low, floor)
+    ax.fill_between(band.fmr[known], low, high, color=curve.colour, alpha=0.22, linewidth=0)
+
+
+def _mark(ax: Axes, curve: ErrorCurve, x: float, y: float) -> None:
+    ax.plot([x], [y], "o", color=curve.colour, markersize=7, markeredgecolor=PAPER, zorder=5)
+
+
+def name_rates(axis: Any) -> None:
+    """Ticks such as 1 % and 0.1 %, which more people read than 10 to the -3."""
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
+    axis.set_major_formatter(FuncFormatter(lambda rate, _: percent(rate)))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def draw_rates(
+    ax: Axes, names: Sequence[str], rates: NDArray[np.float64], stated: float | None, breaks: Sequence[int]
+) -> None:
+    """One line a name, from the top: a share with its interval on a logarithmic axis.
+
+    ``rates`` (n, 3) are low, estimate and high, NaN where nothing was measured.  ``stated`` is the share
+    to compare them with; a rule is drawn above each line whose number is in ``breaks``.
+    """
+    from matplotlib.ticker import LogLocator
+
+    place = np.arange(len(names))
+    low, middle, high = rates.T
+    ax.errorbar(
+        middle, place, xerr=[middle - low, high - middle], fmt="o", color=BLUE, markersize=4, linewidth=1,
+        capsize=2,
+    )  # fmt: skip
+    if stated is not None:
+        label = f"stated: {percent(float(f'{stated:.2g}'))}"
+        ax.axvline(stated, color=VERMILION, linestyle="--", label=label)
+    for number in breaks:
+        ax.axhline(number - 0.5, color=GREY, linewidth=0.6)
+    ax.set(xscale="log", xlabel="false match rate (FMR), 95 % interval", ylim=(len(names) - 0.5, -0.5))
+    ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    ax.set_yticks(place, list(map(figure_text, names)), fontsize=8)
+    name_rates(ax.xaxis)
+    style_axes(ax)
+    legend(ax)

@@ -1,0 +1,1 @@
+"""Results as pages to read: tables, HTML, Markdown."""

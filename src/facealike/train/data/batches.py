@@ -1,0 +1,97 @@
+"""From cached crops to whole batches for the loop: one item of a dataset is one training step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Sampler as TorchSampler
+
+from ...embedding.crop_cache import Crops
+from ..recipe.schema import Recipe
+from .samplers import IdentitySampler, ImageSampler, Indices, MixedSampler, PairSampler, Sampler
+
+
+def make_sampler(recipe: Recipe, labels: Indices) -> Sampler:
+    """The recipe's sampler over ``labels``, seeded by the recipe's seed."""
+    spec, size = recipe.sampler, recipe.training.batch_size
+    if spec.name == "pairs":
+        return PairSampler(labels, size, recipe.seed)
+    share = None if spec.single_share < 0 else spec.single_share
+    if spec.name == "mixed":
+        return MixedSampler(
+            labels, size, spec.images_per_identity, recipe.seed, share, spec.identity_share,
+            recipe.data.weighting,
+        )  # fmt: skip
+    if spec.name == "identities":
+        return IdentitySampler(labels, size, spec.images_per_identity, recipe.seed, share)
+    return ImageSampler(labels, size, recipe.seed, recipe.data.weighting)
+
+
+class StepDataset(Dataset[dict[str, Any]]):
+    """``dataset[step]`` is the batch of that step, counted from the start of training.
+
+    images: uint8 (n, S, S, 3); labels: int64 (n,); pairs: four index arrays or None.
+    """
+
+    def __init__(self, crops: Crops, rows: Indices, labels: Indices, sampler: Sampler) -> None:
+        self._crops, self._rows, self._labels, self._sampler = crops, rows, labels, sampler
+
+    def __getitem__(self, step: int) -> dict[str, Any]:
+        chosen, pairs = self._sampler.batch(step)
+        return {
+            "images": torch.from_numpy(self._crops.take(self._rows[chosen])),
+            "labels": torch.from_numpy(self._labels[chosen]),
+            "pairs": pairs,
+        }
+
+
+class EpochSteps(TorchSampler[int]):
+    """The steps of one epoch; Lightning says which epoch it is.
+
+    It says so too late for the first epoch of a resumed run, whose iterator is made before: that
+    one starts at ``epoch``.
+    """
+
+    def __init__(self, steps: int, epoch: int) -> None:
+        self.steps, self._epoch = steps, epoch
+
+    def set_epoch(self, epoch: int) -> None:
+        self._epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self._epoch * self.steps, (self._epoch + 1) * self.steps))
+
+    def __len__(self) -> int:
+        return self.steps
+
+
+class ChunkDataset(Dataset[torch.Tensor]):
+    """Crops in order, ``size`` at a time, to be embedded: uint8 (n, S, S, 3)."""
+
+    def __init__(self, crops: Crops, rows: Indices, size: int = 256) -> None:
+        self._crops = crops
+        self._chunks = np.array_split(rows, max(1, -(-len(rows) // size)))
+
+    def __len__(self) -> int:
+        return len(self._chunks)
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        return torch.from_numpy(self._crops.take(self._chunks[index]))
+
+
+def step_loader(dataset: Dataset[Any], steps: int, epoch: int) -> DataLoader[Any]:
+    """The batches of one epoch of ``steps`` after another, ``epoch`` (from 0) the first."""
+    return DataLoader(dataset, batch_size=None, sampler=EpochSteps(steps, epoch), collate_fn=as_it_is)
+
+
+def chunk_loader(dataset: Any) -> DataLoader[Any]:
+    return DataLoader(dataset, batch_size=None, collate_fn=as_it_is)
+
+
+def as_it_is(item: Any) -> Any:
+    """A dataset's item is a whole batch already."""
+    return item

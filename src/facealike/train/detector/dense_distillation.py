@@ -1,0 +1,258 @@
+"""Distil a detector densely: in every cell of every picture the student matches the teacher's answer.
+
+The teacher is any YuNet-format ONNX.  It looks at each picture as the student sees it; its confidence, box
+and landmarks in each cell are the targets, so that each place without a face is an example as well.  A part
+of the pictures is then turned by 90, 180 or 270 degrees together with the teacher's answer, whose landmarks
+turn along: the student learns faces at every angle, and which way up they are, which the teacher does not
+know.
+
+    python -m facealike.train.detector.dense_distillation --photos LFW --chips FAIRFACE/train \\
+        --scenery FOLDER --teacher yunet.onnx --work FOLDER --out detector.onnx
+
+Of LFW only training people are used (``data.split_of``).  The command goes on where it was interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+from torch.utils.data import Dataset
+
+from ...datasets.people import People
+from ...detection.yunet import STRIDES
+from ...errors import DataError, FacealikeError
+from ...imaging.formats import IMAGE_EXTENSIONS
+from ...types import Image
+from .loss import KNEE, eiou_loss
+from .network import SCALE, Prediction, load_folded, to_pixels
+from .pictures import FACES, SCENERY, SIDE, Pool, collect_images, compose
+from .run import DetectorRecipe, Run, fit
+
+TURNED = 0.2
+"""Share of the pictures that are turned by a multiple of 90 degrees."""
+CONSIDERED = 0.2
+"""From this confidence of the teacher on, a cell's box and landmarks count."""
+Maps = NDArray[np.float32]
+"""A teacher's answer, (cells, 15): confidence, then bbox (4) and kps (10) as ``Prediction`` has them."""
+
+
+class Teacher:
+    """A YuNet-format ONNX that answers for every cell of a picture."""
+
+    def __init__(self, weights: bytes) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.log_severity_level = 3
+        self._session = onnxruntime.InferenceSession(weights, options, providers=["CPUExecutionProvider"])
+        self._input = self._session.get_inputs()[0].name
+        self._names = [output.name for output in self._session.get_outputs()]
+
+    def __call__(self, image: Image) -> Maps:
+        """The answer to an RGB picture, uint8 (H, W, 3) with sides that 32 divides."""
+        batch = np.ascontiguousarray(image[:, :, ::-1].transpose(2, 0, 1)[None], dtype=np.float32)
+        raw = dict(zip(self._names, self._session.run(None, {self._input: batch}), strict=True))
+        parts = []
+        for stride in STRIDES:
+            cls, obj = (np.clip(raw[f"{kind}_{stride}"].reshape(-1, 1), 0, 1) for kind in ("cls", "obj"))
+            box, points = raw[f"bbox_{stride}"].reshape(-1, 4), raw[f"kps_{stride}"].reshape(-1, 10)
+            parts.append(np.concatenate([np.sqrt(cls * obj), box, points], axis=1))
+        return np.concatenate(parts).astype(np.float32)
+
+
+def turn(image: Image, maps: Maps, quarters: int) -> tuple[Image, Maps]:
+    """Turn a square picture and the answer to it by ``quarters`` times 90 degrees, counter-clockwise.
+
+    Landmarks are pixel centres and boxes pixel edges, so they turn about points half a pixel apart.
+    """
+    for _ in range(quarters % 4):
+        image, maps = np.rot90(image), _turn_maps(maps, image.shape[0])
+    return np.ascontiguousarray(image), maps
+
+
+def _turn_maps(maps: Maps, side: int) -> Maps:
+    turned, first = [], 0
+    for stride in STRIDES:
+        n = side // stride
+        part = np.rot90(maps[first : first + n * n].reshape(n, n, 15)).reshape(n * n, 15)
+        first += n * n
+        # (x, y) -> (y, side - x); a cell's corner moves to its bottom left, hence the 1.
+        new = part.copy()
+        new[:, 1], new[:, 2] = part[:, 2], 1 - part[:, 1]
+        new[:, 3], new[:, 4] = part[:, 4], part[:, 3]
+        new[:, 5::2], new[:, 6::2] = part[:, 6::2], 1 - 1 / stride - part[:, 5::2]
+        turned.append(new)
+    return np.concatenate(turned)
+
+
+class Losses(NamedTuple):
+    """The parts of the loss, each already weighted."""
+
+    confidence: Tensor
+    box: Tensor
+    points: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        return self.confidence + self.box + self.points
+
+
+WEIGHTS = (2.0, 4.0, 60.0)
+
+
+def distillation_loss(prediction: Prediction, target: Tensor, corners: Tensor, strides: Tensor) -> Losses:
+    """How far a student's answer is from the teacher's, per cell in which the teacher sees a face.
+
+    ``target`` is (n, cells, 15), see ``Maps``.  Both logits learn the teacher's confidence, whose
+    geometric mean is then the student's.  Boxes pay EIoU, landmarks a smoothed absolute distance in parts
+    of the face's size, both weighted by the teacher's confidence.
+    """
+    belief = target[..., 0]
+    count = belief.sum().clamp(min=1)
+    bce = functional.binary_cross_entropy_with_logits
+    everywhere = bce(prediction.obj, belief, reduction="none")
+    apart = (prediction.cls.sigmoid() - belief).abs().detach()
+    hard = bce(prediction.cls, belief, reduction="none") * apart  # quality focal loss, Li et al. 2020
+    picture, cell = torch.nonzero(belief >= CONSIDERED, as_tuple=True)
+    seen = Prediction(*(part[picture, cell][None] for part in prediction))
+    wanted = target[picture, cell]
+    true = Prediction(seen.cls, seen.obj, wanted[None, :, 1:5], wanted[None, :, 5:])
+    boxes, points = to_pixels(seen, corners[cell], strides[cell])
+    true_boxes, true_points = to_pixels(true, corners[cell], strides[cell])
+    size = (true_boxes[0, :, 2:] - true_boxes[0, :, :2]).prod(dim=1).clamp(min=1).sqrt()
+    off = (points[0] - true_points[0]) / size[:, None, None]
+    far = functional.smooth_l1_loss(off, torch.zeros_like(off), beta=KNEE, reduction="none").mean(dim=(1, 2))
+    sure = wanted[:, 0]
+    parts = (
+        everywhere.sum() + 2 * hard.sum(),
+        (eiou_loss(boxes[0], true_boxes[0]) * sure).sum(),
+        (far * sure).sum(),
+    )
+    return Losses(*(weight * part / count for weight, part in zip(WEIGHTS, parts, strict=True)))
+
+
+class PictureBatches(Dataset[tuple[Tensor, Tensor]]):
+    """Batch number i of a run: BGR uint8 (batch, 3, SIDE, SIDE) and targets (batch, cells, 15)."""
+
+    def __init__(self, folder: Path, teacher: bytes, recipe: DetectorRecipe) -> None:
+        self.folder, self.teacher, self.recipe = folder, teacher, recipe
+        self._opened: tuple[Pool, Teacher] | None = None  # by each worker for itself
+
+    def __len__(self) -> int:
+        return self.recipe.steps
+
+    def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
+        if self._opened is None:
+            self._opened = Pool.open(self.folder), Teacher(self.teacher)
+        pool, teacher = self._opened
+        pixels, targets = [], []
+        for i in range(self.recipe.batch):
+            rng = np.random.default_rng([self.recipe.seed, number, i])
+            image = compose(rng, pool)
+            quarters = int(rng.integers(1, 4)) if rng.random() < TURNED else 0
+            image, maps = turn(image, teacher(image), quarters)
+            pixels.append(image[:, :, ::-1])
+            targets.append(maps)
+        return torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2), torch.from_numpy(np.stack(targets))
+
+
+class DistillationRun(Run):
+    """A run whose loss is the distance from the teacher's answer."""
+
+    columns = ("confidence", "box", "points")
+
+    def __init__(self, recipe: DetectorRecipe, state: Path) -> None:
+        super().__init__(recipe, state, SIDE)
+
+    def loss(self, prediction: Prediction, targets: Tensor) -> tuple[Tensor, list[float]]:
+        losses = distillation_loss(prediction, targets, self.corners, self.strides)
+        return losses.total, [float(part.detach()) for part in losses]
+
+    def begin_with(self, detector: bytes, pool: Pool) -> None:
+        """Take over the weights of a detector that ``export`` wrote."""
+        rng = np.random.default_rng(self.recipe.seed)
+        pictures = np.stack([compose(rng, pool)[:, :, ::-1] for _ in range(self.recipe.batch)])
+        load_folded(self.network, detector, torch.from_numpy(pictures).permute(0, 3, 1, 2).float() * SCALE)
+        self.average.load_state_dict(self.network.state_dict())
+
+
+def distil_detector(
+    pool: Path, teacher: bytes, recipe: DetectorRecipe, state: Path, out: Path, log: Path,
+    workers: int = 1, every: int = 100, stop_after: int | None = None, start: bytes | None = None,
+) -> bytes:  # fmt: skip
+    """Distil until ``recipe.steps``; return the ONNX file written to ``out``.
+
+    ``state`` is written every ``every`` steps; where it is there, training goes on from it.  A new run begins
+    with the weights of ``start``, a detector that ``export`` wrote, if there is one.
+    """
+    images = Pool.open(pool)  # raises at once if something is missing
+    run = DistillationRun(recipe, state)
+    if start is not None and run.step == 0:
+        run.begin_with(start, images)
+    return fit(run, PictureBatches(pool, teacher, recipe), out, log, workers, every, stop_after)
+
+
+def prepare(photos: Path, chips: Path, scenery: Path, folder: Path, limit: int | None = None) -> None:
+    """Collect the images to compose of into ``folder``, at most ``limit`` photos and as many chips."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(0)  # which ones a limit leaves does not depend on the run's seed
+    people = list(People.from_folder(photos).split("train").paths)
+    everything = {
+        "photos": (people, FACES["photos"][0]),
+        "chips": (_images(chips), FACES["chips"][0]),
+        "scenery": (_images(scenery), SCENERY),
+    }
+    for name, (paths, side) in everything.items():
+        if not (folder / f"{name}.npy").exists():
+            chosen = [paths[i] for i in rng.permutation(len(paths))[:limit]]
+            collect_images(chosen, side, folder / f"{name}.npy")
+
+
+def _images(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder of images")
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_EXTENSIONS)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    base = DetectorRecipe()
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--photos", type=Path, required=True, help="LFW: a folder of people")
+    parser.add_argument("--chips", type=Path, required=True, help="FairFace: the folder of training faces")
+    parser.add_argument("--scenery", type=Path, required=True, help="pictures without people")
+    parser.add_argument("--teacher", type=Path, required=True, help="a YuNet-format ONNX")
+    parser.add_argument(
+        "--work", type=Path, required=True, help="collected images and the run's state go here"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="write the detector here")
+    parser.add_argument("--start", type=Path, help="begin with the weights of this detector of ours")
+    parser.add_argument("--limit", type=int, help="at most so many photos, and so many chips")
+    parser.add_argument("--workers", type=int, default=1, help="processes that compose pictures (0: none)")
+    parser.add_argument("--every", type=int, default=100, help="steps between two saved states")
+    for name in ("steps", "batch", "seed"):
+        parser.add_argument(f"--{name}", type=int, default=getattr(base, name))
+    parser.add_argument("--rate", type=float, default=base.rate)
+    options = parser.parse_args(arguments)
+    recipe = DetectorRecipe(steps=options.steps, batch=options.batch, rate=options.rate, seed=options.seed)
+    try:
+        prepare(options.photos, options.chips, options.scenery, options.work / "pool", options.limit)
+        content = distil_detector(
+            options.work / "pool", options.teacher.read_bytes(), recipe, options.work / "state.pt",
+            options.out, options.work / "log.csv", options.workers, options.every,
+            start=None if options.start is None else options.start.read_bytes(),
+        )  # fmt: skip
+    except FacealikeError as error:
+        sys.exit(f"detector_distillation: {error}")
+    print(f"{options.out}: {len(content):,} bytes", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""The detector's network as an ONNX file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ...detection.yunet import STRIDES
+from ...errors import MissingExtra, TrainingError
+from .network import OUTPUTS, SCALE, DetectorNet, Folded, Stage, folded_convolution
+
+
+class _Graph:
+    """The nodes and weights of an ONNX graph in the making."""
+
+    def __init__(self, onnx: Any) -> None:
+        self.onnx = onnx
+        self.nodes: list[Any] = []
+        self.weights: list[Any] = []
+        self._names: Iterator[int] = iter(range(10_000))
+
+    def add(self, kind: str, inputs: list[str], output: str | None = None, **attributes: Any) -> str:
+        output = output or f"{kind.lower()}_{next(self._names)}"
+        self.nodes.append(self.onnx.helper.make_node(kind, inputs, [output], name=output, **attributes))
+        return output
+
+    def constant(self, name: str, values: NDArray[Any]) -> str:
+        self.weights.append(self.onnx.numpy_helper.from_array(values, name))
+        return name
+
+    def half(self, name: str, values: NDArray[np.float32]) -> str:
+        """A weight that is stored in 16 bits; every runtime widens it once, when it loads the file."""
+        stored = self.constant(f"{name}_half", values.astype(np.float16))
+        return self.add("Cast", [stored], name, to=self.onnx.TensorProto.FLOAT)
+
+    def conv(self, x: str, name: str, folded: Folded, stride: int = 1, exact: bool = False) -> str:
+        weight, bias = folded
+        side = weight.shape[2]
+        put = self.constant if exact else self.half
+        inputs = [x, put(f"{name}.weight", weight), self.constant(f"{name}.bias", bias)]
+        return self.add(
+            "Conv", inputs, kernel_shape=[side, side], strides=[stride, stride], pads=[side // 2] * 4
+        )
+
+
+def export(network: DetectorNet) -> bytes:
+    """The network as an ONNX file in YuNet's format; checked.
+
+    Input: float (1, 3, H, W), BGR, 0 to 255, sides that 32 divides.  Outputs: cls, obj (sigmoids),
+    bbox and kps for strides 8, 16 and 32, each (1, cells, k).  Opset 11, as YuNet's own file, for
+    OpenCV.  Raises TrainingError if onnxruntime's answer differs from torch's.
+    """
+    try:
+        import onnx
+    except ImportError as error:
+        raise MissingExtra("writing a detector needs onnx; run: pip install 'facealike[train]'") from error
+    network = network.float().cpu().eval()
+    graph = _Graph(onnx)
+    weight, bias = folded_convolution(network.stem[0])
+    x = graph.add("Relu", [graph.conv("input", "stem0", (weight * SCALE, bias), 2, exact=True)])
+    x = graph.add("Relu", [graph.conv(x, "stem1", folded_convolution(network.stem[1]), 2)])
+    levels = []
+    for i, stage in enumerate(network.stages):
+        assert isinstance(stage, Stage)
+        x = graph.add("Relu", [graph.conv(x, f"stage{i}.down", folded_convolution(stage.down), 2)])
+        y = graph.add("Relu", [graph.conv(x, f"stage{i}.first", folded_convolution(stage.first))])
+        y = graph.conv(y, f"stage{i}.second", folded_convolution(stage.second))
+        x = graph.add("Relu", [graph.add("Add", [x, y])])
+        levels.append(graph.conv(x, f"lateral{i}", folded_convolution(network.lateral[i])))
+    graph.constant("roi", np.zeros(0, dtype=np.float32))
+    graph.constant("twice", np.array([1, 1, 2, 2], dtype=np.float32))
+    for i in range(len(levels) - 1, 0, -1):
+        up = graph.add(
+            "Resize", [levels[i], "roi", "twice"], mode="nearest", nearest_mode="floor",
+            coordinate_transformation_mode="asymmetric",
+        )  # fmt: skip
+        levels[i - 1] = graph.add("Add", [levels[i - 1], up])
+    for level, stride, tower, head in zip(levels, STRIDES, network.tower, network.head, strict=True):
+        _head(graph, level, stride, folded_convolution(tower), folded_convolution(head))
+    content: bytes = _model(onnx, graph).SerializeToString()
+    _check(network, content)
+    return content
+
+
+def _head(graph: _Graph, level: str, stride: int, tower: Folded, head: Folded) -> None:
+    """The four outputs of one stride."""
+    x = graph.add("Relu", [level])
+    x = graph.add("Relu", [graph.conv(x, f"tower{stride}", tower)])
+    first = 0
+    for kind, wide in OUTPUTS.items():
+        name, part = f"{kind}_{stride}", slice(first, first + wide)
+        y = graph.conv(x, f"head_{name}", (head[0][part], head[1][part]))
+        y = graph.add("Transpose", [y], perm=[0, 2, 3, 1])
+        shape = graph.constant(f"{name}.shape", np.array([1, -1, wide], dtype=np.int64))
+        logit = kind in ("cls", "obj")
+        y = graph.add("Reshape", [y, shape], None if logit else name)
+        if logit:
+            graph.add("Sigmoid", [y], name)
+        first += wide
+
+
+def _model(onnx: Any, graph: _Graph) -> Any:
+    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
+    model = helper.make_model(
+        helper.make_graph(
+            graph.nodes, "facealike-detector",
+            [helper.make_tensor_value_info("input", kind, [1, 3, "height", "width"])],
+            [
+                helper.make_tensor_value_info(f"{name}_{stride}", kind, [1, "anchors", wide])
+                for name, wide in OUTPUTS.items()
+                for stride in STRIDES
+            ],
+            graph.weights,
+        ),
+        opset_imports=[helper.make_opsetid("", 11)], ir_version=6, producer_name="facealike",
+    )  # fmt: skip
+    onnx.checker.check_model(model)
+    return model
+
+
+def _check(network: DetectorNet, content: bytes) -> None:
+    """Raise TrainingError unless onnxruntime answers as torch does, at another size than a square."""
+    import onnxruntime
+
+    pixels = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(0)) * 255
+    with torch.no_grad():
+        wanted = network(pixels * SCALE)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    raw = session.run(None, {"input": pixels.numpy()})
+    found = dict(zip([output.name for output in session.get_outputs()], raw, strict=True))
+    for kind, values in wanted._asdict().items():
+        ours = np.concatenate([found[f"{kind}_{stride}"] for stride in STRIDES], axis=1)
+        theirs = values.sigmoid()[..., None] if kind in ("cls", "obj") else values
+        difference = float(np.abs(ours - theirs.numpy()).max())
+        if not difference < 2e-2:  # 16 bits hold three digits
+            raise TrainingError(
+                f"the exported detector's {kind} differs from the trained one by {difference:.2g}; "
+                "please report this"
+            )

@@ -1,0 +1,251 @@
+"""Pictures to distil a detector on: real photos at every size and angle, crowds, and pictures without a face.
+
+No picture has labels; the teacher's answer to it is the target (``detector_distillation``).  So a picture may
+be composed of anything.  ``compose`` is a pure function of its random generator.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PillowImage
+from PIL import ImageDraw, ImageFilter
+
+from ...embedding.crop_cache import readable_photos
+from ...errors import DataError
+from ...types import Image
+from ...utils.atomic_write import write_bytes
+from .photometric import develop
+
+SIDE = 320
+FACES = {"photos": (250, 104.0), "chips": (144, 112.0)}
+"""Side of the stored images, and the typical size of their central face, in pixels."""
+SCENERY = 640
+"""Side of the stored pictures without people, in pixels."""
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Images to compose of: memory-mapped uint8 arrays (n, side, side, 3)."""
+
+    photos: NDArray[np.uint8]
+    chips: NDArray[np.uint8]
+    scenery: NDArray[np.uint8]
+
+    @classmethod
+    def open(cls, folder: Path) -> Pool:
+        """Open the arrays that ``collect_images`` wrote into ``folder``."""
+        try:
+            return cls(
+                *(np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("photos", "chips", "scenery"))
+            )
+        except (OSError, ValueError) as error:
+            raise DataError(
+                f"{folder}: the images to compose of are missing ({error}); collect them again"
+            ) from None
+
+
+def collect_images(paths: Iterable[Path], side: int, out: Path) -> int:
+    """Write the images of ``paths`` as one array (n, side, side, 3); return n.
+
+    Smaller images are enlarged, larger ones reduced, to the square in their middle.  Those that cannot be
+    read are left out and told.
+    """
+    images = []
+    for _, image in readable_photos(paths):
+        short = min(image.shape[:2])
+        top, left = (image.shape[0] - short) // 2, (image.shape[1] - short) // 2
+        square = PillowImage.fromarray(image[top : top + short, left : left + short])
+        images.append(square.resize((side, side), PillowImage.Resampling.BILINEAR, reducing_gap=2.0))
+    if not images:
+        raise DataError(f"{out.name}: no image to compose pictures of; check the folders")
+    whole = io.BytesIO()
+    np.save(whole, np.stack([np.asarray(image) for image in images]))
+    write_bytes(out, whole.getvalue())
+    return len(images)
+
+
+def compose(rng: np.random.Generator, pool: Pool) -> Image:
+    """One picture, RGB uint8 (SIDE, SIDE, 3)."""
+    kinds, shares = zip(*KINDS, strict=True)
+    image = kinds[int(rng.choice(len(kinds), p=shares))](rng, pool)
+    if rng.random() < 0.12:
+        image = _shapes(rng, image, int(rng.integers(1, 4)))
+    return develop(rng, image)
+
+
+def _one_face(rng: np.random.Generator, pool: Pool) -> Image:
+    """A photo or chip whose central face is anything from tiny to larger than the picture."""
+    name = "photos" if rng.random() < 0.7 else "chips"
+    under = _scenery(rng, pool) if rng.random() < 0.4 else _plain(rng)
+    image = _layer(rng, pool, name, under, _log_uniform(rng, 24, 370), SIDE / 2 + rng.uniform(-90, 90, 2))
+    return _occlude(rng, image) if rng.random() < 0.15 else image
+
+
+def _tiles(rng: np.random.Generator, pool: Pool) -> Image:
+    """Photos side by side, as in a group or a contact sheet."""
+    n = int(rng.integers(2, 8))
+    side = -(-SIDE // n)
+    image = _plain(rng)
+    for row in range(n):
+        for column in range(n):
+            name = "photos" if rng.random() < 0.6 else "chips"
+            whole, face = FACES[name]
+            size = face * side / whole * rng.uniform(0.8, 2.0)
+            tile = _view(_draw(rng, pool, name), size / face, _roll(rng), (side / 2, side / 2), side, rng)
+            part = image[row * side : (row + 1) * side, column * side : (column + 1) * side]
+            part[:] = np.asarray(tile)[: part.shape[0], : part.shape[1]]
+    return image
+
+
+def _crowd(rng: np.random.Generator, pool: Pool) -> Image:
+    """Many heads with soft edges on scenery or on an enlarged part of a photo."""
+    image = _scenery(rng, pool) if rng.random() < 0.6 else _part(rng, pool)
+    largest = _log_uniform(rng, 20, 110)
+    for _ in range(int(rng.integers(3, 30))):
+        size = _log_uniform(rng, 8, largest)
+        name = "photos" if rng.random() < 0.6 else "chips"
+        image = _layer(rng, pool, name, image, size, rng.uniform(0, SIDE, 2), soft=True)
+    return image
+
+
+def _scenery(rng: np.random.Generator, pool: Pool) -> Image:
+    """A square of a picture without people, at any scale."""
+    whole = pool.scenery[int(rng.integers(len(pool.scenery)))]
+    side = int(_log_uniform(rng, 60, SCENERY))
+    return _square(rng, whole, side)
+
+
+def _part(rng: np.random.Generator, pool: Pool) -> Image:
+    """A part of a photo enlarged: an eye, an ear, hair, a collar, a hand, a background."""
+    name = "photos" if rng.random() < 0.7 else "chips"
+    whole = _draw(rng, pool, name)
+    return _square(rng, whole, int(_log_uniform(rng, 16, 0.5 * whole.shape[0])))
+
+
+def _drawing(rng: np.random.Generator, pool: Pool) -> Image:
+    """Large plain shapes, which are no faces."""
+    under = _plain(rng) if rng.random() < 0.7 else _scenery(rng, pool)
+    return _shapes(rng, under, int(rng.integers(1, 10)))
+
+
+KINDS: tuple[tuple[Callable[[np.random.Generator, Pool], Image], float], ...] = (
+    (_one_face, 0.46), (_tiles, 0.14), (_crowd, 0.14), (_scenery, 0.1), (_part, 0.1), (_drawing, 0.06),
+)  # fmt: skip
+
+
+def _draw(rng: np.random.Generator, pool: Pool, name: str) -> Image:
+    images: NDArray[np.uint8] = getattr(pool, name)
+    image: Image = images[int(rng.integers(len(images)))]
+    return image
+
+
+def _layer(
+    rng: np.random.Generator, pool: Pool, name: str, under: Image, size: float, middle: NDArray[np.float64],
+    soft: bool = False,
+) -> Image:  # fmt: skip
+    """Put one image over ``under`` so that its face is ``size`` pixels and its centre at ``middle``."""
+    scale = size / FACES[name][1]
+    picture = _view(_draw(rng, pool, name), scale, _roll(rng), tuple(middle), SIDE, rng, soft, under)
+    return np.array(picture)
+
+
+def _view(
+    source: Image, scale: float, degrees: float, middle: tuple[float, float], side: int,
+    rng: np.random.Generator, soft: bool = False, under: Image | None = None,
+) -> PillowImage.Image:  # fmt: skip
+    """``source`` scaled, turned about its centre, perhaps mirrored, with its centre at ``middle``."""
+    picture = PillowImage.fromarray(np.ascontiguousarray(source[:, ::-1] if rng.random() < 0.5 else source))
+    shrink = int(1 / scale)
+    if shrink > 1:
+        picture, scale = picture.reduce(shrink), scale * shrink
+    angle = math.radians(degrees)
+    a, b = math.cos(angle) / scale, math.sin(angle) / scale
+    x, y = picture.width / 2, picture.height / 2
+    matrix = (a, b, x - a * middle[0] - b * middle[1], -b, a, y + b * middle[0] - a * middle[1])
+    affine, bilinear = PillowImage.Transform.AFFINE, PillowImage.Resampling.BILINEAR
+    layer = picture.transform((side, side), affine, matrix, bilinear)
+    if under is None:
+        return layer
+    mask = PillowImage.new("L", picture.size, 0 if soft else 255)
+    if soft:
+        grow = rng.uniform(0.3, 0.42, 2) * picture.width
+        ImageDraw.Draw(mask).ellipse(
+            [x - grow[0] * 0.8, y - grow[1], x + grow[0] * 0.8, y + grow[1]], fill=255
+        )
+        mask = mask.filter(ImageFilter.GaussianBlur(0.03 * picture.width))
+    result = PillowImage.fromarray(under)
+    result.paste(layer, (0, 0), mask.transform((side, side), affine, matrix, bilinear))
+    return result
+
+
+def _square(rng: np.random.Generator, whole: Image, side: int) -> Image:
+    """A random square of ``whole``, ``side`` pixels, at the size of a picture; turned by quarters."""
+    side = max(8, min(side, *whole.shape[:2]))
+    y, x = (int(rng.integers(0, length - side + 1)) for length in whole.shape[:2])
+    part = np.rot90(whole[y : y + side, x : x + side], int(rng.integers(4)) if rng.random() < 0.3 else 0)
+    picture = PillowImage.fromarray(np.ascontiguousarray(part))
+    return np.array(picture.resize((SIDE, SIDE), PillowImage.Resampling.BILINEAR))
+
+
+def _plain(rng: np.random.Generator) -> Image:
+    image = np.empty((SIDE, SIDE, 3), np.uint8)
+    image[:] = 0 if rng.random() < 0.3 else 255 if rng.random() < 0.2 else rng.integers(0, 256, 3)
+    return image
+
+
+def _shapes(rng: np.random.Generator, image: Image, count: int) -> Image:
+    """Ellipses, rings, boxes, polygons and bars of any size, filled or not."""
+    picture = PillowImage.fromarray(image)
+    draw = ImageDraw.Draw(picture)
+    for _ in range(count):
+        x, y = rng.uniform(-40, SIDE, 2)
+        w, h = (_log_uniform(rng, 6, 300) for _ in range(2))
+        h = w * rng.uniform(0.7, 1.5) if rng.random() < 0.7 else h
+        colour = tuple(rng.integers(0, 256, 3).tolist())
+        fill, line = (colour, None) if rng.random() < 0.6 else (None, colour)
+        kind, width = int(rng.integers(4)), int(rng.integers(1, 12))
+        if kind < 2:
+            draw.ellipse([x, y, x + w, y + h], fill, line, width)
+        elif kind == 2:
+            draw.rectangle([x, y, x + w, y + h], fill, line, width)
+        else:
+            corners = [
+                tuple(p) for p in rng.uniform([x, y], [x + w, y + h], (int(rng.integers(3, 7)), 2)).tolist()
+            ]
+            draw.polygon(corners, fill, line)
+    return np.array(picture)
+
+
+def _occlude(rng: np.random.Generator, image: Image) -> Image:
+    """A mask, glasses, a hat or a hand's worth of colour near the middle of the picture."""
+    picture = PillowImage.fromarray(image)
+    draw = ImageDraw.Draw(picture)
+    x, y = SIDE / 2 + rng.uniform(-70, 70, 2)
+    w, h = rng.uniform(20, 160), rng.uniform(10, 90)
+    colour = tuple(rng.integers(0, 256, 3).tolist())
+    kind = int(rng.integers(3))
+    if kind == 0:
+        draw.rounded_rectangle([x - w / 2, y, x + w / 2, y + h], 8, colour)
+    elif kind == 1:
+        for side in (-1, 1):
+            draw.ellipse([x + side * w / 3 - h / 2, y - h / 2, x + side * w / 3 + h / 2, y + h / 2], colour)
+        draw.line([(x - w / 3, y), (x + w / 3, y)], colour, 3)
+    else:
+        draw.ellipse([x - w / 2, y - h / 2, x + w / 2, y + h / 2], colour)
+    return np.array(picture)
+
+
+def _roll(rng: np.random.Generator) -> float:
+    """Degrees: mostly small, often up to 45 either way; quarter turns are made of whole pictures."""
+    return float(rng.normal(0, 8) if rng.random() < 0.55 else rng.uniform(-45, 45))
+
+
+def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))

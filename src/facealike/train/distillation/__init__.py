@@ -1,0 +1,1 @@
+"""Train an embedder on the embeddings of one teacher, without names."""

@@ -1,0 +1,1 @@
+"""Train an embedder on labelled people."""

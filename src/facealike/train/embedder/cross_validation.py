@@ -1,0 +1,321 @@
+"""LFW View 2 with training: one model for each fold, which sees only the people of the other folds.
+
+Nothing of a fold decides anything about the model that is scored on it: no photo of its people is
+trained on, no epoch is chosen (the last one is taken), and its threshold comes from the pairs of
+the other folds, each scored by its own model.  People who are in no pair are left out, for the list
+does not say which fold they belong to.
+
+    OUT/settings.json     what every fold must share; what --resume is checked against
+    OUT/fold-K/           the run of the fold, as run.py describes it; model.facealike
+    OUT/fold-K/fold.json  who was trained on, for how long, how well
+    OUT/fold-K/scores.csv the pairs of the fold and their scores; written last, so it says "done"
+    OUT/scores.csv, view2.json, view2.md   once all folds are done
+
+Folds are independent of each other: several processes may each work on some of them.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ...datasets.pair_lists import read_pairs
+from ...datasets.people import People
+from ...detection.base import Detector, fingerprint
+from ...detection.registry import named_detector
+from ...embedding.face_model import Model
+from ...errors import DataError, TrainingError, UsageError
+from ...evaluation.lfw_view2 import View2, fold_numbers, view2
+from ...evaluation.verification import evaluate_pairs
+from ...evaluation.verification_result import Evaluation
+from ...imaging.photo_warning import told_before
+from ...types import Pair, Progress
+from ...utils.atomic_write import write_text
+from ...utils.escape import csv_path, shown
+from ...utils.locking import own_folder
+from ...utils.result import Result
+from ..recipe.schema import Recipe
+from .finalize import draft_model
+from .run import Fitted, fit
+
+COLUMNS = ("fold", "a", "b", "same", "score")
+
+
+@dataclass(frozen=True, repr=False)
+class FoldsResult(Result):
+    """What a call left behind: ``view2`` only once all folds are done, else ``missing`` names them."""
+
+    ASK: ClassVar[str] = "ask .missing, the folds that are not done"
+
+    out: Path
+    done: tuple[int, ...]
+    missing: tuple[int, ...]
+    view2: View2 | None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "out": str(self.out),
+            "done": list(self.done),
+            "missing": list(self.missing),
+            "view2": None if self.view2 is None else self.view2.to_dict(),
+        }
+
+    def __str__(self) -> str:
+        if self.view2 is not None:
+            return f"{self.view2}\nresults in {self.out}"
+        return (
+            f"{len(self.done)} of {len(self.done) + len(self.missing)} folds are done in {self.out}; "
+            f"missing: {', '.join(map(str, self.missing))}"
+        )
+
+
+def train_folds(
+    people_dir: str | Path,
+    recipe: Recipe,
+    pairs_file: str | Path,
+    out: str | Path,
+    folds: Sequence[int] | None = None,
+    detector: Detector | None = None,
+    device: str = "auto",
+    resume: bool = False,
+    cache: str | Path | None = None,
+    progress: Progress | None = None,
+    strict: bool = False,
+) -> FoldsResult:
+    """Train and score ``folds`` (default: all) of the pairs, and sum up once every fold is done.
+
+    ``recipe`` decides all but who is trained on, when to stop and which epoch is kept: all epochs
+    are trained and the last is kept.  ``resume`` skips finished folds and goes on within one that
+    was begun.  ``cache`` keeps the face crops (default: ``out``/crops).  ``strict`` is that of ``train``.
+
+    Raises the errors of ``train``, and DataError for a list without folds that keep people apart.
+    """
+    root, out = Path(people_dir), Path(out)
+    cache = Path(cache) if cache is not None else out / "crops"
+    recipe = replace(recipe, training=replace(recipe.training, patience=0, keep="last"))
+    pairs = read_pairs(pairs_file, root)
+    numbers = fold_numbers(pairs, shown(pairs_file))
+    every = tuple(sorted(set(numbers.tolist())))
+    wanted = every if folds is None else tuple(sorted(set(folds)))
+    unknown = [fold for fold in wanted if fold not in every]
+    if unknown or not wanted:
+        raise UsageError(f"the folds of this list are {every[0]} to {every[-1]}; choose some of them")
+    detector = detector if detector is not None else named_detector(recipe.crop.detector)
+    _check_pairs(pairs, root)
+    _agree(out, recipe, detector, _digest(pairs, root), resume, wanted)
+    for fold in wanted:
+        folder = _folder(out, fold)
+        with own_folder(folder, "give this one other --folds", error=TrainingError):
+            if not (folder / "scores.csv").exists():
+                print(f"fold {fold} of {len(every)}", file=sys.stderr, flush=True)
+                mine = [pair for pair in pairs if pair.fold == fold]
+                others = {_person(path) for pair in pairs if pair.fold != fold for path in (pair.a, pair.b)}
+                begun = resume and (folder / "checkpoints" / "last.ckpt").exists()
+                fitted = fit(
+                    root, recipe, folder / "model.facealike", folder, detector, device, begun, cache,
+                    progress, others, strict,
+                )  # fmt: skip
+                with told_before():
+                    _score(fitted, recipe, mine, fold, root, cache)
+    return summarise(out, pairs, root)
+
+
+def summarise(out: Path, pairs: Sequence[Pair], root: Path) -> FoldsResult:
+    """Read the scores of all folds; if none is missing, judge them and write the result."""
+    every = sorted({int(pair.fold or 0) for pair in pairs})
+    done = [fold for fold in every if (_folder(out, fold) / "scores.csv").exists()]
+    missing = tuple(fold for fold in every if fold not in done)
+    if missing:
+        return FoldsResult(out, tuple(done), missing, None)
+    scores: list[float] = []
+    ordered: list[Pair] = []
+    for fold in every:
+        mine = [pair for pair in pairs if pair.fold == fold]
+        scores += _read_scores(_folder(out, fold) / "scores.csv", mine, root)
+        ordered += mine
+    facts = [json.loads((_folder(out, fold) / "fold.json").read_text("utf-8")) for fold in every]
+    names = sorted({_person(path) for pair in pairs for path in (pair.a, pair.b)})
+    number = {name: i for i, name in enumerate(names)}
+    first, second = (
+        np.array([number[_person(path)] for path in side])
+        for side in ([pair.a for pair in ordered], [pair.b for pair in ordered])
+    )
+    # No photo is in two folds.  Runs from before these were recorded do not know them.
+    pooled = Evaluation(
+        "LFW View 2, trained fold by fold", np.array(scores), np.array([bool(pair.same) for pair in ordered]),
+        0.0, "nobody yet", len(names), failures=sum(fact["failures"] for fact in facts),
+        face=facts[0].get("face"), first=first, second=second,
+        photos=_sum(facts, "photos_compared"), missing=_sum(facts, "photos_without_face"),
+        copied_pairs=_sum(facts, "copied_pairs") or 0,
+    )  # fmt: skip
+    result = view2(pooled, np.array([pair.fold for pair in ordered]))
+    # One threshold for the scores of ten models, each of which has its own: the mean of theirs.
+    threshold = float(np.mean([fold.threshold for fold in result.folds]))
+    result = replace(
+        result, evaluation=replace(pooled, threshold=threshold, threshold_from="the mean of the folds'")
+    )
+    write_text(out / "scores.csv", _csv(ordered, scores, root))
+    write_text(out / "view2.json", json.dumps({**result.to_dict(), "runs": facts}, indent=2) + "\n")
+    write_text(out / "view2.md", result.to_markdown() + _remarks(facts))
+    return FoldsResult(out, tuple(done), (), result)
+
+
+def _sum(facts: Sequence[dict[str, Any]], name: str) -> int | None:
+    """The sum over the folds, None where one of them does not state it."""
+    return sum(int(fact[name]) for fact in facts) if all(name in fact for fact in facts) else None
+
+
+def _remarks(facts: Sequence[dict[str, Any]]) -> str:
+    people = [fact["people"] for fact in facts]
+    photos = [fact["photos"] for fact in facts]
+    outside = facts[0].get("outside_photos", 0)
+    hours = sum(fact["seconds"] for fact in facts) / 3600
+    train_f1 = np.mean([fact["train_f1"] for fact in facts])
+    failures, pairs = (sum(fact[name] for fact in facts) for name in ("failures", "pairs"))
+    notes = [
+        f"Recipe `{facts[0]['recipe']}`: each model was trained on {min(people):,} to {max(people):,} people "
+        f"({min(photos):,} to {max(photos):,} photos) of the other folds, {facts[0]['epochs']} epochs, the "
+        f"last one kept; {hours:.1f} hours in all.",
+        f"On balanced pairs of the people it was trained on, a model's best F1 is {train_f1:.4f} on average.",
+        f"A pair in which a face was not found counts as wrong: {failures:,} of {pairs:,}.",
+    ]
+    if outside:
+        notes.append(f"Outside data: {outside:,} photos of unnamed people were learnt from as well.")
+    if facts[0].get("warm_start"):
+        notes.append(f"Not from LFW alone: each model began with {facts[0]['initialization']}.")
+    return "\n" + "".join(f"- {note}\n" for note in notes)
+
+
+def _score(fitted: Fitted, recipe: Recipe, pairs: list[Pair], fold: int, root: Path, cache: Path) -> None:
+    """Score the fold with the model that never saw it, by way of the finished file."""
+    file = draft_model(
+        fitted.plan, recipe, fitted.onnx, fitted.device, fitted.seconds, fitted.rows, fitted.begun
+    )
+    file.write(fitted.run / "model.facealike")
+    # The card's hashes are asked once more whether anybody here was trained on.
+    evaluation = evaluate_pairs(
+        Model(file, device="cpu"), pairs, f"fold {fold}", recipe.data.face, cache=cache
+    )
+    facts = {
+        "fold": fold,
+        "recipe": recipe.name,
+        "face": recipe.data.face,
+        "initialization": file.card.provenance["initialisation"],
+        "warm_start": bool(recipe.network.start) or recipe.network.kind == "dlib",
+        "model_id": file.id,
+        "people": len(fitted.plan.train.people.names),
+        "photos": len(fitted.plan.train.people),
+        "outside_photos": len(fitted.plan.unlabelled.people) if fitted.plan.unlabelled else 0,
+        "epochs": len(fitted.rows),
+        "seconds": round(fitted.seconds),
+        "device": fitted.device,
+        "train_f1": round(fitted.rows[-1]["train_f1"], 6),
+        "auc": round(evaluation.auc, 6),
+        "pairs": evaluation.pairs,
+        "failures": evaluation.failures,
+        "photos_compared": evaluation.photos,
+        "photos_without_face": evaluation.missing,
+        "copied_pairs": evaluation.copied_pairs,
+    }
+    write_text(fitted.run / "fold.json", json.dumps(facts, indent=2) + "\n")
+    write_text(fitted.run / "scores.csv", _csv(pairs, evaluation.scores.tolist(), root))
+
+
+# ---- files ------------------------------------------------------------------------------------
+
+
+def _folder(out: Path, fold: int) -> Path:
+    return out / f"fold-{fold}"
+
+
+def _person(path: str) -> str:
+    return Path(path).parent.name
+
+
+def _relative(path: str, root: Path) -> str:
+    return Path(path).relative_to(root).as_posix()
+
+
+def _check_pairs(pairs: Sequence[Pair], root: Path) -> None:
+    """Everybody in a pair is a folder of people: else nobody can tell whom a photo shows."""
+    known = set(People.from_folder(root).names)
+    for pair in pairs:
+        for path in (pair.a, pair.b):
+            if Path(path).parent.parent != root or _person(path) not in known:
+                raise DataError(
+                    f"{shown(path)}: this photo is not {shown(root)}/PERSON/PHOTO; correct the list"
+                )
+        if (_person(pair.a) == _person(pair.b)) is not pair.same:
+            raise DataError(
+                f"{shown(pair.a)} and {shown(pair.b)}: the list and the folders disagree about who this is; "
+                "correct the list"
+            )
+
+
+def _digest(pairs: Sequence[Pair], root: Path) -> str:
+    lines = [f"{p.fold}\t{_relative(p.a, root)}\t{_relative(p.b, root)}\t{p.same}\n" for p in pairs]
+    return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _agree(
+    out: Path, recipe: Recipe, detector: Detector, pairs: str, resume: bool, folds: Sequence[int]
+) -> None:
+    """Write settings.json, or compare it with what other folds were trained with."""
+    if out.exists() and not out.is_dir():
+        raise TrainingError(f"{out} is a file; choose a folder for the folds")
+    begun = [f for f in folds if any((_folder(out, f) / n).exists() for n in ("run.json", "scores.csv"))]
+    if begun and not resume:
+        raise TrainingError(
+            f"{out} already holds fold {', '.join(map(str, begun))}; go on with --resume, "
+            "or choose another --out"
+        )
+    now = json.loads(
+        json.dumps({"recipe": recipe.to_dict(), "detector": fingerprint(detector), "pairs": pairs})
+    )
+    path = out / "settings.json"
+    if path.exists():
+        try:
+            before = json.loads(path.read_text("utf-8"))
+        except (OSError, ValueError):
+            raise TrainingError(f"{path} cannot be read; choose another --out") from None
+        changed = [key for key in now if not isinstance(before, dict) or now[key] != before.get(key)]
+        if changed:
+            raise TrainingError(
+                f"{out} cannot be continued, because the {' and the '.join(changed)} changed since; use what "
+                "it was started with, or choose another --out"
+            )
+        return
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrainingError(f"{out}: this folder cannot be made ({error.strerror})") from None
+    write_text(path, json.dumps(now, indent=2) + "\n")
+
+
+def _csv(pairs: Sequence[Pair], scores: Sequence[float], root: Path) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for pair, score in zip(pairs, scores, strict=True):
+        a, b = csv_path(_relative(pair.a, root)), csv_path(_relative(pair.b, root))
+        writer.writerow([pair.fold, a, b, int(bool(pair.same)), repr(score)])
+    return text.getvalue()
+
+
+def _read_scores(path: Path, pairs: Sequence[Pair], root: Path) -> list[float]:
+    rows = list(csv.DictReader(io.StringIO(path.read_text("utf-8", "surrogateescape"))))
+    expected = [(csv_path(_relative(pair.a, root)), csv_path(_relative(pair.b, root))) for pair in pairs]
+    if [(row.get("a"), row.get("b")) for row in rows] != expected:
+        raise DataError(
+            f"{path}: not the scores of this fold's pairs; remove the file and train the fold again"
+        )
+    return [float(row["score"]) for row in rows]

@@ -1,0 +1,290 @@
+"""After a run: the calibration, the table, the comparison, the pictures and the finished model.
+
+Everything here goes through the exported model and onnxruntime, as a user's comparison will.  The
+threshold and the probability come from the calibration people, who took part in nothing else; the
+test people are looked at when all of that is decided.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image as PillowImage
+
+from ...calibration.calibration import Calibration
+from ...datasets.pair_sampling import balanced_pairs, listed_pairs
+from ...datasets.people import People
+from ...datasets.seen import Seen
+from ...detection.registry import detector_licence
+from ...embedding.crop_cache import cached_crops
+from ...embedding.face_model import Model
+from ...errors import DataError, FaceError
+from ...evaluation.calibrate import calibrate
+from ...evaluation.scores_file import save_scores
+from ...evaluation.verification import evaluate_pairs
+from ...evaluation.verification_result import Evaluation
+from ...imaging.photo_digest import photo_digests
+from ...metrics.verification import best_f1_threshold
+from ...model_file.alarms import alarms, unfit
+from ...model_file.card import ModelCard
+from ...model_file.model_file import ModelFile
+from ...plotting.drawing import save_picture
+from ...plotting.montage import predictions_montage, sample_pairs_montage
+from ...reports.evaluation_table import table_dict, table_markdown
+from ...reports.training_log import loss_curves
+from ...types import Pair, PairIndices
+from ...utils.atomic_write import write_text
+from ...utils.escape import one_line
+from ..model_card import INTENDED_USE, Begun, initialisation, licences
+from ..optim.mixed_precision import digits
+from ..provenance import git_commit, machine, versions
+from ..recipe.schema import Recipe
+from .baseline_comparison import Comparison, against_shipped
+from .dataset import Plan, describe, people_in
+
+REPORT_PAIRS = 10_000  # genuine pairs, at most, in each row of the table
+ENOUGH_CALIBRATION = 100  # people, from whom a threshold is better than one of thousands of other people
+REPORT_SEED = 0  # the pairs of the table are the same for every run on the same photos
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """The finished model and how it did; ``comparison`` is None where there were no test pairs."""
+
+    file: ModelFile
+    evaluations: tuple[Evaluation, ...]
+    comparison: Comparison | None
+    warnings: tuple[str, ...]
+
+
+def finish(
+    plan: Plan, recipe: Recipe, onnx: bytes, run: Path, cache: Path, device: str, seconds: float,
+    rows: Sequence[dict[str, float]], warnings: Sequence[str] = (), begun: Begun | None = None,
+) -> Outcome:  # fmt: skip
+    """Calibrate, judge all splits, compare with the shipped model, draw, and put the model together.
+
+    ``warnings`` are those of the guard rails; they and one of too few calibration people are kept.
+    """
+    people = {"train": plan.train.people, "validation": plan.validation.people, "test": plan.test}
+    if plan.parts is not None:
+        # Photos without a detected face are failures to acquire, as ``facealike evaluate`` counts them.
+        people["validation"] = people_in(People.from_folder(plan.root), plan.parts.validation)
+    pairs: dict[str, tuple[People, PairIndices]] = {}
+    for name, group in people.items():
+        try:
+            pairs[name] = (group, balanced_pairs(group.labels, REPORT_SEED, REPORT_PAIRS))
+        except DataError:
+            if name != "test":
+                raise
+    listed = {name: listed_pairs(*both) for name, both in pairs.items()}
+    draft = draft_model(plan, recipe, onnx, device, seconds, rows, begun)
+    calibration, told = _calibration(draft, plan, recipe, cache, listed["validation"], begun)
+    file = replace(draft, calibration=calibration)
+    model = Model(file, device="cpu")
+    evaluations = [
+        # Whatever the folders are called: who was trained on is known here.
+        replace(
+            evaluate_pairs(model, those, name, recipe.data.face, allow_overlap=True, cache=cache),
+            leaked=name in seen(recipe),
+        )
+        for name, those in listed.items()
+    ]
+    by_name = {evaluation.name: evaluation for evaluation in evaluations}
+    comparison = None
+    if "test" in by_name:
+        comparison = against_shipped(by_name["test"], listed["test"], recipe.data.face, cache)
+    judged = by_name.get("test", by_name["validation"])
+    wrong = unfit(alarms(judged.to_dict(), f"{judged.name} people"))
+    warnings = (*((wrong,) if wrong else ()), *warnings, *told)
+    table = {name: evaluation.for_card() for name, evaluation in by_name.items()}
+    results = {
+        **table_dict(evaluations),
+        "warnings": list(warnings),
+        "comparison": comparison.to_dict() if comparison is not None else None,
+    }
+    if wrong:
+        print(shouted(wrong, recipe), file=sys.stderr, flush=True)
+    write_text(run / "results.md", _markdown(evaluations, comparison, warnings))
+    write_text(run / "results.json", json.dumps(results, indent=2) + "\n")
+    save_scores(run / "scores.npz", evaluations, listed, plan.root)
+    _draw(plan, recipe, run, cache, pairs, by_name)
+    limits = f"NOT FIT FOR USE: {wrong}. {draft.card.limits}" if wrong else draft.card.limits
+    file = replace(file, card=replace(draft.card, metrics=table, limits=limits))
+    return Outcome(file, tuple(evaluations), comparison, warnings)
+
+
+def _calibration(
+    draft: ModelFile, plan: Plan, recipe: Recipe, cache: Path, validation: Sequence[Pair],
+    begun: Begun | None = None,
+) -> tuple[Calibration, tuple[str, ...]]:  # fmt: skip
+    """From the calibration people; where there are too few, only a threshold, from the validation pairs.
+
+    The recipe that splits by image has no people who are new, so it takes the latter way as well.  A model
+    that kept the weights it began with keeps its calibration where that is of more people than there are
+    here.
+    """
+    model, told = Model(draft, device="cpu"), ""
+    if begun is not None and begun.kept and begun.file is not None and plan.parts is not None:
+        before = begun.file.calibration
+        if before.probability is not None and len(plan.parts.calibration) < ENOUGH_CALIBRATION:
+            return before, (f"the threshold and the probabilities are those it began with: {before.people}",)
+    if plan.parts is not None:
+        names = frozenset(plan.parts.calibration)
+        shared = (
+            f"the {len(names)} people of the calibration chose the epoch as well, so its figures may be a "
+            "little too good; facealike calibrate learns another from other people",
+        ) if plan.parts.shared else ()  # fmt: skip
+        try:
+            learned = calibrate(
+                model, plan.root, face=recipe.data.face, cache=cache, seed=REPORT_SEED, names=names
+            )
+            return learned, shared
+        except (DataError, FaceError) as error:
+            told = f"no probability and no operating points, and the threshold is from validation: {error}"
+            print(f"warning: {one_line(told)}", file=sys.stderr, flush=True)
+    judged = evaluate_pairs(
+        model, validation, "validation", recipe.data.face, allow_overlap=True, cache=cache
+    )
+    threshold, _ = best_f1_threshold(judged.scores, judged.same)
+    judged = replace(judged, threshold=threshold)
+    numbers = {name: getattr(judged, name) for name in ("f1", "accuracy", "auc", "fmr", "fnmr")}
+    calibration = Calibration(threshold, "best F1 on validation pairs", "validation", judged.pairs, numbers)
+    return calibration, (told,) if told else ()
+
+
+def _markdown(
+    evaluations: Sequence[Evaluation], comparison: Comparison | None, warnings: Sequence[str]
+) -> str:
+    parts = [table_markdown(evaluations).rstrip("\n")]
+    if comparison is not None:
+        parts.append(f"Compared with the shipped model: {comparison}")
+    parts += [f"- Warning: {text}" for text in warnings]
+    return "\n\n".join(parts) + "\n"
+
+
+def shouted(wrong: str, recipe: Recipe) -> str:
+    """The sentence of an unfit model so that nobody overlooks it, with what to do."""
+    if recipe.network.start or recipe.network.kind == "dlib":
+        cure = "look at pairs.png (is each folder one person?), add people, or use the default model as it is"
+    else:
+        cure = "train without --recipe, which begins from the default model, or use that as it is"
+    rule = "!" * 60
+    return f"{rule}\nDO NOT USE THIS MODEL: {wrong}.\nWhat to do: {cure}.\n{rule}"
+
+
+def seen(recipe: Recipe) -> tuple[str, ...]:
+    """The splits whose people took part in training."""
+    return ("train",) if recipe.data.split == "identity" else ("train", "validation")
+
+
+def draft_model(
+    plan: Plan, recipe: Recipe, onnx: bytes, device: str, seconds: float, rows: Sequence[dict[str, float]],
+    begun: Begun | None = None,
+) -> ModelFile:  # fmt: skip
+    """The model with all but its metrics and its threshold."""
+    licence = {
+        "code": "Apache-2.0",
+        "weights": recipe.card.weights_licence,
+        "training_data": recipe.card.data_licence,
+        "detector": detector_licence(plan.detector),
+    }
+    card = ModelCard(
+        name=recipe.card.name or recipe.name,
+        created=datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
+        licence=licence,
+        data={"folder": plan.root.name, "fingerprint": plan.fingerprint, **describe(plan)},
+        recipe=recipe.to_dict(),
+        provenance={
+            "initialisation": initialisation(recipe, begun),
+            "outside_data": outside_data(plan, recipe),
+            "command": shlex.join(["facealike", *sys.argv[1:]]),
+            "commit": git_commit(),
+            "seed": recipe.seed,
+            "machine": machine(),
+            "device": device,
+            "precision": digits(recipe.training.precision, device),
+            "seconds": round(seconds),
+            "epochs": len(rows),
+            "versions": versions(),
+        },
+        metrics={},
+        identity_salt="",
+        identity_hashes=(),
+        intended_use=INTENDED_USE,
+        limits=recipe.card.limits,
+        licences=licences(recipe),
+        trained_on=(learnt_from(plan), *_known_before(begun)),
+    )
+    return ModelFile(
+        embedder=onnx,
+        preprocessing=plan.preprocessing,
+        detector_spec=plan.detector.spec,
+        detector_weights=plan.detector.weights,
+        card=card,
+        calibration=Calibration(0.0, "none yet", "nobody", 0),
+    )
+
+
+def learnt_from(plan: Plan) -> Seen:
+    """The record of the training people and their photos; of unlabelled photos nobody knows the people."""
+    unnamed = () if plan.unlabelled is None else plan.unlabelled.people.paths
+    return Seen.of(plan.train.people.names, photo_digests([*plan.train.people.paths, *unnamed]))
+
+
+def _known_before(begun: Begun | None) -> tuple[Seen, ...]:
+    """Whom the model that training began with was trained on."""
+    return () if begun is None or begun.file is None else begun.file.card.trained_records
+
+
+def outside_data(plan: Plan, recipe: Recipe) -> str:
+    """What else than the folder of people was learnt from, in words."""
+    if plan.unlabelled is None:
+        return "none"
+    count, folder = len(plan.unlabelled.people), Path(recipe.data.unlabelled).name
+    return f"{count:,} photos of people nobody has named, from {folder}, each taken for a person of its own"
+
+
+def show_in_tensorboard(run: Path) -> None:
+    """Put the pictures of the run folder beside the curves that TensorBoard has of it."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(str(run / "tensorboard")) as board:
+        for picture in sorted(run.glob("*.png")):
+            pixels = np.asarray(PillowImage.open(picture).convert("RGB"))
+            board.add_image(picture.stem, pixels, dataformats="HWC")
+
+
+def _draw(
+    plan: Plan, recipe: Recipe, run: Path, cache: Path,
+    pairs: dict[str, tuple[People, PairIndices]], by_name: dict[str, Evaluation],
+) -> None:  # fmt: skip
+    known = "validation" in seen(recipe)
+    loss_curves(
+        run / "log.csv",
+        run / "loss.png",
+        "other photos of the same people" if known else "people never seen in training",
+    )
+    for name, (people, index) in pairs.items():
+        crops = cached_crops(
+            people.paths, plan.detector, plan.preprocessing, recipe.data.face, cache, strict=False
+        )
+        shown = crops.found[index.a] & crops.found[index.b]
+        some = PairIndices(index.a[shown], index.b[shown], index.same[shown])
+        evaluation = by_name[name]
+        if name == "train":
+            save_picture(
+                sample_pairs_montage(crops.take, some, "Pairs of the training people"), run / "pairs.png"
+            )
+        who = "seen in training" if evaluation.leaked else "never seen in training"
+        page = predictions_montage(
+            crops.take, some, evaluation.scores[shown], evaluation.threshold, f"{name}: people {who}"
+        )
+        save_picture(page, run / f"predictions-{name}.png")
+    show_in_tensorboard(run)

@@ -1,0 +1,143 @@
+"""The Lightning module: one training step, and validation on people who are never trained on."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...errors import TrainingError
+from ...metrics.verification import auc, best_f1_threshold
+from ...model_file.preprocessing import Preprocessing
+from ..data.augment import mix
+from ..lightning.base_module import Learner
+from ..losses.criterion import Criterion, pair_tensors
+from ..networks.build import first_network
+from ..networks.init_from_model import start_from
+from ..networks.resnet import to_unit
+from ..optim.mixed_precision import autocast
+from ..recipe.schema import Recipe
+from .dataset import Watched
+from .fine_tuning import Start, Tail, freeze_norms
+
+
+class SiameseModule(Learner):
+    """One network seen by all images of a batch; the criterion compares what comes out."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        preprocessing: Preprocessing,
+        people: int,
+        total_steps: int,
+        watched: Sequence[Watched],
+        start: Start | None = None,
+        faces: Tensor | None = None,
+    ) -> None:
+        network, dimensions = first_network(recipe), recipe.network.dimensions
+        if start is not None and faces is not None:
+            start_from(network, start.file.embedder, faces, start.name)
+            dimensions += start.centre is not None
+        super().__init__(recipe, preprocessing, total_steps, network, recipe.augment)
+        self.watched = watched
+        self.tail = None if start is None else Tail(start)
+        self.criterion = Criterion(recipe.loss, people, dimensions)
+        self._embedded: dict[int, list[Tensor]] = {}
+        # In a list, so that it is no part of the state: a resumed run makes it again from the start.
+        self._anchor = [copy.deepcopy(network).eval().requires_grad_(False)] if recipe.loss.anchor else []
+
+    def train(self, mode: bool = True) -> SiameseModule:
+        super().train(mode)
+        if self.tail is not None:
+            freeze_norms(self.network)
+        return self
+
+    def on_fit_start(self) -> None:
+        for network in self._anchor:
+            network.to(self.device)
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        images, generator = self.changed(batch["images"])
+        partner, share, alpha = None, 1.0, self.recipe.augment.mixup
+        if alpha:
+            images, partner, share = mix(images, alpha, generator)
+        raw = self(images)
+        embeddings = raw if self.tail is None else self.tail.lift(raw)
+        # Distances and angles between near neighbours need more digits than bfloat16 has.
+        with torch.autocast(self.device.type, enabled=False):
+            loss: Tensor = self.criterion(
+                embeddings, batch["labels"], pair_tensors(batch["pairs"], self.device)
+            )
+            if partner is not None:
+                loss = share * loss + (1 - share) * self.criterion(embeddings, batch["labels"][partner])
+        for network in self._anchor:
+            with torch.no_grad():
+                held = network(self.normal(images)).float()
+            loss = loss + self.recipe.loss.anchor * (raw.float() - held).square().sum(dim=1).mean()
+        return self.checked(loss, len(images))
+
+    def validation_step(self, batch: Tensor, batch_idx: int, dataloader_idx: int = 0) -> None:
+        self._embedded.setdefault(dataloader_idx, []).append(self.embed(batch))
+
+    def embed(self, crops: Tensor) -> Tensor:
+        """The embeddings (n, d) that the model will return for crops, uint8 (n, S, S, 3)."""
+        images = crops.permute(0, 3, 1, 2).float()
+        parts, mirror = self.recipe.loss.parts, self.recipe.network.mirror
+        raw = self(images)
+        if self.tail is not None and self.tail.lifts:
+            unit: Tensor = self.tail((raw + self(images.flip(3))) / 2 if mirror else raw)
+            return unit
+        unit = to_unit(raw, parts)
+        if mirror:
+            unit = to_unit(unit + to_unit(self(images.flip(3)), parts), parts)
+        return unit if self.tail is None else self.tail(unit)
+
+    def on_validation_epoch_end(self) -> None:
+        for number, watched in enumerate(self.watched):
+            embeddings = torch.cat(self._embedded.pop(number))
+            a, b, same = watched.pairs
+            scores = scores_of(embeddings, watched)
+            if not np.isfinite(scores).all():
+                raise TrainingError(
+                    f"the embeddings of {watched.name} images are not finite; lower training.learning_rate"
+                )
+            if watched.name == "train":  # what the guard rails look at; 1 if vectors point everywhere
+                self.log("spread", 1 - embeddings.float().mean(dim=0).square().sum())
+                self.log("score_spread", float(scores.std()))
+            _, f1 = best_f1_threshold(scores, same)
+            self.log(f"{watched.name}_f1", f1, prog_bar=watched.name == "val")
+            self.log(f"{watched.name}_auc", auc(scores, same))
+            if watched.name == "val" and self.recipe.loss.name == "contrastive":
+                chosen = pair_tensors((a[same], b[same], a[~same], b[~same]), self.device)
+                with torch.autocast(self.device.type, enabled=False):
+                    loss = self.criterion(embeddings, torch.zeros(len(embeddings)), chosen)
+                self.log("val_loss", loss)
+
+
+def scores_of(embeddings: Tensor, watched: Watched) -> NDArray[np.float64]:
+    """The score of each watched pair, float64 (m,)."""
+    a, b, _ = watched.pairs
+    scores: NDArray[np.float64] = (embeddings[a] * embeddings[b]).sum(dim=1).double().cpu().numpy()
+    return scores
+
+
+@torch.no_grad()
+def measured(module: SiameseModule, watched: Watched, chunks: Iterable[Tensor]) -> dict[str, float]:
+    """F1 and AUC of the module as it is on watched pairs, as an epoch's row of the log has them."""
+    training = module.training
+    module.eval()
+    try:
+        with autocast(module.recipe.training.precision, module.device):
+            embeddings = torch.cat([module.embed(chunk.to(module.device)) for chunk in chunks])
+    finally:
+        module.train(training)
+    scores, same = scores_of(embeddings, watched), watched.pairs.same
+    return {
+        f"{watched.name}_f1": best_f1_threshold(scores, same)[1],
+        f"{watched.name}_auc": auc(scores, same),
+    }

@@ -1,0 +1,1 @@
+"""Train the default embedder on the embeddings of several teachers."""

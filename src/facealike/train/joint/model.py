@@ -1,0 +1,119 @@
+"""From a finished joint run to a model file, which is not calibrated yet."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import shlex
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ...calibration.calibration import Calibration
+from ...detection.registry import detector_licence, shipped_detector
+from ...model_file.card import ModelCard
+from ...model_file.licenses import Licence
+from ...model_file.locate import read_model_file
+from ...model_file.model_file import ModelFile
+from ...model_file.preprocessing import Preprocessing
+from ...model_zoo.dlib_weights import MEAN, STD
+from ...model_zoo.quantization import SHOWN
+from ..data.augment import shrink
+from ..export_onnx import export_embedder
+from ..model_card import INTENDED_USE
+from ..provenance import git_commit, machine, versions
+from .student import SIZE, JointStudent
+from .targets import TargetsAbout
+from .training import JointRun
+
+LICENCES = {"code": "Apache-2.0", "weights": "Apache-2.0", "training_data": "CC-BY-4.0"}
+LIMITS = (
+    "What its teachers cannot tell apart it cannot either. Small children, and people of one race, gender "
+    "and age, pass for one person more often than others do: see the groups among its metrics."
+)
+
+
+class Embedding(nn.Module):
+    """Normalized crops to the student's embeddings, for the exporter."""
+
+    def __init__(self, student: JointStudent) -> None:
+        super().__init__()
+        self.student = student
+
+    def forward(self, crops: Tensor) -> Tensor:
+        return self.student.embed(crops)
+
+
+def write_model(
+    run: JointRun, about: TargetsAbout, chips: NDArray[np.uint8], out: Path, bits: int = 8
+) -> ModelFile:
+    """Write the run's averaged network, in ``bits`` bits where that loses little, to ``out``."""
+    preprocessing = Preprocessing(SIZE, "chip", mean=MEAN, std=(STD,) * 3)
+    faces = preprocessing.normalise(plain_crops(chips[:: max(1, len(chips) // SHOWN)][:SHOWN]))
+    student = run.evaluated.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    onnx = export_embedder(Embedding(student.eval()), SIZE, False, bits=bits, faces=faces)
+    detector = shipped_detector()
+    file = ModelFile(
+        onnx, preprocessing, detector.spec, detector.weights,
+        _card(run, about, chips, detector_licence(detector)), Calibration.none(),
+    )  # fmt: skip
+    file.write(out)
+    return file
+
+
+def teacher_digest(name: str) -> str:
+    """The SHA-256 of a stored teacher's network."""
+    return str(read_model_file(name).card.provenance.get("sha256", ""))
+
+
+def plain_crops(chips: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Chips (n, S, S, 3) as the student's crops (n, SIZE, SIZE, 3), not changed."""
+    images = torch.from_numpy(np.array(chips)).permute(0, 3, 1, 2).float()
+    crops = shrink(images, SIZE).round().clamp(0, 255).to(torch.uint8)
+    made: NDArray[np.uint8] = crops.permute(0, 2, 3, 1).contiguous().numpy()
+    return made
+
+
+def _card(run: JointRun, about: TargetsAbout, chips: NDArray[np.uint8], detector: str) -> ModelCard:
+    fingerprint = hashlib.sha256(
+        repr((chips.shape, int(chips[::97].astype(np.int64).sum()))).encode()
+    ).hexdigest()
+    teachers = {
+        name: {"weight": weight, "sha256": teacher_digest(name)}
+        for name, weight in zip(about.teachers, about.weights, strict=True)
+    }
+    return ModelCard(
+        name="facealike-default",
+        created=datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+        licence={**LICENCES, "detector": detector},
+        data={
+            "folder": "FairFace (CC BY 4.0), 144 px",
+            "fingerprint": fingerprint,
+            "photos": len(chips),
+            "people": "not known: no identity labels are used",
+        },
+        recipe={"joint": asdict(run.recipe)},
+        provenance={
+            "initialisation": "dlib's face network (CC0), dlib_face_recognition_resnet_model_v1",
+            "teachers": teachers,
+            "outside_data": "what the teachers were trained on; no people of its own",
+            "command": shlex.join(["python", "-m", "facealike.train.joint.run", *sys.argv[1:]]),
+            "commit": git_commit(),
+            "seed": run.recipe.seed,
+            "machine": machine(),
+            "steps": run.step,
+            "faces": run.step * run.recipe.batch,
+            "versions": versions(),
+        },
+        metrics={},
+        identity_salt=fingerprint[:16],
+        identity_hashes=(),
+        intended_use=INTENDED_USE,
+        limits=LIMITS,
+        licences={part: Licence.named(name) for part, name in LICENCES.items()},
+    )

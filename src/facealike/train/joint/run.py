@@ -1,0 +1,154 @@
+"""Train the default embedder: distil several teachers into dlib's network, from chips to one model file.
+
+    python -m facealike.train.joint.run --chips FAIRFACE/train.csv --held-out FAIRFACE/val.csv \\
+        --teacher sface=0.6 --teacher retail-0095=0.4 --work FOLDER --out model.facealike
+
+Teachers are stored models (``facealike models add``).  The run packs the chips, stores the teachers'
+embeddings of so many rounds of views (``targets``), fits the student's last layer by least squares,
+trains it, and writes the model, which is not calibrated.  Each part is resumed by the same command.
+``--only targets`` stores targets and ends: another process may then train (``--only training``) on those
+that are there, and takes up new ones as they come.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import DataError, FacealikeError, UsageError
+from .chips import pack_chips
+from .model import write_model
+from .targets import Rounds, TargetsAbout, Teacher, embed_views, store_targets, write_array
+from .teachers import named_teacher
+from .training import JointRecipe, JointRun, Views
+from .views import ViewMaker
+
+HELD_OUT = 2048  # faces that the agreement with the teachers is measured on
+HELD_OUT_SEED = 9  # of their views
+LOG = ("step", "factor", "point", "similarity", "cosine", "correlation", "seconds", "faces_per_second")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    options = _parser().parse_args(arguments)
+    try:
+        run_joint(options)
+    except FacealikeError as error:
+        sys.exit(f"joint_run: {error}")
+
+
+def run_joint(options: argparse.Namespace) -> None:
+    """All phases that ``options`` ask for, in ``options.work``."""
+    recipe = JointRecipe(
+        **{name: getattr(options, name) for name in ("rounds", "steps", "batch", "rate", "muon", "seed")}
+    )
+    work: Path = options.work
+    work.mkdir(parents=True, exist_ok=True)
+    chips, weights = pack_chips(options.chips, work / "chips.npy")
+    held, _ = pack_chips(options.held_out, work / "held-out.npy")
+    rounds = Rounds(weights, recipe.seed)
+    maker = ViewMaker(chips, recipe.views)
+    held_maker = ViewMaker(held[:HELD_OUT], replace(recipe.views, seed=HELD_OUT_SEED))
+    folder = work / "targets"
+    if options.only != "training":
+        teachers = [named_teacher(name, weight) for name, weight in map(_weighted, options.teacher)]
+        _store(teachers, maker, rounds, held_maker, folder, recipe.rounds)
+    if options.only == "targets":
+        return
+    about = TargetsAbout.read(folder)
+    run = JointRun(recipe, Views(maker, rounds, folder), about, work / "state.pt")
+    _train(run, Views(held_maker, rounds, folder), np.load(folder / "held-out.npy"), work, options)
+    write_model(run, about, chips, options.out)
+
+
+def _store(
+    teachers: Sequence[Teacher], maker: ViewMaker, rounds: Rounds, held: ViewMaker, folder: Path, count: int
+) -> None:
+    folder.mkdir(exist_ok=True)
+    if not (folder / "held-out.npy").is_file():
+        faces = np.arange(len(held.chips))
+        parts = list(zip(*embed_views(held, faces, np.zeros_like(faces), teachers), strict=True))
+        rows = [np.concatenate(each) for each in parts]
+        TargetsAbout.of(teachers, [each.shape[1] for each in rows], maker.spec).write(folder)
+        write_array(folder / "held-out.npy", np.concatenate(rows, axis=1).astype(np.float16))
+    about = TargetsAbout.read(folder)
+    if about != TargetsAbout.of(teachers, about.widths, maker.spec):
+        raise DataError(f"{folder}: targets of other teachers or views; delete it, or choose another --work")
+    for number in range(count):
+        progress = partial(_stored, number)
+        store_targets(maker, rounds, teachers, folder, number, progress)
+
+
+def _stored(number: int, done: int, total: int) -> None:
+    _say(f"targets: round {number + 1}, part {done} of {total}")
+
+
+def _train(
+    run: JointRun, held: Views, rows: NDArray[np.float16], work: Path, options: argparse.Namespace
+) -> None:
+    """Learn up to the recipe's steps; a state and a row of the log every ``options.every`` steps."""
+    begun, first, sums = time.perf_counter(), run.step, np.zeros(2)
+    while run.step < run.recipe.steps:
+        sums += run.learn()
+        if run.step % options.every == 0 or run.step == run.recipe.steps:
+            steps, seconds = run.step - first, time.perf_counter() - begun
+            factor = run.recipe.factor_at(run.step - 1)
+            row = [run.step, factor, *sums / steps, *run.agreement(held, rows), seconds,
+                   steps * run.recipe.batch / seconds]  # fmt: skip
+            _append(work / "log.csv", row)
+            run.save()
+            begun, first, sums = time.perf_counter(), run.step, np.zeros(2)
+
+
+def _weighted(text: str) -> tuple[str, float]:
+    """``NAME=WEIGHT`` as a pair."""
+    name, _, weight = text.rpartition("=")
+    try:
+        value = float(weight)
+    except ValueError:
+        value = 0.0
+    if not name or not 0 < value < float("inf"):
+        raise UsageError(f"a teacher is NAME=WEIGHT, such as sface=0.6, not {text!r}")
+    return name, value
+
+
+def _append(log: Path, values: list[float]) -> None:
+    row = [f"{value:.5g}" if isinstance(value, float) else str(value) for value in values]
+    _say("  ".join(f"{name} {value}" for name, value in zip(LOG, row, strict=True)))
+    new = not log.exists()
+    with log.open("a", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerows([list(LOG), row] if new else [row])
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    base = JointRecipe()
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--chips", type=Path, required=True, help="FairFace's train.csv, beside its chips")
+    parser.add_argument("--held-out", type=Path, required=True, help="FairFace's val.csv")
+    parser.add_argument("--teacher", action="append", required=True, metavar="NAME=WEIGHT")
+    parser.add_argument("--work", type=Path, required=True, help="chips, targets and the run's state go here")
+    parser.add_argument("--out", type=Path, required=True, help="write the model here")
+    parser.add_argument("--only", choices=("targets", "training"), help="one of the two parts")
+    parser.add_argument("--every", type=int, default=200, help="steps between two saved states")
+    for name in ("rounds", "steps", "batch", "seed"):
+        parser.add_argument(f"--{name}", type=int, default=getattr(base, name))
+    for name in ("rate", "muon"):
+        parser.add_argument(f"--{name}", type=float, default=getattr(base, name))
+    return parser
+
+
+if __name__ == "__main__":
+    main()

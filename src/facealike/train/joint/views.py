@@ -1,0 +1,174 @@
+"""Reproducible augmented views of face chips, for teachers and student alike.
+
+A view is named by a face, a number and a seed; equal names give equal pixels.  So the teachers'
+embeddings of a view can be stored, and a student that is trained later sees the same picture.  Each
+reader gets the picture on its own crop: the student as dlib's chip, the teachers on the ArcFace template,
+which reaches 14 % further up than a chip does.  What lies outside the chip is black, as the teachers saw
+it in training.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Generator, Tensor
+
+from ...imaging.align import DLIB_CHIP_SIZE, DLIB_CHIP_TEMPLATE, TEMPLATE_112
+from ...imaging.geometry import similarity_transform
+
+Layout = Literal["chip", "arcface"]
+
+WAVES = 3  # cosines along each side, of which the smooth deformation is made
+UNIFORMS = 16  # drawn for each view besides the deformation
+
+
+@dataclass(frozen=True)
+class ViewSpec:
+    """How strongly a view differs from its chip; ``blend`` is the share of views mixed with another face.
+
+    Angles in degrees, ``scale`` and ``shift`` as parts of the side, ``bend`` the standard deviation of
+    the deformation as a part of the side; colors as in ``recipe.AugmentSpec``.
+    """
+
+    rotation: float = 8.0
+    scale: float = 0.08
+    shift: float = 0.04
+    bend: float = 0.012
+    blend: float = 0.25
+    brightness: float = 0.25
+    contrast: float = 0.3
+    saturation: float = 0.3
+    grey: float = 0.1
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class ViewDraw:
+    """The random numbers of n views: ``place`` (n, 2, 3 + WAVES**2 - 1) maps chip coordinates and cosines
+    to a position in the chip; ``partner`` (n,) and ``share`` (n,) say which face is laid over it;
+    ``tone`` (n, 4) is brightness, contrast and saturation factors and the color of gray (0 or 1)."""
+
+    place: NDArray[np.float32]
+    partner: NDArray[np.int64]
+    share: NDArray[np.float32]
+    tone: NDArray[np.float32]
+
+
+def draw_views(faces: NDArray[np.int64], numbers: NDArray[np.int64], count: int, spec: ViewSpec) -> ViewDraw:
+    """The draws of view ``numbers[i]`` of face ``faces[i]``, both (n,), among ``count`` faces."""
+    waves = WAVES * WAVES - 1
+    uniform = np.empty((len(faces), UNIFORMS))
+    normal = np.empty((len(faces), 2, waves))
+    for row, (face, number) in enumerate(zip(faces, numbers, strict=True)):
+        rng = np.random.default_rng([spec.seed, int(number), int(face)])
+        uniform[row] = rng.random(UNIFORMS)
+        normal[row] = rng.standard_normal((2, waves))
+    signed = 2 * uniform - 1
+    angle = np.radians(signed[:, 0] * spec.rotation)
+    zoom = np.exp(-signed[:, 1] * math.log1p(spec.scale))
+    mirror = np.where(uniform[:, 2] < 0.5, -1.0, 1.0)
+    cos, sin = np.cos(angle) * zoom, np.sin(angle) * zoom
+    place = np.zeros((len(faces), 2, 3 + waves))
+    place[:, 0, 0], place[:, 0, 1], place[:, 0, 2] = mirror * cos, -sin, 2 * signed[:, 3] * spec.shift
+    place[:, 1, 0], place[:, 1, 1], place[:, 1, 2] = mirror * sin, cos, 2 * signed[:, 4] * spec.shift
+    place[:, :, 3:] = 2 * spec.bend * normal * (uniform[:, 5, None, None] < 0.5) / math.sqrt(waves / 2)
+    share = np.where(uniform[:, 6] < spec.blend, 0.5 * uniform[:, 7], 0.0)
+    tone = np.stack(
+        [
+            1 + signed[:, 8] * spec.brightness,
+            1 + signed[:, 9] * spec.contrast,
+            1 + signed[:, 10] * spec.saturation,
+            (uniform[:, 11] < spec.grey).astype(float),
+        ],
+        axis=1,
+    )
+    partner = np.minimum((uniform[:, 12] * count).astype(np.int64), count - 1)
+    return ViewDraw(place.astype(np.float32), partner, share.astype(np.float32), tone.astype(np.float32))
+
+
+def chip_positions(layout: Layout, size: int) -> Tensor:
+    """Where the pixels of a crop lie in a chip: (size * size, 2) as x and y, with -1 to 1 its edges."""
+    pixel = np.stack(np.meshgrid(np.arange(size), np.arange(size)), axis=-1).reshape(-1, 2).astype(float)
+    if layout == "chip":
+        chip = (pixel + 0.5) / size * DLIB_CHIP_SIZE - 0.5
+    else:
+        target = TEMPLATE_112 * (size / 112.0)
+        matrix = similarity_transform(target, DLIB_CHIP_TEMPLATE)
+        chip = pixel @ matrix[:, :2].T + matrix[:, 2]
+    return torch.from_numpy(2 * (chip + 0.5) / DLIB_CHIP_SIZE - 1)
+
+
+def basis(layout: Layout, size: int) -> Tensor:
+    """What ``ViewDraw.place`` is multiplied with, (3 + WAVES**2 - 1, size * size): x, y, 1 and cosines."""
+    at = chip_positions(layout, size)
+    sides = [torch.stack([torch.cos(math.pi * k * (c + 1) / 2) for k in range(WAVES)]) for c in at.T]
+    waves = (sides[0][:, None] * sides[1][None]).reshape(WAVES * WAVES, -1)[1:]
+    return torch.cat([at.T, torch.ones(1, len(at)), waves]).float()
+
+
+def jittered(draw: ViewDraw, generator: Generator, degrees: float, scale: float, shift: float) -> ViewDraw:
+    """The same views, each turned, scaled and shifted a little more, for the student only."""
+    n = len(draw.place)
+    angle, zoom, dx, dy = (2 * torch.rand(4, n, generator=generator) - 1).double().numpy()
+    zoom = np.exp(-zoom * math.log1p(scale))
+    cos, sin = np.cos(np.radians(degrees) * angle) * zoom, np.sin(np.radians(degrees) * angle) * zoom
+    more = np.zeros((n, 3, 3))
+    more[:, 0] = np.stack([cos, -sin, 2 * shift * dx], axis=1)
+    more[:, 1] = np.stack([sin, cos, 2 * shift * dy], axis=1)
+    more[:, 2, 2] = 1
+    place = draw.place.copy()
+    place[:, :, :3] = draw.place[:, :, :3] @ more
+    return replace(draw, place=place.astype(np.float32))
+
+
+class ViewMaker:
+    """Renders views of ``chips``, uint8 (count, H, W, 3), such as a memory map."""
+
+    def __init__(self, chips: NDArray[np.uint8], spec: ViewSpec) -> None:
+        self.chips, self.spec = chips, spec
+        self._basis: dict[tuple[Layout, int], Tensor] = {}
+
+    def open(self, faces: NDArray[np.int64], numbers: NDArray[np.int64]) -> tuple[Tensor, ViewDraw]:
+        """Toned and blended chips (n, 3, H, W) in 0..255, and the draws; ``render`` cuts crops of them."""
+        draw = draw_views(faces, numbers, len(self.chips), self.spec)
+        chips = self._read(faces)
+        mixed = np.flatnonzero(draw.share)
+        if len(mixed):
+            share = torch.from_numpy(draw.share[mixed]).view(-1, 1, 1, 1)
+            chips[mixed] = chips[mixed].lerp_(self._read(draw.partner[mixed]), share)
+        return toned(chips, torch.from_numpy(draw.tone)), draw
+
+    def render(self, chips: Tensor, draw: ViewDraw, layout: Layout, size: int) -> Tensor:
+        """Crops (n, 3, size, size) in 0..255 of what ``open`` returned.
+
+        Outside the chip the teachers' crops are black; the student's repeat the border, because in use its
+        crops go on there.
+        """
+        key = (layout, size)
+        if key not in self._basis:
+            self._basis[key] = basis(layout, size)
+        grid = torch.from_numpy(draw.place) @ self._basis[key]
+        grid = grid.view(len(chips), 2, size, size).permute(0, 2, 3, 1)
+        fill = "border" if layout == "chip" else "zeros"
+        return F.grid_sample(chips, grid, padding_mode=fill, align_corners=False)
+
+    def _read(self, faces: NDArray[np.int64]) -> Tensor:
+        pixels = torch.from_numpy(np.ascontiguousarray(self.chips[faces]))
+        return pixels.permute(0, 3, 1, 2).float()
+
+
+def toned(chips: Tensor, tone: Tensor) -> Tensor:
+    """Change brightness, contrast and saturation of (n, 3, H, W) in place, by ``tone`` (n, 4)."""
+    bright, contrast, keep, gray = (column.view(-1, 1, 1, 1) for column in tone.T)
+    keep = torch.where(gray > 0, torch.zeros_like(keep), keep)
+    level = chips.mean(dim=1, keepdim=True)
+    mean = level.mean(dim=(2, 3), keepdim=True)
+    pull = bright * contrast
+    chips.mul_(pull * keep).add_(level * (pull * (1 - keep)) + mean * bright * (1 - contrast))
+    return chips.clamp_(0, 255)

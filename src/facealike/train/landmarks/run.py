@@ -1,0 +1,221 @@
+"""Train the landmark network of ``facealike.detection.landmarks`` from a YuNet detector's points.
+
+    python -m facealike.train.landmarks.run LFW_FOLDER --teacher yunet.onnx --out landmarks.onnx
+    python -m facealike.train.landmarks.run LFW_FOLDER --teacher yunet.onnx --measure landmarks.onnx
+
+Only photos of training people are used.  dlib finds the box, YuNet says where the points are; the
+network sees the box shifted, scaled and turned at random, as dlib's boxes and heads vary.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ...datasets.people import People
+from ...detection.dlib_hog import DlibDetector
+from ...detection.landmarks import SIZE, box_matrix
+from ...detection.select import select_faces
+from ...detection.yunet import YuNetDetector
+from ...embedding.crop_cache import readable_photos
+from ...imaging.geometry import transform_points, warp
+from ...types import Box, Image
+from ...utils.atomic_write import write_bytes
+from ..data.augment import Augmentation
+from ..optim.mixed_precision import autocast
+from ..recipe.schema import AugmentSpec
+
+STORED = 160
+"""Photos are kept as a 160 px crop, twice as wide as the network's, to be jittered in memory."""
+
+
+def convolution(inputs: int, outputs: int, stride: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(),
+    )
+
+
+class LandmarkNet(nn.Module):
+    """Five heat maps of 16 x 16 cells, each read out as its centre of mass; about 0.2 M parameters.
+
+    The centre of mass (Sun et al., "Integral human pose regression", ECCV 2018) reaches below a
+    cell and learns from few faces, where a linear layer over all cells would memorise them.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fine = nn.Sequential(convolution(3, 24, 2), convolution(24, 48, 2))
+        self.coarse = nn.Sequential(convolution(48, 64, 2), convolution(64, 64, 2), convolution(64, 64, 1))
+        self.middle = convolution(64, 64, 1)
+        self.side = nn.Conv2d(48, 64, 1)
+        self.maps = nn.Sequential(convolution(64, 48, 1), nn.Conv2d(48, 5, 1))
+        centres = (torch.arange(16) + 0.5) / 8 - 1
+        self.register_buffer("columns", centres.repeat(16).view(1, 1, 256), persistent=False)
+        self.register_buffer("rows", centres.repeat_interleave(16).view(1, 1, 256), persistent=False)
+
+    def forward(self, crops: Tensor) -> Tensor:
+        fine = self.fine(crops * 2 - 1)
+        coarse = nn.functional.interpolate(self.coarse(fine), scale_factor=2.0, mode="nearest")
+        coarse = nn.functional.interpolate(self.middle(coarse), scale_factor=2.0, mode="nearest")
+        weights = self.maps(torch.relu(self.side(fine) + coarse)).float().flatten(2).softmax(dim=2)
+        points = [(weights * axis).sum(dim=2) for axis in (self.columns, self.rows)]
+        return torch.stack(points, dim=2).flatten(1)
+
+
+def stored_matrix(box: Box) -> NDArray[np.float64]:
+    """From the photo to the stored crop: twice the view of the network's, centred alike."""
+    matrix = box_matrix(box) * (STORED / SIZE / 2)
+    middle = transform_points(matrix, np.array([[box.centre[0] - 0.5, box.centre[1] - 0.5]]))[0]
+    matrix[:, 2] += STORED / 2 - 0.5 - middle
+    return matrix
+
+
+def collect(paths: list[Path], teacher: YuNetDetector) -> Iterator[tuple[Image, NDArray[np.float64]]]:
+    """(stored crop, its five points (5, 2)) of every photo on which dlib and the teacher agree."""
+    boxes = DlibDetector()
+    for _, image in readable_photos(paths):
+        found, known = boxes.detect(image), teacher.detect(image)
+        if not found or not known:
+            continue
+        face = select_faces(found, "central", image.shape)[0]
+        inside = [k for k in known if k.landmarks and _overlap(k.box, face.box) > 0.3]
+        if not inside or inside[0].landmarks is None:
+            continue
+        matrix = stored_matrix(face.box)
+        yield warp(image, matrix, STORED), transform_points(matrix, np.array(inside[0].landmarks))
+
+
+def _overlap(a: Box, b: Box) -> float:
+    width = min(a.right, b.right) - max(a.left, b.left)
+    height = min(a.bottom, b.bottom) - max(a.top, b.top)
+    shared = max(width, 0.0) * max(height, 0.0)
+    return shared / (a.area + b.area - shared)
+
+
+def jitter(images: Tensor, points: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Stored crops (n, 3, 160, 160) and points (n, 5, 2) -> network crops and points in -1..1.
+
+    Each crop is shifted, scaled and turned by a draw of its own, three in ten of them turned far:
+    enough to hold both what dlib's box gives and what the second question sees.
+    """
+    count = len(images)
+    draw = torch.rand(count, 5, generator=generator)
+    angle = (draw[:, 0] * 2 - 1) * torch.where(draw[:, 4] < 0.3, 0.7, 0.2)
+    # Relative to the stored crop: 0.5 is the network's own view.
+    zoom = 0.5 * torch.exp((draw[:, 1] * 2 - 1) * 0.25)
+    shift = (draw[:, 2:4] * 2 - 1) * 0.12
+    cos, sin = torch.cos(angle) * zoom, torch.sin(angle) * zoom
+    theta = torch.stack([cos, -sin, shift[:, 0], sin, cos, shift[:, 1]], dim=1).view(-1, 2, 3)
+    grid = nn.functional.affine_grid(theta, [count, 3, SIZE, SIZE], align_corners=False)
+    crops = nn.functional.grid_sample(images, grid, align_corners=False)
+    unit = (points + 0.5) / (STORED / 2) - 1
+    moved = torch.linalg.solve(theta[:, None, :, :2], (unit - theta[:, None, :, 2])[..., None])[..., 0]
+    return crops, moved
+
+
+def fit(
+    images: Tensor, points: Tensor, epochs: int, seed: int, batch: int = 128
+) -> tuple[LandmarkNet, list[float]]:
+    """Train on stored crops, uint8 (n, 3, 160, 160), and their points; the loss of each epoch too."""
+    torch.manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
+    network = LandmarkNet()
+    optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=1e-4)
+    steps = len(images) // batch
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=steps * epochs)
+    photometric = Augmentation(
+        AugmentSpec(
+            flip=0, rotation=0, brightness=0.4, contrast=0.4, saturation=0.5, grey=0.2, blur=0.2,
+            cutout=0.3,
+        )
+    )  # fmt: skip
+    losses = []
+    for epoch in range(epochs):
+        order = torch.randperm(len(images), generator=generator)
+        total = 0.0
+        for step in range(steps):
+            chosen = order[step * batch : (step + 1) * batch]
+            crops, wanted = jitter(images[chosen].float(), points[chosen], generator)
+            # A mirror image swaps the eyes and the corners of the mouth.
+            mirrored = torch.rand(len(chosen), generator=generator) < 0.5
+            crops[mirrored] = crops[mirrored].flip(3)
+            flipped = wanted[mirrored][:, [1, 0, 2, 4, 3]] * torch.tensor([-1.0, 1.0])
+            wanted[mirrored] = flipped
+            with autocast("auto", "cpu"):
+                answer = network(photometric(crops, generator) / 255.0)
+            loss = nn.functional.smooth_l1_loss(answer.float().view(-1, 5, 2), wanted, beta=0.02)
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            schedule.step()
+            total += float(loss.detach())
+        losses.append(total / steps)
+        print(f"epoch {epoch + 1}/{epochs}  loss {losses[-1]:.4f}", file=sys.stderr, flush=True)
+    return network.eval(), losses
+
+
+def export(network: LandmarkNet) -> bytes:
+    """The network as one ONNX file with a free batch size."""
+    from ..export_onnx import to_onnx
+
+    return to_onnx(network, torch.rand(2, 3, SIZE, SIZE), "crops", "points")
+
+
+def measure(paths: list[Path], teacher: YuNetDetector, weights: bytes) -> NDArray[np.float64]:
+    """The mean distance to the teacher's points on each photo, in parts of the distance between the eyes."""
+    ours = DlibDetector(landmarks=weights)
+    errors = []
+    for _, image in readable_photos(paths):
+        found, known = ours.detect(image), teacher.detect(image)
+        if not found or not known:
+            continue
+        ours_here, theirs = (select_faces(faces, "central", image.shape)[0] for faces in (found, known))
+        a, b = np.array(ours_here.landmarks), np.array(theirs.landmarks)
+        errors.append(np.linalg.norm(a - b, axis=1).mean() / np.linalg.norm(b[0] - b[1]))
+    return np.array(errors)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("folder", type=Path, help="folder of people")
+    parser.add_argument("--teacher", type=Path, required=True, help="a YuNet-format ONNX")
+    task = parser.add_mutually_exclusive_group(required=True)
+    task.add_argument("--out", type=Path, help="train, and write the network here")
+    task.add_argument("--measure", type=Path, help="measure this network on the test people")
+    parser.add_argument("--epochs", type=int, default=14)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    everybody, teacher = People.from_folder(arguments.folder), YuNetDetector(arguments.teacher)
+    if arguments.measure:
+        errors = measure(list(everybody.split("test").paths), teacher, arguments.measure.read_bytes())
+        median, mean, worst = np.median(errors), errors.mean(), np.quantile(errors, 0.95)
+        print(
+            f"{len(errors):,} photos, in distances between the eyes: median {median:.3f}, mean {mean:.3f}, "
+            f"95 % below {worst:.3f}"
+        )
+        return
+    started = time.perf_counter()
+    people = everybody.split("train")
+    pairs = list(collect(list(people.paths), teacher))
+    images = torch.from_numpy(np.stack([image for image, _ in pairs])).permute(0, 3, 1, 2).contiguous()
+    points = torch.from_numpy(np.stack([points for _, points in pairs])).float()
+    print(
+        f"{len(pairs):,} of {len(people):,} photos in {time.perf_counter() - started:.0f} s", file=sys.stderr
+    )
+    network, _ = fit(images, points, arguments.epochs, arguments.seed)
+    write_bytes(arguments.out, export(network))
+    print(f"{arguments.out} after {time.perf_counter() - started:.0f} s", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What the training runs share around their loops."""

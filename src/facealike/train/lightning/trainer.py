@@ -1,0 +1,232 @@
+"""What every training run does around its loop: folders, resuming, the device, Lightning's trainer."""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from ...errors import DeviceError, TrainingError
+from ...model_file.locate import read_model_file
+from ...model_file.model_file import ModelFile
+from ...model_file.store import SUFFIX
+from ...utils.atomic_write import write_text
+from ...utils.locking import own_folder
+from ..optim.mixed_precision import in_bfloat16
+from ..recipe.schema import Recipe, TrainingSpec
+from .callbacks import Bar, WholeCheckpoints
+from .silence import quiet
+
+# Of entries of run.json, where they need another.
+NAMES = {"data": "the photos or the detector", "start": "the model of network.start"}
+WORDS = ("recipe.description", "recipe.card.")
+
+
+def choose_device(device: str) -> tuple[str, list[int] | int, str]:
+    """Lightning's accelerator and devices for ``auto``, ``cpu`` or ``cuda:N``, and the name to print.
+
+    Raises DeviceError for a GPU that is not there; nothing falls back in silence.
+    """
+    if device == "auto":
+        device = "cuda:0" if torch.cuda.is_available() else "cpu"
+    if device == "cpu":
+        return "cpu", 1, f"cpu ({torch.get_num_threads()} threads)"
+    kind, _, number = device.partition(":")
+    if kind != "cuda" or not (number or "0").isdigit():
+        raise DeviceError(f"the device is auto, cpu or cuda:N, not {device!r}")
+    index = int(number or 0)
+    if not torch.cuda.is_available() or index >= torch.cuda.device_count():
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        raise DeviceError(f"{device} was asked for, but torch sees {count} CUDA devices; use --device cpu")
+    return "gpu", [index], f"cuda:{index} ({torch.cuda.get_device_name(index)})"
+
+
+def make_trainer(
+    run: Path, spec: TrainingSpec, steps: int, accelerator: str, devices: Any, callbacks: list[Any]
+) -> lightning.Trainer:
+    """Lightning's trainer for epochs of ``steps``, with a bar where somebody watches."""
+    terminal, kind = sys.stderr.isatty(), "cuda" if accelerator == "gpu" else "cpu"
+    with quiet():
+        return lightning.Trainer(
+            accelerator=accelerator, devices=devices, max_epochs=spec.epochs,
+            precision="bf16-mixed" if in_bfloat16(spec.precision, kind) else "32-true",
+            logger=TensorBoardLogger(run, name="", version="tensorboard"),
+            callbacks=[*callbacks, Bar()] if terminal else callbacks,
+            plugins=[WholeCheckpoints()], num_sanity_val_steps=0, log_every_n_steps=min(20, steps),
+            enable_progress_bar=terminal, enable_model_summary=False, default_root_dir=run,
+            use_distributed_sampler=False,
+        )  # fmt: skip
+
+
+def run_loop(
+    trainer: lightning.Trainer, module: lightning.LightningModule, loader: Any, watched: Any, last: Any
+) -> None:
+    """Train, from the checkpoint ``last`` where there is one; Ctrl-C raises KeyboardInterrupt."""
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.getsignal(signal.SIGINT) if main else None
+    try:
+        with quiet():
+            trainer.fit(module, loader, watched, ckpt_path=last)
+    except SystemExit:
+        # Lightning turns Ctrl-C into exit(1), and from then on ignores it.
+        if not trainer.interrupted:
+            raise
+        raise KeyboardInterrupt from None
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGINT, before)
+
+
+def checkpoint_of(out: Path, run: Path, resume: bool) -> Path | None:
+    """The checkpoint that a run goes on from, None where it begins anew.
+
+    Raises TrainingError where the model or the run cannot be written, or a run is there already.
+    """
+    last = run / "checkpoints" / "last.ckpt"
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrainingError(f"{out.parent}: this folder cannot be made ({error.strerror})") from None
+    if out.is_dir():
+        raise TrainingError(f"{out}: this is a folder; give the name of the model file to write")
+    if out.suffix.lower() != SUFFIX:
+        raise TrainingError(
+            f"{out}: a model file of facealike ends in {SUFFIX}, and holds no torch weights; write to "
+            f"{out.with_suffix(SUFFIX)}"
+        )
+    if last.exists() and not resume:
+        raise TrainingError(f"{run} already holds a run; go on with --resume, or choose another --run folder")
+    return last if last.exists() else None
+
+
+@contextmanager
+def own_run(run: Path) -> Iterator[None]:
+    """Keep other trainings out of the run folder until the block ends.
+
+    Raises TrainingError where another one is in it, or the folder cannot be made.
+    """
+    if run.exists() and not run.is_dir():
+        raise TrainingError(f"{run} is a file; choose a folder for the run")
+    with ExitStack() as held:
+        try:
+            held.enter_context(
+                own_folder(run, "wait until it is done, or choose another --run folder", error=TrainingError)
+            )
+        except OSError as error:
+            raise TrainingError(
+                f"{error.filename or run}: this folder cannot be made ({error.strerror})"
+            ) from None
+        yield
+
+
+def keep_last(run: Path) -> ModelCheckpoint:
+    """What writes checkpoints/last.ckpt after each epoch."""
+    return ModelCheckpoint(
+        run / "checkpoints", "last", save_on_train_epoch_end=True, enable_version_counter=False
+    )
+
+
+def write_model(file: ModelFile, run: Path, out: Path) -> None:
+    """The finished model, in the run folder and where it was asked for."""
+    file.write(run / "model.facealike")
+    if out.resolve() != (run / "model.facealike").resolve():
+        file.write(out)
+
+
+def begin(
+    run: Path, out: Path, recipe: Recipe, fingerprint: str, root: Path, device: str, last: Path | None,
+    cache: Path,
+) -> int:  # fmt: skip
+    """Make the run folder ready, or check that ``last`` is of this very run; the steps taken until then."""
+    remember(run, recipe, fingerprint, root, device, last is not None, cache)
+    sweep(run, out)
+    return steps_done(last) if last else 0
+
+
+def remember(
+    run: Path, recipe: Recipe, fingerprint: str, root: Path, device: str, begun: bool, cache: Path
+) -> None:
+    """Write run.json, or compare it with what is to be resumed."""
+    # Through JSON and back, so that tuples compare equal to the lists of the file.
+    now = json.loads(json.dumps({"recipe": recipe.to_dict(), "data": fingerprint}))
+    if recipe.network.start:
+        now["start"] = read_model_file(recipe.network.start).id
+    path = run / "run.json"
+    if begun:
+        try:
+            before = json.loads(path.read_text("utf-8"))
+        except (OSError, ValueError):
+            raise TrainingError(
+                f"{path} cannot be read, so the run cannot be resumed; start a new one"
+            ) from None
+        if not isinstance(before, dict):
+            before = {}
+        # What a recipe of before did not say yet, it did as the default does.
+        unsaid = {"recipe": Recipe("").to_dict(), "start": now.get("start")}
+        old = {**_flat(unsaid), **_flat(before)}
+        new = _flat(now)
+        # The words that go on the card may be mended while a run is under way; they train nothing.
+        other = [key for key in new if new[key] != old.get(key) and not key.startswith(WORDS)]
+        changed = [NAMES.get(key, key.removeprefix("recipe.")) for key in other]
+        if changed:
+            raise TrainingError(
+                f"{run} cannot be resumed, because {', '.join(changed[:3])} changed since; use what it was "
+                "started with, or start a new --run"
+            )
+    run.mkdir(parents=True, exist_ok=True)
+    places = {"root": str(root.resolve()), "cache": str(cache.resolve())}
+    write_text(path, json.dumps({**now, "device": device, **places}, indent=2) + "\n")
+
+
+def sweep(run: Path, out: Path) -> None:
+    """Remove what a process left that was killed while it wrote; see ``files.py``.
+
+    The run folder is locked, so all in it is left over.  The folder of the model is not: a file there is
+    deleted only where the process that its name holds is gone.
+    """
+    own = f".{glob.escape(out.name)}.*.part"
+    dead = [part for part in out.parent.glob(own) if not _alive(part.name.split(".")[-2].partition("-")[0])]
+    for leftover in (*run.glob(".*.part"), *run.glob("checkpoints/.*.part"), *dead):
+        leftover.unlink(missing_ok=True)
+
+
+def _alive(process: str) -> bool:
+    """Whether a process of that number runs on this machine."""
+    if not process.isdigit() or process == str(os.getpid()):
+        return False
+    try:
+        os.kill(int(process), 0)
+    except PermissionError:  # somebody else's
+        return True
+    except (OSError, OverflowError):
+        return False
+    return True
+
+
+def steps_done(last: Path) -> int:
+    """How many steps were taken until the checkpoint that ended an epoch."""
+    try:
+        return int(torch.load(last, map_location="cpu", weights_only=True)["global_step"])
+    except Exception:  # torch has no error class of its own for a damaged file
+        raise TrainingError(
+            f"{last} is damaged, so the run cannot be resumed; start a new one in another --run folder"
+        ) from None
+
+
+def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        flat.update(_flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value})
+    return flat

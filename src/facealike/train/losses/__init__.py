@@ -1,0 +1,1 @@
+"""Losses that a recipe can name."""

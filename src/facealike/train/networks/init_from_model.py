@@ -1,0 +1,134 @@
+"""A network that begins with the weights of a finished model, to learn on from there.
+
+A model file holds a network as it runs: each batch normalisation is multiplied into the convolution before
+it, and weights may have 16 bits or 8.  Here they are taken apart again.  What a convolution's outputs are
+on average, and how much they vary, is measured on some faces; the normalisation takes that out and puts it
+back, so that the network says in training what the model says, and learns from there on.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ...errors import TrainingError
+from ...model_zoo.quantization import folded
+
+Norm = nn.BatchNorm1d | nn.BatchNorm2d
+Weighted = nn.Conv2d | nn.Linear
+
+
+def start_from(network: nn.Module, content: bytes, faces: Tensor, whose: str) -> None:
+    """Give ``network`` the weights of the ONNX embedder ``content``, that of the model called ``whose``.
+
+    ``faces`` (n, 3, S, S), normalised, show what the layers' outputs are.  Raises TrainingError where the
+    model's network is another one.
+    """
+    stored = stored_weights(content)
+    layers = list(normalised_layers(network))
+    for name, layer, norm in layers:
+        weight, bias = stored.get(f"{name}.weight"), stored.get(f"{name}.weight_bias")
+        if weight is None or bias is None or weight.shape != tuple(layer.weight.shape):
+            raise TrainingError(
+                f"{whose} holds another network than the recipe's (its layer {name} differs), so its weights "
+                "cannot be the start; use a model of the same [network], or leave out network.start"
+            )
+        with torch.no_grad():
+            layer.weight.copy_(torch.from_numpy(weight))
+            norm.running_mean.zero_()  # type: ignore[union-attr]
+            norm.running_var.fill_(1.0 - norm.eps)  # type: ignore[union-attr]
+            norm.weight.fill_(1.0)
+            norm.bias.copy_(torch.from_numpy(bias))
+    moments = _moments(network, [layer for _, layer, _ in layers], faces)
+    for (_, layer, norm), (mean, variance) in zip(layers, moments, strict=True):
+        _part(layer, norm, mean, variance)
+
+
+def stored_weights(content: bytes) -> dict[str, NDArray[np.float32]]:
+    """Weights and biases in an ONNX embedder of ours, by the names that they have in the network: float32,
+    with batch norms multiplied into the layers before them."""
+    model = onnx.load_model_from_string(content)
+    if all(node.op_type != "DequantizeLinear" for node in model.graph.node):
+        with tempfile.TemporaryDirectory() as folder:
+            model = folded(content, Path(folder) / "folded.onnx")
+    raw = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    found = {name: value for name, value in raw.items() if value.dtype == np.float32}
+    for name, value in raw.items():
+        whole = name.removesuffix("_quantized")
+        scale = raw.get(f"{whole}_scale", raw.get(f"{name}_scale"))
+        if whole != name and scale is not None:
+            found[whole] = value * scale.reshape(-1, *[1] * (value.ndim - 1)).astype(np.float32)
+    if all(node.op_type != "BatchNormalization" for node in model.graph.node):
+        # Exporters leave out a bias of zeros.
+        for name in [name for name in found if name.endswith(".weight")]:
+            found.setdefault(f"{name}_bias", np.zeros(len(found[name]), dtype=np.float32))
+    return {name.removeprefix("network."): value.astype(np.float32) for name, value in found.items()}
+
+
+def normalised_layers(network: nn.Module) -> Iterator[tuple[str, Weighted, Norm]]:
+    """Each convolution or matrix of the network by its name, with the normalisation behind it."""
+    before: tuple[str, Weighted] | None = None
+    for name, module in network.named_modules():
+        if isinstance(module, Weighted):
+            before = name, module
+        elif isinstance(module, Norm) and before is not None:
+            yield (*before, module)
+            before = None
+
+
+@torch.no_grad()
+def _moments(network: nn.Module, layers: list[Weighted], faces: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Mean and variance of each channel that the layers put out for ``faces``."""
+    sums: dict[int, list[Tensor]] = {}
+
+    def watch(number: int) -> Callable[..., None]:
+        def seen(_: nn.Module, __: Any, out: Tensor) -> None:
+            flat = out.double().transpose(0, 1).flatten(1)
+            now = [torch.tensor(float(flat.shape[1])), flat.sum(dim=1), flat.square().sum(dim=1)]
+            before = sums.get(number)
+            sums[number] = now if before is None else [a + b for a, b in zip(before, now, strict=True)]
+
+        return seen
+
+    hooks = [layer.register_forward_hook(watch(number)) for number, layer in enumerate(layers)]
+    training = network.training
+    network.eval()
+    try:
+        for chunk in torch.split(faces, 64):
+            network(chunk.contiguous(memory_format=torch.channels_last))
+    finally:
+        network.train(training)
+        for hook in hooks:
+            hook.remove()
+    moments = []
+    for number in range(len(layers)):
+        count, total, squares = sums[number]
+        mean = total / count
+        moments.append((mean.float(), (squares / count - mean.square()).clamp(min=1e-8).float()))
+    return moments
+
+
+@torch.no_grad()
+def _part(layer: Weighted, norm: Norm, mean: Tensor, variance: Tensor) -> None:
+    """Let the normalisation take mean and variance out and put them back, and bring the weights to size 1.
+
+    Behind a normalisation the size of weights changes nothing but how far a step turns them.  Of size 1,
+    as a matrix of orthogonal directions has it, a step of Muon turns those of all layers alike.
+    """
+    matrix = layer.weight.reshape(len(layer.weight), -1)
+    size = matrix.norm() / min(matrix.shape) ** 0.5
+    # x -> x + bias, written as (x - mean) / deviation * deviation + (bias + mean).
+    norm.bias.add_(mean)
+    norm.weight.copy_((variance + norm.eps).sqrt())
+    layer.weight.div_(size)
+    norm.running_mean.copy_(mean / size)  # type: ignore[union-attr]
+    # So that variance / size^2 + eps is (variance + eps) / size^2.
+    norm.running_var.copy_((variance + norm.eps) / size**2 - norm.eps)  # type: ignore[union-attr]

@@ -1,0 +1,93 @@
+"""Numbers and comparisons in plain words, for messages to end users."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+
+_NUMBER = r"(0?\.[0-9]{1,20}|[1-9](?:\.[0-9]{1,20})?e-[0-9]{1,2})"
+"""A share between 0 and 1 as ``f"{share:g}"`` writes it."""
+
+_WORST_GROUP = re.compile(rf"FMR {_NUMBER} in the worst group of .*: (.+)")
+"""How a calibration names the rule of a threshold that was chosen for the worst of several groups."""
+
+_FMR = re.compile(rf"FMR {_NUMBER}(?![0-9.e-])")
+"""How it names a target FMR."""
+
+THE_CALLER = "the caller"
+"""Where a threshold comes from that was given with the comparison."""
+
+
+def in_a_row(words: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def in_percent(rate: float) -> str:
+    """A rate with two significant digits: ``2.5``, ``0.1``, ``100``; without the sign."""
+    rounded = float(f"{100 * rate:.2g}")
+    return f"{rounded:.0f}" if rounded >= 10 else f"{rounded:.9f}".rstrip("0").rstrip(".")
+
+
+def rate_text(rate: float) -> str:
+    """An error rate as every command and table writes it: in percent, with two significant digits.
+
+    From 10 % on there is one decimal.  Above 99 % what is missing to 100 % has two digits, below a millionth
+    of a percent there is an exponent: no rate is told as 0 or 100 % that is not.
+    """
+    if not math.isfinite(rate):
+        return "not measured"
+    if 0.99 < rate < 1:
+        digits = 1 - math.floor(math.log10(100 - 100 * rate))
+        return f"{100 * rate:.{digits}f} %" if digits < 15 else "100 %"
+    if 0.1 <= rate <= 0.99:
+        return f"{100 * rate:.1f}".removesuffix(".0") + " %"
+    return f"{100 * rate:.1e} %" if 0 < rate < 1e-8 else f"{in_percent(rate)} %"
+
+
+def rate_with_interval(rate: float, low: float, high: float) -> str:
+    """A rate and its interval in one unit: ``1.6 % [1.1 %, 2.1 %]``."""
+    if not math.isfinite(low + high):
+        return f"{rate_text(rate)} [not measured]"
+    return f"{rate_text(rate)} [{rate_text(low)}, {rate_text(high)}]"
+
+
+def percent_range(low: float, high: float) -> str:
+    """``about 15 %`` where both say the same, else ``0.5-4.2 %``."""
+    first, last = in_percent(low), in_percent(high)
+    return f"about {first} %" if first == last else f"{first}-{last} %"
+
+
+def copies_told(copies: int, pairs: int = 0, shared: int = 0) -> str:
+    """What a reader must be told of copies of photos, to follow on a result; empty where there are none.
+
+    ``copies`` were left out, ``pairs`` are of a photo with itself or its copy, and ``shared`` photos stay
+    under several names.
+    """
+    told = [
+        f"; {copies:,} more photos were left out as copies of others" if copies else "",
+        f"; {pairs:,} of the pairs are of one photo with itself or its copy" if pairs else "",
+        f"; {shared:,} photos are there under two names" if shared else "",
+    ]
+    return "".join(told)
+
+
+def target_fmr(rule: str) -> float | None:
+    """The FMR that the rule of a threshold states; None for any other text."""
+    target = _FMR.match(rule)
+    return float(target[1]) if target else None
+
+
+def short_rule(rule: str) -> str:
+    """The rule of a threshold without the list that a worst group is of; other rules stay as they are."""
+    worst = _WORST_GROUP.fullmatch(rule)
+    return rule if worst is None else f"FMR {in_percent(float(worst[1]))} % in the worst group: {worst[2]}"
+
+
+def rule_in_words(rule: str) -> str:
+    """The rule of a threshold, readable: ``FMR 0.1 %``, ``FMR 10 % in the worst group: 0-2``."""
+    target = _FMR.fullmatch(rule)
+    if target:
+        return f"FMR {in_percent(float(target[1]))} %"
+    return "given by you" if rule == THE_CALLER else short_rule(rule)

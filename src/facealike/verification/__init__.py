@@ -1,0 +1,1 @@
+"""Compare two photos: do they show one person?"""

@@ -1,0 +1,96 @@
+"""The best of all pairs of faces of two photos, and what its error rates and its prior are then.
+
+Each further pair is one more chance of a false match.  If one pair of different people scores so high with
+the probability f, the best of n independent pairs does with 1 - (1 - f)^n.  Pairs that share a face are
+not independent; where they tend to score high together, the true rate is lower.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, TypeAlias
+
+import numpy as np
+
+from ..detection.face_policy import FacePolicy
+from ..errors import UsageError
+from ..metrics.similarity import cosine
+from ..types import Embeddings
+
+PairFacePolicy: TypeAlias = FacePolicy | Literal["any"]
+"""Which faces of two photos are compared; ``any`` is the best pair of all, which only a comparison knows."""
+
+PAIR_POLICIES = ("largest", "central", "only", "any")
+
+
+class BestPair(NamedTuple):
+    """The pair of faces with the highest score: the place of each in its photo, from 0, and of how many."""
+
+    first: int
+    second: int
+    score: float
+    of: int = 1
+
+    @property
+    def numbers(self) -> tuple[int, int]:
+        """The two faces, counted from 1."""
+        return self.first + 1, self.second + 1
+
+
+def best_pair(first: Embeddings, second: Embeddings) -> BestPair:
+    """Return the best of all pairs of a row of ``first`` (n, d) and one of ``second`` (m, d).
+
+    Of several equal ones that of the earlier faces, which the detector is surer of.
+    """
+    scores = first.astype(np.float64) @ second.astype(np.float64).T
+    i, j = (int(k) for k in np.unravel_index(np.argmax(scores), scores.shape))
+    return BestPair(i, j, float(cosine(first[i : i + 1], second[j : j + 1])[0]), scores.size)
+
+
+def rate_of_best(rate: float, n: int) -> float:
+    """Return the FMR of the best of ``n`` pairs, where ``rate`` is that of one: 1 - (1 - rate)^n."""
+    if n == 1 or rate >= 1:
+        return rate
+    return -math.expm1(n * math.log1p(-rate))
+
+
+def rate_of_one(rate: float, n: int) -> float:
+    """Return the FMR of one pair, where ``rate`` is that of the best of ``n``; undoes ``rate_of_best``."""
+    if n == 1 or rate >= 1:
+        return rate
+    return -math.expm1(math.log1p(-rate) / n)
+
+
+def score_at(tail: Sequence[tuple[float, float]], fmr: float) -> float:
+    """Return the score that a share ``fmr`` of the impostor pairs reach; undoes ``Calibration.fmr_of``.
+
+    Raises UsageError for a share that is smaller than any of the ``tail`` of the calibration.
+    """
+    if not tail:
+        raise UsageError("the model has no thresholds for the best of several pairs; see facealike calibrate")
+    scores, shares = np.array(tail).T
+    if fmr < shares[-1]:
+        raise UsageError(
+            f"the best of several pairs needs a threshold for an FMR of {fmr:.2g} a pair, and the model "
+            f"knows none below {shares[-1]:.2g}; give a higher FMR, or a threshold, or compare one face each"
+        )
+    return float(np.interp(np.log(fmr), np.log(shares[::-1]), scores[::-1]))
+
+
+def prior_of_one(prior: float, n: int) -> float:
+    """Return the prior whose odds are those of ``prior`` divided by ``n``.
+
+    ``prior`` is the share of photo pairs that show a common person.  That person may be in any of the n
+    pairs of faces, so each is the one with prior / n, against 1 - prior for none.
+    """
+    return prior if n == 1 else prior / (prior + n * (1 - prior))
+
+
+def check_pair_policy(face: str) -> None:
+    """Raise UsageError for a policy that does not say which faces of two photos are compared."""
+    if face not in PAIR_POLICIES:
+        raise UsageError(
+            "compare needs one face a photo, so choose largest, central or only, or any for the best pair "
+            f"of all faces, not {face!r}"
+        )
