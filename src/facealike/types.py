@@ -1,8 +1,8 @@
-"""The nouns that travel between rooms: arrays, ``Face``, ``Quality``, ``Pair`` and ``Comparison``.
+"""What travels between packages: arrays, ``Box``, ``Face`` and ``Pair``.
 
-Coordinates are pixels of the upright image, x to the right and y down; the centre of the top
-left pixel is (0, 0).  Every noun is frozen and checked when it is made, so a function that
-receives one need not check it again.
+Coordinates are pixels of the upright image, x to the right and y down; the center of the top left pixel
+is (0, 0). Every class is frozen and checked when it is made, so a function that receives one need not
+check it again.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import typer
 
 from ..errors import FacealikeError, NoFaceFound, UsageError
 from .console import command, error_dict, print_json, report_error, show
-from .embed import _photos as photos_below
+from .embed import photos_below
 from .options import (
     DetectorOption,
     DrawOption,

@@ -59,7 +59,7 @@ def embed(
     from ..imaging.photo_warning import left_out_told, unused_counts, unused_rows
 
     check_folder(out)
-    photos = [photo for path in inputs for photo in _photos(path)]
+    photos = [photo for path in inputs for photo in photos_below(path)]
     loaded = Model.load(model, device)
     code = 0
     failures: list[dict[str, Any]] = []
@@ -102,7 +102,7 @@ def embed(
     return code
 
 
-def _photos(path: Path) -> list[Path]:
+def photos_below(path: Path) -> list[Path]:
     """The photos below a folder, sorted; anything else is taken as a photo itself."""
     from ..datasets.folders import find_photos, tell_skipped
 

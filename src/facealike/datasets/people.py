@@ -1,11 +1,4 @@
-"""Folders of people, splits that keep people apart, pairs drawn from them, and lists of pairs.
-
-A split asks only for a person's name: the SHA-256 of the name, its accents composed, is read as a number
-between 0 and 1 and decides.  No file of splits has to travel along, adding or removing people moves
-nobody else, and no person can ever be in training on one machine and in the test on another.  That last point
-is what a test of face verification stands on: a model that saw other photos of the same people in
-training looks far better than it is.
-"""
+"""Folders of people: one folder a person, and lists of photos that nobody has named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""dlib's HOG detector of frontal faces."""
+"""dlib's HOG detector: frontal faces, no weights to carry.
+
+Dalal and Triggs, CVPR 2005; King, "Max-margin object detection", 2015. Landmarks come from
+``facealike.detection.landmarks`` only. It needs the extra ``facealike[dlib]``.
+"""
 
 from __future__ import annotations
 

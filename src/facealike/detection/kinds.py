@@ -8,11 +8,8 @@ from typing import Any, NamedTuple
 from ..errors import ModelError
 from ..utils.json_fields import checked_number, in_words
 
-HAS_LANDMARKS = {
-    "yunet": True,
-    "dlib-landmarks": True,
-    "dlib-hog": False,
-}  # the kinds that facealike.detection.yunet can make
+# The kinds that facealike.detection.registry can make.
+HAS_LANDMARKS = {"yunet": True, "dlib-landmarks": True, "dlib-hog": False}
 HAS_WEIGHTS = {"yunet": True, "dlib-landmarks": True, "dlib-hog": False}
 
 MAX_SIDE = 4096  # pixels of the detector's input; at 4,096 squared YuNet takes about a gigabyte

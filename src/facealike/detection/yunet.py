@@ -1,12 +1,8 @@
-"""Find faces: one protocol, three detectors, and the policy that says which face is meant.
+"""Detectors of the YuNet family, ours among them.
 
-``YuNetDetector`` runs any ONNX file of the YuNet family (Wu, Peng and Yu, "YuNet: a tiny
-millisecond-level face detector", Machine Intelligence Research 2023) and decodes it in NumPy; our own
+``YuNetDetector`` runs any ONNX file of the YuNet family (Wu, Peng and Yu, "YuNet: a tiny millisecond-
+level face detector", Machine Intelligence Research 2023) and decodes it in NumPy; our own
 (``facealike.train.detector.network``) is of that format and ships with facealike.
-``DlibDetector`` is dlib's HOG detector (Dalal and Triggs, CVPR 2005; King, "Max-margin object
-detection", 2015): frontal faces, no weights to carry, and landmarks only by
-``facealike.detection.landmarks``.
-It needs the extra ``facealike[dlib]``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From photos to vectors, many at a time: decode, detect, align and embed, overlapped over threads.
+"""From photos to crops: decode, detect, select and align; many photos are overlapped over threads.
 
 Each of a few threads takes one photo the whole way from its file to its crops, so that no decoded
 photo ever waits in a queue: memory holds one photo a thread, and crops.  The crops come out in the

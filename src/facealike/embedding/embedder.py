@@ -1,4 +1,4 @@
-"""``Embedder``: crops in, embeddings out, on one network."""
+"""``Embedder``: crops in, embeddings out, on one network in onnxruntime."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""From photos to embeddings: ``Embedder`` runs the network, ``Model`` the whole way from a photo.
+"""``Model``: the whole way from a photo to an embedding, with one model file.
 
-The network runs in onnxruntime.  A device that is asked for by name is used or refused; there is
-no silent fallback to the CPU.
+A device that is asked for by name is used or refused; there is no silent fallback to the CPU.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Protocols on a set of people as a whole: every comparison there is, and searching a gallery."""
+"""Every comparison that a set of people allows."""
 
 from __future__ import annotations
 

@@ -17,10 +17,10 @@ from ..metrics.identification import Identification, OpenSet, closed_set, draw_i
 from ..utils.escape import figure_text
 from ..utils.result import Result
 from ..utils.wording import rate_text
+from .embedded_set import embed_set, photo_counts, rate_or_none, rate_table, remarks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-from .embedded_set import embed_set, photo_counts, rate_or_none, rate_table, remarks
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -1,7 +1,8 @@
-"""The artefact: one file that binds weights, preprocessing, detector, calibration and card.
+"""The one file that a model is: weights, preprocessing, detector, card and calibration.
 
 A ``.facealike`` file is a zip (see ``facealike.model_file.zip_format``) of ``manifest.json``,
-``embedder.onnx``, ``detector.onnx`` (where the detector has weights), ``card.json`` and ``calibration.json``.
+``embedder.onnx``, ``detector.onnx`` (where the detector has weights), ``card.json`` and
+``calibration.json``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""dlib's face network, read from its ``.dat`` file and written again as ONNX.
+"""dlib's face network, read from its ``.dat`` file.
 
 The network is the ResNet of ``dlib_face_recognition_resnet_model_v1.dat`` (King, "High quality face
 recognition with deep metric learning", dlib blog, 2017; public domain).  The PyPI package

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..utils.escape import figure_text
+from .style import BLUE, GREY, PAPER, VERMILION, legend, percent, style_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from ..metrics.verification import Roc
-from .style import BLUE, GREY, PAPER, VERMILION, legend, percent, style_axes
 
 
 class Band(Protocol):

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .style import BLUE, GREY, INK, VERMILION, legend, legend_above, style_axes
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-from .style import BLUE, GREY, INK, VERMILION, legend, legend_above, style_axes
 
 BINS = 60  # of a histogram of scores
 

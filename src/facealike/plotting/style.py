@@ -1,9 +1,8 @@
-"""Every figure of facealike in one style: curves with bands, histograms, reliability, training.
+"""The style of every figure: colors, axes, legends, files.
 
-Each ``draw_...`` draws into given axes of matplotlib, which is imported inside functions only.  The
-colours are those of Okabe and Ito ("Color universal design", 2008), which all common kinds of
-colour vision keep apart; where two things differ in colour they differ in the style of their line
-too, so that a print in grey still tells them apart.
+matplotlib is imported inside functions only. The colors are those of Okabe and Ito ("Color universal
+design", 2008), which all common kinds of color vision keep apart; where two things differ in color they
+differ in the style of their line too, so that a print in gray still tells them apart.
 """
 
 from __future__ import annotations

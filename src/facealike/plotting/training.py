@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..utils.escape import figure_text
+from .style import GREY, legend_above, style_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-from .style import GREY, legend_above, style_axes
 
 
 class Curve(NamedTuple):

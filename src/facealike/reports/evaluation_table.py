@@ -1,7 +1,6 @@
-"""Results to read: tables of evaluations, and the curves of a training run.
+"""Tables of evaluations, as Markdown and for JSON.
 
-Numbers are computed elsewhere; here they are only laid out.  The tables need nothing installed, the
-curves need matplotlib (the extra ``train``).
+Numbers are computed elsewhere; here they are only laid out.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A document of plain parts, and its two forms: one HTML file that needs nothing else, and Markdown.
+"""A report as one HTML file that needs nothing else.
 
-The HTML carries its style sheet, figures and pictures in itself, has no script and asks nothing of
-the network.  The Markdown has the same text, with its figures as files beside it.
+It carries its style sheet, figures and pictures in itself, has no script and asks nothing of the
+network.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A report as Markdown."""
+"""A report as Markdown: the same text as the HTML, with its figures as files beside it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The log of a training run, and its curves."""
+"""The log of a training run, and its curves, which need matplotlib (the extra ``train``)."""
 
 from __future__ import annotations
 

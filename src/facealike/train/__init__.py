@@ -1,7 +1,8 @@
-"""Training: the only room where torch lives (``pip install 'facealike[train]'``).
+"""Training: the only package with torch (``pip install 'facealike[train]'``).
 
 ``train`` runs a recipe over a folder of people and leaves a model and its report behind; ``distil`` one
-that learns from a teacher, over photos of whomever.  ``export_model`` brings a finished model to fewer bits.
+that learns from a teacher, over photos of whomever. ``export_model`` brings a finished model to fewer
+bits.
 """
 
 from __future__ import annotations

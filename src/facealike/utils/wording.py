@@ -12,7 +12,7 @@ _NUMBER = r"(0?\.[0-9]{1,20}|[1-9](?:\.[0-9]{1,20})?e-[0-9]{1,2})"
 _WORST_GROUP = re.compile(rf"FMR {_NUMBER} in the worst group of .*: (.+)")
 """How a calibration names the rule of a threshold that was chosen for the worst of several groups."""
 
-_FMR = re.compile(rf"FMR {_NUMBER}(?![0-9.e-])")
+FMR_RULE = re.compile(rf"FMR {_NUMBER}(?![0-9.e-])")
 """How it names a target FMR."""
 
 THE_CALLER = "the caller"
@@ -75,7 +75,7 @@ def copies_told(copies: int, pairs: int = 0, shared: int = 0) -> str:
 
 def target_fmr(rule: str) -> float | None:
     """The FMR that the rule of a threshold states; None for any other text."""
-    target = _FMR.match(rule)
+    target = FMR_RULE.match(rule)
     return float(target[1]) if target else None
 
 
@@ -87,7 +87,7 @@ def short_rule(rule: str) -> str:
 
 def rule_in_words(rule: str) -> str:
     """The rule of a threshold, readable: ``FMR 0.1 %``, ``FMR 10 % in the worst group: 0-2``."""
-    target = _FMR.fullmatch(rule)
+    target = FMR_RULE.fullmatch(rule)
     if target:
         return f"FMR {in_percent(float(target[1]))} %"
     return "given by you" if rule == THE_CALLER else short_rule(rule)

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from ..errors import UsageError
 from ..plotting.results import draw_comparison
 from ..plotting.style import new_axes
+from ..quality.result import Quality
+from ..types import Face
 from ..utils.result import Shown
 from .wording import comparison_lines
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-from ..quality.result import Quality
-from ..types import Face
 
 
 @dataclass(frozen=True, repr=False)

@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ..utils.wording import FMR_RULE, in_a_row, percent_range, rate_text, rule_in_words
+
 if TYPE_CHECKING:
     from .result import Comparison
-from ..utils.wording import _FMR, in_a_row, percent_range, rate_text, rule_in_words
 
 COMMON, RARE = 0.05, 0.01
 """FMRs from which on a score counts as common among different people, and below which as rare."""
@@ -50,7 +51,7 @@ def _lines(result: Comparison, photos: tuple[str, str]) -> Iterator[str]:
     )
     rule = rule_in_words(result.threshold_from)
     yield rates or "the error rates at this threshold are not known; facealike calibrate measures them"
-    if rates is None or not _FMR.fullmatch(result.threshold_from):
+    if rates is None or not FMR_RULE.fullmatch(result.threshold_from):
         score += f" ({rule})"
     if result.probability is not None and (result.probability >= 0.5) != result.same:
         score += ": the threshold decides"

@@ -1,4 +1,4 @@
-"""Our face detector: a plain small network with YuNet's outputs, and its ONNX file.
+"""Our face detector: a plain small network with YuNet's outputs.
 
 The output format is that of Wu, Peng and Yu ("YuNet: a tiny millisecond-level face detector", Machine
 Intelligence Research 2023), so that one decoder reads both; the network is not.  YuNet is built of

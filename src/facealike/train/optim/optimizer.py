@@ -1,4 +1,4 @@
-"""AdamW, or Muon beside it, with the recipe's schedule, for every loop of this room."""
+"""AdamW, or Muon beside it, with the recipe's schedule, for every training loop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Read a recipe: built in, from a file, and with single values changed."""
+"""Read a recipe: a named one in ``facealike/train/recipe/recipes``, or a TOML file of the user's.
+
+Single values are changed by overrides such as ``training.epochs=3``.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,6 @@
-"""Recipes: everything that decides what a training run does, as TOML with no unknown keys.
+"""Recipes: everything that decides what a training run does, with no unknown keys.
 
-A recipe is a tree of frozen dataclasses, checked when it is made.  ``load_recipe`` reads one of
-the named recipes in ``facealike/train/recipe/recipes`` or a file of the user's, and applies overrides such as
-``training.epochs=3``.  No torch is imported here.
+A recipe is a tree of frozen dataclasses, checked when it is made. No torch is imported here.
 """
 
 from __future__ import annotations
