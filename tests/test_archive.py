@@ -305,3 +305,16 @@ def test_a_file_that_goes_on_after_its_end_is_refused(end: str) -> None:
     damaged = content + bytes(22) if end == "bytes after the end" else content[:-2] + b"\x04\x00"
     with pytest.raises(ModelError, match="not a whole facealike model file"):
         unpack(damaged)
+
+
+def test_a_small_zip_with_the_end_of_a_large_one_is_refused() -> None:
+    """Found by mutation: zipfile reads the zip64 end, whose table of contents was never measured."""
+    content = pack(PARTS, ABOUT)
+    *_, entries, size, offset, _ = struct.unpack("<4s4H2LH", content[-22:])
+    large = struct.pack(
+        "<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, entries, entries, size, offset
+    ) + struct.pack("<4sLQL", b"PK\x06\x07", 0, len(content) - 22, 1)
+    ended = content[:-22] + large + content[-22:]
+    assert zipfile.ZipFile(io.BytesIO(ended)).namelist()
+    with pytest.raises(ModelError, match="not a whole facealike model file"):
+        unpack(ended)

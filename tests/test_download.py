@@ -369,3 +369,42 @@ def test_bytes_are_counted_as_they_come(server: FileServer, tmp_path: Path) -> N
     fetch(server, tmp_path / "a", progress=lambda done, total: told.append((done, total)))
     assert {total for _, total in told} == {len(CONTENT)}
     assert 1000 in [done for done, _ in told] and told[-1][0] == len(CONTENT)
+
+
+@posix
+def test_a_connection_that_breaks_within_the_file_is_taken_up_where_it_broke(
+    tmp_path: Path, waited: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by mutation: no test let reading fail, only the request."""
+    ranges: list[str | None] = []
+
+    class Answer:
+        def __init__(self, content: bytes, status: int, start: int) -> None:
+            self.status, self.left = status, [content]
+            self.headers = {"Content-Range": f"bytes {start}-7/8"} if status == 206 else {}
+
+        def read1(self, count: int) -> bytes:
+            if not self.left and self.status == 206:
+                return b""
+            if not self.left:
+                raise ConnectionResetError(104, "reset by the server")
+            return self.left.pop()
+
+        def __enter__(self) -> Answer:
+            return self
+
+        def __exit__(self, *given: object) -> None:
+            pass
+
+    def open_url(request: urllib.request.Request, timeout: float) -> Answer:
+        ranges.append(request.get_header("Range"))
+        return Answer(b"whol", 200, 0) if len(ranges) == 1 else Answer(b"e it", 206, 4)
+
+    monkeypatch.setattr("facealike.model_zoo.download._opener", lambda: SimpleNamespace(open=open_url))
+    before = os.umask(0o022)
+    try:
+        found = download("http://127.0.0.1/a", tmp_path / "a", sha(b"whole it"), 8)
+    finally:
+        os.umask(before)
+    assert found.read_bytes() == b"whole it" and ranges == [None, "bytes=4-"] and waited == [1]
+    assert found.stat().st_mode & 0o777 == 0o644

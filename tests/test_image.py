@@ -553,3 +553,11 @@ def test_a_jpeg_is_reduced_by_what_is_asked_rounded_up_and_nothing_else_is(reduc
     tall = gradient(67, 43)
     assert read_image(encoded("jpeg", tall), reduce=reduce).shape == (-(-67 // reduce), -(-43 // reduce), 3)
     assert read_image(encoded("png", tall), reduce=reduce).shape == (67, 43, 3)
+
+
+def test_floats_need_not_reach_black_or_white() -> None:
+    """Found by mutation: every array of the tests reached 1."""
+    assert read_image(np.full((2, 3), 0.25)).tolist() == [[[64] * 3] * 3] * 2
+    for wrong in (np.full((2, 3), 1.0001), np.full((2, 3), -0.0001), np.full((2, 3), np.nan)):
+        with pytest.raises(UsageError, match="goes from 0"):
+            read_image(wrong)

@@ -109,3 +109,10 @@ def test_the_warning_reaches_the_user_of_every_command(tmp_path: Path) -> None:
         assert done.exit_code == 0, (arguments, done.stderr)
         assert done.stderr.count("cut.jpg: a JPEG that lacks its last bytes") == 1, (arguments, done.stderr)
         json.loads(done.stdout)
+
+
+def test_the_note_says_how_much_is_missing() -> None:
+    """Found by mutation: a lost end marker costs no picture, lost rows are told in percent."""
+    data = jpeg(astronaut())
+    assert "with them hardly anything of the picture" in str(read(data[:-2])[1])
+    assert re.search(r"with them [0-9.]+% of the picture's height", str(read(data[:-1000])[1]))
