@@ -338,7 +338,7 @@ def test_the_band_of_f1_takes_no_more_than_400_resamples(monkeypatch: pytest.Mon
         asked.append(given[5])
         return -0.1, 0.1
 
-    monkeypatch.setattr("facealike.calibration.calibration.f1_band", band)
+    monkeypatch.setattr("facealike.calibration.fit.f1_band", band)
     for resamples in (3, 400, 401):
         found = calibrate_scores(scores, same, first, second, "bells", resamples=resamples)
         assert found.band is not None and found.band[0] <= found.threshold <= found.band[1]
