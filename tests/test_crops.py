@@ -499,3 +499,16 @@ def test_a_cache_is_not_touched_while_another_process_fills_it(tmp_path: Path, p
     thread.join(60)
     check(done[0], paths[5:15])
     check(cut(paths[:15], cache), paths[:15])
+
+
+def test_a_reduced_photo_takes_no_crop_of_the_whole_one(tmp_path: Path) -> None:
+    """Found by mutation: the crops of a photo decoded at half its size were named like those of the whole."""
+    path = tmp_path / "large.jpg"
+    PillowImage.fromarray(np.full((90, 90, 3), 90, np.uint8)).save(path)
+    content = path.read_bytes()
+    for side, known in ((None, True), (80, True), (40, False), (20, False)):
+        detector: Any = RedDetector()
+        detector.max_side = side
+        index = {hashlib.sha256(content).digest(): 0}
+        maker = module._Maker(index, detector, Cutting(), "largest", strict=True)
+        assert maker(path).known == known, side

@@ -279,3 +279,22 @@ def test_evaluate_tells_and_goes_on_or_stops(
     code, out, err = command(capsys, *arguments, "--strict", "--json")
     assert code == 2 and json.loads(out)["error"] == "UnreadableImage"
     assert f"{damaged / BROKEN}: {REASON}" in err
+
+
+@pytest.mark.parametrize("count", [3, 4])
+def test_a_warning_names_three_photos_of_several_faces(whole: Path, tmp_path: Path, count: int) -> None:
+    """Found by mutation: the number of names was free."""
+    root = tmp_path / "people"
+    shutil.copytree(whole, root)
+    crowds = sorted(str(path) for path in root.glob("*/1.png"))[:count]
+    for path in crowds:
+        crowd = PillowImage.open(path)
+        crowd.putpixel((0, 0), (0, 0, 255))
+        crowd.save(path)
+    model = ColourModel()
+    photos = sorted(str(path) for path in root.glob("*/*.png"))
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        list(stream_crops(photos, model.detector, model.preprocessing, "only", strict=False))
+    [line] = [str(each.message) for each in told if "several faces" in str(each.message)]
+    assert line.endswith(", ".join(crowds[:3]) + (", ..." if count > 3 else ""))

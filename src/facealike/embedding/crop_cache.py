@@ -255,7 +255,7 @@ class _Maker:
         detector: Detector | None,
         preprocessing: Cropping,
         face: FacePolicy,
-        strict: bool = True,
+        strict: bool,
     ) -> None:
         self.index, self.face, self.strict = index, face, strict
         self.cutter = Cutter(detector, preprocessing, many=True)
