@@ -48,8 +48,8 @@ TESTS = {
     "metrics.verification": "metrics weighted bootstrap evaluate exhaustive impostors result calibrate",
     "metrics.bootstrap": "bootstrap weighted exhaustive operating evaluate groups plots result",
     "calibration.calibration": (
-        "calibration operating calibrate probability rates model model_page result compare group_protocol "
-        "quality"
+        "calibration operating score_plots calibrate probability rates model model_page result compare "
+        "group_protocol quality"
     ),
     "evaluation.verification": (
         "evaluate overlap duplicates unreadable scores_file protocols set_protocols report pipeline byo "
@@ -59,7 +59,8 @@ TESTS = {
     "model_zoo.download": "download registry add_model",
     "embedding.crop_cache": "crops unreadable pipeline one_way evaluate distillation",
     "imaging.read": (
-        "image photo truncated photo_digest unreadable one_way folders pipeline detect compare bad_inputs"
+        "image sources photo truncated photo_digest unreadable one_way folders pipeline detect compare "
+        "bad_inputs"
     ),
 }
 """The modules under test, and the test files that cover them, those that notice most first."""
