@@ -136,6 +136,17 @@ def test_the_walk_sees_imports_of_every_kind(tmp_path: Path, monkeypatch: pytest
 HEAVY = "{'torch', 'lightning', 'matplotlib', 'sklearn', 'scipy', 'cv2', 'pytorch_metric_learning', 'onnx'}"
 
 
+COMMAND = (
+    "import sys\n"
+    "from facealike.cli import app\n"
+    "try:\n"
+    "    app(sys.argv[1:])\n"
+    "except SystemExit as stop:\n"
+    "    assert stop.code == 0, stop.code\n"
+)
+"""The command line in this process, so that what it loaded can be asked for afterwards."""
+
+
 def run(script: str, *arguments: str) -> str:
     done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -144,29 +155,15 @@ def run(script: str, *arguments: str) -> str:
 
 def test_a_whole_comparison_needs_only_the_base_install(tmp_path: Path) -> None:
     tiny_model_file().write(tmp_path / "tiny.facealike")
-    script = (
-        "import sys\n"
-        "from facealike.cli import app\n"
-        "try:\n"
-        "    app(sys.argv[1:])\n"
-        "except SystemExit as stop:\n"
-        "    assert stop.code == 0, stop.code\n"
-        f"loaded = {HEAVY} & set(sys.modules)\n"
-        "assert not loaded, loaded\n"
-        "assert 'onnxruntime' in sys.modules"
+    script = COMMAND + (
+        f"loaded = {HEAVY} & set(sys.modules)\nassert not loaded, loaded\nassert 'onnxruntime' in sys.modules"
     )
     photo = hopper_path()
     assert "same person" in run(script, "compare", photo, photo, "-m", str(tmp_path / "tiny.facealike"))
 
 
 def test_help_loads_nothing_heavy() -> None:
-    script = (
-        "import sys\n"
-        "from facealike.cli import app\n"
-        "try:\n"
-        "    app(sys.argv[1:])\n"
-        "except SystemExit as stop:\n"
-        "    assert stop.code == 0, stop.code\n"
+    script = COMMAND + (
         f"loaded = ({HEAVY} | {{'numpy', 'PIL', 'onnxruntime', 'dlib'}}) & set(sys.modules)\n"
         "assert not loaded, loaded"
     )
