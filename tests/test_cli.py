@@ -22,6 +22,7 @@ import facealike
 from data_paths import data_path
 from facealike.cli import app
 from facealike.cli.console import print_json
+from facealike.cli.options import RENAMED_OPTIONS
 from facealike.datasets.splits import split_of
 from facealike.detection.dlib_hog import DlibDetector
 from facealike.embedding.embeddings_file import load_embeddings
@@ -508,7 +509,8 @@ def test_every_command_explains_itself_and_its_exit_codes(command: list[str]) ->
         assert "Exit code" in result.stdout
 
 
-def test_no_command_has_more_than_twelve_options_and_each_has_json() -> None:
+def commands() -> list[Any]:
+    """All commands, those of groups too, as click has them."""
     import typer.main
 
     def leaves(group: Any) -> list[Any]:
@@ -518,9 +520,12 @@ def test_no_command_has_more_than_twelve_options_and_each_has_json() -> None:
             for leaf in (leaves(item) if hasattr(item, "commands") else [item])
         ]
 
-    commands = leaves(typer.main.get_command(app))
-    assert len(commands) == len(COMMANDS)
-    for item in commands:
+    return leaves(typer.main.get_command(app))
+
+
+def test_no_command_has_more_than_twelve_options_and_each_has_json() -> None:
+    assert len(commands()) == len(COMMANDS)
+    for item in commands():
         options = [
             option for parameter in item.params for option in parameter.opts if option.startswith("--")
         ]
@@ -536,6 +541,22 @@ def test_version_and_usage_errors() -> None:
     assert run("compare", "only-one.jpg").exit_code == 2
     assert run("compare", "--no-such-option").exit_code == 2
     assert run("no-such-command").exit_code == 2
+
+
+def test_an_option_of_the_last_release_works_but_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(RENAMED_OPTIONS, "skip", "aligned")
+    assert "no such option" in run("detect", "--leap", tmp_path / "x.jpg").stderr.lower()
+    for old in ("--skip", "--aligned"):
+        stderr = run("embed", tmp_path, old, "-o", tmp_path / "out.npz").stderr.lower()
+        assert "no such option" not in stderr and "no photo" in stderr, stderr
+    assert "--skip" not in run("embed", "--help").output
+
+
+def test_renamed_options_lead_to_options() -> None:
+    known = {option.lstrip("-") for command in commands() for p in command.params for option in p.opts}
+    assert set(RENAMED_OPTIONS.values()) <= known and not set(RENAMED_OPTIONS) & known
 
 
 def test_numbers_that_json_does_not_have_become_null(capsys: pytest.CaptureFixture[str]) -> None:

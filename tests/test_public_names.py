@@ -73,6 +73,19 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
     assert not hasattr(facealike, "nonsense")
 
 
+def test_a_renamed_name_works_and_warns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(facealike, "_RENAMED", {"likeness": "compare"})
+    with pytest.warns(
+        DeprecationWarning, match="facealike.likeness is renamed: use facealike.compare"
+    ) as found:
+        assert facealike.likeness is facealike.compare
+    assert found[0].filename == __file__, "the warning names the caller"
+
+
+def test_renamed_names_lead_to_public_names() -> None:
+    assert set(facealike._RENAMED.values()) <= PUBLIC and not set(facealike._RENAMED) & PUBLIC
+
+
 def test_importing_facealike_loads_nothing_heavy() -> None:
     script = (
         "import facealike, sys; heavy = {'numpy', 'PIL', 'onnxruntime', 'dlib', 'typer', 'rich', 'torch'}\n"

@@ -8,10 +8,12 @@ Names are loaded on first use, so that ``import facealike`` itself costs next to
 
 from __future__ import annotations
 
+import sys
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from ._version import __version__
 
 if TYPE_CHECKING:
     from .calibration.calibration import Calibration
@@ -141,7 +143,17 @@ _HOME = {name: module for module, names in _MODULES.items() for name in names}
 _HOME.update({name: "errors" for name in __all__ if name not in _HOME and name != "__version__"})
 
 
+# Public names of the last release and what they are called now; each is kept for one release.
+# To rename a public name: rename it everywhere, add one row here and one line to CHANGELOG.md (Changed).
+_RENAMED: dict[str, str] = {}
+
+
 def __getattr__(name: str) -> Any:
+    if name in _RENAMED:
+        new = _RENAMED[name]
+        message = f"facealike.{name} is renamed: use facealike.{new}; the next release removes the old name"
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        return getattr(sys.modules[__name__], new)
     if name not in _HOME:
         raise AttributeError(f"module 'facealike' has no attribute {name!r}")
     value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -30,6 +30,7 @@ from . import (
     train,
 )
 from .console import show
+from .options import current_name
 
 HELP = """How alike two faces are, and how sure you may be.
 
@@ -41,7 +42,7 @@ are one line on stderr; with --json also an object with `error` and `message` on
 app = typer.Typer(
     help=HELP, no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "token_normalize_func": current_name},
 )  # fmt: skip
 app.command()(compare.compare)
 app.command()(predict.predict)

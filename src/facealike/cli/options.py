@@ -41,6 +41,17 @@ class SplitChoice(str, Enum):
     test = "test"
 
 
+# Option names of the last release, without dashes, and their names now, as in {"normalise": "normalize"}.
+# To rename an option: rename it in its command and add one row here.  The old name then works for one release
+# and is not shown in --help.  A row applies to every command, and to command names and Enum values too.
+RENAMED_OPTIONS: dict[str, str] = {}
+
+
+def current_name(name: str) -> str:
+    """Return what an option is called now; the command line applies it to each option that it is given."""
+    return RENAMED_OPTIONS.get(name, name)
+
+
 DEFAULT_FACE_CHOICE = FaceChoice(DEFAULT_FACE)
 
 ModelOption = Annotated[
