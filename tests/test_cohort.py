@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from typer.testing import CliRunner
 
+from facealike import export_model
 from facealike.cli import app
 from facealike.embedding.embedder import Embedder
 from facealike.embedding.face_model import Model
@@ -23,7 +24,6 @@ from facealike.errors import DataError, UsageError
 from facealike.model_file.model_file import ModelFile
 from facealike.model_zoo import score_normalization as rooms
 from facealike.model_zoo.score_normalization import Cohort, gather, true_room, with_cohort
-from facealike.train import export_model
 from test_exported import SIZE, small_network
 from tiny_model import tiny_model_file
 

@@ -119,7 +119,7 @@ def test_numbers_that_are_not_finite_are_refused(file) -> None:
 
 
 def test_a_package_that_is_not_there() -> None:
-    with pytest.raises(MissingExtra, match=r"pip install 'facealike\[dlib\]'"):
+    with pytest.raises(MissingExtra, match=r'pip install "facealike\[dlib\]"'):
         package_file("no-such-file.dat")
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +15,8 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image as PillowImage
 from typer.testing import CliRunner
 
+import facealike.train
+from facealike import export_model
 from facealike.cli import app
 from facealike.embedding.face_model import Model
 from facealike.errors import DataError, UsageError
@@ -20,7 +24,6 @@ from facealike.metrics.similarity import cosine
 from facealike.model_file.model_file import ModelFile
 from facealike.model_zoo import export as exported
 from facealike.model_zoo.quantization import apart, in_8_bits
-from facealike.train import export_model
 from tiny_model import tiny_model_file
 
 SIZE = 32
@@ -156,3 +159,57 @@ def test_how_far_apart_vectors_are() -> None:
     wanted = np.array([[0.0, 0], [2, 0]], dtype=np.float32)  # a variance of 1
     assert apart(wanted, wanted) == 0
     assert apart(wanted, wanted + np.float32(0.1)) == pytest.approx(0.02, rel=1e-5)
+
+
+WITHOUT = """
+import sys
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {blocked!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Missing())
+from facealike.__main__ import main
+main()
+"""
+"""The program where these packages are not installed."""
+
+
+def program(blocked: set[str], *words: str | Path) -> subprocess.CompletedProcess[str]:
+    script = WITHOUT.format(blocked=blocked)
+    return subprocess.run([sys.executable, "-c", script, *map(str, words)], capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("cohort", [False, True])
+def test_export_needs_no_torch(file: ModelFile, photos: Path, tmp_path: Path, cohort: bool) -> None:
+    source, out = tmp_path / "m.facealike", tmp_path / "small.facealike"
+    file.write(source)
+    blocked = {"torch", "lightning", "pytorch_metric_learning", "onnxscript", "tensorboard", "matplotlib"}
+    words = ["export", source, photos, "--aligned", "--out", out]
+    done = program(blocked, *words, *(["--cohort"] if cohort else []))
+    if cohort:  # scikit-learn is loaded; these photos are too few
+        assert done.returncode == 2 and "40 faces is too small" in done.stderr, done.stderr
+    else:
+        assert done.returncode == 0, done.stderr
+        assert ModelFile.read(out).id != file.id
+
+
+@pytest.mark.parametrize("package", ["onnx", "sklearn"])
+def test_without_the_extra_one_sentence_names_it(
+    file: ModelFile, photos: Path, tmp_path: Path, package: str
+) -> None:
+    source, out = tmp_path / "m.facealike", tmp_path / "small.facealike"
+    file.write(source)
+    done = program({package}, "export", source, photos, "--aligned", "--out", out)
+    assert done.returncode == 2 and not out.exists() and not done.stdout
+    assert done.stderr == (
+        f"facealike: exporting a model needs {package}, which is not installed; "
+        'run: pip install "facealike[export]"\n'
+    )
+
+
+@pytest.mark.parametrize("name", ["export_model", "Exported"])
+def test_the_old_place_of_a_public_name_works_and_warns(name: str) -> None:
+    with pytest.warns(DeprecationWarning, match=f"use facealike.{name}"):
+        assert getattr(facealike.train, name) is getattr(facealike, name)

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
+from facealike import export_model
 from facealike.cli import app
 from facealike.embedding.embeddings_file import load_embeddings
 from facealike.errors import DataError, UnreadableImage
 from facealike.imaging.photo_warning import PhotoWarning, UnusedPhoto
 from facealike.model_file.model_file import ModelFile
-from facealike.train import export_model, train
+from facealike.train import train
 from facealike.types import Box, Face
 from people import CentralBox, draw_face, make_people, tiny_recipe
 from tiny_model import tiny_model_file

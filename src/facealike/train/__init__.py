@@ -1,12 +1,12 @@
 """Training: the only package with torch (``pip install 'facealike[train]'``).
 
 ``train`` runs a recipe over a folder of people and leaves a model and its report behind; ``distil`` one
-that learns from a teacher, over photos of whomever. ``export_model`` brings a finished model to fewer
-bits.
+that learns from a teacher, over photos of whomever.
 """
 
 from __future__ import annotations
 
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -14,35 +14,34 @@ from .recipe.load import load_recipe, recipe_names
 from .recipe.schema import Recipe
 
 if TYPE_CHECKING:
-    from ..model_zoo.export import Exported, export_model
     from .distillation.run import DistilResult, distil
     from .embedder.cross_validation import FoldsResult, train_folds
     from .embedder.run import TrainResult, train
 
 __all__ = [
-    "DistilResult", "Exported", "FoldsResult", "Recipe", "TrainResult", "distil", "export_model",
-    "load_recipe", "recipe_names", "train", "train_folds",
+    "DistilResult", "FoldsResult", "Recipe", "TrainResult", "distil", "load_recipe", "recipe_names",
+    "train", "train_folds",
 ]  # fmt: skip
 
 ROOMS = {
     "train": "embedder.run", "TrainResult": "embedder.run",
     "train_folds": "embedder.cross_validation", "FoldsResult": "embedder.cross_validation",
     "distil": "distillation.run", "DistilResult": "distillation.run",
-    "export_model": ".model_zoo.export", "Exported": ".model_zoo.export",
 }  # fmt: skip
+MOVED = ("export_model", "Exported")  # to facealike itself; the next release removes them here
 
 
 def __getattr__(name: str) -> Any:
+    if name in MOVED:
+        import facealike
+
+        message = f"facealike.train.{name} has moved: use facealike.{name}"
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        return getattr(facealike, name)
     # Recipes can be read and checked without torch; only a run needs it.
     if name not in ROOMS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from ..errors import MissingExtra
+    from ..utils.extras import needs_extra
 
-    try:
+    with needs_extra("train", "training"):
         return getattr(import_module(f".{ROOMS[name]}", __name__), name)
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("facealike"):
-            raise
-        raise MissingExtra(
-            f"this needs the package {error.name}; run: pip install 'facealike[train]'"
-        ) from error
