@@ -50,7 +50,7 @@ lint: $(VENV)/.full
 	$(VENV)/bin/lint-imports --no-logo
 
 lowest:
-	@$(PYTHON) tests/base_install.py
+	@$(PYTHON) tests/support/base_install.py
 
 # Both archives into a folder, each as a whole or not at all.
 define UNPACK

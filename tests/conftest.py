@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import settings
 
-from data_paths import data_path
+from support.data_paths import data_path
 
 pytest_plugins = ["pytester"]
 
@@ -15,7 +15,9 @@ settings.load_profile("facealike")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "needs_data(*names): the test needs data; see tests/data_paths.py")
+    config.addinivalue_line(
+        "markers", "needs_data(*names): the test needs data (tests/support/data_paths.py)"
+    )
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -81,7 +81,7 @@ if TYPE_CHECKING:
     from .verification.compare import compare
     from .verification.result import Comparison
 
-# What facealike promises, pinned by tests/test_public_names.py; a checker needs it as a plain list.
+# Pinned by tests/repository/test_public_names.py; type checkers need a plain list.
 __all__ = [
     "Box",
     "Calibration",

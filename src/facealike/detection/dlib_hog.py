@@ -79,7 +79,7 @@ def _frontal_detector(dlib: Any) -> Any:
     """dlib's frontal detector, from a copy of it that ``dlib.get_frontal_face_detector().save`` wrote.
 
     dlib unpacks the one inside it in some 300 ms, half the cold start of a comparison; the copy loads
-    in one.  Both find the same faces, which tests/test_detect.py checks.
+    in one.  Both find the same faces, which tests/detection/test_detectors.py checks.
     """
     with resources.as_file(resources.files("facealike") / "weights" / "dlib-frontal-hog.svm") as copy:
         try:

@@ -4,7 +4,7 @@ Each of a few threads takes one photo the whole way from its file to its crops, 
 photo ever waits in a queue: memory holds one photo a thread, and crops.  The crops come out in the
 order of the photos and are gathered into batches, which a thread of its own embeds meanwhile.
 
-What may be shared between threads (tests/test_pipeline.py):
+What may be shared between threads (tests/embedding/test_cropper.py):
 
 - onnxruntime sessions: yes, any number of threads may run one.  Where many photos are under way
   each run gets one thread, for the cores are busy with other photos.

@@ -1,0 +1,129 @@
+"""The model that ships: what its card promises, and golden numbers on real photos."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from facealike import Model, compare, evaluate_split
+from facealike.datasets.splits import Split, split_of
+from facealike.detection.face_policy import LFW_FACE
+from facealike.errors import PeopleOverlap
+from support.data_paths import needs_data
+from support.paths import ROOT
+
+PHOTOS = ROOT / "examples" / "photos"
+LFW = os.environ.get("FACEALIKE_LFW")
+needs_lfw = needs_data("FACEALIKE_LFW")
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return Model.load(threads=1)
+
+
+@pytest.mark.parametrize(
+    ("other", "score", "same"), [("collins.jpg", 0.805, False), ("hopper-turned.jpg", 0.991, True)]
+)
+def test_golden_scores_of_the_example_photos(model: Model, other: str, score: float, same: bool) -> None:
+    result = compare(PHOTOS / "hopper.jpg", PHOTOS / other, model)
+    assert result.score == pytest.approx(score, abs=0.01)
+    assert result.same is same
+
+
+def test_the_card_is_whole_and_the_documents_agree_with_it(model: Model) -> None:
+    card = model.file.card
+    assert set(card.licence) == {"code", "weights", "training_data", "detector"}
+    assert all(card.licences[part].commercial for part in ("code", "weights", "training_data"))
+    assert card.recipe["name"] == "distilled-further" and "dlib" in card.provenance["teacher"]
+    text = (ROOT / "docs" / "results.md").read_text("utf-8")
+    view2 = card.metrics["lfw-view2"]
+    assert f"{view2['accuracy']:.4f} ± {view2['standard_error']:.4f}" in text
+    assert f"{card.metrics['test']['f1']:.3f}" in text and f"{card.metrics['test']['auc']:.3f}" in text
+    assert card.provenance["commit"][:7] in text
+    assert model.threshold == pytest.approx(card.metrics["test"]["threshold"])
+    assert card.metrics["groups"] and "children" in card.limits
+
+
+def test_the_card_and_the_readme_name_what_each_part_saw(model: Model) -> None:
+    """Issue 19 E and F: "has seen nobody of LFW" held for the embedder alone."""
+    card = model.file.card
+    seen = card.data["seen"]
+    assert set(seen) == {"embedder", "cohort", "detector", "probabilities", "threshold", "quality"}
+    assert card.data["photos"] == 37_957 and seen["embedder"].startswith("37,957 training photos of FairFace")
+    assert seen["cohort"].startswith(str(card.provenance["cohort"]).split()[0])
+    assert all(word in seen["detector"] for word in ("training people of LFW", "FairFace", "YuNet"))
+    assert seen["probabilities"].startswith("4,904 people of LFW")
+    assert seen["threshold"] == model.file.calibration.threshold_from
+    assert "validation and calibration people" in seen["quality"]
+    assert "LFW is not new to every part" in card.limits and "in-domain" in card.limits
+    low, high = card.metrics["groups"]["spread"]["age"]["worst_fmr"][1:]
+    assert f"[{100 * low:.1f}, {100 * high:.1f}]" in card.limits
+    readme = " ".join((ROOT / "README.md").read_text("utf-8").split())
+    assert f"9.1 % [{100 * low:.1f}, {100 * high:.1f}]" in readme and "seen nobody of LFW" not in readme
+    test = card.metrics["test"]
+    for rate in ("fmr", "fnmr"):
+        interval = test["intervals"][rate]
+        told = f"{100 * test[rate]:.1f} % [{100 * interval['low']:.1f}, {100 * interval['high']:.1f}]"
+        assert f"{rate.upper()} {told}" in readme or f"{rate.upper()} is {told}" in readme
+
+
+def test_no_place_of_the_machine_that_made_it_is_on_the_card(model: Model) -> None:
+    words = str(model.file.card.provenance["command"]).split()
+    assert not any(word.startswith("/") for word in words)
+
+
+def test_it_records_who_calibrated_it(model: Model) -> None:
+    """Issue 19 A11: 8 bytes for each person and each photo; nobody is named."""
+    (record,) = model.file.calibration.seen
+    assert (record.people_count, record.photo_count) == (4_904, 11_460)
+    assert model.file.calibration.people.startswith(f"{record.people_count:,} ")
+    # Names of LFW; their split follows from the name alone.
+    for name, split in (("George_W_Bush", "train"), ("Aaron_Sorkin", "test")):
+        assert split_of(name) == split
+        assert record.knows_person(name) is (split != "test")
+
+
+@needs_lfw
+@pytest.mark.parametrize("split", ["validation", "calibration"])
+def test_it_is_not_evaluated_on_the_people_who_calibrated_it(model: Model, split: Split) -> None:
+    """Issue 19 A11 and E."""
+    assert LFW is not None
+    with pytest.raises(PeopleOverlap, match="gave this model its threshold and its probabilities"):
+        evaluate_split(model, LFW, split)
+
+
+def test_it_is_small(model: Model) -> None:
+    """3.1 MB, and 0.2 MB of digests; the most that is allowed is 10 MB."""
+    assert len(model.file.to_bytes()) <= 3_400_000
+
+
+def test_it_records_which_face_it_was_calibrated_on(model: Model) -> None:
+    """Issue 19 A9: LFW's central face; FairFace's chips, which decided about the threshold, as they are."""
+    assert model.calibration.face == LFW_FACE
+    assert model.calibration.threshold_face == "aligned"
+
+
+def test_its_calibration_says_what_a_score_means(model: Model) -> None:
+    """As docs/results.md tells it: probabilities, named thresholds, how rarely strangers score so high."""
+    calibration = model.file.calibration
+    assert "calibration people" in calibration.people and calibration.pairs == 2_000_000
+    # Issue 19 A5: the threshold comes from elsewhere, and says so.
+    assert calibration.threshold_from == "780 pairs of 0-2 in every other photo of val.csv"
+    assert "on 780 pairs of 0-2" in str(calibration) and "4,904 calibration people" in str(calibration)
+    assert calibration.band is not None
+    assert [point.fmr for point in calibration.operating_points] == [0.1, 0.01, 0.001, 0.0001, 1e-05]
+    low, high = (calibration.probability_of(score) for score in (0.7, 0.95))
+    assert low is not None and high is not None and low < 0.05 and high > 0.98
+
+
+@needs_lfw
+def test_golden_numbers_on_strangers(model: Model, tmp_path: Path) -> None:
+    """Fewer pairs than docs/results.md reports, so that the test stays short; the same people."""
+    assert LFW is not None
+    result = evaluate_split(model, LFW, "test", limit=400, face=LFW_FACE, cache=tmp_path)
+    assert result.leaked is None  # nobody has named the people of FairFace
+    assert result.f1 == pytest.approx(0.963, abs=0.03)
+    assert result.auc == pytest.approx(0.994, abs=0.01)

@@ -1,0 +1,260 @@
+"""Results: what ``bool`` means (issue 19 A1), and how they show themselves (issue 19 D3)."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import facealike
+from facealike import (
+    Calibration,
+    Comparison,
+    EmbeddedFace,
+    EmbeddedPhoto,
+    Evaluation,
+    Face,
+    Interval,
+    Licence,
+    OperatingPoint,
+    Pair,
+    Quality,
+    Report,
+    StoredModel,
+    UsageError,
+    Verification,
+)
+from facealike.evaluation.all_pairs import SetEvaluation
+from facealike.evaluation.identification import IdentificationEvaluation
+from facealike.evaluation.lfw_view2 import view2
+from facealike.metrics.calibration_error import reliability
+from facealike.metrics.demographics import Point as GroupPoint
+from facealike.metrics.demographics import group_rates
+from facealike.metrics.identification import closed_set, open_set
+from facealike.metrics.verification import confusion, roc
+from facealike.types import Box
+from facealike.utils.result import REPR_WIDTH, Result, Shown
+from support.tiny_model import tiny_model_file
+
+HOSTILE = "<img src=x onerror=alert(1)> \x1b[31m" + "very long name " * 30
+
+FACE = Face(
+    Box(10.123456, 20.123456, 200.123456, 260.123456), 0.9, tuple((x + 0.123456789, x) for x in range(5))
+)
+
+
+def comparison(score: float = 0.9, threshold: float = 0.8) -> Comparison:
+    quality = Quality(0.9, ("small",), {"a": 1 / 3}, {"size": 0.9})
+    return Comparison(
+        score, threshold, (FACE, FACE), "0123456789ab", "cpu", {"total": 1.0}, probability=0.9, fmr=0.01,
+        threshold_from=HOSTILE, band=(0.7, 0.85), quality=(quality, quality), warnings=(HOSTILE,),
+    )  # fmt: skip
+
+
+def evaluation() -> Evaluation:
+    rng = np.random.default_rng(0)
+    first, second = rng.integers(0, 30, 400), rng.integers(0, 30, 400)
+    second[:200] = first[:200]
+    same = first == second
+    scores = np.where(same, 0.8, 0.2) + rng.normal(0, 0.15, 400)
+    return Evaluation(HOSTILE, np.clip(scores, -1, 1), same, 0.5, HOSTILE, 30, first=first, second=second)
+
+
+def set_of_people() -> tuple[Any, Any]:
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(40), 3)
+    return rng.normal(size=(40, 8))[labels] + rng.normal(0, 0.3, (120, 8)), labels
+
+
+def groups() -> Any:
+    vectors, labels = set_of_people()
+    columns = {"race": ["A", "B"] * 60}
+    return group_rates(vectors, np.ones(120, bool), labels, columns, [GroupPoint(0.5, 0.1, "x")], HOSTILE)
+
+
+def searched() -> Any:
+    vectors, labels = set_of_people()
+    return closed_set(vectors[::3], labels[::3], vectors[1::3], labels[1::3])
+
+
+def open_searched() -> Any:
+    vectors, labels = set_of_people()
+    enrolled = labels < 20
+    return open_set(
+        vectors[enrolled][::3], labels[enrolled][::3], vectors[enrolled][1::3], labels[enrolled][1::3],
+        vectors[~enrolled], labels[~enrolled],
+    )  # fmt: skip
+
+
+def calibration() -> Calibration:
+    point = OperatingPoint(0.01, 0.7, 0.005, 0.02, 0.1, 1000)
+    return Calibration(0.5, HOSTILE, HOSTILE, 10, {"f1": 0.9}, operating_points=(point,))
+
+
+MADE: dict[str, Callable[[], Any]] = {
+    "Box": lambda: FACE.box,
+    "Face": lambda: FACE,
+    "Quality": lambda: Quality(0.5, (HOSTILE,), {"blur": 1.0}, {"size": 0.5}, poor=True),
+    "Pair": lambda: Pair("folder/" * 30 + "a.jpg", HOSTILE, False, 3),
+    "Comparison": comparison,
+    "EmbeddedFace": lambda: EmbeddedFace(FACE, Quality(0.5, (HOSTILE,)), np.ones(4, np.float32)),
+    "EmbeddedPhoto": lambda: EmbeddedPhoto(0, HOSTILE, (MADE["EmbeddedFace"](),)),
+    "Interval": lambda: Interval(0.5, 0.4, 0.6),
+    "OperatingPoint": lambda: calibration().operating_points[0],
+    "Calibration": calibration,
+    "Evaluation": evaluation,
+    "View2": lambda: view2(evaluation(), np.arange(400) % 5),
+    "Exhaustive": lambda: facealike.exhaustive(*set_of_people(), name=HOSTILE),
+    "SetEvaluation": lambda: SetEvaluation(facealike.exhaustive(*set_of_people(), name=HOSTILE), 0.5, "x"),
+    "Identification": searched,
+    "OpenSet": open_searched,
+    "IdentificationEvaluation": lambda: IdentificationEvaluation(HOSTILE, searched(), open_searched(), 0),
+    "GroupEvaluation": groups,
+    "Verification": lambda: Verification(
+        "id", HOSTILE, {"a": "b"}, 128, "cpu", 1.0, "yunet", False, "none", None
+    ),
+    "Licence": lambda: Licence("MIT", "MIT", False),
+    "Report": lambda: Report(Path("a/" * 60 + "x.html"), Path("x.md"), (), ("nothing",)),
+    "StoredModel": lambda: StoredModel("broken", Path("broken.facealike"), None, HOSTILE),
+    "ModelFile": tiny_model_file,
+    "ModelCard": lambda: replace(tiny_model_file().card, name=HOSTILE[:200]),
+    "Preprocessing": lambda: tiny_model_file().preprocessing,
+    "People": lambda: facealike.People(("A",), (Path("a.jpg"),), np.zeros(1, np.int64)),
+}
+# The verdict, or else what a reader of `if thing:` expects; everything else that is a result raises.
+MEANT = {"Comparison", "Verification", "Calibration", "StoredModel"}
+THINGS = {"Box", "EmbeddedFace", "Face", "ModelFile", "ModelCard", "Preprocessing", "People"}
+
+
+def test_the_list_has_every_public_noun() -> None:
+    nouns = {
+        name
+        for name in facealike.__all__
+        if dataclasses.is_dataclass(getattr(facealike, name))
+        or (inspect.isclass(getattr(facealike, name)) and issubclass(getattr(facealike, name), tuple))
+    }
+    assert nouns == set(MADE)
+
+
+def test_a1_the_truth_of_a_comparison_is_its_verdict() -> None:
+    """Issue 19 A1: ``if compare(a, b):`` was true for different people."""
+    assert bool(comparison(0.9, 0.8)) is True
+    assert bool(comparison(0.8, 0.8)) is True, "at the threshold it is the same person"
+    assert bool(comparison(0.7, 0.8)) is False
+
+
+def test_a1_the_truth_of_the_other_results() -> None:
+    """Issue 19 A1: what is no verdict raises, or means what a reader expects."""
+    assert not Calibration.none() and calibration()
+    assert not MADE["StoredModel"]() and StoredModel("x", Path("x"), tiny_model_file())
+    assert MADE["Verification"]()
+    for name in set(MADE) - MEANT - THINGS:
+        with pytest.raises(UsageError, match=f"of the type {name} is neither true nor false; [a-z].*"):
+            bool(MADE[name]())
+    for made in (confusion([0.1, 0.9], [0, 1], 0.5), roc([0.1, 0.9], [0, 1]), reliability([0.5], [1])):
+        with pytest.raises(UsageError, match="neither true nor false"):
+            bool(made)
+
+
+def test_a1_the_results_of_training() -> None:
+    """Issue 19 A1 for the nouns of ``facealike.train``."""
+    pytest.importorskip("torch")
+    from facealike.train.embedder.baseline_comparison import Comparison as AgainstShipped
+    from facealike.train.embedder.cross_validation import FoldsResult
+
+    lost = AgainstShipped(0.5, 10, 0.9, "id", Interval(-0.4, -0.5, -0.3))
+    for made in (lost, FoldsResult(Path("out"), (1,), (2,), None)):
+        assert isinstance(made, Result) and len(repr(made)) <= REPR_WIDTH
+        with pytest.raises(UsageError, match="neither true nor false"):
+            bool(made)
+
+
+@pytest.mark.parametrize("name", sorted(MADE))
+def test_d3_a_repr_fits_in_a_line_of_the_terminal(name: str) -> None:
+    """Issue 19 D3: reprs were up to thousands of characters long."""
+    text = repr(MADE[name]())
+    assert name in text and 10 <= len(text) <= REPR_WIDTH == 100
+    assert text.isprintable(), "no line break, no escape of the terminal"
+
+
+def test_d3_a_repr_tells_what_matters() -> None:
+    assert repr(comparison(0.9, 0.8)) == "<Comparison: same person: score 0.900, threshold 0.800>"
+    assert repr(comparison(0.75, 0.8)) == (
+        "<Comparison: different people, uncertain: score 0.750, threshold 0.800>"
+    )
+    assert repr(Interval(0.5, 0.4, 0.6)) == "<Interval: 0.500 [0.400, 0.600]>"
+    assert repr(Box(1, 2.5, 3, 1 / 3)) == "Box(left=1, top=2.5, right=3, bottom=0.333333)"
+    assert repr(Pair("a.jpg", "b.jpg", True)) == "<Pair: a a.jpg, b b.jpg, same True, fold None>"
+
+
+@pytest.mark.parametrize("name", sorted(set(MADE) - {"Box"}))
+def test_d3_a_notebook_shows_a_table_and_runs_nothing(name: str) -> None:
+    """Issue 19 D3: ``_repr_html_``, with every text of a file or a folder escaped."""
+    made = MADE[name]()
+    assert isinstance(made, Shown)
+    html = made._repr_html_()
+    assert html.startswith("<div>") and html.endswith("</div>") and name in html
+    assert "<img" not in html and html.count("<tr>") == html.count("</tr>")
+    if name in {"Comparison", "Evaluation", "Calibration", "Interval", "OperatingPoint"}:
+        assert "<table>" in html
+
+
+def test_d3_a_notebook_shows_the_warnings_of_a_comparison() -> None:
+    """Issue 19 D3: lists were left out, and with them the warnings."""
+    warned = replace(comparison(), warnings=("the first face is <b>dark</b>", "the second face is small"))
+    rows = warned._html_rows()
+    assert rows["warnings"] == ["the first face is <b>dark</b>", "the second face is small"]
+    table = warned._repr_html_().partition("<table>")[2]
+    assert (
+        ">warnings</th><td>the first face is &lt;b&gt;dark&lt;/b&gt;<br>the second face is small</td>"
+        in table
+    )
+    assert ">band</th><td>0.7, 0.85</td>" in table
+    assert "faces" not in rows and "milliseconds" not in rows, "tables have no place in a cell"
+    assert "warnings" not in replace(comparison(), warnings=())._html_rows(), "no row without an entry"
+
+
+def test_d3_a_long_list_is_shortened_in_a_notebook() -> None:
+    poor = Quality(0.5, tuple(f"reason {i}" for i in range(1, 1013)))
+    html = poor._repr_html_().partition("<table>")[2]
+    assert "reason 10<br>and 1,002 more</td>" in html and "reason 11" not in html
+
+
+def test_d3_the_repr_of_an_evaluation_resamples_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A debugger asks for it at every step."""
+    monkeypatch.setattr("facealike.evaluation.verification_result.pair_intervals", None)
+    assert "AUC" in repr(evaluation())
+
+
+def subclasses(kind: type[Any]) -> set[type]:
+    return {kind}.union(*(subclasses(each) for each in kind.__subclasses__()))
+
+
+@pytest.mark.parametrize("name", sorted(MADE))
+def test_no_public_noun_can_be_changed(name: str) -> None:
+    """Found by mutation: nothing noticed when a result was no longer frozen."""
+    made = MADE[name]()
+    field = made._fields[0] if isinstance(made, tuple) else dataclasses.fields(made)[0].name
+    with pytest.raises(AttributeError):
+        setattr(made, field, getattr(made, field))
+
+
+def test_every_result_is_frozen_shows_itself_and_is_compared_where_that_can_be_done() -> None:
+    """Two arrays are neither equal nor not: a result that holds some is equal to itself alone."""
+    kinds = [kind for kind in subclasses(Shown) if dataclasses.is_dataclass(kind)]
+    found: list[type] = []
+    assert len(kinds) > 20
+    for kind in kinds:
+        options: Any = kind.__dataclass_params__  # type: ignore[attr-defined]
+        assert options.frozen, kind
+        assert kind.__repr__ is Shown.__repr__ or ("__repr__" in vars(kind) and not options.repr), kind
+        types = " ".join(str(field.type) for field in dataclasses.fields(kind))
+        if options.eq and ("NDArray" in types or "Floats" in types):
+            found.append(kind)
+    assert not found

@@ -1,0 +1,205 @@
+"""The documents keep up with the code, and nothing tracked tells of the machine it was written on."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import facealike
+from support.commands import COMMANDS
+from support.paths import ROOT
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+CLI = (ROOT / "docs" / "cli.md").read_text("utf-8")
+API = (ROOT / "docs" / "api.md").read_text("utf-8")
+FOLDERS = ("docs", "examples", "benchmarks")
+PAGES = sorted([*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in (ROOT / folder).rglob("*.md"))])
+
+
+def sections(text: str) -> dict[str, str]:
+    """The text below each heading of the second level, by that heading."""
+    parts = re.split(r"^## (.+)$", text, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+# --- the command line -------------------------------------------------------------------------------
+
+
+def test_the_walk_sees_the_commands() -> None:
+    assert {"facealike compare", "facealike data lfw", "facealike model info"} <= set(COMMANDS)
+    assert "--threshold" in COMMANDS["facealike compare"]
+
+
+def test_every_command_has_a_section_and_no_other_has_one() -> None:
+    documented = {heading for heading in sections(CLI) if heading.startswith("facealike ")}
+    assert documented == set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_section_names_every_option_and_the_exit_codes(name: str) -> None:
+    text = sections(CLI)[name]
+    shared = {"--weights"}  # a second name of --model, told of once for all commands
+    missing = [option for option in COMMANDS[name] if option not in shared and f"`{option}`" not in text]
+    assert not missing, f"docs/cli.md, {name}: {missing}"
+    assert "Exit code: 0" in text
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_section_names_no_option_that_is_not_there(name: str) -> None:
+    listed = re.search(r"^Options: (.+?)\n\n", sections(CLI)[name], re.MULTILINE | re.DOTALL)
+    assert listed is not None
+    assert set(re.findall(r"`(--[a-z-]+)`", listed[1])) <= set(COMMANDS[name])
+
+
+def test_the_first_lines_list_every_command() -> None:
+    overview = CLI.split("```")[1]
+    for name in COMMANDS:
+        assert re.search(rf"^{name} ", overview, re.MULTILINE), f"docs/cli.md does not list {name}"
+
+
+def test_every_exit_code_is_explained() -> None:
+    values = [getattr(facealike, name) for name in facealike.__all__]
+    codes = {value.exit_code for value in values if is_error(value)} | {0, 1, 70, 130, 141}
+    table = sections(CLI)["What all commands share"]
+    assert {int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)} == codes
+
+
+def is_error(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, facealike.FacealikeError)
+
+
+# --- the library ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", facealike.__all__)
+def test_every_public_name_is_in_the_api_page(name: str) -> None:
+    assert re.search(rf"`{name}[`(]", API), f"docs/api.md does not explain {name}"
+
+
+def test_the_api_page_names_nothing_that_is_not_public() -> None:
+    named = set(re.findall(r"^\| `([A-Za-z_][A-Za-z_0-9]*)", API, re.MULTILINE))
+    assert len(named) > 25 and named <= set(facealike.__all__)
+
+
+# --- links ------------------------------------------------------------------------------------------
+
+
+def links(page: Path) -> list[str]:
+    return re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8"))
+
+
+def anchor(heading: str) -> str:
+    """What a heading is called in a link, as GitHub makes it."""
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_relative_links_resolve(page: Path) -> None:
+    for link in links(page):
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, fragment = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), f"{page.name}: {link} leads nowhere"
+        if fragment and target.suffix == ".md":
+            headings = re.findall(r"^#+ (.+)$", target.read_text("utf-8"), re.MULTILINE)
+            assert fragment in map(anchor, headings), f"{page.name}: {link} names no heading"
+
+
+# --- what must not be told --------------------------------------------------------------------------
+
+# Spelt in pieces, for this file is searched too.
+TELLTALES = [
+    "/wo" + "rk/", "/ro" + "ot/", "/ho" + "me/", "/op" + "t/", "find" + "-links", "index" + "-url",
+    "py" + "pi.org", "pythonhosted" + ".org", "trusted" + "-host",
+]  # fmt: skip
+
+
+def tracked() -> list[Path]:
+    try:
+        listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("not a git checkout")
+    return [ROOT / name for name in listed.decode().split("\0") if name]
+
+
+def test_no_tracked_file_tells_of_this_machine() -> None:
+    files = tracked()
+    assert Path(__file__) in files or len(files) > 50
+    found = []
+    for path in files:
+        content = path.read_bytes() if path.is_file() else b""
+        found += [f"{path.relative_to(ROOT)}: {word!r}" for word in TELLTALES if word.encode() in content]
+    assert not found
+
+
+def test_no_photo_is_tracked_but_those_of_the_examples() -> None:
+    photos = {
+        path.relative_to(ROOT) for path in tracked() if path.suffix.lower() in {".jpg", ".jpeg", ".tgz"}
+    }
+    examples = {Path("examples/photos") / f"{name}.jpg" for name in ("hopper", "hopper-turned", "collins")}
+    assert photos <= examples
+
+
+def test_the_project_file_names_only_what_is_there() -> None:
+    """Issue 19 F: it named a file that was gone."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    named = [
+        *project["tool"]["ruff"]["lint"].get("per-file-ignores", {}),
+        *project["tool"]["ruff"]["src"],
+        *project["tool"]["hatch"]["build"]["targets"]["sdist"]["include"],
+        *project["tool"]["mypy"]["files"],
+        *project["project"]["license-files"],
+        project["project"]["readme"],
+    ]
+    missing = [name for name in named if not list(ROOT.glob(name))]
+    assert not missing
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=str)
+def test_no_bracket_mixes_units(page: Path) -> None:
+    """Issue 19 A13: ``0.017 % [7.4e-05, 0.025 %]`` stood in the tables of groups."""
+    rates = re.findall(
+        r"([0-9.e-]+(?: %)?) \[([0-9.e-]+(?: %)?), ([0-9.e-]+(?: %)?)\]", page.read_text("utf-8")
+    )
+    mixed = [
+        (rate, low, high)
+        for rate, low, high in rates
+        if low.endswith("%") != high.endswith("%") or ("%" in rate + low and "e-" in rate + low + high)
+    ]
+    assert not mixed, mixed[:3]
+
+
+def test_the_readme_begins_with_how_to_install() -> None:
+    """Issue 19 D7, A3: the first block installs with pip; no threshold of the old script is carried over."""
+    text = (ROOT / "README.md").read_text("utf-8")
+    assert text.split("```")[1].startswith("console\n$ pip install facealike")
+    assert "--threshold 0.5" not in text and "thresholds do not carry over" in text
+
+
+# --- pinned versions --------------------------------------------------------------------------------
+
+
+def test_everything_that_is_asked_for_is_pinned_at_a_version_that_fits() -> None:
+    lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
+    pinned = dict(line.split("==") for line in lines if line and not line.startswith("#"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    extras = project["project"]["optional-dependencies"]
+    own = "facealike["  # an extra that includes another
+    asked = [*project["project"]["dependencies"], *extras["export"], *extras["train"], *extras["dev"]]
+    asked = [requirement for requirement in asked if not requirement.startswith(own)]
+    for requirement in map(Requirement, [*asked, *project["build-system"]["requires"]]):
+        if requirement.marker is None or requirement.marker.evaluate({"python_version": "3.11"}):
+            version = pinned[canonicalize_name(requirement.name)]
+            assert requirement.specifier.contains(version), f"{requirement} against {version}"
+    assert not [version for version in pinned.values() if "+" in version]  # those of one machine only

@@ -1,0 +1,1 @@
+"""What several tests share: stand-in models, drawn people, corrupt files, paths."""
