@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import hashlib
 import io
 import json
@@ -24,7 +25,8 @@ from facealike.detection.registry import named_detector
 from facealike.detection.yunet import YuNetDetector
 from facealike.errors import DataError, ModelError, UsageError
 from facealike.imaging.align import align
-from facealike.model_file.card import ModelCard
+from facealike.model_file.card import ModelCard, new_card
+from facealike.model_file.licenses import Licence
 from facealike.model_file.model_file import ModelFile
 from facealike.model_file.preprocessing import Preprocessing
 from facealike.types import Box, Face
@@ -392,3 +394,16 @@ def test_crop_is_align_with_the_models_own_values(method: Any) -> None:
     assert not np.array_equal(
         made.crop(image, face), replace(made, size=24, margin=0.6).crop(image, face)
     ) or (method == "landmarks")
+
+
+def test_a_new_card_is_dated_today_and_repeats_the_names_of_the_licences() -> None:
+    licences = {"code": Licence.named("MIT"), "weights": Licence("of its own")}
+    about: dict[str, Any] = {"data": {}, "recipe": {}, "provenance": {"seed": 1}}
+    card = new_card("mine", licences, intended_use="tests", limits="none", **about)
+    assert card.licence == {"code": "MIT", "weights": "of its own"} and card.licences == licences
+    assert card.created == datetime.datetime.now(datetime.timezone.utc).date().isoformat()
+    assert (card.metrics, card.identity_salt, card.identity_hashes, card.trained_on) == ({}, "", (), ())
+    changed = new_card("mine", licences, intended_use="", limits="", licence={"code": "MIT-0"}, **about)
+    assert changed.licence == {"code": "MIT-0"}
+    with pytest.raises(ModelError, match="limits"):
+        new_card("mine", {}, intended_use="", limits=1, **about)

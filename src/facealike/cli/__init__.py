@@ -21,7 +21,6 @@ from . import (
     embed,
     evaluate,
     export,
-    model,
     models,
     pairs,
     predict,
@@ -56,7 +55,7 @@ app.command()(train.recipes)
 app.command()(export.export)
 app.command()(report.report)
 app.add_typer(data.app, name="data")
-app.add_typer(model.app, name="model")
+app.add_typer(models.model_app, name="model")
 app.add_typer(models.app, name="models")
 
 

@@ -1,7 +1,8 @@
-"""``facealike models``: the models at hand, by name."""
+"""``facealike models``, the stored models by name, and ``facealike model``, one model file."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -9,7 +10,7 @@ import typer
 
 from ..utils.escape import one_line
 from .console import command, print_json, print_table, progress_bar, say, show
-from .options import JsonOption, check_folder
+from .options import DeviceOption, JsonOption, check_folder
 
 if TYPE_CHECKING:
     from ..model_file.model_file import ModelFile
@@ -18,7 +19,12 @@ if TYPE_CHECKING:
     from ..model_zoo.onnx_import import Wrapping
 
 app = typer.Typer(help="Add models by name, your own and public ones.", no_args_is_help=True)
+model_app = typer.Typer(help="Look into a model file.", no_args_is_help=True)
 
+FileArgument = Annotated[
+    Path | None,
+    typer.Argument(metavar="FILE", help="A model file or name; by default the default model."),
+]
 RegistryOption = Annotated[
     Path | None, typer.Option("--registry", metavar="FILE", help="A registry of your own, in TOML.")
 ]
@@ -166,6 +172,51 @@ def bundle(
     return 0
 
 
+@model_app.command()
+@command
+def info(
+    path: FileArgument = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Show what a model is for, how it decides, how well, and of what it is made, on one page.
+
+    With --json everything that its file states.  The file is verified on the way.
+
+    Exit code: 0, or 2 for a file that is not whole.
+    """
+    from ..model_file.locate import read_model_file
+    from ..model_file.page import model_page
+
+    file = read_model_file(path)
+    if as_json:
+        print_json(_describe_file(file))
+    else:
+        for line in model_page(file, min(shutil.get_terminal_size().columns, 100)):
+            show(line)
+    return 0
+
+
+@model_app.command()
+@command
+def verify(
+    path: FileArgument = None,
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> int:
+    """Check every hash of a model, and that it runs here: it embeds drawn crops and looks for faces.
+
+    Exit code: 0, or 2 for a file that is not whole or does not run.
+    """
+    from ..model_zoo.self_test import verify_model
+
+    found = verify_model(path, device)
+    if as_json:
+        print_json(found.to_dict())
+    else:
+        show(str(found))
+    return 0
+
+
 def _wrapping(size: int | None, normalise: str | None, align: str | None, bgr: bool) -> Wrapping | None:
     """What the options say of an ONNX file; None where they say nothing."""
     if size is None and normalise is None and align is None and not bgr:
@@ -219,3 +270,21 @@ def _row(model: StoredModel) -> list[str]:
     licence = one_line(file.card.licence.get("weights", "not stated"))
     short = licence if len(licence) <= 40 else f"{licence[:37]}..."
     return [model.name, file.id, file.calibration.state, use, short]
+
+
+def _describe_file(file: ModelFile) -> dict[str, Any]:
+    from ..datasets.seen import counts
+
+    card = file.card.to_dict()
+    # Thousands of digests are of no use to a reader.
+    card["identity_hashes"] = len(file.card.identity_hashes)
+    if file.card.trained_on:
+        card["trained_on"] = counts(file.card.trained_on)
+    return {
+        "id": file.id,
+        "card": card,
+        "calibration": file.calibration.summary(),
+        "preprocessing": file.preprocessing.to_dict(),
+        "detector": file.detector_spec,
+        "embedder_bytes": len(file.embedder),
+    }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
@@ -98,3 +100,25 @@ class ModelCard(Shown):
             f"{self.name}, made {self.created}\nlicence: {licences}\n"
             f"for: {self.intended_use}\nlimits: {self.limits}"
         )
+
+
+def new_card(name: str, licences: Mapping[str, Licence], **entries: Any) -> ModelCard:
+    """Return the card of a model made today.
+
+    Args:
+        name: The model's name.
+        licences: The licenses of its code, weights and training data.
+        entries: Further fields of ``ModelCard``.  ``data``, ``recipe``, ``provenance``, ``intended_use`` and
+            ``limits`` are required; ``licence`` repeats the names in ``licences`` unless given.
+
+    Raises:
+        ModelError: A field has a wrong type or length.
+    """
+    defaults = {
+        "created": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+        "licence": {part: licence.name for part, licence in licences.items()},
+        "metrics": {},
+        "identity_salt": "",
+        "identity_hashes": (),
+    }
+    return ModelCard(name=name, licences=dict(licences), **{**defaults, **entries})

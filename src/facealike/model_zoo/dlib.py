@@ -7,7 +7,6 @@ from the one to the other, so that a gallery of dlib's descriptors needs no phot
 
 from __future__ import annotations
 
-import datetime
 import math
 import os
 from pathlib import Path
@@ -18,7 +17,7 @@ from numpy.typing import ArrayLike
 from ..calibration.calibration import Calibration
 from ..detection.registry import shipped_detector
 from ..errors import ModelError, UsageError
-from ..model_file.card import ModelCard
+from ..model_file.card import ModelCard, new_card
 from ..model_file.licenses import Licence
 from ..model_file.model_file import ModelFile
 from ..model_file.preprocessing import Preprocessing
@@ -102,10 +101,9 @@ def distance_of(score: float, e: float = LIFT, square: float = SQUARE) -> float:
 def _card(digest: str) -> ModelCard:
     from .. import __version__
 
-    return ModelCard(
-        name="dlib",
-        created=datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
-        licence={part: licence.name for part, licence in LICENCES.items()},
+    return new_card(
+        "dlib",
+        LICENCES,
         data={"trained_on": LICENCES["training_data"].name, "people": 7485, "by": "Davis King, 2017"},
         recipe={"network": "dlib ResNet, 29 convolutions", "lift": LIFT},
         provenance={
@@ -113,11 +111,7 @@ def _card(digest: str) -> ModelCard:
             "sha256": digest,
             "made_by": f"facealike {__version__}",
         },
-        metrics={},
-        identity_salt="",
-        identity_hashes=(),
         intended_use="comparing two faces; a public-domain baseline to measure others against",
         limits="trained mostly on photos of well-known adults; errors differ between groups of people; who "
         "took part in its training is not known, its author says that he left out people of LFW",
-        licences=LICENCES,
     )

@@ -6,7 +6,6 @@ as one person is for ``facealike calibrate`` to learn, on photos of one's own pe
 
 from __future__ import annotations
 
-import datetime
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +17,7 @@ from ..calibration.calibration import Calibration
 from ..detection.registry import shipped_detector
 from ..embedding.embedder import Embedder
 from ..errors import ModelError, UsageError
-from ..model_file.card import ModelCard
+from ..model_file.card import ModelCard, new_card
 from ..model_file.licenses import Licence
 from ..model_file.model_file import ModelFile
 from ..model_file.preprocessing import Align, Channels, Preprocessing
@@ -180,17 +179,12 @@ def _card(
     from .. import __version__
 
     crop: dict[str, Any] = preprocessing.to_dict()
-    return ModelCard(
-        name=name,
-        created=datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
-        licence={part: licence.name for part, licence in licences.items()},
+    return new_card(
+        name,
+        licences,
         data={"trained_on": "see the source of the weights"},
         recipe={"wrapped": crop},
         provenance={"source": source, "sha256": sha256(content), "wrapped_by": f"facealike {__version__}"},
-        metrics={},
-        identity_salt="",
-        identity_hashes=(),
         intended_use="what its authors intend; facealike has not measured it",
         limits="not known: evaluate it on people like yours, and calibrate it before any verdict",
-        licences=licences,
     )

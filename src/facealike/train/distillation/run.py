@@ -7,7 +7,6 @@ then it has no threshold.
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 import json
 import shlex
@@ -31,7 +30,7 @@ from ...errors import DataError
 from ...imaging.align import DLIB_CHIP_SIZE
 from ...imaging.photo_digest import photo_digests
 from ...imaging.photo_warning import UnusedPhoto, left_out_told, unused_counts, unused_rows, unused_told
-from ...model_file.card import ModelCard
+from ...model_file.card import new_card
 from ...model_file.locate import read_model_file
 from ...model_file.model_file import ModelFile
 from ...model_file.preprocessing import Preprocessing
@@ -266,9 +265,9 @@ def _model_file(
     photos: Photos, recipe: Recipe, onnx: bytes, device: str, rows: list[dict[str, float]],
     metrics: dict[str, Any], initialisation: str,
 ) -> ModelFile:  # fmt: skip
-    card = ModelCard(
-        name=recipe.card.name or recipe.name,
-        created=datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
+    card = new_card(
+        recipe.card.name or recipe.name,
+        licences(recipe),
         licence={
             "code": "Apache-2.0",
             "weights": recipe.card.weights_licence,
@@ -299,11 +298,8 @@ def _model_file(
             "versions": versions(),
         },
         metrics=metrics,
-        identity_salt="",
-        identity_hashes=(),
         intended_use=INTENDED_USE,
         limits=recipe.card.limits,
-        licences=licences(recipe),
         trained_on=(
             Seen.of((), photo_digests([photos.paths[row] for row in photos.learnt])),
             *(read_model_file(recipe.network.start).card.trained_records if recipe.network.start else ()),

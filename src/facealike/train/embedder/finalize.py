@@ -7,7 +7,6 @@ test people are looked at when all of that is decided.
 
 from __future__ import annotations
 
-import datetime
 import json
 import shlex
 import sys
@@ -33,7 +32,7 @@ from ...evaluation.verification_result import Evaluation
 from ...imaging.photo_digest import photo_digests
 from ...metrics.verification import best_f1_threshold
 from ...model_file.alarms import alarms, unfit
-from ...model_file.card import ModelCard
+from ...model_file.card import new_card
 from ...model_file.model_file import ModelFile
 from ...plotting.drawing import save_picture
 from ...plotting.montage import predictions_montage, sample_pairs_montage
@@ -195,9 +194,9 @@ def draft_model(
         "training_data": recipe.card.data_licence,
         "detector": detector_licence(plan.detector),
     }
-    card = ModelCard(
-        name=recipe.card.name or recipe.name,
-        created=datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
+    card = new_card(
+        recipe.card.name or recipe.name,
+        licences(recipe),
         licence=licence,
         data={"folder": plan.root.name, "fingerprint": plan.fingerprint, **describe(plan)},
         recipe=recipe.to_dict(),
@@ -214,12 +213,8 @@ def draft_model(
             "epochs": len(rows),
             "versions": versions(),
         },
-        metrics={},
-        identity_salt="",
-        identity_hashes=(),
         intended_use=INTENDED_USE,
         limits=recipe.card.limits,
-        licences=licences(recipe),
         trained_on=(learnt_from(plan), *_known_before(begun)),
     )
     return ModelFile(

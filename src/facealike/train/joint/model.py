@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 import shlex
 import sys
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 
 from ...calibration.calibration import Calibration
 from ...detection.registry import detector_licence, shipped_detector
-from ...model_file.card import ModelCard
+from ...model_file.card import ModelCard, new_card
 from ...model_file.licenses import Licence
 from ...model_file.locate import read_model_file
 from ...model_file.model_file import ModelFile
@@ -87,9 +86,9 @@ def _card(run: JointRun, about: TargetsAbout, chips: NDArray[np.uint8], detector
         name: {"weight": weight, "sha256": teacher_digest(name)}
         for name, weight in zip(about.teachers, about.weights, strict=True)
     }
-    return ModelCard(
-        name="facealike-default",
-        created=datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+    return new_card(
+        "facealike-default",
+        {part: Licence.named(name) for part, name in LICENCES.items()},
         licence={**LICENCES, "detector": detector},
         data={
             "folder": "FairFace (CC BY 4.0), 144 px",
@@ -110,10 +109,7 @@ def _card(run: JointRun, about: TargetsAbout, chips: NDArray[np.uint8], detector
             "faces": run.step * run.recipe.batch,
             "versions": versions(),
         },
-        metrics={},
         identity_salt=fingerprint[:16],
-        identity_hashes=(),
         intended_use=INTENDED_USE,
         limits=LIMITS,
-        licences={part: Licence.named(name) for part, name in LICENCES.items()},
     )
