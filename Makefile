@@ -1,6 +1,7 @@
 # make demo    install the base package and compare the example photos: two people, then one person
 # make test    install everything; lint, type check and test
 # make lint    lint and type check only
+# make docs    build the documentation into build/site, with the reference pages made from the code
 # make lowest  the base package on each Python that is here, on the oldest with the lowest versions allowed
 # make detector LFW=lfw-deepfunneled.tgz FAIRFACE=fairface-144.tar TEACHER=yunet.onnx    train our face detector
 # make model LFW=lfw-deepfunneled.tgz PAIRS=pairs.txt FAIRFACE=fairface-144.tar    train the model that ships
@@ -23,7 +24,7 @@ SOURCES := $(shell find src -type f -not -name '*.pyc')
 export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
 
-.PHONY: help demo test lint lowest detector model embedder clean
+.PHONY: help demo test lint docs lowest detector model embedder clean
 .DELETE_ON_ERROR:
 
 help:
@@ -48,6 +49,11 @@ lint: $(VENV)/.full
 	$(RUN) ruff format --check
 	$(RUN) mypy
 	$(VENV)/bin/lint-imports --no-logo
+
+docs: export NO_MKDOCS_2_WARNING := 1
+docs: $(VENV)/.docs
+	$(RUN) mkdocs build --strict --quiet
+	@echo 'build/site/index.html'
 
 lowest:
 	@$(PYTHON) tests/support/base_install.py
@@ -119,6 +125,11 @@ $(VENV)/.base: $(SOURCES) pyproject.toml constraints.txt | $(VENV)/.made
 $(VENV)/.full: pyproject.toml constraints.txt | $(VENV)/.made
 	@echo 'installing facealike[train,dlib,dev] into $(VENV); torch makes this take some minutes'
 	@$(PIP) install -c constraints.txt -e '.[train,dlib,dev]'
+	@touch $@ $(VENV)/.base
+
+$(VENV)/.docs: pyproject.toml constraints.txt | $(VENV)/.made
+	@echo 'installing facealike[docs] into $(VENV)'
+	@$(PIP) install -c constraints.txt -e '.[docs]'
 	@touch $@ $(VENV)/.base
 
 $(VENV)/.made:

@@ -6,7 +6,7 @@
 Each experiment names a recipe, what it changes, its seeds and the question it answers.  What is
 missing in ``experiments.csv`` is trained, one run after the other; a run that was cut short goes on.
 Only the validation people are looked at: nothing here ever opens a photo of the test to judge it.
-``--table`` writes the tables of ``docs/experiments.md`` anew.
+``--table`` writes the tables of ``docs/results/ablations.md`` anew.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ else:
     import tomli as tomllib
 
 HERE = Path(__file__).parent
-PAGE = HERE.parent / "docs" / "experiments.md"
+PAGE = HERE.parent / "docs" / "results" / "ablations.md"
 
 
 @dataclass(frozen=True)

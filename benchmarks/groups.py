@@ -1,4 +1,4 @@
-"""How often strangers of one group pass for one person: the tables of ``docs/groups.md``.
+"""How often strangers of one group pass for one person: the tables of ``docs/results/demographics.md``.
 
     python benchmarks/groups.py FAIRFACE/val.csv [--aligned | --detector NAME] [--cache CROPS] [--write]
 
@@ -48,8 +48,8 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 CSV = HERE / "groups.csv"
-PAGE = HERE.parent / "docs" / "groups.md"
-FIGURE = HERE.parent / "docs" / "figures" / "groups.svg"
+PAGE = HERE.parent / "docs" / "results" / "demographics.md"
+FIGURE = HERE.parent / "docs" / "results" / "figures" / "groups.svg"
 CHIP = 144  # pixels of FairFace's chips in the small edition
 FMRS = (0.1, 0.01, 0.001, 0.0001)
 

@@ -49,7 +49,7 @@ from quality_pairs import (
     weights,
 )
 
-PAGE = Path(__file__).parent.parent / "docs" / "quality.md"
+PAGE = Path(__file__).parent.parent / "docs" / "results" / "quality.md"
 PHOTOS_A_PERSON = 2
 MEASURES = (
     "eye_distance", "sharpness", "noise", "yaw", "pitch", "roll", "brightness", "contrast", "clipped",

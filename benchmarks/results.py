@@ -1,4 +1,4 @@
-"""Make the tables of ``docs/results.md`` anew: train what is missing, judge it, write.
+"""Make the tables of ``docs/results/default-model.md`` anew: train what is missing, judge it, write.
 
     python benchmarks/results.py LFW_FOLDER --runs RUNS [--cache CROPS] [--pairs PAIRS] [--folds]
 
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 HERE = Path(__file__).parent
-PAGE = HERE.parent / "docs" / "results.md"
-FIGURES = HERE.parent / "docs" / "figures"
+PAGE = HERE.parent / "docs" / "results" / "default-model.md"
+FIGURES = HERE.parent / "docs" / "results" / "figures"
 RECORD = HERE / "results.json"
 RECIPE, SEEDS = "lfw", (0, 1, 2)
 TRAINING_PAIRS = 10_000  # genuine pairs of the training people, of 231,102

@@ -7,7 +7,7 @@ Each call teaches one model of the recipe `distilled` (on `--photos` of the fold
 all without) and adds its row to `scaling.csv`: how far it agrees with its teacher, and LFW's View 2, of whose
 people it saw nobody.  There is no cohort in these models and no threshold.  A run that was cut short goes on.
 The rate falls to nothing over each run's own length, so a row is what a schedule of that length gives, and
-not a longer one that was stopped.  `--page` writes the table and the curves of docs/results.md from all rows.
+not a longer one that was stopped.  `--page` writes the table and curves of docs/results/default-model.md.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 CSV = HERE / "scaling.csv"
-PAGE = HERE.parent / "docs" / "results.md"
-FIGURES = HERE.parent / "docs" / "figures"
+PAGE = HERE.parent / "docs" / "results" / "default-model.md"
+FIGURES = HERE.parent / "docs" / "results" / "figures"
 ORDER = ("photos", "seen", "seed")
 
 
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--photos", type=int, help="how many to learn from")
     parser.add_argument("--epochs", type=int, help="the length of the run")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--page", action="store_true", help="write the table of docs/results.md")
+    parser.add_argument("--page", action="store_true", help="write the table of the results page")
     options = parser.parse_args()
     if options.page:
         write_page(rows())

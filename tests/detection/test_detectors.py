@@ -341,7 +341,7 @@ def test_ours_goes_by_a_name_and_needs_no_dlib(monkeypatch: pytest.MonkeyPatch) 
 
 @needs_data("FACEALIKE_LFW")
 def test_ours_sees_the_face_that_yunet_sees_on_lfw(ours: YuNetDetector, yunet: YuNetDetector) -> None:
-    """Of people it did not learn from; docs/detector.md has the figures for all of them."""
+    """Of people it did not learn from; docs/results/detector.md has the figures for all of them."""
     paths = People.from_folder(os.environ["FACEALIKE_LFW"]).split("test").paths[:60]
     for path in paths:
         image = read_image(path)

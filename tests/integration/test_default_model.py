@@ -38,7 +38,7 @@ def test_the_card_is_whole_and_the_documents_agree_with_it(model: Model) -> None
     assert set(card.licence) == {"code", "weights", "training_data", "detector"}
     assert all(card.licences[part].commercial for part in ("code", "weights", "training_data"))
     assert card.recipe["name"] == "distilled-further" and "dlib" in card.provenance["teacher"]
-    text = (ROOT / "docs" / "results.md").read_text("utf-8")
+    text = (ROOT / "docs" / "results" / "default-model.md").read_text("utf-8")
     view2 = card.metrics["lfw-view2"]
     assert f"{view2['accuracy']:.4f} ± {view2['standard_error']:.4f}" in text
     assert f"{card.metrics['test']['f1']:.3f}" in text and f"{card.metrics['test']['auc']:.3f}" in text
@@ -107,7 +107,7 @@ def test_it_records_which_face_it_was_calibrated_on(model: Model) -> None:
 
 
 def test_its_calibration_says_what_a_score_means(model: Model) -> None:
-    """As docs/results.md tells it: probabilities, named thresholds, how rarely strangers score so high."""
+    """As docs/results has it: probabilities, named thresholds, how rarely impostors score so high."""
     calibration = model.file.calibration
     assert "calibration people" in calibration.people and calibration.pairs == 2_000_000
     # Issue 19 A5: the threshold comes from elsewhere, and says so.
@@ -121,7 +121,7 @@ def test_its_calibration_says_what_a_score_means(model: Model) -> None:
 
 @needs_lfw
 def test_golden_numbers_on_strangers(model: Model, tmp_path: Path) -> None:
-    """Fewer pairs than docs/results.md reports, so that the test stays short; the same people."""
+    """Fewer pairs than docs/results has, so that the test stays short; the same people."""
     assert LFW is not None
     result = evaluate_split(model, LFW, "test", limit=400, face=LFW_FACE, cache=tmp_path)
     assert result.leaked is None  # nobody has named the people of FairFace

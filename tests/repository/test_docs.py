@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import facealike
+import facealike.train
+from facealike.train import load_recipe, recipe_names
 from support.commands import COMMANDS
 from support.paths import ROOT
 
@@ -20,10 +24,28 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-CLI = (ROOT / "docs" / "cli.md").read_text("utf-8")
-API = (ROOT / "docs" / "api.md").read_text("utf-8")
 FOLDERS = ("docs", "examples", "benchmarks")
 PAGES = sorted([*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in (ROOT / folder).rglob("*.md"))])
+
+
+def reference() -> Any:
+    """The script that makes the reference pages."""
+    spec = importlib.util.spec_from_file_location("docs_reference", ROOT / "scripts" / "docs_reference.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+REFERENCE = reference()
+
+
+def page(name: str) -> str:
+    """A page of docs/ as the site shows it, with its generated part."""
+    return str(REFERENCE.complete(name, (ROOT / "docs" / name).read_text("utf-8")))
+
+
+CLI, API, RECIPES = map(page, ("reference/cli.md", "reference/python-api.md", "reference/recipes.md"))
 
 
 def sections(text: str) -> dict[str, str]:
@@ -48,23 +70,22 @@ def test_every_command_has_a_section_and_no_other_has_one() -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_section_names_every_option_and_the_exit_codes(name: str) -> None:
     text = sections(CLI)[name]
-    shared = {"--weights"}  # a second name of --model, told of once for all commands
-    missing = [option for option in COMMANDS[name] if option not in shared and f"`{option}`" not in text]
-    assert not missing, f"docs/cli.md, {name}: {missing}"
+    missing = [option for option in COMMANDS[name] if f"`{option}`" not in text]
+    assert not missing, f"docs/reference/cli.md, {name}: {missing}"
     assert "Exit code: 0" in text
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_section_names_no_option_that_is_not_there(name: str) -> None:
-    listed = re.search(r"^Options: (.+?)\n\n", sections(CLI)[name], re.MULTILINE | re.DOTALL)
-    assert listed is not None
-    assert set(re.findall(r"`(--[a-z-]+)`", listed[1])) <= set(COMMANDS[name])
+    listed = "".join(re.findall(r"^\| (.+?) \|", sections(CLI)[name], re.MULTILINE))
+    named = {option.replace("--no-", "--") for option in re.findall(r"`(--[a-z-]+)`", listed)}
+    assert named <= set(COMMANDS[name])
 
 
 def test_the_first_lines_list_every_command() -> None:
-    overview = CLI.split("```")[1]
+    overview = CLI.partition("## facealike")[0]
     for name in COMMANDS:
-        assert re.search(rf"^{name} ", overview, re.MULTILINE), f"docs/cli.md does not list {name}"
+        assert re.search(rf"^\| \[`{name}`\]", overview, re.MULTILINE), f"docs/reference/cli.md: {name}"
 
 
 def test_every_exit_code_is_explained() -> None:
@@ -78,16 +99,40 @@ def is_error(value: object) -> bool:
     return isinstance(value, type) and issubclass(value, facealike.FacealikeError)
 
 
+def test_a_page_without_its_marker_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"docs/reference/cli\.md lacks the line"):
+        REFERENCE.complete("reference/cli.md", "# The command line")
+    assert REFERENCE.complete("index.md", "text") == "text"
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_is_in_the_page_of_recipes(name: str) -> None:
+    assert f"| `{name}` | " in RECIPES
+
+
+def test_every_key_of_a_recipe_is_in_the_page_of_recipes() -> None:
+    for table, keys in load_recipe("lfw").to_dict().items():
+        if isinstance(keys, dict):
+            text = sections(RECIPES)[f"[{table}]"]
+            assert not [key for key in keys if f"\n| `{key}` | " not in text], table
+
+
 # --- the library ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", facealike.__all__)
 def test_every_public_name_is_in_the_api_page(name: str) -> None:
-    assert re.search(rf"`{name}[`(]", API), f"docs/api.md does not explain {name}"
+    places = (f"\n::: facealike.{name}\n", f"\n| `{name}` | ", f"`facealike.{name}`")
+    assert any(place in API for place in places), f"docs/reference/python-api.md does not explain {name}"
+
+
+@pytest.mark.parametrize("name", facealike.train.__all__)
+def test_every_public_name_of_training_is_in_the_api_page(name: str) -> None:
+    assert f"\n::: facealike.train.{name}\n" in API
 
 
 def test_the_api_page_names_nothing_that_is_not_public() -> None:
-    named = set(re.findall(r"^\| `([A-Za-z_][A-Za-z_0-9]*)", API, re.MULTILINE))
+    named = set(re.findall(r"^::: facealike\.(\w+)$", API, re.MULTILINE))
     assert len(named) > 25 and named <= set(facealike.__all__)
 
 
@@ -96,6 +141,13 @@ def test_the_api_page_names_nothing_that_is_not_public() -> None:
 
 def links(page: Path) -> list[str]:
     return re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8"))
+
+
+def whole(path: Path) -> str:
+    """A page with its generated part."""
+    docs = (ROOT / "docs").resolve()
+    below = path.resolve().is_relative_to(docs)
+    return page(path.resolve().relative_to(docs).as_posix()) if below else path.read_text("utf-8")
 
 
 def anchor(heading: str) -> str:
@@ -112,7 +164,7 @@ def test_relative_links_resolve(page: Path) -> None:
         target = page.parent / path if path else page
         assert target.exists(), f"{page.name}: {link} leads nowhere"
         if fragment and target.suffix == ".md":
-            headings = re.findall(r"^#+ (.+)$", target.read_text("utf-8"), re.MULTILINE)
+            headings = re.findall(r"^#+ (.+)$", whole(target), re.MULTILINE)
             assert fragment in map(anchor, headings), f"{page.name}: {link} names no heading"
 
 
@@ -196,7 +248,8 @@ def test_everything_that_is_asked_for_is_pinned_at_a_version_that_fits() -> None
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     extras = project["project"]["optional-dependencies"]
     own = "facealike["  # an extra that includes another
-    asked = [*project["project"]["dependencies"], *extras["export"], *extras["train"], *extras["dev"]]
+    asked = [*project["project"]["dependencies"], *extras["export"], *extras["train"]]
+    asked += [*extras["docs"], *extras["dev"]]
     asked = [requirement for requirement in asked if not requirement.startswith(own)]
     for requirement in map(Requirement, [*asked, *project["build-system"]["requires"]]):
         if requirement.marker is None or requirement.marker.evaluate({"python_version": "3.11"}):

@@ -42,7 +42,7 @@ def calibrate_scores(
     int64 (n,) index the person of each side.  ``people`` says who they are.  ``rule`` is ``f1`` or
     an FMR.  ``method`` is the curve of the probability: ``platt`` on Fisher's z of the score, or
     ``isotonic``.  With ``per_person`` every person's genuine pairs count as one in the fits, else
-    every pair counts alike and a few people with many photos decide.  ``docs/calibration.md``
+    every pair counts alike and a few people with many photos decide.  ``docs/concepts/probabilities.md``
     has the measurements behind these defaults.
 
     Raises UsageError for arrays that do not fit, a method that is not there, or an FMR that the

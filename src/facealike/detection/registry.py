@@ -24,11 +24,11 @@ SHIPPED_LICENCE = "Apache-2.0; trained on faces of FairFace (CC BY 4.0) and LFW,
 
 
 SHIPPED_CONFIDENCE = 0.87
-"""From how sure our detector is of a face it counts as one; docs/detector.md says what this leaves out."""
+"""Confidence from which on a detection of ours counts as a face; docs/results/detector.md has the figures."""
 
 
 SHIPPED_LANDMARK_OVERLAP = 0.5
-"""Of the boxes whose landmarks are averaged; docs/detector.md says what that is worth."""
+"""Of the boxes whose landmarks are averaged; docs/results/detector.md says what that is worth."""
 
 
 def shipped_detector(threads: int = 0) -> YuNetDetector:

@@ -46,7 +46,7 @@ BLOCK = 1 << 19  # weights held at a time: what a core's cache and a small machi
 class Interval(Result):
     """An estimate and the interval that holds the truth in a share ``level`` of such tests.
 
-    ``low <= estimate <= high`` always.  ``docs/intervals.md`` says how often the truth was held.
+    ``low <= estimate <= high`` always.  ``docs/results/interval-coverage.md`` has the measured coverage.
     ``low`` and ``high`` are NaN where fewer than half of the resamples allowed the statistic, as
     with two people.  ``resamples`` counts those that did.  How the bounds come about: ``resampling``.
     """

@@ -2,7 +2,7 @@
 
 Each flaw has a curve from what is measured to the share that is left of what speaks for one person.
 The curves come from ``benchmarks/quality.py fit``, and so do ``BELOW`` and ``ABOVE``: from what the shipped
-model makes of degraded photos (see ``docs/quality.md``).
+model makes of degraded photos (see ``docs/results/quality.md``).
 ISO/IEC 29794-5 lists such measures; sharpness here is a ratio of two bands of detail, so that neither
 lighting nor the tone of skin or hair counts as blur.
 """

@@ -16,7 +16,7 @@ from ..utils.wording import copies_told
 
 # ---- tables -----------------------------------------------------------------------------------
 
-FEW_PEOPLE = 10  # with a false non-match; docs/intervals.md has the measured coverage
+FEW_PEOPLE = 10  # with a false non-match; docs/results/interval-coverage.md has the measured coverage
 
 HEADER = (
     "Split", "F1", "Accuracy", "ROC AUC", "FMR", "FNMR", "Pairs", "People", "Threshold", "Chosen on",

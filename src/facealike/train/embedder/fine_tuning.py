@@ -5,8 +5,9 @@ file stays as it is: the lift of descriptors onto a sphere, and the cohort that 
 sees the lifted vectors; validation sees what the model will return.
 
 Few people teach a network to forget: with a contrastive loss alone, F1 on people not seen fell within sixty
-steps (docs/training.md has the figures).  ``loss.anchor`` holds the outputs near those of the start (Li and
-Hoiem, "Learning without forgetting", ECCV 2016, with squared differences as in Park et al., CVPR 2019).
+steps (docs/results/training.md has the figures).  ``loss.anchor`` holds the outputs near those of the start
+(Li and Hoiem, "Learning without forgetting", ECCV 2016, with squared differences as in Park et al., CVPR
+2019).
 """
 
 from __future__ import annotations

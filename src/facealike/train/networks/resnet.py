@@ -125,7 +125,7 @@ class Branches(nn.Module):
     """Networks side by side, each making its part of the embedding: an ensemble in one file.
 
     With ``loss.halves`` the first learns to classify people and the second to compare images; what
-    they get wrong differs more than with one body for both (figures in docs/experiments.md).
+    they get wrong differs more than with one body for both (figures in docs/results/ablations.md).
     """
 
     def __init__(self, branches: Sequence[nn.Module]) -> None:

@@ -2,7 +2,7 @@
 
 bfloat16 halves the time of a step on processors with AVX-512 BF16 or AMX, and on a GPU.  On any other
 processor it is emulated, which makes a step more than ten times as slow as plain float32 does
-(docs/training.md has the figures), so it is never taken there unless a recipe insists.
+(docs/results/training.md has the figures), so it is never taken there unless a recipe insists.
 """
 
 from __future__ import annotations
