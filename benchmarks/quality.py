@@ -229,7 +229,7 @@ FLAW_COLUMNS = (
 )  # fmt: skip
 COLUMNS = (
     "people", "genuine pairs", "FNMR", "FMR", "sure FNMR, band as it was", "sure FMR, band as it was",
-    "sure FNMR", "sure FMR", "uncertain, one person", "uncertain, strangers",
+    "sure FNMR", "sure FMR", "uncertain, genuine", "uncertain, impostors",
 )  # fmt: skip
 
 

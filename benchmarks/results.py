@@ -1,4 +1,4 @@
-"""Make the tables of ``docs/results/default-model.md`` anew: train what is missing, judge it, write.
+"""Make the tables of ``docs/results`` anew: train what is missing, evaluate it, write.
 
     python benchmarks/results.py LFW_FOLDER --runs RUNS [--cache CROPS] [--pairs PAIRS] [--folds]
 
@@ -35,8 +35,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 HERE = Path(__file__).parent
-PAGE = HERE.parent / "docs" / "results" / "default-model.md"
-FIGURES = HERE.parent / "docs" / "results" / "figures"
+PAGES = HERE.parent / "docs" / "results"
+PAGE_OF = {
+    "held-out": "training.md", "view2": "training.md", "calibration": "default-model.md",
+    "zero-shot": "default-model.md", "speed": "performance.md", "coverage": "interval-coverage.md",
+}  # fmt: skip
+FIGURES = PAGES / "figures"
 RECORD = HERE / "results.json"
 RECIPE, SEEDS = "lfw", (0, 1, 2)
 TRAINING_PAIRS = 10_000  # genuine pairs of the training people, of 231,102
@@ -72,7 +76,7 @@ def main() -> None:
         write_text(RECORD, json.dumps(record, indent=1) + "\n")
     record = json.loads(RECORD.read_text("utf-8"))
     for name, text in sections(record).items():
-        put(PAGE, name, text.rstrip())
+        put(PAGES / PAGE_OF[name], name, text.rstrip())
 
 
 def measure(
@@ -173,7 +177,7 @@ def draw(test: Evaluation) -> None:
 
 def sections(record: dict[str, Any]) -> dict[str, str]:
     return {
-        "strangers": strangers(record),
+        "held-out": held_out(record),
         "calibration": calibration(record["shipped"]),
         "zero-shot": zero_shot(record["shipped"].get("view2")),
         "view2": folds_table(record["view2"]),
@@ -187,9 +191,9 @@ def told(entry: dict[str, Any], name: str) -> str:
     return f"{entry[name]:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
 
 
-def strangers(record: dict[str, Any]) -> str:
+def held_out(record: dict[str, Any]) -> str:
     head = [
-        "| seed | model | train F1 | **F1 on strangers** | gap | AUC on strangers | FNMR at FMR 1 % |",
+        "| seed | model | train F1 | **F1 on held-out people** | gap | AUC on held-out people | FNMR at FMR 1 % |",
         "| ---: | --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     rows = [
@@ -298,7 +302,7 @@ def speed() -> str:
 
 
 def coverage() -> str:
-    """The default intervals of the simulation that is like LFW; all of it is in intervals.md."""
+    """The default intervals of the simulation that is like LFW; the page has all of them."""
     with (HERE / "coverage.csv").open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["scenario"] == "lfw test people"]
     kept = [
