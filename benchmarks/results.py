@@ -193,7 +193,8 @@ def told(entry: dict[str, Any], name: str) -> str:
 
 def held_out(record: dict[str, Any]) -> str:
     head = [
-        "| seed | model | train F1 | **F1 on held-out people** | gap | AUC on held-out people | FNMR at FMR 1 % |",
+        "| seed | model | train F1 | **F1 on held-out people** | gap | AUC on held-out people "
+        "| FNMR at FMR 1 % |",
         "| ---: | --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     rows = [
