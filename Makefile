@@ -98,7 +98,7 @@ model: $(VENV)/.full
 	    --out build/model/trained.facealike --cache build/model/crops --resume $(OPTIONS)
 	$(VENV)/bin/facealike export build/model/trained.facealike build/model/fairface-144/train --aligned --cohort \
 	    --out build/model/placed.facealike --cache build/model/crops
-	$(VENV)/bin/python benchmarks/ship_model.py build/model/placed.facealike build/model/lfw-deepfunneled \
+	$(VENV)/bin/python scripts/release_model.py build/model/placed.facealike build/model/lfw-deepfunneled \
 	    --pairs '$(PAIRS)' --groups build/model/fairface-144/val.csv --worst-group 0.1 \
 	    --cache build/model/crops --out build/model/default.facealike
 
@@ -117,7 +117,7 @@ embedder: $(VENV)/.full
 	$(RUN) facealike.train.joint.run --chips build/embedder/fairface-144/train.csv \
 	    --held-out build/embedder/fairface-144/val.csv --teacher sface=0.6 --teacher retail-0095=0.4 \
 	    --work build/embedder/run --out build/embedder/trained.facealike $(OPTIONS)
-	$(VENV)/bin/python benchmarks/ship_model.py build/embedder/trained.facealike build/embedder/lfw-deepfunneled \
+	$(VENV)/bin/python scripts/release_model.py build/embedder/trained.facealike build/embedder/lfw-deepfunneled \
 	    --pairs '$(PAIRS)' --groups build/embedder/fairface-144/val.csv --cache build/embedder/crops \
 	    --out build/embedder/default.facealike
 

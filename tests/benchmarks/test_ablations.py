@@ -9,14 +9,14 @@ import pytest
 
 from facealike.train.recipe.load import load_recipe
 from support.drawn_people import make_people
-from support.load_benchmark import BENCHMARKS, load, needs_benchmarks
+from support.load_benchmark import BENCHMARKS, RESULTS, load, needs_benchmarks
 
 pytestmark = needs_benchmarks
 
 
 @pytest.fixture(scope="module")
 def module() -> Any:
-    return load("experiments")
+    return load("training.ablations")
 
 
 LIST = """
@@ -38,7 +38,7 @@ outside_data = true
 
 
 def test_the_list_that_comes_along_holds_recipes_that_load(module: Any) -> None:
-    found = module.read_list(BENCHMARKS / "experiments.toml")
+    found = module.read_list(BENCHMARKS / "training" / "ablations.toml")
     assert "base" in {experiment.name for experiment in found}
     for experiment in found:
         assert experiment.question and experiment.seeds
@@ -63,7 +63,7 @@ def test_what_is_missing_is_trained_and_nothing_twice(
     assert [(row["name"], row["seed"]) for row in rows] == [("plain", "0"), ("plain", "1")]
     assert 0 < float(rows[0]["val_f1_last"]) <= float(rows[0]["val_f1_best"]) <= 1
     assert rows[0]["epochs"] == "2"
-    assert list(rows[0]) == list(module.read_rows(BENCHMARKS / "experiments.csv")[0])
+    assert list(rows[0]) == list(module.read_rows(RESULTS / "ablations.csv")[0])
     made = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("log.csv")}
     module.main([*go, "--table"])
     rows = module.read_rows(record)

@@ -1,4 +1,4 @@
-"""What benchmarks/detector.py reports, on drawn faces where the right answer is known."""
+"""What benchmarks/accuracy/detector.py reports, on drawn faces where the right answer is known."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import pytest
 
 from facealike.types import Box, Face, Image
 from support.drawn_faces import SquareTeacher, made_sources, photo, write_photos
-from support.load_benchmark import BENCHMARKS, load, needs_benchmarks
+from support.load_benchmark import RESULTS, load, needs_benchmarks
 
 pytestmark = needs_benchmarks
 
 
 @pytest.fixture(scope="module")
 def bench() -> ModuleType:
-    return load("detector")
+    return load("accuracy.detector")
 
 
 class Off(SquareTeacher):
@@ -98,7 +98,7 @@ def test_rows_have_the_columns_of_the_file(bench: ModuleType) -> None:
     }
     rows = [("ours", "recall", "photos", 9, 0.123456), ("yunet", "recall", "photos", 9, 1.0)]
     ours, yunet = bench.csv_rows(rows, detectors, 7)
-    with (BENCHMARKS / "detector.csv").open(newline="") as file:
+    with (RESULTS / "detector.csv").open(newline="") as file:
         assert list(ours) == list(yunet) == next(csv.reader(file))
     assert (ours["seed"], ours["n"], ours["value"], yunet["value"]) == (7, 9, "0.12346", "1.00000")
     assert ours["sha256"] != yunet["sha256"] and len(ours["sha256"]) == 12

@@ -1,4 +1,4 @@
-"""The figures of ``benchmarks/quality.py``, against loops over a few photos."""
+"""The figures of ``benchmarks/quality/quality.py``, against loops over a few photos."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ PLACES = ["none", "blur 2", "dark 0.1"]
 
 @pytest.fixture(scope="module")
 def pairs() -> Iterator[ModuleType]:
-    yield load("quality_pairs")
+    yield load("quality.pairs")
 
 
 @pytest.fixture(scope="module")
 def quality() -> Iterator[ModuleType]:
-    yield load("quality")
+    yield load("quality.quality")
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_people_count_alike(pairs: ModuleType, collected: Path) -> None:
 
 
 def test_tables_go_between_their_own_marks(tmp_path: Path) -> None:
-    put, page = load("page").put, tmp_path / "quality.md"
+    put, page = load("common.docs_page").put, tmp_path / "quality.md"
     kept = "".join(f"before {s}\n<!-- {s}: begin -->\nold\n<!-- {s}: end -->\n" for s in ("fit", "analyse"))
     page.write_text(kept, "utf-8")
     put(page, "analyse", "new")

@@ -14,14 +14,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from support.load_benchmark import BENCHMARKS, load, needs_benchmarks
+from support.load_benchmark import RESULTS, load, needs_benchmarks
+from support.paths import ROOT
 
 pytestmark = needs_benchmarks
 
 
 @pytest.fixture(scope="module")
 def measured() -> Any:
-    return load("measured")
+    return load("common.record")
 
 
 def test_the_header_is_written_once_and_rows_are_appended(measured: Any, tmp_path: Path) -> None:
@@ -80,7 +81,7 @@ def test_a_commit_is_marked_where_the_package_differs(
         command = ["git", "-C", str(tmp_path), *name, *words]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
-    monkeypatch.setattr(measured, "HERE", tmp_path / "benchmarks")
+    monkeypatch.setattr(measured, "ROOT", tmp_path)
     for folder in ("benchmarks", "src"):
         (tmp_path / folder).mkdir()
     assert measured.commit() == "unknown"
@@ -96,11 +97,13 @@ def test_a_commit_is_marked_where_the_package_differs(
 
 
 def test_the_files_that_come_along_begin_with_the_circumstances(measured: Any) -> None:
-    for name in ("compare_cold_start", "evaluate_pairs", "exhaustive", "dlib_teacher", "groups", "refusals"):
-        with (BENCHMARKS / f"{name}.csv").open(newline="", encoding="utf-8") as file:
+    for name in ("cold_start", "pairs", "all_pairs", "dlib", "demographics", "bad_inputs"):
+        with (RESULTS / f"{name}.csv").open(newline="", encoding="utf-8") as file:
             assert next(csv.reader(file))[:3] == list(measured.circumstances()), name
 
 
 def test_no_torch_is_needed() -> None:
-    script = "import sys, measured; assert not {'torch', 'numpy', 'facealike'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", script], cwd=BENCHMARKS, check=True)
+    script = (
+        "import sys, benchmarks.common.record\nassert not {'torch', 'numpy', 'facealike'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)

@@ -1,4 +1,4 @@
-"""``benchmarks/ship_model.py``: who decides about the threshold is not who it is judged on."""
+"""``scripts/release_model.py``: who decides about the threshold is not who it is judged on."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Rates:
 def test_one_half_decides_and_the_other_is_judged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, align: str, aligned: bool
 ) -> None:
-    script = load("ship_model")
+    script = load("scripts.release_model")
     listed = tmp_path / "val.csv"
     listed.write_text("file,race,gender,age\n" + "".join(f"{i}.png,A,M,20-29\n" for i in range(7)))
     asked: list[tuple[list[str], float, Path, bool]] = []
@@ -70,7 +70,7 @@ def test_one_half_decides_and_the_other_is_judged(
 
 def test_it_records_everybody_who_calibrated_and_nobody_of_the_test(tmp_path: Path) -> None:
     """Issue 19 A11; a folder of other people than those of the calibration is refused."""
-    script = load("ship_model")
+    script = load("scripts.release_model")
     people = People.from_folder(make_people(tmp_path / "people"))
     unseen = [name for name in people.names if split_of(name) != "test"]
     assert 0 < len(unseen) < len(people.names)

@@ -18,7 +18,7 @@ pytestmark = needs_benchmarks
 
 @pytest.fixture(scope="module")
 def scaling() -> Any:
-    return load("scaling")
+    return load("training.scaling")
 
 
 def photos(root: Path, count: int) -> Path:

@@ -245,7 +245,7 @@ def test_one_notion_of_calibrated() -> None:
     assert Calibration.none().state == "not calibrated"
 
 
-# ---- neighbors of faults that tests can miss (benchmarks/mutation.py) ---------------------------------
+# ---- neighbors of faults that tests can miss (benchmarks/tests/mutation.py) -------------------------------
 
 
 @pytest.mark.parametrize(

@@ -493,7 +493,7 @@ def test_resize_square() -> None:
     assert np.abs(resize_square(chequer, 16)[2:-2, 2:-2].astype(int) - 128).max() < 12
 
 
-# ---- neighbors of faults that tests can miss (benchmarks/mutation.py) ---------------------------------
+# ---- neighbors of faults that tests can miss (benchmarks/tests/mutation.py) -------------------------------
 
 
 def test_a_name_of_1000_characters_is_shown_whole_and_a_longer_one_by_its_ends() -> None:

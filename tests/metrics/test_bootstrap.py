@@ -426,7 +426,7 @@ def test_nonsense_is_refused() -> None:
 
 @pytest.mark.parametrize("method", ["percentile", "bca"])
 def test_intervals_hold_the_truth(method: Any) -> None:
-    # benchmarks/coverage.py measures this with many more populations; here a failure means a bug.
+    # benchmarks/accuracy/interval_coverage.py uses many more populations; here a failure means a bug.
     tests = 120
     covered = {"fmr": 0, "fnmr": 0}
     for seed in range(tests):

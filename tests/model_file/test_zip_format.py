@@ -231,7 +231,7 @@ def test_every_member_has_a_limit_and_all_fit_the_total() -> None:
     assert unpack(pack({"embedder.onnx": b"1234567"}, ABOUT), {**MEMBERS, "embedder.onnx": 7})
 
 
-# ---- neighbors of faults that tests can miss (benchmarks/mutation.py) ---------------------------------
+# ---- neighbors of faults that tests can miss (benchmarks/tests/mutation.py) -------------------------------
 
 
 def test_the_headers_are_the_same_on_every_machine() -> None:

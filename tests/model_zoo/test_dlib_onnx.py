@@ -186,7 +186,7 @@ def test_a_small_lift_ranks_as_distances_do() -> None:
 
 @needs_data("FACEALIKE_LFW")
 def test_descriptors_are_dlibs_own(tmp_path: Path) -> None:
-    """On 16 faces here; on 1,000 in benchmarks/dlib_teacher.py."""
+    """On 16 faces here; on 1,000 in benchmarks/accuracy/dlib.py."""
     dlib = pytest.importorskip("dlib")
     torch = pytest.importorskip("torch")
     from facealike.train.networks.dlib_resnet import DlibTeacher

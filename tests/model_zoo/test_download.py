@@ -277,7 +277,7 @@ def test_an_address_that_is_none_is_refused_at_once(url: str, tmp_path: Path) ->
     assert str(caught.value).isprintable()
 
 
-# ---- neighbors of faults that the tests missed (benchmarks/mutation.py, issue 19 E) ------------------
+# ---- neighbors of faults that the tests missed (benchmarks/tests/mutation.py, issue 19 E) ------------------
 
 
 class Silent:

@@ -24,7 +24,7 @@ TEMPLATE_112: NDArray[np.float64] = np.array(
 TEMPLATE_112.setflags(write=False)
 
 # Where the same points lie in a face chip of dlib, 150 px with a padding of 0.25: their mean over faces
-# of FairFace, whose photos are such chips (benchmarks/dlib_chip_template.py measures it again).
+# of FairFace, whose photos are such chips (scripts/measure_dlib_template.py measures it again).
 DLIB_CHIP_TEMPLATE: NDArray[np.float64] = np.array(
     [[48.742, 46.333], [103.033, 46.784], [75.026, 79.342], [52.696, 105.802], [98.812, 106.14]]
 )

@@ -1,8 +1,8 @@
 """From resamples of people to an interval that holds what it promises.
 
 The plain percentile interval fails on pairs of faces in two ways, both measured in
-``benchmarks/coverage.py``.  Both are mended by stretching or shrinking the resamples about the
-estimate before their percentiles are read.
+``benchmarks.accuracy.interval_coverage``.  Both are mended by stretching or shrinking the resamples about
+the estimate before their percentiles are read.
 
 *The luck of single impostor pairs counts three times.*  Multiplicities have variance 1, the weight
 m_p * m_q has variance 3: the luck of a single pair of people enters three times, the people's own

@@ -28,7 +28,7 @@ from .dlib_onnx import to_onnx
 from .dlib_weights import DIMENSIONS, MEAN, PACKAGE, SIZE, STD, WEIGHTS, WEIGHTS_SHA256, read_dlib_resnet
 
 LIFT = 0.3
-"""The e of the lift: View 2 comes out as with distances, see benchmarks/dlib_teacher.csv."""
+"""The e of the lift: View 2 comes out as with distances, see benchmarks/results/dlib.csv."""
 
 TOLERANCE = 0.6
 """The distance up to which face_recognition counts two descriptors as one person."""

@@ -1,8 +1,8 @@
 """How fit a face is to be compared: size, sharpness, noise, pose, lighting, framing, the detector's doubt.
 
 Each flaw has a curve from what is measured to the share that is left of what speaks for one person.
-The curves come from ``benchmarks/quality.py fit``, and so do ``BELOW`` and ``ABOVE``: from what the shipped
-model makes of degraded photos (see ``docs/results/quality.md``).
+The curves, ``BELOW`` and ``ABOVE`` are fitted by ``benchmarks/quality/quality.py fit`` on scores of degraded
+photos by the default model (see ``docs/results/quality.md``).
 ISO/IEC 29794-5 lists such measures; sharpness here is a ratio of two bands of detail, so that neither
 lighting nor the tone of skin or hair counts as blur.
 """

@@ -16,7 +16,14 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-HERE = Path(__file__).parent
+ROOT = Path(__file__).parents[2]
+"""The root of the repository."""
+
+RESULTS = ROOT / "benchmarks" / "results"
+"""Where the rows of every benchmark are kept."""
+
+PHOTOS = [ROOT / "examples" / "photos" / name for name in ("hopper.jpg", "collins.jpg")]
+"""Two portraits of 250 x 250 pixels."""
 
 
 def today() -> str:
@@ -26,12 +33,12 @@ def today() -> str:
 
 def commit() -> str:
     """The commit that is measured, marked where files of the package differ from it."""
-    git = ["git", "-C", str(HERE)]
+    git = ["git", "-C", str(ROOT)]
     try:
         name = subprocess.run(
             [*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True
         )
-        status = [*git, "status", "--porcelain", "--", str(HERE.parent / "src")]
+        status = [*git, "status", "--porcelain", "--", str(ROOT / "src")]
         changed = subprocess.run(status, capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
         return "unknown"

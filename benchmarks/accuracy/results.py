@@ -1,6 +1,6 @@
 """Make the tables of ``docs/results`` anew: train what is missing, evaluate it, write.
 
-    python benchmarks/results.py LFW_FOLDER --runs RUNS [--cache CROPS] [--pairs PAIRS] [--folds]
+    python -m benchmarks.accuracy.results LFW_FOLDER --runs RUNS [--cache CROPS] [--pairs PAIRS] [--folds]
 
 Trains the recipe of the shipped model with seeds 0, 1 and 2 (RUNS/lfw-SEED.facealike, resumed where a
 run was cut short; ``--found`` takes those that are there), judges each on the test people, the shipped
@@ -20,6 +20,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from benchmarks.common.docs_page import put
+from benchmarks.common.record import RESULTS, ROOT, commit, processor, today
 from facealike.detection.face_policy import LFW_FACE
 from facealike.embedding.face_model import Model
 from facealike.evaluation.all_pairs import evaluate_exhaustive
@@ -28,20 +30,17 @@ from facealike.evaluation.verification import evaluate_split
 from facealike.evaluation.verification_result import Evaluation
 from facealike.plotting.style import new_axes, save_figure
 from facealike.utils.atomic_write import write_text
-from measured import commit, processor, today
-from page import put
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-HERE = Path(__file__).parent
-PAGES = HERE.parent / "docs" / "results"
+PAGES = ROOT / "docs" / "results"
 PAGE_OF = {
     "held-out": "training.md", "view2": "training.md", "calibration": "default-model.md",
     "zero-shot": "default-model.md", "speed": "performance.md", "coverage": "interval-coverage.md",
 }  # fmt: skip
 FIGURES = PAGES / "figures"
-RECORD = HERE / "results.json"
+RECORD = RESULTS / "results.json"
 RECIPE, SEEDS = "lfw", (0, 1, 2)
 TRAINING_PAIRS = 10_000  # genuine pairs of the training people, of 231,102
 
@@ -284,12 +283,12 @@ def folds_table(found: dict[str, Any] | None) -> str:
 
 
 def last_row(name: str) -> dict[str, str]:
-    with (HERE / name).open(newline="", encoding="utf-8") as file:
+    with (RESULTS / name).open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))[-1]
 
 
 def speed() -> str:
-    pairs, every = last_row("evaluate_pairs.csv"), last_row("exhaustive.csv")
+    pairs, every = last_row("pairs.csv"), last_row("all_pairs.csv")
     seconds = sum(float(every[f"{step} median"]) for step in ("pairs", "figures", "intervals"))
     photos = int(every["photos"])
     return "\n".join([
@@ -304,7 +303,7 @@ def speed() -> str:
 
 def coverage() -> str:
     """The default intervals of the simulation that is like LFW; the page has all of them."""
-    with (HERE / "coverage.csv").open(newline="", encoding="utf-8") as file:
+    with (RESULTS / "interval_coverage.csv").open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["scenario"] == "lfw test people"]
     kept = [
         f"| {row['statistic']} | {float(row['truth']):.4f} | {float(row['covered']):.1%} |"

@@ -1,6 +1,6 @@
 """What a bad input costs: a cold `facealike compare` for every file of the tests' corpus.
 
-    python benchmarks/refusals.py --write
+    python -m benchmarks.speed.bad_inputs --write
 
 Checks exit code 2 and one line on stderr for each, and reports the slowest and the largest process.
 """
@@ -14,14 +14,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from compare_cold_start import PHOTOS
-from measured import append_rows, circumstances
+from benchmarks.common.record import PHOTOS, RESULTS, ROOT, append_rows, circumstances
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(ROOT / "tests"))
 
-from bad_inputs import BadInput, make_bad_inputs
+from support.corrupt_images import BadInput, make_bad_inputs
 
-CSV = Path(__file__).with_suffix(".csv")
+CSV = RESULTS / "bad_inputs.csv"
 
 
 def cold(entry: BadInput, errors: Path) -> tuple[float, float, str]:

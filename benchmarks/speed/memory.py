@@ -1,7 +1,7 @@
 """Whether memory stays flat while one process embeds a great many photos.
 
-    FACEALIKE_LFW=lfw-deepfunneled python benchmarks/memory.py --write
-    FACEALIKE_LFW=lfw-deepfunneled python benchmarks/memory.py --photos 20000 --detector yunet.onnx
+    FACEALIKE_LFW=lfw-deepfunneled python -m benchmarks.speed.memory --write
+    FACEALIKE_LFW=lfw-deepfunneled python -m benchmarks.speed.memory --photos 20000 --detector yunet.onnx
 
 Photos go through `embed_stream` one round after the other.  Every fiftieth is a JPEG of 12 megapixels, a PNG
 of another size, a photo without a face or a damaged one.  The resident memory is noted a hundred times; the
@@ -23,11 +23,10 @@ from typing import Any
 
 from PIL import Image
 
-from compare_cold_start import PHOTOS
-from measured import append_rows
-from throughput import beginning, load_model, photos_250, scaled
+from benchmarks.common.record import PHOTOS, RESULTS, append_rows
+from benchmarks.speed.throughput import beginning, load_model, photos_250, scaled
 
-CSV = Path(__file__).with_suffix(".csv")
+CSV = RESULTS / "memory.csv"
 LEAST = 1000
 FLAT = 1.05
 

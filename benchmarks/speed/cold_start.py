@@ -1,6 +1,6 @@
 """How long `facealike compare A B` takes from a cold start, step by step.
 
-    python benchmarks/compare_cold_start.py --write
+    python -m benchmarks.speed.cold_start --write
 
 Each run is a process of its own.  "process" is its wall-clock time, from before Python starts to
 after it ends; "start" is what of it goes to Python and imports; the other steps are what the command
@@ -20,11 +20,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from measured import append_rows, circumstances
+from benchmarks.common.record import PHOTOS, RESULTS, append_rows, circumstances
 
-HERE = Path(__file__).parent
-CSV = HERE / "compare_cold_start.csv"
-PHOTOS = [HERE.parent / "examples" / "photos" / name for name in ("hopper.jpg", "collins.jpg")]
+CSV = RESULTS / "cold_start.csv"
 
 
 def one_run(arguments: list[str]) -> tuple[dict[str, float], str]:

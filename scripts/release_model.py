@@ -1,6 +1,6 @@
 """Make a trained model ready to ship: a threshold, probabilities, and what was measured of it on its card.
 
-    python benchmarks/ship_model.py MODEL LFW --out src/facealike/weights/default.facealike \\
+    python scripts/release_model.py MODEL LFW --out src/facealike/weights/default.facealike \\
         [--pairs pairs.txt] [--groups FAIRFACE/val.csv [--worst-group 0.1]] [--cache CROPS]
 
 Probabilities come from all people of LFW but the test's, and so does the threshold (best F1), unless

@@ -1,6 +1,6 @@
 """Which curve from score to probability, chosen without the test people, then tried on them.
 
-    python benchmarks/calibration.py DIR --cache CROPS [--model FILE] [--write]
+    python -m benchmarks.accuracy.calibration DIR --cache CROPS [--model FILE] [--write]
 
 DIR is LFW, one folder a person.  First each choice is fitted to one half of the calibration and
 validation people, none of whom the model was trained on, and judged on the other half, both ways and
@@ -20,6 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.common.record import RESULTS, append_rows, today
 from facealike import Model, People
 from facealike.calibration.operating_points import f1_threshold
 from facealike.calibration.pairs import calibration_pairs
@@ -34,9 +35,8 @@ from facealike.datasets.pair_sampling import balanced_pairs
 from facealike.detection.face_policy import LFW_FACE
 from facealike.evaluation.embed_dataset import embed_photos
 from facealike.metrics.calibration_error import ece
-from measured import append_rows, today
 
-CSV = Path(__file__).with_suffix(".csv")
+CSV = RESULTS / "calibration.csv"
 Floats = NDArray[np.float64]
 
 

@@ -1,7 +1,7 @@
 """Train the experiments that ``experiments.toml`` lists, one factor at a time, and keep their record.
 
-    python benchmarks/experiments.py LFW_FOLDER --out RUNS [--cache CROPS] [--only NAME ...]
-    python benchmarks/experiments.py --table
+    python -m benchmarks.training.ablations LFW_FOLDER --out RUNS [--cache CROPS] [--only NAME ...]
+    python -m benchmarks.training.ablations --table
 
 Each experiment names a recipe, what it changes, its seeds and the question it answers.  What is
 missing in ``experiments.csv`` is trained, one run after the other; a run that was cut short goes on.
@@ -21,11 +21,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.common.docs_page import put
+from benchmarks.common.record import RESULTS, ROOT, append_rows, today
 from facealike.detection.face_policy import LFW_FACE
 from facealike.train.recipe.load import load_recipe
 from facealike.train.recipe.schema import Recipe
-from measured import append_rows, today
-from page import put
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -33,7 +33,7 @@ else:
     import tomli as tomllib
 
 HERE = Path(__file__).parent
-PAGE = HERE.parent / "docs" / "results" / "ablations.md"
+PAGE = ROOT / "docs" / "results" / "ablations.md"
 
 
 @dataclass(frozen=True)
@@ -166,8 +166,8 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--detector", default="")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--table", action="store_true")
-    parser.add_argument("--list", type=Path, default=HERE / "experiments.toml")
-    parser.add_argument("--csv", type=Path, default=HERE / "experiments.csv")
+    parser.add_argument("--list", type=Path, default=HERE / "ablations.toml")
+    parser.add_argument("--csv", type=Path, default=RESULTS / "ablations.csv")
     parser.add_argument("--page", type=Path, default=PAGE)
     arguments = parser.parse_args(words)
     experiments = read_list(arguments.list)

@@ -1,6 +1,7 @@
 """How well a YuNet-format detector finds faces, beside YuNet itself.
 
-    python benchmarks/detector.py DETECTOR --reference yunet.onnx --photos LFW --chips FAIRFACE/val --write
+    python -m benchmarks.accuracy.detector DETECTOR --reference yunet.onnx --photos LFW \\
+        --chips FAIRFACE/val --write
 
 YuNet's faces are the truth; nobody has marked them by hand.  Its landmarks jump by several parts in a
 hundred of the distance between the eyes when a photo is shifted by a few pixels, so the mean of eight looks
@@ -33,6 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
+from benchmarks.common.record import RESULTS, append_rows, commit, today
 from facealike.datasets.people import People
 from facealike.detection.registry import SHIPPED_CONFIDENCE, SHIPPED_LANDMARK_OVERLAP
 from facealike.detection.select import select_faces
@@ -44,9 +46,8 @@ from facealike.train.detector.pseudo_labels import BORDER, FAINT, Sources, colle
 from facealike.train.detector.scenes import move_boxes, move_points, similarity
 from facealike.train.provenance import machine
 from facealike.types import Face, Image
-from measured import append_rows, commit, today
 
-CSV = Path(__file__).with_suffix(".csv")
+CSV = RESULTS / "detector.csv"
 ROLLS = (-60, -45, -30, -20, -10, 0, 10, 20, 30, 45, 60)
 SIZES = (10, 14, 20, 28, 40, 56, 80, 112, 160, 200, 240)
 CANVAS = 256

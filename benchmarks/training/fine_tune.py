@@ -1,8 +1,8 @@
 """Fine-tune on 150 people of LFW with no option, and compare with the start on people that neither saw.
 
-    python benchmarks/fine_tune.py lfw-deepfunneled --work /tmp/fine-tune
-    python benchmarks/fine_tune.py lfw-deepfunneled --work /tmp/fine-tune --set data.face=central
-    python benchmarks/fine_tune.py lfw-deepfunneled --work /tmp/fine-tune --recipe dlib
+    python -m benchmarks.training.fine_tune lfw-deepfunneled --work /tmp/fine-tune
+    python -m benchmarks.training.fine_tune lfw-deepfunneled --work /tmp/fine-tune --set data.face=central
+    python -m benchmarks.training.fine_tune lfw-deepfunneled --work /tmp/fine-tune --recipe dlib
 
 The people are drawn by ``--seed`` from those with 4 to 15 photos: with seed 1, the default, 150 people with
 884 photos.  It prints the time and the processor time of ``facealike train``, and F1 of both models, each at
@@ -21,11 +21,11 @@ import sys
 import time
 from pathlib import Path
 
+from benchmarks.common.record import commit, today
 from facealike import Model, People, difference_interval, evaluate_pairs
 from facealike.datasets.pair_sampling import balanced_pairs, listed_pairs
 from facealike.detection.face_policy import LFW_FACE
 from facealike.types import Pair
-from measured import commit, today
 
 PEOPLE, UNSEEN = 150, 500
 LIMIT = 600  # seconds

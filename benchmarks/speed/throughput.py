@@ -1,7 +1,7 @@
 """How many photos a second, from the disk to the vector, and how long a single one takes.
 
-    FACEALIKE_LFW=lfw-deepfunneled python benchmarks/throughput.py --write
-    python benchmarks/throughput.py --detector yunet.onnx --only bulk --write
+    FACEALIKE_LFW=lfw-deepfunneled python -m benchmarks.speed.throughput --write
+    python -m benchmarks.speed.throughput --detector yunet.onnx --only bulk --write
 
 "bulk" is `embed_stream` over photos of 250 x 250 pixels on two cores; "one photo" is detection, alignment
 and embedding of such a photo in memory, one thread; "dlib" is the same photo by dlib alone, as the package
@@ -29,10 +29,9 @@ from typing import Any
 
 from PIL import Image
 
-from compare_cold_start import PHOTOS
-from measured import append_rows, circumstances
+from benchmarks.common.record import PHOTOS, RESULTS, append_rows, circumstances
 
-CSV = Path(__file__).with_suffix(".csv")
+CSV = RESULTS / "throughput.csv"
 CORES = 2
 SIZES = {"1080p": (1920, 1080), "12 MP": (4000, 3000)}
 WHAT = ("bulk", "one photo", "dlib", *SIZES)
@@ -171,7 +170,9 @@ def main() -> None:
     for what in options.only or here:
         load = os.getloadavg()[0]
         done = subprocess.run(
-            [sys.executable, __file__, *sys.argv[1:], "--once", what], stdout=subprocess.PIPE, check=True
+            [sys.executable, "-m", "benchmarks.speed.throughput", *sys.argv[1:], "--once", what],
+            stdout=subprocess.PIPE,
+            check=True,
         )
         rows.append({**beginning(options, load), "what": what, **json.loads(done.stdout)})
         print(rows[-1], flush=True)

@@ -1,6 +1,6 @@
 """Training steps in bfloat16 and in float32: which of the two this processor is faster in.
 
-    python benchmarks/precision.py [--threads N] [--write]
+    python -m benchmarks.speed.mixed_precision [--threads N] [--write]
 
 Images a second, of the student of the recipe `distilled` (forward and backward) and of its teacher
 (forward).  The column `auto` tells what training takes here by itself.
@@ -11,19 +11,18 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from benchmarks.common.record import RESULTS, append_rows, circumstances
 from facealike.train import load_recipe
 from facealike.train.networks.build import first_network
 from facealike.train.networks.dlib_resnet import DlibTeacher
 from facealike.train.optim.mixed_precision import digits
-from measured import append_rows, circumstances
 
-CSV = Path(__file__).with_suffix(".csv")
+CSV = RESULTS / "mixed_precision.csv"
 LEAST = 3.0  # seconds that a measurement lasts
 
 

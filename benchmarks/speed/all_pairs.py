@@ -1,6 +1,6 @@
 """How long all pairs of the photos of LFW take, and how much memory: 13,233 by 13,233 cached embeddings.
 
-    python benchmarks/exhaustive.py --write
+    python -m benchmarks.speed.all_pairs --write
 
 The embeddings are random, 128 numbers each, for as many people and photos as LFW has; neither time nor
 memory depends on their values.  Each run is a process of its own, which measures its own peak memory:
@@ -17,14 +17,13 @@ import resource
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 
+from benchmarks.common.record import RESULTS, ROOT, append_rows, circumstances
 from facealike.metrics.all_pairs import exhaustive
-from measured import append_rows, circumstances
 
-CSV = Path(__file__).with_suffix(".csv")
+CSV = RESULTS / "all_pairs.csv"
 DIMENSIONS = 128
 
 # Photos a person -> people, of the 5,749 people of LFW.
@@ -73,7 +72,11 @@ def main() -> None:
     runs = []
     for _ in range(options.runs):
         done = subprocess.run(
-            [sys.executable, __file__, "--once"], capture_output=True, text=True, check=True
+            [sys.executable, "-m", "benchmarks.speed.all_pairs", "--once"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
         )
         runs.append(json.loads(done.stdout))
     row: dict[str, object] = {

@@ -1,8 +1,9 @@
 """Whether the quality score matters: error rates at the model's threshold, by quality.
 
-    python benchmarks/quality.py collect DIR --split SPLIT [--split SPLIT] --out FILE.npz [--model FILE]
-    python benchmarks/quality.py fit FILE.npz [--model FILE] [--write]
-    python benchmarks/quality.py analyse FILE.npz [--model FILE] [--write]
+    python -m benchmarks.quality.quality collect DIR --split SPLIT [--split SPLIT] --out FILE.npz \\
+        [--model FILE]
+    python -m benchmarks.quality.quality fit FILE.npz [--model FILE] [--write]
+    python -m benchmarks.quality.quality analyse FILE.npz [--model FILE] [--write]
 
 DIR is LFW, one folder a person.  ``collect`` embeds each photo of the people of the splits named, and for
 those with two photos or more two photos each in every degradation below as well.  Where a degraded face is
@@ -26,14 +27,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from degradations import DEGRADATIONS
-from facealike import Face, Model, People, read_image
-from facealike.detection.face_policy import LFW_FACE
-from facealike.errors import FaceError
-from facealike.quality.score import ABOVE, BELOW, FLAWS, face_quality
-from measured import commit, processor, today
-from page import put
-from quality_pairs import (
+from benchmarks.common.docs_page import put
+from benchmarks.common.record import ROOT, commit, processor, today
+from benchmarks.quality.degradations import DEGRADATIONS
+from benchmarks.quality.pairs import (
     Pairs,
     Photos,
     degraded_rows,
@@ -48,8 +45,12 @@ from quality_pairs import (
     share_left,
     weights,
 )
+from facealike import Face, Model, People, read_image
+from facealike.detection.face_policy import LFW_FACE
+from facealike.errors import FaceError
+from facealike.quality.score import ABOVE, BELOW, FLAWS, face_quality
 
-PAGE = Path(__file__).parent.parent / "docs" / "results" / "quality.md"
+PAGE = ROOT / "docs" / "results" / "quality.md"
 PHOTOS_A_PERSON = 2
 MEASURES = (
     "eye_distance", "sharpness", "noise", "yaw", "pitch", "roll", "brightness", "contrast", "clipped",

@@ -1,6 +1,6 @@
 """Whether the quality of a face depends on whose face it is: FairFace's validation faces, by race.
 
-    python benchmarks/quality_groups.py FAIRFACE --detector YUNET.onnx
+    python -m benchmarks.demographics.quality FAIRFACE --detector YUNET.onnx
 
 FAIRFACE holds val.csv and val/.  FairFace's images are tight crops, so a black border is added for the
 detector and taken away again before the face is judged.

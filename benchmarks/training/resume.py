@@ -1,9 +1,9 @@
 """Kill a real training run at random steps, resume it, and compare it with one left alone.
 
-    python benchmarks/kill_and_resume.py LFW_FOLDER --recipe lfw --kills 2 --set training.epochs=3
+    python -m benchmarks.training.resume LFW_FOLDER --recipe lfw --kills 2 --set training.epochs=3
 
 Prints the test rows of both runs and the largest difference between their weights, and appends a
-row to ``benchmarks/kill_and_resume.csv``.
+row to ``benchmarks/results/resume.csv``.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from benchmarks.common.record import RESULTS, append_rows, today
 from facealike.model_file.model_file import ModelFile
 from facealike.train.provenance import git_commit, machine
-from measured import append_rows, today
 
-CSV = Path(__file__).with_suffix(".csv")
+CSV = RESULTS / "resume.csv"
 
 
 def command(arguments: argparse.Namespace, out: Path, cache: Path, resume: bool) -> list[str]:

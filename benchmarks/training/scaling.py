@@ -1,7 +1,8 @@
 """What more faces and more steps bring: models of one recipe taught for longer, or on more photos.
 
-    python benchmarks/scaling.py FAIRFACE/train LFW PAIRS --work RUNS --epochs N [--photos N] [--seed N] ...
-    python benchmarks/scaling.py --page
+    python -m benchmarks.training.scaling FAIRFACE/train LFW PAIRS --work RUNS --epochs N \\
+        [--photos N] [--seed N] ...
+    python -m benchmarks.training.scaling --page
 
 Each call teaches one model of the recipe `distilled` (on `--photos` of the folder's, from all over it; on
 all without) and adds its row to `scaling.csv`: how far it agrees with its teacher, and LFW's View 2, of whose
@@ -17,21 +18,20 @@ import csv
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from benchmarks.common.docs_page import put
+from benchmarks.common.record import RESULTS, ROOT, append_rows, circumstances
 from facealike.datasets.people import unlabelled_photos
 from facealike.embedding.face_model import Model
 from facealike.evaluation.lfw_view2 import evaluate_view2
 from facealike.plotting.style import new_axes, save_figure, style_axes
 from facealike.train import distil, load_recipe
-from measured import append_rows, circumstances
-from page import put
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-HERE = Path(__file__).parent
-CSV = HERE / "scaling.csv"
-PAGE = HERE.parent / "docs" / "results" / "default-model.md"
-FIGURES = HERE.parent / "docs" / "results" / "figures"
+CSV = RESULTS / "scaling.csv"
+PAGE = ROOT / "docs" / "results" / "default-model.md"
+FIGURES = ROOT / "docs" / "results" / "figures"
 ORDER = ("photos", "seen", "seed")
 
 

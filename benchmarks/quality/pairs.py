@@ -1,4 +1,4 @@
-"""Pairs of the photos that ``benchmarks/quality.py`` has collected, and how often they are mistaken."""
+"""Pairs of the photos that ``benchmarks.quality.quality`` has collected, and their error rates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can go wrong with a photo of a face, done to good ones; for benchmarks/quality.py."""
+"""What can go wrong with a photo of a face, done to good ones; for benchmarks/quality/quality.py."""
 
 from __future__ import annotations
 

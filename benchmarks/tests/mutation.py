@@ -1,6 +1,6 @@
 """Mutation testing: how many small faults, planted one at a time, do the tests of a module notice?
 
-    python benchmarks/mutation.py --per-module 30 --write
+    python benchmarks/tests/mutation.py --per-module 30 --write
 
 Mutants come from the operators of cosmic-ray (``pip install cosmic-ray``): other numbers, comparisons,
 arithmetic and Boolean operators, loops that do not run, decorators removed.  Of each module a random sample
@@ -39,28 +39,42 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
+from benchmarks.common.record import RESULTS, ROOT, append_rows, circumstances
 from facealike.metrics.intervals import wilson
-from measured import append_rows, circumstances
 
-ROOT = Path(__file__).parent.parent
-CSV = Path(__file__).parent / "mutation.csv"
+CSV = RESULTS / "mutation.csv"
 TESTS = {
-    "metrics.verification": "metrics weighted bootstrap evaluate exhaustive impostors result calibrate",
-    "metrics.bootstrap": "bootstrap weighted exhaustive operating evaluate groups plots result",
+    "metrics.verification": (
+        "metrics/error_rates metrics/weighted_pairs metrics/bootstrap evaluation/verification "
+        "metrics/all_pairs metrics/impostor_scores integration/results evaluation/calibrate"
+    ),
+    "metrics.bootstrap": (
+        "metrics/bootstrap metrics/weighted_pairs metrics/all_pairs calibration/operating_points "
+        "evaluation/verification metrics/demographics plotting/figures integration/results"
+    ),
     "calibration.calibration": (
-        "calibration operating score_plots calibrate probability rates model model_page result compare "
-        "group_protocol quality"
+        "calibration/calibration calibration/operating_points plotting/result_plots evaluation/calibrate "
+        "calibration/probability utils/wording model_file/model_file model_file/model_page "
+        "integration/results verification/compare evaluation/demographic_evaluation quality/quality"
     ),
     "evaluation.verification": (
-        "evaluate overlap duplicates unreadable scores_file protocols set_protocols report pipeline byo "
-        "outcome"
+        "evaluation/verification evaluation/leakage datasets/duplicates integration/unreadable "
+        "evaluation/scores_file evaluation/lfw_view2 evaluation/set_evaluations reports/evaluation_table "
+        "embedding/cropper model_zoo/onnx_import train/embedder/finalize"
     ),
-    "model_file.zip_format": "model onnx_data model_bundle verify model_store odd_models archive",
-    "model_zoo.download": "download registry add_model",
-    "embedding.crop_cache": "crops unreadable pipeline one_way evaluate distillation",
+    "model_file.zip_format": (
+        "model_file/model_file utils/onnx_external_data model_zoo/bundle model_zoo/self_test "
+        "model_file/model_store model_file/odd_models model_file/zip_format"
+    ),
+    "model_zoo.download": "model_zoo/download model_zoo/registry model_zoo/install",
+    "embedding.crop_cache": (
+        "embedding/crop_cache integration/unreadable embedding/cropper integration/one_way "
+        "evaluation/verification train/distillation/distillation"
+    ),
     "imaging.read": (
-        "image sources photo truncated photo_digest unreadable one_way folders pipeline detect compare "
-        "bad_inputs"
+        "imaging/read imaging/photo_sources imaging/scaled_jpeg imaging/truncated imaging/photo_digest "
+        "integration/unreadable integration/one_way integration/folders embedding/cropper "
+        "detection/detectors verification/compare integration/bad_inputs"
     ),
 }
 """The modules under test, and the test files that cover them, those that notice most first."""
@@ -133,7 +147,7 @@ class Tree:
             file.write_text(original, "utf-8")
 
     def _run(self, tests: list[str], limit: float) -> tuple[str, str]:
-        paths = [f"tests/test_{name}.py" for name in tests]
+        paths = ["tests/{}/test_{}.py".format(*name.rsplit("/", 1)) for name in tests]
         # Without pytest's own limit for a test, which would tell a slow test as a failed one.
         options = ["-x", "-q", "-rfE", "--tb=no", "-p", "no:cacheprovider", "-o", "timeout=0"]
         options.append("--hypothesis-profile=ci")  # the same examples each time, and no deadline

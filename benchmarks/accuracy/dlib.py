@@ -1,9 +1,9 @@
 """dlib's face network as we run it against dlib itself: the same descriptors, and in what time.
 
-    FACEALIKE_LFW=lfw-deepfunneled python benchmarks/dlib_teacher.py equal --write
-    FACEALIKE_LFW=lfw-deepfunneled python benchmarks/dlib_teacher.py speed --write
-    FACEALIKE_LFW=... FACEALIKE_LFW_PAIRS=pairs.txt python benchmarks/dlib_teacher.py view2 --write
-    FACEALIKE_LFW=... python benchmarks/dlib_teacher.py tuned --model MODEL --cache CROPS --write
+    FACEALIKE_LFW=lfw-deepfunneled python -m benchmarks.accuracy.dlib equal --write
+    FACEALIKE_LFW=lfw-deepfunneled python -m benchmarks.accuracy.dlib speed --write
+    FACEALIKE_LFW=... FACEALIKE_LFW_PAIRS=pairs.txt python -m benchmarks.accuracy.dlib view2 --write
+    FACEALIKE_LFW=... python -m benchmarks.accuracy.dlib tuned --model MODEL --cache CROPS --write
 
 `tuned` sets a model of `facealike train LFW --init dlib --set data.face=central` against dlib's network as it
 was, on LFW's test people, both with a threshold from the calibration people.
@@ -26,6 +26,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.common.record import RESULTS, append_rows, circumstances
 from facealike.detection.face_policy import LFW_FACE
 from facealike.embedding.face_model import Model
 from facealike.evaluation.calibrate import calibrate
@@ -38,9 +39,8 @@ from facealike.model_zoo.dlib import dlib_model, lift
 from facealike.model_zoo.dlib_onnx import to_onnx
 from facealike.model_zoo.dlib_weights import MEAN, SIZE, STD, find_dlib_weights, read_dlib_resnet
 from facealike.types import Box
-from measured import append_rows, circumstances
 
-CSV = Path(__file__).with_suffix(".csv")
+CSV = RESULTS / "dlib.csv"
 MIDDLE = Box(63, 60, 187, 184)  # of a photo of LFW; where its face is, but for the fit
 
 

@@ -1,8 +1,8 @@
 """How often the intervals of ``facealike.metrics.bootstrap`` hold the truth, on simulated people.
 
-    python benchmarks/coverage.py                      # all scenarios, 400 populations each: an hour
-    python benchmarks/coverage.py --scenario small --populations 100
-    python benchmarks/coverage.py --write              # and append to coverage.csv
+    python -m benchmarks.accuracy.interval_coverage            # all scenarios, 400 populations each: an hour
+    python -m benchmarks.accuracy.interval_coverage --scenario small --populations 100
+    python -m benchmarks.accuracy.interval_coverage --write    # append to interval_coverage.csv
 
 A population has people; each has a centre among those of all people and a number of photos, the
 photos scatter about the centre, and a score is the cosine of two photos.  Some people scatter more
@@ -26,11 +26,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.common.record import RESULTS, append_rows, commit, today, versions
 from facealike.calibration.operating_points import operating_points
 from facealike.calibration.pairs import calibration_pairs
 from facealike.datasets.pair_sampling import balanced_pairs
@@ -38,9 +38,8 @@ from facealike.metrics.all_pairs import exhaustive
 from facealike.metrics.bootstrap import Values, Weigh, _difference, _kind, _samples, _statistic
 from facealike.metrics.intervals import Kind, Method, Plan, bounds
 from facealike.metrics.weighted_pairs import Block, Pairs
-from measured import append_rows, commit, today, versions
 
-CSV = Path(__file__).with_suffix(".csv")
+CSV = RESULTS / "interval_coverage.csv"
 
 # Photos a person -> people, among the test people of LFW in whom a face is found.
 LFW_PHOTOS = {

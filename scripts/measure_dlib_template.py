@@ -1,6 +1,6 @@
 """Where the five landmarks lie in a face chip of dlib: DLIB_CHIP_TEMPLATE of facealike.imaging.align.
 
-    FACEALIKE_FAIRFACE=fairface-144 FACEALIKE_YUNET=yunet.onnx python benchmarks/dlib_chip_template.py
+    FACEALIKE_FAIRFACE=fairface-144 FACEALIKE_YUNET=yunet.onnx python scripts/measure_dlib_template.py
 
 FairFace's photos of padding 0.25 are such chips, of another size.  The mean of YuNet's points over every
 second one of its validation photos, in pixels of a 150 px chip.

@@ -1,6 +1,7 @@
 """How often strangers of one group pass for one person: the tables of ``docs/results/demographics.md``.
 
-    python benchmarks/groups.py FAIRFACE/val.csv [--aligned | --detector NAME] [--cache CROPS] [--write]
+    python -m benchmarks.demographics.demographics FAIRFACE/val.csv [--aligned | --detector NAME] \\
+        [--cache CROPS] [--write]
 
 Compares all pairs of photos within each race, gender, age and combination of FairFace's validation part, at
 the threshold of the model and at those of its named FMRs, and finds the threshold that every group keeps.
@@ -24,6 +25,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from benchmarks.common.docs_page import put
+from benchmarks.common.record import RESULTS, ROOT, append_rows, circumstances, commit, today
 from facealike.datasets.people import People
 from facealike.detection.base import Detector
 from facealike.detection.registry import named_detector
@@ -38,18 +41,15 @@ from facealike.metrics.demographic_tables import group_rate, point_name
 from facealike.metrics.demographics import GroupEvaluation, Point, WorstGroup, group_rates
 from facealike.plotting.style import save_figure
 from facealike.utils.wording import rate_text
-from measured import append_rows, circumstances, commit, today
-from page import put
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from facealike.types import Face, Image
 
-HERE = Path(__file__).parent
-CSV = HERE / "groups.csv"
-PAGE = HERE.parent / "docs" / "results" / "demographics.md"
-FIGURE = HERE.parent / "docs" / "results" / "figures" / "groups.svg"
+CSV = RESULTS / "demographics.csv"
+PAGE = ROOT / "docs" / "results" / "demographics.md"
+FIGURE = ROOT / "docs" / "results" / "figures" / "groups.svg"
 CHIP = 144  # pixels of FairFace's chips in the small edition
 FMRS = (0.1, 0.01, 0.001, 0.0001)
 

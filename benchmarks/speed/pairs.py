@@ -1,6 +1,6 @@
 """How long 6,000 pairs take from image files to a result: decoding, detection, embedding, intervals.
 
-    FACEALIKE_LFW=lfw-deepfunneled FACEALIKE_LFW_PAIRS=pairs.txt python benchmarks/evaluate_pairs.py --write
+    FACEALIKE_LFW=lfw-deepfunneled FACEALIKE_LFW_PAIRS=pairs.txt python -m benchmarks.speed.pairs --write
 
 `facealike evaluate default LFW --protocol lfw` in a fresh process, without a cache, on two cores.  Most of
 LFW's people took part in the training of the shipped model, so the accuracy is marked as leaked and means
@@ -17,9 +17,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from measured import append_rows, circumstances
+from benchmarks.common.record import RESULTS, append_rows, circumstances
 
-CSV = Path(__file__).with_suffix(".csv")
+CSV = RESULTS / "pairs.csv"
 CORES = 2
 
 

@@ -1,0 +1,1 @@
+"""Measurements of facealike; run one from the root, as ``python -m benchmarks.speed.cold_start``."""
