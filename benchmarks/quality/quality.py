@@ -84,7 +84,7 @@ def collect(model: Model, root: Path, splits: Sequence[str], out: Path) -> None:
     for index, (path, person) in enumerate(zip(people.paths, people.labels.tolist(), strict=True)):
         image = read_image(path)
         try:
-            known = model.faces(image, LFW_FACE)[0]
+            known = model.faces(image, LFW_FACE, quality=False)[0].face
         except FaceError:
             continue
         taken[person] += 1

@@ -3,7 +3,7 @@
     FACEALIKE_LFW=lfw-deepfunneled python -m benchmarks.speed.memory --write
     FACEALIKE_LFW=lfw-deepfunneled python -m benchmarks.speed.memory --photos 20000 --detector yunet.onnx
 
-Photos go through `embed_stream` one round after the other.  Every fiftieth is a JPEG of 12 megapixels, a PNG
+Photos go through `Model.stream` one round after the other.  Every fiftieth is a JPEG of 12 megapixels, a PNG
 of another size, a photo without a face or a damaged one.  The resident memory is noted a hundred times; the
 vectors are not kept.  "settled" is its highest value in the second tenth of the run, when every kind of photo
 has been met, "end" that in the last tenth; the run fails where "end" is more than 5 % above "settled".
@@ -55,22 +55,15 @@ def odd_ones(folder: Path) -> list[Path]:
 
 def run(model: Any, paths: list[Path]) -> tuple[list[float], int, int]:
     """Resident MiB after every hundredth of the photos, and how many vectors and failures there were."""
-    from facealike.embedding.stream import embed_stream
-
     memory: list[float] = []
-    failures, every = 0, len(paths) // 100
-
-    def failed(path: Path, error: Exception) -> None:
-        nonlocal failures
-        failures += 1
-
-    def progress(done: int, total: int) -> None:
+    vectors, failures, every = 0, 0, len(paths) // 100
+    for done, row in enumerate(model.stream(paths, quality=False), start=1):
+        vectors += len(row.faces)
+        failures += row.error is not None
         if done % every == 0:
             memory.append(resident())
             if len(memory) % 10 == 0:
                 print(f"{done:>7,} photos: {memory[-1]:.0f} MiB", flush=True)
-
-    vectors = sum(len(v) for _, _, v in embed_stream(model, paths, failed=failed, progress=progress))
     return memory, vectors, failures
 
 

@@ -3,7 +3,7 @@
     FACEALIKE_LFW=lfw-deepfunneled python -m benchmarks.speed.throughput --write
     python -m benchmarks.speed.throughput --detector yunet.onnx --only bulk --write
 
-"bulk" is `embed_stream` over photos of 250 x 250 pixels on two cores; "one photo" is detection, alignment
+"bulk" is `Model.stream` over photos of 250 x 250 pixels on two cores; "one photo" is detection, alignment
 and embedding of such a photo in memory, one thread; "dlib" is the same photo by dlib alone, as the package
 face_recognition does it (HOG detector with one enlargement, five landmarks, its ResNet); "1080p" and
 "12 MP" are a photo of that size from its file, decoding included, one thread.  Without FACEALIKE_LFW the
@@ -73,16 +73,14 @@ def scaled(target: Path, path: Path, size: tuple[int, int]) -> Path:
 
 
 def bulk(options: argparse.Namespace) -> dict[str, Any]:
-    from facealike.embedding.stream import embed_stream
-
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
     model = load_model(options.model, options.detector, 0)
     with tempfile.TemporaryDirectory() as folder:
         paths = photos_250(Path(folder), options.photos)
-        list(embed_stream(model, paths[:100], failed=lambda path, error: None))  # sessions, disk cache
+        list(model.stream(paths[:100], quality=False))  # sessions, disk cache
         wall, cpu = time.perf_counter(), time.process_time()
-        rows = sum(len(v) for _, _, v in embed_stream(model, paths, failed=lambda path, error: None))
+        rows = sum(len(row.faces) for row in model.stream(paths, quality=False))
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     return {
         "photos": len(paths), "vectors": rows, "cores": CORES, "photos_per_s": round(len(paths) / wall, 1),
@@ -105,7 +103,7 @@ def single(options: argparse.Namespace) -> dict[str, Any]:
             if run == 3:
                 times, cpu = [], time.process_time()
             start = time.perf_counter()
-            (face,) = model.crops_of(source)
+            (face,) = model.faces(source, quality=False)
             model.embed_crops(face.crop[None])
             times.append(time.perf_counter() - start)
         cpu = time.process_time() - cpu

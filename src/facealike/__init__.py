@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .detection.dlib_hog import DlibDetector
     from .detection.registry import shipped_detector
     from .detection.yunet import YuNetDetector
+    from .embedding.cropper import FaceCrop
     from .embedding.embedded_photos import EmbeddedFace, EmbeddedPhoto
     from .embedding.embedder import Embedder
     from .embedding.embeddings_file import load_embeddings, save_embeddings
@@ -99,6 +100,7 @@ __all__ = [
     "Exhaustive",
     "Exported",
     "Face",
+    "FaceCrop",
     "FaceError",
     "FacealikeError",
     "GroupEvaluation",
@@ -176,6 +178,7 @@ _MODULES = {
     "detection.dlib_hog": ["DlibDetector"],
     "detection.registry": ["shipped_detector"],
     "detection.yunet": ["YuNetDetector"],
+    "embedding.cropper": ["FaceCrop"],
     "embedding.embedded_photos": ["EmbeddedFace", "EmbeddedPhoto"],
     "embedding.embedder": ["Embedder"],
     "embedding.embeddings_file": ["load_embeddings", "save_embeddings"],

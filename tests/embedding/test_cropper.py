@@ -8,6 +8,7 @@ import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,10 @@ from facealike.detection.registry import make_detector
 from facealike.detection.yunet import YuNetDetector
 from facealike.embedding.batching import in_batches
 from facealike.embedding.crop_cache import cached_crops, stream_crops
-from facealike.embedding.cropper import Cutter, cut_all
+from facealike.embedding.cropper import FaceCropper, crop_faces
 from facealike.embedding.embedder import Embedder
 from facealike.embedding.face_model import MANY, Model
-from facealike.embedding.stream import embed_stream
-from facealike.errors import FacealikeError, ImageNotFound, ModelError, NoFaceFound, UsageError
+from facealike.errors import ImageNotFound, ModelError, NoFaceFound, UsageError
 from facealike.evaluation.embed_dataset import embed_photos
 from facealike.model_file.preprocessing import Preprocessing
 from facealike.types import Face, Image
@@ -60,32 +60,36 @@ GOOD = [i for i in range(60) if i not in (5, 17, 30)]
 def test_a_stream_gives_what_one_photo_after_the_other_gives(
     photos: list[Path], threads: int | None, batch: int
 ) -> None:
-    failures: list[tuple[Path, FacealikeError]] = []
-    steps: list[tuple[int, int]] = []
+    rows = list(ColourModel().stream(photos, batch=batch, threads=threads, quality=False))
+    assert [(row.index, row.photo) for row in rows] == [(i, str(path)) for i, path in enumerate(photos)]
+    good = [row for row in rows if row.error is None]
+    assert [row.index for row in good] == GOOD and all(len(row.faces) == 1 for row in good)
+    vectors = np.stack([row.faces[0].embedding for row in good])
+    np.testing.assert_allclose(vectors, by_hand([photos[i] for i in GOOD]), atol=1e-6)
+    bad = {row.index: row.error for row in rows if row.error is not None}
+    assert {index: type(error).__name__ for index, error in bad.items()} == {
+        5: "NoFaceFound",
+        17: "UnreadableImage",
+        30: "ImageNotFound",
+    }
+    assert all(str(photos[index]) in str(error) for index, error in bad.items())
+
+
+@pytest.mark.parametrize("batch", [1, 7, 64])
+def test_a_stream_embeds_as_many_crops_at_a_time_as_asked_for(photos: list[Path], batch: int) -> None:
+    model: Any = ColourModel()
+    sizes: list[int] = []
     callers = set()
 
-    def failed(path: Path, error: FacealikeError) -> None:
+    def embed(crops: Any) -> Any:
+        sizes.append(len(crops))
         callers.add(threading.current_thread())
-        failures.append((path, error))
-        assert len(steps) == photos.index(path)  # told in its turn
+        return ColourModel.embed_crops(model, crops)
 
-    stream = embed_stream(
-        ColourModel(), photos, batch=batch, failed=failed, progress=lambda *step: steps.append(step),
-        threads=threads,
-    )  # fmt: skip
-    batches = list(stream)
-    assert [path for paths, _, _ in batches for path in paths] == [photos[i] for i in GOOD]
-    assert [len(rows) for _, _, rows in batches[:-1]] == [batch] * (len(batches) - 1)
-    rows = np.concatenate([vectors for _, _, vectors in batches])
-    np.testing.assert_allclose(rows, by_hand([photos[i] for i in GOOD]), atol=1e-6)
-    assert [path for path, _ in failures] == [photos[5], photos[17], photos[30]]
-    assert [type(error).__name__ for _, error in failures] == [
-        "NoFaceFound",
-        "UnreadableImage",
-        "ImageNotFound",
-    ]
-    assert all(str(path) in str(error) for path, error in failures)
-    assert steps == [(i, 60) for i in range(1, 61)] and callers == {threading.current_thread()}
+    model.embed_many = embed
+    rows = list(model.stream([photos[i] for i in GOOD], batch=batch, threads=1, quality=False))
+    assert sizes[:-1] == [batch] * (len(sizes) - 1) and sum(sizes) == len(rows) == len(GOOD)
+    assert callers == {threading.current_thread()}
 
 
 def test_every_way_through_many_photos_gives_the_same(photos: list[Path], tmp_path: Path) -> None:
@@ -155,17 +159,14 @@ def stop(*_: Any) -> None:
     raise Enough
 
 
-@pytest.mark.parametrize("where", ["failed", "progress", "embed", "consumer", "close", "no handler"])
+@pytest.mark.parametrize("where", ["row", "photos", "embed", "consumer", "close", "no handler"])
 def test_however_a_stream_ends_its_threads_end(photos: list[Path], where: str) -> None:
     model: Any = ColourModel()
-    options: dict[str, Callable[..., Any]] = {"failed": lambda *_: None}
-    if where in ("failed", "progress"):
-        options[where] = stop
     if where == "embed":
         model.embed_many = stop
-    if where == "no handler":
-        options = {}
-    stream: Any = embed_stream(model, photos, batch=4, threads=3, **options)
+    given = (path if i < 8 or where != "photos" else stop() for i, path in enumerate(photos))
+    on_error: Any = "raise" if where == "no handler" else "skip"
+    stream: Any = model.stream(given, batch=4, threads=3, on_error=on_error)
     if where == "close":
         next(stream)
         stream.close()
@@ -173,6 +174,11 @@ def test_however_a_stream_ends_its_threads_end(photos: list[Path], where: str) -
         for _ in stream:
             break
         del stream
+    elif where == "row":
+        with pytest.raises(Enough), closing(stream):
+            for row in stream:
+                if row.error is not None:
+                    stop()
     else:
         with pytest.raises(NoFaceFound if where == "no handler" else Enough) as caught:
             list(stream)
@@ -224,7 +230,7 @@ def test_few_photos_are_taken_ahead_of_the_consumer(photos: list[Path]) -> None:
             drawn += 1
             yield photos[0], "photo"
 
-    stream = cut_all(Cutter(ColourDetector(), CUT), endless(), "largest", 2, lead=5)  # type: ignore[arg-type]
+    stream = crop_faces(FaceCropper(ColourDetector(), CUT), endless(), "largest", 2, lead=5)  # type: ignore[arg-type]
     for _ in range(20):
         next(stream)
     assert drawn <= 20 + 2 * 5
@@ -248,23 +254,22 @@ def test_no_more_photos_are_decoded_at_a_time_than_there_are_threads(photos: lis
             return faces
 
     named = [(photos[i], "photo") for i in GOOD]
-    cutter = Cutter(Counting(), CUT)  # type: ignore[arg-type]
-    assert len(list(cut_all(cutter, named, "largest", 3))) == len(GOOD) and most <= 3
+    cropper = FaceCropper(Counting(), CUT)  # type: ignore[arg-type]
+    assert len(list(crop_faces(cropper, named, "largest", 3))) == len(GOOD) and most <= 3
 
 
 def test_errors_that_are_kept_keep_no_pixels(tmp_path: Path) -> None:
     """Forty photos of 3 MB without a face, each with its error kept: not forty photos in memory."""
     PillowImage.new("RGB", (1000, 1000)).save(tmp_path / "black.png")
     (tmp_path / "cut.png").write_bytes((tmp_path / "black.png").read_bytes()[:-30])
-    errors: list[FacealikeError] = []
     paths = [tmp_path / "black.png", tmp_path / "cut.png"] * 20
     tracemalloc.start()
     try:
-        list(embed_stream(ColourModel(), paths, failed=lambda _, error: errors.append(error), threads=2))
+        errors = [row.error for row in ColourModel().stream(paths, threads=2)]
         held, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert len(errors) == 40 and errors[0].__traceback__ is not None
+    assert len(errors) == 40 and errors[0] is not None and errors[0].__traceback__ is not None
     assert held < 12 * 2**20
 
 
@@ -356,7 +361,9 @@ def test_detectors_of_others_take_turns_unless_they_say_otherwise(photos: list[P
 
     detector: Detector = Other()  # type: ignore[assignment]
     named = [(photos[i], "photo") for i in GOOD[:20]]
-    assert all(isinstance(cuts, list) for cuts in cut_all(Cutter(detector, CUT), named, "largest", 2))
+    assert all(
+        isinstance(faces, list) for faces in crop_faces(FaceCropper(detector, CUT), named, "largest", 2)
+    )
 
 
 def test_the_detectors_that_models_carry_may_be_shared() -> None:

@@ -20,7 +20,6 @@ from facealike.detection.yunet import YuNetDetector
 from facealike.embedding.embedder import Embedder
 from facealike.embedding.embeddings_file import load_embeddings, save_embeddings
 from facealike.embedding.face_model import Model
-from facealike.embedding.stream import embed_stream
 from facealike.errors import (
     DataError,
     DetectorError,
@@ -189,7 +188,9 @@ def test_embed_is_detect_crop_embed_in_the_order_given(model: Model) -> None:
     image = astronaut()
     face = DlibDetector().detect(image)[0]
     by_hand = model.embed_crops(model.crop(image, face)[None])[0]
-    assert model.faces(image) == [face]
+    (found,) = model.faces(image)
+    assert found.face == face and found.found == 1 and found.quality is not None
+    np.testing.assert_array_equal(found.crop, model.crop(image, face))
     rows = model.embed([hopper_path(), image, hopper_path()], batch=2)
     assert rows.shape == (3, 16)
     assert np.abs(rows[1] - by_hand).max() < 1e-6
@@ -250,7 +251,8 @@ def test_a_model_by_landmarks_runs_on_a_yunet_file() -> None:
     detector = YuNetDetector(data_path("FACEALIKE_YUNET"))
     file = tiny_model_file(align="landmarks", detector_spec=detector.spec, detector_weights=detector.weights)
     model = Model(ModelFile.from_bytes(file.to_bytes()), "cpu")
-    assert model.faces(astronaut())[0].landmarks is not None
+    (found,) = model.faces(astronaut())
+    assert found.face is not None and found.face.landmarks is not None
     assert model.embed([astronaut(), hopper_path()]).shape == (2, 16)
 
 
@@ -267,25 +269,16 @@ def test_a_stream_goes_on_past_a_failure_and_says_which(model: Model, tmp_path: 
     PillowImage.fromarray(astronaut()).save(tmp_path / "one.png")
     (tmp_path / "bad.png").write_bytes(b"no image")
     paths = [tmp_path / name for name in ("one.png", "bad.png", "two.png", "one.png", "bad.png")]
-    failures: list[tuple[Path, FacealikeError]] = []
-    steps: list[tuple[int, int]] = []
-    stream = embed_stream(
-        model, paths, "all", batch=2,
-        failed=lambda path, error: failures.append((path, error)),
-        progress=lambda done, total: steps.append((done, total)),
-    )  # fmt: skip
-    batches = list(stream)
+    rows = list(model.stream(paths, face="all", batch=2))
     faces = len(DlibDetector().detect(two_faces()))
     assert faces >= 2
     expected = ["one.png", *["two.png"] * faces, "one.png"]
-    assert [path.name for batch in batches for path in batch[0]] == expected
-    assert all(len(batch[2]) == 2 for batch in batches[:-1]) and len(batches[-1][2]) in (1, 2)
-    assert [path.name for path, _ in failures] == ["bad.png", "bad.png"]
-    assert steps == [(i, 5) for i in range(1, 6)]
-    rows = np.concatenate([batch[2] for batch in batches])
-    assert np.abs(rows[0] - model.embed([astronaut()])[0]).max() < 1e-5
+    assert [Path(row.photo).name for row in rows for _ in row.faces] == expected
+    assert [Path(row.photo).name for row in rows if row.error is not None] == ["bad.png", "bad.png"]
+    assert [row.index for row in rows] == list(range(5))
+    assert np.abs(rows[0].faces[0].embedding - model.embed([astronaut()])[0]).max() < 1e-5
     with pytest.raises(FacealikeError, match=r"bad\.png"):
-        list(embed_stream(model, paths))
+        list(model.stream(paths, on_error="raise"))
 
 
 def test_embeddings_come_back_for_the_same_model_only(model: Model, tmp_path: Path) -> None:

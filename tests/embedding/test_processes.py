@@ -18,7 +18,7 @@ import pytest
 
 from facealike import Model, compare, shipped_detector
 from facealike.detection.yunet import YuNetDetector
-from facealike.embedding.cropper import Cutter
+from facealike.embedding.cropper import FaceCropper
 from facealike.embedding.embedder import Embedder
 from facealike.errors import DeviceError, ModelError, UsageError
 from facealike.model_file.model_file import ModelFile
@@ -155,11 +155,11 @@ class Delicate:
 
 
 def test_a_delicate_detector_is_called_by_one_at_a_time_whoever_calls() -> None:
-    """The lock is the detector's: each call below makes a ``Cutter`` of its own, as two callers do."""
+    """The lock is the detector's: each call below makes a ``FaceCropper`` of its own, as two callers do."""
     detector = Delicate()
     model = tiny().behind(detector)
     photo = np.zeros((40, 40, 3), np.uint8)
-    together(lambda: (model.faces(photo), Cutter(detector, model.preprocessing)(photo, "largest", "it")))
+    together(lambda: (model.faces(photo), FaceCropper(detector, model.preprocessing)(photo, "largest", "it")))
     assert detector.overlaps == 0
     detector.thread_safe = True  # type: ignore[attr-defined]
     together(lambda: model.faces(photo))

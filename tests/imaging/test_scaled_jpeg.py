@@ -16,7 +16,7 @@ from PIL import Image as PillowImage
 
 from facealike.detection.dlib_hog import DlibDetector
 from facealike.detection.yunet import YuNetDetector
-from facealike.embedding.cropper import Cutter
+from facealike.embedding.cropper import FaceCropper
 from facealike.embedding.face_model import Model
 from facealike.errors import ImageNotFound, ImageTooLarge, UnreadableImage, UsageError
 from facealike.imaging.align import TEMPLATE_112
@@ -196,11 +196,11 @@ class Found:
 
 
 @pytest.mark.parametrize("eyes", [20.0, 300.0])
-def test_a_cutter_reports_faces_in_the_whole_photo(eyes: float) -> None:
+def test_a_cropper_reports_faces_in_the_whole_photo(eyes: float) -> None:
     data = large_portrait()
     face, cutting = face_of_width(eyes), Preprocessing(96, "landmarks")
     detector = Found(face, 1600)
-    (cut,) = Cutter(detector, cutting)(data, "only", "photo")  # type: ignore[arg-type]
+    (cut,) = FaceCropper(detector, cutting)(data, "only", "photo")  # type: ignore[arg-type]
     found, crop = cut.face, cut.crop
     assert detector.seen == [(400, 400, 3)]
     assert found is not None and found.landmarks is not None and face.landmarks is not None
@@ -218,10 +218,10 @@ def test_the_embedding_of_a_large_photo_hardly_depends_on_how_it_was_decoded(kin
     model = Model.load(device="cpu", threads=1)
     detector = YuNetDetector(os.environ["FACEALIKE_YUNET"], threads=1) if kind == "yunet" else model.detector
     hopper = np.asarray(PillowImage.open(hopper_path()).convert("RGB").resize((1600, 1894)))
-    cutter = Cutter(detector, model.preprocessing)
+    cropper = FaceCropper(detector, model.preprocessing)
     for data in (large_portrait(), jpeg(hopper)):
-        assert cutter.photo(data).factor > 1
-        seen, full = cutter(data, "all", "photo")[0], cutter(read_image(data), "all", "photo")[0]
+        assert cropper.photo(data).factor > 1
+        seen, full = cropper(data, "all", "photo")[0], cropper(read_image(data), "all", "photo")[0]
         face, expected = seen.face, full.face  # an array is taken whole
         assert face is not None and expected is not None
         assert np.abs(np.subtract(face.box, expected.box)).max() < 0.06 * expected.box.width
@@ -264,6 +264,6 @@ def test_a_header_that_says_nothing_is_no_size() -> None:
 
 def test_detectors_of_ours_state_the_size_they_look_at() -> None:
     """Without it every photo would be decoded whole, and nobody would notice."""
-    assert Cutter(DlibDetector(max_side=640), Preprocessing(64, "box")).photo(
+    assert FaceCropper(DlibDetector(max_side=640), Preprocessing(64, "box")).photo(
         jpeg(np.zeros((1280, 1280, 3), np.uint8))
     ).factor == 2  # fmt: skip

@@ -13,12 +13,13 @@ from typer.testing import CliRunner
 
 import facealike
 from facealike.cli import app
-from facealike.cli.pairs import _Cropper
 from facealike.datasets.people import People
+from facealike.embedding.cropper import FaceCropper
 from facealike.embedding.face_model import Model
 from facealike.imaging.read import read_image
 from facealike.quality.score import face_quality
 from facealike.reports.hardest_errors import _jpeg, face_thumbnails
+from facealike.reports.pair_sheet import _Crops
 from facealike.verification.compare import compare
 from support.tiny_model import astronaut, hopper_path
 
@@ -46,7 +47,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def test_compare_scores_a_large_jpeg_as_embed_does(model: Model, large: tuple[Path, Path]) -> None:
-    assert model.cutter().photo(large[0]).factor > 1
+    assert model.cropper().photo(large[0]).factor > 1
     a, b = model.embed(large)
     assert compare(*large, model).score == pytest.approx(float(a @ b), abs=1e-6)
 
@@ -56,11 +57,11 @@ def test_every_verb_finds_the_same_face(model: Model, large: tuple[Path, Path]) 
     assert result.exit_code == 0
     compared = compare(*large, model)
     for i, image in enumerate(json.loads(result.stdout)["images"]):
-        (cut,) = model.crops_of(large[i])
-        assert cut.face == compared.faces[i] and cut.face is not None
-        assert image["faces"][0]["box"] == cut.face.to_dict()["box"]
+        (seen,) = model.faces(large[i])
+        assert seen.face == compared.faces[i] and seen.face is not None
+        assert image["faces"][0]["box"] == seen.face.to_dict()["box"]
         assert (image["height"], image["width"]) == read_image(large[i]).shape[:2]
-        assert compared.found[i] == cut.found
+        assert compared.found[i] == seen.found
 
 
 def test_thumbnails_and_pairs_show_the_crop_that_the_model_sees(
@@ -68,24 +69,44 @@ def test_thumbnails_and_pairs_show_the_crop_that_the_model_sees(
 ) -> None:
     root = large[0].parent.parent
     shown = face_thumbnails(["Ada/0.jpg"], root, model.file, "largest")["Ada/0.jpg"]
-    (cut,) = model.crops_of(large[0])
-    assert shown == _jpeg(cut.crop)
-    drawn = _Cropper(People.from_folder(root), model.detector, model.preprocessing, "largest").crop(0)
-    assert np.array_equal(drawn, cut.crop)
+    (seen,) = model.faces(large[0])
+    assert shown == _jpeg(seen.crop)
+    drawn = _Crops(People.from_folder(root), FaceCropper.of_file(model.file), "largest")(0)
+    assert drawn is not None and np.array_equal(drawn, seen.crop)
 
 
 def test_the_quality_of_a_large_photo_is_measured_in_its_own_pixels(
     model: Model, large: tuple[Path, Path]
 ) -> None:
-    (cut,) = model.cutter()(large[0], "largest", "photo", quality=True)
-    assert cut.face is not None and cut.quality is not None
-    whole = face_quality(read_image(large[0]), cut.face, "yunet")
-    assert cut.quality.measures["eye_distance"] == pytest.approx(whole.measures["eye_distance"], rel=1e-3)
-    assert cut.quality.score == pytest.approx(whole.score, abs=0.02)
+    (seen,) = model.faces(large[0])
+    assert seen.face is not None and seen.quality is not None
+    whole = face_quality(read_image(large[0]), seen.face, "yunet")
+    assert seen.quality.measures["eye_distance"] == pytest.approx(whole.measures["eye_distance"], rel=1e-3)
+    assert seen.quality.score == pytest.approx(whole.score, abs=0.02)
 
 
-def test_nobody_else_chooses_a_face() -> None:
-    """A second way would choose and cut a face by itself; training a detector is not a verb on photos."""
+def test_crops_of_is_faces_for_one_release(model: Model, large: tuple[Path, Path]) -> None:
+    with pytest.deprecated_call(match=r"Model\.faces"):
+        (old,) = model.crops_of(large[0])
+    (new,) = model.faces(large[0], quality=False)
+    assert (old.face, old.found, old.quality) == (new.face, new.found, None)
+    assert np.array_equal(old.crop, new.crop)
+
+
+def test_a_face_without_a_crop_has_no_pixels(model: Model, large: tuple[Path, Path]) -> None:
+    (found,) = FaceCropper(model.detector, None)(large[0], "largest")
+    assert found.crop.shape == (0, 0, 3) and found.quality is None
+    assert found.face == model.faces(large[0])[0].face
+    assert found.to_dict() == {
+        "face": found.face and found.face.to_dict(),
+        "found": found.found,
+        "quality": None,
+    }
+    assert str(found) == str(found.face) and repr(found).startswith("<FaceCrop: face ")
+
+
+def test_only_the_cropper_selects_a_face() -> None:
+    """A second way would select and crop a face by itself; training a detector is not a command on photos."""
     users = set()
     for path in SRC.rglob("*.py"):
         names = {node.id for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Name)}

@@ -19,7 +19,9 @@ from facealike import (
     EmbeddedFace,
     EmbeddedPhoto,
     Evaluation,
+    Exported,
     Face,
+    FaceCrop,
     Interval,
     Licence,
     OperatingPoint,
@@ -100,6 +102,8 @@ def calibration() -> Calibration:
 MADE: dict[str, Callable[[], Any]] = {
     "Box": lambda: FACE.box,
     "Face": lambda: FACE,
+    "FaceCrop": lambda: FaceCrop(FACE, np.zeros((8, 8, 3), np.uint8), 2, Quality(0.5, (HOSTILE,))),
+    "Exported": lambda: Exported(tiny_model_file(), 8, 0.01, 0, 0.0, 0, 1000, 300, 5),
     "Quality": lambda: Quality(0.5, (HOSTILE,), {"blur": 1.0}, {"size": 0.5}, poor=True),
     "Pair": lambda: Pair("folder/" * 30 + "a.jpg", HOSTILE, False, 3),
     "Comparison": comparison,
@@ -129,7 +133,7 @@ MADE: dict[str, Callable[[], Any]] = {
 }
 # The verdict, or else what a reader of `if thing:` expects; everything else that is a result raises.
 MEANT = {"Comparison", "Verification", "Calibration", "StoredModel"}
-THINGS = {"Box", "EmbeddedFace", "Face", "ModelFile", "ModelCard", "Preprocessing", "People"}
+THINGS = {"Box", "EmbeddedFace", "Face", "FaceCrop", "ModelFile", "ModelCard", "Preprocessing", "People"}
 
 
 def test_the_list_has_every_public_noun() -> None:

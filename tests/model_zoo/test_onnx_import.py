@@ -47,8 +47,9 @@ def by_hand(
     """(crop, unit vector) of the astronaut, as the authors of an ArcFace would make them with NumPy."""
     model = Model(wrap_onnx(path), device="cpu")
     image = astronaut()
-    (face,) = model.faces(image)
-    assert face.landmarks is not None
+    (found,) = model.faces(image)
+    face = found.face
+    assert face is not None and face.landmarks is not None
     inverse = np.linalg.inv(np.vstack([similarity_transform(face.landmarks, TEMPLATE_112), [0, 0, 1]]))
     crop = model.crop(image, face)
     # The middle of the crop, sampled by hand where the eyes are: the crop is where we say it is.

@@ -28,6 +28,7 @@ PUBLIC = {
     "Exhaustive",
     "Exported",
     "Face",
+    "FaceCrop",
     "FaceError",
     "FacealikeError",
     "GroupEvaluation",

@@ -20,7 +20,6 @@ from .options import (
     ModelOption,
     check_folder,
     check_picture,
-    model_cutter,
 )
 
 if TYPE_CHECKING:
@@ -131,14 +130,16 @@ def _draw(
     result: Comparison, a: str, b: str, face: PairFaceChoice, model: Path | None, aligned: bool, out: Path
 ) -> None:
     """Draw a comparison of the photos ``a`` and ``b`` into the picture ``out``."""
+    from ..embedding.cropper import FaceCropper
+    from ..model_file.locate import read_model_file
     from ..plotting.drawing import save_picture
     from ..reports.face_picture import Side, comparison_picture
 
-    cutter = model_cutter(model, aligned)
+    cropper = FaceCropper.of_file(read_model_file(model), aligned)
     sides = []
     for place, name in enumerate((a, b)):
-        photo, used = cutter.photo(name), result.faces[place]
-        crop = cutter.whole(photo) if used is None else cutter.crop(photo, used)
+        photo = cropper.photo(name)
+        crop = cropper.crop(photo, result.faces[place])
         sides.append(Side(photo, name, _face_used(result, result.found[place], place, face), crop))
     save_picture(comparison_picture(result, *sides), out)
 

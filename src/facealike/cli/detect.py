@@ -49,11 +49,10 @@ def detect(
     """
     from ..detection.registry import named_detector
     from ..embedding.crop_cache import UNUSED, unused_photo
-    from ..embedding.cropper import Cutter
+    from ..embedding.cropper import FaceCropper
     from ..imaging.photo_warning import unused_rows, unused_told
     from ..plotting.drawing import save_picture
     from ..reports.face_picture import faces_picture
-    from ..utils.escape import shown
 
     if model is not None and detector is not None:
         raise UsageError("give --model or --detector, not both: a model brings its own detector")
@@ -62,7 +61,7 @@ def detect(
             raise UsageError("--draw makes a picture of one photo; give one photo, or leave out --draw")
         check_picture(draw, images)
     finder = named_detector(detector) if detector is not None else model_detector(model)
-    cutter = Cutter(finder, None)
+    cropper = FaceCropper(finder, None)
     code = 0
     results: list[dict[str, Any]] = []
     unused: list[UnusedPhoto] = []
@@ -70,12 +69,16 @@ def detect(
     for path in photos:
         entry: dict[str, Any] = {"path": str(path)}
         results.append(entry)
-        judged: list[tuple[Face, Quality]] = []
+        found: list[tuple[Face, Quality]] = []
         try:
-            photo = cutter.photo(path)
+            photo = cropper.photo(path)
             entry.update(height=photo.shape[0], width=photo.shape[1], faces=[])
-            faces, _ = cutter.choose(photo, face.policy, shown(path))
-            judged = [(found, cutter.quality(photo, found)) for found in faces]
+            faces = cropper.faces(photo, face.policy, quality=True)
+            found = [
+                (each.face, each.quality)
+                for each in faces
+                if each.face is not None and each.quality is not None
+            ]
         except FacealikeError as error:
             code = code or error.exit_code
             if isinstance(error, UNUSED):
@@ -83,11 +86,11 @@ def detect(
             if not isinstance(error, NoFaceFound) or face is not FaceChoice.all:
                 entry.update(error_dict(error))
                 report_error(error)
-        entry["faces"] = [{**found.to_dict(), "quality": quality.to_dict()} for found, quality in judged]
+        entry["faces"] = [{**each.to_dict(), "quality": quality.to_dict()} for each, quality in found]
         if draw is not None and "error" not in entry:
-            save_picture(faces_picture(photo, judged, str(path)), draw)
+            save_picture(faces_picture(photo, found, str(path)), draw)
         if not as_json and "error" not in entry:
-            _print_faces(path, judged)
+            _print_faces(path, found)
     if as_json:
         print_json({"detector": finder.spec, "images": results, **unused_rows(unused)})
     elif unused and len(photos) > 1:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import DataError, FacealikeError
+from ..errors import DataError
 from .console import command, error_dict, print_json, progress_bar, report_error, say, show
 from .options import (
     DEFAULT_FACE_CHOICE,
@@ -21,8 +22,11 @@ from .options import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from ..imaging.photo_warning import UnusedPhoto
-    from ..types import Embeddings, Face
+    from ..types import Face
 
 
 @command
@@ -55,7 +59,6 @@ def embed(
     from ..embedding.crop_cache import UNUSED, unused_photo
     from ..embedding.embeddings_file import save_embeddings
     from ..embedding.face_model import Model
-    from ..embedding.stream import embed_stream
     from ..imaging.photo_warning import left_out_told, unused_counts, unused_rows
 
     check_folder(out)
@@ -66,26 +69,26 @@ def embed(
     unused: list[UnusedPhoto] = []
     paths: list[str] = []
     faces: list[Face | None] = []
-    vectors: list[Embeddings] = []
+    vectors: list[NDArray[np.float32]] = []
 
-    def failed(path: Path, error: FacealikeError) -> None:
-        nonlocal code
-        if strict and isinstance(error, UNUSED):
-            raise error
-        code = code or error.exit_code
-        failures.append({"path": str(path), **error_dict(error)})
-        if isinstance(error, UNUSED):
-            unused.append(unused_photo(path, error))
-        report_error(error)
-
-    with progress_bar("embedding") as progress:
-        stream = embed_stream(loaded, photos, face.policy, aligned, batch, failed, progress)
-        for some_paths, some_faces, some_vectors in stream:
-            paths += map(str, some_paths)
-            faces += some_faces
-            vectors.append(some_vectors)
+    stream = loaded.stream(photos, face=face.policy, aligned=aligned, batch=batch, quality=False)
+    with progress_bar("embedding") as progress, closing(stream) as rows:
+        for row in rows:
+            if row.error is not None:
+                path = photos[row.index]
+                if isinstance(row.error, UNUSED):
+                    if strict:
+                        raise row.error
+                    unused.append(unused_photo(path, row.error))
+                code = code or row.error.exit_code
+                failures.append({"path": str(path), **error_dict(row.error)})
+                report_error(row.error)
+            paths += [str(photos[row.index])] * len(row.faces)
+            faces += [each.face for each in row.faces]
+            vectors += [each.embedding for each in row.faces]
+            progress(row.index + 1, len(photos))
     if vectors:
-        save_embeddings(out, np.concatenate(vectors), paths, loaded, faces)
+        save_embeddings(out, np.stack(vectors), paths, loaded, faces)
     report = {
         "out": str(out) if vectors else None, "model": loaded.id, "device": loaded.device,
         "photos": len(photos), "vectors": len(paths), "dimensions": loaded.embedder.dimensions,

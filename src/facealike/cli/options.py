@@ -16,7 +16,6 @@ from ..errors import UsageError
 if TYPE_CHECKING:
     from ..detection.base import Detector
     from ..detection.face_policy import FacePolicy
-    from ..embedding.cropper import Cutter
 
 
 class FaceChoice(str, Enum):
@@ -122,17 +121,6 @@ def model_detector(path: Path | None) -> Detector:
 
     file = read_model_file(path)
     return make_detector(file.detector_spec, file.detector_weights)
-
-
-def model_cutter(path: Path | None, aligned: bool) -> Cutter:
-    """What turns photos into the crops of a model file; the embedder in it is not started."""
-    from ..detection.registry import make_detector
-    from ..embedding.cropper import Cutter
-    from ..model_file.locate import read_model_file
-
-    file = read_model_file(path)
-    detector = None if aligned else make_detector(file.detector_spec, file.detector_weights)
-    return Cutter(detector, file.preprocessing)
 
 
 def parse_numbers(text: str | None) -> list[int] | None:

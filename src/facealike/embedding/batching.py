@@ -21,7 +21,7 @@ def in_batches(
     """Keys and unit vectors (n, d) of ``crops``, ``batch`` at a time, in order; the last may be fewer.
 
     ``crops`` are drawn by the caller's thread while earlier batches are embedded.  ``threads`` is
-    that of ``cut_all``: half as many embed, and twice as many batches are held at most.  Closing the
+    that of ``crop_faces``: half as many embed, and twice as many batches are held at most.  Closing the
     iterator closes ``crops``.
     """
     if batch < 1:

@@ -41,7 +41,7 @@ from ..utils.escape import shown
 from ..utils.locking import own_folder
 from ..utils.ordered_threads import in_order
 from .batching import helpers
-from .cropper import Cropping, Cutter, cut_all, one_crop, without_pixels
+from .cropper import Cropping, FaceCropper, crop_faces, without_pixels
 
 CROPS_VERSION = 1
 """Raised whenever the same photo, detector and settings would give other pixels than before."""
@@ -115,16 +115,20 @@ def stream_crops(
     """
     unused: list[UnusedPhoto] = []
     named = ((path, shown(path)) for path in paths)
-    cutter = Cutter(detector, preprocessing, many=True)
-    with closing(cut_all(cutter, named, face, threads)) as photos:
-        for path, cuts in zip(paths, photos, strict=True):
-            if isinstance(cuts, UNUSED) and not strict:
-                unused.append(unused_photo(path, cuts))
+    cropper = FaceCropper(detector, preprocessing, many=True)
+    with closing(crop_faces(cropper, named, face, threads)) as photos:
+        for path, faces in zip(paths, photos, strict=True):
+            if isinstance(faces, UNUSED) and not strict:
+                unused.append(unused_photo(path, faces))
                 if failed is not None:
                     failed(unused[-1])
                 yield None
+            elif isinstance(faces, NO_FACE):
+                yield None
+            elif isinstance(faces, FacealikeError):
+                raise faces
             else:
-                yield None if isinstance(cuts, NO_FACE) else one_crop(cuts)
+                yield faces[0].crop
     _tell_unused(unused, len(paths))
 
 
@@ -258,7 +262,7 @@ class _Maker:
         strict: bool,
     ) -> None:
         self.index, self.face, self.strict = index, face, strict
-        self.cutter = Cutter(detector, preprocessing, many=True)
+        self.cropper = FaceCropper(detector, preprocessing, many=True)
 
     def __call__(self, path: str | os.PathLike[str]) -> _Made:
         try:
@@ -272,7 +276,7 @@ class _Maker:
     def _made(self, path: str | os.PathLike[str]) -> _Made:
         # One reading serves both the digest and the decoder: the file might change in between.
         data = read_file(path)
-        photo = self.cutter.photo(data, os.fspath(path))
+        photo = self.cropper.photo(data, os.fspath(path))
         digest = hashlib.sha256(data)
         if photo.factor > 1:  # no crop from before there was such a thing is taken for one of these
             digest.update(b"reduced")
@@ -280,7 +284,7 @@ class _Maker:
         if key in self.index:
             return _Made(key, True, None)
         try:
-            return _Made(key, False, self.cutter.cut(photo, self.face, shown(path))[0].crop)
+            return _Made(key, False, self.cropper.faces(photo, self.face)[0].crop)
         except NO_FACE:
             return _Made(key, False, None)
 

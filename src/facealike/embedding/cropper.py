@@ -1,15 +1,15 @@
-"""From photos to crops: decode, detect, select and align; many photos are overlapped over threads.
+"""From photos to face crops: decode, detect, select and align; many photos are overlapped over threads.
 
-Each of a few threads takes one photo the whole way from its file to its crops, so that no decoded
-photo ever waits in a queue: memory holds one photo a thread, and crops.  The crops come out in the
-order of the photos and are gathered into batches, which a thread of its own embeds meanwhile.
+Each thread takes one photo the whole way from its file to its crops, so no decoded photo waits in a
+queue: memory holds one photo a thread, and crops.  Crops come out in the order of the photos; a batch of
+them is embedded by a thread of its own meanwhile.
 
-What may be shared between threads (tests/embedding/test_cropper.py):
+What threads may share (tests check it):
 
-- onnxruntime sessions: yes, any number of threads may run one.  Where many photos are under way
-  each run gets one thread, for the cores are busy with other photos.
-- dlib's detectors: no, for they keep what they are looking at; ``DlibDetector`` has one a thread.
-- detectors of others: no, unless they say so by ``thread_safe = True``; the threads take turns.
+- onnxruntime sessions: yes, any number of threads may run one.  With many photos in work each run gets
+  one thread, since the cores are busy with other photos.
+- dlib's detectors: no, they keep the image they work on; ``DlibDetector`` has one for each thread.
+- other detectors: only with ``thread_safe = True``; otherwise the threads take turns.
 """
 
 from __future__ import annotations
@@ -17,41 +17,64 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Generator, Iterable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
+import numpy as np
+
+from ..detection import registry
 from ..detection.base import Detector
 from ..detection.face_policy import FacePolicy
 from ..detection.select import select_faces
 from ..errors import FacealikeError
 from ..imaging.read import Source, resize_square
 from ..imaging.scaled_jpeg import Photo
+from ..model_file.model_file import ModelFile
 from ..quality.measures import SIDE
 from ..quality.result import Quality
 from ..quality.score import face_quality
 from ..types import Face, Image
 from ..utils.ordered_threads import in_order
+from ..utils.result import Shown
 from ..utils.turns import turn
 from .batching import helpers
 
+NO_PIXELS: Image = np.zeros((0, 0, 3), np.uint8)
+NO_PIXELS.setflags(write=False)
 
-@dataclass(frozen=True, eq=False)
-class FaceCrop:
-    """One face of a photo, ready for the embedder.
 
-    ``crop`` is uint8 (S, S, 3).  ``face`` is in pixels of the whole upright photo, and ``found`` is the
-    number of faces that it was chosen from; both are None where the photo is a face crop already.
-    ``quality`` is None where nobody asked for it.
+@dataclass(frozen=True, eq=False, repr=False)
+class FaceCrop(Shown):
+    """One face of a photo with its crop, ready for the embedder.
+
+    ``face`` is in pixels of the whole upright photo, and None where the photo is a face crop already.
+    ``crop`` is RGB uint8 (S, S, 3), or (0, 0, 3) where no crop was asked for.  ``found`` is the number of
+    faces in the photo, None where none was looked for.  ``quality`` is None where it was not asked for.
+
+    Example:
+        >>> for found in Model.load().faces("group.jpg", "all"):
+        ...     print(found.face, found.quality, found.crop.shape)
     """
 
     face: Face | None
-    crop: Image
+    crop: Image = field(default_factory=lambda: NO_PIXELS, repr=False)
     found: int | None = None
     quality: Quality | None = None
 
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "face": None if self.face is None else self.face.to_dict(),
+            "found": self.found,
+            "quality": None if self.quality is None else self.quality.to_dict(),
+        }
+
+    def __str__(self) -> str:
+        face = "a face crop" if self.face is None else str(self.face)
+        return face if self.quality is None else f"{face}, {self.quality}"
+
 
 class Cropping(Protocol):
-    """The part of a model's preprocessing that cuts crops."""
+    """The part of a model's preprocessing that shapes crops."""
 
     @property
     def size(self) -> int: ...
@@ -66,14 +89,17 @@ class Cropping(Protocol):
     def crop(self, image: Image, face: Face) -> Image: ...
 
 
-class Cutter:
-    """From a photo to the crops of its faces, in any thread: the one way that every verb takes.
+class FaceCropper:
+    """Find, select and crop the faces of a photo, in any thread: the one way of every command.
 
-    ``detector`` None says that photos are face crops already, and ``preprocessing`` None that no crop is
-    wanted.  Large JPEGs are decoded at the size that the detector looks at, where it states one as
-    ``max_side``; coordinates stay those of the whole photo, and a face that would be enlarged is cut from
-    all pixels.  ``many`` says that other photos are under way at the same time, so that a detector should
-    keep to one core.  ``step`` gives a context manager for each named step (read, detect, quality, align).
+    Large JPEGs are decoded at the size that the detector works on, where it states one as ``max_side``.
+    Coordinates stay those of the whole photo, and a face that would be enlarged is cropped from all pixels.
+
+    Args:
+        detector: Finds the faces; None where photos are face crops already.
+        preprocessing: Shapes the crops; None where no crop is needed.
+        many: Other photos are in work at the same time, so the detector keeps to one core.
+        step: Returns a context manager for each named step (read, detect, quality, align), to time it.
     """
 
     def __init__(
@@ -87,45 +113,64 @@ class Cutter:
         self._step = step or _untimed
         self._kind: str | None = None
 
-    def __call__(self, source: Source, face: FacePolicy, name: str, quality: bool = False) -> list[FaceCrop]:
-        """The faces that ``face`` means, each with its crop, and its quality where that is asked for.
+    @classmethod
+    def of_file(cls, file: ModelFile, aligned: bool = False) -> FaceCropper:
+        """Return the cropper of a model file, without starting its embedder."""
+        detector = None if aligned else registry.make_detector(file.detector_spec, file.detector_weights)
+        return cls(detector, file.preprocessing)
 
-        Raises ImageError, NoFaceFound or SeveralFaces, naming the photo by ``name``.
+    def __call__(
+        self, source: Source, policy: FacePolicy, name: str | None = None, quality: bool = False
+    ) -> list[FaceCrop]:
+        """Return the faces of a photo that ``policy`` selects, each with its crop.
+
+        Args:
+            source: Whatever ``read_image`` takes.
+            policy: Which face of the photo is meant; see ``select_faces``.
+            name: What messages call the photo.
+            quality: Also assess each face.
+
+        Raises:
+            ImageError: The photo cannot be read.
+            NoFaceFound: It shows no face.
+            SeveralFaces: It shows several under the policy ``only``.
         """
-        return self.cut(self.photo(source, name), face, name, quality)
-
-    def cut(self, photo: Photo, face: FacePolicy, name: str, quality: bool = False) -> list[FaceCrop]:
-        """The same for a photo that ``photo`` gave."""
-        if self.detector is None:
-            return [FaceCrop(None, self.whole(photo))]
-        chosen, found = self.choose(photo, face, name)
-        return [
-            FaceCrop(each, self.crop(photo, each), found, self.quality(photo, each) if quality else None)
-            for each in chosen
-        ]
+        return self.faces(self.photo(source, name), policy, quality)
 
     def photo(self, source: Source, name: str | None = None) -> Photo:
-        """The photo, not yet decoded, as this detector needs it."""
+        """Return the photo, not yet decoded, at the size that the detector needs."""
         return Photo(source, self._side, name)
 
-    def choose(self, photo: Photo, face: FacePolicy, name: str) -> tuple[list[Face], int]:
-        """The faces that ``face`` means, in pixels of the whole photo, and of how many.
-
-        Raises ImageError, NoFaceFound or SeveralFaces, naming the photo by ``name``.
-        """
-        faces = self.faces(photo)
-        return select_faces(faces, face, photo.shape, name), len(faces)
-
-    def faces(self, photo: Photo) -> list[Face]:
-        """Every face, in pixels of the whole photo, the most confident first."""
-        assert self.detector is not None
+    def faces(self, photo: Photo, policy: FacePolicy, quality: bool = False) -> list[FaceCrop]:
+        """Return the selected faces of a photo that ``photo`` returned; see ``__call__``."""
+        if self.detector is None:
+            return [FaceCrop(None, self.crop(photo, None))]
         with self._step("read"):
             image = photo.reduced
         with self._step("detect"), turn(self.detector):
-            return [photo.outward(face) for face in self.detector.detect(image)]
+            faces = [photo.outward(face) for face in self.detector.detect(image)]
+        chosen = select_faces(faces, policy, photo.shape, photo.name)
+        return [self._face_crop(photo, face, len(faces), quality) for face in chosen]
 
-    def quality(self, photo: Photo, face: Face) -> Quality:
-        """The quality of a face that is given in pixels of the whole photo."""
+    def _face_crop(self, photo: Photo, face: Face, found: int, quality: bool) -> FaceCrop:
+        crop = NO_PIXELS if self.preprocessing is None else self.crop(photo, face)
+        return FaceCrop(face, crop, found, self._quality(photo, face) if quality else None)
+
+    def crop(self, photo: Photo, face: Face | None) -> Image:
+        """Return the crop of a face, uint8 (S, S, 3); None stands for a photo that is a face crop already.
+
+        ``face`` is in pixels of the whole photo.
+        """
+        assert self.preprocessing is not None
+        if face is not None:
+            with self._step("align"):
+                return self.preprocessing.crop(*photo.view(face, self.preprocessing.size))
+        with self._step("read"):
+            image = photo.whole
+        with self._step("align"):
+            return resize_square(image, self.preprocessing.size)
+
+    def _quality(self, photo: Photo, face: Face) -> Quality:
         assert self.detector is not None
         with self._step("quality"):
             image, here = photo.view(face, SIDE)
@@ -134,55 +179,41 @@ class Cutter:
             self._kind = self._kind or self.detector.spec.get("kind")  # a spec hashes the weights
             return face_quality(image, here, self._kind, smaller)
 
-    def crop(self, photo: Photo, face: Face) -> Image:
-        """The crop of a face that is given in pixels of the whole photo, uint8 (S, S, 3)."""
-        assert self.preprocessing is not None
-        with self._step("align"):
-            return self.preprocessing.crop(*photo.view(face, self.preprocessing.size))
-
-    def whole(self, photo: Photo) -> Image:
-        """The crop of a photo that is a face crop already, uint8 (S, S, 3)."""
-        assert self.preprocessing is not None
-        with self._step("read"):
-            image = photo.whole
-        with self._step("align"):
-            return resize_square(image, self.preprocessing.size)
-
 
 def _untimed(_: str) -> AbstractContextManager[None]:
     return nullcontext()
 
 
-def cut_all(
-    cutter: Cutter, sources: Iterable[tuple[Source, str]], face: FacePolicy, threads: int | None = None,
-    lead: int = 16, quality: bool = False,
+def crop_faces(
+    cropper: FaceCropper, sources: Iterable[tuple[Source, str]], policy: FacePolicy,
+    threads: int | None = None, lead: int = 16, quality: bool = False,
 ) -> Generator[list[FaceCrop] | FacealikeError, None, None]:  # fmt: skip
-    """What ``cutter`` makes of each source, named as given, in order, or the error that it ended with.
+    """Yield the face crops of each photo, in order, or the error in their place.
 
-    The errors hold no pixels, so that any number may be kept.  ``threads`` None takes one a core, 1
-    does all in the caller's thread.  Up to ``lead`` photos a thread are cut ahead of the consumer:
-    crops take little room, and one large photo among small ones then stops nobody.
+    The errors hold no pixels, so any number of them may be kept.
+
+    Args:
+        cropper: Crops each photo; it is shared by the threads.
+        sources: Photos, each with the name that messages call it.
+        policy: Which face of a photo is meant.
+        threads: None for one a core; 1 does all work in the caller's thread.
+        lead: Photos a thread that are cropped ahead of the consumer, so that one large photo among small
+            ones stops no thread.
+        quality: Also assess each face.
     """
     count = helpers(threads)
 
-    def cut(item: tuple[Source, str]) -> list[FaceCrop] | FacealikeError:
+    def crop(item: tuple[Source, str]) -> list[FaceCrop] | FacealikeError:
         try:
-            return cutter(item[0], face, item[1], quality)
+            return cropper(item[0], policy, item[1], quality)
         except FacealikeError as error:
             return without_pixels(error)
 
-    return in_order(cut, sources, count, lead * count)
-
-
-def one_crop(cuts: list[FaceCrop] | FacealikeError) -> Image:
-    """The only crop of a photo; raises the error that there is instead."""
-    if isinstance(cuts, FacealikeError):
-        raise cuts
-    return cuts[0].crop
+    return in_order(crop, sources, count, lead * count)
 
 
 def without_pixels(error: FacealikeError) -> FacealikeError:
-    """``error`` with the local variables of its frames let go: among them is the decoded photo."""
+    """Return ``error`` with the local variables of its frames dropped: one is the decoded photo."""
     at: BaseException | None = error
     while at is not None:
         traceback.clear_frames(at.__traceback__)

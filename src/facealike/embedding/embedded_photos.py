@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from ..detection.face_policy import FACE_POLICIES, FacePolicy
 from ..errors import FacealikeError, UsageError
-from ..imaging.read import Source
+from ..imaging.read import Source, source_name
 from ..quality.result import Quality
 from ..types import Embeddings, Face, Image
 from ..utils.escape import shown
 from ..utils.ordered_threads import in_order
 from ..utils.result import Result, Shown
 from .batching import helpers
-from .cropper import Cutter, FaceCrop, cut_all
+from .cropper import FaceCrop, FaceCropper, crop_faces
 
 OnError: TypeAlias = Literal["raise", "skip"]
 """What a photo that cannot be embedded does: end the work, or become a row with a reason."""
@@ -97,58 +97,60 @@ class EmbeddedPhoto(Result):
         return f"{found}, {shown(self.photo)}" if self.error is None else f"{found}, {self.reason}"
 
 
+Cropped: TypeAlias = tuple[int, str, list[FaceCrop] | FacealikeError]
+"""The place of a photo, its path, and its face crops or the error in their place."""
+
+
 def embed_photos(
-    cutter: Cutter, embed: Callable[[Image], Embeddings], photos: Iterable[Source], face: FacePolicy,
+    cropper: FaceCropper, embed: Callable[[Image], Embeddings], photos: Iterable[Source], face: FacePolicy,
     on_error: OnError, batch: int, threads: int | None, quality: bool,
 ) -> Generator[EmbeddedPhoto, None, None]:  # fmt: skip
-    """Yield what each photo gives, in order; see ``Model.stream``, which checks the arguments."""
+    """Yield one row a photo, in order; see ``Model.stream``, which checks the arguments."""
     places: deque[tuple[int, str]] = deque()
     count = -(-helpers(threads) // 2)
 
     def named() -> Iterator[tuple[Source, str]]:
         for index, photo in enumerate(photos):
-            name = source_name(photo, index)
+            name = source_name(photo, f"image {index + 1}")
             places.append((index, os.fsdecode(photo) if isinstance(photo, str | os.PathLike) else name))
             yield photo, name
 
-    def run(chunk: list[tuple[int, str, list[FaceCrop] | FacealikeError]]) -> list[EmbeddedPhoto]:
-        crops = [cut.crop for _, _, cuts in chunk if isinstance(cuts, list) for cut in cuts]
+    def run(chunk: list[Cropped]) -> list[EmbeddedPhoto]:
+        crops = [face.crop for _, _, faces in chunk if isinstance(faces, list) for face in faces]
         vectors = iter(embed(np.stack(crops)) if crops else ())
         rows = []
-        for index, photo, cuts in chunk:
-            if isinstance(cuts, FacealikeError):
-                rows.append(EmbeddedPhoto(index, photo, error=cuts))
+        for index, photo, faces in chunk:
+            if isinstance(faces, FacealikeError):
+                rows.append(EmbeddedPhoto(index, photo, error=faces))
             else:
-                faces = tuple(EmbeddedFace(cut.face, cut.quality, next(vectors)) for cut in cuts)
-                rows.append(EmbeddedPhoto(index, photo, faces))
+                embedded = tuple(EmbeddedFace(each.face, each.quality, next(vectors)) for each in faces)
+                rows.append(EmbeddedPhoto(index, photo, embedded))
         return rows
 
-    cuts = cut_all(cutter, named(), face, threads, LEAD, quality)
-    chunks = _chunks(((*places.popleft(), each) for each in cuts), batch, on_error == "raise")
-    with closing(cuts), closing(in_order(run, chunks, count, 2 * count)) as done:
+    cropped = crop_faces(cropper, named(), face, threads, LEAD, quality)
+    chunks = _chunks(((*places.popleft(), each) for each in cropped), batch, on_error == "raise")
+    with closing(cropped), closing(in_order(run, chunks, count, 2 * count)) as done:
         for rows in done:
             yield from rows
 
 
-def _chunks(
-    cut: Iterable[tuple[int, str, list[FaceCrop] | FacealikeError]], batch: int, raises: bool
-) -> Iterator[list[tuple[int, str, list[FaceCrop] | FacealikeError]]]:
-    """Photos to embed together: ``batch`` of them, or fewer where they have ``batch`` faces."""
-    chunk: list[tuple[int, str, list[FaceCrop] | FacealikeError]] = []
-    faces = 0
+def _chunks(cropped: Iterable[Cropped], batch: int, raises: bool) -> Iterator[list[Cropped]]:
+    """Yield photos to embed together: ``batch`` of them, or fewer where they have ``batch`` faces."""
+    chunk: list[Cropped] = []
+    count = 0
     try:
-        for index, photo, cuts in cut:
-            if isinstance(cuts, FacealikeError):
+        for index, photo, faces in cropped:
+            if isinstance(faces, FacealikeError):
                 if raises:
-                    raise cuts
+                    raise faces
             else:
-                faces += len(cuts)
-            chunk.append((index, photo, cuts))
-            if max(faces, len(chunk)) >= batch:
+                count += len(faces)
+            chunk.append((index, photo, faces))
+            if max(count, len(chunk)) >= batch:
                 yield chunk
-                chunk, faces = [], 0
+                chunk, count = [], 0
     except Exception:
-        yield chunk  # what came before the error is returned first
+        yield chunk  # the rows before the error come first
         raise
     yield chunk
 
@@ -169,10 +171,3 @@ def check_photos(photos: object, face: FacePolicy, on_error: str, batch: int) ->
         raise UsageError(f"on_error is 'raise' or 'skip', not {on_error!r}")
     if batch < 1:
         raise UsageError(f"a batch holds at least one crop, not {batch}")
-
-
-def source_name(source: Source, index: int) -> str:
-    """What to call an image in a message: its path, or its place in the sequence."""
-    if isinstance(source, str | os.PathLike):
-        return shown(source)
-    return f"image {index + 1}"

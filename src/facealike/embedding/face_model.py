@@ -6,7 +6,8 @@ A device that is asked for by name is used or refused; there is no silent fallba
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence, Sized
+import warnings
+from collections.abc import Generator, Iterable, Sequence, Sized
 from contextlib import closing
 from typing import Any, Literal, overload
 
@@ -16,15 +17,13 @@ from ..detection.base import Detector
 from ..detection.face_policy import DEFAULT_FACE, FacePolicy
 from ..detection.registry import make_detector
 from ..errors import UsageError
-from ..imaging.read import Source, resize_square
+from ..imaging.read import Source, resize_square, source_name
 from ..model_file.locate import read_model_file
 from ..model_file.model_file import ModelFile
 from ..types import Embeddings, Face, Image
-from ..utils.escape import shown
 from ..utils.once import made_once
-from .batching import in_batches
-from .cropper import Cutter, FaceCrop, cut_all, one_crop
-from .embedded_photos import EmbeddedPhoto, OnError, check_photos, embed_photos, source_name
+from .cropper import FaceCrop, FaceCropper
+from .embedded_photos import EmbeddedPhoto, OnError, check_photos, embed_photos
 from .embedder import Embedder
 
 MANY = 16
@@ -32,13 +31,27 @@ MANY = 16
 
 
 class Model:
-    """A model file ready to run: finds faces, crops them and embeds them, as it was trained to.
+    """A model file ready to run: it finds faces, crops them and embeds them.
 
-    ``file`` is the artefact with its card; ``id``, ``calibration``, ``threshold`` and
-    ``preprocessing`` are its own; ``device`` is the device that is really used.
+    ``file`` is the model file with its card; ``id``, ``calibration``, ``threshold`` and ``preprocessing``
+    are its own; ``device`` is the device in use.
 
-    A model may be pickled: what travels is its file, and it is loaded again with the options that it was
-    loaded with.  It may be used after a fork, too, on the CPU.
+    A model may be pickled: its file is stored, and loaded again with the same options.  It may also be
+    used after a fork, on the CPU.
+
+    Args:
+        file: The model file.
+        device: ``auto``, ``cpu`` or ``cuda:N``.
+        threads: Threads of one run of a network on the CPU; 0 lets onnxruntime choose.
+
+    Raises:
+        ModelError: The file cannot be used.
+        DeviceError: The device is not there.
+
+    Example:
+        >>> model = Model.load()
+        >>> vectors = model.embed(["a.jpg", "b.jpg"])
+        >>> float(vectors[0] @ vectors[1])  # the cosine score
     """
 
     def __init__(self, file: ModelFile, device: str = "auto", threads: int = 0) -> None:
@@ -56,13 +69,13 @@ class Model:
         return Model, (self.file, self._asked, self._threads), given
 
     def __copy__(self) -> Model:
-        """The same networks once more, without loading them."""
+        """Return another model with the same networks, which are not loaded again."""
         copy = object.__new__(type(self))
         vars(copy).update(vars(self))
         return copy
 
     def behind(self, detector: Detector | None) -> Model:
-        """This model, which finds faces by ``detector``; by none where photos are face crops already."""
+        """Return this model with another detector; None where photos are face crops already."""
         other = self.__copy__()
         vars(other)["detector"], other._other_detector = detector, True
         return other
@@ -71,11 +84,17 @@ class Model:
     def load(
         cls, path: str | os.PathLike[str] | None = None, device: str = "auto", threads: int = 0
     ) -> Model:
-        """The model in the file at ``path``; without a path, the one that ships with facealike.
+        """Load a model.
 
-        A name of a model that ``facealike models add`` stored will do in place of a path, and
-        ``default`` is the one that ships.  Raises ModelError for a file that cannot be used,
-        DeviceError for a device that is not there.
+        Args:
+            path: A model file, or the name of a model that ``facealike models add`` has stored; None and
+                ``default`` are the default model.
+            device: ``auto``, ``cpu`` or ``cuda:N``.
+            threads: Threads of one run of a network on the CPU; 0 lets onnxruntime choose.
+
+        Raises:
+            ModelError: The file cannot be used.
+            DeviceError: The device is not there.
         """
         return cls(read_model_file(path), device, threads)
 
@@ -86,32 +105,59 @@ class Model:
 
     @made_once
     def detector(self) -> Detector:
-        """The detector this model was trained with; made on first use, for ``aligned`` needs none."""
+        """The detector that this model was trained with; made on first use."""
         return make_detector(self.file.detector_spec, self.file.detector_weights, self._threads)
 
     def faces(
-        self, image: Source, policy: FacePolicy = DEFAULT_FACE, source: str = "the image"
-    ) -> list[Face]:
-        """The faces of a photo that ``policy`` means, in its own pixels; see ``select_faces``.
+        self, photo: Source, policy: FacePolicy = DEFAULT_FACE, source: str = "the image",
+        aligned: bool = False, quality: bool = True,
+    ) -> list[FaceCrop]:  # fmt: skip
+        """Return the faces of a photo, each with its crop and quality.
 
-        ``image`` is whatever ``read_image`` takes.  Raises ImageError for a photo that cannot be read,
-        NoFaceFound or SeveralFaces, naming ``source`` where the photo has no path.
+        Args:
+            photo: Whatever ``read_image`` takes.
+            policy: Which face of the photo is meant; see ``select_faces``.
+            source: What messages call a photo that has no path.
+            aligned: The photo is a face crop already, so no detector runs.
+            quality: Also assess each face.
+
+        Raises:
+            ImageError: The photo cannot be read.
+            NoFaceFound: It shows no face.
+            SeveralFaces: It shows several under the policy ``only``.
+
+        Example:
+            >>> (face,) = Model.load().faces("portrait.jpg")
+            >>> face.face.box, face.quality.score, face.crop.shape
         """
-        name = shown(image) if isinstance(image, str | os.PathLike) else source
-        cutter = Cutter(self.detector, None)
-        return cutter.choose(cutter.photo(image, name), policy, name)[0]
+        return self.cropper(aligned)(photo, policy, source_name(photo, source), quality)
+
+    def cropper(self, aligned: bool = False, many: bool = False) -> FaceCropper:
+        """Return what crops photos as this model expects them; ``many`` where threads share it."""
+        return FaceCropper(None if aligned else self.detector, self.preprocessing, many)
+
+    def crops_of(
+        self, source: Source, face: FacePolicy = DEFAULT_FACE, aligned: bool = False, name: str = "the image"
+    ) -> list[FaceCrop]:
+        """Return ``faces``, without quality, under the name of earlier releases."""
+        warnings.warn("Model.crops_of is now Model.faces", DeprecationWarning, stacklevel=2)
+        return self.faces(source, face, name, aligned, quality=False)
 
     def crop(self, image: Image, face: Face) -> Image:
-        """The crop of ``face`` that the embedder expects, uint8 (S, S, 3)."""
+        """Return the crop of ``face`` that the embedder expects, uint8 (S, S, 3)."""
         return self.preprocessing.crop(image, face)
 
     def resize(self, image: Image) -> Image:
-        """An image that is a face crop already, brought to (S, S, 3)."""
+        """Return an image that is a face crop already, resized to (S, S, 3)."""
         return resize_square(image, self.preprocessing.size)
 
     def embed_crops(self, crops: Image, batch: int = 64) -> Embeddings:
-        """Unit vectors, float32 (n, d), of crops, uint8 (n, S, S, 3)."""
+        """Return the unit vectors, float32 (n, d), of crops, uint8 (n, S, S, 3)."""
         return self.embedder.embed(crops, batch)
+
+    def embed_many(self, crops: Image) -> Embeddings:
+        """Return ``embed_crops`` for one of several threads that work at the same time."""
+        return self.embedder.single_threaded.embed(crops)
 
     @overload
     def embed(
@@ -129,16 +175,24 @@ class Model:
         self, images: Sequence[Source], face: FacePolicy = DEFAULT_FACE, aligned: bool = False,
         batch: int = 64, threads: int | None = None, on_error: OnError = "raise",
     ) -> Embeddings | list[EmbeddedPhoto]:  # fmt: skip
-        """One unit vector a photo, float32 (n, d), in the order given.
+        """Return one unit vector a photo, float32 (n, d), in the order given.
 
-        ``face`` says which face of a photo is meant.  ``aligned=True`` says that each image is a
-        face crop already: no detector runs.  ``threads`` None takes one a core; 1 does all in the
-        caller's thread.  Memory holds one photo a thread and a few batches of crops.
+        Memory holds one photo a thread and a few batches of crops.
 
-        With ``on_error="skip"`` the result is one EmbeddedPhoto a photo: its faces, each with quality and
-        vector, or the reason why there are none.  ``face="all"`` then embeds every face.
+        Args:
+            images: Photos, each whatever ``read_image`` takes.
+            face: Which face of a photo is meant; see ``select_faces``.
+            aligned: Each image is a face crop already, so no detector runs.
+            batch: Crops to embed at a time.
+            threads: None for one a core; 1 does all work in the caller's thread.
+            on_error: With ``skip`` the result is one EmbeddedPhoto a photo: its faces, each with quality
+                and vector, or the reason why it has none.  ``face="all"`` then embeds every face.
 
-        Raises ImageError for a photo that cannot be read, NoFaceFound or SeveralFaces, naming it.
+        Raises:
+            ImageError: A photo cannot be read; the message names it.
+            NoFaceFound: A photo shows no face.
+            SeveralFaces: A photo shows several under the policy ``only``.
+            UsageError: The arguments contradict each other.
         """
         check_photos(images, face, on_error, batch)
         if on_error == "skip":
@@ -151,26 +205,29 @@ class Model:
         if not isinstance(images, Sized):
             raise UsageError("embed takes a sequence of images; stream() takes what has no length")
         result = np.empty((len(images), self.embedder.dimensions), dtype=np.float32)
-        many = len(images) >= MANY
-        named = ((image, source_name(image, i)) for i, image in enumerate(images))
-        with closing(cut_all(self.cutter(aligned, many), named, face, threads, lead=4)) as photos:
-            crops = ((i, one_crop(cuts)) for i, cuts in enumerate(photos))
-            embed = self.embed_many if many else self.embed_crops
-            with closing(in_batches(embed, crops, batch, threads)) as batches:
-                for rows, vectors in batches:
-                    result[rows] = vectors
+        rows = self.stream(
+            images, face=face, on_error="raise", aligned=aligned, batch=batch, threads=threads, quality=False
+        )
+        with closing(rows):
+            for row in rows:
+                result[row.index] = row.faces[0].embedding
         return result
 
     def stream(
         self, photos: Iterable[Source], *, face: FacePolicy = DEFAULT_FACE, on_error: OnError = "skip",
         aligned: bool = False, batch: int = 64, threads: int | None = None, quality: bool = True,
-    ) -> Iterator[EmbeddedPhoto]:  # fmt: skip
+    ) -> Generator[EmbeddedPhoto, None, None]:  # fmt: skip
         """Embed any number of photos, in order, with few of them in memory: one EmbeddedPhoto each.
 
-        ``photos`` may be a generator; it is drawn a few batches ahead.  ``face="all"`` embeds every face
-        of a photo.  A photo that cannot be read or lacks the face asked for is a row with a ``reason``;
-        with ``on_error="raise"`` its error is raised, after the rows before it.  ``quality=False`` saves
-        the time that judging the faces takes.  The other arguments are those of ``embed``.
+        Args:
+            photos: Photos, also from a generator, which is drawn a few batches ahead.
+            face: Which face of a photo is meant; with ``all`` every face is embedded.
+            on_error: With ``skip`` a photo that cannot be read or lacks the face asked for is a row with a
+                ``reason``; with ``raise`` its error is raised, after the rows before it.
+            aligned: Each photo is a face crop already, so no detector runs.
+            batch: Photos to embed at a time; fewer where they have that many faces.
+            threads: None for one a core; 1 does all work in the caller's thread.
+            quality: Also assess each face, which takes some time.
 
         Example:
             >>> for photo in model.stream(paths, face="all"):
@@ -178,19 +235,5 @@ class Model:
         """
         check_photos(photos, face, on_error, batch)
         many = not isinstance(photos, Sized) or len(photos) >= MANY
-        cutter, embed = self.cutter(aligned, many), self.embed_many if many else self.embed_crops
-        return embed_photos(cutter, embed, photos, face, on_error, batch, threads, quality)
-
-    def embed_many(self, crops: Image) -> Embeddings:
-        """``embed_crops`` for one of several threads that are busy at the same time."""
-        return self.embedder.single_threaded.embed(crops)
-
-    def cutter(self, aligned: bool = False, many: bool = False) -> Cutter:
-        """What turns photos into crops as this model expects them; ``many`` to share among threads."""
-        return Cutter(None if aligned else self.detector, self.preprocessing, many)
-
-    def crops_of(
-        self, source: Source, face: FacePolicy = DEFAULT_FACE, aligned: bool = False, name: str = "the image"
-    ) -> list[FaceCrop]:
-        """The faces of one photo that ``face`` means, each with its crop."""
-        return self.cutter(aligned)(source, face, name)
+        cropper, embed = self.cropper(aligned, many), self.embed_many if many else self.embed_crops
+        return embed_photos(cropper, embed, photos, face, on_error, batch, threads, quality)

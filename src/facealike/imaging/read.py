@@ -166,6 +166,11 @@ def content_of(
     return data, label
 
 
+def source_name(source: Source, otherwise: str) -> str:
+    """Return what messages call a photo: its path, or ``otherwise`` where it has none."""
+    return shown(source) if isinstance(source, str | os.PathLike) else otherwise
+
+
 def _from_file(file: Any, max_bytes: int, name: str) -> bytes:
     """What an open binary file holds from its beginning, one byte more than allowed at most."""
     try:

@@ -31,7 +31,7 @@ class Photo:
     """
 
     def __init__(self, source: Source, side: int | None = None, name: str | None = None) -> None:
-        self._content, self._name = content_of(source, name=name)
+        self._content, self.name = content_of(source, name=name)
         self.factor, self._left, self._top = 1, 0, 0
         size = jpeg_size(self._content) if side is not None and isinstance(self._content, bytes) else None
         if size is None or side is None:
@@ -50,13 +50,13 @@ class Photo:
 
     def at(self, side: int) -> Photo:
         """The same photo, to be decoded anew for those who need only ``side`` pixels of its long side."""
-        return Photo(self._content, side, self._name)
+        return Photo(self._content, side, self.name)
 
     @cached_property
     def _reduced(self) -> Decoded:
-        decoded = decode(self._content, MAX_PIXELS, self._name, self.factor)
+        decoded = decode(self._content, MAX_PIXELS, self.name, self.factor)
         if decoded.note is not None:
-            warnings.warn(f"{self._name}: {decoded.note}", PhotoWarning, stacklevel=2)
+            warnings.warn(f"{self.name}: {decoded.note}", PhotoWarning, stacklevel=2)
         return decoded
 
     @property
@@ -72,7 +72,7 @@ class Photo:
     @cached_property
     def whole(self) -> Image:
         """The photo with all its pixels; a second decoding where ``factor`` is not 1."""
-        return self.reduced if self.factor == 1 else decode(self._content, MAX_PIXELS, self._name).image
+        return self.reduced if self.factor == 1 else decode(self._content, MAX_PIXELS, self.name).image
 
     @property
     def shape(self) -> tuple[int, ...]:

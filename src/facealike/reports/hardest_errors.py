@@ -16,8 +16,7 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from ..detection.face_policy import FacePolicy
-from ..detection.registry import make_detector
-from ..embedding.cropper import Cutter
+from ..embedding.cropper import FaceCropper
 from ..errors import FacealikeError
 from ..evaluation.scores_file import ScoredPairs
 from ..evaluation.verification_result import FAILURE_SCORE
@@ -72,12 +71,12 @@ def face_thumbnails(
     Photos that cannot be read or show no face any more are left out.  Raises DetectorError if the
     model's detector cannot run here.
     """
-    cutter = Cutter(make_detector(model.detector_spec, model.detector_weights), model.preprocessing)
+    cropper = FaceCropper.of_file(model)
     names = list(dict.fromkeys(photos))
     crops = {}
     for done, name in enumerate(names, start=1):
         with suppress(FacealikeError):  # told of by whoever finds it missing
-            crops[name] = _jpeg(cutter(root / name, face, shown(name))[0].crop)
+            crops[name] = _jpeg(cropper(root / name, face, shown(name))[0].crop)
         if progress is not None:
             progress(done, len(names))
     return crops

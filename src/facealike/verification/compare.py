@@ -14,14 +14,13 @@ import numpy as np
 from ..calibration.calibration import Calibration
 from ..calibration.probability import PRIOR, check_prior
 from ..detection.face_policy import DEFAULT_FACE, policy_told
-from ..embedding.cropper import Cutter, FaceCrop
+from ..embedding.cropper import FaceCrop, FaceCropper
 from ..embedding.device import check_same
 from ..embedding.face_model import Model
 from ..errors import UsageError
-from ..imaging.read import Source
+from ..imaging.read import Source, source_name
 from ..model_file.alarms import model_alarms, unfit
 from ..quality.score import PairQuality, pair_quality, warning, widening
-from ..utils.escape import shown
 from ..utils.wording import THE_CALLER, short_rule
 from .best_pair import (
     BestPair,
@@ -78,12 +77,12 @@ def compare(
             if not aligned:
                 _ = model.detector  # made now, so that its start is not counted as detection
     decision = decide(model.calibration, threshold, fmr)
-    cutter = Cutter(None if aligned else model.detector, model.preprocessing, step=clock.step)
+    cropper = FaceCropper(None if aligned else model.detector, model.preprocessing, step=clock.step)
     policy = "all" if face == "any" else face
-    first = cutter(a, policy, _name(a, "the first photo"), quality=True)
-    second = cutter(b, policy, _name(b, "the second photo"), quality=True)
+    first = cropper(a, policy, source_name(a, "the first photo"), quality=True)
+    second = cropper(b, policy, source_name(b, "the second photo"), quality=True)
     with clock.step("embed"):
-        vectors = model.embed_crops(np.stack([cut.crop for cut in (*first, *second)]))
+        vectors = model.embed_crops(np.stack([each.crop for each in (*first, *second)]))
         best = best_pair(vectors[: len(first)], vectors[len(first) :])
     if best.of > 1:
         decision = decide(model.calibration, threshold, fmr, best.of)
@@ -184,10 +183,6 @@ def _widened(
     low, high = decision.band
     wide = max(low - below, min(low, -1.0)), min(high + above, max(high, 1.0))
     return wide, (low - wide[0], wide[1] - high)
-
-
-def _name(source: Source, otherwise: str) -> str:
-    return shown(source) if isinstance(source, str | os.PathLike) else otherwise
 
 
 class _Clock:

@@ -22,7 +22,7 @@ from ..calibration.probability import PRIOR
 from ..datasets.pair_lists import PAIR_COLUMNS
 from ..detection.face_policy import DEFAULT_FACE, FacePolicy
 from ..embedding.batching import in_batches
-from ..embedding.cropper import FaceCrop, cut_all
+from ..embedding.cropper import NO_PIXELS, FaceCrop, crop_faces
 from ..embedding.face_model import Model
 from ..errors import DataError, FacealikeError, UsageError
 from ..types import Embeddings, Image
@@ -74,9 +74,6 @@ class _Known:
 
     faces: tuple[FaceCrop, ...]
     vectors: Embeddings
-
-
-_NO_PIXELS: Image = np.zeros((0, 0, 3), np.uint8)
 
 
 def compare_list(
@@ -178,7 +175,7 @@ class _Photos:
     def __init__(self, model: Model, face: FacePolicy, aligned: bool, threads: int | None) -> None:
         self.known: OrderedDict[str, _Known | FacealikeError] = OrderedDict()
         self._model, self._face, self._threads = model, face, threads
-        self._cutter = model.cutter(aligned, many=True)
+        self._cropper = model.cropper(aligned, many=True)
         self._held = 0
 
     def learn(self, paths: Sequence[str]) -> None:
@@ -204,13 +201,13 @@ class _Photos:
 
     def _crops(self, paths: Sequence[str]) -> Iterator[tuple[tuple[str, FaceCrop], Image]]:
         named = ((path, shown(path)) for path in paths)
-        cuts = cut_all(self._cutter, named, self._face, self._threads, quality=True)
-        with closing(cuts):
-            for path, found in zip(paths, cuts, strict=True):
-                if isinstance(found, FacealikeError):
-                    self._keep(path, found)
+        photos = crop_faces(self._cropper, named, self._face, self._threads, quality=True)
+        with closing(photos):
+            for path, faces in zip(paths, photos, strict=True):
+                if isinstance(faces, FacealikeError):
+                    self._keep(path, faces)
                 else:
-                    yield from (((path, replace(cut, crop=_NO_PIXELS)), cut.crop) for cut in found)
+                    yield from (((path, replace(face, crop=NO_PIXELS)), face.crop) for face in faces)
 
 
 def _faces(known: _Known | FacealikeError) -> int:
