@@ -35,8 +35,8 @@ from facealike.calibration.operating_points import operating_points
 from facealike.calibration.pairs import calibration_pairs
 from facealike.datasets.pair_sampling import balanced_pairs
 from facealike.metrics.all_pairs import exhaustive
-from facealike.metrics.bootstrap import Values, Weigh, _difference, _kind, _samples, _statistic
-from facealike.metrics.intervals import Kind, Method, Plan, bounds
+from facealike.metrics.bootstrap import Values, Weigh, _difference, _samples, _spec, _statistic
+from facealike.metrics.intervals import BootstrapOptions, Method, StatisticSpec, bounds
 from facealike.metrics.weighted_pairs import Block, Pairs
 
 CSV = RESULTS / "interval_coverage.csv"
@@ -209,14 +209,14 @@ def all_bounds(scenario: Scenario, seed: int, resamples: int) -> Bounds:
     one, other = (Pairs(each, same, first, second) for each in scores)
     at = {name: _statistic(name, scenario.threshold) for name in BALANCED}
     at[OWN] = lambda block: Block.threshold_at_fmr(block, 0.01)
-    kinds = {name: _kind(name, one) for name in at} | {DIFFERENCE: Kind()}
+    kinds = {name: _spec(name, one) for name in at} | {DIFFERENCE: StatisticSpec()}
     difference = _difference(one, at["f1"], other, at["f1"])
 
     def evaluate(weigh: Weigh) -> Values:
         block = weigh(one)
         return {name: of(block) for name, of in at.items()} | {DIFFERENCE: difference(weigh)["difference"]}
 
-    plan = Plan(LEVEL, resamples, seed=seed)
+    plan = BootstrapOptions(LEVEL, resamples, seed=seed)
     samples = _samples(evaluate, one, plan)
     found: Bounds = {}
     for name, kind in kinds.items():

@@ -37,8 +37,9 @@ from facealike.evaluation.demographics import evaluate_groups
 from facealike.imaging.align import chip_matrix
 from facealike.imaging.geometry import warp
 from facealike.imaging.read import read_image
+from facealike.metrics.demographic_rates import group_rates
 from facealike.metrics.demographic_tables import group_rate, point_name
-from facealike.metrics.demographics import GroupEvaluation, Point, WorstGroup, group_rates
+from facealike.metrics.demographics import GroupEvaluation, Point, WorstGroup
 from facealike.plotting.style import save_figure
 from facealike.utils.wording import rate_text
 
@@ -157,14 +158,14 @@ def control_table(points: tuple[Point, ...], found: list[tuple[str, GroupEvaluat
         "| --- | ---: |" + " ---: |" * len(points),
     ]
     for name, result in found:
-        cells = [group_rate(rate) for rate in result.everybody.rates]
-        lines.append(f"| {name} | {result.everybody.people:,} | {' | '.join(cells)} |")
+        cells = [group_rate(rate) for rate in result.overall.rates]
+        lines.append(f"| {name} | {result.overall.people:,} | {' | '.join(cells)} |")
     return [line.replace("\u202f", " ") for line in lines]
 
 
 def row(model: Model, result: GroupEvaluation) -> dict[str, Any]:
     """One line a run: the point in use, over all groups and over those by all columns together."""
-    everybody, point = result.everybody, result.points[0]
+    everybody, point = result.overall, result.points[0]
     line: dict[str, Any] = {
         **circumstances(), "load": f"{os.getloadavg()[1]:.1f}", "model": model.id, "list": result.name,
         "detector": result.detector,
@@ -173,10 +174,10 @@ def row(model: Model, result: GroupEvaluation) -> dict[str, Any]:
         "fmr_of_all_pairs": f"{everybody.impostors.fmr_at(point.threshold):.4g}",
     }  # fmt: skip
     for level in result.levels:
-        spread, name = result.spread(level), "_".join(level)
+        spread, name = result.disparity(level), "_".join(level)
         line[f"{name}_worst"] = "" if spread is None else spread.worst.name
         line[f"{name}_worst_fmr"] = "" if spread is None else f"{spread.worst_fmr.estimate:.4g}"
-        over = None if spread is None else spread.over_best
+        over = None if spread is None else spread.max_min_ratio
         line[f"{name}_worst_over_best"] = "" if over is None else f"{over:.4g}"
     return line
 

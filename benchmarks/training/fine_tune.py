@@ -78,7 +78,14 @@ def main() -> int:
     print(f"trained in {seconds:.0f} s, {used.ru_utime + used.ru_stime:.0f} s of processor time", flush=True)
     pairs = unseen_pairs(unseen)
     start, tuned = (
-        evaluate_pairs(Model.load(model, "cpu"), pairs, "unseen", LFW_FACE, True, options.work / "crops")
+        evaluate_pairs(
+            Model.load(model, "cpu"),
+            pairs,
+            "unseen",
+            LFW_FACE,
+            allow_overlap=True,
+            cache=options.work / "crops",
+        )
         for model in (None, out)
     )
     assert start.first is not None and start.second is not None
@@ -87,8 +94,8 @@ def main() -> int:
     )
     low = start.intervals()["f1"].low
     on = f"{start.pairs:,} pairs of {start.people} people"
-    print(f"start: F1 {start.told('f1')}, AUC {start.told('auc')} on {on}")
-    print(f"tuned: F1 {tuned.told('f1')}, AUC {tuned.told('auc')}; difference of F1 {gap}")
+    print(f"start: F1 {start.text_of('f1')}, AUC {start.text_of('auc')} on {on}")
+    print(f"tuned: F1 {tuned.text_of('f1')}, AUC {tuned.text_of('auc')}; difference of F1 {gap}")
     return 0 if seconds <= LIMIT and tuned.f1 >= low else 1
 
 

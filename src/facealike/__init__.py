@@ -52,12 +52,17 @@ if TYPE_CHECKING:
         UnsafeArchive,
         UsageError,
     )
-    from .evaluation.all_pairs import SetEvaluation, evaluate_exhaustive
+    from .evaluation.all_pairs import AllPairsEvaluator, SetEvaluation, evaluate_exhaustive
     from .evaluation.calibrate import calibrate
-    from .evaluation.demographics import evaluate_groups
-    from .evaluation.identification import IdentificationEvaluation, evaluate_identification
-    from .evaluation.lfw_view2 import View2, evaluate_view2
-    from .evaluation.verification import evaluate_pairs, evaluate_split
+    from .evaluation.demographics import GroupEvaluator, evaluate_groups
+    from .evaluation.evaluator import EvaluationOptions
+    from .evaluation.identification import (
+        IdentificationEvaluation,
+        IdentificationEvaluator,
+        evaluate_identification,
+    )
+    from .evaluation.lfw_view2 import View2, View2Evaluator, evaluate_view2
+    from .evaluation.verification import PairEvaluator, SplitEvaluator, evaluate_pairs, evaluate_split
     from .evaluation.verification_result import Evaluation
     from .imaging.photo_warning import PhotoWarning
     from .imaging.read import read_image
@@ -84,6 +89,7 @@ if TYPE_CHECKING:
 
 # Pinned by tests/repository/test_public_names.py; type checkers need a plain list.
 __all__ = [
+    "AllPairsEvaluator",
     "Box",
     "Calibration",
     "Comparison",
@@ -97,6 +103,7 @@ __all__ = [
     "EmbeddedPhoto",
     "Embedder",
     "Evaluation",
+    "EvaluationOptions",
     "Exhaustive",
     "Exported",
     "Face",
@@ -104,8 +111,10 @@ __all__ = [
     "FaceError",
     "FacealikeError",
     "GroupEvaluation",
+    "GroupEvaluator",
     "Identification",
     "IdentificationEvaluation",
+    "IdentificationEvaluator",
     "ImageError",
     "ImageNotFound",
     "ImageTooLarge",
@@ -123,6 +132,7 @@ __all__ = [
     "OpenSet",
     "OperatingPoint",
     "Pair",
+    "PairEvaluator",
     "People",
     "PeopleOverlap",
     "PhotoWarning",
@@ -132,6 +142,7 @@ __all__ = [
     "Report",
     "SetEvaluation",
     "SeveralFaces",
+    "SplitEvaluator",
     "StoredModel",
     "TrainingError",
     "UnreadableImage",
@@ -139,6 +150,7 @@ __all__ = [
     "UsageError",
     "Verification",
     "View2",
+    "View2Evaluator",
     "YuNetDetector",
     "__version__",
     "add_model",
@@ -183,12 +195,17 @@ _MODULES = {
     "embedding.embedder": ["Embedder"],
     "embedding.embeddings_file": ["load_embeddings", "save_embeddings"],
     "embedding.face_model": ["Model"],
-    "evaluation.all_pairs": ["SetEvaluation", "evaluate_exhaustive"],
+    "evaluation.all_pairs": ["AllPairsEvaluator", "SetEvaluation", "evaluate_exhaustive"],
     "evaluation.calibrate": ["calibrate"],
-    "evaluation.demographics": ["evaluate_groups"],
-    "evaluation.identification": ["IdentificationEvaluation", "evaluate_identification"],
-    "evaluation.lfw_view2": ["View2", "evaluate_view2"],
-    "evaluation.verification": ["evaluate_pairs", "evaluate_split"],
+    "evaluation.demographics": ["GroupEvaluator", "evaluate_groups"],
+    "evaluation.evaluator": ["EvaluationOptions"],
+    "evaluation.identification": [
+        "IdentificationEvaluation",
+        "IdentificationEvaluator",
+        "evaluate_identification",
+    ],
+    "evaluation.lfw_view2": ["View2", "View2Evaluator", "evaluate_view2"],
+    "evaluation.verification": ["PairEvaluator", "SplitEvaluator", "evaluate_pairs", "evaluate_split"],
     "evaluation.verification_result": ["Evaluation"],
     "imaging.photo_warning": ["PhotoWarning"],
     "imaging.read": ["read_image"],

@@ -17,7 +17,7 @@ from facealike.evaluation.all_pairs import evaluate_exhaustive
 from facealike.evaluation.calibrate import calibrate
 from facealike.evaluation.identification import evaluate_identification
 from facealike.evaluation.verification import evaluate_pairs, evaluate_split
-from facealike.reports.evaluation_table import table_markdown
+from facealike.evaluation.verification_table import table_markdown
 from facealike.types import Pair
 from support.flat_color_model import ColourModel, make_coloured
 

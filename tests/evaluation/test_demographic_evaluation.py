@@ -70,7 +70,7 @@ def colour(path: Path) -> NDArray[np.float64]:
 def test_a_group_against_a_loop_over_its_files(listed: Path) -> None:
     result = evaluate_groups(model(), listed, resamples=20)
     assert result.name == "list.csv" and result.detector == "colour" and not result.named
-    assert (result.everybody.photos, result.everybody.missing) == (COUNT, 3)
+    assert (result.overall.photos, result.overall.missing) == (COUNT, 3)
     group = next(group for group in result.at(["age"]) if group.name == "3-9")
     mine = [i for i in range(COUNT - 3) if i // 2 % 2 == 0]
     colours = [colour(listed.parent / f"{i}.png") for i in mine]
@@ -85,7 +85,7 @@ def test_another_detector_is_used_and_named(listed: Path, tmp_path: Path) -> Non
     own = model()
     result = evaluate_groups(own, listed, detector=Blind(), resamples=20, cache=tmp_path)
     assert result.detector == "blind 0123456789ab in place of the model's own detector"
-    assert result.everybody.missing > 3
+    assert result.overall.missing > 3
     assert isinstance(own.detector, ColourDetector) and not isinstance(own.detector, Blind)
     again = evaluate_groups(own, listed, detector=Blind(), resamples=20)
     assert again.to_dict() == result.to_dict()
@@ -98,7 +98,7 @@ def test_crops_need_no_detector(listed: Path) -> None:
     own = model()
     own.detector = Blind()  # would find few of them
     result = evaluate_groups(own, listed.parent / "some.csv", aligned=True, resamples=20)
-    assert result.everybody.missing == 0 and "face crops already" in result.detector
+    assert result.overall.missing == 0 and "face crops already" in result.detector
     with pytest.raises(UsageError, match="need no detector"):
         evaluate_groups(own, listed, aligned=True, detector=Blind())
 

@@ -19,10 +19,10 @@ from facealike.embedding.face_model import Model
 from facealike.errors import DataError, MissingExtra, NoFaceFound, PeopleOverlap, SeveralFaces, UsageError
 from facealike.evaluation.verification import evaluate_pairs, evaluate_split
 from facealike.evaluation.verification_result import FAILURE_SCORE, Evaluation
+from facealike.evaluation.verification_table import table_markdown
 from facealike.imaging.photo_warning import PhotoWarning
 from facealike.metrics.bootstrap import pair_intervals
 from facealike.metrics.verification import auc, confusion
-from facealike.reports.evaluation_table import table_markdown
 from facealike.types import Pair
 from support.data_paths import data_path
 from support.flat_color_model import ColourModel, make_coloured
@@ -172,7 +172,7 @@ def test_intervals_are_those_of_the_bootstrap_and_hold_the_estimate() -> None:
 
 def test_many_pairs_are_resampled_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
     for large, expected in ((160, 1000), (80, 500), (1, 200)):
-        monkeypatch.setattr("facealike.evaluation.verification_result.LARGE", large)
+        monkeypatch.setattr("facealike.evaluation.verification_result.MAX_PAIRS_FULL", large)
         assert with_people().intervals()["f1"].resamples == expected
         assert with_people().intervals(resamples=30)["f1"].resamples == 30
 
@@ -253,7 +253,7 @@ def test_blocks_do_not_show_in_the_result(
 ) -> None:
     pairs, cache = some_pairs(root), tmp_path / "cache" if cached else None
     whole = evaluate_pairs(ColourModel(), pairs, "mine", cache=cache)
-    monkeypatch.setattr("facealike.evaluation.verification.BLOCK", 3)
+    monkeypatch.setattr("facealike.metrics.similarity.PAIRS_AT_ONCE", 3)
     monkeypatch.setattr("facealike.evaluation.embed_dataset.BATCH", 7)
     np.testing.assert_allclose(evaluate_pairs(ColourModel(), pairs, "mine", cache=cache).scores, whole.scores)
 
@@ -394,7 +394,7 @@ def test_a_table_says_which_rates_count_the_photos_without_a_face() -> None:
     _, lost = with_failures(False)
     for text in (str(lost), table_markdown([lost])):
         assert "in 30 of the pairs a face was not found (failure to acquire: 20 % of 150 photos)" in text
-        assert f"FAR {lost.told('far')} and FRR {lost.told('frr')} as rejected" in text
+        assert f"FAR {lost.text_of('far')} and FRR {lost.text_of('frr')} as rejected" in text
     table = json.loads(json.dumps(lost.to_dict(), allow_nan=False))
     assert (table["fta"], table["far"], table["photos"]) == (0.2, pytest.approx(lost.far, abs=1e-6), 150)
 

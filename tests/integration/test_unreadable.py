@@ -22,9 +22,9 @@ from facealike.evaluation.demographics import evaluate_groups
 from facealike.evaluation.identification import evaluate_identification
 from facealike.evaluation.lfw_view2 import evaluate_view2
 from facealike.evaluation.verification import evaluate_pairs, evaluate_split
+from facealike.evaluation.verification_table import table_markdown
 from facealike.imaging.photo_warning import PhotoWarning, UnusedPhoto, unused_rows
 from facealike.model_file.preprocessing import Preprocessing
-from facealike.reports.evaluation_table import table_markdown
 from facealike.types import Pair
 from support.drawn_people import CentralBox, make_people
 from support.flat_color_model import ColourModel, make_coloured

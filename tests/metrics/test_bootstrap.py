@@ -25,7 +25,7 @@ from facealike.metrics.bootstrap import (
     roc_band,
     threshold_interval,
 )
-from facealike.metrics.intervals import Kind, Plan, bounds, student_quantile
+from facealike.metrics.intervals import BootstrapOptions, StatisticSpec, bounds, student_quantile
 from facealike.metrics.weighted_pairs import Block, Pairs
 
 stats = pytest.importorskip("scipy.stats")
@@ -74,7 +74,7 @@ def test_student_quantile_is_scipys() -> None:
 
 
 def test_resamples_draw_as_many_people_as_there_are() -> None:
-    plan = Plan(resamples=500, seed=3)
+    plan = BootstrapOptions(resamples=500, seed=3)
     multiplicities = np.stack(list(resampling.drawn(9, plan)))
     assert multiplicities.shape == (500, 9)
     assert (multiplicities.sum(axis=1) == 9).all()
@@ -127,7 +127,7 @@ def test_fmr_interval_has_the_variance_of_dyadic_data() -> None:
     assert width == pytest.approx(2 * 1.99 * deviation, rel=0.12)
     # And the resamples by themselves are too wide, which is what was mended.
     pairs = Pairs(scores, same, first, second)
-    drawn = np.stack(list(resampling.drawn(pairs.people, Plan())))
+    drawn = np.stack(list(resampling.drawn(pairs.people, BootstrapOptions())))
     plain = np.quantile(pairs.block(drawn).fmr(THRESHOLD), [0.025, 0.975])
     assert np.diff(plain)[0] > 1.15 * (found.high - found.low)
 
@@ -153,7 +153,7 @@ def test_the_spread_is_students_where_few_people_decide() -> None:
     """Issue 19 E: four people who pull alike leave eight degrees of freedom, so 2.31 and not 1.96."""
     without = 0.5 + np.array([0.1, -0.1, 0.1, -0.1, 0.0])
     draws = stats.norm.ppf((np.arange(4000) + 0.5) / 4000) * 7 + 0.5
-    low, high = bounds(0.5, draws, without, np.zeros(0), Plan(resamples=4000), Kind())
+    low, high = bounds(0.5, draws, without, np.zeros(0), BootstrapOptions(resamples=4000), StatisticSpec())
     pulls = 0.5 - without
     degrees = 2 * np.sum(pulls**2) ** 2 / np.sum(pulls**4)
     assert degrees == pytest.approx(8.0)
@@ -161,7 +161,7 @@ def test_the_spread_is_students_where_few_people_decide() -> None:
     assert (low, high) == pytest.approx((0.5 - reach, 0.5 + reach), abs=2e-3 * reach)
     # Two people who decide alone: as few degrees as a t distribution with a variance has.
     lonely = np.r_[0.6, 0.4, np.full(100, 0.5)]
-    low, high = bounds(0.5, draws, lonely, np.zeros(0), Plan(resamples=4000), Kind())
+    low, high = bounds(0.5, draws, lonely, np.zeros(0), BootstrapOptions(resamples=4000), StatisticSpec())
     reach = stats.t.ppf(0.975, 4) * math.sqrt(0.02 * 101 / 102)
     assert (low, high) == pytest.approx((0.5 - reach, 0.5 + reach), abs=2e-3 * reach)
 
@@ -173,7 +173,9 @@ def test_the_luck_of_single_pairs_is_taken_off(smooth: bool) -> None:
     draws, dyads = 0.5 + 0.1 * normal, 0.5 + 0.05 * normal
     rng = np.random.default_rng(0)
     without = 0.5 + 0.1 / math.sqrt(1000) * rng.normal(size=1000)
-    low, high = bounds(0.5, draws, without, dyads, Plan(resamples=4000), Kind(smooth=smooth))
+    low, high = bounds(
+        0.5, draws, without, dyads, BootstrapOptions(resamples=4000), StatisticSpec(smooth=smooth)
+    )
     luck = np.var(dyads)
     jackknife = np.sum((without - without.mean()) ** 2) * 999 / 1000
     variance = jackknife - luck if smooth else np.var(draws) - 2 * luck
@@ -289,7 +291,7 @@ def test_the_share_of_genuine_pairs_is_a_decision_and_not_a_finding() -> None:
     # 1 - share * FNMR, which must not move because that person was drawn twice.
     scores, same, first, second = population(3)
     pairs = Pairs(scores, same, first, second)
-    drawn = np.stack(list(resampling.drawn(pairs.people, Plan(resamples=20))))
+    drawn = np.stack(list(resampling.drawn(pairs.people, BootstrapOptions(resamples=20))))
     block: Block = pairs.block(drawn)
     mixed = pairs.genuine_share * block.fnmr(0.2) + (1 - pairs.genuine_share) * block.fmr(0.2)
     np.testing.assert_allclose(1 - block.accuracy(0.2), mixed, atol=1e-12)
@@ -370,7 +372,12 @@ def test_a_statistic_that_few_resamples_allow_is_not_measured() -> None:
     assert 70 < few["fmr"].resamples < 130
     assert few["fnmr"].resamples == 200
     lonely = bounds(
-        0.5, np.array([0.5, math.nan, math.nan]), np.ones(0), np.ones(0), Plan(resamples=3), Kind()
+        0.5,
+        np.array([0.5, math.nan, math.nan]),
+        np.ones(0),
+        np.ones(0),
+        BootstrapOptions(resamples=3),
+        StatisticSpec(),
     )
     assert math.isnan(lonely[0]) and math.isnan(lonely[1])
     interval = Interval(0.5, *lonely)
@@ -448,26 +455,31 @@ def test_a_share_is_told_as_finely_as_half_a_pair() -> None:
     smallest = {"fnmr": 1 / 8, "fmr": 1 / 20, "auc": 1 / 80, "f1": 1 / 20, "accuracy": 1 / 20, "eer": 1 / 20}
     pairs = Pairs(scores, same, first, second)
     for name, least in smallest.items():
-        assert bootstrap._kind(name, pairs).smallest == pytest.approx(least), name
+        assert bootstrap._spec(name, pairs).smallest == pytest.approx(least), name
     weights = np.r_[1.0, 3, 3, 1, 2, np.full(9, 2.0)]  # one genuine pair in eight, one impostor pair in ten
     heavy = Pairs(scores, same, first, second, weights)
-    assert bootstrap._kind("fnmr", heavy).smallest == pytest.approx(1 / 16)
-    assert bootstrap._kind("fmr@0.1", heavy).smallest == pytest.approx(1 / 20)
+    assert bootstrap._spec("fnmr", heavy).smallest == pytest.approx(1 / 16)
+    assert bootstrap._spec("fmr@0.1", heavy).smallest == pytest.approx(1 / 20)
     # Who it rests on: everybody for FMR, those with a genuine pair for all else.
-    assert bootstrap._kind("fmr", pairs).people == 10 and bootstrap._kind("f1", pairs).people == 3
-    assert [bootstrap._kind(name, pairs).smooth for name in ("f1", "fnmr", "auc", "eer", "fnmr@0.1")] == [
+    assert bootstrap._spec("fmr", pairs).people == 10 and bootstrap._spec("f1", pairs).people == 3
+    assert [bootstrap._spec(name, pairs).smooth for name in ("f1", "fnmr", "auc", "eer", "fnmr@0.1")] == [
         True, True, True, False, False,
     ]  # fmt: skip
-    assert bootstrap._kind("threshold", pairs) == Kind(None, False)
+    assert bootstrap._spec("threshold", pairs) == StatisticSpec(None, False)
 
 
 def test_intervals_are_of_95_percent_from_1000_resamples_with_seed_0() -> None:
     labelled = population(3, people=12, each=4)
     plain = pair_intervals(*labelled, 0.0)["f1"]
     assert (plain.level, plain.method, plain.resamples) == (0.95, "percentile", 1000)
-    assert plain == pair_intervals(*labelled, 0.0, (), 0.95, 1000, "percentile", 0)["f1"]
+    assert (
+        plain
+        == pair_intervals(*labelled, 0.0, (), level=0.95, resamples=1000, method="percentile", seed=0)["f1"]
+    )
     assert plain != pair_intervals(*labelled, 0.0, seed=1)["f1"]
-    assert threshold_interval(*labelled, "f1") == threshold_interval(*labelled, "f1", None, 0.95, 1000)
+    assert threshold_interval(*labelled, "f1") == threshold_interval(
+        *labelled, "f1", None, level=0.95, resamples=1000
+    )
     assert Interval(0.5, 0.4, 0.6) == Interval(0.5, 0.4, 0.6, 0.95, "percentile", 0)
 
 

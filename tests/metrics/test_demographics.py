@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ import pytest
 
 from facealike.errors import UsageError
 from facealike.metrics.bootstrap import Interval
+from facealike.metrics.demographic_rates import group_rates
 from facealike.metrics.demographic_tables import group_order, group_rate
-from facealike.metrics.demographics import GroupEvaluation, Point, group_rates, threshold_for_worst_group
+from facealike.metrics.demographics import GroupEvaluation, Point, threshold_for_worst_group
 from facealike.metrics.score_histogram import FINE_EDGES
 
 POINTS = (Point(0.5, 0.1, "the model"), Point(0.8, 0.01, "the calibration"))
@@ -36,7 +38,8 @@ def synthetic(seed: int = 0) -> tuple[Any, Any, dict[str, list[str]]]:
 def evaluated(person: Any = None, points: tuple[Point, ...] = POINTS, **changes: Any) -> GroupEvaluation:
     vectors, found, columns = synthetic()
     owner = np.arange(COUNT) if person is None else person
-    return group_rates(vectors, found, owner, columns, points, resamples=60, block=50, **changes)
+    rates = group_rates(vectors, found, owner, columns, points, resamples=60, block=50)
+    return replace(rates, **changes)
 
 
 @pytest.fixture(scope="module")
@@ -83,33 +86,33 @@ def test_small_groups_are_refused(result: GroupEvaluation) -> None:
     tiny = next(group for group in result.at(["race"]) if group.name == "tiny")
     assert (tiny.photos, tiny.missing, tiny.pairs) == (4, 1, 3)
     assert tiny.rates == (None, None)
-    spread = result.spread(["race"])
+    spread = result.disparity(["race"])
     assert spread is not None and (spread.measured, spread.refused) == (3, 1)
     assert "too small" in result.to_markdown()
 
 
 def test_worst_and_best_are_found(result: GroupEvaluation) -> None:
-    spread = result.spread(["race"])
+    spread = result.disparity(["race"])
     assert spread is not None
     rates = {
         group.name: group.rates[0].estimate for group in result.at(["race"]) if group.rates[0] is not None
     }
     assert (spread.worst.name, spread.best.name) == ("alike", "plain")
-    assert spread.over_best == pytest.approx(rates["alike"] / rates["plain"])
-    assert spread.over_stated == pytest.approx(rates["alike"] / 0.1)
+    assert spread.max_min_ratio == pytest.approx(rates["alike"] / rates["plain"])
+    assert spread.max_stated_ratio == pytest.approx(rates["alike"] / 0.1)
     mean = (rates["alike"] * rates["plain"] * rates["odd"]) ** (1 / 3)
-    assert spread.over_mean == pytest.approx(rates["alike"] / mean)
-    everything = result.spread()
+    assert spread.max_mean_ratio == pytest.approx(rates["alike"] / mean)
+    everything = result.disparity()
     assert everything is not None and everything.worst_fmr.estimate >= spread.worst_fmr.estimate
     with pytest.raises(UsageError, match=r"no groups by hair; those there are: race, age, race x age"):
-        result.spread(["hair"])
+        result.disparity(["hair"])
 
 
 def test_a_best_group_without_errors_gives_no_ratio() -> None:
     result = evaluated(points=(Point(0.97, 0.01, "the caller"),))
-    spread = result.spread(["race"])
+    spread = result.disparity(["race"])
     assert spread is not None and spread.best_fmr.estimate == 0
-    assert spread.over_best is None and spread.over_mean is None
+    assert spread.max_min_ratio is None and spread.max_mean_ratio is None
     json.dumps(result.to_dict(), allow_nan=False)
 
 
@@ -157,7 +160,7 @@ def test_the_threshold_for_the_worst_group_against_a_loop() -> None:
 
 def test_without_a_stated_fmr_that_of_everybody_says_who_is_too_small() -> None:
     result = evaluated(points=(Point(0.8, None, "the caller"),))
-    rate = result.everybody.rates[0]
+    rate = result.overall.rates[0]
     assert rate is not None
     for group in result.groups[1:]:
         assert (group.rates[0] is None) == (group.pairs * rate.estimate < 3 or group.people < 30)
@@ -222,7 +225,7 @@ def test_a_figure_shows_the_rates(result: GroupEvaluation) -> None:
     pytest.importorskip("matplotlib")
     ax = result.plot()
     names = [label.get_text() for label in ax.get_yticklabels()]
-    assert names[:2] == ["everybody", "alike"] and ax.get_xscale() == "log"
+    assert names[:2] == ["overall", "alike"] and ax.get_xscale() == "log"
     dots = next(line for line in ax.lines if line.get_marker() == "o").get_xdata()
     rate = result.at(["race"])[0].rates[0]
     assert rate is not None and dots[1] == pytest.approx(rate.estimate)

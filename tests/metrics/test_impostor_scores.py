@@ -11,7 +11,7 @@ import pytest
 
 from facealike.errors import UsageError
 from facealike.metrics.impostor_scores import Impostors
-from facealike.metrics.intervals import Plan
+from facealike.metrics.intervals import BootstrapOptions
 from facealike.metrics.score_histogram import FINE_EDGES, Tally, tally
 from facealike.metrics.verification import threshold_at_fmr
 
@@ -73,7 +73,7 @@ def test_an_interval_does_what_a_loop_over_resamples_does() -> None:
     both = counted(rows)
     found = Impostors(both.impostor)
     interval, wider = (
-        found.intervals(both.impostor_of, [0.25], Plan(level, 400))[0] for level in (0.95, 0.99)
+        found.intervals(both.impostor_of, [0.25], BootstrapOptions(level, 400))[0] for level in (0.95, 0.99)
     )
     assert interval.estimate == pytest.approx(share)
     assert interval.low < share < interval.high and wider.high - wider.low > interval.high - interval.low
@@ -83,7 +83,7 @@ def test_an_interval_does_what_a_loop_over_resamples_does() -> None:
 
 def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
     truth = float(np.mean(looped(strangers(99, 1200)) >= 0.6))
-    plan, held = Plan(0.95, 200), 0
+    plan, held = BootstrapOptions(0.95, 200), 0
     for seed in range(60):
         both = counted(strangers(seed, 60))
         interval = Impostors(both.impostor).intervals(both.impostor_of, [0.6], plan)[0]
@@ -96,7 +96,9 @@ def test_the_interval_of_a_threshold_holds_where_others_put_it() -> None:
     truth, held = everybody.threshold_at_fmr(0.05), 0
     for seed in range(40):
         both = counted(strangers(seed, 60))
-        interval = Impostors(both.impostor).threshold_interval(both.impostor_of, 0.05, Plan(0.95, 200))
+        interval = Impostors(both.impostor).threshold_interval(
+            both.impostor_of, 0.05, BootstrapOptions(0.95, 200)
+        )
         assert interval.low <= interval.estimate <= interval.high
         held += interval.low <= truth <= interval.high
     assert 34 <= held <= 40

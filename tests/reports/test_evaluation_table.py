@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from PIL import Image as PillowImage
 
 from facealike.errors import DataError, MissingExtra, UsageError
+from facealike.evaluation import verification_table as evaluation_table
 from facealike.evaluation.verification_result import Evaluation
+from facealike.evaluation.verification_table import table_dict, table_markdown
 from facealike.plotting.style import save_figure
-from facealike.reports import evaluation_table, training_log
-from facealike.reports.evaluation_table import table_dict, table_markdown
+from facealike.reports import training_log
 from facealike.reports.training_log import loss_curves, read_log
 
 
@@ -66,7 +67,7 @@ def test_the_table_shows_intervals_and_the_calibration_error_where_they_are_know
     scores = rng.normal(0, 0.3, 120) + 0.5 * same
     known = evaluation(scores=scores, same=same, first=first, second=second, probability=np.full(120, 0.25))
     text = table_markdown([evaluation(), known])
-    assert f"| {known.intervals()['f1']} |" in text and f"| {known.told('fnmr')} |" in text
+    assert f"| {known.intervals()['f1']} |" in text and f"| {known.text_of('fnmr')} |" in text
     assert " 0.667 |" in text, "a row without people has no interval"
     assert "95 % intervals from resampling people" in text
     # 0.25 was stated of genuine and impostor pairs alike.

@@ -13,9 +13,9 @@ import pytest
 
 from facealike.cli.console import print_table, show
 from facealike.evaluation.verification_result import Evaluation
+from facealike.evaluation.verification_table import table_markdown
 from facealike.plotting.error_curves import ErrorCurve, draw_rates, draw_roc
 from facealike.plotting.style import figure_png, figure_svg, new_axes
-from facealike.reports.evaluation_table import table_markdown
 from facealike.utils import escape
 from support.hostile_names import NAMES
 

@@ -96,7 +96,7 @@ def calibrate(
         loaded = Model(with_detector(loaded.file, named_detector(detector)))
     with progress_bar("looking for copies", "embedding") as progress:
         found = run(
-            loaded, people, chosen, method.value, split.value, face.policy, cache, progress,
+            loaded, people, chosen, method.value, split.value, face.policy, cache=cache, progress=progress,
             allow_duplicates=allow_duplicates, strict=strict,
         )  # fmt: skip
     replace(loaded.file, calibration=found).write(out)

@@ -1,30 +1,32 @@
-"""``facealike evaluate``: how well a model does on people it has never seen."""
+"""``facealike evaluate``: measure a model on people it has not seen in training."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, cast
 
 import typer
 
 from ..detection.face_policy import DEFAULT_FACE, LFW_FACE
 from ..errors import DataError, UsageError
 from .console import command, print_json, print_table, progress_bar, say, show
-from .options import CacheOption, DetectorOption, FaceChoice, JsonOption, StrictOption
+from .options import CacheOption, DetectorOption, DuplicatesOption, FaceChoice, JsonOption, StrictOption
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ..embedding.face_model import Model
+    from ..evaluation.evaluator import EvaluationOptions, EvaluationResult, Evaluator
+    from ..evaluation.lfw_view2 import View2
     from ..evaluation.verification_result import Evaluation
     from ..metrics.demographics import GroupEvaluation
+    from ..types import Progress
 
 
 class Protocol(str, Enum):
-    """How photos become comparisons; see ``protocols.py`` and ``set_protocols.py``."""
+    """How photos become comparisons; see ``facealike.evaluation``."""
 
     balanced = "split"
     lfw = "lfw"
@@ -33,8 +35,8 @@ class Protocol(str, Enum):
     groups = "groups"
 
 
-class Whose(str, Enum):
-    """``data.Split`` once more, and everybody."""
+class EvaluationSplit(str, Enum):
+    """``datasets.splits.Split``, which would import NumPy for ``--help``, and all people."""
 
     train = "train"
     validation = "validation"
@@ -66,8 +68,9 @@ def evaluate(
         ),
     ] = Protocol.balanced,
     split: Annotated[
-        Whose, typer.Option("--split", help="Whose photos, with DIR: people by a hash of their name.")
-    ] = Whose.test,
+        EvaluationSplit,
+        typer.Option("--split", help="EvaluationSplit photos, with DIR: people by a hash of their name."),
+    ] = EvaluationSplit.test,
     pairs: Annotated[
         Path | None,
         typer.Option("--pairs", metavar="FILE", help="Pairs to score instead: LFW's pairs.txt, or a CSV."),
@@ -97,6 +100,7 @@ def evaluate(
     allow_overlap: Annotated[
         bool, typer.Option("--allow-overlap", help="Accept people of the training, and mark the result.")
     ] = False,
+    allow_duplicates: DuplicatesOption = False,
     strict: StrictOption = False,
     cache: CacheOption = None,
     out: Annotated[
@@ -105,54 +109,44 @@ def evaluate(
     ] = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Score pairs of photos, or searches, of people the model has never seen.
+    """Score pairs of photos, or searches, of people the model has not seen in training.
 
-    Give a folder of people, whose pairs are then drawn, or a list of pairs, or of photos with their
-    groups.  People who took part in training are refused.  Photos that cannot be read are left out and told.
+    Give a folder of people, from which pairs are drawn, or a list of pairs, or a list of photos with
+    demographic groups.  People who took part in training are refused.  Photos that cannot be read are left
+    out and reported.
 
     Exit code: 0, or 2 on an error.
     """
     from ..embedding.face_model import Model
     from ..utils.atomic_write import check_writable_folder
 
-    where = _check(protocol, people, pairs, root, threshold)
+    _check(protocol, people, pairs, root, threshold)
     _check_groups(protocol, groups, detector)
-    chosen = face or FaceChoice(LFW_FACE if protocol is Protocol.lfw else DEFAULT_FACE)
+    _check_duplicates(protocol, pairs, allow_duplicates)
     if out is not None:
         check_writable_folder(out)
     loaded = Model.load(None if model == "default" else model)
-    passes = ("embedding",) if protocol is Protocol.groups else ("looking for copies", "embedding")
-    with progress_bar(*passes) as progress:
-        how: dict[str, Any] = {"face": chosen.policy, "cache": cache, "progress": progress, "strict": strict}
-        of_people = {**how, "allow_overlap": allow_overlap}
-        if protocol is Protocol.balanced:
-            if pairs is not None:
-                shown = _plain(_listed(loaded, pairs, root, threshold=threshold, **of_people))
-            else:
-                shown = _plain(_drawn(loaded, where, split, seed=seed, threshold=threshold, **of_people))
-        elif protocol is Protocol.lfw:
-            assert pairs is not None
-            shown = _view2(loaded, where, pairs, **of_people)
-        elif protocol is Protocol.exhaustive:
-            shown = _exhaustive(loaded, where, split, threshold=threshold, **of_people)
-        elif protocol is Protocol.groups:
-            assert groups is not None
-            shown = _groups(loaded, groups, people, detector, threshold=threshold, seed=seed, **how)
-        else:
-            shown = _identification(loaded, where, split, seed=seed, **of_people)
+    with progress_bar(*PASSES.get(protocol, ("looking for copies", "embedding"))) as progress:
+        asked = _Asked(
+            people, pairs, root, groups, detector, split, face, threshold, seed, allow_overlap,
+            allow_duplicates, strict, cache, progress,
+        )  # fmt: skip
+        run = _listed(asked) if protocol is Protocol.balanced and pairs else RUNS[protocol](asked)
+        result = run.evaluator(loaded)
+    table = run.table(result)
     if out is not None:
-        shown.write(out)
+        _write(out, run, result, table)
     if as_json:
-        print_json({"model": loaded.id, **shown.table})
+        print_json({"model": loaded.id, **table})
     else:
-        shown.show()
+        run.show(result)
     return 0
 
 
 def _check(
     protocol: Protocol, people: Path | None, pairs: Path | None, root: Path | None, threshold: float | None
-) -> Path:
-    """Where the photos are, once all arguments fit together."""
+) -> None:
+    """Refuse arguments that do not fit together."""
     if threshold is not None and not -1 <= threshold <= 1:
         raise UsageError(f"the threshold is a cosine between -1 and 1, not {threshold}")
     if protocol is Protocol.lfw:
@@ -160,13 +154,13 @@ def _check(
             raise UsageError("--protocol lfw needs the folder of LFW's people and --pairs FILE")
         if threshold is not None:
             raise UsageError("--protocol lfw chooses a threshold for each fold; leave out --threshold")
-        return cast("Path", people or root)
+        return
     if protocol is Protocol.groups:
         if pairs is not None or root is not None:
             raise UsageError(
                 "--protocol groups compares all photos of --groups; leave out --pairs and --root"
             )
-        return people or Path()
+        return
     if root is not None and pairs is None:
         raise UsageError("--root says where the photos of --pairs are; give --pairs too, or leave it out")
     if protocol is not Protocol.balanced and (pairs is not None or people is None):
@@ -175,7 +169,6 @@ def _check(
         raise UsageError("--protocol identification reports at false positive rates; leave out --threshold")
     if (people is None) == (pairs is None):
         raise UsageError("give a folder of people, or --pairs FILE with --root DIR, and not both")
-    return people or root or Path()
 
 
 def _check_groups(protocol: Protocol, groups: Path | None, detector: str | None) -> None:
@@ -186,119 +179,171 @@ def _check_groups(protocol: Protocol, groups: Path | None, detector: str | None)
         raise UsageError("--groups and --detector belong to --protocol groups; leave them out")
 
 
-class _Shown:
-    """A result in all the ways this command may tell of it."""
-
-    def __init__(
-        self, name: str, table: dict[str, Any], markdown: str, show: Callable[[], None],
-        plot: Callable[[], Axes], picture: str = "roc.png",
-    ) -> None:  # fmt: skip
-        self.name, self.table, self.markdown, self.show = name, table, markdown, show
-        self.plot, self.picture = plot, picture
-
-    def write(self, folder: Path) -> None:
-        """The table as Markdown and JSON and, with matplotlib, the picture."""
-        import json
-
-        from ..errors import MissingExtra
-        from ..plotting.style import save_figure
-        from ..utils.atomic_write import write_text
-
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise DataError(
-                f"{folder}: this folder cannot be made ({error.strerror}); choose another"
-            ) from None
-        write_text(folder / f"{self.name}.md", self.markdown)
-        write_text(folder / f"{self.name}.json", json.dumps(self.table, indent=2) + "\n")
-        try:
-            figure = cast("Figure", self.plot().figure)
-        except MissingExtra as error:
-            say(f"no {self.picture}: {error}")
-            return
-        save_figure(figure, folder / self.picture)
+def _check_duplicates(protocol: Protocol, pairs: Path | None, allow_duplicates: bool) -> None:
+    if allow_duplicates and (pairs is not None or protocol is Protocol.groups):
+        raise UsageError("--allow-duplicates belongs to a folder of people; a list keeps all its photos")
 
 
-def _listed(model: Model, pairs: Path, root: Path | None, **how: Any) -> Evaluation:
+class _Asked(NamedTuple):
+    """The arguments of the command."""
+
+    people: Path | None
+    pairs: Path | None
+    root: Path | None
+    groups: Path | None
+    detector: str | None
+    split: EvaluationSplit
+    face: FaceChoice | None
+    threshold: float | None
+    seed: int
+    allow_overlap: bool
+    allow_duplicates: bool
+    strict: bool
+    cache: Path | None
+    progress: Progress
+
+    @property
+    def folder(self) -> Path:
+        return self.people or self.root or Path()
+
+    def options(self, *used: str) -> EvaluationOptions:
+        """The options that every evaluator uses, and those named."""
+        from ..evaluation.evaluator import EvaluationOptions
+
+        return EvaluationOptions(
+            face=None if self.face is None else self.face.policy,
+            cache=self.cache,
+            progress=self.progress,
+            strict=self.strict,
+            **{name: getattr(self, name) for name in used},
+        )
+
+
+class _Run(NamedTuple):
+    """An evaluator, how its files are named, and how its result is printed."""
+
+    evaluator: Evaluator[Any]
+    name: str
+    picture: str = "roc.png"
+    show: Callable[[Any], None] = lambda result: show(str(result))
+    table: Callable[[Any], dict[str, Any]] = lambda result: cast("dict[str, Any]", result.to_dict())
+
+
+def _drawn(asked: _Asked) -> _Run:
+    from ..evaluation.verification import SplitEvaluator
+    from ..evaluation.verification_table import table_dict
+
+    options = asked.options("seed", "threshold", "allow_overlap", "allow_duplicates")
+    evaluator = SplitEvaluator(asked.folder, asked.split.value, options=options)
+    return _Run(evaluator, "table", show=_show_pairs, table=lambda result: table_dict([result]))
+
+
+def _listed(asked: _Asked) -> _Run:
     from ..datasets.pair_lists import read_pairs
-    from ..evaluation.verification import evaluate_pairs
+    from ..evaluation.verification import PairEvaluator
+    from ..evaluation.verification_table import table_dict
 
-    return evaluate_pairs(model, read_pairs(pairs, root), pairs.stem, **how)
-
-
-def _drawn(model: Model, people: Path, split: Whose, **how: Any) -> Evaluation:
-    from ..evaluation.verification import evaluate_split
-
-    return evaluate_split(model, people, split.value, **how)
+    assert asked.pairs is not None
+    pairs = read_pairs(asked.pairs, asked.root)
+    evaluator = PairEvaluator(pairs, asked.pairs.stem, asked.options("threshold", "allow_overlap"))
+    return _Run(evaluator, "table", show=_show_pairs, table=lambda result: table_dict([result]))
 
 
-def _plain(result: Evaluation) -> _Shown:
-    from ..reports.evaluation_table import table_dict, table_markdown
+def _view2(asked: _Asked) -> _Run:
+    from ..evaluation.lfw_view2 import View2Evaluator
+
+    assert asked.pairs is not None
+    evaluator = View2Evaluator(asked.folder, asked.pairs, asked.options("allow_overlap"))
+    return _Run(evaluator, "view2", show=_show_folds)
+
+
+def _exhaustive(asked: _Asked) -> _Run:
+    from ..evaluation.all_pairs import AllPairsEvaluator
+
+    options = asked.options("threshold", "allow_overlap", "allow_duplicates")
+    return _Run(AllPairsEvaluator(asked.folder, asked.split.value, options), "exhaustive")
+
+
+def _identification(asked: _Asked) -> _Run:
+    from ..evaluation.identification import IdentificationEvaluator
+
+    options = asked.options("seed", "allow_overlap", "allow_duplicates")
+    evaluator = IdentificationEvaluator(asked.folder, asked.split.value, options)
+    return _Run(evaluator, "identification", "identification.png")
+
+
+def _groups(asked: _Asked) -> _Run:
+    from ..detection.registry import named_detector
+    from ..evaluation.demographics import GroupEvaluator
+
+    assert asked.groups is not None
+    evaluator = GroupEvaluator(
+        asked.groups,
+        asked.people,
+        detector=None if asked.detector is None else named_detector(asked.detector),
+        options=asked.options("threshold", "seed"),
+    )
+    return _Run(evaluator, "groups", "groups.png", _show_groups)
+
+
+RUNS: dict[Protocol, Callable[[_Asked], _Run]] = {
+    Protocol.balanced: _drawn,
+    Protocol.lfw: _view2,
+    Protocol.exhaustive: _exhaustive,
+    Protocol.identification: _identification,
+    Protocol.groups: _groups,
+}
+PASSES = {Protocol.groups: ("embedding",)}
+"""What the progress bar counts, where it is not a search for copies and then embedding."""
+
+
+def _write(folder: Path, run: _Run, result: EvaluationResult, table: dict[str, Any]) -> None:
+    """Write the table as Markdown and JSON and, with matplotlib, the picture."""
+    from ..errors import MissingExtra
+    from ..plotting.style import save_figure
+    from ..utils.atomic_write import write_text
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{folder}: this folder cannot be made ({error.strerror}); choose another") from None
+    write_text(folder / f"{run.name}.md", result.to_markdown())
+    write_text(folder / f"{run.name}.json", json.dumps(table, indent=2) + "\n")
+    try:
+        figure = cast("Figure", result.plot().figure)
+    except MissingExtra as error:
+        say(f"no {run.picture}: {error}")
+        return
+    save_figure(figure, folder / run.picture)
+
+
+def _show_pairs(result: Evaluation) -> None:
     from ..utils.wording import rate_text
 
-    def tell() -> None:
-        columns = ["pairs of", "F1", "accuracy", "ROC AUC", "FMR", "FNMR", "pairs"]
-        row = [
-            result.name, f"{result.f1:.4f}", f"{result.accuracy:.4f}", f"{result.auc:.4f}",
-            rate_text(result.fmr), rate_text(result.fnmr), f"{result.pairs:,}",
-        ]  # fmt: skip
-        print_table(columns, [row])
-        show(str(result))
-
-    return _Shown("table", table_dict([result]), table_markdown([result]), tell, result.plot)
+    columns = ["pairs of", "F1", "accuracy", "ROC AUC", "FMR", "FNMR", "pairs"]
+    row = [
+        result.name, f"{result.f1:.4f}", f"{result.accuracy:.4f}", f"{result.auc:.4f}",
+        rate_text(result.fmr), rate_text(result.fnmr), f"{result.pairs:,}",
+    ]  # fmt: skip
+    print_table(columns, [row])
+    show(str(result))
 
 
-def _view2(model: Model, root: Path, pairs: Path, **how: Any) -> _Shown:
-    from ..evaluation.lfw_view2 import evaluate_view2
-
-    result = evaluate_view2(model, root, pairs, **how)
-
-    def tell() -> None:
-        rows = [
-            [str(fold.fold), f"{fold.accuracy:.4f}", f"{fold.threshold:.4f}", f"{fold.pairs:,}"]
-            for fold in result.folds
-        ]
-        print_table(["fold", "accuracy", "threshold", "pairs"], rows)
-        show(str(result))
-
-    return _Shown("view2", result.to_dict(), result.to_markdown(), tell, result.plot)
+def _show_folds(result: View2) -> None:
+    rows = [
+        [str(fold.fold), f"{fold.accuracy:.4f}", f"{fold.threshold:.4f}", f"{fold.pairs:,}"]
+        for fold in result.folds
+    ]
+    print_table(["fold", "accuracy", "threshold", "pairs"], rows)
+    show(str(result))
 
 
-def _exhaustive(model: Model, root: Path, split: Whose, **how: Any) -> _Shown:
-    from ..evaluation.all_pairs import evaluate_exhaustive
-
-    result = evaluate_exhaustive(model, root, split.value, **how)
-    return _Shown(
-        "exhaustive", result.to_dict(), result.to_markdown(), lambda: show(str(result)), result.plot
-    )
-
-
-def _identification(model: Model, root: Path, split: Whose, **how: Any) -> _Shown:
-    from ..evaluation.identification import evaluate_identification
-
-    result = evaluate_identification(model, root, split.value, **how)
-    return _Shown(
-        "identification", result.to_dict(), result.to_markdown(), lambda: show(str(result)), result.plot,
-        "identification.png",
-    )  # fmt: skip
-
-
-def _groups(model: Model, groups: Path, root: Path | None, detector: str | None, **how: Any) -> _Shown:
-    from ..detection.registry import named_detector
-    from ..evaluation.demographics import evaluate_groups
-
-    finder = None if detector is None else named_detector(detector)
-    result = evaluate_groups(model, groups, root, detector=finder, **how)
-
-    def tell() -> None:
-        for level in result.levels:
-            if len(level) < 3:  # more columns are more groups than a screen has lines
-                print_table(*_group_rows(result, level))
-                show()
-        show(str(result))
-
-    return _Shown("groups", result.to_dict(), result.to_markdown(), tell, result.plot, "groups.png")
+def _show_groups(result: GroupEvaluation) -> None:
+    for level in result.levels:
+        if len(level) < 3:  # more columns are more groups than a screen has lines
+            print_table(*_group_rows(result, level))
+            show()
+    show(str(result))
 
 
 def _group_rows(result: GroupEvaluation, level: tuple[str, ...]) -> tuple[list[str], list[list[str]]]:

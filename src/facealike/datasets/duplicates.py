@@ -58,7 +58,7 @@ def without_copies(
         raise DataError(
             f"{shown(root)}: {len(shared):,} {_photos(len(shared))} under two names, the first "
             f"{shown(one)} and {shown(other)}; remove one of them, or accept both "
-            "(allow_duplicates=True in Python, --allow-duplicates in facealike calibrate)"
+            "(--allow-duplicates, or allow_duplicates=True in Python)"
         )
     known: set[tuple[int, int]] = set()
     kept = np.zeros(len(people), dtype=np.bool_)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,12 +16,12 @@ from ..metrics.bootstrap import Interval
 from ..metrics.score_histogram import with_missing
 from ..utils.result import Result
 from ..utils.wording import rate_text
-from .embedded_set import embed_set, photo_counts, rate_or_none, rate_table, remarks
+from .embedded_set import embed_set, metrics_of, photo_counts, rate_or_none, rate_table, remarks
+from .evaluator import DEFAULT_OPTIONS, EvaluationKeywords, EvaluationOptions
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-# ---- every comparison of a set ------------------------------------------------------------------
+    from typing_extensions import Unpack
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -79,6 +78,19 @@ class SetEvaluation(Result):
     def frr(self) -> float | None:
         """The false reject rate: genuine pairs rejected or not compared, over all; None as ``fta``."""
         return None if self.attempts is None else self.attempts.fnmr_at(self.threshold)
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The rates by name: at the threshold, the AUC, the EER and the FNMR at each FMR."""
+        at_threshold = {"fmr": self.fmr, "fnmr": self.fnmr, "far": self.far, "frr": self.frr, "fta": self.fta}
+        return metrics_of(
+            at_threshold | {k: v.estimate for k, v in self.intervals.items() if k not in at_threshold}
+        )
+
+    @property
+    def primary(self) -> str:
+        """The name of the figure to compare models by: the equal error rate."""
+        return "eer"
 
     @cached_property
     def intervals(self) -> dict[str, Interval]:
@@ -137,35 +149,61 @@ class SetEvaluation(Result):
         return self.comparisons.plot(ax)
 
 
+@dataclass(frozen=True)
+class AllPairsEvaluator:
+    """Compare every photo of a split with every other: all genuine and all impostor pairs.
+
+    There are so many impostor pairs that lower FMRs can be measured than from balanced pairs.
+
+    Uses the options ``allow_overlap``, ``allow_duplicates`` and ``threshold``.
+
+    Example:
+        >>> AllPairsEvaluator("people", "all")(Model.load()).fmr
+
+    Args:
+        root: A folder with one sub-folder of photos a person.
+        split: A split by the hash of a person's name, or ``all`` for every person in the folder.
+        options: See ``EvaluationOptions``.
+
+    Raises:
+        FacealikeError: The errors of ``SplitEvaluator``.
+    """
+
+    root: str | Path
+    split: Split | Literal["all"] = "test"
+    options: EvaluationOptions = DEFAULT_OPTIONS
+
+    def __post_init__(self) -> None:
+        self.options.check_used("AllPairsEvaluator", "allow_overlap", "allow_duplicates", "threshold")
+
+    def __call__(self, model: Model) -> SetEvaluation:
+        """Return the rates of all comparisons by ``model``."""
+        threshold = self.options.threshold
+        limit = model.threshold if threshold is None else float(threshold)
+        found = embed_set(model, self.root, self.split, self.options, calibration=threshold is None)
+        calibration = model.file.calibration
+        comparisons = exhaustive(found.vectors, found.people.labels, name=f"{self.split}, every pair")
+        attempts = with_missing(comparisons.tally, found.labels, found.found)
+        return SetEvaluation(
+            comparisons=comparisons,
+            threshold=limit,
+            threshold_from=calibration.chosen_on if threshold is None else "the caller",
+            learned_faces=calibration.faces if threshold is None else (),
+            attempts=Exhaustive(attempts, comparisons.name),
+            **found.counts,
+        )
+
+
 def evaluate_exhaustive(
     model: Model, root: str | Path, split: Split | Literal["all"] = "test", face: FacePolicy = DEFAULT_FACE,
-    allow_overlap: bool = False, cache: str | Path | None = None,
-    progress: Callable[[int, int], None] | None = None, threshold: float | None = None,
-    allow_duplicates: bool = False, strict: bool = False,
+    **options: Unpack[EvaluationKeywords],
 ) -> SetEvaluation:  # fmt: skip
-    """All genuine and all impostor pairs of the people of one split of a folder, or of everybody.
+    """Compare every photo of a split with every other.
 
-    As there are so many impostor pairs, lower false match rates can be told than from balanced pairs.
-    ``threshold`` replaces the model's own.  Raises the errors of ``evaluate_split``.
+    Short for ``AllPairsEvaluator(root, split, EvaluationOptions(face, ...))(model)``: arguments, options and
+    errors are those of ``AllPairsEvaluator`` and ``EvaluationOptions``.
+
+    Example:
+        >>> evaluate_exhaustive(Model.load(), "people", "all")
     """
-    limit = model.threshold if threshold is None else float(threshold)
-    found = embed_set(
-        model, root, split, face, allow_overlap, cache, progress, allow_duplicates, strict, threshold is None
-    )
-    calibration = model.file.calibration
-    comparisons = exhaustive(found.vectors, found.people.labels, name=f"{split}, every pair")
-    everything = with_missing(comparisons.tally, found.labels, found.found)
-    return SetEvaluation(
-        comparisons=comparisons,
-        threshold=limit,
-        threshold_from=calibration.chosen_on if threshold is None else "the caller",
-        learned_faces=calibration.faces if threshold is None else (),
-        attempts=Exhaustive(everything, comparisons.name),
-        **found.told,
-    )
-
-
-# ---- searching a gallery --------------------------------------------------------------------------
-
-
-# ---- what both need -------------------------------------------------------------------------------
+    return AllPairsEvaluator(root, split, EvaluationOptions(face=face, **options))(model)

@@ -1,74 +1,121 @@
-"""A model held against groups of people: from a list of photos with groups to FMRs, group by group."""
+"""Measure a model's FMR in each demographic group."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..calibration.calibration import Calibration
 from ..datasets.demographic_labels import DEFAULT_BY, read_groups
 from ..detection.base import Detector
-from ..detection.face_policy import ALIGNED, DEFAULT_FACE, FACE_POLICIES, FacePolicy
+from ..detection.face_policy import ALIGNED, DEFAULT_FACE, FacePolicy
 from ..embedding.face_model import Model
 from ..errors import UsageError
-from ..metrics.demographics import GroupEvaluation, Point, WorstGroup, group_rates
+from ..metrics.demographic_rates import group_rates
+from ..metrics.demographics import GroupEvaluation, Point, WorstGroup
 from ..utils.escape import shown
 from ..utils.wording import rate_text, rule_in_words, target_fmr
 from .embed_dataset import embed_photos
+from .evaluator import DEFAULT_OPTIONS, EvaluationKeywords, EvaluationOptions
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+@dataclass(frozen=True)
+class GroupEvaluator:
+    """Measure the FMR of a model in each group of a list such as FairFace's, and where it finds no face.
+
+    Groups are compared at the model's threshold, or at ``threshold``, and at each FMR for which the model's
+    calibration has a threshold.  A photo that cannot be read, or shows several faces under the policy
+    ``only``, counts as one without a face in its groups and is listed in ``unused`` with its reason.
+
+    No photo of the list may have been used to train the model; the list has no names by which that could be
+    checked.  A list without names may show a person twice: the rates are then upper bounds.
+
+    Uses the options ``threshold``, ``seed`` and ``resamples``.
+
+    Example:
+        >>> GroupEvaluator("fairface.csv", "fairface")(Model.load()).disparity()
+
+    Args:
+        groups: A CSV with the column ``file`` and those named in ``by`` (``read_groups``).
+        root: Where relative paths are looked up; None for the folder of the list.
+        by: The columns by which groups are made.
+        detector: Finds the faces in place of the model's own.  Tight face chips defeat some detectors, and
+            how often is a finding by itself.
+        aligned: The photos are face crops already, so no detector runs.
+        options: See ``EvaluationOptions``.
+
+    Raises:
+        DataError: The list cannot be used.
+        NotCalibrated: The model has no threshold, and none is given.
+        NoFaceFound: Not one photo shows a face.
+        UnreadableImage: No photo can be read; with ``strict`` the first one that cannot be.
+        SeveralFaces: With ``strict`` and the policy ``only``.
+        UsageError: Both ``aligned`` and ``detector`` are given.
+    """
+
+    groups: str | Path
+    root: str | Path | None = None
+    by: Sequence[str] = DEFAULT_BY
+    detector: Detector | None = None
+    aligned: bool = False
+    options: EvaluationOptions = DEFAULT_OPTIONS
+
+    def __post_init__(self) -> None:
+        self.options.check_used("GroupEvaluator", "threshold", "seed", "resamples")
+        if self.aligned and self.detector is not None:
+            raise UsageError("photos that are face crops already need no detector; choose one of the two")
+
+    def __call__(self, model: Model) -> GroupEvaluation:
+        """Return the rates of each group by ``model``."""
+        options = self.options
+        face = options.face or DEFAULT_FACE
+        points = _points(model, options.threshold)
+        listed = read_groups(self.groups, self.root, self.by)
+        replaced = self.aligned or self.detector is not None
+        used = model.behind(self.detector) if replaced else model
+        photos = [str(path) for path in listed.paths]
+        vectors, found, unused = embed_photos(
+            used, photos, face, options.cache, options.progress, options.strict
+        ).or_raise(
+            f"{shown(self.groups)}: no face found in any of the {len(listed):,} photos; check the list, name "
+            "another detector, or say that they are face crops already (--aligned)"
+        )
+        rates = group_rates(
+            vectors, found, listed.person, dict(zip(listed.columns, listed.values, strict=True)), points,
+            resamples=options.resamples, seed=options.seed,
+        )  # fmt: skip
+        return replace(
+            rates,
+            name=shown(Path(self.groups).name),
+            detector=_detector_name(used, self.aligned, own=not replaced),
+            named=listed.named,
+            unused=unused,
+            face=ALIGNED if self.aligned else face,
+            learned_faces=model.file.calibration.faces if options.threshold is None else (),
+        )
 
 
 def evaluate_groups(
     model: Model, groups: str | Path, root: str | Path | None = None, by: Sequence[str] = DEFAULT_BY,
     face: FacePolicy = DEFAULT_FACE, detector: Detector | None = None, aligned: bool = False,
-    threshold: float | None = None, cache: str | Path | None = None,
-    progress: Callable[[int, int], None] | None = None, resamples: int = 1000, seed: int = 0,
-    strict: bool = False,
+    **options: Unpack[EvaluationKeywords],
 ) -> GroupEvaluation:  # fmt: skip
-    """The FMR of ``model`` within each group of a list such as FairFace's, and where it finds no face.
+    """Measure the FMR of a model in each group of a list, and where it finds no face.
 
-    ``groups`` is a CSV with the column ``file`` and those named in ``by``; relative paths are looked up
-    in ``root``, by default beside the list (``read_groups``).  Groups are compared at the model's
-    threshold, or at ``threshold``, and at each FMR for which its calibration has a threshold.
+    Short for ``GroupEvaluator(groups, root, by, detector, aligned, EvaluationOptions(face, ...))(model)``:
+    arguments, options and errors are those of ``GroupEvaluator`` and ``EvaluationOptions``.
 
-    ``detector`` finds the faces in place of the model's own: photos that are tight face chips already
-    defeat some detectors, and how often is a finding by itself.  With ``aligned`` no detector runs.
-    The result names what was used.  ``cache`` is a folder that keeps the face crops; ``progress(done,
-    total)`` counts photos.
-
-    None of these photos may have been used to train the model; the list has no names by which that could
-    be checked.  A list without names may show people twice: the rates are then upper bounds.
-
-    A photo that cannot be read, or shows several faces under the policy "only", counts as one without a face
-    in its groups, and is among ``unused`` with its reason; with ``strict`` it is an error.
-
-    Raises DataError for a list that cannot be used, NotCalibrated where the model has no threshold and none
-    is given, NoFaceFound where not one photo shows a face, UnreadableImage where none can be read; with
-    ``strict`` also ImageError and SeveralFaces.
+    Example:
+        >>> evaluate_groups(Model.load(), "fairface.csv", by=("race",))
     """
-    if face not in FACE_POLICIES or face == "all":
-        raise UsageError(f"an evaluation needs one face a photo: largest, central or only, not {face!r}")
-    if aligned and detector is not None:
-        raise UsageError("photos that are face crops already need no detector; choose one of the two")
-    points = _points(model, threshold)
-    listed = read_groups(groups, root, by)
-    used = model
-    if aligned or detector is not None:
-        used = model.behind(detector)
-    photos = [str(path) for path in listed.paths]
-    vectors, found, unused = embed_photos(used, photos, face, cache, progress, strict).or_raise(
-        f"{shown(groups)}: no face found in any of the {len(listed):,} photos; check the list, name "
-        "another detector, or say that they are face crops already (--aligned)"
-    )
-    rates = group_rates(
-        vectors, found, listed.person, dict(zip(listed.columns, listed.values, strict=True)), points,
-        name=shown(Path(groups).name), detector=_detector_name(used, aligned, used is model),
-        named=listed.named, resamples=resamples, seed=seed,
-    )  # fmt: skip
-    learned = model.file.calibration.faces if threshold is None else ()
-    return replace(rates, unused=unused, face=ALIGNED if aligned else face, learned_faces=learned)
+    chosen = EvaluationOptions(face=face, **options)
+    return GroupEvaluator(groups, root, by, detector, aligned, chosen)(model)
 
 
 def stated_fmr(calibration: Calibration) -> float | None:

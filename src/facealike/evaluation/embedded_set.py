@@ -1,9 +1,9 @@
-"""The photos of a test as a whole, embedded, and what every result tells of them."""
+"""Embed the photos of a set of people, and report what was left out."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,15 +14,16 @@ from numpy.typing import NDArray
 from ..datasets.duplicates import without_copies
 from ..datasets.people import People, people_of
 from ..datasets.splits import Split
-from ..detection.face_policy import FACE_POLICIES, FacePolicy
+from ..detection.face_policy import DEFAULT_FACE
 from ..embedding.face_model import Model
-from ..errors import UsageError
 from ..imaging.photo_warning import unused_rows, unused_told
 from ..metrics.bootstrap import Interval
 from ..types import Embeddings
 from ..utils.escape import markdown, shown
+from ..utils.markdown_table import markdown_table
 from ..utils.wording import copies_told, rate_text
 from .embed_dataset import embed_photos
+from .evaluator import EvaluationOptions
 from .leakage import check_overlap
 
 if TYPE_CHECKING:
@@ -32,51 +33,67 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EmbeddedSet:
-    """The photos whose face was found, their vectors, and what a result tells of all photos.
+    """The photos with a face and their embeddings.
 
-    ``labels`` (n,) say whose each photo of the set is, and ``found`` (n,) which of them have a face.
+    ``labels`` (n,) number the person of each photo of the set, and ``found`` (n,) is whether it has a face.
+    ``counts`` are the fields that every result of a set has: ``photos``, ``missing``, ``leaked`` and so on.
     """
 
     people: People
     vectors: Embeddings
     labels: NDArray[np.int64]
     found: NDArray[np.bool_]
-    told: dict[str, Any]
+    counts: dict[str, Any]
 
 
 def embed_set(
-    model: Model, root: str | Path, split: Split | Literal["all"], face: FacePolicy, allow_overlap: bool,
-    cache: str | Path | None, progress: Callable[[int, int], None] | None, allow_duplicates: bool,
-    strict: bool, calibration: bool,
+    model: Model, root: str | Path, split: Split | Literal["all"], options: EvaluationOptions,
+    calibration: bool,
 ) -> EmbeddedSet:  # fmt: skip
-    """The photos of a split; ``calibration`` is whether people who calibrated the model count as seen.
+    """Embed the photos of a split.
 
-    They do where its threshold is used.
+    Args:
+        model: The model to evaluate.
+        root: A folder with one sub-folder of photos a person.
+        split: A split by the hash of a person's name, or ``all``.
+        options: See ``EvaluationOptions``.
+        calibration: Whether people who calibrated the model count as leaked; true where its threshold is
+            used.
+
+    Raises:
+        FacealikeError: The errors of ``SplitEvaluator``.
     """
-    if face not in FACE_POLICIES or face == "all":
-        raise UsageError(f"an evaluation needs one face a photo: largest, central or only, not {face!r}")
-    everybody, digests, copies, shared = without_copies(
-        people_of(root, split), root, allow_duplicates, strict, progress
+    face = options.face or DEFAULT_FACE
+    people, digests, copies, shared = without_copies(
+        people_of(root, split), root, options.allow_duplicates, options.strict, options.progress
     )
-    seen = split == "train"
+    trained = split == "train"
     leaked = check_overlap(
-        model.file, everybody.paths, allow_overlap or seen, f"in the split {split}", calibration, digests
-    )
-    photos = [str(path) for path in everybody.paths]
-    vectors, found, unused = embed_photos(model, photos, face, cache, progress, strict).or_raise(
-        f"{shown(everybody.paths[0])}: no face found, nor in any other photo of the split {split}; check "
+        model.file, people.paths, options.allow_overlap or trained, f"in the split {split}", calibration,
+        digests,
+    )  # fmt: skip
+    photos = [str(path) for path in people.paths]
+    vectors, found, unused = embed_photos(
+        model, photos, face, options.cache, options.progress, options.strict
+    ).or_raise(
+        f"{shown(people.paths[0])}: no face found, nor in any other photo of the split {split}; check "
         "the folder, or choose another --face"
     )
-    told = {
-        "leaked": True if seen else leaked,
-        "photos": len(everybody),
+    counts = {
+        "leaked": trained or leaked,
+        "photos": len(people),
         "missing": int(np.sum(~found)),
         "copies": copies,
         "shared": shared,
         "unused": unused,
         "face": face,
     }
-    return EmbeddedSet(everybody.select(found), vectors[found], everybody.labels, found, told)
+    return EmbeddedSet(people.select(found), vectors[found], people.labels, found, counts)
+
+
+def metrics_of(values: Mapping[str, float | None]) -> dict[str, float]:
+    """Return the figures that are known."""
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def rate_or_none(missing: int, photos: int | None) -> float | None:
@@ -107,12 +124,13 @@ def remarks(result: SetEvaluation | IdentificationEvaluation, policy: str = "") 
     return told + policy + copies_told(result.copies, shared=result.shared)
 
 
-def rate_table(rows: dict[str, Interval], told: str) -> str:
-    lines = ["| Rate | Value | 95 % interval |", "| --- | ---: | ---: |"]
-    for label, found in rows.items():
-        # AUC and the share of a rank are no error rates, and have no unit.
-        text = "{:.4g}".format if label == "AUC" or label.startswith("rank ") else rate_text
-        known = math.isfinite(found.low + found.high)
-        interval = f"{text(found.low)} to {text(found.high)}" if known else "not measured"
-        lines.append(f"| {label} | {text(found.estimate)} | {interval} |")
-    return "\n".join([*lines, "", markdown(told)]) + "\n"
+def rate_table(rates: dict[str, Interval], text: str) -> str:
+    """Return rates with their intervals as a Markdown table, followed by a text."""
+    rows = []
+    for label, rate in rates.items():
+        # The AUC and the share found at a rank are no error rates, and have no unit.
+        number = "{:.4g}".format if label == "AUC" or label.startswith("rank ") else rate_text
+        known = math.isfinite(rate.low + rate.high)
+        interval = f"{number(rate.low)} to {number(rate.high)}" if known else "not measured"
+        rows.append([label, number(rate.estimate), interval])
+    return f"{markdown_table(['Rate', 'Value', '95 % interval'], rows)}\n\n{markdown(text)}\n"

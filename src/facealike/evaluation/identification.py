@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,10 +16,12 @@ from ..metrics.identification import Identification, OpenSet, closed_set, draw_i
 from ..utils.escape import figure_text
 from ..utils.result import Result
 from ..utils.wording import rate_text
-from .embedded_set import embed_set, photo_counts, rate_or_none, rate_table, remarks
+from .embedded_set import embed_set, metrics_of, photo_counts, rate_or_none, rate_table, remarks
+from .evaluator import DEFAULT_OPTIONS, EvaluationKeywords, EvaluationOptions
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from typing_extensions import Unpack
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -53,6 +54,16 @@ class IdentificationEvaluation(Result):
     def rank1(self) -> float:
         """The share of searches of enrolled people in which the right one came first."""
         return self.closed.rank1
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The rates by name: the share found at each rank, and the FNIR at each FPIR."""
+        return metrics_of({"fta": self.fta} | {k: v.estimate for k, v in self.intervals.items()})
+
+    @property
+    def primary(self) -> str:
+        """The name of the figure to compare models by: the rank-1 identification rate."""
+        return "rank1"
 
     @cached_property
     def intervals(self) -> dict[str, Interval]:
@@ -92,28 +103,60 @@ class IdentificationEvaluation(Result):
         return ax
 
 
-def evaluate_identification(
-    model: Model, root: str | Path, split: Split | Literal["all"] = "test", seed: int = 0,
-    face: FacePolicy = DEFAULT_FACE, allow_overlap: bool = False, cache: str | Path | None = None,
-    progress: Callable[[int, int], None] | None = None, allow_duplicates: bool = False,
-    strict: bool = False,
-) -> IdentificationEvaluation:  # fmt: skip
-    """Enrol half of the people of one split, or of everybody, with one photo each, and search the others.
+@dataclass(frozen=True)
+class IdentificationEvaluator:
+    """Enroll half of the people of a split with one photo each, and search with the photos of all.
 
-    The photos are drawn by ``seed`` (``draw_identification``).  Rates get worse with the size of the
-    gallery, so compare only those of equal sets.  Raises the errors of ``evaluate_split``, and
-    UsageError where too few people have several photos.
+    The photos are drawn by ``seed`` (``draw_identification``).  Rates get worse with the size of the gallery,
+    so compare only those of equal sets.
+
+    Uses the options ``seed``, ``allow_overlap`` and ``allow_duplicates``.
+
+    Example:
+        >>> IdentificationEvaluator("people", "all")(Model.load()).rank1
+
+    Args:
+        root: A folder with one sub-folder of photos a person.
+        split: A split by the hash of a person's name, or ``all`` for every person in the folder.
+        options: See ``EvaluationOptions``.
+
+    Raises:
+        UsageError: Too few people have several photos.
+        FacealikeError: The errors of ``SplitEvaluator``.
     """
-    found = embed_set(
-        model, root, split, face, allow_overlap, cache, progress, allow_duplicates, strict, False
-    )
-    vectors, people = found.vectors, found.people
-    sets = draw_identification(people.labels, seed)
-    gallery, mated, strangers = ((vectors[rows], people.labels[rows]) for rows in sets)
-    return IdentificationEvaluation(
-        name=f"{split}, searches",
-        closed=closed_set(*gallery, *mated),
-        open=open_set(*gallery, *mated, *strangers),
-        seed=seed,
-        **found.told,
-    )
+
+    root: str | Path
+    split: Split | Literal["all"] = "test"
+    options: EvaluationOptions = DEFAULT_OPTIONS
+
+    def __post_init__(self) -> None:
+        self.options.check_used("IdentificationEvaluator", "seed", "allow_overlap", "allow_duplicates")
+
+    def __call__(self, model: Model) -> IdentificationEvaluation:
+        """Return the rates of all searches by ``model``."""
+        found = embed_set(model, self.root, self.split, self.options, calibration=False)
+        vectors, people = found.vectors, found.people
+        sets = draw_identification(people.labels, self.options.seed)
+        gallery, mated, non_mated = ((vectors[rows], people.labels[rows]) for rows in sets)
+        return IdentificationEvaluation(
+            name=f"{self.split}, searches",
+            closed=closed_set(*gallery, *mated),
+            open=open_set(*gallery, *mated, *non_mated),
+            seed=self.options.seed,
+            **found.counts,
+        )
+
+
+def evaluate_identification(
+    model: Model, root: str | Path, split: Split | Literal["all"] = "test", face: FacePolicy = DEFAULT_FACE,
+    **options: Unpack[EvaluationKeywords],
+) -> IdentificationEvaluation:  # fmt: skip
+    """Search a gallery of half of the people of a split.
+
+    Short for ``IdentificationEvaluator(root, split, EvaluationOptions(face, ...))(model)``:
+    arguments, options and errors are those of ``IdentificationEvaluator`` and ``EvaluationOptions``.
+
+    Example:
+        >>> evaluate_identification(Model.load(), "people", "all", seed=3)
+    """
+    return IdentificationEvaluator(root, split, EvaluationOptions(face=face, **options))(model)

@@ -7,8 +7,8 @@ found, is in ``evaluate.py``.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,19 +24,19 @@ from ..imaging.photo_warning import unused_told
 from ..metrics.verification import roc
 from ..types import Pair
 from ..utils.escape import markdown, shown
+from ..utils.markdown_table import markdown_table
 from ..utils.result import Result
 from ..utils.wording import copies_told, rate_text
-from .verification import evaluate_pairs
+from .evaluator import DEFAULT_OPTIONS, EvaluationKeywords, EvaluationOptions
+from .verification import PairEvaluator
 from .verification_result import Evaluation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from typing_extensions import Unpack
 
 FARS = (0.1, 0.01, 0.001)
 """The false accept rates of the summary; 3,000 impostor pairs support no lower one (rule of 3)."""
-
-
-# ---- LFW View 2 -------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, repr=False)
@@ -80,6 +80,17 @@ class View2(Result):
     folds: tuple[Fold, ...]
     evaluation: Evaluation
 
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The figures by name: the accuracy, its standard error and the TAR at each FAR."""
+        tars = {f"tar@{far:g}": tar for far, tar in self.tar_at_far.items()}
+        return {"accuracy": self.accuracy, "standard_error": self.standard_error, **tars}
+
+    @property
+    def primary(self) -> str:
+        """The name of the figure to compare models by: the accuracy."""
+        return "accuracy"
+
     @cached_property
     def accuracy(self) -> float:
         """The mean of the folds' accuracies."""
@@ -122,13 +133,13 @@ class View2(Result):
     def to_markdown(self) -> str:
         """The folds as a table, with the mean below."""
         rows = [
-            f"| {fold.fold} | {fold.accuracy:.4f} | {fold.threshold:.4f} | {fold.pairs:,} |"
+            [str(fold.fold), f"{fold.accuracy:.4f}", f"{fold.threshold:.4f}", f"{fold.pairs:,}"]
             for fold in self.folds
         ]
-        head = ["| Fold | Accuracy | Threshold | Pairs |", "| ---: | ---: | ---: | ---: |"]
-        mean = f"{self.accuracy:.4f} ± {self.standard_error:.4f}"
-        last = f"| **mean** | **{mean}** | | {self.evaluation.pairs:,} |"
-        return "\n".join([*head, *rows, last, "", markdown(str(self))]) + "\n"
+        mean = f"**{self.accuracy:.4f} ± {self.standard_error:.4f}**"
+        rows.append(["**mean**", mean, "", f"{self.evaluation.pairs:,}"])
+        table = markdown_table(["Fold", "Accuracy", "Threshold", "Pairs"], rows, text_columns=())
+        return f"{table}\n\n{markdown(str(self))}\n"
 
     def __str__(self) -> str:
         tars = ", ".join(f"{tar:.1%} at FAR {rate_text(far)}" for far, tar in self.tar_at_far.items())
@@ -252,29 +263,59 @@ def fold_numbers(pairs: Sequence[Pair], name: str) -> NDArray[np.int64]:
     return np.array(numbers, dtype=np.int64)
 
 
+@dataclass(frozen=True)
+class View2Evaluator:
+    """Evaluate LFW View 2: ten folds, the threshold of each chosen on the other nine.
+
+    For a model that was trained elsewhere.  To train on LFW itself and still report this figure, train one
+    model for each fold (``facealike train --protocol lfw-view2``).  The protocol needs the ``central`` face
+    of each photo, so that is the default here and nowhere else.  Each fold has a threshold of its own, so who
+    calibrated the model does not matter, and the model needs no threshold.
+
+    Uses the option ``allow_overlap``.
+
+    Example:
+        >>> View2Evaluator("lfw", "pairs.txt")(Model.load()).accuracy
+
+    Args:
+        root: The folder of LFW's people.
+        pairs_file: LFW's official ``pairs.txt``, or a CSV with the column ``fold``.
+        options: See ``EvaluationOptions``.
+
+    Raises:
+        DataError: The list has no folds, or a person is in two of them.
+        FacealikeError: The errors of ``PairEvaluator``.
+    """
+
+    root: str | Path
+    pairs_file: str | Path
+    options: EvaluationOptions = DEFAULT_OPTIONS
+
+    def __post_init__(self) -> None:
+        self.options.check_used("View2Evaluator", "allow_overlap")
+
+    def __call__(self, model: Model) -> View2:
+        """Return the accuracy of each fold by ``model``."""
+        pairs = read_pairs(self.pairs_file, self.root)
+        folds = fold_numbers(pairs, shown(self.pairs_file))
+        own = model.file.calibration
+        # A model without a threshold can be measured too: the pooled one is not used by the folds.
+        options = replace(
+            self.options, face=self.options.face or LFW_FACE, threshold=own.threshold if own.is_none else None
+        )
+        return view2(PairEvaluator(pairs, "LFW View 2", options, calibration=False)(model), folds)
+
+
 def evaluate_view2(
     model: Model, root: str | Path, pairs_file: str | Path, face: FacePolicy = LFW_FACE,
-    allow_overlap: bool = False, cache: str | Path | None = None,
-    progress: Callable[[int, int], None] | None = None, strict: bool = False,
+    **options: Unpack[EvaluationKeywords],
 ) -> View2:  # fmt: skip
-    """LFW View 2 for one model: ``pairs_file`` is LFW's official ``pairs.txt``, ``root`` its photos.
+    """Evaluate LFW View 2 for one model.
 
-    The protocol needs the ``central`` face of each photo, so that is the default here and nowhere else.
+    Short for ``View2Evaluator(root, pairs_file, EvaluationOptions(face, ...))(model)``: arguments, options
+    and errors are those of ``View2Evaluator`` and ``EvaluationOptions``.
 
-    For a model that was trained elsewhere.  One that was trained on people of these pairs is refused
-    (PeopleOverlap; who calibrated it does not matter, for each fold has a threshold of its own), or marked
-    with ``allow_overlap``; to train on LFW itself and still report this figure, train one model for each
-    fold (``facealike train --protocol lfw-view2``).
-
-    Raises the errors of ``evaluate_pairs``, and DataError for a list without folds.
+    Example:
+        >>> evaluate_view2(Model.load(), "lfw", "pairs.txt")
     """
-    pairs = read_pairs(pairs_file, root)
-    folds = fold_numbers(pairs, shown(pairs_file))
-    # Each fold gets a threshold of its own, so a model without one can be measured too.
-    own = model.file.calibration
-    any_threshold = own.threshold if own.is_none else None
-    evaluation = evaluate_pairs(
-        model, pairs, "LFW View 2", face, allow_overlap, cache, progress, any_threshold, calibration=False,
-        strict=strict,
-    )  # fmt: skip
-    return view2(evaluation, folds)
+    return View2Evaluator(root, pairs_file, EvaluationOptions(face=face, **options))(model)

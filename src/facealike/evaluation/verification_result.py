@@ -1,8 +1,9 @@
-"""Scores of labelled pairs, and everything that follows from them."""
+"""The result of scored pairs."""
 
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -10,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..detection.face_policy import FacePolicy, policy_told
-from ..errors import UsageError
-from ..imaging.photo_warning import UnusedPhoto, unused_counts, unused_rows, unused_told
+from ..detection.face_policy import FacePolicy
+from ..imaging.photo_warning import UnusedPhoto, unused_counts, unused_rows
 from ..metrics.bootstrap import Interval, RocBand, intervals, pair_intervals, roc_band
 from ..metrics.calibration_error import Reliability, reliability
 from ..metrics.intervals import Method
@@ -23,51 +23,63 @@ from ..plotting.error_curves import ErrorCurve, draw_roc, rate_grid
 from ..plotting.style import new_axes
 from ..utils.escape import figure_text
 from ..utils.result import Result
-from ..utils.wording import copies_told, rate_text, rate_with_interval
+from ..utils.wording import rate_text
+from . import verification_text
+from .verification_checks import ARRAYS, checked_arrays
+from .verification_table import table_markdown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FAILURE_SCORE = -1.0
-"""Stands for the score of a pair in which a face was not found: no pair can score lower."""
+"""The score of a pair in which a face was not found; no pair can score lower."""
 
-RESAMPLES, LARGE = 1000, 50_000  # of the bootstrap; of pairs, above which fewer resamples must do
+BOOTSTRAP_RESAMPLES = 1000
+MAX_PAIRS_FULL = 50_000  # fewer resamples above this
+MIN_RESAMPLES = 200
 BAND_POINTS = 40
 
-ERRORS = ("fmr", "fnmr", "far", "frr", "eer")
 RATES = ("f1", "accuracy", "auc", "fmr", "fnmr", "eer")
-
-ARRAYS = (
-    ("scores", np.float64), ("same", np.bool_), ("first", np.int64), ("second", np.int64),
-    ("probability", np.float64),
-)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Evaluation(Result):
-    """Scores of labelled pairs, the threshold set beforehand, and what follows from the two.
+    """Scores of labelled pairs, a threshold set beforehand, and the rates that follow from the two.
 
-    ``scores`` float64 (n,) and ``same`` bool (n,), of both kinds.  ``threshold_from`` says which
-    pairs the threshold was chosen on.  ``people`` counts the different people in the pairs, None
-    where the paths do not tell.  ``leaked`` is true if some took part in training or calibration, None if
-    that is not known.  ``failures`` counts the pairs, among the n, that score ``FAILURE_SCORE``
-    because a face was not found; ``skipped`` those left out of the n for that reason.  ``photos`` is the
-    number of different photos in the pairs and ``missing`` how many of them gave no face, None if not known;
-    ``unused`` are those of the missing that could not be read or show several faces, each with its reason.
-    ``copies`` counts the photos left out as copies of others, ``copied_pairs`` the pairs, among the n, of a
-    photo with itself or its copy, ``shared`` the photos that are there under several names.  ``face`` is the
-    policy for each photo, None if not known; ``learned_faces`` are those of the calibration that was used.
+    Terms as in ISO/IEC 19795-1:2021.  FMR, FNMR, F1, accuracy, AUC, EER and the ROC curve are of the
+    comparisons made; ``far`` and ``frr`` are of all pairs, of which those without a comparison are rejected.
+    ``fta``, the failure-to-acquire rate, is the share of photos that are ``missing``.  A rate is NaN where a
+    kind of pairs has no comparison.  The arrays cannot be written to.
 
-    Terms as in ISO/IEC 19795-1:2021.  ``fta``, the failure-to-acquire rate, is the share of photos that are
-    ``missing`` for whatever reason.  FMR, FNMR, F1, accuracy, AUC, EER and the ROC curve are over the
-    comparisons made; ``far`` and ``frr`` are over all pairs, of which those without a comparison are
-    rejected.  NaN where a kind of pairs has no comparison.
+    Example:
+        >>> result = evaluate_split(Model.load(), "people", "all")
+        >>> print(result.fmr, result.intervals()["fmr"])
 
-    ``first`` and ``second``, int64 (n,), number the person of each side; without them there are no
-    intervals, for those are made by resampling people.  ``probability``, float64 (n,), is what the
-    model's calibration says of each pair at even odds.  The arrays cannot be written to.
+    Args:
+        name: Of the pairs.
+        scores: float64 (n,), of both kinds of pairs.
+        same: Whether each pair shows one person, bool (n,).
+        threshold: A score; pairs that score at least as high match.
+        threshold_from: The pairs that the threshold was chosen on, in words.
+        people: How many different people are in the pairs; None where the paths do not tell.
+        leaked: Whether some people took part in training or calibration; None where that is not known.
+        failures: How many of the n pairs score ``FAILURE_SCORE`` because a face was not found.
+        skipped: How many more pairs were left out for that reason.
+        first: A number for the person of one side of each pair, int64 (n,).  Without it there are no
+            intervals, for those are made by resampling people.
+        second: The same of the other side.
+        probability: The probability of each pair by the model's calibration at even odds, float64 (n,).
+        photos: How many different photos are in the pairs; None where that is not known.
+        missing: How many of them gave no face; None where that is not known.
+        copies: How many photos were left out as copies of others.
+        copied_pairs: How many of the n pairs are of a photo with itself or its copy.
+        face: The face policy of each photo; None where it is not known.
+        unused: Those of the missing photos that could not be read or show several faces, with the reasons.
+        shared: How many photos lie in the folders of several people.
+        learned_faces: The face policies of the calibration that was used.
 
-    Raises UsageError for scores that cannot be evaluated, or arrays that contradict each other.
+    Raises:
+        UsageError: The scores cannot be evaluated, or the arrays contradict each other.
     """
 
     name: str
@@ -92,34 +104,8 @@ class Evaluation(Result):
     learned_faces: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not math.isfinite(self.threshold):
-            raise UsageError(f"the threshold of an evaluation must be finite, not {self.threshold}")
-        counts = (
-            self.failures, self.skipped, self.people or 0, self.copies, self.copied_pairs, self.shared,
-        )  # fmt: skip
-        if min(counts) < 0 or max(self.failures, self.copied_pairs) > np.size(self.scores):
-            raise UsageError("the counts of an evaluation lie between zero and the number of pairs")
-        if not 0 <= (self.missing or 0) <= (self.photos or self.missing or 0):
-            raise UsageError("the photos without a face are some of the photos of an evaluation")
-        if self.missing is not None and len(self.unused) > self.missing:
-            raise UsageError("photos that could not be used are some of those without a face")
-        area_under_curve(self.scores, self.same)  # refuses what is no set of labelled scores
-        for name, kind in ARRAYS:
-            if getattr(self, name) is None:
-                continue
-            array = np.array(getattr(self, name), dtype=kind)
-            if array.shape != np.shape(self.scores):
-                raise UsageError(f"the {name} of an evaluation must be one a pair, not {array.shape}")
-            array.setflags(write=False)
+        for name, array in checked_arrays(self).items():
             object.__setattr__(self, name, array)
-        if (self.first is None) != (self.second is None):
-            raise UsageError("an evaluation knows the people of both sides of its pairs, or of neither")
-        if self.first is not None and not np.array_equal(self.first == self.second, self.same):
-            raise UsageError(
-                "a pair shows one person where its two sides are the same person, and only there"
-            )
-        if self.probability is not None and not ((self.probability >= 0) & (self.probability <= 1)).all():
-            raise UsageError("every probability must lie between 0 and 1")
         object.__setattr__(self, "_intervals", {})
 
     @cached_property
@@ -134,7 +120,7 @@ class Evaluation(Result):
 
     @cached_property
     def confusion(self) -> Confusion:
-        """The counts at the threshold, of the comparisons made."""
+        """The confusion counts of the comparisons made, at the threshold."""
         return confusion(self.scores[self.compared], self.same[self.compared], self.threshold)
 
     @cached_property
@@ -164,7 +150,7 @@ class Evaluation(Result):
 
     @property
     def no_face(self) -> int | None:
-        """How many photos were read and no face was found in them; None where that is not known."""
+        """How many photos could be read but show no face; None where that is not known."""
         return None if self.missing is None else self.missing - len(self.unused)
 
     @property
@@ -221,22 +207,43 @@ class Evaluation(Result):
         return self.pairs - self.genuine
 
     @property
+    def _resamples(self) -> int:
+        full = BOOTSTRAP_RESAMPLES * MAX_PAIRS_FULL // max(MAX_PAIRS_FULL, self.pairs)
+        return max(MIN_RESAMPLES, full)
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The figures by name: F1 and the error rates, the FNMR at each FMR, and the ECE."""
+        known = {name: getattr(self, name) for name in (*RATES, "far", "frr", "fta", "ece")}
+        known |= {f"fnmr@{fmr:g}": self.roc.fnmr_at_fmr(fmr) for fmr in self.fmrs}
+        return {name: value for name, value in known.items() if value is not None}
+
+    @property
+    def primary(self) -> str:
+        """The name of the figure to compare models by: F1 at the threshold."""
+        return "f1"
+
+    @property
     def fmrs(self) -> tuple[float, ...]:
-        """The false match rates, from 0.1 downwards, that so many impostor comparisons can measure."""
+        """The FMRs, from 0.1 downwards, that the impostor comparisons support (rule of 3)."""
         return supported_fmrs(int(np.sum(~self.same[self.compared]))) if self._of_both_kinds else ()
 
     def intervals(
         self, level: float = 0.95, resamples: int | None = None, method: Method = "percentile"
     ) -> dict[str, Interval]:
-        """Of ``f1 accuracy auc fmr fnmr eer`` and ``fnmr@F`` for each of ``fmrs``; see ``pair_intervals``.
+        """Return intervals of ``f1 accuracy auc fmr fnmr eer`` and of ``fnmr@F`` for each of ``fmrs``.
 
-        Where faces were not found also of ``far`` and ``frr``.  The threshold is held fixed.
-        By default 1,000 resamples, fewer above 50,000 pairs, but at least 200; each interval says how many.
-        Empty where the people of the pairs are not known.
+        Where faces were not found also of ``far`` and ``frr``.  The threshold is held fixed.  Empty where the
+        people of the pairs are not known.  See ``pair_intervals``.
+
+        Args:
+            level: The coverage.
+            resamples: None for 1,000, fewer above 50,000 pairs, but at least 200.
+            method: ``percentile`` or ``bca``.
         """
         if self.first is None or self.second is None or not self._of_both_kinds:
             return {}
-        count = max(200, RESAMPLES * LARGE // max(LARGE, self.pairs)) if resamples is None else resamples
+        count = self._resamples if resamples is None else resamples
         known: dict[Any, dict[str, Interval]] = self.__dict__["_intervals"]
         key = (level, count, method)
         if key not in known:
@@ -251,16 +258,16 @@ class Evaluation(Result):
                     "fmr": lambda block: block.fmr(self.threshold),
                     "fnmr": lambda block: block.fnmr(self.threshold),
                 }
-                both = intervals(attempts, rates, level, count, method)
+                both = intervals(attempts, rates, level=level, resamples=count, method=method)
                 known[key] |= {"far": both["fmr"], "frr": both["fnmr"]}
         return known[key]
 
     @cached_property
     def reliability(self) -> Reliability | None:
-        """The stated probabilities against what came true; None where the model states none.
+        """The predicted probabilities against the observed frequencies; None where the model predicts none.
 
-        Genuine and impostor pairs count alike, as the even odds of the probabilities have it.  A
-        pair in which a face was not found has no probability, and is left out.
+        Genuine and impostor pairs have equal total weight, as the even odds of the probabilities assume.  A
+        pair in which a face was not found has no probability and is left out.
         """
         if self.probability is None:
             return None
@@ -271,11 +278,11 @@ class Evaluation(Result):
 
     @property
     def ece(self) -> float | None:
-        """The expected calibration error of the probabilities; None where the model states none."""
+        """The expected calibration error of the probabilities; None where the model predicts none."""
         return None if self.reliability is None else self.reliability.ece
 
     def to_dict(self, arrays: bool = False) -> dict[str, Any]:
-        """Ready for JSON: the summary; with ``arrays`` also those, as far as they are there."""
+        """Return the summary for JSON, with ``arrays`` also those that are known."""
         summary: dict[str, Any] = {
             "name": self.name,
             **{name: _number(getattr(self, name)) for name in (*RATES, "far", "frr")},
@@ -307,77 +314,54 @@ class Evaluation(Result):
         return summary
 
     def for_card(self) -> dict[str, Any]:
-        """The summary for a model card, which names no photo: those left out are counted."""
+        """Return the summary for a model card, which counts the photos left out and names none."""
         return {**self.to_dict(), **unused_counts(self.unused)}
 
     def _brief(self) -> str:
         return f"F1 {self.f1:.3f}, AUC {self.auc:.3f} on {self.pairs:,} pairs of {self.name}"
 
-    def told(self, name: str) -> str:
-        """The figure of that name with its interval, if it has one: ``0.881 [0.868, 0.893]``.
+    def text_of(self, name: str) -> str:
+        """Return the figure of that name with its interval, if it has one: ``0.881 [0.868, 0.893]``.
 
         Error rates are in percent: ``1.6 % [1.1 %, 2.1 %]``.
         """
-        found = self.intervals().get(name)
-        value = getattr(self, name)
-        if name in ERRORS:
-            return rate_text(value) if found is None else rate_with_interval(value, found.low, found.high)
-        return f"{value:.3f}" if found is None else str(found)
+        return verification_text.figure_of(self, name)
+
+    def told(self, name: str) -> str:
+        """Deprecated: ``text_of``."""
+        warnings.warn("Evaluation.told is now text_of", DeprecationWarning, stacklevel=2)
+        return self.text_of(name)
+
+    def failures_text(self) -> str:
+        """Return how many pairs were not compared, in words; empty where all were compared."""
+        return verification_text.failures(self)
 
     def __str__(self) -> str:
-        who = "people" if self.people is None else f"{self.people:,} people"
-        seen = {
-            False: f"{who} never seen in training",
-            True: f"{who}, some of whom took part in training or calibration, so no estimate for others",
-            None: f"{who} of whom it is not known whether they took part in training",
-        }[self.leaked]
-        own = self.threshold_from == self.name
-        chosen = "chosen on the same people" if own else f"from {self.threshold_from}"
-        text = (
-            f"{self.name}: F1 {self.told('f1')}, accuracy {self.told('accuracy')}, AUC {self.told('auc')} on "
-            f"{self.pairs:,} pairs of {seen} (threshold {self.threshold:.3f} {chosen})"
-        )
-        if self.first is not None:
-            text += "; in brackets 95 % intervals, from resampling people"
-        if self.failures:
-            text += f"; {self.failures_told()}"
-        if self.skipped:
-            text += f"; {self.skipped:,} more pairs left out because a face was not found"
-            text += unused_told(self.unused)
-        text += policy_told(self.face, self.learned_faces, "; ")
-        return text + copies_told(self.copies, self.copied_pairs, self.shared)
+        return verification_text.sentence(self)
 
-    def failures_told(self) -> str:
-        """What was not compared and which rates count it, for a reader; empty where all was."""
-        if not self.failures:
-            return ""
-        acquired = (
-            ""
-            if self.fta is None
-            else f" (failure to acquire: {rate_text(self.fta)} of {self.photos:,} photos)"
-        )
-        return (
-            f"in {self.failures:,} of the pairs a face was not found{acquired}; they are in FAR "
-            f"{self.told('far')} and FRR {self.told('frr')} as rejected, and in no other rate"
-            + unused_told(self.unused, of="photos without a face")
-        )
+    def to_markdown(self) -> str:
+        """Return a table of one row, followed by notes."""
+        return table_markdown([self])
 
     def roc_band(self, points: int = BAND_POINTS) -> RocBand | None:
-        """The ROC curve with a 95 % interval at each FMR; None where the people are not known."""
+        """Return the ROC curve with a 95 % interval at each FMR; None where the people are not known."""
         if self.first is None or self.second is None or not self._of_both_kinds:
             return None
-        grid = rate_grid(self.impostor, points)[:-1]  # where everybody is accepted nothing is uncertain
-        count = max(200, RESAMPLES * LARGE // max(LARGE, self.pairs))
+        grid = rate_grid(self.impostor, points)[:-1]  # at FMR 1 nothing is uncertain
         made = self.compared
         sides = self.first[made], self.second[made]
-        return roc_band(self.scores[made], self.same[made], *sides, grid, resamples=count)
+        return roc_band(self.scores[made], self.same[made], *sides, grid, resamples=self._resamples)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the ROC curve, FMR on a logarithmic axis, with the operating point of the threshold.
 
-        Shaded is its 95 % interval from resampling people, where those are known.  Draws
-        into ``ax``, else into a new figure (``.figure.savefig(...)``).  Raises MissingExtra without
-        matplotlib.
+        Shaded is its 95 % interval from resampling people, where those are known.
+
+        Args:
+            ax: The axes to draw into; None for a new figure (``.figure.savefig(...)``).
+
+        Raises:
+            MissingExtra: matplotlib is not installed.
         """
         ax = new_axes() if ax is None else ax
         label = f"threshold {self.threshold:.3f}: FMR {rate_text(self.fmr)}, FNMR {rate_text(self.fnmr)}"
@@ -385,16 +369,10 @@ class Evaluation(Result):
             self.roc, self.impostor, self.genuine, label, band=self.roc_band(), point=(self.fmr, self.fnmr)
         )
         draw_roc(ax, [curve])
-        pairs = f"{self.pairs:,} pairs{_doubt(self.leaked)}"
-        ax.set_title(f"{figure_text(self.name)}: AUC {self.auc:.3f}, {pairs}")
+        ax.set_title(f"{figure_text(self.name)}: {verification_text.title(self)}")
         return ax
 
 
 def _number(value: float) -> float | None:
-    """For JSON, which knows no NaN."""
+    """A value for JSON: None in place of NaN."""
     return None if math.isnan(value) else round(value, 6)
-
-
-def _doubt(leaked: bool | None) -> str:
-    told = {False: "", True: " (people seen in training or calibration)", None: " (people not known)"}
-    return told[leaked]

@@ -22,7 +22,7 @@ from ..utils.result import Result
 from ..utils.wording import rate_text
 from .bootstrap import Interval, RocBand
 from .impostor_scores import Impostors
-from .intervals import Kind, Method, Plan, bounds, drawn
+from .intervals import BootstrapOptions, Method, StatisticSpec, bounds, drawn
 from .score_histogram import COARSE_EDGES, FINE_BINS, FINE_EDGES, Tally, fine_bin, tally
 from .verification import Roc, supported_fmrs
 
@@ -147,31 +147,33 @@ class Exhaustive(Result):
 
         The weights of impostor pairs are taken to first order, see ``Impostors.intervals``.
         """
-        plan = Plan(level, resamples, method, seed)
+        options = BootstrapOptions(level, resamples, method, seed)
         wanted = supported_fmrs(self.impostor) if fmrs is None else tuple(fmrs)
-        curves = self._resampled(plan), self._left_out()
-        interval = partial(self._interval, plan, curves)
+        curves = self._resampled(options), self._left_out()
+        interval = partial(self._interval, options, curves)
         found = {"auc": interval(self.auc, _auc_error, complement=True)}
         found["eer"] = interval(self.eer, _equal, smooth=False)
         for fmr in wanted:
             cut = self.threshold_at_fmr(fmr)
             found[f"fnmr@{fmr:g}"] = interval(self.fnmr_at(cut), _at_fmr(fmr), smooth=False)
-            found[f"fmr@{fmr:g}"] = self._fmr_interval(cut, plan)
+            found[f"fmr@{fmr:g}"] = self._fmr_interval(cut, options)
         if threshold is not None:
-            found["fmr"] = self._fmr_interval(threshold, plan)
+            found["fmr"] = self._fmr_interval(threshold, options)
             found["fnmr"] = interval(self.fnmr_at(threshold), _fnmr_at(threshold), fnmr=True)
         return found
 
-    def _fmr_interval(self, threshold: float, plan: Plan) -> Interval:
-        return self._strangers.intervals(self.tally.impostor_of, [threshold], plan)[0]
+    def _fmr_interval(self, threshold: float, options: BootstrapOptions) -> Interval:
+        return self._strangers.intervals(self.tally.impostor_of, [threshold], options)[0]
 
     def roc_band(self, fmr_grid: ArrayLike, level: float = 0.95, resamples: int = 1000) -> RocBand:
         """The true match rate at each FMR of ``fmr_grid`` (k,) with its interval."""
         grid = np.asarray(fmr_grid, dtype=np.float64).ravel()
-        plan = Plan(level, resamples)
-        curves = self._resampled(plan), self._left_out()
+        options = BootstrapOptions(level, resamples)
+        curves = self._resampled(options), self._left_out()
         found = [
-            self._interval(plan, curves, self.fnmr_at_fmr(fmr, supported=False), _at_fmr(fmr), smooth=False)
+            self._interval(
+                options, curves, self.fnmr_at_fmr(fmr, supported=False), _at_fmr(fmr), smooth=False
+            )
             for fmr in grid.tolist()
         ]
         return RocBand(
@@ -184,7 +186,7 @@ class Exhaustive(Result):
         )
 
     def _interval(
-        self, plan: Plan, curves: tuple[Curves, Curves], estimate: float, statistic: Statistic,
+        self, options: BootstrapOptions, curves: tuple[Curves, Curves], estimate: float, statistic: Statistic,
         smooth: bool = True, fnmr: bool = False, complement: bool = False,
     ) -> Interval:  # fmt: skip
         """The interval of an error rate, or with ``complement`` of one minus it.
@@ -202,12 +204,12 @@ class Exhaustive(Result):
         fewest = float(self.genuine**2 / np.sum(of_one**2)) if fnmr else None
         # Of the AUC one pair in either list is a step, of FNMR one genuine pair.
         smallest = 0.5 / self.genuine / (self.impostor if complement else 1)
-        kind = Kind(smallest, smooth, int(np.sum(of_one > 0)), fewest)
-        low, high = bounds(error, draws, left, np.array([error]), plan, kind)
+        kind = StatisticSpec(smallest, smooth, int(np.sum(of_one > 0)), fewest)
+        low, high = bounds(error, draws, left, np.array([error]), options, kind)
         if complement:
             low, high = 1 - high, 1 - low
         valid = int(np.isfinite(draws).sum())
-        return Interval(estimate, low, high, plan.level, plan.method if smooth else "percentile", valid)
+        return Interval(estimate, low, high, options.level, options.method if smooth else "percentile", valid)
 
     @cached_property
     def _by_person(self) -> tuple[Floats, Floats]:
@@ -224,8 +226,8 @@ class Exhaustive(Result):
         impostor, genuine = (each.sum(axis=0, keepdims=True) for each in self._by_person)
         return impostor / impostor[:, :1], 1 - genuine / genuine[:, :1]
 
-    def _resampled(self, plan: Plan) -> Curves:
-        multiplicity = np.stack(list(drawn(self.people, plan)))
+    def _resampled(self, options: BootstrapOptions) -> Curves:
+        multiplicity = np.stack(list(drawn(self.people, options)))
         impostor, genuine = (multiplicity @ each for each in self._by_person)
         with np.errstate(invalid="ignore", divide="ignore"):
             # A pair is in the counts of both its people, and a weight to first order moves with either.

@@ -21,16 +21,27 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import UsageError
 from ..utils.result import Result
-from .intervals import Kind, Method, Plan, bounds, drawn, drawn_dyads, left_out
+from .intervals import (
+    BootstrapKeywords,
+    BootstrapOptions,
+    StatisticSpec,
+    bounds,
+    drawn,
+    drawn_dyads,
+    left_out,
+)
 from .verification import checked_rate
 from .weighted_pairs import Block, Pairs
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 Floats = NDArray[np.float64]
 Statistic = Callable[[Block], Floats]
@@ -104,48 +115,69 @@ class RocBand(Result):
         return {**lists, "level": self.level}
 
 
-# ---- what others call -------------------------------------------------------------------------
+# ---- intervals of pair statistics -------------------------------------------------------------
 
 
 def pair_intervals(
     scores: ArrayLike, same: ArrayLike, first: ArrayLike, second: ArrayLike, threshold: float,
-    fmrs: Sequence[float] = (), level: float = 0.95, resamples: int = 1000,
-    method: Method = "percentile", seed: int = 0, weights: ArrayLike | None = None,
+    fmrs: Sequence[float] = (), weights: ArrayLike | None = None, **options: Unpack[BootstrapKeywords],
 ) -> dict[str, Interval]:  # fmt: skip
-    """Intervals of ``f1 accuracy auc fmr fnmr eer``, and ``fnmr@F`` for each F of ``fmrs``.
+    """Return intervals of ``f1 accuracy auc fmr fnmr eer``, and ``fnmr@F`` for each F of ``fmrs``.
 
-    ``scores`` and ``same`` (n,) as in ``metrics``; ``first`` and ``second`` (n,) are the person of
-    each side, whole numbers of any kind.  ``weights`` (n,) says how much each pair counts, 1 if None.
-    The first five belong to ``threshold``, which is held fixed; ``eer`` and ``fnmr@F`` choose their
-    own in each resample.
+    Example:
+        >>> pair_intervals(scores, same, first, second, 0.5, fmrs=(0.01,), resamples=200)["fnmr@0.01"]
 
-    Raises UsageError if the arrays do not fit, a kind of pairs is missing, a genuine pair has two
-    people or an impostor pair one, or the level, method or number of resamples makes no sense.
+    Args:
+        scores: Scores of pairs, (n,).
+        same: Whether each pair shows one person, (n,).
+        first: The person of one side of each pair, integers (n,).
+        second: The person of the other side, (n,).
+        threshold: Held fixed; ``eer`` and ``fnmr@F`` choose their own in each resample.
+        fmrs: The FMRs at which the FNMR is reported.
+        weights: How much each pair counts, (n,); 1 if None.
+        options: ``level``, ``resamples``, ``method`` and ``seed`` of ``BootstrapOptions``.
+
+    Raises:
+        UsageError: The arrays do not fit, a kind of pairs is missing, a genuine pair has two people or an
+            impostor pair one, or an option makes no sense.
     """
     pairs = Pairs(scores, same, first, second, weights)
     names = ["f1", "accuracy", "auc", "fmr", "fnmr", "eer", *(f"fnmr@{limit:g}" for limit in fmrs)]
-    statistics = {name: _statistic(name, threshold) for name in names}
-    return intervals(pairs, statistics, level, resamples, method, seed)
+    return intervals(pairs, {name: _statistic(name, threshold) for name in names}, **options)
 
 
 def difference_interval(
     scores_a: ArrayLike, threshold_a: float, scores_b: ArrayLike, threshold_b: float, same: ArrayLike,
-    first: ArrayLike, second: ArrayLike, statistic: str = "f1", level: float = 0.95,
-    resamples: int = 1000, method: Method = "percentile", seed: int = 0,
+    first: ArrayLike, second: ArrayLike, statistic: str = "f1", **options: Unpack[BootstrapKeywords],
 ) -> Interval:  # fmt: skip
-    """The interval of a's ``statistic`` minus b's, both on the same pairs and the same resamples.
+    """Return the interval of a's ``statistic`` minus b's, on the same pairs and the same resamples.
 
-    ``statistic`` is a key of ``pair_intervals``.  Two systems are better compared so than by whether
-    their intervals overlap, for what makes a resample hard is hard for both.  Raises UsageError as
-    ``pair_intervals`` does.
+    It compares two systems better than whether their intervals overlap, for what makes a resample hard is
+    hard for both.
+
+    Example:
+        >>> difference_interval(new, 0.5, old, 0.4, same, first, second, "auc")
+
+    Args:
+        scores_a: Scores of the pairs by system a, (n,).
+        threshold_a: The threshold of system a.
+        scores_b: Scores of the same pairs by system b, (n,).
+        threshold_b: The threshold of system b.
+        same: Whether each pair shows one person, (n,).
+        first: The person of one side of each pair, integers (n,).
+        second: The person of the other side, (n,).
+        statistic: A key of ``pair_intervals``.
+        options: ``level``, ``resamples``, ``method`` and ``seed`` of ``BootstrapOptions``.
+
+    Raises:
+        UsageError: As ``pair_intervals``.
     """
     a = Pairs(scores_a, same, first, second)
     b = Pairs(scores_b, same, first, second)
     of_a, of_b = _statistic(statistic, threshold_a), _statistic(statistic, threshold_b)
-
-    plan = Plan(level, resamples, method, seed)
-    kind = Kind(smallest=None, smooth=_kind(statistic, a).smooth)
-    return _resampled(_difference(a, of_a, b, of_b), a, plan, {"difference": kind})["difference"]
+    spec = StatisticSpec(smallest=None, smooth=_spec(statistic, a).smooth)
+    specs = {"difference": spec}
+    return _resampled(_difference(a, of_a, b, of_b), a, BootstrapOptions(**options), specs)["difference"]
 
 
 def _difference(a: Pairs, of_a: Statistic, b: Pairs, of_b: Statistic) -> Evaluate:
@@ -154,13 +186,12 @@ def _difference(a: Pairs, of_a: Statistic, b: Pairs, of_b: Statistic) -> Evaluat
 
 def threshold_interval(
     scores: ArrayLike, same: ArrayLike, first: ArrayLike, second: ArrayLike, rule: Literal["f1"] | float,
-    weights: ArrayLike | None = None, level: float = 0.95, resamples: int = 1000,
-    method: Method = "percentile", seed: int = 0,
+    weights: ArrayLike | None = None, **options: Unpack[BootstrapKeywords],
 ) -> Interval:  # fmt: skip
-    """The interval of a threshold: where other people of the same kind would have put it.
+    """Return the interval of a threshold: where another sample of people would have put it.
 
-    ``rule`` is ``"f1"`` for the highest F1, or a false match rate for the lowest threshold that keeps
-    it.  ``weights`` (n,) says how much each pair counts.  Raises UsageError as ``pair_intervals`` does.
+    ``rule`` is ``"f1"`` for the highest F1, or an FMR for the lowest threshold that keeps it.  The other
+    arguments and errors are those of ``pair_intervals``.
     """
     pairs = Pairs(scores, same, first, second, weights)
     if rule == "f1":
@@ -168,28 +199,28 @@ def threshold_interval(
     else:
         limit = checked_rate(rule)
         chosen = lambda block: block.threshold_at_fmr(limit)  # noqa: E731
-    return intervals(pairs, {THRESHOLD: chosen}, level, resamples, method, seed)[THRESHOLD]
+    return intervals(pairs, {THRESHOLD: chosen}, **options)[THRESHOLD]
 
 
 def roc_band(
     scores: ArrayLike, same: ArrayLike, first: ArrayLike, second: ArrayLike, fmr_grid: ArrayLike,
-    level: float = 0.95, resamples: int = 1000, method: Method = "percentile", seed: int = 0,
+    **options: Unpack[BootstrapKeywords],
 ) -> RocBand:  # fmt: skip
-    """The true match rate at each false match rate of ``fmr_grid`` (k,) with its interval.
+    """Return the true match rate at each FMR of ``fmr_grid`` (k,) with its interval.
 
-    Raises UsageError as ``pair_intervals`` does.
+    The other arguments and errors are those of ``pair_intervals``.
     """
     grid = np.asarray(fmr_grid, dtype=np.float64).ravel()
     pairs = Pairs(scores, same, first, second)
     statistics = {f"tmr@{i}": _tmr_at(checked_rate(float(limit))) for i, limit in enumerate(grid)}
-    found = list(intervals(pairs, statistics, level, resamples, method, seed).values())
+    found = list(intervals(pairs, statistics, **options).values())
     return RocBand(
         fmr=grid.copy(),
         tmr=np.array([interval.estimate for interval in found]),
-        # To accept everybody needs no measurement.
+        # Accepting every pair has no error to measure.
         low=np.where(grid < 1, [interval.low for interval in found], 1.0),
         high=np.array([interval.high for interval in found]),
-        level=level,
+        level=BootstrapOptions(**options).level,
     )
 
 
@@ -215,54 +246,57 @@ def _statistic(name: str, threshold: float) -> Statistic:
 
 
 def intervals(
-    pairs: Pairs, statistics: Mapping[str, Statistic], level: float = 0.95, resamples: int = 1000,
-    method: Method = "percentile", seed: int = 0,
-) -> dict[str, Interval]:  # fmt: skip
-    """The interval of each statistic of a ``Block``, all from the same resamples of ``pairs``.
+    pairs: Pairs, statistics: Mapping[str, Statistic], **options: Unpack[BootstrapKeywords]
+) -> dict[str, Interval]:
+    """Return the interval of each statistic of a ``Block``, all from the same resamples of ``pairs``.
 
-    The name tells what sort of number a statistic is: ``threshold...`` is of any size, all others are
-    shares; ``fmr...`` rests on impostor pairs alone; ``eer`` and whatever has an @ in its name chooses
-    its own threshold.  Raises UsageError if the level, method or number of resamples makes no sense.
+    The name says what sort of number a statistic is: ``threshold...`` is of any size, all others are shares;
+    ``fmr...`` depends on impostor pairs alone; ``eer`` and a name with an @ choose their own threshold.
+
+    Raises:
+        UsageError: An option makes no sense.
     """
 
     def evaluate(weigh: Weigh) -> Values:
         block = weigh(pairs)
         return {name: statistic(block) for name, statistic in statistics.items()}
 
-    kinds = {name: _kind(name, pairs) for name in statistics}
-    return _resampled(evaluate, pairs, Plan(level, resamples, method, seed), kinds)
+    specs = {name: _spec(name, pairs) for name in statistics}
+    return _resampled(evaluate, pairs, BootstrapOptions(**options), specs)
 
 
-def _kind(name: str, pairs: Pairs) -> Kind:
+def _spec(name: str, pairs: Pairs) -> StatisticSpec:
     if name.startswith(THRESHOLD):
-        return Kind(smallest=None, smooth=False)
+        return StatisticSpec(smallest=None, smooth=False)
     # Half of the least by which a share can differ from 0 or 1: one pair of the least weight.
     genuine, impostor = pairs.genuine_step / 2, pairs.impostor_step / 2
     if name.startswith("fmr"):
-        return Kind(impostor, people=pairs.people, fewest=pairs.impostor_trials)
+        return StatisticSpec(impostor, people=pairs.people, fewest=pairs.impostor_trials)
     if name == "fnmr":
-        return Kind(genuine, people=pairs.genuine_people, fewest=pairs.genuine_trials)
+        return StatisticSpec(genuine, people=pairs.genuine_people, fewest=pairs.genuine_trials)
     if name == "auc":
-        return Kind(pairs.genuine_step * impostor, people=pairs.genuine_people)
+        return StatisticSpec(pairs.genuine_step * impostor, people=pairs.genuine_people)
     smooth = name != "eer" and "@" not in name
-    return Kind(min(genuine, impostor), smooth=smooth, people=pairs.genuine_people)
+    return StatisticSpec(min(genuine, impostor), smooth=smooth, people=pairs.genuine_people)
 
 
 def _resampled(
-    evaluate: Evaluate, pairs: Pairs, plan: Plan, kinds: Mapping[str, Kind]
+    evaluate: Evaluate, pairs: Pairs, options: BootstrapOptions, specs: Mapping[str, StatisticSpec]
 ) -> dict[str, Interval]:
-    estimates, draws, without, dyads = _samples(evaluate, pairs, plan)
+    estimates, draws, without, dyads = _samples(evaluate, pairs, options)
     found = {}
-    for name, kind in kinds.items():
+    for name, spec in specs.items():
         estimate = float(estimates[name][0])
-        low, high = bounds(estimate, draws[name], without[name], dyads[name], plan, kind)
-        method = plan.method if kind.smooth else "percentile"
+        low, high = bounds(estimate, draws[name], without[name], dyads[name], options, spec)
+        method = options.method if spec.smooth else "percentile"
         valid = int(np.isfinite(draws[name]).sum())
-        found[name] = Interval(estimate, low, high, plan.level, method, valid)
+        found[name] = Interval(estimate, low, high, options.level, method, valid)
     return found
 
 
-def _samples(evaluate: Evaluate, pairs: Pairs, plan: Plan) -> tuple[Values, Values, Values, Values]:
+def _samples(
+    evaluate: Evaluate, pairs: Pairs, options: BootstrapOptions
+) -> tuple[Values, Values, Values, Values]:
     """``evaluate`` of the pairs as they are, of resamples, of the jackknife, of resampled dyads."""
 
     def by_people(multiplicity: Floats) -> Values:
@@ -274,9 +308,9 @@ def _samples(evaluate: Evaluate, pairs: Pairs, plan: Plan) -> tuple[Values, Valu
     rows = max(1, BLOCK // pairs.size)
     return (
         by_people(np.ones((1, pairs.people))),
-        _collect(by_people, drawn(pairs.people, plan), rows),
+        _collect(by_people, drawn(pairs.people, options), rows),
         _collect(by_people, left_out(pairs.pairs_of_people), rows),
-        _collect(by_dyads, drawn_dyads(pairs.dyads, plan), rows),
+        _collect(by_dyads, drawn_dyads(pairs.dyads, options), rows),
     )
 
 

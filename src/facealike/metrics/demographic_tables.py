@@ -15,13 +15,14 @@ from ..plotting.error_curves import draw_rates
 from ..plotting.style import new_axes
 from ..utils.escape import figure_text
 from ..utils.escape import markdown as escaped
+from ..utils.markdown_table import markdown_table
 from ..utils.wording import rate_text, rate_with_interval
 from .bootstrap import Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from .demographics import Group, GroupEvaluation, Point, Spread
+    from .demographics import Disparity, Group, GroupEvaluation, Point
 
 TOO_FEW = "too small"
 PIVOT_FROM = 3  # columns, from which a list of groups becomes a table with the last one across
@@ -38,7 +39,7 @@ def group_order(name: str) -> tuple[int, float, str]:
 
 
 def sentence(result: GroupEvaluation) -> str:
-    everybody, point, spread = result.everybody, result.points[0], result.spread()
+    overall, point, spread = result.overall, result.points[0], result.disparity()
     text = f"{result.name}: at threshold {point.threshold:.3f} from {point.source}"
     if point.stated is not None:
         of = f" for {point.stated_of}" if point.stated_of else ""
@@ -48,9 +49,9 @@ def sentence(result: GroupEvaluation) -> str:
     else:
         text += " " + _worst_and_best(spread)
     text += (
-        f"; all {everybody.pairs:,} pairs of the {len(everybody.rows):,} photos together have "
-        f"{group_rate(everybody.rates[0])}; faces found by {result.detector}, none in "
-        f"{everybody.missing:,} of {everybody.photos:,} photos"
+        f"; all {overall.pairs:,} pairs of the {len(overall.rows):,} photos together have "
+        f"{group_rate(overall.rates[0])}; faces found by {result.detector}, none in "
+        f"{overall.missing:,} of {overall.photos:,} photos"
         + unused_told(result.unused, " (", "photos without a face")
         + ")" * bool(result.unused)
     )
@@ -58,14 +59,14 @@ def sentence(result: GroupEvaluation) -> str:
     return text + ("" if result.named else "; repeated people make these rates upper bounds")
 
 
-def _worst_and_best(spread: Spread) -> str:
+def _worst_and_best(spread: Disparity) -> str:
     worst, best = (group_rate(rate) for rate in (spread.worst_fmr, spread.best_fmr))
     text = f"the worst of {spread.measured:,} groups, {spread.worst.name}, has {worst}"
-    if spread.over_stated is not None:
-        text += f", {spread.over_stated:.2g} times the stated one"
+    if spread.max_stated_ratio is not None:
+        text += f", {spread.max_stated_ratio:.2g} times the stated one"
     text += f", and the best, {spread.best.name}, {best}"
-    if spread.over_best is not None:
-        text += f" (worst over best {spread.over_best:.3g}, over the mean {spread.over_mean:.3g})"
+    if spread.max_min_ratio is not None:
+        text += f" (worst over best {spread.max_min_ratio:.3g}, over the mean {spread.max_mean_ratio:.3g})"
     if spread.refused:
         text += f"; {spread.refused:,} groups are too small to tell"
     return text
@@ -89,7 +90,7 @@ def markdown(result: GroupEvaluation) -> str:
     for level in result.levels:
         parts += ["", f"### By {escaped(' x '.join(level))}", ""]
         if len(level) < PIVOT_FROM:
-            parts += _level_table(result, level)
+            parts.append(_level_table(result, level))
         else:
             parts += _pivots(result, level)
     return "\n".join(parts) + "\n"
@@ -112,21 +113,21 @@ def _spread_table(result: GroupEvaluation) -> list[str]:
         for i, point in enumerate(result.points)
         for level in result.levels
     ]
-    return ["", *_table(head, rows, left=(0, 4, 7))]
+    return ["", _table(head, rows, text_columns=(0, 4, 7))]
 
 
 def _spread_cells(result: GroupEvaluation, level: tuple[str, ...], point: int) -> list[str]:
     stated = result.points[point].stated
     told = "not stated" if stated is None else rate_text(stated)
-    spread = result.spread(level, point)
+    spread = result.disparity(level, point)
     count = len(result.at(level))
     if spread is None:
         return [told, f"0 of {count}", *["" for _ in range(7)]]
     return [
         told, f"{spread.measured} of {count}",
-        escaped(spread.worst.name), group_rate(spread.worst_fmr), _ratio(spread.over_stated),
-        escaped(spread.best.name), group_rate(spread.best_fmr), _ratio(spread.over_best),
-        _ratio(spread.over_mean),
+        escaped(spread.worst.name), group_rate(spread.worst_fmr), _ratio(spread.max_stated_ratio),
+        escaped(spread.best.name), group_rate(spread.best_fmr), _ratio(spread.max_min_ratio),
+        _ratio(spread.max_mean_ratio),
     ]  # fmt: skip
 
 
@@ -134,7 +135,7 @@ def _ratio(ratio: float | None) -> str:
     return "" if ratio is None else f"{ratio:.2f}" if ratio < 10 else f"{ratio:.0f}"
 
 
-def _level_table(result: GroupEvaluation, level: tuple[str, ...]) -> list[str]:
+def _level_table(result: GroupEvaluation, level: tuple[str, ...]) -> str:
     head = [
         escaped(", ".join(level)),
         "photos",
@@ -160,7 +161,7 @@ def _pivots(result: GroupEvaluation, level: tuple[str, ...]) -> list[str]:
     parts = [
         f"Photos, and in brackets the share in which no face was found. {across} across.",
         "",
-        *_pivot(groups, level, [_photos(group) for group in groups.values()]),
+        _pivot(groups, level, [_photos(group) for group in groups.values()]),
     ]
     for i, point in enumerate(result.points):
         if any(group.rates[i] is not None for group in groups.values()):
@@ -169,12 +170,12 @@ def _pivots(result: GroupEvaluation, level: tuple[str, ...]) -> list[str]:
                 "",
                 f"{escaped(point_name(point))}; – too small to tell.",
                 "",
-                *_pivot(groups, level, cells),
+                _pivot(groups, level, cells),
             ]
     return parts
 
 
-def _pivot(groups: dict[tuple[str, ...], Group], level: tuple[str, ...], cells: Sequence[str]) -> list[str]:
+def _pivot(groups: dict[tuple[str, ...], Group], level: tuple[str, ...], cells: Sequence[str]) -> str:
     cell = dict(zip(groups, cells, strict=True))
     down = list(dict.fromkeys(values[:-1] for values in groups))
     across = sorted({values[-1] for values in groups}, key=group_order)
@@ -190,9 +191,8 @@ def _plain(rate: Interval | None) -> str:
     return "–" if rate is None else rate_text(rate.estimate)
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> list[str]:
-    rule = ["---" if i in left else "---:" for i in range(len(head))]
-    return ["| " + " | ".join(cells).replace("\u202f", " ") + " |" for cells in (head, rule, *rows)]
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], text_columns: Sequence[int] = (0,)) -> str:
+    return markdown_table(head, rows, text_columns).replace("\u202f", " ")
 
 
 # ---- card ---------------------------------------------------------------------------------------
@@ -200,21 +200,21 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[in
 
 def card(result: GroupEvaluation) -> dict[str, Any]:
     """The short form: the FMR of each group by one column, and worst and best of every level."""
-    everybody = result.everybody
+    overall = result.overall
     return {
         "data": result.name,
         "detector": result.detector,
-        "photos": everybody.photos,
-        "not_found": _digits(everybody.missing / everybody.photos),
+        "photos": overall.photos,
+        "not_found": _digits(overall.missing / overall.photos),
         "upper_bounds": not result.named,
         **result.points[0].to_dict(),
-        "everybody": _short(everybody.rates[0]),
+        "everybody": _short(overall.rates[0]),
         "fmr": {
             level[0]: {group.name: _short(group.rates[0]) for group in result.at(level)}
             for level in result.levels
             if len(level) == 1
         },
-        "spread": {" x ".join(level): _short_spread(result.spread(level)) for level in result.levels},
+        "spread": {" x ".join(level): _short_spread(result.disparity(level)) for level in result.levels},
     }
 
 
@@ -230,7 +230,7 @@ def _short(rate: Interval | None) -> list[float] | None:
     return [_digits(value) for value in (rate.estimate, rate.low, rate.high)]
 
 
-def _short_spread(spread: Spread | None) -> dict[str, Any] | None:
+def _short_spread(spread: Disparity | None) -> dict[str, Any] | None:
     if spread is None:
         return None
     table = spread.to_dict()

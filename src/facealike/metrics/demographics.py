@@ -14,13 +14,14 @@ The worst of many groups is partly bad luck: read it with its interval.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from ..errors import UsageError
 from ..imaging.photo_warning import UnusedPhoto, unused_rows
@@ -29,8 +30,8 @@ from ..utils.wording import rate_text
 from . import demographic_tables as group_tables
 from .bootstrap import Interval
 from .impostor_scores import Impostors
-from .intervals import Plan, wilson
-from .score_histogram import FINE_BINS, tally
+from .intervals import BootstrapOptions, wilson
+from .score_histogram import tally
 from .verification import RULE_OF_3, check_fmr, checked_rate
 
 if TYPE_CHECKING:
@@ -40,7 +41,9 @@ Rows = NDArray[np.int64]
 FEWEST_PEOPLE = 30
 """People below whom a rate would be about them, and not about a group."""
 
-EVERYBODY: tuple[str, ...] = ()
+RATIOS = ("max_min_ratio", "max_mean_ratio", "max_stated_ratio")
+
+OVERALL: tuple[str, ...] = ()
 """The columns of the one group that holds all photos."""
 
 
@@ -85,7 +88,7 @@ class Group(Result):
 
     @property
     def name(self) -> str:
-        return ", ".join(self.values) or "everybody"
+        return ", ".join(self.values) or "overall"
 
     @property
     def pairs(self) -> int:
@@ -94,7 +97,7 @@ class Group(Result):
 
     def supports(self, fmr: float) -> bool:
         """Whether the group has people and pairs enough to speak of that FMR."""
-        return _supports(self.impostors, self.people, fmr)
+        return supports_fmr(self.impostors, self.people, fmr)
 
     @property
     def not_found(self) -> Interval:
@@ -114,7 +117,7 @@ class Group(Result):
 
 
 @dataclass(frozen=True, repr=False)
-class Spread(Result):
+class Disparity(Result):
     """Worst and best of the groups that could be measured at one point.
 
     ``over_best`` is the worst FMR over the best, None where the best has none; ``over_mean`` over the
@@ -126,14 +129,18 @@ class Spread(Result):
     best: Group
     worst_fmr: Interval
     best_fmr: Interval
-    over_best: float | None
-    over_mean: float | None
-    over_stated: float | None
+    max_min_ratio: float | None
+    max_mean_ratio: float | None
+    max_stated_ratio: float | None
     measured: int
     refused: int
 
     def to_dict(self) -> dict[str, Any]:
-        ratios = {name: getattr(self, name) for name in ("over_best", "over_mean", "over_stated")}
+        ratios = {
+            "over_best": self.max_min_ratio,
+            "over_mean": self.max_mean_ratio,
+            "over_stated": self.max_stated_ratio,
+        }
         return {
             "worst": self.worst.name,
             "worst_fmr": self.worst_fmr.to_dict(),
@@ -201,9 +208,15 @@ class GroupEvaluation(Result):
     learned_faces: tuple[str, ...] = ()
 
     @cached_property
-    def everybody(self) -> Group:
+    def overall(self) -> Group:
         """All photos as one group, pairs across groups included."""
         return next(group for group in self.groups if not group.columns)
+
+    @property
+    def everybody(self) -> Group:
+        """Deprecated: ``overall``."""
+        warnings.warn("GroupEvaluation.everybody is now overall", DeprecationWarning, stacklevel=2)
+        return self.overall
 
     def at(self, columns: Sequence[str]) -> tuple[Group, ...]:
         """The groups of one level, such as ``("race", "gender")``.  Raises UsageError for another."""
@@ -212,7 +225,12 @@ class GroupEvaluation(Result):
             raise UsageError(f"there are no groups by {' x '.join(columns)}; those there are: {told}")
         return tuple(group for group in self.groups if group.columns == tuple(columns))
 
-    def spread(self, columns: Sequence[str] | None = None, point: int = 0) -> Spread | None:
+    def spread(self, columns: Sequence[str] | None = None, point: int = 0) -> Disparity | None:
+        """Deprecated: ``disparity``."""
+        warnings.warn("GroupEvaluation.spread is now disparity", DeprecationWarning, stacklevel=2)
+        return self.disparity(columns, point)
+
+    def disparity(self, columns: Sequence[str] | None = None, point: int = 0) -> Disparity | None:
         """Worst and best at one point, of one level or (None) of all; None where no group was measured."""
         among = [group for group in self.groups if group.columns] if columns is None else self.at(columns)
         rated = [(group, rate) for group in among if (rate := group.rates[point]) is not None]
@@ -223,17 +241,32 @@ class GroupEvaluation(Result):
         stated = self.points[point].stated
         some = best_fmr.estimate > 0  # then all have some
         mean = math.exp(np.mean([math.log(rate.estimate) for _, rate in rated])) if some else 0.0
-        return Spread(
+        return Disparity(
             worst=worst,
             best=best,
             worst_fmr=worst_fmr,
             best_fmr=best_fmr,
-            over_best=worst_fmr.estimate / best_fmr.estimate if some else None,
-            over_mean=worst_fmr.estimate / mean if some else None,
-            over_stated=worst_fmr.estimate / stated if stated else None,
+            max_min_ratio=worst_fmr.estimate / best_fmr.estimate if some else None,
+            max_mean_ratio=worst_fmr.estimate / mean if some else None,
+            max_stated_ratio=worst_fmr.estimate / stated if stated else None,
             measured=len(rated),
             refused=len(among) - len(rated),
         )
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The figures at the point in use: overall FMR, extreme FMRs of the groups, their ratios, FTA."""
+        rate, found = self.overall.rates[0], self.disparity()
+        values = {"fmr": None if rate is None else rate.estimate, "fta": self.overall.not_found.estimate}
+        if found is not None:
+            values |= {"max_fmr": found.worst_fmr.estimate, "min_fmr": found.best_fmr.estimate}
+            values |= {name: getattr(found, name) for name in RATIOS}
+        return {name: value for name, value in values.items() if value is not None}
+
+    @property
+    def primary(self) -> str:
+        """The name of the figure to compare models by: the highest FMR of a group."""
+        return "max_fmr"
 
     def threshold_for_worst_group(
         self, fmr: float, columns: Sequence[str] | None = None, resamples: int = 1000, seed: int = 0
@@ -246,8 +279,8 @@ class GroupEvaluation(Result):
         cut, deciding, refused = threshold_for_worst_group(among, fmr)
         rows = among[deciding].rows
         counted = tally(self.vectors[rows], self.person[rows], strangers=True)
-        plan = Plan(resamples=resamples, seed=seed)
-        interval = among[deciding].impostors.threshold_interval(counted.impostor_of, fmr, plan)
+        options = BootstrapOptions(resamples=resamples, seed=seed)
+        interval = among[deciding].impostors.threshold_interval(counted.impostor_of, fmr, options)
         assert interval.estimate == cut
         names = tuple(among[i].name for i in refused)
         group = among[deciding]
@@ -261,23 +294,23 @@ class GroupEvaluation(Result):
             "detector": self.detector,
             "face": self.face,
             "learned_faces": list(self.learned_faces),
-            "photos": self.everybody.photos,
-            "missing": self.everybody.missing,
+            "photos": self.overall.photos,
+            "missing": self.overall.missing,
             **unused_rows(self.unused),
             "upper_bounds": not self.named,
             "points": [point.to_dict() for point in self.points],
             "spread": [
                 {
                     "by": list(level),
-                    "points": [None if s is None else s.to_dict() for s in self._spreads(level)],
+                    "points": [None if s is None else s.to_dict() for s in self._disparities(level)],
                 }
                 for level in self.levels
             ],
             "groups": [group.to_dict() for group in self.groups],
         }
 
-    def _spreads(self, level: tuple[str, ...]) -> list[Spread | None]:
-        return [self.spread(level, i) for i in range(len(self.points))]
+    def _disparities(self, level: tuple[str, ...]) -> list[Disparity | None]:
+        return [self.disparity(level, i) for i in range(len(self.points))]
 
     def for_card(self) -> dict[str, Any]:
         """The short form, for a model card's ``metrics``: what a reader must know at the point in use.
@@ -301,40 +334,6 @@ class GroupEvaluation(Result):
         return group_tables.plot(self, ax)
 
 
-def group_rates(
-    embeddings: ArrayLike, found: ArrayLike, person: ArrayLike, columns: Mapping[str, Sequence[str]],
-    points: Sequence[Point], name: str = "groups", detector: str = "not told", named: bool = False,
-    level: float = 0.95, resamples: int = 1000, seed: int = 0, block: int = 1024,
-) -> GroupEvaluation:  # fmt: skip
-    """Compare all pairs of people within each group.
-
-    ``embeddings`` (n, d) has a row a photo, of any length but zero where ``found`` bool (n,) is true;
-    ``person`` (n,) says whose each is, and pairs of one person are left out.  ``columns`` has for each
-    kind of group, in the order of the levels, the group of every photo, (n,).  Groups are made by each
-    column, then by the first two together, the first three, and so on.
-
-    Raises UsageError for arrays that do not fit, no point or column, and vectors without direction.
-    """
-    vectors, there = np.asarray(embeddings, dtype=np.float32), np.asarray(found, dtype=np.bool_)
-    owner = np.asarray(person, dtype=np.int64)
-    values = {column: np.asarray(list(given), dtype=np.str_) for column, given in columns.items()}
-    shapes = {there.shape, owner.shape, *(given.shape for given in values.values())}
-    if vectors.ndim != 2 or shapes != {(len(vectors),)} or not len(vectors) or not points or not values:
-        raise UsageError(
-            "groups need embeddings (n, d), as many entries in found, person and each column, and a point"
-        )
-    names = tuple(values)
-    levels = (*((one,) for one in names), *(names[: i + 1] for i in range(1, len(names))))
-    maker = _Maker(vectors, there, owner, tuple(points), Plan(level, resamples, "percentile", seed), block)
-    everybody = maker.group(EVERYBODY, EVERYBODY, np.arange(len(vectors)), None)
-    overall = [everybody.impostors.fmr_at(point.threshold) for point in points]
-    groups = [everybody]
-    for chosen in levels:
-        for own, rows in _members([values[column] for column in chosen]):
-            groups.append(maker.group(chosen, own, rows, overall))
-    return GroupEvaluation(name, tuple(points), levels, tuple(groups), detector, named, vectors, owner)
-
-
 def threshold_for_worst_group(groups: Sequence[Group], fmr: float) -> tuple[float, int, tuple[int, ...]]:
     """(threshold, which group decides, which cannot tell): the lowest one that keeps ``fmr`` in every group.
 
@@ -352,49 +351,5 @@ def threshold_for_worst_group(groups: Sequence[Group], fmr: float) -> tuple[floa
     return thresholds[deciding], deciding, refused
 
 
-def _supports(impostors: Impostors, people: int, fmr: float) -> bool:
+def supports_fmr(impostors: Impostors, people: int, fmr: float) -> bool:
     return people >= FEWEST_PEOPLE and fmr * impostors.pairs >= RULE_OF_3 * (1 - 1e-12)
-
-
-def _members(values: Sequence[NDArray[np.str_]]) -> list[tuple[tuple[str, ...], Rows]]:
-    """The photos of each group that has some, in the order in which people would name the groups."""
-    members: dict[tuple[str, ...], list[int]] = {}
-    for row, own in enumerate(zip(*(given.tolist() for given in values), strict=True)):
-        members.setdefault(own, []).append(row)
-    order = sorted(members, key=lambda own: [group_tables.group_order(each) for each in own])
-    return [(own, np.array(members[own], dtype=np.int64)) for own in order]
-
-
-@dataclass(frozen=True, eq=False)
-class _Maker:
-    vectors: NDArray[np.float32]
-    found: NDArray[np.bool_]
-    person: NDArray[np.int64]
-    points: tuple[Point, ...]
-    plan: Plan
-    block: int
-
-    def group(
-        self, columns: tuple[str, ...], values: tuple[str, ...], members: NDArray[np.int64],
-        overall: Sequence[float] | None,
-    ) -> Group:  # fmt: skip
-        """One group; where no FMR is stated, that of everybody tells how many pairs are needed."""
-        rows = members[self.found[members]]
-        missing = len(members) - len(rows)
-        if len(np.unique(self.person[rows])) < 2:
-            nobody = Impostors(np.zeros(FINE_BINS + 1, dtype=np.int64))
-            none = (None,) * len(self.points)
-            return Group(columns, values, len(members), missing, nobody, none, rows)
-        counted = tally(self.vectors[rows], self.person[rows], self.block, strangers=True)
-        impostors = Impostors(counted.impostor)
-        needed = [
-            point.stated if point.stated is not None else None if overall is None else overall[i]
-            for i, point in enumerate(self.points)
-        ]
-        thresholds = [point.threshold for point in self.points]
-        intervals = impostors.intervals(counted.impostor_of, thresholds, self.plan)
-        rates = tuple(
-            interval if fmr is None or _supports(impostors, counted.people, fmr) else None
-            for interval, fmr in zip(intervals, needed, strict=True)
-        )
-        return Group(columns, values, len(members), missing, impostors, rates, rows, counted.people)

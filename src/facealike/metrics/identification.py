@@ -24,7 +24,7 @@ from ..plotting.style import new_axes, style_axes
 from ..utils.result import Result
 from ..utils.wording import rate_text
 from .bootstrap import Interval
-from .intervals import Kind, Method, Plan, bounds, drawn, left_out
+from .intervals import BootstrapOptions, Method, StatisticSpec, bounds, drawn, left_out
 from .similarity import unit_rows
 from .verification import check_fpir, checked_rate, midway, supported_fmrs
 
@@ -202,12 +202,12 @@ class Identification(Result):
         method: Method = "percentile", seed: int = 0,
     ) -> dict[str, Interval]:  # fmt: skip
         """Intervals of ``rank1``, ``rank5``, ... by resampling the people searched, in this gallery."""
-        plan = Plan(level, resamples, method, seed)
-        of = _Resampled(self.people, plan)
+        options = BootstrapOptions(level, resamples, method, seed)
+        of = _Resampled(self.people, options)
         found = {}
         for rank in ranks:
             hits = (self.ranks <= rank).astype(np.float64)
-            found[f"rank{rank}"] = of.interval(lambda weights, hits=hits: _mean(weights, hits), plan)  # type: ignore[misc]
+            found[f"rank{rank}"] = of.interval(lambda weights, hits=hits: _mean(weights, hits), options)  # type: ignore[misc]
         return found
 
     def to_dict(self) -> dict[str, Any]:
@@ -287,16 +287,16 @@ class OpenSet(Result):
         ``fpirs`` are those that the searches of strangers support, if None.  The threshold is chosen
         anew in each resample.
         """
-        plan = Plan(level, resamples, method, seed)
+        options = BootstrapOptions(level, resamples, method, seed)
         supported = supported_fmrs(len(self.non_mated))
         order, mated = np.argsort(self.non_mated), np.argsort(self.mated)
         everybody = np.concatenate([self.mated_people[mated], self.non_mated_people[order]])
-        resampled = _Resampled(everybody, plan)
+        resampled = _Resampled(everybody, options)
         found = {}
         for fpir in supported if fpirs is None else fpirs:
             check_fpir(fpir, len(self.non_mated))
             statistic = self._fnir_at(fpir, self.mated[mated], self.non_mated[order])
-            found[f"fnir@{fpir:g}"] = resampled.interval(statistic, plan, smooth=False)
+            found[f"fnir@{fpir:g}"] = resampled.interval(statistic, options, smooth=False)
         return found
 
     def _fnir_at(self, fpir: float, mated: Floats, strangers: Floats) -> Callable[[Floats], Floats]:
@@ -352,24 +352,24 @@ class OpenSet(Result):
 class _Resampled:
     """Searches weighted by how often the person searched was drawn."""
 
-    def __init__(self, people: NDArray[Any], plan: Plan) -> None:
+    def __init__(self, people: NDArray[Any], options: BootstrapOptions) -> None:
         person = np.unique(people, return_inverse=True)[1].reshape(-1)
         sizes = np.bincount(person).astype(np.int64)
         self._person, self._people, self._searches = person, len(sizes), len(person)
         self._trials = float(sizes.sum() ** 2 / np.sum(sizes.astype(np.float64) ** 2))
-        self._draws = _stacked(drawn(self._people, plan))
+        self._draws = _stacked(drawn(self._people, options))
         self._without = _stacked(left_out(sizes))
 
     def interval(
-        self, statistic: Callable[[Floats], Floats], plan: Plan, smooth: bool = True
+        self, statistic: Callable[[Floats], Floats], options: BootstrapOptions, smooth: bool = True
     ) -> Interval:  # fmt: skip
         """The interval of a statistic of weights (b, searches)."""
         estimate = float(statistic(np.ones((1, self._searches)))[0])
         draws, without = self._each(statistic, self._draws), self._each(statistic, self._without)
-        kind = Kind(0.5 / self._searches, smooth, self._people, self._trials if smooth else None)
-        low, high = bounds(estimate, draws, without, np.zeros(0), plan, kind)
-        method = plan.method if smooth else "percentile"
-        return Interval(estimate, low, high, plan.level, method, int(np.isfinite(draws).sum()))
+        kind = StatisticSpec(0.5 / self._searches, smooth, self._people, self._trials if smooth else None)
+        low, high = bounds(estimate, draws, without, np.zeros(0), options, kind)
+        method = options.method if smooth else "percentile"
+        return Interval(estimate, low, high, options.level, method, int(np.isfinite(draws).sum()))
 
     def _each(self, statistic: Callable[[Floats], Floats], multiplicity: Floats) -> Floats:
         rows = max(1, (1 << 21) // self._searches)

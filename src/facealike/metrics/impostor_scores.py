@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..errors import UsageError
 from ..utils.result import Result
 from .bootstrap import Interval
-from .intervals import Kind, Plan, bounds, drawn
+from .intervals import BootstrapOptions, StatisticSpec, bounds, drawn
 from .score_histogram import COARSE_EDGES, FINE_BINS, FINE_EDGES
 from .verification import check_fmr, checked_rate
 
@@ -59,7 +59,9 @@ class Impostors(Result):
         edge = int(np.argmax(self.accepted / self.pairs <= checked_rate(fmr)))
         return float(FINE_EDGES[edge]) if edge <= FINE_BINS else math.nextafter(1.0, 2.0)
 
-    def intervals(self, of_person: NDArray[np.int32], thresholds: list[float], plan: Plan) -> list[Interval]:
+    def intervals(
+        self, of_person: NDArray[np.int32], thresholds: list[float], options: BootstrapOptions
+    ) -> list[Interval]:
         """The FMR at each threshold with its interval, by resampling people.
 
         ``of_person`` (P, COARSE_BINS + 1) is ``Tally.impostor_of``.  With all pairs a person is in
@@ -70,7 +72,7 @@ class Impostors(Result):
         own = np.stack([_at_least(of_person, threshold) for threshold in thresholds], axis=1)
         every = of_person.sum(axis=1, dtype=np.float64)[:, np.newaxis]
         plain = own.sum(axis=0) / every.sum()
-        draws = np.array([_share(times, own, every) for times in drawn(len(own), plan)])
+        draws = np.array([_share(times, own, every) for times in drawn(len(own), options)])
         # A pair is in the counts of both its people, and a weight to first order moves with either.
         draws = plain + 2 * (draws - plain)
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -78,11 +80,13 @@ class Impostors(Result):
         # As in ``weighted``, if all pairs of a person stand or fall together.
         fewest = float(self.pairs**2 / np.sum(every**2))
         return [
-            self._interval(threshold, float(plain[i]), draws[:, i], without[:, i], plan, fewest)
+            self._interval(threshold, float(plain[i]), draws[:, i], without[:, i], options, fewest)
             for i, threshold in enumerate(thresholds)
         ]
 
-    def threshold_interval(self, of_person: NDArray[np.int32], fmr: float, plan: Plan) -> Interval:
+    def threshold_interval(
+        self, of_person: NDArray[np.int32], fmr: float, options: BootstrapOptions
+    ) -> Interval:
         """``threshold_at_fmr`` with the interval of where other people of the kind would have put it.
 
         Resampled as in ``intervals``.  Raises UsageError as ``threshold_at_fmr`` does.
@@ -91,27 +95,33 @@ class Impostors(Result):
         own = np.cumsum(of_person[:, ::-1], axis=1, dtype=np.float64)[:, ::-1]
         every = own[:, :1]
         plain = own.sum(axis=0) / every.sum()
-        draws = [plain + 2 * (_share(times, own, every) - plain) for times in drawn(len(own), plan)]
+        draws = [plain + 2 * (_share(times, own, every) - plain) for times in drawn(len(own), options)]
         with np.errstate(invalid="ignore", divide="ignore"):
             without = (own.sum(axis=0) / 2 - own) / (every.sum() / 2 - every)
         # Crossings of coarse curves miss the exact one by a little, which all resamples share.
         shift = cut - float(_crossing(plain[np.newaxis], fmr)[0])
         drawn_cuts, left_out = (_crossing(curves, fmr) + shift for curves in (np.array(draws), without))
-        low, high = bounds(cut, drawn_cuts, left_out, np.zeros(0), plan, Kind(smooth=False))
+        low, high = bounds(cut, drawn_cuts, left_out, np.zeros(0), options, StatisticSpec(smooth=False))
         low, high = max(-1.0, min(low, cut)), max(cut, min(high, 1.0))
-        return Interval(cut, low, high, plan.level, "percentile", plan.resamples)
+        return Interval(cut, low, high, options.level, "percentile", options.resamples)
 
     def _interval(
-        self, threshold: float, plain: float, draws: Floats, without: Floats, plan: Plan, fewest: float
+        self,
+        threshold: float,
+        plain: float,
+        draws: Floats,
+        without: Floats,
+        options: BootstrapOptions,
+        fewest: float,
     ) -> Interval:
         rate = self.fmr_at(threshold)
         # Counts in coarse bins miss the exact rate by a little, which all resamples share.
         correction = rate / plain if plain > 0 else 1.0
         draws, without = (np.clip(each * correction, 0.0, 1.0) for each in (draws, without))
         luck = math.sqrt(rate / self.pairs)
-        kind = Kind(0.5 / self.pairs, people=len(without), fewest=fewest)
-        low, high = bounds(rate, draws, without, np.array([rate - luck, rate + luck]), plan, kind)
-        return Interval(rate, low, high, plan.level, plan.method, int(np.isfinite(draws).sum()))
+        kind = StatisticSpec(0.5 / self.pairs, people=len(without), fewest=fewest)
+        low, high = bounds(rate, draws, without, np.array([rate - luck, rate + luck]), options, kind)
+        return Interval(rate, low, high, options.level, options.method, int(np.isfinite(draws).sum()))
 
 
 def _share(times: Floats, own: Floats, every: Floats) -> Floats:

@@ -39,7 +39,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist
-from typing import Literal, get_args
+from typing import Literal, TypedDict, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,9 +56,28 @@ DYAD_RESAMPLES = 400  # enough to know a variance within a tenth
 FEWEST_DEGREES = 2.0  # below, a t distribution has no variance and the jackknife nothing to say
 
 
+class BootstrapKeywords(TypedDict, total=False):
+    """The fields of ``BootstrapOptions`` as keyword arguments of ``pair_intervals`` and others."""
+
+    level: float
+    resamples: int
+    method: Method
+    seed: int
+
+
 @dataclass(frozen=True)
-class Plan:
-    """What kind of interval is wanted.  Raises UsageError where that makes no sense."""
+class BootstrapOptions:
+    """What kind of interval is computed.
+
+    Args:
+        level: The coverage, between 0 and 1.
+        resamples: Number of bootstrap resamples.
+        method: ``percentile`` or ``bca`` (Efron, 1987).
+        seed: Of the resamples.
+
+    Raises:
+        UsageError: A value makes no sense.
+    """
 
     level: float = 0.95
     resamples: int = 1000
@@ -74,17 +93,17 @@ class Plan:
             raise UsageError(f"an interval is percentile or bca, not {self.method!r}")
 
 
-def drawn(people: int, plan: Plan) -> Iterator[Floats]:
+def drawn(people: int, options: BootstrapOptions) -> Iterator[Floats]:
     """How often each person is drawn, (people,), in one resample after the other."""
-    rng = np.random.default_rng(plan.seed)
-    for _ in range(plan.resamples):
+    rng = np.random.default_rng(options.seed)
+    for _ in range(options.resamples):
         yield np.bincount(rng.integers(0, people, people), minlength=people).astype(np.float64)
 
 
-def drawn_dyads(dyads: int, plan: Plan) -> Iterator[Floats]:
+def drawn_dyads(dyads: int, options: BootstrapOptions) -> Iterator[Floats]:
     """How much each pair of people weighs by itself, (dyads,), in one resample after the other."""
-    rng = np.random.default_rng([plan.seed, 1])
-    for _ in range(min(DYAD_RESAMPLES, plan.resamples)):
+    rng = np.random.default_rng([options.seed, 1])
+    for _ in range(min(DYAD_RESAMPLES, options.resamples)):
         yield rng.poisson(1.0, dyads).astype(np.float64)
 
 
@@ -105,7 +124,7 @@ def left_out(sizes: NDArray[np.int64]) -> Iterator[Floats]:
 
 
 @dataclass(frozen=True)
-class Kind:
+class StatisticSpec:
     """What sort of number a statistic is.
 
     ``smallest`` is the least by which a share can differ from 0 or 1; bounds are then sought in its
@@ -121,7 +140,12 @@ class Kind:
 
 
 def bounds(
-    estimate: float, draws: Floats, without: Floats, dyads: Floats, plan: Plan, kind: Kind
+    estimate: float,
+    draws: Floats,
+    without: Floats,
+    dyads: Floats,
+    options: BootstrapOptions,
+    kind: StatisticSpec,
 ) -> tuple[float, float]:
     """(low, high) of a statistic and around it, NaN where fewer than half of the resamples allowed it.
 
@@ -129,24 +153,24 @@ def bounds(
     of single pairs of people (empty: their luck is too small to matter); NaN where not defined.
     """
     valid = draws[np.isfinite(draws)]
-    if not math.isfinite(estimate) or 2 * len(valid) < plan.resamples:
+    if not math.isfinite(estimate) or 2 * len(valid) < options.resamples:
         return math.nan, math.nan
     smallest = kind.smallest
     if kind.people is not None and np.all(valid == estimate):
-        return wilson(estimate, kind.people, plan.level)
+        return wilson(estimate, kind.people, options.level)
     centre = float(_scale(np.array(estimate), smallest))
     values = np.sort(_scale(valid, smallest))
     pulls = _pulls(_scale(without[np.isfinite(without)], smallest))
     lucky = _scale(dyads[np.isfinite(dyads)], smallest)
     luck = float(np.var(lucky)) if len(lucky) else 0.0
-    stretch = _stretch(values, pulls, luck, kind.smooth, plan.level)
-    tails = (1 - plan.level) / 2, (1 + plan.level) / 2
-    if plan.method == "bca" and kind.smooth:
+    stretch = _stretch(values, pulls, luck, kind.smooth, options.level)
+    tails = (1 - options.level) / 2, (1 + options.level) / 2
+    if options.method == "bca" and kind.smooth:
         tails = _bca_tails(centre, values, pulls, tails)
     ends = centre + stretch * (np.quantile(values, tails) - centre)
     low, high = (_unscale(float(end), smallest) for end in ends)
     if kind.fewest is not None:
-        widest = wilson(estimate, kind.fewest, plan.level)
+        widest = wilson(estimate, kind.fewest, options.level)
         low, high = max(low, widest[0]), min(high, widest[1])
     # All resamples may lie on one side of the estimate, and bias-corrected tails on the other.
     return min(low, estimate), max(high, estimate)

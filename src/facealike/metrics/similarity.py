@@ -1,4 +1,4 @@
-"""How alike two embeddings are."""
+"""Cosine similarity of embeddings."""
 
 from __future__ import annotations
 
@@ -7,18 +7,32 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import UsageError
 
+Floats = NDArray[np.float32]
+Counts = NDArray[np.int64]
+
+PAIRS_AT_ONCE = 8192
+
 
 def cosine(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
-    """The cosine of each row of ``a`` (n, d) with the same row of ``b`` (n, d): (n,) in [-1, 1].
+    """Return the cosine of each row of ``a`` (n, d) with the same row of ``b`` (n, d): (n,) in [-1, 1].
 
-    Raises UsageError if the shapes differ or a row is zero or not finite, for such a row has no
-    direction.
+    Raises:
+        UsageError: The shapes differ, or a row is zero or not finite and so has no direction.
     """
     x, y = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     if x.ndim != 2 or x.shape != y.shape:
         raise UsageError(f"two equal sets of embeddings (n, d) are needed, not {x.shape} and {y.shape}")
     product: NDArray[np.float64] = np.sum(_unit(x) * _unit(y), axis=1)
     return np.clip(product, -1.0, 1.0)
+
+
+def paired_cosines(embeddings: Floats, a: Counts, b: Counts) -> NDArray[np.float64]:
+    """Return the cosine of rows ``a`` (n,) and ``b`` (n,) of ``embeddings`` (m, d), in blocks: (n,)."""
+    scores = np.empty(len(a))
+    for start in range(0, len(a), PAIRS_AT_ONCE):
+        part = slice(start, start + PAIRS_AT_ONCE)
+        scores[part] = cosine(embeddings[a[part]], embeddings[b[part]])
+    return scores
 
 
 def _unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -31,14 +45,12 @@ def _unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     return unit
 
 
-Floats = NDArray[np.float32]
-
-
-Counts = NDArray[np.int64]
-
-
 def unit_rows(embeddings: ArrayLike, labels: ArrayLike) -> tuple[Floats, Counts]:
-    """Rows of length 1, float32 (n, d), and the people's numbers from 0, (n,); or UsageError."""
+    """Return rows of length 1, float32 (n, d), and the people as numbers from 0, int64 (n,).
+
+    Raises:
+        UsageError: The shapes do not fit, or a row is zero or not finite.
+    """
     vectors, names = np.asarray(embeddings, dtype=np.float32), np.asarray(labels)
     if vectors.ndim != 2 or names.shape != (len(vectors),) or len(vectors) == 0:
         raise UsageError(

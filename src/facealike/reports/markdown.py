@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from ..utils.escape import markdown
+from ..utils.markdown_table import markdown_table
 from .elements import (
     Block,
     Cell,
@@ -64,24 +63,10 @@ def _markdown_pair(pair: PhotoPair, folder: str) -> str:
 
 
 def _markdown_table(table: Table) -> str:
-    lines = [
-        [markdown(text) for text in table.header],
-        *([markdown(_joined(c)) for c in row] for row in table.rows),
-    ]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(table.header))]
-    rule = ["-" * w if i in table.words else "-" * max(w - 1, 1) + ":" for i, w in enumerate(widths)]
-    rows = [
-        _aligned(lines[0], widths, table.words),
-        rule,
-        *(_aligned(x, widths, table.words) for x in lines[1:]),
-    ]
+    header = [markdown(text) for text in table.header]
+    rows = [[markdown(_joined(cell)) for cell in row] for row in table.rows]
     caption = f"{markdown(table.caption)}:\n\n" if table.caption else ""
-    return caption + "\n".join("| " + " | ".join(row) + " |" for row in rows)
-
-
-def _aligned(cells: list[str], widths: list[int], words: tuple[int, ...]) -> list[str]:
-    pairs: Iterable[tuple[int, tuple[str, int]]] = enumerate(zip(cells, widths, strict=True))
-    return [text.ljust(width) if i in words else text.rjust(width) for i, (text, width) in pairs]
+    return caption + markdown_table(header, rows, table.words, pad=True)
 
 
 def _joined(cell: Cell) -> str:

@@ -29,6 +29,7 @@ from ...evaluation.calibrate import calibrate
 from ...evaluation.scores_file import save_scores
 from ...evaluation.verification import evaluate_pairs
 from ...evaluation.verification_result import Evaluation
+from ...evaluation.verification_table import table_dict, table_markdown
 from ...imaging.photo_digest import photo_digests
 from ...metrics.verification import best_f1_threshold
 from ...model_file.alarms import alarms, unfit
@@ -36,7 +37,6 @@ from ...model_file.card import new_card
 from ...model_file.model_file import ModelFile
 from ...plotting.drawing import save_picture
 from ...plotting.montage import predictions_montage, sample_pairs_montage
-from ...reports.evaluation_table import table_dict, table_markdown
 from ...reports.training_log import loss_curves
 from ...types import Pair, PairIndices
 from ...utils.atomic_write import write_text

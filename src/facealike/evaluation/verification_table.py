@@ -1,20 +1,18 @@
-"""Tables of evaluations, as Markdown and for JSON.
-
-Numbers are computed elsewhere; here they are only laid out.
-"""
+"""A table of evaluations, as Markdown and for JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
-from ..evaluation.verification_result import Evaluation
 from ..imaging.photo_warning import unused_told
 from ..utils.escape import markdown
+from ..utils.markdown_table import markdown_table
 from ..utils.wording import copies_told
 
-# ---- tables -----------------------------------------------------------------------------------
+if TYPE_CHECKING:
+    from .verification_result import Evaluation
 
 FEW_PEOPLE = 10  # with a false non-match; docs/results/interval-coverage.md has the measured coverage
 
@@ -24,40 +22,40 @@ HEADER = (
 
 
 def table_markdown(evaluations: Sequence[Evaluation]) -> str:
-    """One row an evaluation, as a Markdown table; what a reader must be told follows as notes."""
-    if not evaluations:
-        raise UsageError("a table needs at least one evaluation")
+    """Return a Markdown table with one row an evaluation, followed by notes.
+
+    Raises:
+        UsageError: There is no evaluation.
+    """
+    _check(evaluations)
     rows = [_row(evaluation) for evaluation in evaluations]
-    widths = [max(len(row[i]) for row in [HEADER, *rows]) for i in range(len(HEADER))]
-    words = (0, len(HEADER) - 1)  # the columns of text, to the left; numbers go to the right
-    rule = ["-" * width if i in words else "-" * (width - 1) + ":" for i, width in enumerate(widths)]
-    lines = ["| " + " | ".join(rule) + " |"]
-    for row in (HEADER, *rows):
-        cells = [
-            text.ljust(w) if i in words else text.rjust(w)
-            for i, (text, w) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("| " + " | ".join(cells) + " |")
-    lines[0], lines[1] = lines[1], lines[0]
+    table = markdown_table(HEADER, rows, text_columns=(0, len(HEADER) - 1), pad=True)
     notes = [note for evaluation in evaluations for note in _notes(evaluation)]
     if any(evaluation.first is not None for evaluation in evaluations):
         notes.insert(0, "In brackets: 95 % intervals from resampling people, the threshold held fixed.")
-    if notes:
-        lines += ["", *(f"- {note}" for note in notes)]
-    return "\n".join(lines) + "\n"
+    lines = ["", *(f"- {note}" for note in notes)] if notes else []
+    return "\n".join([table, *lines]) + "\n"
 
 
 def table_dict(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
-    """The same for JSON: ``{"evaluations": [...]}`` with the summary of each, in their order."""
+    """Return the same for JSON: ``{"evaluations": [...]}`` with the summary of each, in their order.
+
+    Raises:
+        UsageError: There is no evaluation.
+    """
+    _check(evaluations)
+    return {"evaluations": [evaluation.to_dict() for evaluation in evaluations]}
+
+
+def _check(evaluations: Sequence[Evaluation]) -> None:
     if not evaluations:
         raise UsageError("a table needs at least one evaluation")
-    return {"evaluations": [evaluation.to_dict() for evaluation in evaluations]}
 
 
 def _row(evaluation: Evaluation) -> tuple[str, ...]:
     return (
         markdown(evaluation.name),
-        *(evaluation.told(rate) for rate in ("f1", "accuracy", "auc", "fmr", "fnmr")),
+        *(evaluation.text_of(rate) for rate in ("f1", "accuracy", "auc", "fmr", "fnmr")),
         f"{evaluation.pairs:,}",
         "?" if evaluation.people is None else f"{evaluation.people:,}",
         f"{evaluation.threshold:.3f}",
@@ -76,7 +74,7 @@ def _notes(evaluation: Evaluation) -> list[str]:
     if evaluation.threshold_from == evaluation.name:
         notes.append(f"{name}: the threshold was chosen on the same people, which flatters all but the AUC.")
     if evaluation.failures:
-        notes.append(f"{name}: {evaluation.failures_told()}.")
+        notes.append(f"{name}: {evaluation.failures_text()}.")
     if (few := evaluation.people_rejected) is not None and few <= FEW_PEOPLE:
         notes.append(
             f"{name}: the false non-matches are those of {few} people. Of 4 to {FEW_PEOPLE} people, 95 % "
@@ -85,11 +83,8 @@ def _notes(evaluation: Evaluation) -> list[str]:
     if copies := copies_told(evaluation.copies, evaluation.copied_pairs, evaluation.shared):
         notes.append(f"{name}: {copies.removeprefix('; ')}.")
     if evaluation.skipped:
-        told = unused_told(evaluation.unused)
+        reasons = unused_told(evaluation.unused)
         notes.append(
-            f"{name}: {evaluation.skipped:,} more pairs were left out, for a face was not found{told}."
+            f"{name}: {evaluation.skipped:,} more pairs were left out, for a face was not found{reasons}."
         )
     return notes
-
-
-# ---- the log of a training run ----------------------------------------------------------------
