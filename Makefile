@@ -42,8 +42,9 @@ demo: $(VENV)/.base
 	@echo '$$ facealike compare $(PHOTOS)/hopper.jpg $(PHOTOS)/hopper-turned.jpg'
 	@$(VENV)/bin/facealike compare $(PHOTOS)/hopper.jpg $(PHOTOS)/hopper-turned.jpg
 
+# A file's tests stay in one process, for they share what is slow to make.
 test: lint
-	$(RUN) pytest
+	$(RUN) pytest -n auto --dist loadfile
 
 lint: $(VENV)/.full
 	$(RUN) ruff check
