@@ -37,9 +37,10 @@ from facealike.evaluation.demographics import evaluate_groups
 from facealike.imaging.align import chip_matrix
 from facealike.imaging.geometry import warp
 from facealike.imaging.read import read_image
+from facealike.metrics.demographic_groups import Point, WorstGroup
 from facealike.metrics.demographic_rates import group_rates
 from facealike.metrics.demographic_tables import group_rate, point_name
-from facealike.metrics.demographics import GroupEvaluation, Point, WorstGroup
+from facealike.metrics.demographics import GroupEvaluation
 from facealike.plotting.style import save_figure
 from facealike.utils.wording import rate_text
 
@@ -170,7 +171,7 @@ def row(model: Model, result: GroupEvaluation) -> dict[str, Any]:
         **circumstances(), "load": f"{os.getloadavg()[1]:.1f}", "model": model.id, "list": result.name,
         "detector": result.detector,
         "photos": everybody.photos, "not_found": everybody.missing, "threshold": f"{point.threshold:.6f}",
-        "stated_fmr": "" if point.stated is None else f"{point.stated:.4g}",
+        "stated_fmr": "" if point.target is None else f"{point.target:.4g}",
         "fmr_of_all_pairs": f"{everybody.impostors.fmr_at(point.threshold):.4g}",
     }  # fmt: skip
     for level in result.levels:

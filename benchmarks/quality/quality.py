@@ -248,8 +248,8 @@ def both_poor(photos: Photos) -> Pairs:
 def scale_of(model: Model) -> tuple[float, tuple[float, float], float]:
     """Threshold, band, and the score of a typical stranger."""
     calibration = model.calibration
-    assert calibration.band is not None and calibration.typical_stranger is not None
-    return calibration.threshold, calibration.band, calibration.typical_stranger
+    assert calibration.band is not None and calibration.typical_impostor is not None
+    return calibration.threshold, calibration.band, calibration.typical_impostor
 
 
 def told_of(photos: Photos, model: Model) -> str:

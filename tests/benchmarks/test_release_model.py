@@ -15,7 +15,7 @@ from facealike.datasets.people import People
 from facealike.datasets.splits import split_of
 from facealike.errors import UsageError
 from facealike.metrics.bootstrap import Interval
-from facealike.metrics.demographics import WorstGroup
+from facealike.metrics.demographic_groups import WorstGroup
 from support.drawn_people import make_people
 from support.load_benchmark import load, needs_benchmarks
 from support.tiny_model import tiny_card, tiny_model_file

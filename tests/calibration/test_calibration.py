@@ -292,8 +292,8 @@ def test_the_first_value_that_makes_no_sense_is_refused(change: dict[str, Any], 
 
 
 def test_what_half_of_all_strangers_reach_and_what_a_threshold_can_miss() -> None:
-    assert WHOLE.typical_stranger == pytest.approx(-0.2 + 0.4 * math.log(0.5) / math.log(0.2))
-    assert Calibration(0.2, "rule", "people", 10).typical_stranger is None
+    assert WHOLE.typical_impostor == pytest.approx(-0.2 + 0.4 * math.log(0.5) / math.log(0.2))
+    assert Calibration(0.2, "rule", "people", 10).typical_impostor is None
     known = replace(WHOLE, metrics={"fnmr": 0.05})  # 0.05 at 0.25, 0.1 at 0.3, 0.3 at 0.5
     assert known.fnmr_between(0.25) == (0.05, 0.05) and known.fnmr_between(0.27) == (0.05, 0.1)
     assert known.fnmr_between(0.3) == (0.1, 0.1) and known.fnmr_between(0.5) == (0.3, 0.3)

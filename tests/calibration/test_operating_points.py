@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from facealike.calibration.operating_points import (
-    PAIRS_A_DECADE,
-    PAIRS_OF_A_FIT,
+    PAIRS_PER_DECADE,
+    PAIRS_PER_FIT,
     OperatingPoint,
     f1_band,
     f1_threshold,
-    impostor_tail,
+    impostor_survival,
     operating_points,
     thinned,
 )
@@ -152,7 +152,7 @@ def test_the_thinned_pairs_stand_for_all(seed: int, genuine: int, impostor: int)
     scores = rng.normal(size=len(same))
     kept, weights = thinned(scores, same)
     assert len(np.unique(kept)) == len(kept) == len(weights)
-    assert len(kept) <= PAIRS_A_DECADE * 4
+    assert len(kept) <= PAIRS_PER_DECADE * 4
     for kind in (True, False):
         mine = same[kept] == kind
         assert weights[mine].sum() == pytest.approx(0.5)
@@ -161,13 +161,13 @@ def test_the_thinned_pairs_stand_for_all(seed: int, genuine: int, impostor: int)
             assert 2 * weights[mine & (scores[kept] >= cut)].sum() == pytest.approx(
                 share, abs=2e-3 + share / 500
             )
-    highest = np.sort(scores[~same])[-PAIRS_A_DECADE:]
+    highest = np.sort(scores[~same])[-PAIRS_PER_DECADE:]
     assert np.isin(highest, scores[kept]).all()  # where a small FMR is decided nobody is left out
 
 
 def test_thinning_hardly_moves_an_interval() -> None:
     scores, same, first, second = population(5, 120)
-    assert np.sum(~same) > 2 * PAIRS_A_DECADE
+    assert np.sum(~same) > 2 * PAIRS_PER_DECADE
     (point,) = operating_points(scores, same, first, second, [0.01], 60, 0)
     whole = intervals(
         Pairs(scores, same, first, second), {"threshold": lambda block: block.threshold_at_fmr(0.01)},
@@ -201,15 +201,15 @@ def test_weights_make_no_pair_more_than_one_trial() -> None:
     kept, weights = thinned(scores, same, 2000)
     whole = Pairs(scores, same, first, second)
     few = Pairs(scores[kept], same[kept], first[kept], second[kept], weights)
-    assert few.impostor_trials == pytest.approx(whole.impostor_trials, rel=0.1)
+    assert few.impostor_effective_size == pytest.approx(whole.impostor_effective_size, rel=0.1)
     assert few.impostor_step == pytest.approx(whole.impostor_step)
 
 
 def test_the_band_weighs_pairs_as_their_people_were_drawn() -> None:
     """Issue 19 E: an impostor pair weighs m_p * m_q (pigeonhole bootstrap), a genuine pair m_p; by a loop."""
     scores, same, first, second = population(7, 12)
-    assert len(scores) < PAIRS_OF_A_FIT  # nothing is thinned
-    kept, mass = thinned(scores, same, PAIRS_OF_A_FIT)
+    assert len(scores) < PAIRS_PER_FIT  # nothing is thinned
+    kept, mass = thinned(scores, same, PAIRS_PER_FIT)
     rng = np.random.default_rng(3)
     names = np.unique(np.r_[first, second])
     cuts = []
@@ -233,7 +233,7 @@ def test_the_band_weighs_pairs_as_their_people_were_drawn() -> None:
 def test_the_tail_counts_strangers(seed: int, count: int, ties: bool) -> None:
     scores = np.random.default_rng(seed).uniform(-1, 1, count)
     scores = scores.round(1) if ties else scores
-    tail = impostor_tail(scores)
+    tail = impostor_survival(scores)
     assert bool(tail) == (count >= 30)
     for score, share in tail:
         assert share == np.sum(scores >= score) / count >= 30 / count

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facealike.datasets.demographic_labels import mended_age, read_groups
+from facealike.datasets.demographic_labels import age_band, read_groups
 from facealike.errors import DataError, UsageError
 from support.data_paths import needs_data
 
@@ -55,7 +55,7 @@ def test_a_list_like_that_of_fairface(folder: Path) -> None:
     ],
 )  # fmt: skip
 def test_ages_that_became_dates_are_mended(given: str, meant: str) -> None:
-    assert mended_age(given) == meant
+    assert age_band(given) == meant
 
 
 def test_only_ages_are_mended(folder: Path) -> None:
@@ -122,7 +122,7 @@ def test_columns_that_make_no_groups(folder: Path, by: list[str]) -> None:
 def test_the_bands_of_fairface(part: str) -> None:
     path = Path(os.environ["FACEALIKE_FAIRFACE"]) / f"{part}.csv"
     with path.open(encoding="utf-8") as file:
-        bands = {mended_age(row["age"]) for row in csv.DictReader(file)}
+        bands = {age_band(row["age"]) for row in csv.DictReader(file)}
     assert bands == {
         "0-2", "3-9", "10-19", "20-29", "30-39", "40-49", "50-59", "60-69", "more than 70"
     }  # fmt: skip

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facealike.datasets.parts import FEWEST_CALIBRATION, Parts, divide
+from facealike.datasets.parts import MIN_CALIBRATION_PEOPLE, Parts, divide
 from facealike.datasets.people import People
 from facealike.datasets.splits import SPLITS, split_of
 
@@ -21,7 +21,7 @@ USABLE = 20
 def _usable() -> Iterator[None]:
     """Other tests draw few people, and divide them as a large folder is."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("facealike.datasets.parts.USABLE", USABLE)
+        patch.setattr("facealike.datasets.parts.MIN_PART", USABLE)
         yield
 
 
@@ -41,13 +41,13 @@ def test_150_people_leave_enough_in_every_part() -> None:
     """Where the hash of the names alone left 4 to 8 people in a part."""
     folder = people(150)
     usual = {split: sum(split_of(name) == split for name in folder.names) for split in SPLITS}
-    assert usual["calibration"] < FEWEST_CALIBRATION and usual["validation"] < FEWEST_CALIBRATION
+    assert usual["calibration"] < MIN_CALIBRATION_PEOPLE and usual["validation"] < MIN_CALIBRATION_PEOPLE
     parts = divide(folder)
     found = sizes(parts)
     assert found["validation"] == found["calibration"] == USABLE and found["test"] >= USABLE
     assert found["train"] == 150 - sum(found[split] for split in SPLITS if split != "train") >= 80
     assert parts.larger and not parts.shared
-    assert parts.told() == (
+    assert parts.note() == (
         "150 people are few, so more of them are held out than in a large folder: "
         f"{found['train']} people train, {found['test']} test, 20 validate and 20 calibrate"
     )
@@ -58,14 +58,14 @@ def test_a_large_folder_is_divided_as_ever() -> None:
     parts = divide(folder)
     for split in SPLITS:
         assert set(parts.of(split)) == {name for name in folder.names if split_of(name) == split}
-    assert not parts.larger and not parts.shared and parts.told() == ""
+    assert not parts.larger and not parts.shared and parts.note() == ""
 
 
 def test_few_people_validate_and_calibrate_together() -> None:
     parts = divide(people(60))
     assert parts.shared and parts.validation == parts.calibration
-    assert len(parts.calibration) >= FEWEST_CALIBRATION
-    assert f"and {len(parts.calibration)} both validate and calibrate" in parts.told()
+    assert len(parts.calibration) >= MIN_CALIBRATION_PEOPLE
+    assert f"and {len(parts.calibration)} both validate and calibrate" in parts.note()
 
 
 @settings(deadline=None)

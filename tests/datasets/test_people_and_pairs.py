@@ -321,7 +321,7 @@ def test_names_with_spaces_work_where_tabs_separate(tmp_path: Path) -> None:
         ),
         (
             "a,b,same,fold\nroot/Ann/Ann_0001.jpg,root/Ann/Ann_0002.jpg,1,x\n",
-            "line 2: fold is a whole number, not 'x'",
+            "line 2: fold is an integer, not 'x'",
         ),
         ('a,b,same\n"unclosed,b,1\n', "not valid CSV"),
     ],

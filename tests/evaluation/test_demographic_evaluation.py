@@ -19,10 +19,10 @@ from facealike.calibration.calibration import Calibration
 from facealike.calibration.operating_points import OperatingPoint
 from facealike.cli import app
 from facealike.errors import NoFaceFound, UsageError
-from facealike.evaluation.demographics import evaluate_groups, for_worst_group, stated_fmr
+from facealike.evaluation.demographics import evaluate_groups, expected_fmr, for_worst_group
 from facealike.imaging.align import TEMPLATE_112
 from facealike.metrics.bootstrap import Interval
-from facealike.metrics.demographics import WorstGroup
+from facealike.metrics.demographic_groups import WorstGroup
 from facealike.types import Face, Image
 from support.drawn_people import CentralBox
 from support.flat_color_model import ColourDetector, ColourModel
@@ -78,7 +78,7 @@ def test_a_group_against_a_loop_over_its_files(listed: Path) -> None:
     rate = group.rates[0]
     assert group.pairs == len(scores) and rate is not None
     assert rate.estimate == pytest.approx(np.mean(np.array(scores) >= 0.9), abs=2 / len(scores))
-    assert result.points[0].stated == 0.1 and "FMR 10 %" in result.points[0].source
+    assert result.points[0].target == 0.1 and "FMR 10 %" in result.points[0].source
 
 
 def test_another_detector_is_used_and_named(listed: Path, tmp_path: Path) -> None:
@@ -107,20 +107,20 @@ def test_thresholds_of_the_caller_and_of_the_calibration(listed: Path) -> None:
     points = (OperatingPoint(0.1, 0.9, 0, 1, 0.5, 100), OperatingPoint(0.01, 0.95, 0, 1, 0.5, 100))
     tail = ((0.0, 1.0), (1.0, 0.01))
     result = evaluate_groups(model(operating_points=points, tail=tail), listed, resamples=20)
-    assert [(point.threshold, point.stated) for point in result.points] == [(0.9, 0.1), (0.95, 0.01)]
+    assert [(point.threshold, point.target) for point in result.points] == [(0.9, 0.1), (0.95, 0.01)]
     given = evaluate_groups(
         model(operating_points=points, tail=tail), listed, threshold=0.25, resamples=20
     ).points
     assert [point.threshold for point in given] == [0.25, 0.9, 0.95]
-    assert given[0].source == "the caller" and given[0].stated == pytest.approx(0.1**0.5)
+    assert given[0].source == "the caller" and given[0].target == pytest.approx(0.1**0.5)
 
 
 def test_the_stated_fmr_is_that_of_the_rule_or_of_the_tail() -> None:
-    assert stated_fmr(Calibration(0.5, "FMR 0.001", "x", 9)) == 0.001
-    assert stated_fmr(Calibration(0.5, "FMR 1e-05 in the worst group of x: y", "x", 9)) == 1e-5
-    assert stated_fmr(Calibration(0.5, "best F1", "x", 9)) is None
+    assert expected_fmr(Calibration(0.5, "FMR 0.001", "x", 9)) == 0.001
+    assert expected_fmr(Calibration(0.5, "FMR 1e-05 in the worst group of x: y", "x", 9)) == 1e-5
+    assert expected_fmr(Calibration(0.5, "best F1", "x", 9)) is None
     tail = ((0.0, 1.0), (1.0, 0.01))
-    assert stated_fmr(Calibration(0.5, "best F1", "x", 9, tail=tail)) == pytest.approx(0.1)
+    assert expected_fmr(Calibration(0.5, "best F1", "x", 9, tail=tail)) == pytest.approx(0.1)
 
 
 def test_a_calibration_takes_the_threshold_of_the_worst_group() -> None:
@@ -128,7 +128,7 @@ def test_a_calibration_takes_the_threshold_of_the_worst_group() -> None:
     worst = WorstGroup(0.001, Interval(0.8, 0.75, 0.84), "B, F", 4, (), 66)
     after = for_worst_group(before, worst, "val.csv", None)
     assert (after.threshold, after.band, after.metrics) == (0.8, (0.75, 0.84), {})
-    assert stated_fmr(after) == 0.001 and "B, F" in after.rule
+    assert expected_fmr(after) == 0.001 and "B, F" in after.rule
     # Issue 19 A5: the threshold names its own people and pairs; the rest keeps those it was learned on.
     assert (after.threshold_people, after.threshold_pairs) == ("B, F in val.csv", 66)
     assert (after.people, after.pairs) == ("x", 9) and after.chosen_on == "B, F in val.csv"

@@ -16,7 +16,7 @@ from facealike.evaluation.all_pairs import evaluate_exhaustive
 from facealike.evaluation.identification import evaluate_identification
 from facealike.evaluation.verification_result import FAILURE_SCORE
 from facealike.metrics.bootstrap import pair_intervals
-from facealike.metrics.identification import draw_identification
+from facealike.metrics.gallery_split import draw_identification
 from facealike.utils.wording import rate_text
 from support.flat_color_model import ColourModel, make_coloured
 

@@ -474,7 +474,7 @@ def test_split_without_people_is_one_sentence(root: Path, tmp_path: Path) -> Non
     name = next(p.name for p in root.iterdir() if split_of(p.name) == "train")
     (tmp_path / name).mkdir()
     (tmp_path / name / "0.png").write_bytes((root / name / "0.png").read_bytes())
-    with pytest.raises(DataError, match="nobody in this folder belongs to the split test"):
+    with pytest.raises(DataError, match="no person in this folder belongs to the split test"):
         evaluate_split(ColourModel(), tmp_path, "test")
 
 

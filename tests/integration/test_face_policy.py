@@ -26,7 +26,7 @@ from facealike.embedding.face_model import Model
 from facealike.errors import ModelError
 from facealike.evaluation.demographics import evaluate_groups, for_worst_group
 from facealike.metrics.bootstrap import Interval
-from facealike.metrics.demographics import WorstGroup
+from facealike.metrics.demographic_groups import WorstGroup
 from facealike.model_file.page import model_page
 from facealike.train.recipe.load import load_recipe, recipe_names
 from facealike.train.recipe.schema import DataSpec

@@ -36,8 +36,8 @@ from facealike.evaluation.all_pairs import SetEvaluation
 from facealike.evaluation.identification import IdentificationEvaluation
 from facealike.evaluation.lfw_view2 import view2
 from facealike.metrics.calibration_error import reliability
+from facealike.metrics.demographic_groups import Point as GroupPoint
 from facealike.metrics.demographic_rates import group_rates
-from facealike.metrics.demographics import Point as GroupPoint
 from facealike.metrics.identification import closed_set, open_set
 from facealike.metrics.verification import confusion, roc
 from facealike.types import Box

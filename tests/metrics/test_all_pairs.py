@@ -17,7 +17,7 @@ from facealike.errors import UsageError
 from facealike.metrics import verification as metrics
 from facealike.metrics.all_pairs import Exhaustive, exhaustive
 from facealike.metrics.bootstrap import pair_intervals, roc_band
-from facealike.metrics.score_histogram import COARSE_EDGES, FINE_EDGES, fine_bin, tally
+from facealike.metrics.score_histogram import COARSE_EDGES, FINE_EDGES, count_pairs, fine_bin
 
 
 def people(seed: int, count: int, each: int = 4, scatter: float = 0.8, d: int = 6) -> tuple[Any, Any]:
@@ -47,7 +47,7 @@ def looped(rows: NDArray[Any], labels: NDArray[Any]) -> tuple[NDArray[Any], NDAr
 @given(st.integers(0, 2**32 - 1), st.integers(2, 12), st.sampled_from([1, 3, 7, 1024]))
 def test_every_pair_is_counted_once(seed: int, count: int, block: int) -> None:
     rows, labels = people(seed, count)
-    counted = tally(rows, labels, block)
+    counted = count_pairs(rows, labels, block)
     scores, same, sides = looped(rows, labels)
     np.testing.assert_allclose(counted.genuine, np.sort(scores[same]), atol=1e-6)
     assert counted.impostor.sum() == np.sum(~same)

@@ -12,9 +12,10 @@ import pytest
 
 from facealike.errors import UsageError
 from facealike.metrics.bootstrap import Interval
+from facealike.metrics.demographic_groups import Point
 from facealike.metrics.demographic_rates import group_rates
 from facealike.metrics.demographic_tables import group_order, group_rate
-from facealike.metrics.demographics import GroupEvaluation, Point, threshold_for_worst_group
+from facealike.metrics.demographics import GroupEvaluation, threshold_for_worst_group
 from facealike.metrics.score_histogram import FINE_EDGES
 
 POINTS = (Point(0.5, 0.1, "the model"), Point(0.8, 0.01, "the calibration"))
@@ -73,7 +74,7 @@ def test_every_group_is_that_of_a_loop(persons: Any) -> None:
         scores, photos, missing = looped(person, wanted)
         assert (group.pairs, group.photos, group.missing) == (len(scores), photos, missing)
         for point, rate in zip(POINTS, group.rates, strict=True):
-            if group.columns and ((point.stated or 0) * len(scores) < 3 or group.people < 30):
+            if group.columns and ((point.target or 0) * len(scores) < 3 or group.people < 30):
                 assert rate is None
             else:
                 assert rate is not None and rate.estimate == pytest.approx(
@@ -99,7 +100,7 @@ def test_worst_and_best_are_found(result: GroupEvaluation) -> None:
     }
     assert (spread.worst.name, spread.best.name) == ("alike", "plain")
     assert spread.max_min_ratio == pytest.approx(rates["alike"] / rates["plain"])
-    assert spread.max_stated_ratio == pytest.approx(rates["alike"] / 0.1)
+    assert spread.max_target_ratio == pytest.approx(rates["alike"] / 0.1)
     mean = (rates["alike"] * rates["plain"] * rates["odd"]) ** (1 / 3)
     assert spread.max_mean_ratio == pytest.approx(rates["alike"] / mean)
     everything = result.disparity()

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from facealike.errors import UsageError
+from facealike.metrics.gallery_split import draw_identification
 from facealike.metrics.identification import (
     Identification,
     OpenSet,
     closed_set,
-    draw_identification,
     open_set,
 )
 
@@ -255,7 +255,7 @@ def test_searches_that_make_no_sense_are_refused() -> None:
     names = np.array([0, 1, 2, 3])
     with pytest.raises(UsageError, match="1 of 1 probes show people who are not in the gallery"):
         closed_set(rows[:2], names[:2], rows[2:3], names[2:3])
-    with pytest.raises(UsageError, match="strangers are enrolled"):
+    with pytest.raises(UsageError, match="non-mated probes are enrolled"):
         open_set(rows, names, rows[:1], names[:1], rows[1:2], names[1:2])
     with pytest.raises(UsageError, match="3 dimensions"):
         closed_set(rows, names, rows[:, :3][:1], names[:1])

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from facealike.errors import UsageError
-from facealike.metrics.impostor_scores import Impostors
+from facealike.metrics.impostor_scores import ImpostorScores
 from facealike.metrics.intervals import BootstrapOptions
-from facealike.metrics.score_histogram import FINE_EDGES, Tally, tally
+from facealike.metrics.score_histogram import FINE_EDGES, PairScores, count_pairs
 from facealike.metrics.verification import threshold_at_fmr
 
 ONE_BIN = float(FINE_EDGES[1] - FINE_EDGES[0])
@@ -28,14 +28,14 @@ def looped(rows: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
     return np.array([float(a @ b) for a, b in itertools.combinations(unit, 2)])
 
 
-def counted(rows: np.ndarray[Any, Any]) -> Tally:
-    return tally(rows, np.arange(len(rows)), block=7, strangers=True)
+def counted(rows: np.ndarray[Any, Any]) -> PairScores:
+    return count_pairs(rows, np.arange(len(rows)), block=7, impostor_only=True)
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_rates_are_those_of_a_loop(seed: int) -> None:
     rows = strangers(seed, 40)
-    scores, found = looped(rows), Impostors(counted(rows).impostor)
+    scores, found = looped(rows), ImpostorScores(counted(rows).impostor)
     assert found.pairs == 40 * 39 // 2 == len(scores)
     for threshold in (-1.0, -0.3, 0.1, 0.55, 0.9, 1.0):
         # A threshold within a bin is taken as the lower edge, and float32 moves a score by its last digit.
@@ -49,11 +49,11 @@ def test_rates_are_those_of_a_loop(seed: int) -> None:
 
 
 def test_an_fmr_that_the_pairs_cannot_tell_is_refused() -> None:
-    found = Impostors(counted(strangers(0, 40)).impostor)  # 780 pairs
+    found = ImpostorScores(counted(strangers(0, 40)).impostor)  # 780 pairs
     with pytest.raises(UsageError, match=r"0\.001 cannot be measured with 780 impostor pairs"):
         found.threshold_at_fmr(0.001)
     assert found.threshold_at_fmr(0.001, supported=False) > 0.9
-    assert math.isnan(Impostors(np.zeros_like(found.counts)).fmr_at(0.3))
+    assert math.isnan(ImpostorScores(np.zeros_like(found.counts)).fmr_at(0.3))
     with pytest.raises(UsageError, match="NaN"):
         found.fmr_at(math.nan)
 
@@ -71,7 +71,7 @@ def test_an_interval_does_what_a_loop_over_resamples_does() -> None:
         accepted = sum(of[p] * hit[p].sum() for p in range(30))
         draws.append(share + 2 * (accepted / (30 * 29) - share))
     both = counted(rows)
-    found = Impostors(both.impostor)
+    found = ImpostorScores(both.impostor)
     interval, wider = (
         found.intervals(both.impostor_of, [0.25], BootstrapOptions(level, 400))[0] for level in (0.95, 0.99)
     )
@@ -86,17 +86,17 @@ def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
     plan, held = BootstrapOptions(0.95, 200), 0
     for seed in range(60):
         both = counted(strangers(seed, 60))
-        interval = Impostors(both.impostor).intervals(both.impostor_of, [0.6], plan)[0]
+        interval = ImpostorScores(both.impostor).intervals(both.impostor_of, [0.6], plan)[0]
         held += interval.low <= truth <= interval.high
     assert 52 <= held <= 60
 
 
 def test_the_interval_of_a_threshold_holds_where_others_put_it() -> None:
-    everybody = Impostors(counted(strangers(99, 1200)).impostor)
+    everybody = ImpostorScores(counted(strangers(99, 1200)).impostor)
     truth, held = everybody.threshold_at_fmr(0.05), 0
     for seed in range(40):
         both = counted(strangers(seed, 60))
-        interval = Impostors(both.impostor).threshold_interval(
+        interval = ImpostorScores(both.impostor).threshold_interval(
             both.impostor_of, 0.05, BootstrapOptions(0.95, 200)
         )
         assert interval.low <= interval.estimate <= interval.high
@@ -108,6 +108,6 @@ def test_strangers_have_no_genuine_pairs_and_must_be_asked_for() -> None:
     rows = strangers(3, 9)
     assert len(counted(rows).genuine) == 0
     with pytest.raises(UsageError, match="one person with two photos"):
-        tally(rows, np.arange(9))
+        count_pairs(rows, np.arange(9))
     with pytest.raises(UsageError, match="two people"):
-        tally(rows, np.zeros(9), strangers=True)
+        count_pairs(rows, np.zeros(9), impostor_only=True)

@@ -164,7 +164,7 @@ def test_pairs_that_contradict_themselves_are_refused() -> None:
     good: dict[str, Any] = {"scores": [0.9, 0.1], "same": [True, False], "first": [0, 0], "second": [0, 1]}
     cases: list[tuple[dict[str, Any], str]] = [
         ({"first": [0]}, r"shapes \(1,\) and \(2,\)"),
-        ({"first": [0.0, 0.0]}, "whole numbers"),
+        ({"first": [0.0, 0.0]}, "integers"),
         ({"second": [1, 1]}, "pair 1 is a genuine pair of two people"),
         ({"second": [0, 0]}, "pair 2 is an impostor pair of one person"),
         ({"weights": [1.0]}, "as many finite numbers"),

@@ -498,7 +498,7 @@ def calibrated() -> Model:
 
 
 def test_a_good_pair_leaves_the_band_as_it_is(calibrated: Model) -> None:
-    assert calibrated.calibration.typical_stranger == pytest.approx(0.5)
+    assert calibrated.calibration.typical_impostor == pytest.approx(0.5)
     result = compare(astronaut(), astronaut(), calibrated)
     assert result.warnings == () and all(quality is not None for quality in result.quality)
     pair = pair_quality(*result.quality)

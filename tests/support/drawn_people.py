@@ -23,7 +23,7 @@ from facealike.types import Box, Face, Image
 SIDE = 64  # of a photo, in pixels
 
 # Forty drawn people are divided by their names alone, as a large folder is; see tests/datasets/test_parts.py.
-facealike.datasets.parts.USABLE = 0
+facealike.datasets.parts.MIN_PART = 0
 
 
 class CentralBox:

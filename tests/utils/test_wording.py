@@ -83,9 +83,9 @@ def test_a_stated_fmr_names_the_people_it_is_of() -> None:
             calibration = CALIBRATION
 
     first, second = _points(Stated(), None)  # type: ignore[arg-type]
-    assert (first.stated, first.stated_of) == (0.1, "0-2 in every other photo of val.csv")
+    assert (first.target, first.target_of) == (0.1, "0-2 in every other photo of val.csv")
     assert first.source == "the model (FMR 10 % in the worst group: 0-2)"
-    assert (second.stated, second.stated_of) == (1e-4, "4,904 people of LFW")
-    assert point_name(second) == "FMR at 0.900 (stated 0.01 % for 4,904 people of LFW)"
+    assert (second.target, second.target_of) == (1e-4, "4,904 people of LFW")
+    assert point_name(second) == "FMR at 0.900 (target 0.01 % for 4,904 people of LFW)"
     given = _points(Stated(), 0.856)[0]  # type: ignore[arg-type]
-    assert (given.stated, given.stated_of) == (pytest.approx(0.025), "4,904 people of LFW")
+    assert (given.target, given.target_of) == (pytest.approx(0.025), "4,904 people of LFW")

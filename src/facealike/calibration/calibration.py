@@ -1,12 +1,13 @@
-"""What a score of a model means: the threshold, the probability, and how rarely strangers reach it.
+"""What a score of a model means: the threshold, the probability, and the impostor survival function.
 
-A ``Calibration`` is learned from scored pairs of people kept for it and for nothing else, and
-travels with the model.  It is small enough to read as JSON.  Terms as in ISO/IEC 19795-1:2021.
+A ``Calibration`` is fitted to scored pairs of held-out people and is part of the model file, as JSON.  Terms
+as in ISO/IEC 19795-1:2021.
 """
 
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -47,9 +48,9 @@ if TYPE_CHECKING:
 
 Method: TypeAlias = Literal["platt", "isotonic"]
 
-MOST_PAIRS = 10**15  # more than all pairs of ten million photos
+MAX_PAIRS = 10**15  # more than all pairs of ten million photos
 
-NO_RULE = "none"  # the rule of a model whose scores nobody has looked at yet
+NO_RULE = "none"  # the rule of a model without a calibration
 
 OPTIONAL = (
     "band", "probability", "operating_points", "tail", "threshold_people", "threshold_pairs", "face",
@@ -59,33 +60,41 @@ OPTIONAL = (
 
 @dataclass(frozen=True, repr=False)
 class Calibration(Shown):
-    """Where the threshold comes from, and what a score says.
+    """The threshold of a model, where it comes from, and what a score means.
 
-    ``threshold`` is a cosine; pairs that score at least as high count as the same person.  ``rule``
-    says how it was chosen, ``people`` on whose pairs, ``pairs`` how many they were.  ``metrics`` are
-    those of the pairs it was chosen on, hence no estimate of anything else.
+    ``Calibration.none()`` is that of an embedder that is not calibrated: ``check`` refuses it wherever a
+    verdict needs a threshold.
 
-    ``band`` is the 95 % interval of the threshold by resampling people: within it, another sample
-    of people would have decided otherwise.  ``probability`` is a fitted ``Platt`` or ``Isotonic`` as
-    a table.  ``tail`` holds (score, FMR) points: the share of impostor pairs that score at least
-    that high.  All three are empty in a model of format version 1.  ``seen`` are the people and photos it
-    was learned from, as salted digests; empty in a model from before they were recorded.
-    ``copies`` counts the photos left out as copies of others.
+    Example:
+        >>> calibration = Model.load().file.calibration
+        >>> calibration.probability_of(0.6, prior=0.01)
 
-    ``Calibration.none()`` is that of an embedder from elsewhere, whose scores nobody has looked at
-    yet: ``check`` refuses it wherever a verdict would need its threshold.
+    Args:
+        threshold: A cosine; pairs that score at least as high count as the same person.
+        rule: How it was chosen, in words.
+        people: The people on whose pairs the calibration was fitted, in words.
+        pairs: How many pairs they were.
+        metrics: Rates on the pairs that the threshold was chosen on, hence no estimate for others.
+        band: The 95 % interval of the threshold by resampling people.
+        probability: A fitted ``Platt`` or ``Isotonic`` curve as a table.
+        operating_points: Thresholds for target FMRs.
+        tail: The impostor survival function: points (score, FMR), the share of impostor pairs that score at
+            least that high.  Like the three before, empty in a model of format version 1.
+        threshold_people: The people on whose pairs the threshold was chosen, where they are others; else
+            None.
+        threshold_pairs: How many pairs those were; None likewise.
+        seen: The people and photos it was fitted to, as salted digests; empty in a model from before they
+            were recorded.
+        copies: The number of photos left out as copies of others.
+        face: The face policy for the photos of ``people``; None where it was not recorded.
+        left_out: How many photos gave no face: ``no_face``, ``unreadable``, ``several_faces``; only kinds
+            that occurred.
+        unused: The photos of the latter two kinds, with the reasons; known only after ``calibrate``, as a
+            model file names no photo.
+        threshold_face: The face policy for the photos of ``threshold_people``, or ``aligned``.
 
-    ``threshold_people`` and ``threshold_pairs`` say whose pairs the threshold was chosen on, where that
-    were others than ``people`` and ``pairs``, on which everything else was learned; else they are None.
-
-    ``face`` is the policy by which the face of each photo of ``people`` was chosen, ``threshold_face`` that
-    for the photos of ``threshold_people``, or ``aligned``; None where it was not recorded.
-
-    ``left_out`` counts the photos that gave no face: ``no_face``, ``unreadable``, ``several_faces``; kinds
-    that did not occur are not there.  ``unused`` has the latter two by name, with the reason of each; it is
-    known after ``calibrate`` only, for a model file names no photo.
-
-    Raises ModelError for values that make no sense.
+    Raises:
+        ModelError: A value makes no sense.
     """
 
     threshold: float
@@ -111,7 +120,7 @@ class Calibration(Shown):
             raise ModelError(
                 f"calibration: the threshold must lie between -1 and 1, not {in_words(self.threshold)}"
             )
-        checked_number(self.pairs, "calibration: the number of pairs", 0, MOST_PAIRS, whole=True)
+        checked_number(self.pairs, "calibration: the number of pairs", 0, MAX_PAIRS, whole=True)
         check_types(self, "calibration", rule=str, people=str, metrics=dict)
         check_lengths(self, "calibration", rule=1000, people=1000, metrics=100)
         if (self.threshold_people is None) != (self.threshold_pairs is None):
@@ -120,7 +129,7 @@ class Calibration(Shown):
             check_types(self, "calibration", threshold_people=str)
             check_lengths(self, "calibration", threshold_people=1000)
             checked_number(
-                self.threshold_pairs, "calibration: the threshold's pairs", 0, MOST_PAIRS, whole=True
+                self.threshold_pairs, "calibration: the threshold's pairs", 0, MAX_PAIRS, whole=True
             )
         checked_policy(self.face)
         checked_policy(self.threshold_face, ALIGNED)
@@ -140,23 +149,23 @@ class Calibration(Shown):
         object.__setattr__(self, "operating_points", checked_points(self.operating_points))
         object.__setattr__(self, "tail", checked_tail(self.tail))
         object.__setattr__(self, "seen", read_records(self.seen, "calibration: seen"))
-        checked_number(self.copies, "calibration: the number of copies", 0, MOST_PAIRS, whole=True)
+        checked_number(self.copies, "calibration: the number of copies", 0, MAX_PAIRS, whole=True)
         check_types(self, "calibration", left_out=dict, unused=tuple)
         if set(self.left_out) - set(LEFT_OUT) or not all(isinstance(one, UnusedPhoto) for one in self.unused):
             raise ModelError(f"calibration: photos are left out as {', '.join(LEFT_OUT)}, and not by name")
         for name, count in self.left_out.items():
-            checked_number(count, f"calibration: the photos left out as {name}", 1, MOST_PAIRS, whole=True)
+            checked_number(count, f"calibration: the photos left out as {name}", 1, MAX_PAIRS, whole=True)
         if self.calibrator is not None:
             object.__setattr__(self, "probability", self.calibrator.to_dict())
 
     @classmethod
     def none(cls) -> Calibration:
-        """No calibration: the threshold stands where only a photo and itself would pass."""
+        """Return the calibration of a model that has none: only a photo and itself would match."""
         return cls(1.0, NO_RULE, "nobody", 0)
 
     @property
     def is_none(self) -> bool:
-        """Whether nobody has chosen the threshold yet."""
+        """Whether there is no threshold."""
         return self.rule == NO_RULE
 
     def __bool__(self) -> bool:
@@ -164,7 +173,7 @@ class Calibration(Shown):
         return not self.is_none
 
     def check(self) -> Calibration:
-        """This calibration, or NotCalibrated where there is none."""
+        """Return this calibration.  Raises NotCalibrated where there is none."""
         if self.is_none:
             raise NotCalibrated(
                 "this model is not calibrated, so no score of it has a verdict yet; give --threshold, or "
@@ -174,7 +183,7 @@ class Calibration(Shown):
 
     @property
     def threshold_from(self) -> str:
-        """The pairs that the threshold was chosen on: how many, and whose."""
+        """The pairs that the threshold was chosen on: how many, and of whom."""
         pairs = self.pairs if self.threshold_pairs is None else self.threshold_pairs
         return f"{pairs:,} pairs of {self.chosen_on}"
 
@@ -185,35 +194,38 @@ class Calibration(Shown):
 
     @property
     def faces(self) -> tuple[str, ...]:
-        """The policies under which it was learned, each once; empty where none was recorded."""
+        """The face policies under which it was fitted, each once; empty where none was recorded."""
         return tuple(dict.fromkeys(policy for policy in (self.face, self.threshold_face) if policy))
 
     @property
     def state(self) -> Literal["calibrated", "threshold only", "not calibrated"]:
-        """How much is known of what scores mean: probabilities, a threshold only, or nothing.
-
-        Every command that speaks of a calibrated model means this.
-        """
+        """What is known of scores: probabilities too, a threshold only, or nothing."""
         if self.is_none:
             return "not calibrated"
         return "threshold only" if self.calibrator is None else "calibrated"
 
     @cached_property
     def calibrator(self) -> Calibrator | None:
-        """What turns scores into probabilities, None where the model has no calibration for it."""
+        """The curve from scores to probabilities; None where the model has none."""
         return None if self.probability is None else calibrator_from_dict(self.probability)
 
     def probability_of(self, score: float, prior: float = PRIOR) -> float | None:
-        """The probability that a pair of this score shows one person, if ``prior`` of all pairs do.
+        """Return the probability that a pair of this score shows one person.
 
-        None where the model has no calibration for it.  Raises UsageError for a prior that is not
-        between 0 and 1.
+        None where the model has no curve for it.
+
+        Args:
+            score: A cosine.
+            prior: The share of all pairs that show one person.
+
+        Raises:
+            UsageError: The prior does not lie between 0 and 1.
         """
         check_prior(prior)
         return None if self.calibrator is None else float(self.calibrator.probability(score, prior))
 
     def fmr_of(self, score: float) -> float | None:
-        """The share of pairs of strangers that score at least this high; None without a ``tail``.
+        """Return the share of impostor pairs that score at least this high; None without a ``tail``.
 
         Where ``fmr_is_bound(score)``, the share is smaller than what is returned.
         """
@@ -223,11 +235,11 @@ class Calibration(Shown):
         return float(np.exp(np.interp(score, scores, np.log(shares))))
 
     def fnmr_between(self, threshold: float) -> tuple[float, float] | None:
-        """The lowest and the highest share of genuine pairs that ``threshold`` can miss.
+        """Return the lowest and the highest FNMR that ``threshold`` can have.
 
-        The FNMR rises with the threshold, so the nearest thresholds at which it was measured, below and
-        above, bound it; where it was measured at this very one, both values are equal.  None where no
-        measured threshold lies below, or none above.
+        The FNMR rises with the threshold, so those measured at the nearest thresholds below and above bound
+        it; at a measured threshold both values are equal.  None where no measured threshold lies below, or
+        none above.
         """
         known = {point.threshold: point.fnmr for point in self.operating_points}
         if "fnmr" in self.metrics:
@@ -237,30 +249,42 @@ class Calibration(Shown):
         return (max(below), min(above)) if below and above else None
 
     @property
-    def typical_stranger(self) -> float | None:
-        """The score that half of all pairs of strangers reach; None without a ``tail``."""
+    def typical_impostor(self) -> float | None:
+        """The median score of impostor pairs; None without a ``tail``."""
         if not self.tail:
             return None
         scores, shares = np.array(self.tail).T
         return float(np.interp(np.log(0.5), np.log(shares[::-1]), scores[::-1]))
 
+    @property
+    def typical_stranger(self) -> float | None:
+        """Deprecated: ``typical_impostor``."""
+        warnings.warn(
+            "Calibration.typical_stranger is now typical_impostor", DeprecationWarning, stacklevel=2
+        )
+        return self.typical_impostor
+
     def fmr_is_bound(self, score: float) -> bool:
-        """Whether ``score`` lies beyond what the impostor pairs support, so that the FMR is a bound."""
+        """Return whether ``score`` exceeds what the impostor pairs support, so that the FMR is a bound."""
         return bool(self.tail) and score > self.tail[-1][0]
 
     def threshold_for(self, fmr: float) -> OperatingPoint:
-        """The operating point of a named FMR; UsageError, naming those there are, for another one."""
+        """Return the operating point of a target FMR.
+
+        Raises:
+            UsageError: There is none; the message names those there are.
+        """
         for point in self.operating_points:
             if math.isclose(point.fmr, fmr, rel_tol=1e-9):
                 return point
         known = ", ".join(f"{point.fmr:g}" for point in self.operating_points)
-        told = f"those it has are {known}" if known else "it has none; see facealike calibrate"
-        raise UsageError(f"the model has no threshold for an FMR of {fmr:g}; {told}")
+        advice = f"those it has are {known}" if known else "it has none; see facealike calibrate"
+        raise UsageError(f"the model has no threshold for an FMR of {fmr:g}; {advice}")
 
     def to_dict(self) -> dict[str, Any]:
-        """Ready for JSON, and complete but for ``unused``."""
+        """Return the calibration for JSON, complete but for ``unused``."""
         people = self.threshold_people
-        # Left out where it is not known: calibrations from before it was recorded stay as they are.
+        # Left out where it is not known, so that older calibrations keep their bytes.
         seen = {"seen": [record.to_dict() for record in self.seen]} if self.seen else {}
         return {
             "threshold": self.threshold,
@@ -272,7 +296,7 @@ class Calibration(Shown):
             "probability": self.probability,
             "operating_points": [point.to_dict() for point in self.operating_points],
             "tail": [list(point) for point in self.tail],
-            # Left out where it says nothing, so that older versions of facealike can read the file.
+            # Left out where it is empty, so that older versions of facealike can read the file.
             **({"threshold_people": people, "threshold_pairs": self.threshold_pairs} if people else {}),
             **seen,
             **({"copies": self.copies} if self.copies else {}),
@@ -282,20 +306,30 @@ class Calibration(Shown):
         }
 
     def summary(self) -> dict[str, Any]:
-        """``to_dict`` for a reader: people and photos are counted in place of their digests."""
+        """Return ``to_dict`` with people and photos counted in place of their digests."""
         return {**self.to_dict(), **({"seen": counts(self.seen)} if self.seen else {})}
 
     @classmethod
     def from_dict(cls, values: Any) -> Calibration:
-        """The inverse of ``to_dict``; ModelError for a missing, unknown or senseless entry."""
+        """Return the calibration that ``to_dict`` wrote.
+
+        Raises:
+            ModelError: An entry is missing, unknown or makes no sense.
+        """
         return from_dict(cls, values, "calibration", (*OPTIONAL, "seen", "copies", "left_out", "unused"))
 
     def plot(self, ax: Axes | None = None, score: float | None = None, prior: float = PRIOR) -> Axes:
-        """Draw FMR, FNMR and the probability over the score, with the threshold; ``score`` is marked.
+        """Draw FMR, FNMR and the probability over the score, with the threshold.
 
-        Draws into ``ax``, else into a new figure (``.figure.savefig(...)``).  Raises NotCalibrated where
-        there is nothing to draw, UsageError for a prior not between 0 and 1 or a score that is no number,
-        MissingExtra without matplotlib.
+        Args:
+            ax: The axes to draw into; None for a new figure (``.figure.savefig(...)``).
+            score: A score to mark.
+            prior: The share of all pairs that show one person.
+
+        Raises:
+            NotCalibrated: There is nothing to draw.
+            UsageError: The prior does not lie between 0 and 1, or the score is not finite.
+            MissingExtra: matplotlib is not installed.
         """
         check_prior(prior)
         if score is not None and not math.isfinite(score):
@@ -312,6 +346,8 @@ class Calibration(Shown):
         curve = "no probability" if self.calibrator is None else f"probability {self.calibrator}"
         if self.threshold_people is not None and self.calibrator is not None:
             curve += f" (on {self.pairs:,} pairs of {self.people})"
-        told = f"; {face_words(self.face)} of each photo" if self.face else ""
-        told += left_out_told(self.left_out) + copies_told(self.copies)
-        return f"threshold {self.threshold:.3f}{band} ({self.rule}, on {self.threshold_from}); {curve}{told}"
+        suffix = f"; {face_words(self.face)} of each photo" if self.face else ""
+        suffix += left_out_told(self.left_out) + copies_told(self.copies)
+        return (
+            f"threshold {self.threshold:.3f}{band} ({self.rule}, on {self.threshold_from}); {curve}{suffix}"
+        )

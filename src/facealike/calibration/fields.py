@@ -1,4 +1,4 @@
-"""What a calibration holds, checked: operating points, the tail of impostor scores, face policies."""
+"""Check the fields of a calibration: operating points, impostor survival function, face policies."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from ..errors import ModelError
 from ..utils.json_fields import from_dict, in_words, is_number
 from .operating_points import OperatingPoint
 
-ROUNDING = 1e-5  # by which the cosine of a photo and itself may exceed 1
+ROUNDING = 1e-5  # the cosine of a photo and itself may exceed 1 by this
 
 
 def checked_policy(value: Any, *more: str) -> None:
-    """Raise ModelError for what is no policy that means one face, nor one of ``more``, nor None."""
+    """Raise ModelError for a value that is not a policy for one face, nor one of ``more``, nor None."""
     if value is not None and value not in (*(p for p in FACE_POLICIES if p != "all"), *more):
         raise ModelError(f"calibration: the face policy is largest, central or only, not {in_words(value)}")
 
@@ -32,7 +32,7 @@ def checked_points(values: Any) -> tuple[OperatingPoint, ...]:
 
 
 def checked_tail(values: Any) -> tuple[tuple[float, float], ...]:
-    """Return the points (score, FMR) of a tail, which rises in score and falls in FMR."""
+    """Return the points (score, FMR) of the impostor survival function, ascending in score."""
     if not isinstance(values, list | tuple):
         raise ModelError("calibration: the tail must be a list of points; calibrate the model again")
     points: list[tuple[float, float]] = []

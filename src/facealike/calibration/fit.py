@@ -16,7 +16,7 @@ from .operating_points import (
     around,
     f1_band,
     f1_threshold,
-    impostor_tail,
+    impostor_survival,
     operating_points,
 )
 from .pairs import checked_pairs
@@ -114,7 +114,7 @@ def calibrate_scores(
         band=band,
         probability=calibrator.to_dict(),
         operating_points=points,
-        tail=impostor_tail(values[~genuine]),
+        tail=impostor_survival(values[~genuine]),
     )
 
 

@@ -1,4 +1,4 @@
-"""Where to put the threshold, how sure that place is, and how rarely strangers score higher still.
+"""Choose thresholds, estimate their confidence intervals, and tabulate the impostor survival function.
 
 Terms as in ISO/IEC 19795-1:2021.  Intervals come from resampling people (``facealike.metrics.bootstrap``).
 """
@@ -26,28 +26,36 @@ if TYPE_CHECKING:
     from ..metrics.bootstrap import Statistic
 
 Rule: TypeAlias = "Literal['f1'] | float"
-"""How a threshold is chosen: the best F1 on pairs of both kinds in equal number, or a named FMR."""
+"""How a threshold is chosen: the best F1 on pairs of both kinds in equal number, or a target FMR."""
 
 RULE_OF_30 = 30
-"""Errors to be seen for a rate that is told without its interval: with 30 the true rate lies within
-about 30 % of it, with 90 % confidence (Doddington et al., Speech Communication 31, 2000)."""
+"""Errors needed to report a rate without its interval: with 30 the true rate lies within about 30 % of it,
+with 90 % confidence (Doddington et al., Speech Communication 31, 2000)."""
 
-POINTS_PER_DECADE = 10  # of the tail
+POINTS_PER_DECADE = 10  # of the impostor survival function
 
-PAIRS_A_DECADE = 10_000
-"""Impostor pairs resampled for each power of ten of their rank; more would not move an interval that
-a few hundred people give, and a million pairs would take minutes."""
+PAIRS_PER_DECADE = 10_000
+"""Impostor pairs resampled for each power of ten of their rank; more do not change the interval of a few
+hundred people, and a million pairs take minutes."""
 
-PAIRS_OF_A_FIT = 3_000  # likewise, where a curve of two numbers is fitted to each resample
+PAIRS_PER_FIT = 3_000  # likewise, where a curve is fitted to each resample
 
 
 @dataclass(frozen=True, repr=False)
 class OperatingPoint(Result):
-    """The threshold for a named FMR, and what was really had there on the calibration people.
+    """The threshold for a target FMR, and the rates at it on the calibration people.
 
-    ``fmr_low`` to ``fmr_high`` is the 95 % interval of the FMR at this threshold, by resampling
-    people; ``fnmr`` the share of genuine pairs lost there; ``impostor`` the number of impostor pairs
-    it rests on; ``band`` the interval of the threshold itself, as in ``Calibration``.
+    Args:
+        fmr: The target FMR.
+        threshold: A score.
+        fmr_low: The lower bound of the 95 % interval of the FMR at this threshold, by resampling people.
+        fmr_high: The upper bound.
+        fnmr: The FNMR at this threshold.
+        impostor: The number of impostor pairs.
+        band: The 95 % interval of the threshold itself.
+
+    Raises:
+        ModelError: A value is out of range.
     """
 
     fmr: float
@@ -83,15 +91,15 @@ class OperatingPoint(Result):
 def f1_threshold(
     scores: NDArray[np.float64], same: NDArray[np.bool_], weights: NDArray[np.float64] | None = None
 ) -> float:
-    """The threshold of the best F1 on pairs of both kinds in equal number, read off a smooth curve.
+    """Return the threshold of the best F1 on pairs of both kinds in equal number, from a smooth curve.
 
-    F1 is highest where pairs are accepted from a probability of half the highest F1 on (Lipton, Elkan
-    and Naryanaswamy, ECML PKDD 2014).  The probability is that of ``fit_platt`` on Fisher's z with
-    these ``weights`` (n,), and the highest F1 that of the pairs so weighed.  The very best cut of a
-    sample, whose F1 is nearly level around it, jumps twice as far from one sample of people to the
-    next, and loses F1 on people it was not chosen on.
+    F1 is highest where pairs are accepted from a probability of half the highest F1.  The probability is that
+    of ``fit_platt`` on Fisher's z with these ``weights`` (n,), and the highest F1 that of the weighted pairs.
+    The best cut of a sample itself, around which F1 is nearly constant, varies twice as much from one sample
+    of people to the next, and loses F1 on other people.  Where the curve is constant, because genuine pairs
+    do not score higher, the best cut itself is returned.
 
-    Where the curve is level, because genuine pairs do not score higher, it is the best cut itself.
+    Source: Lipton, Elkan and Naryanaswamy, ECML PKDD 2014.
     """
     balanced = balanced_weights(same, weights)
     order = np.argsort(-scores, kind="stable")
@@ -111,11 +119,11 @@ def f1_band(
     scores: NDArray[np.float64], same: NDArray[np.bool_], first: NDArray[np.int64],
     second: NDArray[np.int64], weights: NDArray[np.float64] | None, resamples: int, seed: int,
 ) -> tuple[float, float] | None:  # fmt: skip
-    """The 95 % percentile interval of ``f1_threshold`` by resampling people, from ``thinned`` pairs.
+    """Return the 95 % percentile interval of ``f1_threshold`` by resampling people, from ``thinned`` pairs.
 
     None where fewer than half of the resamples have genuine and impostor pairs.
     """
-    kept, mass = thinned(scores, same, PAIRS_OF_A_FIT)
+    kept, mass = thinned(scores, same, PAIRS_PER_FIT)
     values, genuine = scores[kept], same[kept]
     own = mass if weights is None else mass * weights[kept]
     names, sides = np.unique(np.stack([first[kept], second[kept]]), return_inverse=True)
@@ -125,9 +133,9 @@ def f1_band(
     for _ in range(resamples):
         times = np.bincount(rng.integers(0, len(names), len(names)), minlength=len(names))
         weight = own * np.where(genuine, times[left], times[left] * times[right])
-        alive = weight > 0
-        if genuine[alive].any() and not genuine[alive].all():
-            drawn.append(f1_threshold(values[alive], genuine[alive], weight[alive]))
+        positive = weight > 0
+        if genuine[positive].any() and not genuine[positive].all():
+            drawn.append(f1_threshold(values[positive], genuine[positive], weight[positive]))
     if 2 * len(drawn) < resamples or len(drawn) < 2:
         return None
     low, high = np.quantile(drawn, (0.025, 0.975))
@@ -138,11 +146,12 @@ def operating_points(
     scores: NDArray[np.float64], same: NDArray[np.bool_], first: NDArray[np.int64],
     second: NDArray[np.int64], fmrs: Iterable[float], resamples: int, seed: int,
 ) -> tuple[OperatingPoint, ...]:  # fmt: skip
-    """The point of each FMR.  Thresholds come from all pairs, intervals from ``thinned`` ones.
+    """Return the operating point of each FMR; thresholds from all pairs, intervals from ``thinned`` ones.
 
-    Raises UsageError for an FMR that the impostor pairs do not support.
+    Raises:
+        UsageError: The impostor pairs do not support an FMR.
     """
-    # Imported here, for a comparison reads calibrations and makes none.
+    # Imported here, since a comparison reads calibrations and fits none.
     from ..metrics.bootstrap import intervals
     from ..metrics.weighted_pairs import Block, Pairs
 
@@ -157,9 +166,9 @@ def operating_points(
     impostor = int(np.sum(~same))
     points = []
     for fmr, cut in cuts.items():
-        had, own = found[f"fmr {fmr}"], found[f"threshold {fmr}"]
-        told = math.isfinite(had.low + had.high)  # too few people tell nothing
-        low, high = (max(had.low, 0.0), min(had.high, 1.0)) if told else (0.0, 1.0)
+        rate, own = found[f"fmr {fmr}"], found[f"threshold {fmr}"]
+        measured = math.isfinite(rate.low + rate.high)  # false with too few people
+        low, high = (max(rate.low, 0.0), min(rate.high, 1.0)) if measured else (0.0, 1.0)
         fnmr = confusion(scores, same, cut).fnmr
         band = around(cut, own.low, own.high)
         points.append(OperatingPoint(fmr, cut, low, high, fnmr, impostor, band))
@@ -167,13 +176,13 @@ def operating_points(
 
 
 def thinned(
-    scores: NDArray[np.float64], same: NDArray[np.bool_], a_decade: int = PAIRS_A_DECADE
+    scores: NDArray[np.float64], same: NDArray[np.bool_], per_decade: int = PAIRS_PER_DECADE
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """(kept, weights): fewer pairs that stand for all, the kinds counting one half each.
+    """Return (kept, weights): a sample of the pairs with weights, both kinds with total weight one half.
 
-    Of the impostor pairs the highest ``a_decade`` are kept, every ninth or so of those that follow up
-    to ten times that rank, and so on, so that every FMR rests on about as many; of the genuine pairs
-    as many in all, evenly by rank.  Each weighs as many as it stands for.
+    Of the impostor pairs the highest ``per_decade`` are kept, of those that follow up to ten times that rank
+    as many again, and so on, so that every FMR depends on about as many; of the genuine pairs as many in all,
+    evenly by rank.  The weight of a pair is the number of pairs that it represents.
     """
     kept, weights = [], []
     for kind in (True, False):
@@ -181,20 +190,20 @@ def thinned(
         falling = index[np.argsort(-scores[index], kind="stable")]
         edges = [0, len(falling)]
         if not kind:
-            powers = range(math.ceil(math.log10(max(len(falling) / a_decade, 1))))
-            edges[1:1] = [a_decade * 10**power for power in powers]
-        mine = []
+            powers = range(math.ceil(math.log10(max(len(falling) / per_decade, 1))))
+            edges[1:1] = [per_decade * 10**power for power in powers]
+        of_kind = []
         for start, end in pairwise(edges):
-            wanted = min(end - start, a_decade)
+            wanted = min(end - start, per_decade)
             places = start + (np.arange(wanted) + 0.5) * (end - start) / wanted
             kept.append(falling[places.astype(np.int64)])
-            mine.append(np.full(wanted, (end - start) / wanted))
-        weights.append(np.concatenate(mine) / len(falling) / 2)
+            of_kind.append(np.full(wanted, (end - start) / wanted))
+        weights.append(np.concatenate(of_kind) / len(falling) / 2)
     return np.concatenate(kept), np.concatenate(weights)
 
 
 def around(threshold: float, low: float, high: float) -> tuple[float, float] | None:
-    """An interval of a threshold, within [-1, 1] and around it; None where it was not measured."""
+    """Return an interval of a threshold that contains it, within [-1, 1]; None where it was not measured."""
     if not math.isfinite(low + high):
         return None
     return max(-1.0, min(low, threshold)), min(1.0, max(high, threshold))
@@ -204,8 +213,8 @@ def _cosine(threshold: float) -> float:
     return min(max(threshold, -1.0), 1.0)
 
 
-def impostor_tail(impostor: NDArray[np.float64]) -> tuple[tuple[float, float], ...]:
-    """(score, share of impostor pairs that score at least that), as far as 30 pairs support it."""
+def impostor_survival(impostor: NDArray[np.float64]) -> tuple[tuple[float, float], ...]:
+    """Return (score, share of impostor pairs that score at least that), as far as 30 pairs support it."""
     falling = np.sort(impostor)[::-1]
     count = len(falling)
     if count < RULE_OF_30:
@@ -214,6 +223,6 @@ def impostor_tail(impostor: NDArray[np.float64]) -> tuple[tuple[float, float], .
     shares = 10.0 ** -np.linspace(0, decades, max(2, math.ceil(decades * POINTS_PER_DECADE) + 1))
     places = np.clip(np.round(shares * count).astype(np.int64), RULE_OF_30, count)
     scores = np.unique(falling[places - 1])
-    # Counted again, for equal scores stand on the same side.
+    # Counted again, since equal scores fall on the same side.
     at_least = count - np.searchsorted(falling[::-1], scores, side="left")
     return tuple(zip(scores.tolist(), (at_least / count).tolist(), strict=True))

@@ -1,4 +1,4 @@
-"""The pairs that a calibration is learned from: all of them, or a sample of each kind."""
+"""The pairs that a calibration is fitted to: all of them, or a sample of each kind."""
 
 from __future__ import annotations
 
@@ -10,12 +10,16 @@ from ..types import PairIndices
 
 
 def calibration_pairs(labels: ArrayLike, seed: int, limit: int = 2_000_000) -> PairIndices:
-    """All genuine and all impostor pairs of photos with these ``labels`` (n,), a < b, in order of a.
+    """Return all genuine and all impostor pairs of photos, a < b, in order of a.
 
-    Above ``limit`` pairs a kind that has more than half of it is drawn without replacement, to fill
-    what the other kind leaves.  Equal arguments give equal pairs.
+    Args:
+        labels: The person of each photo, (n,).
+        seed: Of the random draw.
+        limit: Above so many pairs, a kind that has more than half of it is drawn without replacement, to fill
+            what the other kind leaves.
 
-    Raises DataError where either kind is missing.
+    Raises:
+        DataError: A kind is missing.
     """
     kinds = np.asarray(labels)
     if kinds.ndim != 1 or limit < 2:
@@ -52,14 +56,18 @@ def calibration_pairs(labels: ArrayLike, seed: int, limit: int = 2_000_000) -> P
 
 
 def _chosen(rng: np.random.Generator, available: int, wanted: int) -> NDArray[np.int64] | None:
-    """Which of the pairs of a kind are drawn, by their number and rising; None for all."""
+    """Which of the pairs of a kind are drawn, by number and ascending; None for all."""
     return None if wanted == available else np.sort(rng.choice(available, wanted, replace=False))
 
 
 def checked_pairs(
     scores: ArrayLike, same: ArrayLike, first: ArrayLike, second: ArrayLike
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64]]:
-    """Return scores, truth and people of pairs as arrays (n,).  Raises UsageError where they do not fit."""
+    """Return scores, truth and people of pairs as arrays (n,).
+
+    Raises:
+        UsageError: They do not fit.
+    """
     values, truth = np.asarray(scores, dtype=np.float64), np.asarray(same)
     left, right = np.asarray(first, dtype=np.int64), np.asarray(second, dtype=np.int64)
     shapes = {array.shape for array in (values, truth, left, right)}

@@ -1,8 +1,8 @@
-"""From a score to the probability that two photos show one person.
+"""Calibrated probabilities: from a score to the probability that two photos show one person.
 
-Both fits weigh the pairs so that genuine and impostor pairs count as if equally frequent.  What
-they return is therefore evidence and not a habit of the sample: at even odds the log-odds are the
-logarithm of the likelihood ratio, and a prior other than one half adds its own log-odds to them.
+Both fits weight the pairs so that genuine and impostor pairs count as equally frequent.  The result does not
+depend on the share of genuine pairs in the sample: at even odds the log-odds are the logarithm of the
+likelihood ratio, and a prior other than one half adds its own log-odds.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from ..errors import ModelError, UsageError
 from ..utils.json_fields import checked_number, checked_table, in_words, is_number
 
 PRIOR = 0.5
-"""The share of pairs that show one person, where the caller says nothing else."""
+"""The default share of pairs that show one person."""
 
 Scale: TypeAlias = Literal["cosine", "fisher"]
 
-LARGEST = 0.999  # a cosine beyond this is two copies of one photo, and Fisher's z of 1 is infinite
+MAX_COSINE = 0.999  # Fisher's z of 1 is infinite
 
-STEEPEST = 1e9  # of a logistic curve, far beyond a step
+MAX_SLOPE = 1e9  # of a logistic curve; far steeper than any fit
 
-STEPS = 100  # of Newton's method; a handful is usual
-SMALLEST_GRADIENT = 1e-10  # of the mean log-loss
+MAX_STEPS = 100  # of Newton's method; few are usual
+GRADIENT_TOLERANCE = 1e-10  # of the mean log-loss
 SUFFICIENT_DECREASE = 1e-4
 
 
 class Calibrator(Protocol):
-    """What turns scores into probabilities."""
+    """A curve from scores to probabilities."""
 
     def probability(self, scores: ArrayLike, prior: float = PRIOR) -> NDArray[np.float64]: ...
     def to_dict(self) -> dict[str, Any]: ...
@@ -41,10 +41,16 @@ class Calibrator(Protocol):
 class Platt:
     """The logistic curve 1 / (1 + exp(-(a x + b))), for genuine and impostor pairs in equal number.
 
-    x is the score itself where ``scale`` is ``cosine``, and Fisher's z of it, artanh(score), where it
-    is ``fisher``: the odds are then exp(b) ((1 + score) / (1 - score)) ** (a / 2), the symmetric case
-    of beta calibration (Kull, Silva Filho and Flach, AISTATS 2017).  ``a`` is not negative, so the
-    probability never falls as the score rises.  ModelError otherwise.
+    Where ``scale`` is ``fisher``, the odds are exp(b) ((1 + score) / (1 - score)) ** (a / 2), the symmetric
+    case of beta calibration (Kull, Silva Filho and Flach, AISTATS 2017).
+
+    Args:
+        a: The slope, not negative, so that the probability never falls as the score rises.
+        b: The offset.
+        scale: x is the score for ``cosine``, and Fisher's z of it, artanh(score), for ``fisher``.
+
+    Raises:
+        ModelError: A value is out of range.
     """
 
     a: float
@@ -52,15 +58,15 @@ class Platt:
     scale: Scale = "cosine"
 
     def __post_init__(self) -> None:
-        checked_number(self.a, "probability: a", 0, STEEPEST)
-        checked_number(self.b, "probability: b", -STEEPEST, STEEPEST)
+        checked_number(self.a, "probability: a", 0, MAX_SLOPE)
+        checked_number(self.b, "probability: b", -MAX_SLOPE, MAX_SLOPE)
         if self.scale not in get_args(Scale):
             raise ModelError(f"probability: the scale is cosine or fisher, not {in_words(self.scale)}")
         object.__setattr__(self, "a", float(self.a))
         object.__setattr__(self, "b", float(self.b))
 
     def probability(self, scores: ArrayLike, prior: float = PRIOR) -> NDArray[np.float64]:
-        """The probability of one person at each of ``scores`` if ``prior`` of all pairs show one person."""
+        """Return the probability at each of ``scores`` if ``prior`` of all pairs show one person."""
         x = _scaled(np.asarray(scores, dtype=np.float64), self.scale)
         return _logistic(self.a * x + self.b + _log_odds(prior))
 
@@ -74,9 +80,13 @@ class Platt:
 
 @dataclass(frozen=True)
 class Isotonic:
-    """A rising line through ``knots``, (score, probability) each, level before the first and after the last.
+    """A piecewise linear curve, constant before the first knot and after the last.
 
-    Scores rise strictly and probabilities do not fall.  ModelError otherwise.
+    Args:
+        knots: (score, probability) each; scores strictly ascending, probabilities not falling.
+
+    Raises:
+        ModelError: The knots are not so.
     """
 
     knots: tuple[tuple[float, float], ...]
@@ -99,7 +109,7 @@ class Isotonic:
         object.__setattr__(self, "knots", tuple(knots))
 
     def probability(self, scores: ArrayLike, prior: float = PRIOR) -> NDArray[np.float64]:
-        """The probability of one person at each of ``scores`` if ``prior`` of all pairs show one person."""
+        """Return the probability at each of ``scores`` if ``prior`` of all pairs show one person."""
         knots, values = np.array(self.knots).T
         even = np.interp(np.asarray(scores, dtype=np.float64), knots, values)
         odds = np.exp(_log_odds(prior))
@@ -114,7 +124,11 @@ class Isotonic:
 
 
 def check_prior(prior: float) -> None:
-    """Refuse, with UsageError, a prior that is no number between 0 and 1, both excluded."""
+    """Check that a prior lies between 0 and 1, both excluded.
+
+    Raises:
+        UsageError: It does not.
+    """
     if not is_number(prior) or not 0 < prior < 1:
         raise UsageError(
             f"the prior is the share of pairs that show one person, between 0 and 1, not {prior}"
@@ -122,7 +136,11 @@ def check_prior(prior: float) -> None:
 
 
 def calibrator_from_dict(values: Any) -> Calibrator:
-    """The inverse of ``to_dict`` of either kind; ModelError for anything else."""
+    """Return the curve that ``to_dict`` wrote.
+
+    Raises:
+        ModelError: It is neither kind, or an entry is missing or unknown.
+    """
     table = dict(checked_table(values, "probability"))
     kinds: dict[str, type[Platt] | type[Isotonic]] = {"platt": Platt, "isotonic": Isotonic}
     kind = kinds.get(str(table.pop("method", None)))
@@ -140,38 +158,45 @@ def calibrator_from_dict(values: Any) -> Calibrator:
 def fit_platt(
     scores: ArrayLike, same: ArrayLike, weights: ArrayLike | None = None, scale: Scale = "cosine"
 ) -> Platt:
-    """The logistic curve of highest likelihood, both kinds of pairs counting as equally frequent.
+    """Fit the logistic curve of maximum likelihood, both kinds of pairs counting as equally frequent.
 
-    Platt, "Probabilistic Outputs for Support Vector Machines", 1999, with his smoothed targets
-    (n + 1) / (n + 2) and 1 / (n + 2) in place of 1 and 0, solved by Newton's method with
-    backtracking (Lin, Lin and Weng, Machine Learning 68, 2007).  ``weights`` (n,) say how much a
-    pair counts among those of its kind; n is then the number of equal pairs that would tell as much
-    (Kish), and only the ratios of the weights matter.
+    Targets are smoothed to (n + 1) / (n + 2) and 1 / (n + 2) in place of 1 and 0.  If genuine pairs do not
+    score higher than impostor pairs, the curve is constant: a = 0, and every probability equals the prior.
 
-    If genuine pairs do not score higher than impostor pairs, the best curve that does not fall is
-    level: a = 0, and every probability equals the prior.
+    Source: Platt, "Probabilistic Outputs for Support Vector Machines", 1999; solved by Newton's method with
+    backtracking (Lin, Lin and Weng, Machine Learning 68, 2007).
 
-    Raises UsageError for arrays that do not fit, or where either kind is missing.
+    Args:
+        scores: Scores of pairs, (n,).
+        same: Whether each pair shows one person, (n,).
+        weights: How much a pair counts among those of its kind, (n,); only their ratios matter.  n above is
+            then the effective sample size (Kish).
+        scale: See ``Platt``.
+
+    Raises:
+        UsageError: The arrays do not fit, or a kind is missing.
     """
     values, target, weight = _prepared(scores, same, weights)
     values = _scaled(values, scale)
-    centre = float(weight @ values)
-    spread = float(np.sqrt(weight @ (values - centre) ** 2))
-    level = Platt(0.0, _logit(float(weight @ target)), scale)
-    if spread <= 1e-12 * max(1.0, abs(centre)):
-        return level
-    # Around the mean and in units of the spread Newton's method converges at any scale of the scores.
-    slope, offset = _newton((values - centre) / spread, target, weight)
+    center = float(weight @ values)
+    deviation = float(np.sqrt(weight @ (values - center) ** 2))
+    constant = Platt(0.0, _logit(float(weight @ target)), scale)
+    if deviation <= 1e-12 * max(1.0, abs(center)):
+        return constant
+    # Standardized, so that Newton's method converges at any scale of the scores.
+    slope, offset = _newton((values - center) / deviation, target, weight)
     if slope <= 0:
-        return level
-    return Platt(slope / spread, offset - slope * centre / spread, scale)
+        return constant
+    return Platt(slope / deviation, offset - slope * center / deviation, scale)
 
 
 def fit_isotonic(scores: ArrayLike, same: ArrayLike, weights: ArrayLike | None = None) -> Isotonic:
-    """The rising function of least squared error, both kinds of pairs counting as equally frequent.
+    """Fit the rising function of least squared error, both kinds of pairs counting as equally frequent.
 
-    Pool adjacent violators (Ayer et al., Annals of Mathematical Statistics 26(4), 1955) on Platt's
-    smoothed targets, so that no score is ever certain.  ``weights`` and errors as in ``fit_platt``.
+    Targets are smoothed as in ``fit_platt``, so that no probability is 0 or 1.  Arguments and errors are
+    those of ``fit_platt``.
+
+    Source: pool adjacent violators, Ayer et al., Annals of Mathematical Statistics 26(4), 1955.
     """
     values, target, weight = _prepared(scores, same, weights)
     distinct, place = np.unique(values, return_inverse=True)
@@ -188,7 +213,7 @@ def fit_isotonic(scores: ArrayLike, same: ArrayLike, weights: ArrayLike | None =
 
 
 def _pool(mass: list[float], total: list[float]) -> tuple[list[int], list[float]]:
-    """Where each pooled block starts, and its mean; the means rise strictly."""
+    """The start of each pooled block, and its mean; the means rise strictly."""
     starts: list[int] = []
     masses: list[float] = []
     totals: list[float] = []
@@ -206,14 +231,14 @@ def _pool(mass: list[float], total: list[float]) -> tuple[list[int], list[float]
 def _newton(
     x: NDArray[np.float64], target: NDArray[np.float64], weight: NDArray[np.float64]
 ) -> tuple[float, float]:
-    """Slope and offset that minimise the mean cross-entropy of the logistic curve."""
+    """Slope and offset that minimize the mean cross-entropy of the logistic curve."""
     slope = offset = 0.0
     loss = _loss(np.zeros_like(x), target, weight)
-    for _ in range(STEPS):
+    for _ in range(MAX_STEPS):
         p = _logistic(slope * x + offset)
         off = weight * (p - target)
         gradient = np.array([off @ x, off.sum()])
-        if np.abs(gradient).max() < SMALLEST_GRADIENT:
+        if np.abs(gradient).max() < GRADIENT_TOLERANCE:
             break
         curved = weight * p * (1 - p)
         hessian = np.array([[curved @ x**2, curved @ x], [curved @ x, curved.sum()]])
@@ -225,7 +250,7 @@ def _newton(
                 break
             length /= 2
         else:
-            break  # as low as the last digit allows
+            break  # no further decrease in floating point
         slope, offset, loss = slope - length * step[0], offset - length * step[1], tried
     return float(slope), float(offset)
 
@@ -236,10 +261,12 @@ def _loss(z: NDArray[np.float64], target: NDArray[np.float64], weight: NDArray[n
 
 
 def balanced_weights(same: NDArray[np.bool_], weights: ArrayLike | None = None) -> NDArray[np.float64]:
-    """Weights (n,) of sum 1 under which genuine and impostor pairs count one half each.
+    """Return weights (n,) of sum 1 under which genuine and impostor pairs count one half each.
 
-    Among its kind a pair counts in proportion to ``weights``.  Raises UsageError for weights that
-    are negative or leave a kind without any.
+    Within its kind a pair counts in proportion to ``weights``.
+
+    Raises:
+        UsageError: Weights are negative or leave a kind without any.
     """
     given = np.ones(same.shape) if weights is None else np.asarray(weights, dtype=np.float64)
     if given.shape != same.shape or not ((given >= 0) & (given < np.inf)).all():
@@ -255,10 +282,13 @@ def balanced_weights(same: NDArray[np.bool_], weights: ArrayLike | None = None) 
 
 
 def person_weights(first: ArrayLike, same: ArrayLike) -> NDArray[np.float64]:
-    """Weights (n,) under which the genuine pairs of each person sum to 1; impostor pairs weigh 1 each.
+    """Return weights (n,) under which the genuine pairs of each person sum to 1; impostor pairs weigh 1.
 
-    ``first`` (n,) is the person of one side.  Fifty photos of one person give 1,225 genuine pairs, yet
-    one person's way of looking alike; so weighed, each person counts once.
+    Fifty photos of one person give 1,225 genuine pairs of one face; so weighted, each person counts once.
+
+    Args:
+        first: The person of one side of each pair, (n,).
+        same: Whether each pair shows one person, (n,).
     """
     persons, genuine = np.asarray(first), np.asarray(same, dtype=bool)
     weights = np.ones(len(persons))
@@ -284,7 +314,7 @@ def _prepared(
     target = np.empty(values.shape)
     for kind in (True, False):
         share = weight[genuine == kind] / 0.5
-        count = 1 / float(share @ share)  # Kish's effective number; the number itself for equal weights
+        count = 1 / float(share @ share)  # effective sample size (Kish); n for equal weights
         target[genuine == kind] = (count + 1) / (count + 2) if kind else 1 / (count + 2)
     return values, target, weight
 
@@ -292,11 +322,11 @@ def _prepared(
 def _scaled(scores: NDArray[np.float64], scale: Scale) -> NDArray[np.float64]:
     if scale == "cosine":
         return scores
-    return np.asarray(np.arctanh(np.clip(scores, -LARGEST, LARGEST)))
+    return np.asarray(np.arctanh(np.clip(scores, -MAX_COSINE, MAX_COSINE)))
 
 
 def _logistic(z: NDArray[np.float64]) -> NDArray[np.float64]:
-    small = np.exp(-np.abs(z))  # never overflows, and keeps the last digit of both tails
+    small = np.exp(-np.abs(z))  # never overflows, and is precise in both tails
     return np.asarray(np.where(z >= 0, 1.0, small) / (1 + small))
 
 

@@ -107,12 +107,12 @@ def embed(
 
 def photos_below(path: Path) -> list[Path]:
     """The photos below a folder, sorted; anything else is taken as a photo itself."""
-    from ..datasets.folders import find_photos, tell_skipped
+    from ..datasets.folders import find_photos, warn_skipped
 
     if not path.is_dir():
         return [path]
     found, skipped = find_photos(path)
-    tell_skipped(path, skipped)
+    warn_skipped(path, skipped)
     if not found:
         raise DataError(f"{path}: no photo in this folder; check the path")
     return found

@@ -1,8 +1,7 @@
-"""Photos with the group of each: a CSV such as FairFace's.
+"""Lists of photos with demographic groups, such as FairFace's.
 
-FairFace (Karkkainen and Joo, WACV 2021) lists ``file,age,gender,race,service_test``.  Any list with a
-column ``file`` and columns of groups will do; a column ``person``, where there is one, says which photos
-show one person.
+FairFace (Karkkainen and Joo, WACV 2021) lists ``file,age,gender,race,service_test``.  Any CSV with a column
+``file`` and columns of groups can be read; an optional column ``person`` names the person of each photo.
 """
 
 from __future__ import annotations
@@ -28,8 +27,8 @@ ALIASES = {
 """Further names of the columns, as ``open_table`` compares them."""
 
 # FairFace's labels went through a spreadsheet, which took "3-9" for the third of September and "10-19" for
-# October 2019, and wrote 03-Sep and Oct-19.  Those are all there are: 0-2 and 20-29 onwards are no dates.
-# Other months are mended by the same rule, for lists with other bands of age.
+# October 2019, and wrote 03-Sep and Oct-19; 0-2 and 20-29 onwards are no dates.  Other months are restored by
+# the same rule, for lists with other age bands.
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _DAY_MONTH = re.compile(rf"(\d{{1,2}})-({'|'.join(_MONTHS)})", re.IGNORECASE)
 _MONTH_YEAR = re.compile(rf"({'|'.join(_MONTHS)})-(\d{{1,2}})", re.IGNORECASE)
@@ -39,9 +38,12 @@ _MONTH_YEAR = re.compile(rf"({'|'.join(_MONTHS)})-(\d{{1,2}})", re.IGNORECASE)
 class GroupedPhotos:
     """n photos with the groups of each.
 
-    ``paths`` (n,); ``columns`` the names of the kinds of groups, and ``values`` for each of them the group
-    of every photo, (n,).  ``person`` int64 (n,) numbers whose photos they are; where the list does not say
-    (``named`` false) every photo counts as a person of its own.
+    Args:
+        paths: The photos.
+        columns: The kinds of groups.
+        values: For each of them the group of every photo, (n,).
+        person: A number for the person of each photo, int64 (n,).
+        named: Whether the list has persons; if not, every photo counts as a person of its own.
     """
 
     paths: tuple[Path, ...]
@@ -57,13 +59,19 @@ class GroupedPhotos:
 def read_groups(
     path: str | Path, root: str | Path | None = None, by: Sequence[str] = DEFAULT_BY
 ) -> GroupedPhotos:
-    """The photos that a CSV lists, with their groups by the columns ``by``.
+    """Read the photos of a CSV with their groups.
 
-    Relative paths are looked up in ``root``, by default the folder of the CSV; every photo is checked
-    to be there.  Bands of age that a spreadsheet made into dates ("03-Sep") are mended.
+    Age bands that a spreadsheet made into dates ("03-Sep") are restored.
 
-    Raises UsageError for a ``by`` that is empty or names a column twice, and DataError, naming the file and
-    the line, for a list without such columns or with a line that cannot be used.
+    Args:
+        path: The CSV.
+        root: Where relative paths are looked up; None for the folder of the CSV.
+        by: The columns of groups.
+
+    Raises:
+        UsageError: ``by`` is empty or names a column twice.
+        DataError: The list lacks a column, a photo does not exist or is listed twice, or a line cannot be
+            used.
     """
     names = [name.strip().lower() for name in by]
     if not names or len(set(names)) < len(names) or {FILE, PERSON} & set(names):
@@ -97,8 +105,8 @@ def read_groups(
     )
 
 
-def mended_age(text: str) -> str:
-    """A band of age that a spreadsheet took for a date, as it was: 03-Sep is 3-9, Oct-19 is 10-19."""
+def age_band(text: str) -> str:
+    """Return an age band that a spreadsheet took for a date: 03-Sep is 3-9, Oct-19 is 10-19."""
     day = _DAY_MONTH.fullmatch(text)
     if day:
         return f"{int(day[1])}-{_month(day[2])}"
@@ -111,7 +119,7 @@ def _month(name: str) -> int:
 
 
 def _group(column: str, text: str) -> str:
-    return mended_age(text) if column == "age" else text
+    return age_band(text) if column == "age" else text
 
 
 def _check(file: Path, number: int, cell: dict[str, str], folder: Path, needed: Sequence[str]) -> None:
@@ -131,9 +139,7 @@ def _check(file: Path, number: int, cell: dict[str, str], folder: Path, needed: 
 
 def _check_different(file: Path, paths: Sequence[Path]) -> None:
     if len(set(paths)) < len(paths):
-        raise DataError(
-            f"{shown(file)}: a photo is listed twice, and would pass as its own double; correct it"
-        )
+        raise DataError(f"{shown(file)}: a photo is listed twice, and would match itself; correct it")
 
 
 def _wrong(file: Path, line: int, what: str) -> DataError:

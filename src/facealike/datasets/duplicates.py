@@ -1,8 +1,8 @@
-"""Photos that are there twice: counted once, and reported.
+"""Find photos that are there twice, so that each is counted once.
 
-A copy is a comparison whose answer is known beforehand: it makes a model look better than it is, and an
-FMR measurable that is not.  Copies have equal bytes or equal pixels (``facealike.imaging.photo_digest``);
-a photo that was compressed again or scaled is not recognized.
+A copy is a comparison whose answer is known beforehand: it makes a model look better than it is, and an FMR
+measurable that is not.  Copies have equal bytes or equal pixels (``facealike.imaging.photo_digest``); a photo
+that was compressed again or scaled is not recognized.
 """
 
 from __future__ import annotations
@@ -23,8 +23,11 @@ from .people import People
 class Distinct(NamedTuple):
     """Each photo of each person once.
 
-    ``digests`` are those of the photos of ``people``; ``copies`` photos were left out, and ``shared`` of
-    those that stay lie in the folders of several people.
+    Args:
+        people: The photos.
+        digests: Of these photos.
+        copies: How many photos were left out.
+        shared: How many of the photos lie in the folders of several people.
     """
 
     people: People

@@ -1,8 +1,8 @@
 """Find the photos in a folder: one walk with the same rules for every command.
 
-What can be read here is a photo (``facealike.imaging.formats``). Entries that begin with a dot and the
-litter of file managers are no business of ours and passed over in silence; every other file that is no
-photo is counted and named. Links are followed, and a folder that a link leads to is searched once.
+A photo is a file that can be read here (``facealike.imaging.formats``).  Entries that begin with a dot and
+the files that file managers add are ignored; every other file is counted and named.  Links are followed, and
+a folder that a link leads to is searched once.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from ..imaging.formats import cure, readable_extensions
 from ..imaging.photo_warning import PhotoWarning
 from ..utils.escape import shown
 
-LITTER = frozenset(("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir"))
-"""What Windows, macOS and network drives put beside photos; lower case."""
+SYSTEM_FILES = frozenset(("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir"))
+"""Files of Windows, macOS and network drives beside photos; lower case."""
 
-NAMED = 3  # of the files that were passed over, as examples
+MAX_EXAMPLES = 3  # of skipped files in the warning
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """A file of a folder that was passed over, and why."""
+    """A file of a folder that was skipped, and why."""
 
     path: Path
     why: str
@@ -37,14 +37,15 @@ class Skipped:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether an entry of a folder is passed over in silence."""
-    return name.startswith(".") or name.lower() in LITTER
+    """Return whether an entry of a folder is ignored."""
+    return name.startswith(".") or name.lower() in SYSTEM_FILES
 
 
 def find_photos(folder: str | os.PathLike[str]) -> tuple[list[Path], list[Skipped]]:
     """Return the photos in ``folder`` and below it, sorted, and the other files with the reason for each.
 
-    Raises DataError where the folder itself cannot be read.
+    Raises:
+        DataError: The folder itself cannot be read.
     """
     root = Path(folder)
     photos: list[Path] = []
@@ -73,9 +74,12 @@ def find_photos(folder: str | os.PathLike[str]) -> tuple[list[Path], list[Skippe
 
 
 def photos_in(folder: Path, skipped: list[Skipped]) -> tuple[list[Path], list[Path]]:
-    """Return the photos that lie in ``folder`` itself and the folders in it, both sorted.
+    """Return the photos in ``folder`` itself and its sub-folders, both sorted.
 
-    Other files are added to ``skipped``.  Raises OSError where the folder cannot be read.
+    Other files are added to ``skipped``.
+
+    Raises:
+        OSError: The folder cannot be read.
     """
     endings = readable_extensions()
     photos: list[Path] = []
@@ -100,15 +104,15 @@ def photos_in(folder: Path, skipped: list[Skipped]) -> tuple[list[Path], list[Pa
     return sorted(photos), sorted(folders)
 
 
-def tell_skipped(root: Path, skipped: Iterable[Skipped]) -> None:
-    """Warn, with one PhotoWarning, of the files of ``root`` that were passed over: how many, why, which."""
+def warn_skipped(root: Path, skipped: Iterable[Skipped]) -> None:
+    """Warn, with one PhotoWarning, of the files of ``root`` that were skipped: how many, why, which."""
     some = list(skipped)
     if not some:
         return
     reasons = Counter(one.why for one in some)
     why = ", ".join(f"{count:,} ({shown(reason)})" for reason, count in sorted(reasons.items()))
-    names = ", ".join(shown(one.path.name) for one in some[:NAMED])
-    more = ", ..." if len(some) > NAMED else ""
+    names = ", ".join(shown(one.path.name) for one in some[:MAX_EXAMPLES])
+    more = ", ..." if len(some) > MAX_EXAMPLES else ""
     files = "1 entry is" if len(some) == 1 else f"{len(some):,} entries are"
     warnings.warn(f"{shown(root)}: {files} passed over: {why}: {names}{more}", PhotoWarning, stacklevel=3)
 

@@ -1,9 +1,9 @@
-"""Unpack the LFW archive: safely, and without starting over after an interruption.
+"""Unpack the LFW archive safely, and resume after an interruption.
 
-Labeled Faces in the Wild (Huang, Ramesh, Berg and Learned-Miller, 2007) comes as one gzipped tar of
-``lfw-deepfunneled/NAME/NAME_0001.jpg`` and so on, or with the top folder ``lfw``.  An archive is
-somebody else's data, so nothing in it is believed: a member that is a link or a device, leads out
-of the folder or is implausibly large stops the unpacking before it is written.
+Labeled Faces in the Wild (Huang, Ramesh, Berg and Learned-Miller, 2007) is one gzipped tar of
+``lfw-deepfunneled/NAME/NAME_0001.jpg`` and so on, or with the top folder ``lfw``.  The archive is untrusted:
+a member that is a link or a device, leads out of the folder or is implausibly large stops the unpacking
+before it is written.
 """
 
 from __future__ import annotations
@@ -42,16 +42,20 @@ _BROKEN = (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError,
 def unpack_lfw(
     archive: str | Path, to: str | Path, progress: Callable[[int, int], None] | None = None
 ) -> Path:
-    """Unpack the photos of ``archive`` (.tgz or .tar) below ``to``; returns the folder of people.
+    """Unpack the photos of an archive; return the folder of people.
 
-    Can be repeated: what a killed run left is kept and the rest added, and once all is there
-    another run returns at once.  ``progress`` is called with bytes of the archive, (done, total).
+    Can be repeated: the files of an interrupted run are kept and the rest is added; once all are there
+    another run returns at once.  One process at a time unpacks into a folder.
 
-    One process at a time unpacks into a folder.
+    Args:
+        archive: A .tgz or .tar.
+        to: The folder to unpack into.
+        progress: Called with (done, total) bytes of the archive.
 
-    Raises UnsafeArchive for a member that is a link, a device, too large or outside the folder, and
-    DataError for an archive that is missing, truncated, damaged or holds no photos, and where the
-    target cannot be written.
+    Raises:
+        UnsafeArchive: A member is a link, a device, too large or outside the folder.
+        DataError: The archive is missing, truncated, damaged or holds no photos, or the target cannot be
+            written.
     """
     source, target = Path(archive), Path(to)
     try:
@@ -82,7 +86,7 @@ def unpack_lfw(
 
 @contextlib.contextmanager
 def _alone_in(target: Path) -> Iterator[None]:
-    """Keep other unpackers out; raises DataError where one is in the folder, or it cannot be written."""
+    """Lock the folder.  Raises DataError where another process unpacks into it, or it cannot be written."""
     with contextlib.ExitStack() as held:
         try:
             held.enter_context(own_folder(target, name=LOCK))
@@ -107,7 +111,7 @@ def _mark(marker: Path, photos: _Photos) -> None:
 
 
 def _finished(marker: Path, size: int, target: Path) -> Path | None:
-    """The folder of people if the marker says that this very archive was unpacked, and it shows."""
+    """The folder of people if the marker is that of this archive and the folder is complete."""
     try:
         counts: dict[str, Any] = json.loads(marker.read_bytes())
         folder = target / counts["folder"]
@@ -221,10 +225,10 @@ class _Photos:
         return UnsafeArchive(f"{self.name}: the member {shown(member.name)} {why}; use the LFW archive")
 
     def _write(self, path: Path, data: bytes) -> None:
-        """Put a photo in its place whole, unless one of the right size is there.
+        """Write a photo whole, unless one of the right size exists.
 
-        Not flushed to the disk one by one, which would take minutes for all of LFW.  A power cut can
-        leave empty files behind, but those have the wrong size.
+        Not flushed to the disk one by one, which would take minutes for all of LFW.  A power cut can leave
+        empty files behind, but those have the wrong size.
         """
         beside = path.with_name(f".{path.name}.part")
         try:

@@ -1,4 +1,4 @@
-"""Lists of pairs: LFW's format, and CSV."""
+"""Lists of pairs: the format of LFW, and CSV."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from pathlib import Path
 
 from ..errors import DataError
 from ..imaging.formats import IMAGE_EXTENSIONS
-from ..types import (
-    Pair,  # made here, hence found here
-)
+from ..types import Pair
 from ..utils.csv_table import open_table, read_text
 from ..utils.escape import shown
 
@@ -32,16 +30,20 @@ _TRUTH |= {"0": False, "false": False, "no": False, "different": False}
 
 
 def read_pairs(path: str | Path, root: str | Path | None = None) -> list[Pair]:
-    """The pairs that a file lists, in its order; every photo is checked to be there.
+    """Read the pairs of a file, in its order; every photo is checked to exist.
 
-    Two formats, told apart by the first line.  LFW (Huang et al., 2007; ``pairs.txt``,
-    ``pairsDevTrain.txt``): the number of folds, if any, and of pairs; then for each fold that many
-    lines "name i j" and as many "name1 i name2 j", meaning ``root/name/name_000i.jpg`` (or another
-    image extension).  CSV: a header with the columns a, b, same (1 or 0; empty or no column: not
-    known) and fold (optional), separated by commas, semicolons or tabs (``facealike.utils.csv_table``);
-    relative paths are looked up in ``root``, then beside the file.
+    Two formats, distinguished by the first line.  LFW (Huang et al., 2007; ``pairs.txt``,
+    ``pairsDevTrain.txt``): the number of folds, if any, and of pairs; then for each fold that many lines
+    "name i j" and as many "name1 i name2 j", meaning ``root/name/name_000i.jpg`` (or another image
+    extension).  CSV: a header with the columns a, b, same (1 or 0; empty or no column: not known) and fold
+    (optional), separated by commas, semicolons or tabs (``facealike.utils.csv_table``).
 
-    Raises DataError naming the file and the line.
+    Args:
+        path: The file.
+        root: Where relative paths are looked up, and then beside the file.
+
+    Raises:
+        DataError: The list cannot be read, or a line cannot be used; the message names the file and the line.
     """
     file = Path(path)
     try:
@@ -138,7 +140,7 @@ def _truth_and_fold(file: Path, number: int, cell: dict[str, str]) -> tuple[bool
         raise _wrong(file, number, f"same is 1 or 0, not {shown(truth)!r}; correct it")
     fold = cell.get("fold", "")
     if fold and not re.fullmatch(r"[0-9]{1,9}", fold):
-        raise _wrong(file, number, f"fold is a whole number, not {shown(fold)!r}; correct it")
+        raise _wrong(file, number, f"fold is an integer, not {shown(fold)!r}; correct it")
     return _TRUTH[truth] if truth else None, int(fold) if fold else None
 
 

@@ -1,4 +1,4 @@
-"""Pairs drawn from people: all positive ones, and as many negative ones."""
+"""Draw balanced pairs from people: genuine ones, and as many impostor ones."""
 
 from __future__ import annotations
 
@@ -6,24 +6,28 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import DataError, UsageError
-from ..types import (
-    Pair,
-    PairIndices,  # made here, hence found here
-)
+from ..types import Pair, PairIndices
 from .people import People
 
 MAX_PAIRS = 20_000_000
-"""More pairs than this are only drawn with a limit: they would fill memory and measure no better."""
+"""More pairs need a limit: they would fill memory and measure no better."""
 
 
 def balanced_pairs(labels: ArrayLike, seed: int, limit: int | None = None) -> PairIndices:
-    """Genuine pairs and as many impostor pairs, for photos with these ``labels`` (n,).
+    """Draw genuine pairs and as many impostor pairs.
 
-    All unordered pairs of two photos of one person, or ``limit`` of them drawn without replacement;
-    then as many distinct pairs of two different people, drawn uniformly.  Genuine pairs come first,
-    a < b in each, and equal arguments give equal pairs.
+    All unordered pairs of two photos of one person, or ``limit`` of them drawn without replacement; then as
+    many distinct pairs of two different people, drawn uniformly.  Genuine pairs come first, a < b in each,
+    and equal arguments give equal pairs.
 
-    Raises DataError where there is no genuine pair or not enough impostor pairs.
+    Args:
+        labels: The person of each photo, (n,).
+        seed: Of the random draw.
+        limit: The number of genuine pairs; None for all.
+
+    Raises:
+        DataError: There is no genuine pair, or not enough impostor pairs.
+        UsageError: An argument makes no sense.
     """
     kinds = np.asarray(labels)
     if kinds.ndim != 1 or (limit is not None and limit < 1):
@@ -37,7 +41,7 @@ def balanced_pairs(labels: ArrayLike, seed: int, limit: int | None = None) -> Pa
     genuine, impostor = group_end - place - 1, len(kinds) - group_end
     available = int(genuine.sum())
     if not available:
-        raise DataError("nobody has two photos, so there is no pair of one person; add photos")
+        raise DataError("no person has two photos, so there is no pair of one person; add photos")
     wanted = available if limit is None else min(limit, available)
     if wanted > MAX_PAIRS:
         raise DataError(f"{wanted:,} pairs of one person are too many; set a limit of at most {MAX_PAIRS:,}")
@@ -61,7 +65,7 @@ def balanced_pairs(labels: ArrayLike, seed: int, limit: int | None = None) -> Pa
 
 
 def listed_pairs(people: People, index: PairIndices) -> list[Pair]:
-    """Pairs by index as pairs of paths, in their order."""
+    """Return pairs by index as pairs of paths, in their order."""
     paths = [str(path) for path in people.paths]
     return [Pair(paths[a], paths[b], bool(same)) for a, b, same in zip(*index, strict=True)]
 
@@ -69,8 +73,11 @@ def listed_pairs(people: People, index: PairIndices) -> list[Pair]:
 def _nth_pair(
     partners: NDArray[np.int64], number: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Where all pairs are counted through place by place, and place i has ``partners[i]`` of them:
-    the place of each pair ``number``, and the how-manieth partner of that place it is."""
+    """Where pairs lie when all are numbered place by place, and place i has ``partners[i]`` of them.
+
+    Returns:
+        The place of each pair ``number``, and which partner of that place it is.
+    """
     ends = np.cumsum(partners)
     place = np.searchsorted(ends, number, side="right")
     return place, number - (ends[place] - partners[place])

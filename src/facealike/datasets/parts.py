@@ -1,10 +1,9 @@
-"""Divide the people of a folder into parts for training, validation, calibration and test, each large enough.
+"""Divide the people of a folder into training, validation, calibration and test, each large enough.
 
-In a large folder ``data.split_of`` decides: 15, 5 and 5 % are held out.  In a small one that leaves a
-handful of people in a part, from whom no threshold can be learned and no epoch chosen.  Then each held-out
-part takes more of the people who would train, in the order of the number that their name hashes to.  Nobody
-of the test moves into another part, so ``facealike evaluate --split test`` asks only people who were not
-trained on.
+In a large folder ``split_of`` decides: 15, 5 and 5 % are held out.  In a small one that leaves too few people
+in a part to fit a threshold or choose an epoch.  Then each held-out part takes more of the training people,
+in the order of the number that their name hashes to.  No person of the test moves into another part, so
+``facealike evaluate --split test`` uses only people who were not trained on.
 """
 
 from __future__ import annotations
@@ -16,17 +15,22 @@ import numpy as np
 from .people import People
 from .splits import Split, position_of, split_of
 
-USABLE = 20  # people with two photos in a held-out part, where there are enough
-SHARE = 7  # one in so many people is held out for a part, where there are fewer
-FEWEST_CALIBRATION = 10  # people with two photos that a calibration needs; see ``calibrate``
+MIN_PART = 20  # people with two photos in a held-out part, in a folder that is large enough
+SMALL_FOLDER_DIVISOR = 7  # one person in so many is held out for a part, in a smaller folder
+MIN_CALIBRATION_PEOPLE = 10  # people with two photos; see ``calibrate``
 
 
 @dataclass(frozen=True)
 class Parts:
-    """Names of the people of each part.
+    """The names of the people of each part.
 
-    ``shared`` says that validation and calibration are the same people: there are too few for two parts.
-    ``larger`` says that the held-out parts are larger than ``split_of`` makes them.
+    Args:
+        train: Of the training.
+        validation: Of the validation.
+        calibration: Of the calibration.
+        test: Of the test.
+        shared: Whether validation and calibration are the same people, as there are too few for two parts.
+        larger: Whether the held-out parts are larger than ``split_of`` makes them.
     """
 
     train: tuple[str, ...]
@@ -37,6 +41,7 @@ class Parts:
     larger: bool = False
 
     def of(self, split: Split) -> tuple[str, ...]:
+        """Return the names of the people of one split."""
         names: tuple[str, ...] = getattr(self, split)
         return names
 
@@ -46,8 +51,8 @@ class Parts:
             return f"{counts}, and {len(self.validation)} both validate and calibrate"
         return f"{counts}, {len(self.validation)} validate and {len(self.calibration)} calibrate"
 
-    def told(self) -> str:
-        """What was done about a folder of few people, in a sentence; empty where nothing was."""
+    def note(self) -> str:
+        """Return in a sentence how few people were divided; empty for a large folder."""
         if not self.larger:
             return ""
         people = len({*self.train, *self.validation, *self.calibration, *self.test})
@@ -55,17 +60,17 @@ class Parts:
 
 
 def divide(people: People) -> Parts:
-    """The parts of these people.
+    """Divide people into parts.
 
-    A held-out part that ``split_of`` leaves with fewer than 20 people who have two photos, or fewer than
-    one in seven of all of them where that is less, gets as many.  Where a calibration would not have ten
-    people then, validation and calibration share theirs.
+    A held-out part that ``split_of`` leaves with fewer than 20 people who have two photos, or fewer than one
+    in seven of all of them where that is less, is filled up to that number.  Where a calibration would then
+    have fewer than ten people, validation and calibration share theirs.
     """
     photos = dict(zip(people.names, np.bincount(people.labels, minlength=len(people.names)), strict=True))
     ordered = sorted(photos, key=position_of)
     several = np.array([photos[name] > 1 for name in ordered], dtype=bool)
     usual = [split_of(name) for name in ordered]
-    wanted = min(USABLE, int(several.sum()) // SHARE)
+    wanted = min(MIN_PART, int(several.sum()) // SMALL_FOLDER_DIVISOR)
     # The parts lie one after the other in this order: the test first, and training last.
     ends, start = [], 0
     for part in ("test", "calibration", "validation"):
@@ -75,7 +80,7 @@ def divide(people: People) -> Parts:
         ends.append(start)
     test, calibration, validation = ordered[: ends[0]], ordered[ends[0] : ends[1]], ordered[ends[1] : ends[2]]
     larger = any(split == "train" for split in usual[: ends[2]])
-    shared = wanted > 0 and int(several[ends[0] : ends[1]].sum()) < FEWEST_CALIBRATION
+    shared = wanted > 0 and int(several[ends[0] : ends[1]].sum()) < MIN_CALIBRATION_PEOPLE
     if shared:
         calibration = validation = [*calibration, *validation]
     train = ordered[ends[2] :]

@@ -1,4 +1,4 @@
-"""Folders of people: one folder a person, and lists of photos that nobody has named."""
+"""Folders of people, with one sub-folder a person, and folders of unlabeled photos."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import DataError, UsageError
 from ..utils.escape import shown
 from ..utils.result import Shown
-from .folders import Skipped, find_photos, photos_in, tell_skipped
+from .folders import Skipped, find_photos, photos_in, warn_skipped
 from .seen import normal_name
 from .splits import SPLITS, Split, split_of
 
@@ -21,8 +21,18 @@ from .splits import SPLITS, Split, split_of
 class People(Shown):
     """Photos by person: ``paths[i]`` shows ``names[labels[i]]``.
 
-    ``labels`` is (n,) int64.  Everybody in ``names`` has at least one photo.  ``skipped`` are the other
-    entries of the folder that these people were read from.
+    Example:
+        >>> people = People.from_folder("photos").split("test")
+        >>> print(len(people.names), "people,", len(people), "photos")
+
+    Args:
+        names: The people; each has at least one photo.
+        paths: The photos, (n,).
+        labels: The person of each photo, int64 (n,).
+        skipped: The other entries of the folder that these people were read from.
+
+    Raises:
+        UsageError: The labels do not fit.
     """
 
     names: tuple[str, ...]
@@ -38,13 +48,14 @@ class People(Shown):
 
     @classmethod
     def from_folder(cls, folder: str | Path) -> People:
-        """Everybody in ``folder``: one sub-folder a person, named after them, with their photos.
+        """Return the people in ``folder``: one sub-folder a person, named after them, with their photos.
 
         Sorted by name, so that equal folders give equal results.  Everything else in the folder is in
-        ``skipped``, and one PhotoWarning counts and names it, by the rules of ``facealike.datasets.folders``.
+        ``skipped`` and reported in one PhotoWarning, by the rules of ``facealike.datasets.folders``.
 
-        Raises DataError where there is no such folder or nobody in it, and where two sub-folders differ only
-        in case, accents' encoding or blanks: they name one person, whom a split might put on two sides.
+        Raises:
+            DataError: The folder does not exist or has no people, or two sub-folders differ only in case,
+                accents' encoding or blanks: they name one person, who might fall into two splits.
         """
         root = Path(folder)
         names: list[str] = []
@@ -70,7 +81,7 @@ class People(Shown):
                 paths.extend(photos)
             else:
                 skipped.append(Skipped(person, "a folder without photos"))
-        tell_skipped(root, skipped)
+        warn_skipped(root, skipped)
         if not names:
             raise DataError(
                 f"{shown(root)}: no photos of people; give a folder with one sub-folder of photos a person"
@@ -85,9 +96,9 @@ class People(Shown):
         return f"{len(self):,} photos of {len(self.names):,} people"
 
     def select(self, chosen: ArrayLike) -> People:
-        """The photos that ``chosen`` names, by a bool mask (n,) or by indices (in their order).
+        """Return the photos chosen by a bool mask (n,) or by indices (in their order).
 
-        People who are left without a photo drop out, and the labels count anew.
+        People without a photo left are dropped, and the labels are renumbered.
         """
         index = np.asarray(chosen)
         if index.dtype == bool and index.shape != self.labels.shape:
@@ -103,17 +114,17 @@ class People(Shown):
         )
 
     def split(self, split: Split) -> People:
-        """Everybody of one split, with all their photos; see ``split_of``.  May be empty."""
+        """Return the people of one split with all their photos; see ``split_of``.  May be empty."""
         if split not in SPLITS:
             raise UsageError(f"the splits are {', '.join(SPLITS)}, not {split!r}")
         mine = np.array([split_of(name) == split for name in self.names], dtype=bool)
         return self.select(mine[self.labels] if len(self) else np.zeros(0, dtype=bool))
 
     def split_images(self, seed: int) -> dict[Split, People]:
-        """The split of the seed repository, for comparison only: it LEAKS people.
+        """Return a split by image, for comparison only: it LEAKS people.
 
-        75 / 10 / 15 % of each person's photos go to train, validation and test, so the people of
-        the test are those of training, and scores on it say little about strangers.
+        75 / 10 / 15 % of each person's photos go to train, validation and test, so the people of the test are
+        those of training, and scores on it do not estimate those of other people.
         """
         rng = np.random.default_rng(seed)
         part = np.zeros(len(self), dtype=np.int64)
@@ -128,7 +139,7 @@ class People(Shown):
         }
 
     def limit_images(self, n: int, seed: int) -> People:
-        """At most ``n`` photos of each person, drawn at random; the others drop out."""
+        """Return at most ``n`` photos of each person, drawn at random."""
         if n < 1:
             raise UsageError(f"at least one photo a person has to stay, not {n}")
         rng = np.random.default_rng(seed)
@@ -138,7 +149,7 @@ class People(Shown):
         return self.select(keep)
 
     def _by_person(self) -> list[NDArray[np.intp]]:
-        """The indices of each person's photos."""
+        """The indices of the photos of each person."""
         order = np.argsort(self.labels, kind="stable")
         ends = np.cumsum(np.bincount(self.labels, minlength=len(self.names)))
         return np.split(order, ends[:-1]) if len(ends) else []
@@ -156,25 +167,28 @@ def _refuse_two_spellings(root: Path, names: list[str]) -> None:
 
 
 def people_of(root: str | Path, split: Split | Literal["all"]) -> People:
-    """The people of one split of a folder, or all.  Raises DataError where that is nobody."""
-    everybody = People.from_folder(root)
-    people = everybody if split == "all" else everybody.split(split)
+    """Return the people of one split of a folder, or all.
+
+    Raises:
+        DataError: There are none.
+    """
+    everyone = People.from_folder(root)
+    people = everyone if split == "all" else everyone.split(split)
     if len(people) == 0:
         raise DataError(
-            f"{shown(root)}: nobody in this folder belongs to the split {split}; use a larger folder"
+            f"{shown(root)}: no person in this folder belongs to the split {split}; use a larger folder"
         )
     return people
 
 
 def unlabelled_photos(folder: Path) -> People:
-    """Every photo in ``folder`` and below it, sorted, as a person of its own.
+    """Return every photo in ``folder`` and below it, sorted, each as a person of its own.
 
-    What counts as a photo is told in ``facealike.datasets.folders``.
-
-    Raises DataError where there is none.
+    Raises:
+        DataError: There is none.
     """
     found, skipped = find_photos(folder) if folder.is_dir() else ([], [])
-    tell_skipped(folder, skipped)
+    warn_skipped(folder, skipped)
     if not found:
         raise DataError(f"{folder}: no photos there; name a folder with photos in it or below it")
     names = tuple(str(path.relative_to(folder)) for path in found)

@@ -1,8 +1,8 @@
-"""Who took part in training or calibration, kept so that they are recognized and not revealed.
+"""Salted digests of the people and photos that took part in training or calibration.
 
-A model file holds digests, never names or photos: 8 bytes for each person, of the salted and normalized
-name, and 8 for each photo, of the salted digest of its decoded pixels.  The name finds people who are
-spelt otherwise, the photo finds copies under any name.
+A model file holds digests, never names or photos: 8 bytes for each person, of the salted and normalized name,
+and 8 for each photo, of the salted digest of its decoded pixels.  The name finds people under another
+spelling, the photo finds copies under any name.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def composed(name: str) -> str:
 
 
 def normal_name(name: str) -> str:
-    """Return what all spellings of a name have in common: composed, trimmed, and case folded.
+    """Return the normalized name: composed, trimmed, and case folded, so that all spellings are equal.
 
     Source: Unicode Standard 16.0, section 3.13, canonical caseless matching (D145).
     """
@@ -53,7 +53,7 @@ def normal_name(name: str) -> str:
 
 
 def spellings(name: str) -> set[str]:
-    """Return the names to try against hashes of version 1, which know a name only as it was written."""
+    """Return the spellings to try against hashes of version 1, which have a name as it was written."""
     trimmed = name.strip()
     cases = {trimmed, trimmed.lower(), trimmed.upper(), trimmed.title()}
     return {name} | {unicodedata.normalize(form, each) for form in ("NFC", "NFD") for each in cases}
@@ -63,9 +63,14 @@ def spellings(name: str) -> set[str]:
 class Seen(Shown):
     """People and photos that took part in something, as salted digests.
 
-    ``people`` and ``photos`` are digests of ``DIGEST_BYTES`` each, sorted and joined; either may be empty
-    where it is not known.  ``version`` says how names were normalized.  Raises ModelError for values that
-    make no sense.
+    Args:
+        salt: Hashed with every name and photo.
+        people: Digests of ``DIGEST_BYTES`` each, sorted and joined; may be empty where they are not known.
+        photos: The same of the photos.
+        version: How names were normalized.
+
+    Raises:
+        ModelError: A value makes no sense.
     """
 
     salt: str
@@ -112,21 +117,21 @@ class Seen(Shown):
 
     @property
     def people_count(self) -> int:
-        """How many people are recorded."""
+        """The number of people recorded."""
         return len(self.people) // DIGEST_BYTES
 
     @property
     def photo_count(self) -> int:
-        """How many photos are recorded."""
+        """The number of photos recorded."""
         return len(self.photos) // DIGEST_BYTES
 
     def knows_person(self, name: str) -> bool:
-        """Whether somebody of this name is recorded, in any spelling (version 1: in a few)."""
+        """Return whether a person of this name is recorded, in any spelling (version 1: in a few)."""
         tried = {normal_name(name)} if self.version > 1 else spellings(name)
         return any(bytes.fromhex(identity_hash(self.salt, each)) in self._people for each in tried)
 
     def knows_photo(self, digest: PhotoDigest | None) -> bool:
-        """Whether a photo of equal pixels is recorded; False for None, a photo that cannot be read."""
+        """Return whether a photo of equal pixels is recorded; False for None, a photo that cannot be read."""
         return digest is not None and bytes.fromhex(salted(digest.pixels, self.salt)) in self._photos
 
     def to_dict(self) -> dict[str, Any]:
@@ -139,7 +144,7 @@ class Seen(Shown):
 
     @classmethod
     def from_dict(cls, values: Any, what: str = "seen") -> Seen:
-        """The inverse of ``to_dict``; ModelError for a missing, unknown or senseless entry."""
+        """Return the record that ``to_dict`` wrote.  Raises ModelError for other entries."""
         table = checked_table(values, what)
         if set(table) != {"version", "salt", "people", "photos"}:
             raise ModelError(f"{what}: entries are version, salt, people and photos; make the model again")
@@ -151,14 +156,14 @@ class Seen(Shown):
 
 
 def read_records(values: Any, what: str) -> tuple[Seen, ...]:
-    """Records from a file, or those that are there already; ModelError for anything else."""
+    """Return records from a file, or those that are records already.  Raises ModelError for anything else."""
     if not isinstance(values, list | tuple):
         raise ModelError(f"{what} must be a list; make the model again")
     return tuple(each if isinstance(each, Seen) else Seen.from_dict(each, what) for each in values)
 
 
 def counts(records: Iterable[Seen]) -> dict[str, int]:
-    """Return how many people and photos are recorded; a reader has no use for thousands of digests."""
+    """Return how many people and photos are recorded, for output."""
     each = list(records)
     return {"people": sum(r.people_count for r in each), "photos": sum(r.photo_count for r in each)}
 

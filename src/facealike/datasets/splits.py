@@ -1,10 +1,9 @@
 """Splits that keep people apart.
 
-A split asks only for a person's name: the SHA-256 of the name, its accents composed, is read as a
-number between 0 and 1 and decides. No file of splits has to travel along, adding or removing people
-moves nobody else, and no person can ever be in training on one machine and in the test on another. That
-last point is what a test of face verification stands on: a model that saw other photos of the same
-people in training looks far better than it is.
+The split depends only on a person's name: the SHA-256 of the name, its accents composed, is read as a number
+between 0 and 1.  No file of splits is needed, adding or removing people moves no other person, and no person
+can be in training on one machine and in the test on another.  A test of face verification depends on that: a
+model that has seen other photos of the same people in training looks far better than it is.
 """
 
 from __future__ import annotations
@@ -27,11 +26,11 @@ TEST_BELOW, CALIBRATION_BELOW, VALIDATION_BELOW = 0.15, 0.20, 0.25
 
 
 def split_of(name: str) -> Split:
-    """The split of the person called ``name``: 15 % test, 5 % calibration, 5 % validation, the rest train.
+    """Return the split of a person: 15 % test, 5 % calibration, 5 % validation, the rest train.
 
-    The same on every machine and in every version, whoever else is in the folder.  Blanks around the name
-    and how its accents are encoded do not matter.  Upper and lower case do, as they always did: folding them
-    would move people of published tests, such as LFW's, into training.
+    The same on every machine and in every version, whoever else is in the folder.  Blanks around the name and
+    the encoding of its accents do not matter.  Case does: folding it would move people of published tests,
+    such as LFW's, into training.
     """
     position = position_of(name)
     if position < TEST_BELOW:

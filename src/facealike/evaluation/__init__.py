@@ -1,1 +1,1 @@
-"""Measure and calibrate a model on people whom it has never seen."""
+"""Evaluate and calibrate a model on people it was not trained on."""

@@ -1,4 +1,4 @@
-"""Every comparison that a set of people allows."""
+"""Evaluate all genuine and all impostor pairs of a set of people."""
 
 from __future__ import annotations
 
@@ -26,14 +26,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SetEvaluation(Result):
-    """Every photo of a set of people with every other, at a threshold set beforehand.
+    """The result of comparing every photo of a set of people with every other, at a threshold set beforehand.
 
-    FMR and FNMR are of the comparisons made.  ``missing`` of the ``photos`` were not compared, for their face
-    was not found (ISO/IEC 19795-1: failure to acquire); ``far`` and ``frr`` count their pairs as rejected.
-    ``unused`` are those of the missing that could not be read or show several faces, each with its reason.
-    ``attempts`` are the pairs of all ``photos``; one that was not compared scores -1.  It is None where they
-    are not known.  ``copies`` photos were left out as copies of others, ``shared`` are there under several
-    names.  ``leaked``, ``face`` and ``learned_faces`` as in ``Evaluation``.
+    FMR and FNMR are of the comparisons made.  ``far`` and ``frr`` are of all pairs of the ``photos`` and
+    count those without a comparison as rejected (ISO/IEC 19795-1: failure to acquire).
+
+    Example:
+        >>> print(evaluate_exhaustive(Model.load(), "people", "all").fmr)
+
+    Args:
+        comparisons: The scores of the comparisons made.
+        threshold: A score; pairs that score at least as high match.
+        threshold_from: The people that the threshold was chosen on, in words.
+        missing: How many photos gave no face and were not compared.
+        leaked: Whether some people took part in training or calibration; None where that is not known.
+        photos: The number of photos; None where it is not known.
+        copies: How many photos were left out as copies of others.
+        shared: How many photos lie in the folders of several people.
+        attempts: The scores of all pairs of all photos; one that was not compared scores -1.  None where they
+            are not known.
+        unused: Those of the missing photos that could not be read or show several faces, with the reasons.
+        face: The face policy.
+        learned_faces: The face policies of the calibration that was used.
     """
 
     comparisons: Exhaustive
@@ -56,12 +70,12 @@ class SetEvaluation(Result):
 
     @property
     def fmr(self) -> float:
-        """The share of all pairs of two people taken for the same person."""
+        """The share of impostor comparisons that match."""
         return self.comparisons.fmr_at(self.threshold)
 
     @property
     def fnmr(self) -> float:
-        """The share of all pairs of one person taken for different people."""
+        """The share of genuine comparisons that do not match."""
         return self.comparisons.fnmr_at(self.threshold)
 
     @property
@@ -94,7 +108,7 @@ class SetEvaluation(Result):
 
     @cached_property
     def intervals(self) -> dict[str, Interval]:
-        """Of ``fmr`` and ``fnmr`` at the threshold, and all those of ``Exhaustive.intervals``.
+        """Intervals of ``fmr`` and ``fnmr`` at the threshold, and those of ``Exhaustive.intervals``.
 
         Where photos had no face also of ``far`` and ``frr``.
         """
@@ -123,7 +137,7 @@ class SetEvaluation(Result):
         }
 
     def to_markdown(self) -> str:
-        """A table of the rates with their intervals, and what a reader must be told."""
+        """Return a table of the rates with their intervals, and the result in one sentence."""
         words = {"auc": "AUC", "eer": "EER"}
         words |= {name: f"{name.upper()} at the threshold" for name in ("fmr", "fnmr", "far", "frr")}
         rows = {}
@@ -139,13 +153,13 @@ class SetEvaluation(Result):
 
     def __str__(self) -> str:
         rates = f"FMR {rate_text(self.fmr)}, FNMR {rate_text(self.fnmr)}"
-        told = remarks(self, policy_told(self.face, self.learned_faces, "; "))
+        notes = remarks(self, policy_told(self.face, self.learned_faces, "; "))
         return (
-            f"{self.comparisons}; at threshold {self.threshold:.3f} from {self.threshold_from} {rates}{told}"
+            f"{self.comparisons}; at threshold {self.threshold:.3f} from {self.threshold_from} {rates}{notes}"
         )
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """The ROC curve of all comparisons.  Raises MissingExtra without matplotlib."""
+        """Draw the ROC curve of all comparisons.  Raises MissingExtra without matplotlib."""
         return self.comparisons.plot(ax)
 
 
@@ -183,7 +197,7 @@ class AllPairsEvaluator:
         found = embed_set(model, self.root, self.split, self.options, calibration=threshold is None)
         calibration = model.file.calibration
         comparisons = exhaustive(found.vectors, found.people.labels, name=f"{self.split}, every pair")
-        attempts = with_missing(comparisons.tally, found.labels, found.found)
+        attempts = with_missing(comparisons.pair_scores, found.labels, found.found)
         return SetEvaluation(
             comparisons=comparisons,
             threshold=limit,

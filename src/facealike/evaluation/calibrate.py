@@ -126,6 +126,6 @@ def _refuse_overlap(
     overlap = find_overlap(model.file, photos, calibration=False, digests=digests)
     if overlap:
         raise PeopleOverlap(
-            f"{shown(root)}: {overlap.told().format(of='')}, so their scores are not those of new people; "
+            f"{shown(root)}: {overlap.summary().format(of='')}, so their scores are not those of new people; "
             "calibrate on others"
         )

@@ -14,8 +14,9 @@ from ..detection.base import Detector
 from ..detection.face_policy import ALIGNED, DEFAULT_FACE, FacePolicy
 from ..embedding.face_model import Model
 from ..errors import UsageError
+from ..metrics.demographic_groups import Point, WorstGroup
 from ..metrics.demographic_rates import group_rates
-from ..metrics.demographics import GroupEvaluation, Point, WorstGroup
+from ..metrics.demographics import GroupEvaluation
 from ..utils.escape import shown
 from ..utils.wording import rate_text, rule_in_words, target_fmr
 from .embed_dataset import embed_photos
@@ -118,10 +119,10 @@ def evaluate_groups(
     return GroupEvaluator(groups, root, by, detector, aligned, chosen)(model)
 
 
-def stated_fmr(calibration: Calibration) -> float | None:
-    """The FMR that a calibration states for its threshold: that of its rule, else what was seen there.
+def expected_fmr(calibration: Calibration) -> float | None:
+    """Return the FMR of a calibration at its threshold: the target of its rule, else the measured one.
 
-    None where it says neither.
+    None where it has neither.
     """
     target = target_fmr(calibration.rule)
     return calibration.fmr_of(calibration.threshold) if target is None else target
@@ -131,12 +132,16 @@ def for_worst_group(
     calibration: Calibration, worst: WorstGroup, where: str,
     face: FacePolicy | Literal["aligned"] | None,
 ) -> Calibration:  # fmt: skip
-    """``calibration`` with the threshold at which every group keeps the FMR; ``where`` names the list.
+    """Return ``calibration`` with the threshold at which every group keeps the FMR.
 
-    ``face`` is the policy for the photos of that list, ``aligned`` where they were face crops
-    already, None where it is not known.
-    Probabilities, operating points and the tail stay those of the calibration people; the threshold says
-    that it comes from others.
+    Probabilities, operating points and impostor survival function remain those of the calibration people.
+
+    Args:
+        calibration: The calibration of a model.
+        worst: The threshold and the deciding group.
+        where: The name of the list of photos.
+        face: The face policy for the photos of that list, ``aligned`` where they were face crops already,
+            None where it is not known.
     """
     threshold = worst.threshold
     measured = math.isfinite(threshold.low + threshold.high)
@@ -158,7 +163,7 @@ def _points(model: Model, threshold: float | None) -> tuple[Point, ...]:
         ruled = target_fmr(calibration.rule) is not None
         of = calibration.chosen_on if ruled else calibration.people
         source = f"the model ({rule_in_words(calibration.rule)})"
-        first = Point(model.threshold, stated_fmr(calibration), source, of)
+        first = Point(model.threshold, expected_fmr(calibration), source, of)
     else:
         limit = float(threshold)
         first = Point(limit, calibration.fmr_of(limit), "the caller", calibration.people)
@@ -170,14 +175,14 @@ def _points(model: Model, threshold: float | None) -> tuple[Point, ...]:
             calibration.people,
         )
         for point in calibration.operating_points
-        if not _nearly(point.fmr, first.stated)
+        if not _nearly(point.fmr, first.target)
     ]
     return (first, *named)
 
 
-def _nearly(fmr: float, stated: float | None) -> bool:
-    """Whether a named FMR is so near the one stated for the threshold in use that it tells nothing more."""
-    return stated is not None and 0.9 <= fmr / stated <= 1.1
+def _nearly(fmr: float, target: float | None) -> bool:
+    """Whether a target FMR is so close to that of the threshold in use that it adds nothing."""
+    return target is not None and 0.9 <= fmr / target <= 1.1
 
 
 def _detector_name(model: Model, aligned: bool, own: bool) -> str:

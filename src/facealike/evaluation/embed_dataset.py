@@ -1,4 +1,4 @@
-"""Embed the photos of a test, through the cache of crops where there is one."""
+"""Embed the photos of a test, with an optional cache of face crops."""
 
 from __future__ import annotations
 
@@ -23,9 +23,13 @@ BATCH = 64  # crops held and embedded at a time
 
 
 class PhotoVectors(NamedTuple):
-    """One unit vector a photo (n, d), zeros where there is none, and whether there is one (n,).
+    """One embedding a photo.
 
-    A photo without a vector shows no face, or is among the ``unused`` with its reason.
+    Args:
+        vectors: Unit vectors (n, d), zeros for a photo without one.
+        found: Whether each photo has one, bool (n,).
+        unused: Photos that could not be read or show several faces, with the reasons; all others without a
+            vector show no face.
     """
 
     vectors: Embeddings
@@ -33,9 +37,11 @@ class PhotoVectors(NamedTuple):
     unused: tuple[UnusedPhoto, ...] = ()
 
     def or_raise(self, no_face: str) -> PhotoVectors:
-        """Return these photos; where none has a face raise NoFaceFound with that sentence.
+        """Return these photos, if any has a face.
 
-        Raises UnreadableImage instead where it is because none can be read.
+        Raises:
+            NoFaceFound: None has; ``no_face`` is the message.
+            UnreadableImage: No photo can be read.
         """
         if self.found.any():
             return self
@@ -50,9 +56,15 @@ def embed_photos(
     model: Model, photos: Sequence[str], face: FacePolicy, cache: str | Path | None,
     progress: Callable[[int, int], None] | None, strict: bool = False,
 ) -> PhotoVectors:  # fmt: skip
-    """Embed the face of each photo; a photo that cannot be used is left out, or with ``strict`` an error.
+    """Embed the face of each photo; a photo that cannot be used is left out.
 
-    ``cache`` is a folder that keeps the face crops; ``progress(done, total)`` counts photos.
+    Args:
+        model: The model.
+        photos: Paths.
+        face: Which face of a photo is used.
+        cache: A folder that keeps the face crops; None for none.
+        progress: Called with (done, total) photos.
+        strict: Raise at the first photo that cannot be used.
     """
     found = np.zeros(len(photos), dtype=np.bool_)
     vectors = np.zeros((len(photos), 0), dtype=np.float32)
@@ -69,7 +81,7 @@ def _crops(
     model: Model, photos: Sequence[str], face: FacePolicy, cache: str | Path | None,
     progress: Callable[[int, int], None] | None, strict: bool, unused: list[UnusedPhoto],
 ) -> Iterator[tuple[int, Image]]:  # fmt: skip
-    """The crop of each photo with a face, and the photo's place; ``unused`` is filled on the way."""
+    """Yield the crop of each photo with a face and its index; ``unused`` is filled on the way."""
     detector, preprocessing = model.detector, model.preprocessing
     if cache is not None:
         cached = cached_crops(
@@ -89,7 +101,7 @@ def _crops(
 
 
 def _put(vectors: Embeddings, rows: list[int], batch: Embeddings) -> Embeddings:
-    """Write a batch into its rows; the first batch tells how wide a row is."""
+    """Write a batch into its rows; the first batch decides the number of dimensions."""
     if vectors.shape[1] == 0:
         vectors = np.zeros((len(vectors), batch.shape[1]), dtype=np.float32)
     vectors[rows] = batch

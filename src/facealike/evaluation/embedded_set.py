@@ -97,31 +97,33 @@ def metrics_of(values: Mapping[str, float | None]) -> dict[str, float]:
 
 
 def rate_or_none(missing: int, photos: int | None) -> float | None:
+    """Return the failure-to-acquire rate; None where the number of photos is not known."""
     return missing / photos if photos else None
 
 
 def photo_counts(result: SetEvaluation | IdentificationEvaluation) -> dict[str, Any]:
+    """Return the counts of photos for JSON."""
     names = ("photos", "missing", "fta", "copies", "shared")
     no_face = {"no_face": result.missing - len(result.unused)}
     return {name: getattr(result, name) for name in names} | no_face | unused_rows(result.unused)
 
 
 def remarks(result: SetEvaluation | IdentificationEvaluation, policy: str = "") -> str:
-    """What a reader must know, to follow on a result."""
-    told = {
-        False: "; nobody was seen in training",
+    """Return leaked people, photos without a face, copies and the face policy in words."""
+    notes = {
+        False: "; no person was seen in training",
         True: "; LEAKED: some of these people took part in training or calibration",
         None: "; whether these people took part in training is not known",
     }[result.leaked]
     if result.missing:
-        told += f"; {result.missing:,} more photos were left out because a face was not found"
+        notes += f"; {result.missing:,} more photos were left out because a face was not found"
         if result.fta is not None:
-            told += f" (failure to acquire: {rate_text(result.fta)} of {result.photos:,} photos)"
-        told += unused_told(result.unused, of="photos left out")
+            notes += f" (failure to acquire: {rate_text(result.fta)} of {result.photos:,} photos)"
+        notes += unused_told(result.unused, of="photos left out")
     far, frr = getattr(result, "far", None), getattr(result, "frr", None)
     if result.missing and far is not None and frr is not None:
-        told += f"; FAR {rate_text(far)} and FRR {rate_text(frr)} count those as rejected"
-    return told + policy + copies_told(result.copies, shared=result.shared)
+        notes += f"; FAR {rate_text(far)} and FRR {rate_text(frr)} count those as rejected"
+    return notes + policy + copies_told(result.copies, shared=result.shared)
 
 
 def rate_table(rates: dict[str, Interval], text: str) -> str:

@@ -1,4 +1,4 @@
-"""Search a gallery: a model's closed-set and open-set identification."""
+"""Evaluate searches in a gallery: closed-set and open-set identification."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from ..detection.face_policy import DEFAULT_FACE, FacePolicy
 from ..embedding.face_model import Model
 from ..imaging.photo_warning import UnusedPhoto
 from ..metrics.bootstrap import Interval
-from ..metrics.identification import Identification, OpenSet, closed_set, draw_identification, open_set
+from ..metrics.gallery_split import draw_identification
+from ..metrics.identification import Identification, OpenSet, closed_set, open_set
 from ..utils.escape import figure_text
 from ..utils.result import Result
 from ..utils.wording import rate_text
@@ -26,11 +27,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class IdentificationEvaluation(Result):
-    """Searches in a gallery of one photo a person: of enrolled people, and of strangers.
+    """The result of searches in a gallery of one photo a person, mated and non-mated.
 
-    ``closed`` asks at which rank an enrolled person comes out, ``open`` at which threshold strangers
-    are turned away.  ``missing`` photos had no face that was found, and were neither enrolled nor
-    searched.  ``unused``, ``leaked`` and ``face`` as in ``Evaluation``.
+    Example:
+        >>> print(evaluate_identification(Model.load(), "people", "all").rank1)
+
+    Args:
+        name: Of the set.
+        closed: The rank at which each enrolled person is found.
+        open: Scores of mated and non-mated searches, and thresholds.
+        seed: By which photos and people were drawn.
+        missing: How many photos gave no face, and were neither enrolled nor searched.
+        leaked: Whether some people took part in training; None where that is not known.
+        photos: The number of photos; None where it is not known.
+        copies: How many photos were left out as copies of others.
+        shared: How many photos lie in the folders of several people.
+        unused: Those of the missing photos that could not be read or show several faces, with the reasons.
+        face: The face policy.
     """
 
     name: str
@@ -52,7 +65,7 @@ class IdentificationEvaluation(Result):
 
     @property
     def rank1(self) -> float:
-        """The share of searches of enrolled people in which the right one came first."""
+        """The share of mated searches in which the right person came first."""
         return self.closed.rank1
 
     @property
@@ -67,7 +80,7 @@ class IdentificationEvaluation(Result):
 
     @cached_property
     def intervals(self) -> dict[str, Interval]:
-        """Of ``rank1``, ``rank5``, ``rank10`` and ``fnir@F`` for each FPIR F that can be measured."""
+        """Intervals of ``rank1``, ``rank5``, ``rank10`` and of ``fnir@F`` for each FPIR F."""
         return {**self.closed.intervals(), **self.open.intervals()}
 
     def to_dict(self) -> dict[str, Any]:
@@ -84,7 +97,7 @@ class IdentificationEvaluation(Result):
         }
 
     def to_markdown(self) -> str:
-        """A table of the rates with their intervals, and what a reader must be told."""
+        """Return a table of the rates with their intervals, and the result in one sentence."""
         rows = {}
         for name, found in self.intervals.items():
             fpir = name.partition("@")[2]

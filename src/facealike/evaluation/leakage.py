@@ -1,9 +1,9 @@
-"""Whether people to be tested took part in the training or the calibration of a model.
+"""Find people of a test who took part in the training or the calibration of a model.
 
-A person is the name of the folder a photo lies in.  Names are compared however they are spelt, through
-links too, and photos by their decoded pixels, so that a copy under another name is found.  Cards from
-before there were digests of photos know names only, as they were written: for those a few spellings are
-tried, and copies under other names are not found.
+A person is the name of the folder a photo lies in.  Names are compared in any spelling, through links too,
+and photos by their decoded pixels, so that a copy under another name is found.  Cards from before there were
+digests of photos have names only, as they were written: for those a few spellings are tried, and copies under
+other names are not found.
 """
 
 from __future__ import annotations
@@ -22,10 +22,13 @@ from ..utils.escape import shown
 
 @dataclass(frozen=True)
 class Overlap:
-    """The people of some photos whom a model has met, by the names their folders have now.
+    """The people of some photos who took part in the training or calibration of a model.
 
-    ``trained`` and ``calibrated`` are sorted; ``copies`` are those of either who were recognized by a photo
-    and not by their name.  ``people`` counts everybody who was asked for.
+    Args:
+        people: How many people were looked up.
+        trained: Those of the training, by the names of their folders, sorted.
+        calibrated: Those of the calibration.
+        copies: Those of either who were recognized by a photo and not by their name.
     """
 
     people: int
@@ -34,11 +37,11 @@ class Overlap:
     copies: frozenset[str] = frozenset()
 
     def __bool__(self) -> bool:
-        """Whether there is anybody."""
+        """Whether there is any such person."""
         return bool(self.trained or self.calibrated)
 
-    def told(self) -> str:
-        """Who took part in what, as the beginning of a sentence."""
+    def summary(self) -> str:
+        """Return who took part in what, as the beginning of a sentence."""
         who, what = self.trained, "took part in the training of this model"
         if not who:
             who, what = self.calibrated, "gave this model its threshold and its probabilities"
@@ -49,7 +52,7 @@ class Overlap:
 
 
 def person_of(path: str | os.PathLike[str]) -> str:
-    """The person that a photo shows: the name of its folder."""
+    """Return the person that a photo shows: the name of its folder."""
     return Path(path).parent.name
 
 
@@ -57,13 +60,13 @@ def find_overlap(
     file: ModelFile, photos: Sequence[str | os.PathLike[str]], calibration: bool = True,
     digests: Sequence[PhotoDigest | None] | None = None,
 ) -> Overlap:  # fmt: skip
-    """Return who of the people on ``photos`` took part in the training or the calibration of a model.
+    """Return the people on ``photos`` who took part in the training or the calibration of a model.
 
     Args:
-        file: The model, with what it says of the people it has met.
+        file: The model, with its records of people and photos.
         photos: Paths, each in a folder that is named after a person.
-        calibration: Whether those count who gave the model its threshold and its probabilities.
-        digests: ``photo_digests(photos)``, where the caller has them; else they are made if needed.
+        calibration: Whether people of the calibration count.
+        digests: ``photo_digests(photos)``, where the caller has them; else they are computed if needed.
     """
     records = [("trained", record) for record in file.card.trained_records]
     records += [("calibrated", record) for record in file.calibration.seen] if calibration else []
@@ -97,18 +100,26 @@ def check_overlap(
     file: ModelFile, photos: Sequence[str | os.PathLike[str]], allow: bool, of: str = "in these pairs",
     calibration: bool = True, digests: Sequence[PhotoDigest | None] | None = None,
 ) -> bool | None:  # fmt: skip
-    """Whether anybody on ``photos`` took part in the training or the calibration of a model.
+    """Return whether people on ``photos`` took part in the training or the calibration of a model.
 
-    None where the model's card does not say whom it was trained on and nobody was met otherwise.  ``of``
-    says in the message where the photos come from; the other arguments are those of ``find_overlap``.
+    None where the model's card does not list the people of its training and no other overlap was found.
 
-    Raises PeopleOverlap, with their number, if some did, unless ``allow`` is set.
+    Args:
+        file: The model.
+        photos: Paths, each in a folder that is named after a person.
+        allow: Whether to accept such people.
+        of: Where the photos come from, for the message.
+        calibration: Whether people of the calibration count.
+        digests: ``photo_digests(photos)``, where the caller has them.
+
+    Raises:
+        PeopleOverlap: Some did, and that is not allowed; the message has their number.
     """
     overlap = find_overlap(file, photos, calibration, digests)
     if overlap and not allow:
         raise PeopleOverlap(
-            f"{overlap.told().format(of=f'{of} ')}; evaluate on others, or pass --allow-overlap for a result "
-            "that is marked as leaked"
+            f"{overlap.summary().format(of=f'{of} ')}; evaluate on others, or pass --allow-overlap for a "
+            "result that is marked as leaked"
         )
     if overlap:
         return True
@@ -118,7 +129,7 @@ def check_overlap(
 def record_people(
     photos: Sequence[str | os.PathLike[str]], digests: Sequence[PhotoDigest | None] | None = None
 ) -> Seen:
-    """Return the record of everybody on ``photos``, for the card or the calibration of a model."""
+    """Return the record of the people on ``photos``, for a card or a calibration."""
     return Seen.of(
         {person_of(path) for path in photos}, photo_digests(photos) if digests is None else digests
     )

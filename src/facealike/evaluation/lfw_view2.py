@@ -1,8 +1,4 @@
-"""LFW View 2: ten folds, the threshold of each chosen on the other nine.
-
-What it shares with a plain list of pairs, from the refusal of training people to faces that are not
-found, is in ``evaluate.py``.
-"""
+"""Evaluate LFW View 2: ten folds, the threshold of each chosen on the other nine."""
 
 from __future__ import annotations
 
@@ -36,14 +32,19 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 FARS = (0.1, 0.01, 0.001)
-"""The false accept rates of the summary; 3,000 impostor pairs support no lower one (rule of 3)."""
+"""The FARs of the summary; 3,000 impostor pairs support no lower one (rule of 3)."""
 
 
 @dataclass(frozen=True, repr=False)
 class Fold(Result):
-    """One fold: its accuracy at ``threshold``, the best one on the comparisons of all other folds.
+    """One fold of LFW View 2.
 
-    ``failures`` of the ``pairs`` were not compared, for a face was not found, and count as wrong.
+    Args:
+        fold: Its number.
+        accuracy: At ``threshold``; a pair without a comparison counts as wrong.
+        threshold: The best one on the comparisons of all other folds.
+        pairs: The number of pairs.
+        failures: How many of them were not compared, because a face was not found.
     """
 
     fold: int
@@ -64,17 +65,23 @@ class Fold(Result):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class View2(Result):
-    """The result of LFW View 2 (Huang, Ramesh, Berg and Learned-Miller, UMass TR 07-49, 2007).
+    """The result of LFW View 2.
 
-    The protocol asks for an answer to every pair.  One in which a face was not found has none (ISO/IEC
-    19795-1: failure to acquire) and counts as wrong in the accuracy, whatever its truth, so that no failure
-    helps; a threshold is chosen on the comparisons made.
+    The protocol needs an answer for every pair.  One in which a face was not found has none (ISO/IEC 19795-1:
+    failure to acquire) and counts as wrong in the accuracy, whatever its truth, so that no failure improves
+    it; a threshold is chosen on the comparisons made.  LFW names the person in the center of each photo, so
+    the protocol needs the ``central`` face; ``evaluation.face`` is the policy that was used.
 
-    LFW names the person in the middle of each photo, so the protocol needs the ``central`` face;
-    ``evaluation.face`` is the policy that was used.
+    Source: Huang, Ramesh, Berg and Learned-Miller, UMass TR 07-49, 2007.
 
-    ``evaluation`` holds the scores of all folds together, at one threshold, which the folds do not
-    use; ROC, AUC and the TAR at a FAR are of those.
+    Example:
+        >>> result = evaluate_view2(Model.load(), "lfw", "pairs.txt")
+        >>> print(result.accuracy, result.standard_error)
+
+    Args:
+        folds: The result of each fold.
+        evaluation: The scores of all folds together, at one threshold, which the folds do not use; ROC, AUC
+            and the TAR at a FAR are of those.
     """
 
     folds: tuple[Fold, ...]
@@ -100,7 +107,8 @@ class View2(Result):
     def standard_error(self) -> float:
         """The standard error of that mean: the folds' standard deviation (n - 1) over sqrt(n).
 
-        The folds share nine tenths of what their thresholds are chosen on, so it is slightly too low.
+        The folds share nine tenths of the pairs that their thresholds are chosen on, so it is slightly too
+        low.
         """
         return float(np.std([fold.accuracy for fold in self.folds], ddof=1) / math.sqrt(len(self.folds)))
 
@@ -127,11 +135,11 @@ class View2(Result):
         }
 
     def for_card(self) -> dict[str, Any]:
-        """The same for a model card, which names no photo: those left out are counted."""
+        """Return the result for a model card, which counts the photos left out and names none."""
         return {**self.to_dict(), "pooled": self.evaluation.for_card()}
 
     def to_markdown(self) -> str:
-        """The folds as a table, with the mean below."""
+        """Return the folds as a table, with the mean below."""
         rows = [
             [str(fold.fold), f"{fold.accuracy:.4f}", f"{fold.threshold:.4f}", f"{fold.pairs:,}"]
             for fold in self.folds
@@ -153,14 +161,14 @@ class View2(Result):
             f"standard error of {len(self.folds)} folds, each at the threshold that is best on the others), "
             f"AUC {self.evaluation.auc:.4f}"
             + (f", TAR {tars}" if tars else "")
-            + self._face_told()
-            + self._failures_told()
+            + self._face_text()
+            + self._failures_text()
             + copies_told(0, self.evaluation.copied_pairs)
             + doubts[self.evaluation.leaked]
         )
 
-    def _face_told(self) -> str:
-        """Which face of each photo was used, to follow on the result; empty where it was not recorded."""
+    def _face_text(self) -> str:
+        """The face policy in words; empty where it was not recorded."""
         used = self.evaluation.face
         if used is None:
             return ""
@@ -169,8 +177,8 @@ class View2(Result):
         )
         return f"; {face_words(used)} of each photo, {asked}"
 
-    def _failures_told(self) -> str:
-        """How many pairs were not compared and what they count as, to follow on the result."""
+    def _failures_text(self) -> str:
+        """How many pairs were not compared and what they count as, in words."""
         found = self.evaluation
         if not found.failures:
             return ""
@@ -186,24 +194,24 @@ class View2(Result):
         )
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """The ROC curve of all folds together; see ``Evaluation.plot``."""
+        """Draw the ROC curve of all folds together; see ``Evaluation.plot``."""
         return self.evaluation.plot(ax)
 
 
 def best_accuracy_threshold(scores: ArrayLike, same: ArrayLike) -> tuple[float, float]:
-    """(threshold, accuracy): the cut that judges most of these pairs rightly; O(n log n).
+    """Return (threshold, accuracy) of the cut with the most correct decisions; O(n log n).
 
-    Midway between two scores, as ``best_f1_threshold`` has it; of several best cuts the one that
-    accepts fewest.  The accuracy belongs to the pairs it was chosen on: report it on others.
+    Midway between two scores, as in ``best_f1_threshold``; of several best cuts the one that accepts fewest.
+    The accuracy belongs to the pairs it was chosen on: report it on others.
     """
     curve = roc(scores, same)
     truth = np.asarray(same, dtype=np.bool_)
     genuine, impostor = int(truth.sum()), int((~truth).sum())
-    # Whole numbers, so that equally good cuts tie.
+    # Integers, so that equally good cuts tie.
     right = np.rint(curve.tmr * genuine).astype(int) + np.rint((1 - curve.fmr) * impostor).astype(int)
     best = int(np.argmax(right))
     cuts = curve.thresholds
-    if best == 0:  # accepting nobody is best; any number above all scores does that
+    if best == 0:  # rejecting every pair is best; any number above all scores does that
         threshold = float(np.nextafter(cuts[1], np.inf))
     elif best + 1 < len(cuts):
         middle = float(cuts[best] / 2 + cuts[best + 1] / 2)
@@ -214,9 +222,15 @@ def best_accuracy_threshold(scores: ArrayLike, same: ArrayLike) -> tuple[float, 
 
 
 def view2(evaluation: Evaluation, folds: ArrayLike) -> View2:
-    """Judge each fold at the threshold that is best on all others; ``folds`` is (n,), one a pair.
+    """Evaluate each fold at the threshold that is best on all others.
 
-    Raises DataError where there are fewer than two folds, or one without pairs of both kinds.
+    Args:
+        evaluation: The scores of all pairs.
+        folds: The fold of each pair, (n,).
+
+    Raises:
+        DataError: There are fewer than two folds, or one has no pairs of both kinds.
+        UsageError: The shapes do not fit.
     """
     number = np.asarray(folds, dtype=np.int64)
     if number.shape != evaluation.scores.shape:
@@ -224,7 +238,7 @@ def view2(evaluation: Evaluation, folds: ArrayLike) -> View2:
     each = np.unique(number)
     if len(each) < 2:
         raise DataError(f"{evaluation.name}: the protocol needs two folds or more, as LFW's pairs.txt has")
-    judged: list[Fold] = []
+    results: list[Fold] = []
     for fold in each.tolist():
         mine = number == fold
         truth = evaluation.same[mine]
@@ -239,12 +253,16 @@ def view2(evaluation: Evaluation, folds: ArrayLike) -> View2:
             )
         threshold, _ = best_accuracy_threshold(evaluation.scores[others], evaluation.same[others])
         right = ((evaluation.scores[mine] >= threshold) == truth) & made[mine]
-        judged.append(Fold(fold, float(right.mean()), threshold, len(right), int(np.sum(~made[mine]))))
-    return View2(tuple(judged), evaluation)
+        results.append(Fold(fold, float(right.mean()), threshold, len(right), int(np.sum(~made[mine]))))
+    return View2(tuple(results), evaluation)
 
 
 def fold_numbers(pairs: Sequence[Pair], name: str) -> NDArray[np.int64]:
-    """The fold of each pair (n,).  Raises DataError where one has none, or a person is in two folds."""
+    """Return the fold of each pair (n,).
+
+    Raises:
+        DataError: A pair has none, or a person is in two folds.
+    """
     numbers = [pair.fold for pair in pairs]
     if any(number is None for number in numbers):
         raise DataError(

@@ -44,8 +44,11 @@ LATER_FACTS = ("photos", "missing")  # not in the files of older versions
 class ScoredPairs:
     """An evaluation and the photos of its pairs.
 
-    ``a`` and ``b`` hold one path a pair, relative to the folder of people and with ``/`` between its
-    parts; None where the photos were not stored.
+    Args:
+        evaluation: The evaluation.
+        a: One path a pair, relative to the folder of people and with ``/`` between its parts; None where the
+            photos were not stored.
+        b: The same of the other side.
     """
 
     evaluation: Evaluation

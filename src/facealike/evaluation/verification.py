@@ -1,8 +1,8 @@
-"""How well a model tells people apart whom it has never seen.
+"""Evaluate verification (1:1) on labeled pairs or on a split of a folder of people.
 
-Three rules keep the numbers honest.  The threshold is fixed beforehand, from other people than those
-evaluated.  People who took part in training or calibration are refused, by the digests in the model.
-And a photo without a detected face is a failure to acquire with a rate of its own, which improves no other.
+Three rules keep the numbers valid.  The threshold is fixed beforehand, on other people.  People who took part
+in training or calibration are refused, by the digests in the model.  A photo without a detected face is a
+failure to acquire with a rate of its own, which improves no other rate.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PairEvaluator:
-    """Score labelled pairs of photos and compare the scores with the model's threshold.
+    """Score labeled pairs of photos and compare the scores with the model's threshold.
 
     Each photo is embedded once, however many pairs it is in.  A person is the name of the folder that a photo
     lies in; where the folders are not one person each, or the model's card lists nobody, the result's
@@ -145,7 +145,7 @@ def evaluate_pairs(
     calibration: bool = True, digests: Mapping[str, PhotoDigest | None] | None = None,
     **options: Unpack[EvaluationKeywords],
 ) -> Evaluation:  # fmt: skip
-    """Score labelled pairs of photos with ``model``.
+    """Score labeled pairs of photos with ``model``.
 
     Short for ``PairEvaluator(pairs, name, EvaluationOptions(face, ...))(model)``: arguments, options and
     errors are those of ``PairEvaluator`` and ``EvaluationOptions``.
@@ -242,7 +242,7 @@ def _truth(pairs: Sequence[Pair], name: str) -> NDArray[np.bool_]:
 
 
 def _persons(pairs: Sequence[Pair]) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
-    """A number for the person of each side, (n,) twice, or None where a folder is not one person."""
+    """A number for the person of each side, (n,) twice; None where a folder is not one person."""
     number: dict[str, int] = {}
     sides = [
         np.array([number.setdefault(person_of(path), len(number)) for path in paths], dtype=np.int64)

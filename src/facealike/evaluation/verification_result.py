@@ -44,7 +44,7 @@ RATES = ("f1", "accuracy", "auc", "fmr", "fnmr", "eer")
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Evaluation(Result):
-    """Scores of labelled pairs, a threshold set beforehand, and the rates that follow from the two.
+    """Scores of labeled pairs, a threshold set beforehand, and the rates that follow from the two.
 
     Terms as in ISO/IEC 19795-1:2021.  FMR, FNMR, F1, accuracy, AUC, EER and the ROC curve are of the
     comparisons made; ``far`` and ``frr`` are of all pairs, of which those without a comparison are rejected.

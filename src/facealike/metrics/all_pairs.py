@@ -1,8 +1,7 @@
-"""Every photo of a set against every other: all genuine and all impostor pairs.
+"""All genuine and all impostor pairs of a set of photos.
 
-A drawn list of pairs has as many impostor as genuine pairs and so says little of small false match
-rates.  All pairs of the 13,233 photos of LFW are 87 million, enough for an FMR of one in a million, and
-take seconds.
+A drawn list of pairs has as many impostor as genuine pairs and so cannot measure low FMRs.  All pairs of the
+13,233 photos of LFW are 87 million, enough for an FMR of one in a million, and take seconds.
 """
 
 from __future__ import annotations
@@ -21,9 +20,9 @@ from ..utils.escape import figure_text
 from ..utils.result import Result
 from ..utils.wording import rate_text
 from .bootstrap import Interval, RocBand
-from .impostor_scores import Impostors
+from .impostor_scores import ImpostorScores
 from .intervals import BootstrapOptions, Method, StatisticSpec, bounds, drawn
-from .score_histogram import COARSE_EDGES, FINE_BINS, FINE_EDGES, Tally, fine_bin, tally
+from .score_histogram import COARSE_EDGES, FINE_BINS, FINE_EDGES, PairScores, count_pairs, fine_bin
 from .verification import Roc, supported_fmrs
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ Curves = tuple[Floats, Floats]
 """FMR and FNMR (b, k) with each edge of the coarse bins, rising, as threshold."""
 
 Statistic = Callable[[Floats, Floats], Floats]
-"""What is made of such curves, (b,)."""
+"""From such curves to one value a row, (b,)."""
 
 
 def exhaustive(
@@ -43,93 +42,108 @@ def exhaustive(
 ) -> Exhaustive:  # fmt: skip
     """Compare every photo with every other.
 
-    ``embeddings`` (n, d) with a row a photo, of any length but zero; ``labels`` (n,) say whose each is.
-    At most ``block`` times ``block`` scores are in memory at a time; ``progress(done, total)`` counts
-    such tiles.  Raises UsageError for arrays that do not fit, rows without direction, and sets that
-    lack a kind of pairs.
+    Example:
+        >>> exhaustive(embeddings, labels).fnmr_at_fmr(0.001)
+
+    Args:
+        embeddings: One row a photo, (n, d), of any length but zero.
+        labels: The person of each photo, (n,).
+        block: At most ``block`` times ``block`` scores are in memory at a time.
+        progress: Called with (done, total) tiles.
+        name: Of the set, for texts and figures.
+
+    Raises:
+        UsageError: The arrays do not fit, a row has no direction, or a kind of pairs is missing.
     """
-    return Exhaustive(tally(embeddings, labels, block, progress), name)
+    return Exhaustive(count_pairs(embeddings, labels, block, progress), name)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Exhaustive(Result):
-    """All pairs of a set of photos.
+    """Scores of all pairs of a set of photos.
 
-    Impostor pairs are counted in bins of 2 / 65,536 of the score: a threshold between two edges is
-    taken as the lower one, so that no FMR is told too low; whatever is found by a rule lies at an edge
-    and is exact.  Genuine scores are exact.
+    Impostor pairs are counted in bins of 2 / 65,536 of the score: a threshold between two edges is taken as
+    the lower one, so that no FMR is underestimated; a threshold that is chosen by a rule lies at an edge and
+    its FMR is exact.  Genuine scores are exact.
+
+    Args:
+        pair_scores: The scores, see ``facealike.metrics.score_histogram``.
+        name: Of the set, for texts and figures.
     """
 
-    tally: Tally
+    pair_scores: PairScores
     name: str = "all pairs"
 
     @property
     def people(self) -> int:
-        return self.tally.people
+        """The number of people."""
+        return self.pair_scores.people
 
     @property
     def images(self) -> int:
-        return self.tally.images
+        """The number of photos."""
+        return self.pair_scores.images
 
     @property
     def genuine(self) -> int:
         """The number of genuine pairs."""
-        return len(self.tally.genuine)
+        return len(self.pair_scores.genuine)
 
     @cached_property
     def impostor(self) -> int:
         """The number of impostor pairs."""
-        return self._strangers.pairs
+        return self._impostors.pairs
 
     @cached_property
-    def _strangers(self) -> Impostors:
-        return Impostors(self.tally.impostor)
+    def _impostors(self) -> ImpostorScores:
+        return ImpostorScores(self.pair_scores.impostor)
 
     @cached_property
     def _rejected(self) -> NDArray[np.int64]:
-        """How many genuine pairs score below each edge of the fine bins, and below more than 1."""
-        counts = np.bincount(fine_bin(self.tally.genuine), minlength=FINE_BINS + 1)
+        """How many genuine pairs score below each edge of the fine bins, and below infinity."""
+        counts = np.bincount(fine_bin(self.pair_scores.genuine), minlength=FINE_BINS + 1)
         return np.concatenate([[0], np.cumsum(counts)])
 
     def fmr_at(self, threshold: float) -> float:
-        """The share of impostor pairs that a threshold accepts."""
-        return self._strangers.fmr_at(threshold)
+        """Return the share of impostor pairs that a threshold accepts."""
+        return self._impostors.fmr_at(threshold)
 
     def fnmr_at(self, threshold: float) -> float:
-        """The share of genuine pairs that a threshold rejects."""
-        return float(np.searchsorted(self.tally.genuine, threshold, side="left") / self.genuine)
+        """Return the share of genuine pairs that a threshold rejects."""
+        return float(np.searchsorted(self.pair_scores.genuine, threshold, side="left") / self.genuine)
 
     def threshold_at_fmr(self, fmr: float, supported: bool = True) -> float:
-        """The lowest edge of a bin whose FMR is at most ``fmr``; above 1 where 1 is still too low.
+        """Return the lowest edge of a bin whose FMR is at most ``fmr``; above 1 where that at 1 is too high.
 
-        Raises UsageError where the impostor pairs are too few for that FMR (``check_fmr``).
+        Raises:
+            UsageError: The impostor pairs are too few for that FMR (``check_fmr``).
         """
-        return self._strangers.threshold_at_fmr(fmr, supported)
+        return self._impostors.threshold_at_fmr(fmr, supported)
 
     def fnmr_at_fmr(self, fmr: float, supported: bool = True) -> float:
-        """The FNMR at the threshold for that FMR.  Raises UsageError as ``threshold_at_fmr`` does."""
+        """Return the FNMR at the threshold for that FMR.  Raises UsageError as ``threshold_at_fmr``."""
         return self.fnmr_at(self.threshold_at_fmr(fmr, supported))
 
     @cached_property
     def auc(self) -> float:
-        """The chance that a genuine pair scores higher than an impostor pair; one bin counts one half."""
-        return float(_area(self._strangers.accepted / self.impostor, self._rejected / self.genuine))
+        """The probability that a genuine pair scores above an impostor pair; one bin counts one half."""
+        return float(_area(self._impostors.accepted / self.impostor, self._rejected / self.genuine))
 
     @cached_property
     def eer(self) -> float:
-        """The equal error rate, between the two neighbouring edges."""
-        fmr, fnmr = self._strangers.accepted / self.impostor, self._rejected / self.genuine
+        """The equal error rate, interpolated between two neighboring edges."""
+        fmr, fnmr = self._impostors.accepted / self.impostor, self._rejected / self.genuine
         return float(_equal(fmr[np.newaxis], fnmr[np.newaxis])[0])
 
     def roc(self, points: int = 500) -> Roc:
-        """The curve at about so many thresholds, evenly spaced in the logarithm of the FMR."""
+        """Return the ROC curve at about ``points`` thresholds, evenly spaced in the logarithm of the FMR."""
         accepted = np.unique(
             np.searchsorted(
-                -self._strangers.accepted, -np.geomspace(self.impostor, 1, max(points, 2)), side="left"
+                -self._impostors.accepted, -np.geomspace(self.impostor, 1, max(points, 2)), side="left"
             )
         )
         cut = np.unique(np.concatenate([[0], accepted, [FINE_BINS + 1]]))[::-1]
-        fmr, tmr = self._strangers.accepted[cut] / self.impostor, 1 - self._rejected[cut] / self.genuine
+        fmr, tmr = self._impostors.accepted[cut] / self.impostor, 1 - self._rejected[cut] / self.genuine
         thresholds = np.append(FINE_EDGES, np.inf)[cut]
         return Roc(fmr=fmr, tmr=tmr, thresholds=thresholds, impostors=self.impostor)
 
@@ -139,13 +153,19 @@ class Exhaustive(Result):
         self, fmrs: Sequence[float] | None = None, threshold: float | None = None, level: float = 0.95,
         resamples: int = 1000, method: Method = "percentile", seed: int = 0,
     ) -> dict[str, Interval]:  # fmt: skip
-        """Intervals by resampling people: ``auc``, ``eer``, and for each FMR ``fnmr@F`` and ``fmr@F``.
+        """Return intervals by resampling people: ``auc``, ``eer``, and for each FMR ``fnmr@F`` and ``fmr@F``.
 
-        ``fnmr@F`` chooses its threshold in each resample; ``fmr@F`` is the FMR really had at the
-        threshold that these people give for F.  With a ``threshold`` also ``fmr`` and ``fnmr`` there.
-        ``fmrs`` are those that the impostor pairs support, if None.
+        ``fnmr@F`` chooses its threshold in each resample; ``fmr@F`` is the FMR of other people at the
+        threshold that these people give for F.  The weights of impostor pairs are taken to first order, see
+        ``ImpostorScores.intervals``.
 
-        The weights of impostor pairs are taken to first order, see ``Impostors.intervals``.
+        Args:
+            fmrs: FMRs; those that the impostor pairs support, if None.
+            threshold: Where given, also ``fmr`` and ``fnmr`` at it.
+            level: The coverage.
+            resamples: Number of bootstrap resamples.
+            method: ``percentile`` or ``bca``.
+            seed: Of the resamples.
         """
         options = BootstrapOptions(level, resamples, method, seed)
         wanted = supported_fmrs(self.impostor) if fmrs is None else tuple(fmrs)
@@ -163,10 +183,10 @@ class Exhaustive(Result):
         return found
 
     def _fmr_interval(self, threshold: float, options: BootstrapOptions) -> Interval:
-        return self._strangers.intervals(self.tally.impostor_of, [threshold], options)[0]
+        return self._impostors.intervals(self.pair_scores.impostor_of, [threshold], options)[0]
 
     def roc_band(self, fmr_grid: ArrayLike, level: float = 0.95, resamples: int = 1000) -> RocBand:
-        """The true match rate at each FMR of ``fmr_grid`` (k,) with its interval."""
+        """Return the true match rate at each FMR of ``fmr_grid`` (k,) with its interval."""
         grid = np.asarray(fmr_grid, dtype=np.float64).ravel()
         options = BootstrapOptions(level, resamples)
         curves = self._resampled(options), self._left_out()
@@ -179,7 +199,7 @@ class Exhaustive(Result):
         return RocBand(
             fmr=grid.copy(),
             tmr=np.array([1 - interval.estimate for interval in found]),
-            # To accept everybody needs no measurement.
+            # Accepting every pair has no error to measure.
             low=np.where(grid < 1, [1 - interval.high for interval in found], 1.0),
             high=np.array([1 - interval.low for interval in found]),
             level=level,
@@ -195,17 +215,17 @@ class Exhaustive(Result):
         """
         error = 1 - estimate if complement else estimate
         resampled, without = curves
-        # Curves over coarse bins miss the exact rate by a little, which all resamples share.
+        # Curves over coarse bins have a small error, which all resamples share.
         plain = float(statistic(*self._plain)[0])
         correction = error / plain if plain > 0 else 1.0
         draws, left = statistic(*resampled) * correction, statistic(*without) * correction
         draws, left = np.clip(draws, 0.0, 1.0), np.clip(left, 0.0, 1.0)
-        of_one = np.bincount(self.tally.genuine_person).astype(np.float64)
-        fewest = float(self.genuine**2 / np.sum(of_one**2)) if fnmr else None
-        # Of the AUC one pair in either list is a step, of FNMR one genuine pair.
+        of_one = np.bincount(self.pair_scores.genuine_person).astype(np.float64)
+        effective_size = float(self.genuine**2 / np.sum(of_one**2)) if fnmr else None
+        # One pair of each kind changes the AUC by a step, one genuine pair the FNMR.
         smallest = 0.5 / self.genuine / (self.impostor if complement else 1)
-        kind = StatisticSpec(smallest, smooth, int(np.sum(of_one > 0)), fewest)
-        low, high = bounds(error, draws, left, np.array([error]), options, kind)
+        spec = StatisticSpec(smallest, smooth, int(np.sum(of_one > 0)), effective_size)
+        low, high = bounds(error, draws, left, np.array([error]), options, spec)
         if complement:
             low, high = 1 - high, 1 - low
         valid = int(np.isfinite(draws).sum())
@@ -214,10 +234,10 @@ class Exhaustive(Result):
     @cached_property
     def _by_person(self) -> tuple[Floats, Floats]:
         """Of each person, how many impostor and genuine pairs score at or above each coarse edge."""
-        impostor = np.cumsum(self.tally.impostor_of[:, ::-1], axis=1, dtype=np.float64)[:, ::-1]
+        impostor = np.cumsum(self.pair_scores.impostor_of[:, ::-1], axis=1, dtype=np.float64)[:, ::-1]
         width = len(COARSE_EDGES)
-        coarse = np.searchsorted(COARSE_EDGES, self.tally.genuine, side="right") - 1
-        cell = self.tally.genuine_person * width + coarse
+        coarse = np.searchsorted(COARSE_EDGES, self.pair_scores.genuine, side="right") - 1
+        cell = self.pair_scores.genuine_person * width + coarse
         counts = np.bincount(cell, minlength=self.people * width).reshape(self.people, width)
         return impostor, np.cumsum(counts[:, ::-1], axis=1, dtype=np.float64)[:, ::-1]
 
@@ -230,7 +250,7 @@ class Exhaustive(Result):
         multiplicity = np.stack(list(drawn(self.people, options)))
         impostor, genuine = (multiplicity @ each for each in self._by_person)
         with np.errstate(invalid="ignore", divide="ignore"):
-            # A pair is in the counts of both its people, and a weight to first order moves with either.
+            # A pair is in the counts of both its people, and to first order its weight changes with each.
             fmr = self._plain[0] + 2 * (impostor / impostor[:, :1] - self._plain[0])
             return fmr, 1 - genuine / genuine[:, :1]
 
@@ -241,10 +261,10 @@ class Exhaustive(Result):
             fmr = (pairs - impostor) / (pairs[0] - impostor[:, :1])
             return fmr, 1 - (own - genuine) / (own[0] - genuine[:, :1])
 
-    # ---- telling ------------------------------------------------------------------------------
+    # ---- output -------------------------------------------------------------------------------
 
     def to_dict(self, intervals: bool = False) -> dict[str, Any]:
-        """Ready for JSON; with ``intervals`` also those, which takes a few seconds."""
+        """Return the result for JSON; with ``intervals`` also those, which takes a few seconds."""
         data: dict[str, Any] = {
             "name": self.name,
             "people": self.people,

@@ -1,18 +1,16 @@
-"""How sure a figure is: intervals from resampling the people of a test.
+"""Confidence intervals of pair statistics by resampling people.
 
-Pairs are not independent: one person with forty photos is in hundreds of them, and one face that
-many resemble raises the score of many impostor pairs at once.  What a test draws at random is its
-people, so people are what is resampled (Bolle, Ratha and Pankanti, "Error analysis of pattern
-recognition systems: the subsets bootstrap", CVIU 93, 2004).  A resample draws as many people as
-there are, with replacement.  If person p was drawn m_p times, a genuine pair of p weighs m_p and an
-impostor pair of p and q weighs m_p * m_q (the pigeonhole bootstrap: Owen, Annals of Applied
-Statistics 1(2), 2007; for pairs of one population Davezies, D'Haultfoeuille and Guyonvarch, Annals of
-Statistics 49(2), 2021).
+Pairs are not independent: one person with forty photos is in hundreds of them, and one face that many
+resemble raises the score of many impostor pairs at once.  The people of a test are its random sample, so
+people are resampled (Bolle, Ratha and Pankanti, "Error analysis of pattern recognition systems: the subsets
+bootstrap", CVIU 93, 2004).  A resample draws as many people as there are, with replacement.  If person p was
+drawn m_p times, a genuine pair of p weighs m_p and an impostor pair of p and q weighs m_p * m_q (the
+pigeonhole bootstrap: Owen, Annals of Applied Statistics 1(2), 2007; for pairs of one population Davezies,
+D'Haultfoeuille and Guyonvarch, Annals of Statistics 49(2), 2021).
 
-The share of genuine pairs is a decision of whoever made the list of pairs and no finding, so in each
-resample the two kinds keep the share they have: every statistic here follows from the weighted FMR
-and FNMR and that share.  What is made of the resamples, and why not their plain percentiles, is told in
-``resampling``.
+The share of genuine pairs is a property of the list of pairs and no finding, so in each resample the two
+kinds keep their share: every statistic here follows from the weighted FMR and FNMR and that share.
+``facealike.metrics.intervals`` turns the resamples into intervals.
 """
 
 from __future__ import annotations
@@ -50,16 +48,26 @@ Weigh = Callable[[Pairs], Block]
 Evaluate = Callable[[Weigh], Values]
 
 THRESHOLD = "threshold"
-BLOCK = 1 << 19  # weights held at a time: what a core's cache and a small machine's memory allow
+BLOCK = 1 << 19  # weights held at a time; fits the cache of a core
 
 
 @dataclass(frozen=True, repr=False)
 class Interval(Result):
-    """An estimate and the interval that holds the truth in a share ``level`` of such tests.
+    """An estimate with its confidence interval; ``low <= estimate <= high`` always.
 
-    ``low <= estimate <= high`` always.  ``docs/results/interval-coverage.md`` has the measured coverage.
-    ``low`` and ``high`` are NaN where fewer than half of the resamples allowed the statistic, as
-    with two people.  ``resamples`` counts those that did.  How the bounds come about: ``resampling``.
+    ``docs/results/interval-coverage.md`` reports the measured coverage.
+
+    Example:
+        >>> interval = evaluate_split(model, "people", "test").intervals()["f1"]
+        >>> print(interval.low, interval.high)
+
+    Args:
+        estimate: The statistic of the sample.
+        low: The lower bound; NaN where fewer than half of the resamples define the statistic.
+        high: The upper bound; NaN likewise.
+        level: The coverage.
+        method: How the bounds were computed: ``percentile``, ``bca`` or ``wilson``.
+        resamples: How many resamples define the statistic.
     """
 
     ASK: ClassVar[str] = "compare .low and .high with the value that you ask about"
@@ -72,7 +80,7 @@ class Interval(Result):
     resamples: int = 0
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON, which knows no NaN: what was not measured is None.  Six significant digits."""
+        """Return the fields for JSON: None in place of NaN, six significant digits."""
         numbers = {"estimate": self.estimate, "low": self.low, "high": self.high}
         return {
             **{name: float(f"{v:.6g}") if math.isfinite(v) else None for name, v in numbers.items()},
@@ -89,10 +97,14 @@ class Interval(Result):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class RocBand(Result):
-    """The ROC curve at chosen false match rates with a pointwise interval of the true match rate.
+    """The ROC curve at chosen FMRs with a pointwise interval of the true match rate.
 
-    All arrays are (k,): ``fmr`` as asked for, ``tmr`` the true match rate at the lowest threshold
-    that keeps that FMR, ``low`` and ``high`` its interval at each FMR by itself, not of the whole curve.
+    Args:
+        fmr: The FMRs, (k,).
+        tmr: The true match rate at the lowest threshold that keeps each FMR, (k,).
+        low: The lower bound at each FMR by itself, not of the whole curve, (k,).
+        high: The upper bound, (k,).
+        level: The coverage.
     """
 
     fmr: Floats
@@ -106,7 +118,7 @@ class RocBand(Result):
             array.setflags(write=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON, which knows no NaN: what was not measured is None."""
+        """Return the arrays for JSON, with None in place of NaN."""
         columns = {"fmr": self.fmr, "tmr": self.tmr, "low": self.low, "high": self.high}
         lists = {
             name: [None if math.isnan(v) else round(v, 6) for v in array.tolist()]
@@ -268,12 +280,14 @@ def intervals(
 def _spec(name: str, pairs: Pairs) -> StatisticSpec:
     if name.startswith(THRESHOLD):
         return StatisticSpec(smallest=None, smooth=False)
-    # Half of the least by which a share can differ from 0 or 1: one pair of the least weight.
+    # Half of the least by which a share can differ from 0 or 1: one pair of the lowest weight.
     genuine, impostor = pairs.genuine_step / 2, pairs.impostor_step / 2
     if name.startswith("fmr"):
-        return StatisticSpec(impostor, people=pairs.people, fewest=pairs.impostor_trials)
+        return StatisticSpec(impostor, people=pairs.people, effective_size=pairs.impostor_effective_size)
     if name == "fnmr":
-        return StatisticSpec(genuine, people=pairs.genuine_people, fewest=pairs.genuine_trials)
+        return StatisticSpec(
+            genuine, people=pairs.genuine_people, effective_size=pairs.genuine_effective_size
+        )
     if name == "auc":
         return StatisticSpec(pairs.genuine_step * impostor, people=pairs.genuine_people)
     smooth = name != "eer" and "@" not in name
@@ -297,7 +311,7 @@ def _resampled(
 def _samples(
     evaluate: Evaluate, pairs: Pairs, options: BootstrapOptions
 ) -> tuple[Values, Values, Values, Values]:
-    """``evaluate`` of the pairs as they are, of resamples, of the jackknife, of resampled dyads."""
+    """Evaluate the pairs as they are, in resamples, in the jackknife, and in resamples of pairs of people."""
 
     def by_people(multiplicity: Floats) -> Values:
         return evaluate(lambda each: each.block(multiplicity))
@@ -315,7 +329,7 @@ def _samples(
 
 
 def _collect(evaluate: Callable[[Floats], Values], weights: Iterator[Floats], rows: int) -> Values:
-    """``evaluate`` of all the weights, so many resamples at a time."""
+    """Evaluate all the weights, ``rows`` resamples at a time."""
     parts = []
     while block := list(islice(weights, rows)):
         parts.append(evaluate(np.stack(block)))

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import UsageError
+from .demographic_groups import OVERALL, Group, Point, Rows, supports_fmr
 from .demographic_tables import group_order
-from .demographics import OVERALL, Group, GroupEvaluation, Point, Rows, supports_fmr
-from .impostor_scores import Impostors
+from .demographics import GroupEvaluation
+from .impostor_scores import ImpostorScores
 from .intervals import BootstrapKeywords, BootstrapOptions
-from .score_histogram import FINE_BINS, tally
+from .score_histogram import FINE_BINS, count_pairs
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -61,7 +62,7 @@ def group_rates(
 
 
 def _members(values: Sequence[NDArray[np.str_]]) -> list[tuple[tuple[str, ...], Rows]]:
-    """The photos of each group that has some, in the order in which people would name the groups."""
+    """The photos of each group, in the order of ``group_order``."""
     members: dict[tuple[str, ...], list[int]] = {}
     for row, own in enumerate(zip(*(given.tolist() for given in values), strict=True)):
         members.setdefault(own, []).append(row)
@@ -80,19 +81,19 @@ class _Maker:
 
     def group(
         self, columns: tuple[str, ...], values: tuple[str, ...], members: NDArray[np.int64],
-        overall: Sequence[float] | None,
+        fmrs: Sequence[float] | None,
     ) -> Group:  # fmt: skip
-        """One group; where no FMR is stated, that of everybody tells how many pairs are needed."""
+        """Measure one group; without a target FMR, the overall FMR decides how many pairs are needed."""
         rows = members[self.found[members]]
         missing = len(members) - len(rows)
         if len(np.unique(self.person[rows])) < 2:
-            nobody = Impostors(np.zeros(FINE_BINS + 1, dtype=np.int64))
+            no_scores = ImpostorScores(np.zeros(FINE_BINS + 1, dtype=np.int64))
             none = (None,) * len(self.points)
-            return Group(columns, values, len(members), missing, nobody, none, rows)
-        counted = tally(self.vectors[rows], self.person[rows], self.block, strangers=True)
-        impostors = Impostors(counted.impostor)
+            return Group(columns, values, len(members), missing, no_scores, none, rows)
+        counted = count_pairs(self.vectors[rows], self.person[rows], self.block, impostor_only=True)
+        impostors = ImpostorScores(counted.impostor)
         needed = [
-            point.stated if point.stated is not None else None if overall is None else overall[i]
+            point.target if point.target is not None else None if fmrs is None else fmrs[i]
             for i, point in enumerate(self.points)
         ]
         thresholds = [point.threshold for point in self.points]

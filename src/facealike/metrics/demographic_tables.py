@@ -1,4 +1,4 @@
-"""What is told of groups: a sentence, Markdown tables, the lines of a model's card, a figure."""
+"""Group results as a sentence, Markdown tables, entries of a model card, and a figure."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ from .bootstrap import Interval
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from .demographics import Disparity, Group, GroupEvaluation, Point
+    from .demographic_groups import Disparity, Group, Point
+    from .demographics import GroupEvaluation
 
 TOO_FEW = "too small"
 PIVOT_FROM = 3  # columns, from which a list of groups becomes a table with the last one across
 
 
 def group_order(name: str) -> tuple[int, float, str]:
-    """A key to sort groups by: bands by their first number, "more than 70" after 60-69; then names."""
+    """Return a sort key: age bands by their first number, "more than 70" after 60-69; then names."""
     number = re.search(r"\d+", name)
     more = 0.5 if number and number.start() > 0 else 0.0
     return (0, float(number[0]) + more, name) if number else (1, 0.0, name)
@@ -39,15 +40,16 @@ def group_order(name: str) -> tuple[int, float, str]:
 
 
 def sentence(result: GroupEvaluation) -> str:
-    overall, point, spread = result.overall, result.points[0], result.disparity()
+    """Return the result in one sentence."""
+    overall, point, disparity = result.overall, result.points[0], result.disparity()
     text = f"{result.name}: at threshold {point.threshold:.3f} from {point.source}"
-    if point.stated is not None:
-        of = f" for {point.stated_of}" if point.stated_of else ""
-        text += f", for which an FMR of {rate_text(point.stated)}{of} is stated,"
-    if spread is None:
+    if point.target is not None:
+        of = f" for {point.target_of}" if point.target_of else ""
+        text += f", for which an FMR of {rate_text(point.target)}{of} is the target,"
+    if disparity is None:
         text += " no group is large enough to be measured"
     else:
-        text += " " + _worst_and_best(spread)
+        text += " " + _worst_and_best(disparity)
     text += (
         f"; all {overall.pairs:,} pairs of the {len(overall.rows):,} photos together have "
         f"{group_rate(overall.rates[0])}; faces found by {result.detector}, none in "
@@ -59,21 +61,23 @@ def sentence(result: GroupEvaluation) -> str:
     return text + ("" if result.named else "; repeated people make these rates upper bounds")
 
 
-def _worst_and_best(spread: Disparity) -> str:
-    worst, best = (group_rate(rate) for rate in (spread.worst_fmr, spread.best_fmr))
-    text = f"the worst of {spread.measured:,} groups, {spread.worst.name}, has {worst}"
-    if spread.max_stated_ratio is not None:
-        text += f", {spread.max_stated_ratio:.2g} times the stated one"
-    text += f", and the best, {spread.best.name}, {best}"
-    if spread.max_min_ratio is not None:
-        text += f" (worst over best {spread.max_min_ratio:.3g}, over the mean {spread.max_mean_ratio:.3g})"
-    if spread.refused:
-        text += f"; {spread.refused:,} groups are too small to tell"
+def _worst_and_best(disparity: Disparity) -> str:
+    worst, best = (group_rate(rate) for rate in (disparity.worst_fmr, disparity.best_fmr))
+    text = f"the worst of {disparity.measured:,} groups, {disparity.worst.name}, has {worst}"
+    if disparity.max_target_ratio is not None:
+        text += f", {disparity.max_target_ratio:.2g} times the target"
+    text += f", and the best, {disparity.best.name}, {best}"
+    if disparity.max_min_ratio is not None:
+        text += (
+            f" (worst over best {disparity.max_min_ratio:.3g}, over the mean {disparity.max_mean_ratio:.3g})"
+        )
+    if disparity.refused:
+        text += f"; {disparity.refused:,} groups are too small to tell"
     return text
 
 
 def group_rate(interval: Interval | None) -> str:
-    """A rate and its interval in brackets; in words where the group is too small."""
+    """Return a rate and its interval; in words where the group is too small."""
     if interval is None:
         return TOO_FEW
     if not math.isfinite(interval.low + interval.high):
@@ -85,8 +89,8 @@ def group_rate(interval: Interval | None) -> str:
 
 
 def markdown(result: GroupEvaluation) -> str:
-    """A table of worst and best, one of the groups of each level, and what a reader must be told."""
-    parts = [escaped(str(result)) + ".", *_spread_table(result)]
+    """Return a summary, a table of the disparities, and one of the groups of each level."""
+    parts = [escaped(str(result)) + ".", *_disparity_table(result)]
     for level in result.levels:
         parts += ["", f"### By {escaped(' x '.join(level))}", ""]
         if len(level) < PIVOT_FROM:
@@ -97,37 +101,37 @@ def markdown(result: GroupEvaluation) -> str:
 
 
 def point_name(point: Point) -> str:
-    """How a table calls a point: by its threshold and the FMR stated for it."""
-    of = f" for {point.stated_of}" if point.stated_of else ""
-    stated = "" if point.stated is None else f" (stated {rate_text(point.stated)}{of})"
-    return f"FMR at {point.threshold:.3f}{stated}"
+    """Return how a table names a point: by its threshold and target FMR."""
+    of = f" for {point.target_of}" if point.target_of else ""
+    target = "" if point.target is None else f" (target {rate_text(point.target)}{of})"
+    return f"FMR at {point.threshold:.3f}{target}"
 
 
-def _spread_table(result: GroupEvaluation) -> list[str]:
+def _disparity_table(result: GroupEvaluation) -> list[str]:
     head = [
-        "Groups by", "threshold", "stated FMR", "groups measured", "worst", "FMR", "times stated", "best",
+        "Groups by", "threshold", "target FMR", "groups measured", "worst", "FMR", "times target", "best",
         "FMR", "worst / best", "worst / geometric mean",
     ]  # fmt: skip
     rows = [
-        [escaped(" x ".join(level)), f"{point.threshold:.3f}", *_spread_cells(result, level, i)]
+        [escaped(" x ".join(level)), f"{point.threshold:.3f}", *_disparity_cells(result, level, i)]
         for i, point in enumerate(result.points)
         for level in result.levels
     ]
     return ["", _table(head, rows, text_columns=(0, 4, 7))]
 
 
-def _spread_cells(result: GroupEvaluation, level: tuple[str, ...], point: int) -> list[str]:
-    stated = result.points[point].stated
-    told = "not stated" if stated is None else rate_text(stated)
-    spread = result.disparity(level, point)
+def _disparity_cells(result: GroupEvaluation, level: tuple[str, ...], point: int) -> list[str]:
+    target = result.points[point].target
+    target_text = "no target" if target is None else rate_text(target)
+    disparity = result.disparity(level, point)
     count = len(result.at(level))
-    if spread is None:
-        return [told, f"0 of {count}", *["" for _ in range(7)]]
+    if disparity is None:
+        return [target_text, f"0 of {count}", *["" for _ in range(7)]]
     return [
-        told, f"{spread.measured} of {count}",
-        escaped(spread.worst.name), group_rate(spread.worst_fmr), _ratio(spread.max_stated_ratio),
-        escaped(spread.best.name), group_rate(spread.best_fmr), _ratio(spread.max_min_ratio),
-        _ratio(spread.max_mean_ratio),
+        target_text, f"{disparity.measured} of {count}",
+        escaped(disparity.worst.name), group_rate(disparity.worst_fmr), _ratio(disparity.max_target_ratio),
+        escaped(disparity.best.name), group_rate(disparity.best_fmr), _ratio(disparity.max_min_ratio),
+        _ratio(disparity.max_mean_ratio),
     ]  # fmt: skip
 
 
@@ -155,7 +159,7 @@ def _level_table(result: GroupEvaluation, level: tuple[str, ...]) -> str:
 
 
 def _pivots(result: GroupEvaluation, level: tuple[str, ...]) -> list[str]:
-    """The last column across: a table of photos and of the FMR at each point at which some can tell."""
+    """The last column across: a table of photos, and one of the FMR at each point that has one."""
     groups = {group.values: group for group in result.at(level)}
     across = escaped(level[-1].capitalize())
     parts = [
@@ -199,7 +203,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], text_columns: Seq
 
 
 def card(result: GroupEvaluation) -> dict[str, Any]:
-    """The short form: the FMR of each group by one column, and worst and best of every level."""
+    """Return the short form: the FMR of each group by one column, and the disparity of every level."""
     overall = result.overall
     return {
         "data": result.name,
@@ -214,12 +218,12 @@ def card(result: GroupEvaluation) -> dict[str, Any]:
             for level in result.levels
             if len(level) == 1
         },
-        "spread": {" x ".join(level): _short_spread(result.disparity(level)) for level in result.levels},
+        "spread": {" x ".join(level): _short_disparity(result.disparity(level)) for level in result.levels},
     }
 
 
 def _digits(rate: float) -> float:
-    """Four digits, which is more than any of these rates is known to."""
+    """Four significant digits, more than any of these rates supports."""
     return float(f"{rate:.4g}")
 
 
@@ -230,18 +234,18 @@ def _short(rate: Interval | None) -> list[float] | None:
     return [_digits(value) for value in (rate.estimate, rate.low, rate.high)]
 
 
-def _short_spread(spread: Disparity | None) -> dict[str, Any] | None:
-    if spread is None:
+def _short_disparity(disparity: Disparity | None) -> dict[str, Any] | None:
+    if disparity is None:
         return None
-    table = spread.to_dict()
-    return {**table, "worst_fmr": _short(spread.worst_fmr), "best_fmr": _short(spread.best_fmr)}
+    table = disparity.to_dict()
+    return {**table, "worst_fmr": _short(disparity.worst_fmr), "best_fmr": _short(disparity.best_fmr)}
 
 
 # ---- figure -------------------------------------------------------------------------------------
 
 
 def plot(result: GroupEvaluation, ax: Axes | None) -> Axes:
-    """The FMR of everybody and of each group by one or two columns, with its interval."""
+    """Draw the overall FMR and that of each group by one or two columns, with its interval."""
     shown = [group for group in result.groups if len(group.columns) < PIVOT_FROM]
     if ax is None:
         ax = new_axes(6.4, 1.2 + 0.2 * len(shown))
@@ -252,6 +256,6 @@ def plot(result: GroupEvaluation, ax: Axes | None) -> Axes:
     )
     breaks = [i for i in range(1, len(shown)) if shown[i].columns != shown[i - 1].columns]
     point = result.points[0]
-    draw_rates(ax, [group.name for group in shown], known, point.stated, breaks)
+    draw_rates(ax, [group.name for group in shown], known, point.target, breaks)
     ax.set_title(f"{figure_text(result.name)}: FMR within each group at threshold {point.threshold:.3f}")
     return ax

@@ -1,14 +1,14 @@
-"""How often strangers pass within each group of people: all impostor pairs of the group, and no others.
+"""Demographic differentials: the FMR within each group of people, from all impostor pairs of the group.
 
-Two strangers of one age, gender and origin resemble each other more than two drawn at random, so a
-threshold that stops most strangers may let many of one group pass.  What is told of each group is the
-FMR at thresholds set beforehand, and the share of its photos in which no face was found.  Refused are
-groups with too few pairs for the FMR in question (rule of 3), and with fewer than ``FEWEST_PEOPLE`` people:
-all their pairs share so few faces that two of them could decide the rate.
+Impostor pairs within one age, gender and origin score higher than those across groups, so one threshold can
+have a much higher FMR in one group.  Reported for each group are the FMR at thresholds set beforehand and the
+share of photos without a face.  A group is not measured if it has too few pairs for the FMR in question (rule
+of 3), or fewer than ``MIN_PEOPLE`` people: its pairs then share so few faces that two of them could decide
+the rate.
 
-"Worst over best" is the plainest summary and the shakiest, for it rests on the group with the fewest
-errors; the worst over the geometric mean is steadier (Grother, NISTIR 8429, 2022; ISO/IEC 19795-10).
-The worst of many groups is partly bad luck: read it with its interval.
+The max/min ratio is the simplest summary and the least stable, as it depends on the group with the fewest
+errors; the ratio of the maximum to the geometric mean is more stable (Grother, NISTIR 8429, 2022; ISO/IEC
+19795-10).  The maximum over many groups is biased upwards: read it with its interval.
 """
 
 from __future__ import annotations
@@ -26,173 +26,38 @@ from numpy.typing import NDArray
 from ..errors import UsageError
 from ..imaging.photo_warning import UnusedPhoto, unused_rows
 from ..utils.result import Result
-from ..utils.wording import rate_text
 from . import demographic_tables as group_tables
-from .bootstrap import Interval
-from .impostor_scores import Impostors
-from .intervals import BootstrapOptions, wilson
-from .score_histogram import tally
-from .verification import RULE_OF_3, check_fmr, checked_rate
+from .demographic_groups import MIN_PEOPLE, Disparity, Group, Point, WorstGroup
+from .intervals import BootstrapOptions
+from .score_histogram import count_pairs
+from .verification import check_fmr, checked_rate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Rows = NDArray[np.int64]
-FEWEST_PEOPLE = 30
-"""People below whom a rate would be about them, and not about a group."""
-
-RATIOS = ("max_min_ratio", "max_mean_ratio", "max_stated_ratio")
-
-OVERALL: tuple[str, ...] = ()
-"""The columns of the one group that holds all photos."""
-
-
-@dataclass(frozen=True, repr=False)
-class Point(Result):
-    """A threshold at which groups are compared, the FMR ``stated`` for it (None: nobody did), and by whom.
-
-    ``stated_of`` are the people whose FMR that is, empty where it is not known.
-    """
-
-    threshold: float
-    stated: float | None
-    source: str
-    stated_of: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "threshold": self.threshold,
-            "stated_fmr": self.stated,
-            "stated_of": self.stated_of,
-            "source": self.source,
-        }
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Group(Result):
-    """One group of photos: those with ``values`` in ``columns``; of both none for everybody.
-
-    ``photos`` are all that are listed, ``missing`` those in which no face was found.  ``impostors`` counts
-    all pairs of two people within the group.  ``rates`` has the FMR at each point, or None where the group is
-    too small for the FMR stated there.  ``rows`` are those of its vectors among all, of ``people``.
-    """
-
-    columns: tuple[str, ...]
-    values: tuple[str, ...]
-    photos: int
-    missing: int
-    impostors: Impostors = field(repr=False)
-    rates: tuple[Interval | None, ...]
-    rows: Rows = field(repr=False)
-    people: int = 0
-
-    @property
-    def name(self) -> str:
-        return ", ".join(self.values) or "overall"
-
-    @property
-    def pairs(self) -> int:
-        """The number of impostor pairs within the group."""
-        return self.impostors.pairs
-
-    def supports(self, fmr: float) -> bool:
-        """Whether the group has people and pairs enough to speak of that FMR."""
-        return supports_fmr(self.impostors, self.people, fmr)
-
-    @property
-    def not_found(self) -> Interval:
-        """The share of its photos in which no face was found, with Wilson's interval."""
-        share = self.missing / self.photos
-        return Interval(share, *wilson(share, self.photos, 0.95), method="wilson")
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "group": dict(zip(self.columns, self.values, strict=True)),
-            "photos": self.photos,
-            "missing": self.missing,
-            "not_found": self.not_found.to_dict(),
-            "pairs": self.pairs,
-            "fmr": [None if rate is None else rate.to_dict() for rate in self.rates],
-        }
-
-
-@dataclass(frozen=True, repr=False)
-class Disparity(Result):
-    """Worst and best of the groups that could be measured at one point.
-
-    ``over_best`` is the worst FMR over the best, None where the best has none; ``over_mean`` over the
-    geometric mean of all, None likewise; ``over_stated`` over the FMR stated for the threshold.
-    ``refused`` counts the groups that are too small.
-    """
-
-    worst: Group
-    best: Group
-    worst_fmr: Interval
-    best_fmr: Interval
-    max_min_ratio: float | None
-    max_mean_ratio: float | None
-    max_stated_ratio: float | None
-    measured: int
-    refused: int
-
-    def to_dict(self) -> dict[str, Any]:
-        ratios = {
-            "over_best": self.max_min_ratio,
-            "over_mean": self.max_mean_ratio,
-            "over_stated": self.max_stated_ratio,
-        }
-        return {
-            "worst": self.worst.name,
-            "worst_fmr": self.worst_fmr.to_dict(),
-            "best": self.best.name,
-            "best_fmr": self.best_fmr.to_dict(),
-            **{name: None if value is None else round(value, 4) for name, value in ratios.items()},
-            "measured": self.measured,
-            "refused": self.refused,
-        }
-
-
-@dataclass(frozen=True, repr=False)
-class WorstGroup(Result):
-    """The lowest threshold at which every group that can tell keeps the FMR ``fmr``.
-
-    ``group`` decided it, by its ``pairs`` of different people; ``threshold`` has the interval that other
-    people of that group would give.
-    ``refused`` are the groups that are too small for that FMR, for which nothing is promised.
-    """
-
-    fmr: float
-    threshold: Interval
-    group: str
-    measured: int
-    refused: tuple[str, ...]
-    pairs: int = 0
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "fmr": self.fmr,
-            "threshold": self.threshold.to_dict(),
-            "group": self.group,
-            "pairs": self.pairs,
-            "measured": self.measured,
-            "refused": list(self.refused),
-        }
-
-    def __str__(self) -> str:
-        return (
-            f"threshold {self.threshold}: FMR {rate_text(self.fmr)} or less in each of {self.measured:,} "
-            f"groups, decided by {self.group}; too small to tell: {len(self.refused):,}"
-        )
+RATIOS = ("max_min_ratio", "max_mean_ratio", "max_target_ratio")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class GroupEvaluation(Result):
-    """FMR and failure to find a face, group by group, at each of ``points``; the first is the one in use.
+    """FMR and share of photos without a face in each group, at each of several points.
 
-    ``levels`` are the kinds of groups, such as ("race",) and ("race", "gender"); ``detector`` says what
-    found the faces.  ``unused`` are the photos among the missing that could not be read or show several
-    faces, each with its reason.  ``named`` is whether the list said whose photos they are; if not, repeated
-    people make the rates upper bounds.  ``face`` (or ``aligned``), ``learned_faces`` as in ``Evaluation``.
+    Example:
+        >>> result = evaluate_groups(Model.load(), "fairface.csv")
+        >>> print(result.disparity(["race"]).max_min_ratio)
+
+    Args:
+        name: Of the list of photos.
+        points: Thresholds; the first is the one in use.
+        levels: The kinds of groups, such as ``("race",)`` and ``("race", "gender")``.
+        groups: All photos as one group, then the groups of each level.
+        detector: What found the faces, in words.
+        named: Whether the list has a column of persons; if not, repeated people make the rates upper bounds.
+        vectors: The embeddings, float32 (n, d), zeros where no face was found.
+        person: The person of each photo, int64 (n,).
+        unused: Photos that could not be read or show several faces, with the reasons.
+        face: The face policy, or ``aligned``.
+        learned_faces: The face policies of the calibration that was used.
     """
 
     name: str
@@ -219,7 +84,11 @@ class GroupEvaluation(Result):
         return self.overall
 
     def at(self, columns: Sequence[str]) -> tuple[Group, ...]:
-        """The groups of one level, such as ``("race", "gender")``.  Raises UsageError for another."""
+        """Return the groups of one level, such as ``("race", "gender")``.
+
+        Raises:
+            UsageError: There is no such level.
+        """
         if tuple(columns) not in self.levels:
             told = ", ".join(" x ".join(level) for level in self.levels)
             raise UsageError(f"there are no groups by {' x '.join(columns)}; those there are: {told}")
@@ -231,24 +100,29 @@ class GroupEvaluation(Result):
         return self.disparity(columns, point)
 
     def disparity(self, columns: Sequence[str] | None = None, point: int = 0) -> Disparity | None:
-        """Worst and best at one point, of one level or (None) of all; None where no group was measured."""
+        """Return the highest and lowest FMR at one point; None where no group was measured.
+
+        Args:
+            columns: A level, such as ``("race",)``; None for the groups of all levels.
+            point: An index into ``points``.
+        """
         among = [group for group in self.groups if group.columns] if columns is None else self.at(columns)
         rated = [(group, rate) for group in among if (rate := group.rates[point]) is not None]
         if not rated:
             return None
         worst, worst_fmr = max(rated, key=lambda each: each[1].estimate)
         best, best_fmr = min(rated, key=lambda each: each[1].estimate)
-        stated = self.points[point].stated
-        some = best_fmr.estimate > 0  # then all have some
-        mean = math.exp(np.mean([math.log(rate.estimate) for _, rate in rated])) if some else 0.0
+        target = self.points[point].target
+        positive = best_fmr.estimate > 0  # then all are
+        mean = math.exp(np.mean([math.log(rate.estimate) for _, rate in rated])) if positive else 0.0
         return Disparity(
             worst=worst,
             best=best,
             worst_fmr=worst_fmr,
             best_fmr=best_fmr,
-            max_min_ratio=worst_fmr.estimate / best_fmr.estimate if some else None,
-            max_mean_ratio=worst_fmr.estimate / mean if some else None,
-            max_stated_ratio=worst_fmr.estimate / stated if stated else None,
+            max_min_ratio=worst_fmr.estimate / best_fmr.estimate if positive else None,
+            max_mean_ratio=worst_fmr.estimate / mean if positive else None,
+            max_target_ratio=worst_fmr.estimate / target if target else None,
             measured=len(rated),
             refused=len(among) - len(rated),
         )
@@ -271,14 +145,21 @@ class GroupEvaluation(Result):
     def threshold_for_worst_group(
         self, fmr: float, columns: Sequence[str] | None = None, resamples: int = 1000, seed: int = 0
     ) -> WorstGroup:
-        """The lowest threshold that keeps ``fmr`` in every group of a level, or (None) of all levels.
+        """Return the lowest threshold that keeps ``fmr`` in every group of a level.
 
-        Its interval is that of the group that decides.  Raises UsageError as ``threshold_for_worst_group``.
+        Args:
+            fmr: An FMR.
+            columns: A level; None for the groups of all levels.
+            resamples: Number of bootstrap resamples for the interval.
+            seed: Of the resamples.
+
+        Raises:
+            UsageError: All groups are too small for that FMR.
         """
         among = [group for group in self.groups if group.columns] if columns is None else self.at(columns)
         cut, deciding, refused = threshold_for_worst_group(among, fmr)
         rows = among[deciding].rows
-        counted = tally(self.vectors[rows], self.person[rows], strangers=True)
+        counted = count_pairs(self.vectors[rows], self.person[rows], impostor_only=True)
         options = BootstrapOptions(resamples=resamples, seed=seed)
         interval = among[deciding].impostors.threshold_interval(counted.impostor_of, fmr, options)
         assert interval.estimate == cut
@@ -287,7 +168,7 @@ class GroupEvaluation(Result):
         return WorstGroup(fmr, interval, group.name, len(among) - len(refused), names, group.pairs)
 
     def to_dict(self) -> dict[str, Any]:
-        """Ready for JSON, and complete."""
+        """Return the complete result for JSON."""
         return {
             "protocol": "groups",
             "name": self.name,
@@ -313,14 +194,14 @@ class GroupEvaluation(Result):
         return [self.disparity(level, i) for i in range(len(self.points))]
 
     def for_card(self) -> dict[str, Any]:
-        """The short form, for a model card's ``metrics``: what a reader must know at the point in use.
+        """Return a summary at the point in use, for a model card's ``metrics``.
 
-        The FMR of each group by one column as [estimate, low, high], and worst and best of every level.
+        It has the FMR of each group by one column as [estimate, low, high], and the disparity of every level.
         """
         return group_tables.card(self)
 
     def to_markdown(self) -> str:
-        """Tables of every level, and what a reader must be told."""
+        """Return tables of every level, after a summary in one sentence."""
         return group_tables.markdown(self)
 
     def __str__(self) -> str:
@@ -335,21 +216,20 @@ class GroupEvaluation(Result):
 
 
 def threshold_for_worst_group(groups: Sequence[Group], fmr: float) -> tuple[float, int, tuple[int, ...]]:
-    """(threshold, which group decides, which cannot tell): the lowest one that keeps ``fmr`` in every group.
+    """Return the lowest threshold that keeps ``fmr`` in every group that is large enough.
 
-    Groups that are too small for that FMR are left out, and listed.  Raises UsageError, with what is needed,
-    where that is all of them.
+    Returns:
+        The threshold, the index of the deciding group, and the indices of the groups that are too small.
+
+    Raises:
+        UsageError: All groups are too small; the message has what is needed.
     """
     checked_rate(fmr)
     enough = [i for i, group in enumerate(groups) if group.supports(fmr)]
     if not enough:
         check_fmr(fmr, max((group.pairs for group in groups), default=0))
-        raise UsageError(f"no group has {FEWEST_PEOPLE} people whose face was found; give more photos")
+        raise UsageError(f"no group has {MIN_PEOPLE} people whose face was found; give more photos")
     thresholds = {i: groups[i].impostors.threshold_at_fmr(fmr) for i in enough}
     deciding = max(enough, key=lambda i: thresholds[i])
     refused = tuple(i for i in range(len(groups)) if i not in thresholds)
     return thresholds[deciding], deciding, refused
-
-
-def supports_fmr(impostors: Impostors, people: int, fmr: float) -> bool:
-    return people >= FEWEST_PEOPLE and fmr * impostors.pairs >= RULE_OF_3 * (1 - 1e-12)

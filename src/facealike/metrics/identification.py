@@ -1,12 +1,12 @@
-"""Who is this: a probe searched in a gallery of enrolled people, with the terms of ISO/IEC 19795-1:2021.
+"""Identification (1:N): probes searched in a gallery of enrolled people.  Terms as in ISO/IEC 19795-1:2021.
 
-Closed set: everybody who is searched is enrolled; the question is at which rank the right person
-comes out.  Open set: strangers are searched too; a threshold must turn them away.  FPIR is the share
-of searches of strangers that return anybody, FNIR the share of searches of enrolled people that do
-not return the right person at rank 1 at or above the threshold.
+Closed set: every probe is of an enrolled person (mated); the question is at which rank that person is found.
+Open set: non-mated probes, of people who are not enrolled, are searched too, and a threshold must reject
+them.  FPIR is the share of non-mated searches that return a candidate, FNIR the share of mated searches that
+do not return the right person at rank 1 at or above the threshold.
 
-A person's score is that of the best of that person's photos in the gallery.  Who scores no higher
-than somebody else is not first: equal scores never flatter.
+A person's score is that of the best of that person's photos in the gallery.  A person who scores no higher
+than another one is not first: ties count as errors.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -37,60 +37,24 @@ Indices = NDArray[np.int64]
 RANKS = (1, 5, 10)
 
 
-class IdentificationSets(NamedTuple):
-    """Photos by index: one of each enrolled person, the enrolled people's others, those of strangers."""
-
-    gallery: Indices
-    mated: Indices
-    non_mated: Indices
-
-
-def draw_identification(labels: ArrayLike, seed: int, enrolled: float = 0.5) -> IdentificationSets:
-    """Divide photos with these ``labels`` (n,) into a gallery, mated and non-mated probes.
-
-    A share ``enrolled`` of the people, drawn by ``seed``, is enrolled with one photo each; their other
-    photos are the mated probes, and all photos of the others the non-mated ones.  It is drawn among
-    the people with several photos and among those with one apart, so that the gallery holds people of
-    both sorts.  Raises UsageError where that leaves any of the three empty.
-    """
-    names = np.asarray(labels)
-    if names.ndim != 1 or not 0 < enrolled < 1:
-        raise UsageError(
-            f"identification needs labels of one dimension and a share of enrolled people between 0 and 1, "
-            f"not {enrolled}"
-        )
-    rng = np.random.default_rng(seed)
-    person = np.unique(names, return_inverse=True)[1].reshape(-1)
-    counts = np.bincount(person)
-    known = np.zeros(len(counts), dtype=np.bool_)
-    for sort in (np.flatnonzero(counts > 1), np.flatnonzero(counts == 1)):
-        known[rng.permutation(sort)[: round(enrolled * len(sort))]] = True
-    shuffled = rng.permutation(len(names))
-    first = shuffled[np.unique(person[shuffled], return_index=True)[1]]  # a random photo of each person
-    in_gallery = np.zeros(len(names), dtype=np.bool_)
-    in_gallery[first[known]] = True
-    sets = IdentificationSets(
-        np.flatnonzero(in_gallery),
-        np.flatnonzero(known[person] & ~in_gallery),
-        np.flatnonzero(~known[person]),
-    )
-    if min(len(each) for each in sets) == 0:
-        raise UsageError(
-            "identification needs enrolled people with a second photo, and people who are not enrolled: give "
-            "at least four people, two of them with two photos"
-        )
-    return sets
-
-
 def closed_set(
     gallery: ArrayLike, gallery_labels: ArrayLike, probes: ArrayLike, probe_labels: ArrayLike,
     block: int = 1024,
 ) -> Identification:  # fmt: skip
     """Search each probe in a gallery that holds its person.
 
-    ``gallery`` (g, d) and ``probes`` (n, d) are embeddings of any length but zero, the labels (g,) and
-    (n,) say whose.  At most ``block`` probes are searched at a time.  Raises UsageError for arrays
-    that do not fit and for a probe whose person is not in the gallery.
+    Example:
+        >>> closed_set(gallery, gallery_labels, probes, probe_labels).rank1
+
+    Args:
+        gallery: Embeddings of enrolled photos, (g, d), of any length but zero.
+        gallery_labels: The person of each, (g,).
+        probes: Embeddings of the photos to search, (n, d).
+        probe_labels: The person of each, (n,).
+        block: At most so many probes are searched at a time.
+
+    Raises:
+        UsageError: The arrays do not fit, or a person searched is not in the gallery.
     """
     enrolled = _Gallery(gallery, gallery_labels)
     rows, names = _probes(probes, probe_labels, enrolled)
@@ -99,7 +63,7 @@ def closed_set(
     for start in range(0, len(rows), block):
         scores = enrolled.scores(rows[start : start + block])
         own = np.take_along_axis(scores, place[start : start + block, np.newaxis], axis=1)
-        ranks.append(np.sum(scores >= own, axis=1))  # the own score is one of them, equal ones are ahead
+        ranks.append(np.sum(scores >= own, axis=1))  # ties rank ahead
     return Identification(np.concatenate(ranks).astype(np.int64), names, enrolled.people, enrolled.images)
 
 
@@ -107,18 +71,28 @@ def open_set(
     gallery: ArrayLike, gallery_labels: ArrayLike, probes: ArrayLike, probe_labels: ArrayLike,
     non_mated: ArrayLike, non_mated_labels: ArrayLike, block: int = 1024,
 ) -> OpenSet:  # fmt: skip
-    """Search enrolled people (``probes``) and strangers (``non_mated``) in a gallery.
+    """Search mated and non-mated probes in a gallery.
 
-    Arrays as in ``closed_set``.  Raises UsageError as that does, and where one of the strangers is
-    enrolled.
+    Example:
+        >>> open_set(gallery, names, probes, probe_names, others, other_names).fnir_at_fpir(0.01)
+
+    Args:
+        gallery: Embeddings of enrolled photos, (g, d), of any length but zero.
+        gallery_labels: The person of each, (g,).
+        probes: Embeddings of photos of enrolled people, (n, d).
+        probe_labels: The person of each, (n,).
+        non_mated: Embeddings of photos of people who are not enrolled, (m, d).
+        non_mated_labels: The person of each, (m,).
+        block: At most so many probes are searched at a time.
+
+    Raises:
+        UsageError: As ``closed_set``, or a person of the non-mated probes is enrolled.
     """
     enrolled = _Gallery(gallery, gallery_labels)
     rows, names = _probes(probes, probe_labels, enrolled)
-    strangers, stranger_names = _probes(non_mated, non_mated_labels, enrolled)
-    if np.isin(stranger_names, enrolled.names).any():
-        raise UsageError(
-            "some of the people searched as strangers are enrolled in the gallery; leave them out"
-        )
+    others, other_names = _probes(non_mated, non_mated_labels, enrolled)
+    if np.isin(other_names, enrolled.names).any():
+        raise UsageError("some people of the non-mated probes are enrolled in the gallery; leave them out")
     place = enrolled.place_of(names)
     found = []
     for start in range(0, len(rows), block):
@@ -128,12 +102,11 @@ def open_set(
         np.put_along_axis(scores, at, -np.inf, axis=1)
         found.append(np.where(own > scores.max(axis=1), own, -np.inf))
     tops = [
-        enrolled.scores(strangers[start : start + block]).max(axis=1)
-        for start in range(0, len(strangers), block)
+        enrolled.scores(others[start : start + block]).max(axis=1) for start in range(0, len(others), block)
     ]
     return OpenSet(
         np.concatenate(found).astype(np.float64), names, np.concatenate(tops).astype(np.float64),
-        stranger_names, enrolled.people, enrolled.images,
+        other_names, enrolled.people, enrolled.images,
     )  # fmt: skip
 
 
@@ -176,7 +149,14 @@ def _probes(
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Identification(Result):
-    """At which rank the right person came out: ``ranks`` (n,) from 1, ``people`` (n,) who was searched."""
+    """The rank at which the right person was found.
+
+    Args:
+        ranks: Ranks from 1, (n,).
+        people: The person searched, (n,).
+        gallery_people: The number of enrolled people.
+        gallery_images: The number of enrolled photos.
+    """
 
     ranks: Indices
     people: NDArray[Any]
@@ -185,11 +165,11 @@ class Identification(Result):
 
     @property
     def rank1(self) -> float:
-        """The share of probes whose person came first."""
+        """The rank-1 identification rate: the share of probes whose person came first."""
         return float(np.mean(self.ranks == 1))
 
     def cmc(self, ranks: Sequence[int] | None = None) -> Floats:
-        """The cumulative match characteristic: the share of probes at each rank or better, (k,).
+        """Return the cumulative match characteristic: the share of probes at each rank or better, (k,).
 
         ``ranks`` are all from 1 to the number of enrolled people, if None.
         """
@@ -201,7 +181,7 @@ class Identification(Result):
         self, ranks: Sequence[int] = RANKS, level: float = 0.95, resamples: int = 1000,
         method: Method = "percentile", seed: int = 0,
     ) -> dict[str, Interval]:  # fmt: skip
-        """Intervals of ``rank1``, ``rank5``, ... by resampling the people searched, in this gallery."""
+        """Return intervals of ``rank1``, ``rank5``, ... by resampling the people searched."""
         options = BootstrapOptions(level, resamples, method, seed)
         of = _Resampled(self.people, options)
         found = {}
@@ -234,11 +214,15 @@ class Identification(Result):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class OpenSet(Result):
-    """Searches of enrolled people and of strangers.
+    """Scores of mated and non-mated searches.
 
-    ``mated`` (n,) is the score of the right person where that person comes first, else minus infinity;
-    ``non_mated`` (m,) the highest score that anybody reaches.  ``mated_people`` and ``non_mated_people``
-    say who was searched.
+    Args:
+        mated: The score of the right person where that person comes first, else minus infinity, (n,).
+        mated_people: The person searched, (n,).
+        non_mated: The highest score of any enrolled person, (m,).
+        non_mated_people: The person searched, (m,).
+        gallery_people: The number of enrolled people.
+        gallery_images: The number of enrolled photos.
     """
 
     mated: Floats
@@ -249,13 +233,14 @@ class OpenSet(Result):
     gallery_images: int
 
     def fnir_at(self, threshold: float) -> float:
-        """The share of searches of enrolled people that miss the right one at this threshold."""
+        """Return the share of mated searches that miss the right person at this threshold."""
         return float(np.mean(self.mated < threshold))
 
     def threshold_at_fpir(self, fpir: float, supported: bool = True) -> float:
-        """The lowest threshold whose FPIR is at most ``fpir``, midway between two scores.
+        """Return the lowest threshold whose FPIR is at most ``fpir``, midway between two scores.
 
-        Raises UsageError where the searches of strangers are too few for that FPIR (``check_fpir``).
+        Raises:
+            UsageError: The non-mated searches are too few for that FPIR (``check_fpir``).
         """
         if supported:
             check_fpir(fpir, len(self.non_mated))
@@ -267,11 +252,11 @@ class OpenSet(Result):
         return midway(rejected, float(above.min()) if len(above) else math.inf)
 
     def fnir_at_fpir(self, fpir: float, supported: bool = True) -> float:
-        """The FNIR at that threshold.  Raises UsageError as ``threshold_at_fpir`` does."""
+        """Return the FNIR at that threshold.  Raises UsageError as ``threshold_at_fpir``."""
         return self.fnir_at(self.threshold_at_fpir(fpir, supported))
 
     def curve(self) -> tuple[Floats, Floats, Floats]:
-        """FPIR, FNIR and threshold (k,), one for each distinct score, thresholds falling from infinity."""
+        """Return FPIR, FNIR and threshold (k,), one for each distinct score, thresholds falling."""
         scores = np.unique(np.concatenate([self.mated, self.non_mated]))[::-1]
         cuts = np.concatenate([[np.inf], scores[np.isfinite(scores)]])
         fpir = 1 - np.searchsorted(np.sort(self.non_mated), cuts, side="left") / len(self.non_mated)
@@ -282,16 +267,16 @@ class OpenSet(Result):
         self, fpirs: Sequence[float] | None = None, level: float = 0.95, resamples: int = 1000,
         method: Method = "percentile", seed: int = 0,
     ) -> dict[str, Interval]:  # fmt: skip
-        """Intervals of ``fnir@F`` for each FPIR F by resampling the people searched, in this gallery.
+        """Return intervals of ``fnir@F`` for each FPIR F by resampling the people searched, in this gallery.
 
-        ``fpirs`` are those that the searches of strangers support, if None.  The threshold is chosen
-        anew in each resample.
+        ``fpirs`` are those that the non-mated searches support, if None.  The threshold is chosen anew in
+        each resample.
         """
         options = BootstrapOptions(level, resamples, method, seed)
         supported = supported_fmrs(len(self.non_mated))
         order, mated = np.argsort(self.non_mated), np.argsort(self.mated)
-        everybody = np.concatenate([self.mated_people[mated], self.non_mated_people[order]])
-        resampled = _Resampled(everybody, options)
+        searched = np.concatenate([self.mated_people[mated], self.non_mated_people[order]])
+        resampled = _Resampled(searched, options)
         found = {}
         for fpir in supported if fpirs is None else fpirs:
             check_fpir(fpir, len(self.non_mated))
@@ -299,17 +284,17 @@ class OpenSet(Result):
             found[f"fnir@{fpir:g}"] = resampled.interval(statistic, options, smooth=False)
         return found
 
-    def _fnir_at(self, fpir: float, mated: Floats, strangers: Floats) -> Callable[[Floats], Floats]:
-        # A search in which the right person did not come first is a miss at any threshold, also at FPIR 1.
+    def _fnir_at(self, fpir: float, mated: Floats, non_mated: Floats) -> Callable[[Floats], Floats]:
+        # A search in which the right person does not come first is a miss at any threshold, even at FPIR 1.
         never = np.searchsorted(mated, -np.inf, side="right")
-        rejected_mated = np.concatenate([[never], np.searchsorted(mated, strangers, side="right")])
+        rejected_mated = np.concatenate([[never], np.searchsorted(mated, non_mated, side="right")])
 
         def statistic(weights: Floats) -> Floats:
             of_mated = _cumulative(weights[:, : len(mated)])
-            of_strangers = _cumulative(weights[:, len(mated) :])
-            total = of_strangers[:, -1:]
-            # The fewest strangers to turn away, counted from the lowest score.
-            cut = np.argmax(total - of_strangers <= fpir * total * (1 + 1e-12), axis=1)
+            of_non_mated = _cumulative(weights[:, len(mated) :])
+            total = of_non_mated[:, -1:]
+            # The fewest non_mated to turn away, counted from the lowest score.
+            cut = np.argmax(total - of_non_mated <= fpir * total * (1 + 1e-12), axis=1)
             rejected = of_mated[np.arange(len(cut)), rejected_mated[cut]]
             with np.errstate(invalid="ignore", divide="ignore"):
                 rates = rejected / of_mated[:, -1]
@@ -335,7 +320,7 @@ class OpenSet(Result):
         )
         return (
             f"FNIR {rates or 'not measured'} with {len(self.mated):,} probes of enrolled people and "
-            f"{len(self.non_mated):,} of strangers among {self.gallery_people:,} enrolled people"
+            f"{len(self.non_mated):,} of others among {self.gallery_people:,} enrolled people"
         )
 
     def plot(self, ax: Axes | None = None) -> Axes:
@@ -350,7 +335,7 @@ class OpenSet(Result):
 
 
 class _Resampled:
-    """Searches weighted by how often the person searched was drawn."""
+    """Searches, weighted by how often the person searched was drawn."""
 
     def __init__(self, people: NDArray[Any], options: BootstrapOptions) -> None:
         person = np.unique(people, return_inverse=True)[1].reshape(-1)
@@ -363,7 +348,7 @@ class _Resampled:
     def interval(
         self, statistic: Callable[[Floats], Floats], options: BootstrapOptions, smooth: bool = True
     ) -> Interval:  # fmt: skip
-        """The interval of a statistic of weights (b, searches)."""
+        """Return the interval of a statistic of weights (b, searches)."""
         estimate = float(statistic(np.ones((1, self._searches)))[0])
         draws, without = self._each(statistic, self._draws), self._each(statistic, self._without)
         kind = StatisticSpec(0.5 / self._searches, smooth, self._people, self._trials if smooth else None)

@@ -1,7 +1,6 @@
-"""False match rates of all impostor pairs of a set, whether or not anybody in it has two photos.
+"""FMR and its intervals from the histogram of all impostor scores of a set.
 
-The half of ``exhaustive`` that needs no genuine pairs: photos of strangers suffice to measure how
-often strangers pass.
+This half of ``facealike.metrics.all_pairs`` needs no genuine pairs: one photo of each person is enough.
 """
 
 from __future__ import annotations
@@ -24,12 +23,14 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Impostors(Result):
-    """All impostor pairs of a set, counted by score.
+class ImpostorScores(Result):
+    """The histogram of all impostor scores of a set.
 
-    ``counts`` int64 (FINE_BINS + 1,) is ``Tally.impostor``.  A threshold between two edges of the bins is
-    taken as the lower one, so that no FMR is told too low; whatever is found by a rule lies at an edge and
-    is exact.
+    A threshold between two edges of the bins is taken as the lower one, so that no FMR is underestimated; a
+    threshold that is chosen by a rule lies at an edge and its FMR is exact.
+
+    Args:
+        counts: The number of pairs in each fine bin, int64 (FINE_BINS + 1,), as ``PairScores.impostor``.
     """
 
     counts: NDArray[np.int64]
@@ -45,14 +46,15 @@ class Impostors(Result):
         return np.append(np.cumsum(self.counts[::-1])[::-1], 0)
 
     def fmr_at(self, threshold: float) -> float:
-        """The share of impostor pairs that a threshold accepts; NaN where there are none."""
+        """Return the share of impostor pairs that a threshold accepts; NaN where there are none."""
         accepted = self.accepted[_edge(threshold)]
         return float(accepted / self.pairs) if self.pairs else math.nan
 
     def threshold_at_fmr(self, fmr: float, supported: bool = True) -> float:
-        """The lowest edge of a bin whose FMR is at most ``fmr``; above 1 where 1 is still too low.
+        """Return the lowest edge of a bin whose FMR is at most ``fmr``; above 1 where that at 1 is too high.
 
-        Raises UsageError where the impostor pairs are too few for that FMR (``check_fmr``).
+        Raises:
+            UsageError: The impostor pairs are too few for that FMR (``check_fmr``).
         """
         if supported:
             check_fmr(fmr, self.pairs)
@@ -62,34 +64,41 @@ class Impostors(Result):
     def intervals(
         self, of_person: NDArray[np.int32], thresholds: list[float], options: BootstrapOptions
     ) -> list[Interval]:
-        """The FMR at each threshold with its interval, by resampling people.
+        """Return the FMR at each threshold with its interval, by resampling people.
 
-        ``of_person`` (P, COARSE_BINS + 1) is ``Tally.impostor_of``.  With all pairs a person is in
-        thousands of them, and what matters is how much each person pulls: the weight m_p * m_q of
-        ``bootstrap`` is taken to first order in m_p - 1 and m_q - 1 (Hajek's projection).  What that leaves
-        out is the luck of single pairs of people, of the order of one over the number of people.
+        With all pairs a person is in thousands of them, and what matters is the influence of each person: the
+        weight m_p * m_q of ``facealike.metrics.bootstrap`` is taken to first order in m_p - 1 and m_q - 1
+        (Hajek's projection).  That leaves out the pair-level variance, of the order of one over the number of
+        people.
+
+        Args:
+            of_person: Histograms of the impostor scores of each person, (P, COARSE_BINS + 1), as
+                ``PairScores.impostor_of``.
+            thresholds: Scores.
+            options: See ``BootstrapOptions``.
         """
         own = np.stack([_at_least(of_person, threshold) for threshold in thresholds], axis=1)
         every = of_person.sum(axis=1, dtype=np.float64)[:, np.newaxis]
         plain = own.sum(axis=0) / every.sum()
         draws = np.array([_share(times, own, every) for times in drawn(len(own), options)])
-        # A pair is in the counts of both its people, and a weight to first order moves with either.
+        # A pair is in the counts of both its people, and to first order its weight changes with each.
         draws = plain + 2 * (draws - plain)
         with np.errstate(invalid="ignore", divide="ignore"):
             without = (own.sum(axis=0) / 2 - own) / (every.sum() / 2 - every)
-        # As in ``weighted``, if all pairs of a person stand or fall together.
-        fewest = float(self.pairs**2 / np.sum(every**2))
+        # Lower bound, where all pairs of a person are in error together; as in ``weighted_pairs``.
+        effective_size = float(self.pairs**2 / np.sum(every**2))
         return [
-            self._interval(threshold, float(plain[i]), draws[:, i], without[:, i], options, fewest)
+            self._interval(threshold, float(plain[i]), draws[:, i], without[:, i], options, effective_size)
             for i, threshold in enumerate(thresholds)
         ]
 
     def threshold_interval(
         self, of_person: NDArray[np.int32], fmr: float, options: BootstrapOptions
     ) -> Interval:
-        """``threshold_at_fmr`` with the interval of where other people of the kind would have put it.
+        """Return ``threshold_at_fmr`` with the interval that another sample of people would give.
 
-        Resampled as in ``intervals``.  Raises UsageError as ``threshold_at_fmr`` does.
+        Raises:
+            UsageError: As ``threshold_at_fmr``.
         """
         cut = self.threshold_at_fmr(fmr)
         own = np.cumsum(of_person[:, ::-1], axis=1, dtype=np.float64)[:, ::-1]
@@ -98,7 +107,7 @@ class Impostors(Result):
         draws = [plain + 2 * (_share(times, own, every) - plain) for times in drawn(len(own), options)]
         with np.errstate(invalid="ignore", divide="ignore"):
             without = (own.sum(axis=0) / 2 - own) / (every.sum() / 2 - every)
-        # Crossings of coarse curves miss the exact one by a little, which all resamples share.
+        # Crossings of coarse curves have a small error, which all resamples share.
         shift = cut - float(_crossing(plain[np.newaxis], fmr)[0])
         drawn_cuts, left_out = (_crossing(curves, fmr) + shift for curves in (np.array(draws), without))
         low, high = bounds(cut, drawn_cuts, left_out, np.zeros(0), options, StatisticSpec(smooth=False))
@@ -112,15 +121,17 @@ class Impostors(Result):
         draws: Floats,
         without: Floats,
         options: BootstrapOptions,
-        fewest: float,
+        effective_size: float,
     ) -> Interval:
         rate = self.fmr_at(threshold)
-        # Counts in coarse bins miss the exact rate by a little, which all resamples share.
+        # Counts in coarse bins have a small error, which all resamples share.
         correction = rate / plain if plain > 0 else 1.0
         draws, without = (np.clip(each * correction, 0.0, 1.0) for each in (draws, without))
-        luck = math.sqrt(rate / self.pairs)
-        kind = StatisticSpec(0.5 / self.pairs, people=len(without), fewest=fewest)
-        low, high = bounds(rate, draws, without, np.array([rate - luck, rate + luck]), options, kind)
+        deviation = math.sqrt(rate / self.pairs)
+        spec = StatisticSpec(0.5 / self.pairs, people=len(without), effective_size=effective_size)
+        low, high = bounds(
+            rate, draws, without, np.array([rate - deviation, rate + deviation]), options, spec
+        )
         return Interval(rate, low, high, options.level, options.method, int(np.isfinite(draws).sum()))
 
 
@@ -132,7 +143,7 @@ def _share(times: Floats, own: Floats, every: Floats) -> Floats:
 
 
 def _crossing(curves: Floats, fmr: float) -> Floats:
-    """Where each FMR curve (b, k) over the coarse edges first falls to ``fmr``, between two of them."""
+    """Where each FMR curve (b, k) over the coarse edges first falls to ``fmr``, interpolated."""
     after = np.argmax(curves <= fmr, axis=1)
     after[curves.min(axis=1) > fmr] = curves.shape[1] - 1
     before, row = np.maximum(after - 1, 0), np.arange(len(curves))
@@ -143,7 +154,7 @@ def _crossing(curves: Floats, fmr: float) -> Floats:
 
 
 def _at_least(of_person: NDArray[np.int32], threshold: float) -> Floats:
-    """How many pairs of each person score at least that, (P,), between the two coarse edges around it."""
+    """How many pairs of each person score at least that, (P,), interpolated between two coarse edges."""
     place = (min(max(threshold, -1.0), 1.0) + 1) * (len(COARSE_EDGES) - 1) / 2
     before = min(int(place), len(COARSE_EDGES) - 2)
     low, high = (of_person[:, edge:].sum(axis=1, dtype=np.float64) for edge in (before, before + 1))

@@ -1,11 +1,10 @@
-"""How well scores tell same from different: counts, rates, the ROC curve and its area.
+"""Error rates of verification from arrays of scores: confusion counts, ROC, AUC, EER, thresholds.
 
-Throughout, ``scores`` is (n,) and rises with likeness, ``same`` is (n,) and true for a genuine
-pair (two images of one person), false for an impostor pair, and the decision is "same" where
-``score >= threshold``.  The names of the rates are those of ISO/IEC 19795-1:2021: FMR, the share
-of impostor pairs taken for the same person, and FNMR, the share of genuine pairs taken for
-different people.  Equal scores always fall on the same side of a threshold, so every curve here
-has one point a distinct score and no luck of the sorting in it.
+Throughout, ``scores`` (n,) rise with similarity, ``same`` (n,) is true for a genuine pair (two images of one
+person) and false for an impostor pair, and the decision is "same" where ``score >= threshold``.  Terms as in
+ISO/IEC 19795-1:2021: FMR is the share of impostor pairs that match, FNMR the share of genuine pairs that do
+not match.  Equal scores always fall on the same side of a threshold, so every curve has one point a distinct
+score and does not depend on the order of the pairs.
 """
 
 from __future__ import annotations
@@ -28,9 +27,17 @@ RULE_OF_3 = 3.0
 class Confusion(Result):
     """The four counts at one threshold, and the rates that follow from them.
 
-    A rate over an empty set was not measured and is NaN: ``recall`` and ``fnmr`` without genuine
-    pairs, ``fmr`` without impostor pairs.  ``precision`` and ``f1`` are 0 where no genuine pair
-    was accepted, also where nothing was accepted at all: a system that accepts nobody finds nobody.
+    A rate over an empty set is NaN: ``recall`` and ``fnmr`` without genuine pairs, ``fmr`` without impostor
+    pairs.  ``precision`` and ``f1`` are 0 where no genuine pair was accepted.
+
+    Args:
+        tp: Accepted genuine pairs.
+        fp: Accepted impostor pairs.
+        tn: Rejected impostor pairs.
+        fn: Rejected genuine pairs.
+
+    Raises:
+        UsageError: A count is negative, or all are zero.
     """
 
     tp: int
@@ -76,7 +83,7 @@ class Confusion(Result):
         return _rate(self.fn, self.tp + self.fn)
 
     def to_dict(self) -> dict[str, int | float | None]:
-        """Counts and rates for JSON, which knows no NaN: a rate that was not measured is None."""
+        """Return counts and rates for JSON, with None in place of NaN."""
         rates = {
             name: getattr(self, name) for name in ("f1", "accuracy", "precision", "recall", "fmr", "fnmr")
         }
@@ -95,12 +102,13 @@ def _rate(part: int, whole: int) -> float:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Roc(Result):
-    """Every operating point that the scores allow, from "accept nobody" to "accept everybody".
+    """Every operating point of the scores, from "accept none" to "accept all".  The arrays are read-only.
 
-    ``thresholds`` (k,) fall strictly: infinity first, then each distinct score; ``fmr`` and
-    ``tmr`` (k,) are the false and the true match rate of ``score >= threshold`` and never fall.
-    ``impostors`` is the number of impostor pairs: it bounds the false match rates that can be spoken
-    of.  The arrays cannot be written to.
+    Args:
+        fmr: The FMR of ``score >= threshold``, never falling, (k,).
+        tmr: The true match rate, never falling, (k,).
+        thresholds: Infinity first, then each distinct score, strictly falling, (k,).
+        impostors: The number of impostor pairs, which bounds the FMRs that can be measured.
     """
 
     fmr: NDArray[np.float64]
@@ -119,16 +127,20 @@ class Roc(Result):
 
     @property
     def auc(self) -> float:
-        """The area under the curve by the trapezoidal rule; ``auc`` says what it means."""
+        """The area under the curve by the trapezoidal rule; see ``auc``."""
         widths = np.diff(self.fmr)
         return float(np.sum(widths * (self.tmr[1:] + self.tmr[:-1])) / 2)
 
     def fnmr_at_fmr(self, limit: float, supported: bool = True) -> float:
-        """The lowest FNMR that keeps the FMR at or under ``limit``; 1.0 where none but "reject all" does.
+        """Return the lowest FNMR that keeps the FMR at or under ``limit``; 1.0 where all must be rejected.
 
-        Raises UsageError where the impostor pairs are too few for that FMR (``check_fmr``).  With
-        ``supported=False`` any rate may be asked for: under 1/n the answer is then the FNMR at which
-        not one of the n impostor pairs is accepted.
+        Args:
+            limit: An FMR.
+            supported: Whether to refuse an FMR that the impostor pairs cannot measure.  If not, under 1/n the
+                answer is the FNMR at which none of the n impostor pairs is accepted.
+
+        Raises:
+            UsageError: The impostor pairs are too few for that FMR (``check_fmr``).
         """
         if supported:
             check_fmr(limit, self.impostors)
@@ -139,17 +151,24 @@ FMR_CANDIDATES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 
 
 def check_fmr(fmr: float, impostors: int) -> None:
-    """Refuse, by UsageError, an FMR that so many impostor pairs cannot measure.
+    """Refuse an FMR that so many impostor pairs cannot measure.
 
-    The rule of 3 (ISO/IEC 19795-1:2021): if not one of n independent comparisons is in error, the
-    rate lies below 3/n at 95 % confidence, so n pairs say nothing of rates below 3/n.  Impostor pairs
-    share people and are not independent; the rule is then a floor, and no promise above it.
+    The rule of 3 (ISO/IEC 19795-1:2021): with no error in n independent comparisons the rate lies below 3/n
+    at 95 % confidence, so n pairs cannot measure rates below 3/n.  Impostor pairs share people and are not
+    independent; the rule is then necessary and not sufficient.
+
+    Raises:
+        UsageError: The pairs are too few; the message has the number needed.
     """
     _check_support(fmr, impostors, "an FMR", "impostor pairs")
 
 
 def check_fpir(fpir: float, searches: int) -> None:
-    """Refuse, by UsageError, an FPIR that so many searches of strangers cannot measure: the rule of 3."""
+    """Refuse an FPIR that so many non-mated searches cannot measure, by the rule of 3.
+
+    Raises:
+        UsageError: The searches are too few.
+    """
     _check_support(fpir, searches, "an FPIR", "searches of people who are not enrolled")
 
 
@@ -166,22 +185,28 @@ def _check_support(rate: float, trials: int, what: str, of: str) -> None:
 
 
 def supported_fmrs(impostors: int, candidates: Sequence[float] = FMR_CANDIDATES) -> tuple[float, ...]:
-    """Those of the false match rates that so many impostor pairs can measure; see ``check_fmr``."""
+    """Return those of the candidate FMRs that so many impostor pairs can measure; see ``check_fmr``."""
     return tuple(fmr for fmr in candidates if fmr * impostors >= RULE_OF_3 * (1 - 1e-12))
 
 
 def checked_rate(rate: float) -> float:
-    """``rate``, or UsageError if it is no share."""
+    """Return ``rate``.
+
+    Raises:
+        UsageError: It does not lie between 0 and 1.
+    """
     if not 0 <= rate <= 1:
         raise UsageError(f"a false match rate or any other share lies between 0 and 1, not at {rate}")
     return float(rate)
 
 
 def confusion(scores: ArrayLike, same: ArrayLike, threshold: float) -> Confusion:
-    """The counts of "same" where ``score >= threshold``.
+    """Count the decisions of ``score >= threshold``.
 
-    One of the two kinds of pairs may be missing; its rates are then NaN.  Raises UsageError if the
-    arrays do not fit, are empty, or hold NaN or infinity, or if the threshold is NaN.
+    One of the two kinds of pairs may be missing; its rates are then NaN.
+
+    Raises:
+        UsageError: The arrays do not fit, are empty, hold NaN or infinity, or the threshold is NaN.
     """
     values, genuine = checked_scores(scores, same)
     if math.isnan(threshold):
@@ -193,9 +218,10 @@ def confusion(scores: ArrayLike, same: ArrayLike, threshold: float) -> Confusion
 
 
 def roc(scores: ArrayLike, same: ArrayLike) -> Roc:
-    """The receiver operating characteristic, one point a distinct score; O(n log n).
+    """Return the receiver operating characteristic, one point a distinct score; O(n log n).
 
-    Raises UsageError as ``confusion`` does, and if genuine or impostor pairs are missing.
+    Raises:
+        UsageError: As ``confusion``, and where a kind of pairs is missing.
     """
     values, genuine = checked_scores(scores, same, both=True)
     cuts, tp, fp = _cuts(values, genuine)
@@ -208,11 +234,17 @@ def roc(scores: ArrayLike, same: ArrayLike) -> Roc:
 
 
 def auc(scores: ArrayLike, same: ArrayLike) -> float:
-    """The chance that a genuine pair scores higher than an impostor pair, a tie counting one half.
+    """Return the probability that a genuine pair scores higher than an impostor pair; a tie counts one half.
 
-    The statistic of Mann and Whitney (Annals of Mathematical Statistics 18(1), 1947) over the
-    number of comparisons, which is the area under the ROC curve (Hanley and McNeil, Radiology
-    143(1), 1982).  Counted in whole numbers, so exact.  Raises UsageError as ``roc`` does.
+    The statistic of Mann and Whitney over the number of comparisons, which is the area under the ROC curve.
+    Counted in integers, so exact.
+
+    Source: Mann and Whitney, Annals of Mathematical Statistics 18(1), 1947; Hanley and McNeil, Radiology
+        143(1),
+    1982.
+
+    Raises:
+        UsageError: As ``roc``.
     """
     values, genuine = checked_scores(scores, same, both=True)
     impostor = np.sort(values[~genuine])
@@ -223,12 +255,14 @@ def auc(scores: ArrayLike, same: ArrayLike) -> float:
 
 
 def eer(scores: ArrayLike, same: ArrayLike) -> tuple[float, float]:
-    """(rate, threshold): the equal error rate, at which FMR and FNMR are the same; O(n log n).
+    """Return (rate, threshold) of the equal error rate, where FMR and FNMR are equal; O(n log n).
 
-    Scores of finitely many pairs jump over that point as a rule.  The rate is where the straight line
-    between the two operating points around it meets FMR = FNMR, which is the ROC curve drawn with
-    straight lines, whose area is ``auc``.  The threshold is that of the nearer of the two points,
-    midway as in ``best_f1_threshold``.  Raises UsageError as ``roc`` does.
+    The rate is where the straight line between the two nearest operating points meets FMR = FNMR, on the ROC
+    curve whose area is ``auc``.  The threshold is that of the nearer of the two points, midway as in
+    ``best_f1_threshold``.
+
+    Raises:
+        UsageError: As ``roc``.
     """
     values, genuine = checked_scores(scores, same, both=True)
     cuts, tp, fp = _cuts(values, genuine)
@@ -243,11 +277,14 @@ def eer(scores: ArrayLike, same: ArrayLike) -> tuple[float, float]:
 
 
 def threshold_at_fmr(scores: ArrayLike, same: ArrayLike, fmr: float, supported: bool = True) -> float:
-    """The lowest threshold whose FMR is at most ``fmr``, midway as in ``best_f1_threshold``.
+    """Return the lowest threshold whose FMR is at most ``fmr``, midway as in ``best_f1_threshold``.
 
-    Genuine pairs may be missing.  Where even the highest score must be rejected, it is the next number
-    above that.  Raises UsageError as ``confusion`` does, without impostor pairs, and where they are too
-    few for that FMR (``check_fmr``) unless ``supported=False``.
+    Genuine pairs may be missing.  Where even the highest score must be rejected, it is the next number above
+    it.
+
+    Raises:
+        UsageError: As ``confusion``; there are no impostor pairs, or, unless ``supported=False``, too few for
+            that FMR (``check_fmr``).
     """
     values, genuine = checked_scores(scores, same)
     impostors = int(np.sum(~genuine))
@@ -260,14 +297,15 @@ def threshold_at_fmr(scores: ArrayLike, same: ArrayLike, fmr: float, supported: 
 
 
 def best_f1_threshold(scores: ArrayLike, same: ArrayLike) -> tuple[float, float]:
-    """(threshold, F1): the cut with the highest F1 of all that the scores allow; O(n log n).
+    """Return (threshold, F1) of the cut with the highest F1; O(n log n).
 
-    The threshold lies midway between the lowest score accepted and the highest rejected, so that
-    the last digit of a score does not decide; where everything is accepted it is the lowest
-    score.  Of several best cuts the one that accepts fewest is taken.
+    The threshold lies midway between the lowest score accepted and the highest rejected, so that the last
+    digit of a score does not decide; where everything is accepted it is the lowest score.  Of several best
+    cuts the one that accepts fewest is taken.  The F1 belongs to the pairs on which the threshold was chosen:
+    report it on others.
 
-    The F1 belongs to the pairs on which the threshold was chosen: report it on others.  Raises
-    UsageError as ``roc`` does.
+    Raises:
+        UsageError: As ``roc``.
     """
     values, genuine = checked_scores(scores, same, both=True)
     cuts, tp, fp = _cuts(values, genuine)
@@ -284,10 +322,11 @@ def _cut_threshold(cuts: NDArray[np.float64], accepted: int) -> float:
 
 
 def midway(low: float, high: float) -> float:
-    """A threshold that rejects ``low`` and accepts ``high``: the middle, so that no last digit decides.
+    """Return a threshold that rejects ``low`` and accepts ``high``: the midpoint.
 
-    ``low`` is minus infinity where everything is accepted: the threshold is then ``high``.  ``high`` is
-    infinity where nothing is: the threshold is then the next number above ``low``.
+    Args:
+        low: Minus infinity where everything is accepted; the threshold is then ``high``.
+        high: Infinity where nothing is accepted; the threshold is then the next number above ``low``.
     """
     if math.isinf(low):
         return high
@@ -311,7 +350,16 @@ def _cuts(
 def checked_scores(
     scores: ArrayLike, same: ArrayLike, both: bool = False
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """``scores`` as float64 and ``same`` as bool, both (n,) with n > 0; or UsageError."""
+    """Return ``scores`` as float64 and ``same`` as bool, both (n,).
+
+    Args:
+        scores: Scores of pairs.
+        same: Whether each pair shows one person.
+        both: Whether both kinds of pairs are needed.
+
+    Raises:
+        UsageError: The arrays do not fit, are empty or not finite, or a kind is missing.
+    """
     values, truth = np.asarray(scores, dtype=np.float64), np.asarray(same)
     if values.ndim != 1 or values.shape != truth.shape:
         raise UsageError(

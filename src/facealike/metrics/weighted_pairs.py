@@ -1,8 +1,8 @@
-"""Statistics of pairs that weigh differently, for many sets of weights at once.
+"""Statistics of weighted pairs, for many sets of weights at once.
 
-The scores are sorted once.  For a block of resamples, a row of weights each, everything else is a
-cumulative sum along the rows and look-ups in it: no sorting and no loop over resamples.  The rates
-and rules are those of ``metrics``, which a weight of one everywhere gives back.
+The scores are sorted once.  For a block of resamples, a row of weights each, everything else is a cumulative
+sum along the rows and look-ups in it: no sorting and no loop over resamples.  With all weights 1 the rates
+and rules are those of ``facealike.metrics.verification``.
 """
 
 from __future__ import annotations
@@ -21,11 +21,17 @@ Bools = NDArray[np.bool_]
 
 
 class Pairs:
-    """Labelled pairs with the person of each side, sorted by score, ready to be weighted.
+    """Labelled pairs with the person of each side, sorted by score.
 
-    ``scores`` and ``same`` (n,) as in ``metrics``; ``first`` and ``second`` (n,) whole numbers, one a
-    person; ``weights`` (n,) how much each pair counts in itself, 1 if None.  Raises UsageError if
-    they do not fit.
+    Args:
+        scores: Scores, (n,).
+        same: Whether each pair shows one person, (n,).
+        first: The person of one side of each pair, integers (n,).
+        second: The person of the other side, (n,).
+        weights: How much each pair counts, (n,); 1 if None.
+
+    Raises:
+        UsageError: The arrays do not fit.
     """
 
     def __init__(
@@ -36,7 +42,7 @@ class Pairs:
         sides = _checked_people(truth, first, second)
         own = None if weights is None else _checked_weights(len(values), weights)
         names, index = np.unique(sides, return_inverse=True)
-        index = index.reshape(sides.shape)  # NumPy 2.0.0 alone returns it flat or not as it pleases
+        index = index.reshape(sides.shape)  # NumPy 2.0.0 may return it flat
         order = np.argsort(values, kind="stable")
         genuine, impostor = order[truth[order]], order[~truth[order]]
         self.people, self.size = len(names), len(values)
@@ -44,7 +50,7 @@ class Pairs:
         self.genuine, self.impostor = values[genuine], values[impostor]
         self._genuine_person = index[0, genuine]
         self._impostor_people = index[0, impostor], index[1, impostor]
-        # Which pair of people an impostor pair belongs to, whichever of the two stands first.
+        # The unordered pair of people that an impostor pair belongs to.
         key = np.sort(index[:, impostor], axis=0)
         dyads, self._dyad = np.unique(key[0] * len(names) + key[1], return_inverse=True)
         self.dyads = len(dyads)
@@ -54,18 +60,20 @@ class Pairs:
         self.impostor_total = float(len(impostor) if own is None else own[impostor].sum())
         if not (self.genuine_total > 0 and self.impostor_total > 0):
             raise UsageError("the weights of all genuine or of all impostor pairs are zero")
-        # Kish's effective number: so many trials would tell as much if all pairs that share a person
-        # agreed.  An impostor pair is among those of either of its people.  A pair counts for its weight:
-        # of thinned pairs one may stand for thousands.
+        # Lower bound of the effective sample size (Kish, 1965), reached where all pairs that share a person
+        # agree.  An impostor pair shares a person with those of both its people.  A pair counts for its
+        # weight: after thinning one may stand for thousands.
         heavy = (None, None) if self._own is None else self._own
         of_one = np.bincount(self._genuine_person, heavy[0]).astype(np.float64)
         both = None if heavy[1] is None else np.tile(heavy[1], 2)
         of_each = np.bincount(index[:, impostor].ravel(), both).astype(np.float64)
         of_dyads = np.bincount(self._dyad, heavy[1]).astype(np.float64)
         self.genuine_people = int(np.sum(of_one > 0))
-        self.genuine_trials = float(self.genuine_total**2 / np.sum(of_one**2))
-        self.impostor_trials = float(self.impostor_total**2 / (np.sum(of_each**2) - np.sum(of_dyads**2)))
-        # The least by which the error of one pair moves a rate.
+        self.genuine_effective_size = float(self.genuine_total**2 / np.sum(of_one**2))
+        self.impostor_effective_size = float(
+            self.impostor_total**2 / (np.sum(of_each**2) - np.sum(of_dyads**2))
+        )
+        # The smallest change of a rate by the error of one pair.
         self.genuine_step = _least(heavy[0]) / self.genuine_total
         self.impostor_step = _least(heavy[1]) / self.impostor_total
         self.genuine_share = self.genuine_total / (self.genuine_total + self.impostor_total)
@@ -74,14 +82,14 @@ class Pairs:
         self.impostor_below = np.append(np.searchsorted(self.impostor, self.distinct), len(impostor))
 
     def block(self, multiplicity: Floats) -> Block:
-        """The pairs of b resamples in which each person was drawn ``multiplicity`` (b, people) times."""
+        """Return b resamples in which each person was drawn ``multiplicity`` (b, people) times."""
         one, other = self._impostor_people
         return self._block(
             multiplicity[:, self._genuine_person], multiplicity[:, one] * multiplicity[:, other]
         )
 
     def dyad_block(self, weights: Floats) -> Block:
-        """The pairs of b resamples in which each pair of people weighs ``weights`` (b, dyads) by itself."""
+        """Return b resamples in which each pair of people has the weight ``weights`` (b, dyads)."""
         return self._block(np.ones((len(weights), len(self.genuine))), weights[:, self._dyad])
 
     def _block(self, genuine: Floats, impostor: Floats) -> Block:
@@ -91,12 +99,12 @@ class Pairs:
 
 
 def _least(weights: Floats | None) -> float:
-    """The least weight of a pair that has any, 1 where there are none."""
+    """Return the lowest positive weight of a pair, 1 without weights."""
     return 1.0 if weights is None else float(weights[weights > 0].min())
 
 
 def _checked_people(truth: Bools, first: ArrayLike, second: ArrayLike) -> Indices:
-    """The people of both sides, (2, n)."""
+    """Return the people of both sides, (2, n)."""
     one, other = np.asarray(first), np.asarray(second)
     if one.shape != truth.shape or other.shape != truth.shape:
         raise UsageError(
@@ -104,7 +112,7 @@ def _checked_people(truth: Bools, first: ArrayLike, second: ArrayLike) -> Indice
             f"{one.shape} and {other.shape}"
         )
     if not (np.issubdtype(one.dtype, np.integer) and np.issubdtype(other.dtype, np.integer)):
-        raise UsageError("the people of the pairs must be whole numbers, one a person")
+        raise UsageError("the people of the pairs must be integers, one a person")
     if not np.array_equal(one == other, truth):
         wrong = int(np.flatnonzero((one == other) != truth)[0])
         kind = "a genuine pair of two people" if truth[wrong] else "an impostor pair of one person"
@@ -124,8 +132,8 @@ def _checked_weights(count: int, weights: ArrayLike) -> Floats:
 class Block:
     """b resamples side by side; every statistic is (b,), NaN in a row that lacks a kind of pairs.
 
-    The genuine and the impostor pairs of each row count as much, in relation to each other, as in
-    the original pairs: that share was decided by whoever made the list, not by the people drawn.
+    The genuine and the impostor pairs keep in each row the share of the total weight that they have in the
+    original pairs: it is a property of the list of pairs, and not of the people drawn.
     """
 
     def __init__(self, pairs: Pairs, genuine: Floats, impostor: Floats) -> None:
@@ -134,24 +142,24 @@ class Block:
         self._genuine, self._impostor = _cumulative(genuine), _cumulative(impostor)
 
     def fmr(self, threshold: float) -> Floats:
-        """The share of the impostor weight at or above the threshold."""
+        """Return the share of the impostor weight at or above the threshold."""
         return self._fmr(int(np.searchsorted(self._pairs.impostor, threshold)))
 
     def fnmr(self, threshold: float) -> Floats:
-        """The share of the genuine weight below the threshold."""
+        """Return the share of the genuine weight below the threshold."""
         return self._fnmr(int(np.searchsorted(self._pairs.genuine, threshold)))
 
     def accuracy(self, threshold: float) -> Floats:
-        """The share of right decisions."""
+        """Return the share of correct decisions."""
         share = self._pairs.genuine_share
         return 1.0 - share * self.fnmr(threshold) - (1.0 - share) * self.fmr(threshold)
 
     def f1(self, threshold: float) -> Floats:
-        """2 tp / (2 tp + fp + fn)."""
+        """Return 2 tp / (2 tp + fp + fn)."""
         return _f1(self._pairs.genuine_share, self.fmr(threshold), self.fnmr(threshold))
 
     def auc(self) -> Floats:
-        """The chance that a genuine pair scores higher than an impostor pair, a tie counting one half."""
+        """Return the probability that a genuine pair scores above an impostor pair; a tie counts one half."""
         pairs = self._pairs
         below = self._impostor[:, np.searchsorted(pairs.impostor, pairs.genuine, "left")]
         not_above = self._impostor[:, np.searchsorted(pairs.impostor, pairs.genuine, "right")]
@@ -159,7 +167,7 @@ class Block:
         return _share(wins, 2 * self._genuine[:, -1] * self._impostor[:, -1])
 
     def eer(self) -> Floats:
-        """Where FMR and FNMR meet on the straight line between two operating points."""
+        """Return the rate where FMR and FNMR meet on the straight line between two operating points."""
         cut = self._first(lambda fmr, fnmr: fnmr >= fmr)
         fmr, fnmr = self._rates(cut)
         fmr_before, fnmr_before = self._rates(cut - 1)
@@ -167,28 +175,28 @@ class Block:
         return fmr_before + _share(gap_before, gap_before + fnmr - fmr) * (fmr - fmr_before)
 
     def fnmr_at_fmr(self, limit: float) -> Floats:
-        """The lowest FNMR that keeps the FMR at or under ``limit``."""
+        """Return the lowest FNMR that keeps the FMR at or under ``limit``."""
         fmr, fnmr = self._rates(self._first(lambda fmr, fnmr: fmr <= limit))
         return np.where(np.isnan(fmr), np.nan, fnmr)
 
     def threshold_at_fmr(self, limit: float) -> Floats:
-        """The lowest threshold that keeps the FMR at or under ``limit``."""
+        """Return the lowest threshold that keeps the FMR at or under ``limit``."""
         return self._threshold(self._first(lambda fmr, fnmr: fmr <= limit))
 
     def best_f1_threshold(self) -> Floats:
-        """The threshold with the highest F1, the highest of several."""
+        """Return the threshold with the highest F1, the highest of several."""
         pairs = self._pairs
-        # A best cut lies at a genuine score: nobody gains by accepting more impostors alone.
+        # A best cut lies at a genuine score: accepting more impostor pairs alone does not raise F1.
         lowest = np.flatnonzero(np.r_[True, np.diff(pairs.genuine) != 0])
         below = np.searchsorted(pairs.impostor, pairs.genuine[lowest])
-        fp = (self._impostor[:, -1:] - self._impostor[:, below]) * self._impostor_worth()[:, np.newaxis]
+        fp = (self._impostor[:, -1:] - self._impostor[:, below]) * self._impostor_factor()[:, np.newaxis]
         tp = self._genuine[:, -1:] - self._genuine[:, lowest]
         f1 = _share(2 * tp, tp + fp + self._genuine[:, -1:])
         best = f1.shape[1] - 1 - np.argmax(f1[:, ::-1], axis=1)
         return self._threshold(np.searchsorted(pairs.distinct, pairs.genuine[lowest[best]]))
 
-    def _impostor_worth(self) -> Floats:
-        """What the impostor weight is multiplied with to keep its share of all weight; exactly 1 for ones."""
+    def _impostor_factor(self) -> Floats:
+        """The factor that keeps the share of the impostor weight; exactly 1 for ones."""
         own = self._pairs.genuine_total, self._pairs.impostor_total
         return _share(own[1] * self._genuine[:, -1], own[0] * self._impostor[:, -1])
 
@@ -219,7 +227,7 @@ class Block:
         return low
 
     def _threshold(self, cut: Indices) -> Floats:
-        """Midway between the lowest accepted and the highest rejected score that have weight."""
+        """The midpoint of the lowest accepted and the highest rejected score with a positive weight."""
         rows = np.arange(len(cut))
         empty = (self._genuine[:, -1] == 0) | (self._impostor[:, -1] == 0)
 

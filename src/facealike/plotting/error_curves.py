@@ -132,11 +132,11 @@ def name_rates(axis: Any) -> None:
 
 
 def draw_rates(
-    ax: Axes, names: Sequence[str], rates: NDArray[np.float64], stated: float | None, breaks: Sequence[int]
+    ax: Axes, names: Sequence[str], rates: NDArray[np.float64], target: float | None, breaks: Sequence[int]
 ) -> None:
     """One line a name, from the top: a share with its interval on a logarithmic axis.
 
-    ``rates`` (n, 3) are low, estimate and high, NaN where nothing was measured.  ``stated`` is the share
+    ``rates`` (n, 3) are low, estimate and high, NaN where nothing was measured.  ``target`` is the share
     to compare them with; a rule is drawn above each line whose number is in ``breaks``.
     """
     from matplotlib.ticker import LogLocator
@@ -147,9 +147,9 @@ def draw_rates(
         middle, place, xerr=[middle - low, high - middle], fmt="o", color=BLUE, markersize=4, linewidth=1,
         capsize=2,
     )  # fmt: skip
-    if stated is not None:
-        label = f"stated: {percent(float(f'{stated:.2g}'))}"
-        ax.axvline(stated, color=VERMILION, linestyle="--", label=label)
+    if target is not None:
+        label = f"target: {percent(float(f'{target:.2g}'))}"
+        ax.axvline(target, color=VERMILION, linestyle="--", label=label)
     for number in breaks:
         ax.axhline(number - 0.5, color=GREY, linewidth=0.6)
     ax.set(xscale="log", xlabel="false match rate (FMR), 95 % interval", ylim=(len(names) - 0.5, -0.5))

@@ -75,7 +75,7 @@ def draw_calibration(ax: Axes, calibration: Calibration, prior: float, score: fl
     interval a grey field.  ``score``, if given, is marked.
     """
     points = sorted(calibration.operating_points, key=lambda point: point.threshold)
-    typical = calibration.typical_stranger
+    typical = calibration.typical_impostor
     known = [calibration.threshold - 0.05, *(point.threshold for point in points)]
     low = max(-1.0, min([*known, *(at for at in (typical, score) if at is not None)]) - 0.05)
     ax.axvline(

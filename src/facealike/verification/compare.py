@@ -176,7 +176,7 @@ def _widened(
     decision: Decision, calibration: Calibration, quality: PairQuality
 ) -> tuple[tuple[float, float] | None, tuple[float, float]]:
     """The band with what the quality of the pair adds to it, and how much that is below and above."""
-    typical = calibration.typical_stranger
+    typical = calibration.typical_impostor
     if decision.band is None or typical is None or typical >= decision.threshold:
         return decision.band, (0.0, 0.0)
     below, above = widening(quality, decision.threshold - typical)

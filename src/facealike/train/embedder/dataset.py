@@ -237,8 +237,8 @@ def describe(plan: Plan) -> dict[str, Any]:
             ("train", plan.train.people), ("validation", plan.validation.people), ("test", plan.test),
         )
     }  # fmt: skip
-    if plan.parts is not None and plan.parts.told():
-        counts["parts"] = plan.parts.told()
+    if plan.parts is not None and plan.parts.note():
+        counts["parts"] = plan.parts.note()
     if plan.crops.unused:
         counts["left_out"] = unused_counts(plan.crops.unused)
     if plan.unlabelled is not None:

@@ -231,7 +231,7 @@ def fit(
 def _count(plan: Plan) -> str:
     judges = f", validating on {plan.validation.people}" if len(plan.validation.people) else ""
     more = f" and {len(plan.unlabelled.people):,} photos of nobody named" if plan.unlabelled else ""
-    parts = f"\n{plan.parts.told()}" if plan.parts is not None and plan.parts.told() else ""
+    parts = f"\n{plan.parts.note()}" if plan.parts is not None and plan.parts.note() else ""
     return f"{plan.train.people}{more}{judges}{parts}"
 
 
