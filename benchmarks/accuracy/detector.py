@@ -36,7 +36,7 @@ from PIL import Image as PillowImage
 
 from benchmarks.common.record import RESULTS, append_rows, commit, today
 from facealike.datasets.people import People
-from facealike.detection.registry import SHIPPED_CONFIDENCE, SHIPPED_LANDMARK_OVERLAP
+from facealike.detection.registry import DEFAULT_CONFIDENCE, DEFAULT_LANDMARK_OVERLAP
 from facealike.detection.select import select_faces
 from facealike.detection.yunet import YuNetDetector
 from facealike.imaging.read import read_image
@@ -359,9 +359,9 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="at most so many photos, and so many chips")
     parser.add_argument("--scenes", type=int, default=2000, help="scenes without a face")
     parser.add_argument("--curves", type=int, default=150, help="photos turned and scaled")
-    parser.add_argument("--min-confidence", type=float, default=SHIPPED_CONFIDENCE)
+    parser.add_argument("--min-confidence", type=float, default=DEFAULT_CONFIDENCE)
     parser.add_argument(
-        "--landmark-overlap", type=float, default=SHIPPED_LANDMARK_OVERLAP,
+        "--landmark-overlap", type=float, default=DEFAULT_LANDMARK_OVERLAP,
         help="average landmarks over boxes that overlap by more; 1 takes the best box's",
     )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0)

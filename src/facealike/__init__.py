@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .datasets.people import People
     from .detection.base import Detector
     from .detection.dlib_hog import DlibDetector
-    from .detection.registry import shipped_detector
+    from .detection.registry import default_detector
     from .detection.yunet import YuNetDetector
     from .embedding.cropper import FaceCrop
     from .embedding.embedded_photos import EmbeddedFace, EmbeddedPhoto
@@ -157,6 +157,7 @@ __all__ = [
     "calibrate",
     "closed_set",
     "compare",
+    "default_detector",
     "difference_interval",
     "evaluate_exhaustive",
     "evaluate_groups",
@@ -174,7 +175,6 @@ __all__ = [
     "remove_model",
     "report",
     "save_embeddings",
-    "shipped_detector",
     "stored_models",
     "verify_model",
     "with_detector",
@@ -188,7 +188,7 @@ _MODULES = {
     "datasets.people": ["People"],
     "detection.base": ["Detector"],
     "detection.dlib_hog": ["DlibDetector"],
-    "detection.registry": ["shipped_detector"],
+    "detection.registry": ["default_detector"],
     "detection.yunet": ["YuNetDetector"],
     "embedding.cropper": ["FaceCrop"],
     "embedding.embedded_photos": ["EmbeddedFace", "EmbeddedPhoto"],
@@ -236,7 +236,7 @@ _HOME.update({name: "errors" for name in __all__ if name not in _HOME and name !
 
 # Public names of the last release and what they are called now; each is kept for one release.
 # To rename a public name: rename it everywhere, add one row here and one line to CHANGELOG.md (Changed).
-_RENAMED: dict[str, str] = {}
+_RENAMED: dict[str, str] = {"shipped_detector": "default_detector"}
 
 
 def __getattr__(name: str) -> Any:

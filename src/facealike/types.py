@@ -8,6 +8,7 @@ check it again.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, TypeAlias
@@ -47,8 +48,15 @@ class Box(NamedTuple):
         return self.width * self.height
 
     @property
-    def centre(self) -> Point:
+    def center(self) -> Point:
+        """The middle of the box."""
         return (self.left + self.right) / 2, (self.top + self.bottom) / 2
+
+    @property
+    def centre(self) -> Point:
+        """``center``, under the name of earlier releases."""
+        warnings.warn("Box.centre is now Box.center", DeprecationWarning, stacklevel=2)
+        return self.center
 
     def __repr__(self) -> str:
         return "Box(" + ", ".join(f"{name}={value:.6g}" for name, value in self._asdict().items()) + ")"

@@ -18,7 +18,7 @@ from PIL import Image as PillowImage
 from facealike.datasets.people import People
 from facealike.detection.base import Detector, fingerprint, scale_face
 from facealike.detection.dlib_hog import DlibDetector, _frontal_detector
-from facealike.detection.registry import make_detector, named_detector, shipped_detector
+from facealike.detection.registry import default_detector, make_detector, named_detector
 from facealike.detection.select import select_faces
 from facealike.detection.yunet import STRIDES, YuNetDetector, decode_yunet
 from facealike.errors import DetectorError, NoFaceFound, SeveralFaces, UsageError
@@ -40,7 +40,7 @@ def yunet() -> YuNetDetector:
 
 @pytest.fixture(scope="module")
 def ours() -> YuNetDetector:
-    return shipped_detector(threads=1)
+    return default_detector(threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -333,7 +333,7 @@ def test_ours_finds_the_admiral_small_and_turned(ours: YuNetDetector) -> None:
 def test_ours_goes_by_a_name_and_needs_no_dlib(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "dlib", None)
     detector = named_detector("facealike")
-    assert fingerprint(detector) == fingerprint(shipped_detector())
+    assert fingerprint(detector) == fingerprint(default_detector())
     assert detector.has_landmarks and len(detector.weights or b"") <= 400_000
     with pytest.raises(DetectorError, match=r"pip install facealike\[dlib\]"):
         named_detector("dlib")
@@ -452,7 +452,7 @@ def test_a_detector_comes_back_from_its_spec(detector: Detector) -> None:
 
 def test_every_setting_changes_the_fingerprint() -> None:
     detectors: list[Detector] = [DlibDetector(), DlibDetector(0.5), DlibDetector(max_side=400)]
-    ours = shipped_detector()
+    ours = default_detector()
     detectors += [ours, YuNetDetector(ours.weights, ours.min_confidence)]
     if YUNET:
         changes: list[dict[str, Any]] = [{}, {"min_confidence": 0.7}, {"overlap": 0.5}, {"max_side": 400}]
@@ -573,7 +573,7 @@ def test_the_policies_against_loops(boxes: list[Any], height: int, width: int) -
     central = select_faces(faces, "central", (height, width))[0]
     for face in faces:
         assert face.box.area <= largest.box.area
-        gaps = [math.dist(f.box.centre, (width / 2, height / 2)) for f in (central, face)]
+        gaps = [math.dist(f.box.center, (width / 2, height / 2)) for f in (central, face)]
         assert gaps[0] <= gaps[1] + 1e-9
 
 

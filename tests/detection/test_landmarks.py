@@ -18,7 +18,7 @@ from facealike.detection.landmarks import (
     UPRIGHT,
     Landmarker,
     box_matrix,
-    shipped_landmarks,
+    default_landmarks,
 )
 from facealike.detection.registry import make_detector, named_detector
 from facealike.detection.select import select_faces
@@ -42,7 +42,7 @@ def test_the_crop_holds_the_box_and_its_surroundings(
     box = Box(left, top, left + width, top + height)
     matrix = box_matrix(box)
     side = max(width, height) * (1 + 2 * SURROUNDINGS)
-    x, y = box.centre
+    x, y = box.center
     # In pixel edges: the photo's edge coordinates are half a pixel more than its pixel centres.
     corners = np.array([[x - side / 2, y - side / 2], [x + side / 2, y + side / 2]]) - 0.5
     np.testing.assert_allclose(
@@ -134,7 +134,7 @@ def test_a_wrong_network_is_refused() -> None:
 
     with pytest.raises(DetectorError, match="ten numbers"):
         Landmarker(tiny_onnx(SIZE))
-    assert len(shipped_landmarks()) < 2_000_000
+    assert len(default_landmarks()) < 2_000_000
 
 
 def test_the_weights_folder_says_what_lies_in_it() -> None:

@@ -18,7 +18,7 @@ from PIL import Image as PillowImage
 
 from facealike.detection.base import Detector
 from facealike.detection.dlib_hog import DlibDetector
-from facealike.detection.landmarks import shipped_landmarks
+from facealike.detection.landmarks import default_landmarks
 from facealike.detection.registry import make_detector
 from facealike.detection.yunet import YuNetDetector
 from facealike.embedding.batching import in_batches
@@ -317,7 +317,7 @@ def test_one_yunet_serves_all_threads() -> None:
 
 
 def test_dlib_has_an_object_for_each_thread() -> None:
-    detector = DlibDetector(landmarks=shipped_landmarks())
+    detector = DlibDetector(landmarks=default_landmarks())
     assert detector.thread_safe
     same_in_threads(detector.detect, portraits())
     objects = {id(detector._own.run.__self__)}
@@ -368,7 +368,7 @@ def test_detectors_of_others_take_turns_unless_they_say_otherwise(photos: list[P
 
 def test_the_detectors_that_models_carry_may_be_shared() -> None:
     """A new kind that says nothing works, one thread at a time; this is to be noticed."""
-    weights = shipped_landmarks()
+    weights = default_landmarks()
     spec = DlibDetector(landmarks=weights).spec
     for detector in (make_detector({"kind": "dlib-hog", "min_confidence": 0.0, "max_side": 800}),
                      make_detector(spec, weights)):  # fmt: skip

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image as PillowImage
 
 from facealike.detection.dlib_hog import DlibDetector
-from facealike.detection.registry import shipped_detector
+from facealike.detection.registry import default_detector
 from facealike.detection.yunet import YuNetDetector
 from facealike.embedding.embedder import Embedder
 from facealike.embedding.embeddings_file import load_embeddings, save_embeddings
@@ -205,7 +205,7 @@ def test_a_photo_is_the_same_by_path_by_bytes_and_as_an_array(model: Model) -> N
 
 
 def test_aligned_looks_for_no_face(model: Model) -> None:
-    spec = {**shipped_detector().spec, "sha256": sha256(tiny_onnx())}
+    spec = {**default_detector().spec, "sha256": sha256(tiny_onnx())}
     other = replace(model.file, detector_spec=spec, detector_weights=tiny_onnx())  # would not start
     fresh = Model(other, "cpu")
     crop = astronaut()[90:122, 200:232]

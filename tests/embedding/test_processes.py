@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from facealike import Model, compare, shipped_detector
+from facealike import Model, compare, default_detector
 from facealike.detection.yunet import YuNetDetector
 from facealike.embedding.cropper import FaceCropper
 from facealike.embedding.embedder import Embedder
@@ -65,8 +65,8 @@ def test_a_pickle_that_was_changed_is_refused() -> None:
 
 
 def test_parts_are_pickled_too() -> None:
-    detector = pickle.loads(pickle.dumps(shipped_detector(threads=1)))
-    assert isinstance(detector, YuNetDetector) and detector.spec == shipped_detector().spec
+    detector = pickle.loads(pickle.dumps(default_detector(threads=1)))
+    assert isinstance(detector, YuNetDetector) and detector.spec == default_detector().spec
     model = tiny()
     embedder = pickle.loads(pickle.dumps(model.embedder))
     assert np.array_equal(embedder.embed(CROPS), model.embedder.embed(CROPS))

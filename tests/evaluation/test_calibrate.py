@@ -22,7 +22,7 @@ from facealike.datasets.people import People
 from facealike.datasets.seen import identity_hash
 from facealike.datasets.splits import split_of
 from facealike.detection.dlib_hog import DlibDetector
-from facealike.detection.registry import shipped_detector
+from facealike.detection.registry import default_detector
 from facealike.embedding.face_model import Model
 from facealike.errors import DataError, ModelError, NoFaceFound, PeopleOverlap, UsageError
 from facealike.evaluation.calibrate import calibrate
@@ -174,7 +174,7 @@ def test_another_detector_makes_another_model(
     shelf: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    ours = shipped_detector()
+    ours = default_detector()
 
     def named(name: str) -> Any:
         asked.append(name)
@@ -192,7 +192,7 @@ def test_another_detector_makes_another_model(
 
 
 def test_a_new_detector_needs_the_landmarks_that_the_crops_go_by() -> None:
-    by_landmarks = with_detector(tiny_model_file(), shipped_detector())
+    by_landmarks = with_detector(tiny_model_file(), default_detector())
     by_landmarks = replace(by_landmarks, preprocessing=replace(by_landmarks.preprocessing, align="landmarks"))
     assert by_landmarks.calibration.is_none
     with pytest.raises(ModelError, match="finds none; align by the box"):

@@ -370,7 +370,7 @@ def test_expand_adds_the_margin_on_every_side(
     wide = expand(Box(left, top, left + width, top + height), margin)
     assert wide.width == pytest.approx(width * (1 + 2 * margin))
     assert wide.height == pytest.approx(height * (1 + 2 * margin))
-    assert wide.centre == pytest.approx((left + width / 2, top + height / 2), abs=1e-9)
+    assert wide.center == pytest.approx((left + width / 2, top + height / 2), abs=1e-9)
 
 
 def test_a_box_of_the_crops_own_size_is_cut_out() -> None:

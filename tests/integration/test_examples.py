@@ -36,7 +36,7 @@ CENTRES = {HOPPER: (268, 225), TURNED: (152, 120), COLLINS: (165, 125)}
 @pytest.mark.parametrize("path", CENTRES, ids=lambda path: Path(path).stem)
 def test_each_photo_shows_one_face(path: str) -> None:
     (face,) = DlibDetector().detect(read_image(path))
-    assert np.hypot(*np.subtract(face.box.centre, CENTRES[path])) < 0.25 * face.box.width
+    assert np.hypot(*np.subtract(face.box.center, CENTRES[path])) < 0.25 * face.box.width
 
 
 def test_the_photos_can_be_made_again(tmp_path: Path) -> None:

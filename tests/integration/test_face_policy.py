@@ -20,7 +20,7 @@ import facealike
 from facealike.calibration.calibration import Calibration
 from facealike.cli import app
 from facealike.datasets.splits import split_of
-from facealike.detection.face_policy import ALIGNED, DEFAULT_FACE, LFW_FACE, policy_told
+from facealike.detection.face_policy import ALIGNED, DEFAULT_FACE, LFW_FACE, policy_difference
 from facealike.detection.select import select_faces
 from facealike.embedding.face_model import Model
 from facealike.errors import ModelError
@@ -274,7 +274,7 @@ def learned(detector: type[CentralBox] = TwoFaces, **changes: Any) -> Model:
     ],
 )
 def test_the_sentence_is_said_where_policies_differ(used: Any, known: Any, said: str) -> None:
-    assert policy_told(used, known) == said
+    assert policy_difference(used, known) == said
 
 
 def test_a_comparison_says_so_where_a_photo_shows_several_faces() -> None:

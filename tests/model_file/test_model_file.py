@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from facealike.calibration.calibration import Calibration
 from facealike.datasets.seen import identity_hash
 from facealike.detection.dlib_hog import DlibDetector
-from facealike.detection.kinds import HAS_LANDMARKS, HAS_WEIGHTS
+from facealike.detection.kinds import KINDS
 from facealike.detection.registry import named_detector
 from facealike.detection.yunet import YuNetDetector
 from facealike.errors import DataError, ModelError, UsageError
@@ -297,9 +297,9 @@ def test_detector_weights_must_be_those_of_the_spec() -> None:
 def test_the_kinds_agree_with_the_detectors() -> None:
     detectors = (DlibDetector(), named_detector("dlib-landmarks"))
     found = {detector.spec["kind"]: detector.has_landmarks for detector in detectors}
-    assert {**found, "yunet": YuNetDetector.has_landmarks} == HAS_LANDMARKS
+    assert {**found, "yunet": YuNetDetector.has_landmarks} == {k: v.has_landmarks for k, v in KINDS.items()}
     carried = {detector.spec["kind"]: detector.weights is not None for detector in detectors}
-    assert {**carried, "yunet": True} == HAS_WEIGHTS
+    assert {**carried, "yunet": True} == {k: v.has_weights for k, v in KINDS.items()}
     assert DlibDetector().spec == DLIB_SPEC
 
 

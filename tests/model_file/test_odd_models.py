@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from facealike.cli import app
-from facealike.detection.registry import make_detector, shipped_detector
+from facealike.detection.registry import default_detector, make_detector
 from facealike.errors import DetectorError, ModelError
 from facealike.model_file.model_file import ModelFile
 from facealike.model_file.store import HOME_VARIABLE
@@ -19,7 +19,7 @@ from facealike.model_file.zip_format import pack, sha256, unpack
 from facealike.utils.json_fields import to_json
 from support.tiny_model import hopper_path, tiny_card, tiny_model_file
 
-DETECTOR = shipped_detector()
+DETECTOR = default_detector()
 FILE = tiny_model_file(
     align="landmarks", detector_spec=DETECTOR.spec, detector_weights=DETECTOR.weights, card=tiny_card()
 )

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from facealike.calibration.calibration import Calibration
 from facealike.cli import app
-from facealike.detection.registry import shipped_detector
+from facealike.detection.registry import default_detector
 from facealike.embedding.embedder import Embedder
 from facealike.embedding.face_model import Model
 from facealike.errors import ModelError, NotCalibrated, UsageError
@@ -101,7 +101,7 @@ def test_a_normalisation_that_is_none(text: str) -> None:
 
 def test_what_the_file_says_of_itself(embedder: Path) -> None:
     file = wrap_onnx(embedder, licence="mit", name="theirs", source="https://example.org/theirs.onnx")
-    assert file.detector_spec == shipped_detector().spec and file.embedder == embedder.read_bytes()
+    assert file.detector_spec == default_detector().spec and file.embedder == embedder.read_bytes()
     assert file.preprocessing.size == 112 and file.preprocessing.align == "landmarks"
     assert file.card.licences == {"weights": Licence("MIT", "MIT", True, "https://example.org/theirs.onnx")}
     assert file.card.licence == {"weights": "MIT"} and file.card.identity_hashes == ()

@@ -20,7 +20,8 @@ from facealike.calibration.calibration import Calibration
 from facealike.calibration.probability import Platt
 from facealike.detection.base import scale_face
 from facealike.detection.dlib_hog import DlibDetector
-from facealike.detection.landmarks import shipped_landmarks
+from facealike.detection.kinds import KINDS
+from facealike.detection.landmarks import default_landmarks
 from facealike.embedding.face_model import Model
 from facealike.errors import UsageError
 from facealike.imaging.align import TEMPLATE_112
@@ -53,7 +54,7 @@ PHOTOS = ROOT / "examples" / "photos"
 @pytest.fixture(scope="module")
 def portraits() -> dict[str, tuple[Any, Face]]:
     """The example photos (public domain), each with its face."""
-    detector = DlibDetector(landmarks=shipped_landmarks())
+    detector = DlibDetector(landmarks=default_landmarks())
     images = {path.stem: read_image(path) for path in sorted(PHOTOS.glob("*.jpg"))}
     return {name: (image, detector.detect(image)[0]) for name, image in images.items()}
 
@@ -303,7 +304,7 @@ def test_noise_is_a_flaw_and_not_sharpness(portrait: tuple[Any, Face]) -> None:
 def test_light_from_one_side_and_clipping_lower_the_lighting(portrait: tuple[Any, Face]) -> None:
     image, face = portrait
     good = face_quality(image, face)
-    x = np.arange(image.shape[1]) - face.box.centre[0]
+    x = np.arange(image.shape[1]) - face.box.center[0]
     side = (image * np.where(x < 0, 0.05, 1.0)[None, :, None]).astype(np.uint8)
     lit = face_quality(side, face)
     assert lit.measures["side_light"] > 1 and lit.parts["lighting"] < good.parts["lighting"]
@@ -350,10 +351,10 @@ def test_a_larger_copy_of_the_photo_is_as_good(portrait: tuple[Any, Face]) -> No
     assert there.measures["sharpness"] == pytest.approx(here.measures["sharpness"], rel=0.1)
 
 
-@pytest.mark.parametrize("kind", sorted(module.CONFIDENCE))
+@pytest.mark.parametrize("kind", sorted(KINDS))
 def test_confidence_counts_on_the_detectors_own_scale(portrait: tuple[Any, Face], kind: str) -> None:
     image, face = portrait
-    curve = module.CONFIDENCE[kind]
+    curve = KINDS[kind].confidence_curve
     sure = face_quality(image, replace(face, confidence=curve[-1][0]), kind)
     unsure = face_quality(image, replace(face, confidence=curve[0][0]), kind)
     assert sure.parts["detector"] == 1.0 > unsure.parts["detector"] == curve[0][1]
@@ -411,7 +412,7 @@ def test_without_landmarks_the_size_is_guessed_from_the_box(portrait: tuple[Any,
 
 
 def test_the_curves_are_curves() -> None:
-    curves = [flaw.curve for flaw in FLAWS] + list(module.CONFIDENCE.values())
+    curves = [flaw.curve for flaw in FLAWS] + [kind.confidence_curve for kind in KINDS.values()]
     for curve in curves:
         places, shares = zip(*curve, strict=True)
         assert all(a < b for a, b in pairwise(places)), curve

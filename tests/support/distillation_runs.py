@@ -11,7 +11,7 @@ import torch
 from PIL import Image as PillowImage
 from torch import Tensor, nn
 
-from facealike.detection.landmarks import shipped_landmarks
+from facealike.detection.landmarks import default_landmarks
 from facealike.imaging.align import DLIB_CHIP_SIZE, DLIB_CHIP_TEMPLATE
 from facealike.train.distillation import run as room
 from facealike.train.recipe.load import recipe_from_dict
@@ -32,7 +32,7 @@ class CentralFace(CentralBox):
     spec = {"kind": "dlib-landmarks", "min_confidence": 0.0, "max_side": 800}  # noqa: RUF012
 
     def __init__(self) -> None:
-        self.weights = shipped_landmarks()
+        self.weights = default_landmarks()
         self.spec = {**self.spec, "sha256": hashlib.sha256(self.weights).hexdigest()}
 
     def detect(self, image: Image) -> list[Face]:

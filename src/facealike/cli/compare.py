@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..detection.face_policy import DEFAULT_FACE, policy_told
+from ..detection.face_policy import DEFAULT_FACE, policy_difference
 from ..errors import UsageError
 from .console import command, counter, print_json, say, show
 from .options import (
@@ -175,7 +175,7 @@ def _list(
                 same += 1
             else:
                 different += 1
-    if several and (differs := policy_told(options[1], loaded.calibration.faces)):
+    if several and (differs := policy_difference(options[1], loaded.calibration.faces)):
         say(differs)
     counts = {"pairs": same + different + failed, "same": same, "different": different, "failed": failed}
     if as_json:

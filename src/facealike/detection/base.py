@@ -1,4 +1,4 @@
-"""What a detector is: the protocol that every kind follows."""
+"""The protocol of every detector."""
 
 from __future__ import annotations
 
@@ -10,34 +10,43 @@ from ..types import Box, Face, Image
 
 
 class Detector(Protocol):
-    """Finds faces in an image; the most confident first, an empty list where there is none.
+    """A detector finds faces in an image: the most confident first, an empty list where there is none.
 
-    One that has ``thread_safe = True`` is called from several threads at once, where many photos are
-    looked at; others are called by one at a time.  One that states ``max_side``, the number of pixels
-    beyond which it shrinks a photo itself, may be given large photos that were shrunk already.
+    A detector with ``thread_safe = True`` is called from several threads at once; others by one thread at a
+    time.  A detector that states ``max_side``, the side in pixels to which it shrinks larger photos, may be
+    given large JPEGs that were decoded at reduced size.
+
+    Example:
+        >>> class WholePhoto:
+        ...     spec = {"kind": "whole"}
+        ...     has_landmarks, weights = False, None
+        ...     def detect(self, image):
+        ...         return [Face(Box(0, 0, image.shape[1], image.shape[0]), 1.0)]
     """
 
     @property
     def spec(self) -> dict[str, Any]:
-        """What makes this detector this detector, ready for JSON; equal specs find equal faces."""
+        """The kind and settings, ready for JSON; detectors with equal specs find equal faces."""
 
     @property
-    def has_landmarks(self) -> bool: ...
+    def has_landmarks(self) -> bool:
+        """Whether its faces have five landmarks."""
 
     @property
     def weights(self) -> bytes | None:
-        """The ONNX file that it runs, None where it needs none; a model carries it along."""
+        """The ONNX file that it runs, None where it needs none; a model file stores it."""
 
-    def detect(self, image: Image) -> list[Face]: ...
+    def detect(self, image: Image) -> list[Face]:
+        """Return the faces of an image, RGB uint8 (H, W, 3)."""
 
 
 def fingerprint(detector: Detector) -> str:
-    """SHA-256 of the detector's spec: two detectors that agree on it are interchangeable."""
+    """Return the SHA-256 of the detector's spec; detectors with equal fingerprints are interchangeable."""
     return hashlib.sha256(json.dumps(detector.spec, sort_keys=True).encode()).hexdigest()
 
 
 def scale_face(face: Face, factor: float) -> Face:
-    """The same face in an image that is ``factor`` times as large."""
+    """Return the same face in an image that is ``factor`` times as large."""
     landmarks = face.landmarks
     if landmarks is not None:
         landmarks = tuple((x * factor, y * factor) for x, y in landmarks)

@@ -1,4 +1,4 @@
-"""Detectors by name, and what each may be used for."""
+"""Detectors by name and by spec, and the default detector."""
 
 from __future__ import annotations
 
@@ -9,36 +9,34 @@ from typing import Any
 from ..errors import DetectorError, ModelError
 from .base import Detector
 from .dlib_hog import DlibDetector
-from .kinds import check_detector_spec
-from .landmarks import shipped_landmarks
+from .kinds import KINDS, check_detector_spec
+from .landmarks import default_landmarks
 from .yunet import YuNetDetector
 
-LICENCES = {
-    "yunet": "as the author of the YuNet file states (OpenCV's is MIT)",
-    "dlib-hog": "dlib: Boost Software Licence 1.0",
-    "dlib-landmarks": "dlib: Boost Software Licence 1.0; landmark network: Apache-2.0, taught by YuNet (MIT)",
-}
+DEFAULT_LICENSE = "Apache-2.0; trained on faces of FairFace (CC BY 4.0) and LFW, distilled from YuNet (MIT)"
+
+DEFAULT_CONFIDENCE = 0.87
+"""Confidence from which on the default detector reports a face; docs/results/detector.md has the figures."""
+
+DEFAULT_LANDMARK_OVERLAP = 0.5
+"""Overlap of the boxes whose landmarks are averaged; docs/results/detector.md has the figures."""
 
 
-SHIPPED_LICENCE = "Apache-2.0; trained on faces of FairFace (CC BY 4.0) and LFW, taught by YuNet (MIT)"
+def default_detector(threads: int = 0) -> YuNetDetector:
+    """Return the detector of the default model.
 
+    Args:
+        threads: Threads of one run; 0 lets onnxruntime choose.
 
-SHIPPED_CONFIDENCE = 0.87
-"""Confidence from which on a detection of ours counts as a face; docs/results/detector.md has the figures."""
-
-
-SHIPPED_LANDMARK_OVERLAP = 0.5
-"""Of the boxes whose landmarks are averaged; docs/results/detector.md says what that is worth."""
-
-
-def shipped_detector(threads: int = 0) -> YuNetDetector:
-    """Our own detector, which comes with facealike."""
+    Example:
+        >>> faces = default_detector().detect(read_image("photo.jpg"))
+    """
     return YuNetDetector(
-        _shipped_weights(), SHIPPED_CONFIDENCE, threads=threads, landmark_overlap=SHIPPED_LANDMARK_OVERLAP
+        _default_weights(), DEFAULT_CONFIDENCE, threads=threads, landmark_overlap=DEFAULT_LANDMARK_OVERLAP
     )
 
 
-def _shipped_weights() -> bytes:
+def _default_weights() -> bytes:
     file = resources.files("facealike") / "weights" / "detector.onnx"
     try:
         return file.read_bytes()
@@ -46,38 +44,49 @@ def _shipped_weights() -> bytes:
         raise DetectorError("facealike/weights/detector.onnx is missing; install facealike again") from error
 
 
-def detector_licence(detector: Detector) -> str:
-    """What the card of a model says of the licence of the detector that travels with it."""
-    if detector.weights == _shipped_weights():
-        return SHIPPED_LICENCE
-    return LICENCES[detector.spec["kind"]]
+def detector_license(detector: Detector) -> str:
+    """Return the license of a detector, as the card of a model that carries it states it."""
+    if detector.weights == _default_weights():
+        return DEFAULT_LICENSE
+    return KINDS[detector.spec["kind"]].license
 
 
 def named_detector(name: str) -> Detector:
-    """``facealike`` (our own), ``dlib`` (boxes), ``dlib-landmarks`` (its boxes with landmarks of ours), or
-    the path of a YuNet ONNX file."""
+    """Return a detector by its name on the command line.
+
+    Args:
+        name: ``facealike`` (the default), ``dlib`` (boxes only), ``dlib-landmarks`` (dlib's boxes with our
+            landmarks), or the path of a YuNet ONNX file.
+
+    Raises:
+        DetectorError: The file cannot be used, or dlib is not installed.
+    """
     if name == "facealike":
-        return shipped_detector()
+        return default_detector()
     if name == "dlib":
         return DlibDetector()
     if name == "dlib-landmarks":
-        return DlibDetector(landmarks=shipped_landmarks())
+        return DlibDetector(landmarks=default_landmarks())
     return YuNetDetector(name)
 
 
 def make_detector(spec: dict[str, Any], weights: bytes | None = None, threads: int = 0) -> Detector:
-    """The detector that ``spec`` describes; ``weights`` are its ONNX bytes, where it has any."""
+    """Return the detector that ``spec`` describes.
+
+    Args:
+        spec: ``Detector.spec``, as a model file stores it.
+        weights: Its ONNX file, where the kind has weights.
+        threads: Threads of one run; 0 lets onnxruntime choose.
+
+    Raises:
+        DetectorError: The spec is invalid, or ``weights`` are not those that it names.
+    """
     try:
         kind = check_detector_spec(spec)
     except ModelError as error:
         raise DetectorError(str(error)) from None
-    if kind == "dlib-hog":
-        return DlibDetector(spec["min_confidence"], spec["max_side"])
-    if weights is None or hashlib.sha256(weights).hexdigest() != spec["sha256"]:
+    if not kind.has_weights:
+        weights = None
+    elif weights is None or hashlib.sha256(weights).hexdigest() != spec["sha256"]:
         raise DetectorError("the detector's weights do not match the hash that the model states")
-    if kind == "dlib-landmarks":
-        return DlibDetector(spec["min_confidence"], spec["max_side"], weights)
-    return YuNetDetector(
-        weights, spec["min_confidence"], spec["overlap"], spec["max_side"], threads,
-        spec.get("landmark_overlap"),
-    )  # fmt: skip
+    return kind.make(spec, weights, threads)

@@ -1,4 +1,4 @@
-"""Which face of a photo is meant."""
+"""Select the face of a photo that is meant."""
 
 from __future__ import annotations
 
@@ -14,11 +14,19 @@ from .face_policy import FACE_POLICIES, FacePolicy
 def select_faces(
     faces: Sequence[Face], policy: FacePolicy, shape: tuple[int, ...], source: str = "the image"
 ) -> list[Face]:
-    """The faces that ``policy`` means, in an image of ``shape`` (H, W, ...).
+    """Return the faces that a policy selects.
 
-    ``largest``: the box with the greatest area.  ``central``: the box whose centre is nearest the
-    middle.  ``only``: the one face; SeveralFaces if there are more.  ``all``: every face, the most
-    confident first.  Raises NoFaceFound, naming ``source``, where there is none.
+    Args:
+        faces: All faces of a photo, the most confident first.
+        policy: ``largest`` is the box with the greatest area, ``central`` the box whose center is nearest
+            the middle of the photo, ``only`` the one face, and ``all`` every face.
+        shape: Shape of the photo, (H, W, ...).
+        source: What messages call the photo.
+
+    Raises:
+        NoFaceFound: There is no face.
+        SeveralFaces: There are several under the policy ``only``.
+        UsageError: The policy is unknown.
     """
     if policy not in FACE_POLICIES:
         raise UsageError(f"the face policy is one of {', '.join(FACE_POLICIES)}, not {policy!r}")
@@ -39,4 +47,4 @@ def select_faces(
     if policy == "largest":
         return [max(faces, key=lambda face: face.box.area)]
     middle = np.array([shape[1] / 2, shape[0] / 2])
-    return [min(faces, key=lambda face: float(np.linalg.norm(np.array(face.box.centre) - middle)))]
+    return [min(faces, key=lambda face: float(np.linalg.norm(np.array(face.box.center) - middle)))]

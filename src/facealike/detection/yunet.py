@@ -1,8 +1,9 @@
-"""Detectors of the YuNet family, ours among them.
+"""Detectors of the YuNet family, the default detector among them.
 
-``YuNetDetector`` runs any ONNX file of the YuNet family (Wu, Peng and Yu, "YuNet: a tiny millisecond-
-level face detector", Machine Intelligence Research 2023) and decodes it in NumPy; our own
-(``facealike.train.detector.network``) is of that format and ships with facealike.
+``YuNetDetector`` runs any ONNX file of the YuNet family and decodes its outputs in NumPy.  The default
+detector (``facealike.train.detector.network``) has that format.
+
+Source: Wu, Peng and Yu, "YuNet: a tiny millisecond-level face detector", Machine Intelligence Research 2023.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DetectorError, ModelError
-from ..imaging.boxes import non_maximum_suppression, overlapping
+from ..imaging.boxes import iou, non_maximum_suppression
 from ..imaging.geometry import fit_within
 from ..types import Box, Face, Image
 from ..utils.foreign_weights import refuse_foreign_detector
@@ -31,12 +32,20 @@ def decode_yunet(
     outputs: dict[str, NDArray[np.float32]], height: int, width: int, min_confidence: float, overlap: float,
     landmark_overlap: float | None = None,
 ) -> list[Face]:  # fmt: skip
-    """Faces from the raw outputs of a YuNet graph whose input was (height, width), multiples of 32.
+    """Return the faces in the raw outputs of a YuNet graph.
 
-    Each of the strides 8, 16, 32 has one anchor a cell, row by row: ``cls`` and ``obj`` whose
-    geometric mean is the confidence, ``bbox`` = (dx, dy, log w, log h) and ``kps`` = five (dx, dy),
-    all in strides relative to the cell.  Several cells see one face: the surest gives the box, and its
-    landmarks too, or with ``landmark_overlap`` the mean over all whose boxes overlap that one by more.
+    Each of the strides 8, 16, 32 has one anchor a cell, row by row: ``cls`` and ``obj``, whose geometric
+    mean is the confidence, ``bbox`` = (dx, dy, log w, log h) and ``kps`` = five (dx, dy), all in strides
+    relative to the cell.
+
+    Args:
+        outputs: The graph's outputs by name.
+        height: Height of its input, a multiple of 32.
+        width: Width of its input, a multiple of 32.
+        min_confidence: Confidence from which on a face is reported, in 0..1.
+        overlap: IoU with a more confident box above which a box is dropped.
+        landmark_overlap: Landmarks are the mean over all cells whose boxes overlap the face's box by more
+            than this IoU; None takes those of the most confident cell, as OpenCV does.
     """
     all_boxes, all_points, all_scores = [], [], []
     for stride in STRIDES:
@@ -49,9 +58,9 @@ def decode_yunet(
         hit = np.flatnonzero((confidence >= min_confidence) & finite)
         cell = np.stack([hit % columns, hit // columns], axis=1).astype(np.float64)
         box, points = box[hit].astype(np.float64), points[hit].astype(np.float64)
-        centre = (box[:, :2] + cell) * stride
+        center = (box[:, :2] + cell) * stride
         size = np.exp(np.clip(box[:, 2:], -20, 20)) * stride
-        all_boxes.append(np.concatenate([centre - size / 2, centre + size / 2], axis=1))
+        all_boxes.append(np.concatenate([center - size / 2, center + size / 2], axis=1))
         all_points.append((points.reshape(-1, 5, 2) + cell[:, None, :]) * stride)
         all_scores.append(confidence[hit])
     boxes, points = np.concatenate(all_boxes), np.concatenate(all_points)
@@ -60,7 +69,7 @@ def decode_yunet(
     for i in non_maximum_suppression(boxes, scores, overlap):
         own = points[i]
         if landmark_overlap is not None:
-            same = overlapping(boxes[i], boxes, landmark_overlap)
+            same = iou(boxes[i : i + 1], boxes)[0] > landmark_overlap
             same[i] = True  # also where its box has no area
             own = points[same].mean(axis=0)
         faces.append(Face(Box(*boxes[i].tolist()), float(scores[i]), tuple((x, y) for x, y in own.tolist())))
@@ -68,12 +77,23 @@ def decode_yunet(
 
 
 class YuNetDetector:
-    """Any YuNet-format ONNX through onnxruntime; five landmarks a face.
+    """Run any YuNet-format ONNX file in onnxruntime; five landmarks a face.
 
-    ``weights``: a path or the file's bytes.  ``max_side``: larger photos are scaled down to it.
-    ``landmark_overlap``: see ``decode_yunet``; None is OpenCV's way.  Some files of the family take input
-    of one size only, such as 640 x 640; photos then go into that.
-    Raises DetectorError where the file is missing, no ONNX or has other outputs than YuNet.
+    Some files of the family take input of one size only, such as 640 x 640; photos are then fitted into it.
+
+    Args:
+        weights: A path, or the file's bytes.
+        min_confidence: Confidence from which on a face is reported, in 0..1.
+        overlap: IoU with a more confident box above which a box is dropped.
+        max_side: Larger photos are scaled down to this side in pixels.
+        threads: Threads of one run; 0 lets onnxruntime choose.
+        landmark_overlap: See ``decode_yunet``; None is OpenCV's way.
+
+    Raises:
+        DetectorError: The file is missing, is no ONNX file, or has other outputs than YuNet.
+
+    Example:
+        >>> YuNetDetector("face_detection_yunet_2023mar.onnx").detect(read_image("photo.jpg"))
     """
 
     has_landmarks = True
@@ -120,13 +140,13 @@ class YuNetDetector:
             "overlap": self.overlap,
             "max_side": self.max_side,
         }
-        if self.landmark_overlap is not None:  # models made before it was known go on as they are
+        if self.landmark_overlap is not None:  # left out so that older models keep their spec
             spec["landmark_overlap"] = self.landmark_overlap
         return spec
 
     @made_once
     def single_threaded(self) -> YuNetDetector:
-        """This detector with one thread a run: a third cheaper, and best where many runs are under way."""
+        """This detector with one thread a run: a third less CPU time, best with many photos in work."""
         return self if self._threads == 1 else YuNetDetector(*self._arguments(1))
 
     def _arguments(self, threads: int) -> tuple[Any, ...]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..datasets.splits import Split
-from ..detection.face_policy import DEFAULT_FACE, FacePolicy, policy_told
+from ..detection.face_policy import DEFAULT_FACE, FacePolicy, policy_difference
 from ..embedding.face_model import Model
 from ..imaging.photo_warning import UnusedPhoto
 from ..metrics.all_pairs import Exhaustive, exhaustive
@@ -153,7 +153,7 @@ class SetEvaluation(Result):
 
     def __str__(self) -> str:
         rates = f"FMR {rate_text(self.fmr)}, FNMR {rate_text(self.fnmr)}"
-        notes = remarks(self, policy_told(self.face, self.learned_faces, "; "))
+        notes = remarks(self, policy_difference(self.face, self.learned_faces, "; "))
         return (
             f"{self.comparisons}; at threshold {self.threshold:.3f} from {self.threshold_from} {rates}{notes}"
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..detection.face_policy import policy_told
+from ..detection.face_policy import policy_difference
 from ..imaging.photo_warning import unused_told
 from ..utils.wording import copies_told, rate_text, rate_with_interval
 
@@ -45,7 +45,7 @@ def sentence(result: Evaluation) -> str:
     if result.skipped:
         text += f"; {result.skipped:,} more pairs left out because a face was not found"
         text += unused_told(result.unused)
-    text += policy_told(result.face, result.learned_faces, "; ")
+    text += policy_difference(result.face, result.learned_faces, "; ")
     return text + copies_told(result.copies, result.copied_pairs, result.shared)
 
 

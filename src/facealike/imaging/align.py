@@ -78,7 +78,7 @@ def box_crop(image: Image, box: Box, size: int, margin: float = 0.2, edge: Edge 
             raise UsageError("the face lies outside the photo")
     else:
         side = max(wide.width, wide.height)
-        x, y = wide.centre
+        x, y = wide.center
         wide = Box(x - side / 2, y - side / 2, x + side / 2, y + side / 2)
     sx, sy = size / wide.width, size / wide.height
     # A box is given by pixel edges; hence the half pixel on both sides of the map.

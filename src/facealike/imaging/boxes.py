@@ -1,4 +1,4 @@
-"""Boxes: how much they overlap, and which of several stay."""
+"""Overlap of boxes, and non-maximum suppression."""
 
 from __future__ import annotations
 
@@ -6,26 +6,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+def iou(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the intersection over union of each box of ``a`` (n, 4) with each of ``b`` (m, 4): (n, m).
+
+    Boxes are left, top, right, bottom.
+    """
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    shared = np.clip(high - low, 0, None).prod(axis=2).astype(np.float64)
+    area_a, area_b = ((x[:, 2:] - x[:, :2]).prod(axis=1) for x in (a, b))
+    union = area_a[:, None] + area_b[None, :] - shared
+    ratio: NDArray[np.float64] = shared / np.maximum(union, 1e-9)
+    return ratio
+
+
 def non_maximum_suppression(
     boxes: NDArray[np.floating], scores: NDArray[np.floating], overlap: float
 ) -> NDArray[np.intp]:
-    """Indices of the boxes kept, best score first; a box that overlaps a better one is dropped.
+    """Return the indices of the boxes to keep, best score first.
 
-    ``boxes`` is (n, 4) as left, top, right, bottom; overlap is intersection over union.
+    Args:
+        boxes: (n, 4) as left, top, right, bottom.
+        scores: (n,), higher is better.
+        overlap: A box whose IoU with a better one is above this is dropped.
     """
     order = np.argsort(-scores, kind="stable")
     kept: list[int] = []
     while order.size:
-        best, rest = order[0], order[1:]
-        kept.append(int(best))
-        order = rest[~overlapping(boxes[best], boxes[rest], overlap)]
+        best, rest = order[:1], order[1:]
+        kept.append(int(best[0]))
+        order = rest[~(iou(boxes[best], boxes[rest])[0] > overlap)]
     return np.array(kept, dtype=np.intp)
-
-
-def overlapping(box: NDArray[np.floating], boxes: NDArray[np.floating], overlap: float) -> NDArray[np.bool_]:
-    """Which of ``boxes`` (n, 4) have more than ``overlap``, intersection over union, with ``box`` (4,)."""
-    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    sides = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])
-    shared = np.clip(sides, 0, None).prod(axis=1)
-    result: NDArray[np.bool_] = shared > overlap * ((box[2:] - box[:2]).prod() + area - shared)
-    return result

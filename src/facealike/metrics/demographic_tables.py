@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..detection.face_policy import policy_told
+from ..detection.face_policy import policy_difference
 from ..imaging.photo_warning import unused_told
 from ..plotting.error_curves import draw_rates
 from ..plotting.style import new_axes
@@ -57,7 +57,7 @@ def sentence(result: GroupEvaluation) -> str:
         + unused_told(result.unused, " (", "photos without a face")
         + ")" * bool(result.unused)
     )
-    text += policy_told(result.face, result.learned_faces, "; ")
+    text += policy_difference(result.face, result.learned_faces, "; ")
     return text + ("" if result.named else "; repeated people make these rates upper bounds")
 
 

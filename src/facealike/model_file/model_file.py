@@ -16,8 +16,8 @@ from typing import Any, BinaryIO
 
 from ..calibration.calibration import Calibration
 from ..detection.base import Detector
-from ..detection.kinds import HAS_LANDMARKS, HAS_WEIGHTS, check_detector_spec
-from ..detection.registry import detector_licence
+from ..detection.kinds import check_detector_spec
+from ..detection.registry import detector_license
 from ..errors import ModelError
 from ..utils.atomic_write import write_bytes
 from ..utils.escape import shown
@@ -50,13 +50,13 @@ class ModelFile(Shown):
         refuse_external_data(self.embedder, "the embedder")
         object.__setattr__(self, "detector_spec", json.loads(to_json(self.detector_spec, "detector")))
         kind = check_detector_spec(self.detector_spec)
-        if self.preprocessing.align != "box" and not HAS_LANDMARKS[kind]:
+        if self.preprocessing.align != "box" and not kind.has_landmarks:
             raise ModelError(
-                f"the model aligns by landmarks, but its detector ({kind}) finds none; align by the box"
+                f"the model aligns by landmarks, but its detector ({kind.name}) finds none; align by the box"
             )
-        if HAS_WEIGHTS[kind] != (self.detector_weights is not None):
-            need = "needs its weights" if HAS_WEIGHTS[kind] else "has no weights to carry"
-            raise ModelError(f"detector: the kind {kind} {need}; make the model again")
+        if kind.has_weights != (self.detector_weights is not None):
+            need = "needs its weights" if kind.has_weights else "has no weights to carry"
+            raise ModelError(f"detector: the kind {kind.name} {need}; make the model again")
         if self.detector_weights is not None and sha256(self.detector_weights) != self.detector_spec.get(
             "sha256"
         ):
@@ -149,7 +149,7 @@ def with_detector(file: ModelFile, detector: Detector) -> ModelFile:
     """
     card = replace(
         file.card,
-        licence={**file.card.licence, "detector": detector_licence(detector)},
+        licence={**file.card.licence, "detector": detector_license(detector)},
         provenance={**file.card.provenance, "detector": "exchanged after training"},
         metrics={},
     )

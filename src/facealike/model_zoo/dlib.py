@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..calibration.calibration import Calibration
-from ..detection.registry import shipped_detector
+from ..detection.registry import default_detector
 from ..errors import ModelError, UsageError
 from ..model_file.card import ModelCard, new_card
 from ..model_file.licenses import Licence
@@ -64,7 +64,7 @@ def dlib_model(dat: str | os.PathLike[str]) -> ModelFile:
             f"{shown(dat)}: not the {WEIGHTS} that the package {PACKAGE} carries, so neither its licence nor "
             "its threshold is known; install the package again"
         )
-    detector = shipped_detector()
+    detector = default_detector()
     return ModelFile(
         embedder=to_onnx(read_dlib_resnet(data), LIFT),
         preprocessing=Preprocessing(SIZE, "chip", mean=MEAN, std=(STD, STD, STD)),

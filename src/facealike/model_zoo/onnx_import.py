@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..calibration.calibration import Calibration
-from ..detection.registry import shipped_detector
+from ..detection.registry import default_detector
 from ..embedding.embedder import Embedder
 from ..errors import ModelError, UsageError
 from ..model_file.card import ModelCard, new_card
@@ -77,7 +77,7 @@ def wrap_onnx(
         align, 0.2, "pad", *parse_normalise(normalise), channels=channels,
     )  # fmt: skip
     _try_out(content, preprocessing, path)
-    detector = shipped_detector()
+    detector = default_detector()
     title = name or Path(path).stem
     licences = dict(licence) if isinstance(licence, Mapping) else {"weights": Licence.named(licence, source)}
     return ModelFile(

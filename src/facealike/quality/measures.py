@@ -59,7 +59,7 @@ def template_matrix(face: Face) -> Floats:
         except UsageError:  # all landmarks on one point
             pass
     scale = TEMPLATE_EYES / (EYES_OF_BOX * max(face.box.width, face.box.height))
-    shift = TEMPLATE_112.mean(axis=0) - scale * np.array(face.box.centre)
+    shift = TEMPLATE_112.mean(axis=0) - scale * np.array(face.box.center)
     return np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
 
 

@@ -11,18 +11,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 
+from ..detection.kinds import KINDS, Curve
 from ..types import Face, Image
 from ..utils.wording import in_a_row
 from .measures import TEMPLATE_EYES, pixel_measures, pose_measures, scale_of, template_matrix
 from .result import Quality
-
-Curve: TypeAlias = tuple[tuple[float, float], ...]
-"""(measure, share left) points, rising in the measure; straight lines between, level outside."""
-
 
 TOLD = 0.95
 """A flaw that leaves less than this share is named among the reasons."""
@@ -78,14 +75,6 @@ FLAWS: tuple[Flaw, ...] = (
     ),
 )  # fmt: skip
 
-# Detectors have scales of confidence of their own; one that is not listed is not judged by it.
-CONFIDENCE: dict[str, Curve] = {
-    "yunet": ((0.6, 0.94), (0.72, 1.0)),
-    "dlib-hog": ((0.0, 0.94), (0.3, 1.0)),
-    "dlib-landmarks": ((0.0, 0.94), (0.3, 1.0)),
-}
-
-
 BELOW: Curve = (
     (0.05, 2.2), (0.2, 1.55), (0.45, 1.5), (0.56, 1.25), (0.65, 0.8), (0.77, 0.52), (0.88, 0.23),
     (0.94, 0.13), (1.0, 0.0),
@@ -133,10 +122,9 @@ def face_quality(image: Image, face: Face, detector: str | None = None, reduced:
 def judge(measures: dict[str, float], detector: str | None = None) -> Quality:
     """The quality that these measures come to; those that are missing count as flawless."""
     flaws = FLAWS
-    if detector in CONFIDENCE:
-        doubt = Flaw(
-            "detector", "confidence", CONFIDENCE[detector], lambda v: "hardly a face to the detector"
-        )
+    if detector in KINDS:  # the scale of confidence is the detector's own
+        curve = KINDS[detector].confidence_curve
+        doubt = Flaw("detector", "confidence", curve, lambda v: "hardly a face to the detector")
         flaws = (*FLAWS, doubt)
     parts: dict[str, float] = {}
     told: list[tuple[float, str]] = []

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..calibration.calibration import Calibration
 from ..calibration.probability import PRIOR, check_prior
-from ..detection.face_policy import DEFAULT_FACE, policy_told
+from ..detection.face_policy import DEFAULT_FACE, policy_difference
 from ..embedding.cropper import FaceCrop, FaceCropper
 from ..embedding.device import check_same
 from ..embedding.face_model import Model
@@ -112,7 +112,7 @@ def judge_pair(
     band, wider = _widened(decision, calibration, pair_quality(*quality))
     poor = (warning(each, place) for each, place in zip(quality, ("first", "second"), strict=True))
     several = max(first.found or 0, second.found or 0) > 1
-    differs = policy_told(face, calibration.faces) if several else ""
+    differs = policy_difference(face, calibration.faces) if several else ""
     said = (unfit(model_alarms(model.file)), *poor, differs)
     return Comparison(
         score=score,

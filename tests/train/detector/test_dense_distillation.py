@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from facealike.detection.registry import shipped_detector
+from facealike.detection.registry import default_detector
 from facealike.detection.yunet import STRIDES, YuNetDetector, decode_yunet
 from facealike.errors import DataError
 from facealike.imaging.read import read_image
@@ -46,7 +46,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def weights() -> bytes:
-    weights = shipped_detector().weights
+    weights = default_detector().weights
     assert weights is not None
     return weights
 

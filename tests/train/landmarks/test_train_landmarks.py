@@ -52,7 +52,7 @@ def test_the_stored_crop_is_twice_the_view_around_the_same_centre(
     box = Box(left, top, left + width, top + height)
     wide, narrow = stored_matrix(box), box_matrix(box)
     np.testing.assert_allclose(wide[:, :2] * SIZE * 2, narrow[:, :2] * STORED)
-    centre = np.array([[box.centre[0] - 0.5, box.centre[1] - 0.5]])
+    centre = np.array([[box.center[0] - 0.5, box.center[1] - 0.5]])
     np.testing.assert_allclose(transform_points(wide, centre), [[STORED / 2 - 0.5] * 2], atol=1e-6)
     np.testing.assert_allclose(transform_points(narrow, centre), [[SIZE / 2 - 0.5] * 2], atol=1e-6)
 

@@ -24,7 +24,7 @@ from ...calibration.calibration import Calibration
 from ...datasets.people import People, unlabelled_photos
 from ...datasets.seen import Seen
 from ...detection.base import Detector
-from ...detection.registry import detector_licence, named_detector
+from ...detection.registry import detector_license, named_detector
 from ...embedding.crop_cache import Crops, cached_crops
 from ...errors import DataError
 from ...imaging.align import DLIB_CHIP_SIZE
@@ -272,7 +272,7 @@ def _model_file(
             "code": "Apache-2.0",
             "weights": recipe.card.weights_licence,
             "training_data": recipe.card.data_licence,
-            "detector": detector_licence(photos.detector),
+            "detector": detector_license(photos.detector),
         },
         data={
             "folder": photos.root.name,

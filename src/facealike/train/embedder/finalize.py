@@ -21,7 +21,7 @@ from ...calibration.calibration import Calibration
 from ...datasets.pair_sampling import balanced_pairs, listed_pairs
 from ...datasets.people import People
 from ...datasets.seen import Seen
-from ...detection.registry import detector_licence
+from ...detection.registry import detector_license
 from ...embedding.crop_cache import cached_crops
 from ...embedding.face_model import Model
 from ...errors import DataError, FaceError
@@ -192,7 +192,7 @@ def draft_model(
         "code": "Apache-2.0",
         "weights": recipe.card.weights_licence,
         "training_data": recipe.card.data_licence,
-        "detector": detector_licence(plan.detector),
+        "detector": detector_license(plan.detector),
     }
     card = new_card(
         recipe.card.name or recipe.name,

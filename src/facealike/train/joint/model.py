@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ...calibration.calibration import Calibration
-from ...detection.registry import detector_licence, shipped_detector
+from ...detection.registry import default_detector, detector_license
 from ...model_file.card import ModelCard, new_card
 from ...model_file.licenses import Licence
 from ...model_file.locate import read_model_file
@@ -56,10 +56,10 @@ def write_model(
     faces = preprocessing.normalise(plain_crops(chips[:: max(1, len(chips) // SHOWN)][:SHOWN]))
     student = run.evaluated.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     onnx = export_embedder(Embedding(student.eval()), SIZE, False, bits=bits, faces=faces)
-    detector = shipped_detector()
+    detector = default_detector()
     file = ModelFile(
         onnx, preprocessing, detector.spec, detector.weights,
-        _card(run, about, chips, detector_licence(detector)), Calibration.none(),
+        _card(run, about, chips, detector_license(detector)), Calibration.none(),
     )  # fmt: skip
     file.write(out)
     return file

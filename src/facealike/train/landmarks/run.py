@@ -75,7 +75,7 @@ class LandmarkNet(nn.Module):
 def stored_matrix(box: Box) -> NDArray[np.float64]:
     """From the photo to the stored crop: twice the view of the network's, centred alike."""
     matrix = box_matrix(box) * (STORED / SIZE / 2)
-    middle = transform_points(matrix, np.array([[box.centre[0] - 0.5, box.centre[1] - 0.5]]))[0]
+    middle = transform_points(matrix, np.array([[box.center[0] - 0.5, box.center[1] - 0.5]]))[0]
     matrix[:, 2] += STORED / 2 - 0.5 - middle
     return matrix
 
