@@ -171,7 +171,7 @@ def by_quality(
 ) -> list[list[str]]:  # fmt: skip
     """A row a bin of ``quality``: errors, and what the widened band makes of them.
 
-    "sure" is an error outside the band: a wrong verdict that is not called uncertain.
+    "certain" is an error outside the band: a wrong verdict that is not called uncertain.
     """
     rows = []
     for low, high in pairwise(cuts):
@@ -229,8 +229,8 @@ FLAW_COLUMNS = (
     "degradation", "quality", "share left", "found", "FNMR, one poor", "FMR, one poor", "FMR, both poor",
 )  # fmt: skip
 COLUMNS = (
-    "people", "genuine pairs", "FNMR", "FMR", "sure FNMR, band as it was", "sure FMR, band as it was",
-    "sure FNMR", "sure FMR", "uncertain, genuine", "uncertain, impostors",
+    "people", "genuine pairs", "FNMR", "FMR", "certain FNMR, no margin", "certain FMR, no margin",
+    "certain FNMR", "certain FMR", "uncertain, genuine", "uncertain, impostors",
 )  # fmt: skip
 
 
