@@ -39,10 +39,11 @@ from facealike.datasets.people import People
 from facealike.detection.registry import DEFAULT_CONFIDENCE, DEFAULT_LANDMARK_OVERLAP
 from facealike.detection.select import select_faces
 from facealike.detection.yunet import YuNetDetector
+from facealike.imaging.boxes import iou
 from facealike.imaging.read import read_image
 from facealike.train.detector.backgrounds import background
 from facealike.train.detector.photometric import develop
-from facealike.train.detector.pseudo_labels import BORDER, FAINT, Sources, collect, overlaps, seen
+from facealike.train.detector.pseudo_labels import BORDER, FAINT, Sources, collect, seen
 from facealike.train.detector.scenes import move_boxes, move_points, similarity
 from facealike.train.provenance import machine
 from facealike.types import Face, Image
@@ -74,7 +75,7 @@ class Tally:
         self.wanted += 1
         if not faces:
             return
-        overlap = overlaps(np.array([face.box for face in faces]), box[None])[:, 0]
+        overlap = iou(np.array([face.box for face in faces]), box[None])[:, 0]
         best = int(overlap.argmax())
         if overlap[best] < 0.5:
             return
@@ -113,7 +114,7 @@ def looks_at(
             boxes, points, _ = seen(view, yunet, mirror)
             if not len(boxes):
                 continue
-            overlap = overlaps((boxes - shift) / scale, box)[:, 0]
+            overlap = iou((boxes - shift) / scale, box)[:, 0]
             if overlap.max() >= 0.5:
                 all_points[2 * number + mirror] = (points[overlap.argmax()] - shift + 0.5) / scale - 0.5
     return all_points
@@ -183,10 +184,10 @@ def photos(
         for policy in right:
             if found:
                 mine, its = (select_faces(f, policy, image.shape)[0].box for f in (found, known))  # type: ignore[arg-type]
-                right[policy] += int(overlaps(np.array([mine]), np.array([its]))[0, 0] >= 0.5)
+                right[policy] += int(iou(np.array([mine]), np.array([its]))[0, 0] >= 0.5)
         suspected = np.array([face.box for face in faint.detect(image)]).reshape(-1, 4)
         boxes = np.array([face.box for face in found]).reshape(-1, 4)
-        extra += int((overlaps(boxes, suspected).max(axis=1, initial=0) < 0.2).sum())
+        extra += int((iou(boxes, suspected).max(axis=1, initial=0) < 0.2).sum())
     return [
         *scores.rows("photos"),
         *(("ours", "right", policy, n, count / max(n, 1)) for policy, count in right.items()),

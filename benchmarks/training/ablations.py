@@ -85,6 +85,7 @@ def run(experiment: Experiment, seed: int, arguments: argparse.Namespace) -> dic
     import torch
 
     from facealike.detection.registry import named_detector
+    from facealike.train import TrainingOptions
     from facealike.train.embedder.run import fit
     from facealike.train.provenance import git_commit, machine
 
@@ -93,8 +94,10 @@ def run(experiment: Experiment, seed: int, arguments: argparse.Namespace) -> dic
     folder = arguments.out / f"{experiment.name}-{seed}-{digest}"
     detector = named_detector(arguments.detector) if arguments.detector else None
     fitted = fit(
-        arguments.folder, recipe, folder / "model.facealike", folder, detector, arguments.device,
-        resume=True, cache=arguments.cache or arguments.out / "crops",
+        arguments.folder, recipe, folder / "model.facealike", folder,
+        TrainingOptions(
+            detector, arguments.device, resume=True, cache=arguments.cache or arguments.out / "crops"
+        ),
     )  # fmt: skip
     last = fitted.rows[-1]
     best = max(fitted.rows, key=lambda entry: entry["val_f1"])

@@ -208,7 +208,7 @@ def test_early_stopping_stays_stopped(
     assert go("cut", resume=True).epochs == 3
     assert same_weights(calm.run, tmp_path / "cut-run")
     with monkeypatch.context() as patch:
-        patch.setattr(run_module, "finish", lambda *_: stop())
+        patch.setattr(run_module, "finalize_run", lambda *_: stop())
         with pytest.raises(Stop):
             go("late")
     late = go("late", resume=True)

@@ -16,7 +16,7 @@ import torch
 
 from facealike.train import TrainResult, train
 from facealike.train.embedder import run as run_module
-from facealike.train.embedder.finalize import Outcome
+from facealike.train.embedder.finalize import FinalizedRun
 from support.drawn_people import CentralBox, make_people, tiny_recipe
 from support.tiny_model import tiny_model_file
 
@@ -62,7 +62,7 @@ def whole(root: Path, crops: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out what follows on the last epoch: export, evaluation and pictures."""
     monkeypatch.setattr(run_module, "export_embedder", lambda *_: b"")
-    monkeypatch.setattr(run_module, "finish", lambda *_: Outcome(tiny_model_file(), (), None, ()))
+    monkeypatch.setattr(run_module, "finalize_run", lambda *_: FinalizedRun(tiny_model_file(), (), None, ()))
 
 
 def files(folder: Path) -> set[str]:

@@ -19,6 +19,7 @@ from facealike.model_zoo.quantization import LARGE, apart, in_8_bits
 from facealike.train import export_onnx as export
 from facealike.train.export_onnx import LiftedEmbedder, UnitEmbedder, export_embedder, export_student
 from facealike.train.networks.resnet import make_network, to_unit
+from facealike.train.recipe.schema import NetworkSpec
 
 SIZE = 32
 HALVES = (slice(0, 3), slice(3, 6))
@@ -27,7 +28,7 @@ HALVES = (slice(0, 3), slice(3, 6))
 def trained(kind: str = "resnet", pool: str = "average") -> torch.nn.Module:
     """A network whose batch norms have seen something, so that they are no identities."""
     torch.manual_seed(0)
-    network = make_network(kind, SIZE, (4, 8), (1,), 6, 0.3, pool)  # type: ignore[arg-type]
+    network = make_network(NetworkSpec(kind, (4, 8), (1,), 6, 0.3, pool=pool), SIZE)  # type: ignore[arg-type]
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     for seed in range(3):
         network(2 + crops(8, seed))
@@ -163,7 +164,7 @@ def test_an_export_that_differs_is_refused(network: torch.nn.Module, monkeypatch
 
 def test_the_cosine_of_an_embedding_in_parts_is_the_mean_of_the_parts_cosines() -> None:
     torch.manual_seed(6)
-    network = make_network("resnet", SIZE, (4, 8), (1,), 6).eval()
+    network = make_network(NetworkSpec("resnet", (4, 8), (1,), 6, 0.0), SIZE).eval()
     with torch.no_grad():
         raw = network(crops(4)) * torch.tensor([9.0, 9.0, 9.0, 0.1, 0.1, 0.1])
         vectors = to_unit(raw, 2)
@@ -233,7 +234,7 @@ def test_8_bits_say_nearly_the_same_of_new_faces(network: torch.nn.Module, in_by
 
 
 def test_8_bits_are_a_quarter_of_the_weights() -> None:
-    network = make_network("resnet", SIZE, (16, 64, 128), (1, 1), 16)
+    network = make_network(NetworkSpec("resnet", (16, 64, 128), (1, 1), 16, 0.0), SIZE)
     whole = export_embedder(network.eval(), SIZE, True)
     assert len(in_8_bits(whole, crops(16).numpy())) < 0.3 * len(whole)
 

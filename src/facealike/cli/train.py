@@ -6,7 +6,7 @@ import sys
 from contextlib import redirect_stdout
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -22,10 +22,6 @@ from .options import (
     check_folder,
     parse_numbers,
 )
-
-if TYPE_CHECKING:
-    from ..train.recipe.schema import Recipe
-
 
 DEFAULT_RECIPE = "fine-tuned"
 
@@ -114,59 +110,39 @@ def train(
             )
         changes.insert(0, f"data.face={LFW_FACE}")  # a later --set wins
     plan = load_recipe(recipe or DEFAULT_RECIPE, changes)
+    chosen = None
     if protocol is not None:
         if plan.teacher.name:
             raise UsageError(f"the recipe {plan.name} learns from a teacher, so it has no folds of people")
         if pairs is None or run is not None:
             raise UsageError("--protocol needs --pairs FILE, and keeps its runs in --out: leave out --run")
-        return _folds(people, plan, pairs, out, folds, detector, device, resume, cache, strict, as_json)
-    if pairs is not None or folds is not None:
+        chosen = parse_numbers(folds)
+    elif pairs is not None or folds is not None:
         raise UsageError("--pairs and --folds belong to --protocol lfw-view2; add it, or leave them out")
-    check_folder(out)
-    from ..train import distil
-    from ..train import train as run_training
+    else:
+        check_folder(out)
+    from .. import train as training
 
+    train_one = training.distil if plan.teacher.name else training.train
     finder = None if detector is None else named_detector(detector)
-    if plan.teacher.name:
-        with redirect_stdout(sys.stderr), progress_bar("cropping faces") as progress:
-            taught = distil(people, plan, out, run, finder, device, resume, cache, progress, strict)
-        if as_json:
-            print_json(taught.to_dict())
-        else:
-            show(str(taught))
-        return 0
     # Lightning's bars and remarks go to stderr; stdout is for the result.
     with redirect_stdout(sys.stderr), progress_bar("cropping faces") as progress:
-        result = run_training(people, plan, out, run, finder, device, resume, cache, progress, strict)
-    if as_json:
-        print_json(result.to_dict())
-    else:
-        for evaluation in result.evaluations:
-            show(str(evaluation))
-        if result.comparison is not None:
-            show(f"compared with the shipped model: {result.comparison}")
-        for line in result.left_out():
-            show(line)
-        show(str(result.model_path))
-    return 0
-
-
-def _folds(
-    people: Path, recipe: Recipe, pairs: Path, out: Path, folds: str | None, detector: str | None,
-    device: str, resume: bool, cache: Path | None, strict: bool, as_json: bool,
-) -> int:  # fmt: skip
-    from ..detection.registry import named_detector
-
-    chosen = parse_numbers(folds)
-    from ..train import train_folds
-
-    finder = None if detector is None else named_detector(detector)
-    with redirect_stdout(sys.stderr), progress_bar("cropping faces") as progress:
-        result = train_folds(
-            people, recipe, pairs, out, chosen, finder, device, resume, cache, progress, strict
+        options = training.TrainingOptions(finder, device, resume, cache, progress, strict)
+        result = (
+            train_one(people, plan, out, run, options)
+            if pairs is None
+            else training.train_folds(people, plan, pairs, out, chosen, options)
         )
     if as_json:
         print_json(result.to_dict())
+    elif isinstance(result, training.TrainResult):
+        for evaluation in result.evaluations:
+            show(str(evaluation))
+        if result.comparison is not None:
+            show(f"compared with the default model: {result.comparison}")
+        for line in result.left_out():
+            show(line)
+        show(str(result.model_path))
     else:
         show(str(result))
     return 0

@@ -10,6 +10,7 @@ import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .options import TrainingOptions
 from .recipe.load import load_recipe, recipe_names
 from .recipe.schema import Recipe
 
@@ -19,11 +20,11 @@ if TYPE_CHECKING:
     from .embedder.run import TrainResult, train
 
 __all__ = [
-    "DistilResult", "FoldsResult", "Recipe", "TrainResult", "distil", "load_recipe", "recipe_names",
-    "train", "train_folds",
+    "DistilResult", "FoldsResult", "Recipe", "TrainResult", "TrainingOptions", "distil", "load_recipe",
+    "recipe_names", "train", "train_folds",
 ]  # fmt: skip
 
-ROOMS = {
+_HOME = {
     "train": "embedder.run", "TrainResult": "embedder.run",
     "train_folds": "embedder.cross_validation", "FoldsResult": "embedder.cross_validation",
     "distil": "distillation.run", "DistilResult": "distillation.run",
@@ -39,9 +40,9 @@ def __getattr__(name: str) -> Any:
         warnings.warn(message, DeprecationWarning, stacklevel=2)
         return getattr(facealike, name)
     # Recipes can be read and checked without torch; only a run needs it.
-    if name not in ROOMS:
+    if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from ..utils.extras import needs_extra
 
     with needs_extra("train", "training"):
-        return getattr(import_module(f".{ROOMS[name]}", __name__), name)
+        return getattr(import_module(f".{_HOME[name]}", __name__), name)

@@ -27,7 +27,7 @@ from facealike.train.detector.dense_distillation import (
 from facealike.train.detector.export_onnx import export
 from facealike.train.detector.network import DetectorNet, Prediction, cells, load_folded
 from facealike.train.detector.pictures import KINDS, SIDE, Pool, collect_images, compose
-from facealike.train.detector.run import DetectorRecipe
+from facealike.train.detector.training import DetectorRecipe, LoopOptions
 from facealike.types import Face
 from support.tiny_model import hopper_path
 
@@ -188,9 +188,8 @@ def test_a_run_that_stops_goes_on_as_if_it_had_not(pool: Path, weights: bytes, t
     def distil(folder: Path, stop_after: int | None = None) -> bytes:
         folder.mkdir(exist_ok=True)
         return distil_detector(
-            pool, weights, RECIPE, folder / "state.pt", folder / "d.onnx", folder / "log.csv",
-            workers=0, every=2, stop_after=stop_after, start=weights,
-        )  # fmt: skip
+            pool, weights, RECIPE, folder, folder / "d.onnx", LoopOptions(0, 2, stop_after), weights
+        )
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

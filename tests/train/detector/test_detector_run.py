@@ -11,7 +11,8 @@ import torch
 
 from facealike.errors import TrainingError
 from facealike.train.detector import run as detector_run
-from facealike.train.detector.run import DetectorRecipe, Run, SceneBatches, train_detector
+from facealike.train.detector.run import SceneBatches, train_detector
+from facealike.train.detector.training import DetectorRecipe, DetectorRun, LoopOptions
 from support.drawn_faces import made_sources, write_photos
 
 RECIPE = DetectorRecipe(steps=4, batch=2, climb=2)
@@ -27,9 +28,8 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def train(sources: Path, folder: Path, stop_after: int | None = None) -> bytes:
     folder.mkdir(exist_ok=True)
     return train_detector(
-        sources, RECIPE, folder / "state.pt", folder / "d.onnx", folder / "log.csv",
-        workers=0, every=2, stop_after=stop_after,
-    )  # fmt: skip
+        sources, RECIPE, folder, folder / "d.onnx", LoopOptions(workers=0, every=2, stop_after=stop_after)
+    )
 
 
 def test_a_run_that_stops_goes_on_as_if_it_had_not(sources: Path, tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_batches_are_the_same_whenever_they_are_made(sources: Path) -> None:
 
 def test_it_learns_one_batch(sources: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    run = Run(DetectorRecipe(steps=1000, batch=2, climb=1), tmp_path / "none")
+    run = DetectorRun(DetectorRecipe(steps=1000, batch=2, climb=1), tmp_path / "none")
     pixels, targets = SceneBatches(sources, RECIPE)[0]
     totals = [sum(run.learn(pixels, targets)[:4]) for _ in range(15)]
     assert totals[-1] < 0.6 * totals[0]
@@ -78,7 +78,7 @@ def test_a_damaged_state_is_told(sources: Path, tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_no_number_ends_the_run(sources: Path, tmp_path: Path) -> None:
-    run = Run(RECIPE, tmp_path / "none")
+    run = DetectorRun(RECIPE, tmp_path / "none")
     with torch.no_grad():
         run.network.head[0].bias.fill_(float("nan"))
     with pytest.raises(TrainingError, match="NaN or infinite"):

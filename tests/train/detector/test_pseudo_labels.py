@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from facealike.errors import DataError
+from facealike.imaging.boxes import iou
 from facealike.train.detector import pseudo_labels as detector_sources
 from facealike.train.detector.pseudo_labels import (
     PATCH,
@@ -16,7 +17,6 @@ from facealike.train.detector.pseudo_labels import (
     collect,
     corner_patches,
     mark,
-    overlaps,
     second_look,
     without_faces,
 )  # fmt: skip
@@ -84,7 +84,7 @@ def test_overlaps_against_loops() -> None:
             wide = max(0, min(one[2], other[2]) - max(one[0], other[0]))
             high = max(0, min(one[3], other[3]) - max(one[1], other[1]))
             area = [(x[2] - x[0]) * (x[3] - x[1]) for x in (one, other)]
-            assert overlaps(a, b)[i, j] == pytest.approx(wide * high / (sum(area) - wide * high))
+            assert iou(a, b)[i, j] == pytest.approx(wide * high / (sum(area) - wide * high))
 
 
 def test_patches_are_corners_that_no_box_touches() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,7 +29,7 @@ from facealike.train.export_onnx import export_embedder, export_student
 from facealike.train.lightning.callbacks import Bar, Clock, time_left
 from facealike.train.networks.init_from_model import start_from
 from facealike.train.networks.resnet import make_network
-from facealike.train.recipe.schema import Recipe
+from facealike.train.recipe.schema import NetworkSpec, Recipe
 from support.drawn_people import CentralBox, tiny_recipe
 from support.tiny_model import tiny_card
 
@@ -44,7 +45,9 @@ def crops(count: int, seed: int = 0) -> Any:
 
 def network(seed: int = 0) -> torch.nn.Module:
     torch.manual_seed(seed)
-    return make_network("resnet", 32, (8, 16), (1,), DIMENSIONS).eval()
+    return make_network(
+        NetworkSpec(widths=(8, 16), blocks=(1,), dimensions=DIMENSIONS, dropout=0.0), 32
+    ).eval()
 
 
 def some_cohort() -> Cohort:
@@ -181,10 +184,7 @@ def test_the_default_recipe_begins_from_the_model_that_is_installed() -> None:
     file = Model.load().file
     crop = recipe.crop
     assert (crop.size, crop.align) == (file.preprocessing.size, file.preprocessing.align)
-    fresh = make_network(
-        "resnet", crop.size, recipe.network.widths, recipe.network.blocks, recipe.network.dimensions, 0.0,
-        recipe.network.pool,
-    )  # fmt: skip
+    fresh = make_network(replace(recipe.network, dropout=0.0), crop.size)
     start_from(fresh, file.embedder, torch.randn(4, 3, crop.size, crop.size), "default")
 
 

@@ -12,7 +12,9 @@ from PIL import Image as PillowImage
 
 from facealike.datasets.splits import split_of
 from facealike.errors import TrainingError
-from facealike.train.embedder.run import Fitted, fit
+from facealike.train import TrainingOptions
+from facealike.train.embedder.fitted import Fitted
+from facealike.train.embedder.run import fit
 from facealike.train.embedder.sanity_checks import loss_stands_still, validation_falls
 from support.drawn_people import CentralBox, draw_face, make_people, tiny_recipe
 from support.training_runs import Stop, rows, stop, stop_at
@@ -23,9 +25,8 @@ pytestmark = pytest.mark.usefixtures("one_thread", "quick")
 
 def go(root: Path, folder: Path, crops: Path, resume: bool = False, **tables: Any) -> Fitted:
     recipe = tiny_recipe(**tables)
-    return fit(
-        root, recipe, folder / "m.facealike", folder / "m-run", CentralBox(), "cpu", resume, crops
-    )  # fmt: skip
+    options = TrainingOptions(CentralBox(), "cpu", resume, crops)
+    return fit(root, recipe, folder / "m.facealike", folder / "m-run", options)
 
 
 LEARNS: dict[str, Any] = {

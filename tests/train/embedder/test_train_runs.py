@@ -204,7 +204,7 @@ def test_equal_seeds_give_equal_runs_and_others_do_not(
 def test_places_that_cannot_be_written(root: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(TrainingError, match="is a file; choose a folder"):
-        train(root, tiny_recipe(), tmp_path / "m.facealike", tmp_path / "file", CentralBox())
+        train(root, tiny_recipe(), tmp_path / "m.facealike", tmp_path / "file", detector=CentralBox())
     with pytest.raises(TrainingError, match="this folder cannot be made"):
         train(root, tiny_recipe(), tmp_path / "file" / "m.facealike", detector=CentralBox())
     with pytest.raises(TrainingError, match="this is a folder"):

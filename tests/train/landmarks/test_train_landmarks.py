@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facealike.detection.landmarks import SIZE, Landmarker, box_matrix
+from facealike.imaging.boxes import iou
 from facealike.imaging.geometry import transform_points, warp
-from facealike.train.landmarks.run import STORED, LandmarkNet, _overlap, export, fit, jitter, stored_matrix
+from facealike.train.landmarks.run import STORED, LandmarkNet, export, fit, jitter, stored_matrix
 from facealike.types import Box
 
 
@@ -69,7 +70,13 @@ def test_overlap_against_counted_pixels(a: Box, b: Box) -> None:
         {(x, y) for x in range(int(k.left), int(k.right)) for y in range(int(k.top), int(k.bottom))}
         for k in (a, b)
     ]
-    assert abs(_overlap(a, b) - len(cells[0] & cells[1]) / len(cells[0] | cells[1])) < 1e-9
+    assert (
+        abs(
+            float(iou(np.array([a]), np.array([b]))[0, 0])
+            - len(cells[0] & cells[1]) / len(cells[0] | cells[1])
+        )
+        < 1e-9
+    )
 
 
 def test_a_few_epochs_learn_and_the_export_runs() -> None:

@@ -13,9 +13,10 @@ from facealike.embedding.face_model import Model
 from facealike.model_file.model_file import ModelFile
 from facealike.train import train
 from facealike.train.embedder import run as run_module
-from facealike.train.embedder.finalize import Outcome
+from facealike.train.embedder.finalize import FinalizedRun
 from facealike.train.networks.ema import Average
 from facealike.train.networks.resnet import make_network
+from facealike.train.recipe.schema import NetworkSpec
 from support.drawn_people import CentralBox, draw_face, tiny_recipe
 from support.tiny_model import tiny_model_file
 from support.training_runs import Stop, numbers, same_weights, stop, stop_at, weights
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 def test_each_weight_and_buffer_against_a_loop() -> None:
     torch.manual_seed(0)
-    network = make_network("resnet", 32, (4, 8), (1,), 6)
+    network = make_network(NetworkSpec(widths=(4, 8), blocks=(1,), dimensions=6, dropout=0.0), 32)
     average = Average(network, 0.9)
     slow = {name: value.double().clone() for name, value in network.state_dict().items()}
     for step in range(1, 200):
@@ -46,7 +47,7 @@ def test_each_weight_and_buffer_against_a_loop() -> None:
 
 def test_the_average_is_not_trained_and_draws_nothing() -> None:
     torch.manual_seed(0)
-    network = make_network("resnet", 32, (4, 8), (1,), 6)
+    network = make_network(NetworkSpec(widths=(4, 8), blocks=(1,), dimensions=6, dropout=0.0), 32)
     state = torch.get_rng_state()
     average = Average(network, 0.9)
     assert torch.equal(torch.get_rng_state(), state)
@@ -94,15 +95,16 @@ def test_the_exported_model_is_the_average_of_the_kept_epoch(
 ) -> None:
     made: list[bytes] = []
 
-    def finish(plan: Any, recipe: Any, onnx: bytes, *_: Any) -> Any:
+    def finalize_run(fitted: Any, _: Any) -> Any:
+        plan, onnx = fitted.plan, fitted.onnx
         made.append(onnx)
         tiny = tiny_model_file()
         file = ModelFile(
             onnx, plan.preprocessing, plan.detector.spec, None, tiny.card, tiny.calibration
         )  # fmt: skip
-        return Outcome(file, (), None, ())
+        return FinalizedRun(file, (), None, ())
 
-    monkeypatch.setattr(run_module, "finish", finish)
+    monkeypatch.setattr(run_module, "finalize_run", finalize_run)
     f1 = iter([0.9, 0.5, 0.5, 0.5, 0.1, 0.5])  # the first epoch is the best on validation
     monkeypatch.setattr("facealike.train.embedder.module.best_f1_threshold", lambda *_: (0.0, next(f1)))
     recipe = tiny_recipe(training={"ema": ema, "keep": keep})

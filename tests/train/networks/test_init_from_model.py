@@ -16,6 +16,7 @@ from facealike.train import DistilResult, distil
 from facealike.train.export_onnx import export_student
 from facealike.train.networks.init_from_model import normalised_layers, start_from
 from facealike.train.networks.resnet import make_network
+from facealike.train.recipe.schema import NetworkSpec
 from support.distillation_runs import CentralFace, drawn_photos, recipe, stand_in_teacher  # noqa: F401
 
 SIZE = 32
@@ -30,7 +31,7 @@ def faces(count: int, seed: int = 0) -> Tensor:
 
 def fresh(seed: int, pool: str = "average", widths: tuple[int, ...] = WIDTHS) -> nn.Module:
     torch.manual_seed(seed)
-    return make_network("resnet", SIZE, widths, BLOCKS, DIMENSIONS, pool=pool)  # type: ignore[arg-type]
+    return make_network(NetworkSpec("resnet", widths, BLOCKS, DIMENSIONS, 0.0, pool=pool), SIZE)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module", params=["average", "grid"])

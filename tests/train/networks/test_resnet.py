@@ -12,6 +12,7 @@ import torch
 from facealike.train.export_onnx import export_embedder
 from facealike.train.networks.resnet import DropPath, ResNet, SeedCNN, Standardise, make_network
 from facealike.train.recipe.load import load_recipe, recipe_names
+from facealike.train.recipe.schema import NetworkSpec
 
 
 def parameter_count(network: torch.nn.Module) -> int:
@@ -19,8 +20,8 @@ def parameter_count(network: torch.nn.Module) -> int:
 
 
 def small(kind: str = "resnet", size: int = 32, pool: str = "average", **changes: Any) -> torch.nn.Module:
-    widths = changes.pop("widths", (4, 8, 16))
-    return make_network(kind, size, widths, (1, 2), 10, pool=pool, **changes)  # type: ignore[arg-type]
+    widths, changes = changes.pop("widths", (4, 8, 16)), {"dropout": 0.0, **changes}
+    return make_network(NetworkSpec(kind, widths, (1, 2), 10, pool=pool, **changes), size)  # type: ignore[arg-type]
 
 
 def crops(count: int, size: int, seed: int = 0) -> torch.Tensor:
@@ -44,9 +45,7 @@ def test_shapes(size: int, kind: str, pool: str) -> None:
 def test_the_network_of_each_shipped_recipe(name: str) -> None:
     recipe = load_recipe(name)
     net = recipe.network
-    network = make_network(
-        net.kind, recipe.crop.size, net.widths, net.blocks, net.dimensions, net.dropout, net.pool
-    )
+    network = make_network(net, recipe.crop.size)
     assert isinstance(network, SeedCNN if net.kind == "seed" else ResNet)
     with torch.no_grad():
         embedded = network.eval()(crops(2, recipe.crop.size))
@@ -212,7 +211,7 @@ def test_the_exported_network_standardises_and_skips_nothing() -> None:
 
 def test_branches_are_networks_of_their_own_side_by_side() -> None:
     torch.manual_seed(5)
-    both = make_network("resnet", 32, (4, 8), (1,), 6, branches=2).eval()
+    both = make_network(NetworkSpec("resnet", (4, 8), (1,), 6, 0.0, branches=2), 32).eval()
     images = torch.randn(3, 3, 32, 32)
     alone = [branch(images) for branch in both.branches]  # type: ignore[union-attr]
     assert [part.shape for part in alone] == [(3, 3), (3, 3)]

@@ -14,6 +14,7 @@ from facealike.train.networks.resnet import make_network
 from facealike.train.optim.muon import COEFFICIENTS, MOMENTUM, STEPS, Muon, orthogonal
 from facealike.train.optim.optimizer import make_optimiser, parameter_groups, with_matrices
 from facealike.train.recipe.load import load_recipe
+from facealike.train.recipe.schema import NetworkSpec
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
@@ -61,7 +62,8 @@ def test_orthogonal_of_nothing_is_nothing() -> None:
 
 def small_network() -> nn.Module:
     torch.manual_seed(0)
-    return make_network("resnet", 32, (8, 16), (1,), 8).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    spec = NetworkSpec(widths=(8, 16), blocks=(1,), dimensions=8, dropout=0.0)
+    return make_network(spec, 32).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 def take_steps(network: nn.Module, optimiser: Any, first: int, last: int) -> None:

@@ -14,8 +14,6 @@ Of LFW only training people are used (``data.split_of``).  The command goes on w
 
 from __future__ import annotations
 
-import argparse
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,13 +27,12 @@ from torch.utils.data import Dataset
 
 from ...datasets.people import People
 from ...detection.yunet import STRIDES
-from ...errors import DataError, FacealikeError
-from ...imaging.formats import IMAGE_EXTENSIONS
 from ...types import Image
+from .command import detector_parser, images_in, limited, run_command
 from .loss import KNEE, eiou_loss
 from .network import SCALE, Prediction, load_folded, to_pixels
 from .pictures import FACES, SCENERY, SIDE, Pool, collect_images, compose
-from .run import DetectorRecipe, Run, fit
+from .training import DEFAULT_LOOP, DetectorRecipe, DetectorRun, LoopOptions, fit
 
 TURNED = 0.2
 """Share of the pictures that are turned by a multiple of 90 degrees."""
@@ -164,8 +161,8 @@ class PictureBatches(Dataset[tuple[Tensor, Tensor]]):
         return torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2), torch.from_numpy(np.stack(targets))
 
 
-class DistillationRun(Run):
-    """A run whose loss is the distance from the teacher's answer."""
+class DistillationRun(DetectorRun):
+    """A run whose loss is the distance from the teacher's output."""
 
     columns = ("confidence", "box", "points")
 
@@ -185,73 +182,61 @@ class DistillationRun(Run):
 
 
 def distil_detector(
-    pool: Path, teacher: bytes, recipe: DetectorRecipe, state: Path, out: Path, log: Path,
-    workers: int = 1, every: int = 100, stop_after: int | None = None, start: bytes | None = None,
+    pool: Path, teacher: bytes, recipe: DetectorRecipe, work: Path, out: Path,
+    loop: LoopOptions = DEFAULT_LOOP, start: bytes | None = None,
 ) -> bytes:  # fmt: skip
-    """Distil until ``recipe.steps``; return the ONNX file written to ``out``.
+    """Distil until ``recipe.steps``; return the ONNX file, also written to ``out``.
 
-    ``state`` is written every ``every`` steps; where it is there, training goes on from it.  A new run begins
-    with the weights of ``start``, a detector that ``export`` wrote, if there is one.
+    Args:
+        pool: Folder that ``prepare`` filled.
+        teacher: A YuNet-format ONNX file.
+        recipe: The length of the run and its rates.
+        work: Folder of ``state.pt``, from which training continues where it exists, and of ``log.csv``.
+        out: The ONNX file to write.
+        loop: See ``LoopOptions``.
+        start: A detector that ``export`` wrote; a new run begins with its weights.
+
+    Raises:
+        DataError: ``pool`` lacks images.
+        TrainingError: The state cannot be resumed, or the loss is NaN or infinite.
     """
     images = Pool.open(pool)  # raises at once if something is missing
-    run = DistillationRun(recipe, state)
+    run = DistillationRun(recipe, work / "state.pt")
     if start is not None and run.step == 0:
         run.begin_with(start, images)
-    return fit(run, PictureBatches(pool, teacher, recipe), out, log, workers, every, stop_after)
+    return fit(run, PictureBatches(pool, teacher, recipe), out, loop)
 
 
 def prepare(photos: Path, chips: Path, scenery: Path, folder: Path, limit: int | None = None) -> None:
-    """Collect the images to compose of into ``folder``, at most ``limit`` photos and as many chips."""
+    """Collect the images to compose of into ``folder``, at most ``limit`` of each kind."""
     folder.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(0)  # which ones a limit leaves does not depend on the run's seed
-    people = list(People.from_folder(photos).split("train").paths)
-    everything = {
-        "photos": (people, FACES["photos"][0]),
-        "chips": (_images(chips), FACES["chips"][0]),
-        "scenery": (_images(scenery), SCENERY),
+    paths = {
+        "photos": list(People.from_folder(photos).split("train").paths),
+        "chips": images_in(chips),
+        "scenery": images_in(scenery),
     }
-    for name, (paths, side) in everything.items():
-        if not (folder / f"{name}.npy").exists():
-            chosen = [paths[i] for i in rng.permutation(len(paths))[:limit]]
-            collect_images(chosen, side, folder / f"{name}.npy")
-
-
-def _images(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder of images")
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_EXTENSIONS)
+    sides = {"photos": FACES["photos"][0], "chips": FACES["chips"][0], "scenery": SCENERY}
+    missing = {name: listed for name, listed in paths.items() if not (folder / f"{name}.npy").exists()}
+    for name, chosen in limited(missing, limit):
+        collect_images(chosen, sides[name], folder / f"{name}.npy")
 
 
 def main(arguments: list[str] | None = None) -> None:
-    base = DetectorRecipe()
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--photos", type=Path, required=True, help="LFW: a folder of people")
-    parser.add_argument("--chips", type=Path, required=True, help="FairFace: the folder of training faces")
+    """Run the command line."""
+    parser = detector_parser(__doc__)
     parser.add_argument("--scenery", type=Path, required=True, help="pictures without people")
-    parser.add_argument("--teacher", type=Path, required=True, help="a YuNet-format ONNX")
-    parser.add_argument(
-        "--work", type=Path, required=True, help="collected images and the run's state go here"
-    )
-    parser.add_argument("--out", type=Path, required=True, help="write the detector here")
     parser.add_argument("--start", type=Path, help="begin with the weights of this detector of ours")
-    parser.add_argument("--limit", type=int, help="at most so many photos, and so many chips")
-    parser.add_argument("--workers", type=int, default=1, help="processes that compose pictures (0: none)")
-    parser.add_argument("--every", type=int, default=100, help="steps between two saved states")
-    for name in ("steps", "batch", "seed"):
-        parser.add_argument(f"--{name}", type=int, default=getattr(base, name))
-    parser.add_argument("--rate", type=float, default=base.rate)
     options = parser.parse_args(arguments)
-    recipe = DetectorRecipe(steps=options.steps, batch=options.batch, rate=options.rate, seed=options.seed)
-    try:
-        prepare(options.photos, options.chips, options.scenery, options.work / "pool", options.limit)
-        content = distil_detector(
-            options.work / "pool", options.teacher.read_bytes(), recipe, options.work / "state.pt",
-            options.out, options.work / "log.csv", options.workers, options.every,
-            start=None if options.start is None else options.start.read_bytes(),
-        )  # fmt: skip
-    except FacealikeError as error:
-        sys.exit(f"detector_distillation: {error}")
-    print(f"{options.out}: {len(content):,} bytes", file=sys.stderr)
+
+    def train(recipe: DetectorRecipe, loop: LoopOptions) -> bytes:
+        pool = options.work / "pool"
+        prepare(options.photos, options.chips, options.scenery, pool, options.limit)
+        start = None if options.start is None else options.start.read_bytes()
+        return distil_detector(
+            pool, options.teacher.read_bytes(), recipe, options.work, options.out, loop, start
+        )
+
+    run_command("detector_distillation", options, train)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from PIL import Image as PillowImage
 
 from ...detection.base import Detector
 from ...errors import DataError
+from ...imaging.boxes import iou
 from ...imaging.read import read_image
 from ...types import Face, Image
 
@@ -63,17 +64,6 @@ class Marks:
         return cls(sure[:, 2:6], sure[:, 6:].reshape(-1, 5, 2), rows[rows[:, 1] == 0, 2:6])
 
 
-def overlaps(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Intersection over union of each box of ``a`` (n, 4) with each of ``b`` (m, 4): (n, m)."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    shared = np.clip(high - low, 0, None).prod(axis=2).astype(np.float64)
-    area_a, area_b = ((x[:, 2:] - x[:, :2]).prod(axis=1) for x in (a, b))
-    union = area_a[:, None] + area_b[None, :] - shared
-    ratio: NDArray[np.float64] = shared / np.maximum(union, 1e-9)
-    return ratio
-
-
 def _arrays(faces: Sequence[Face]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     boxes = np.array([face.box for face in faces], dtype=np.float64).reshape(-1, 4)
     points = np.array([face.landmarks for face in faces], dtype=np.float64).reshape(-1, 5, 2)
@@ -108,7 +98,7 @@ def second_look(
             there, points_there, _ = seen(view, teacher, mirror)
             if not len(there):
                 continue
-            overlap = overlaps(np.asarray(boxes), 2 * (there - shift))
+            overlap = iou(np.asarray(boxes), 2 * (there - shift))
             best = overlap.argmax(axis=1)
             hit = overlap.max(axis=1) >= 0.5
             sums[hit] += 2 * (points_there[best[hit]] - shift) + 0.5
@@ -125,7 +115,7 @@ def mark(image: Image, teacher: Detector, border: int = 0) -> Marks:
         image = np.pad(image, ((border, border), (border, border), (0, 0)))
     boxes, points, confidence = seen(image, teacher, mirror=False)
     other, other_points, other_confidence = seen(image, teacher, mirror=True)
-    same = overlaps(boxes, other)
+    same = iou(boxes, other)
     sure, unsure, used = [], [], set()
     for i in range(len(boxes)):
         j = int(same[i].argmax()) if len(other) else -1
@@ -157,7 +147,7 @@ def corner_patches(image: Image, marks: Marks) -> Iterator[Image]:
         for left in (0, width - PATCH):
             corner = np.array([[left, top, left + PATCH, top + PATCH]], dtype=np.float32)
             patch = image[top : top + PATCH, left : left + PATCH]
-            if not overlaps(corner, boxes).any() and patch.std() > 4:
+            if not iou(corner, boxes).any() and patch.std() > 4:
                 yield patch
 
 
@@ -173,7 +163,7 @@ def without_faces(patches: list[Image], teacher: Detector) -> list[Image]:
         large = PillowImage.fromarray(sheet).resize((6 * PATCH, 6 * PATCH), PillowImage.Resampling.BILINEAR)
         found = _arrays(teacher.detect(np.asarray(large)))[0] / 2
         cells = np.array([[left, top, left + PATCH, top + PATCH] for top, left in places], dtype=np.float64)
-        hit = overlaps(cells, found).sum(axis=1) > 0
+        hit = iou(cells, found).sum(axis=1) > 0
         kept += [patch for patch, bad in zip(nine, hit.tolist(), strict=True) if not bad]
     return kept
 

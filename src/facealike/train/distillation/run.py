@@ -14,7 +14,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -56,10 +56,14 @@ from ..lightning.trainer import (
 from ..model_card import INTENDED_USE, licences
 from ..networks.dlib_resnet import DlibTeacher
 from ..optim.mixed_precision import autocast, digits
+from ..options import TrainingKeywords, TrainingOptions, run_folder, with_keywords
 from ..provenance import git_commit, machine, versions
 from ..recipe.schema import Recipe
 from .module import StudentModule, agreement
 from .teacher_batches import Lesson, Lessons, LessonSteps
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 KEPT_ASIDE = 0.05  # part of the photos that the student is judged on, by the hash of their names
 MOST_KEPT = 2048  # of them at most
@@ -134,35 +138,35 @@ def distil(
     recipe: Recipe,
     out: str | Path,
     run: str | Path | None = None,
-    detector: Detector | None = None,
-    device: str = "auto",
-    resume: bool = False,
-    cache: str | Path | None = None,
-    progress: Progress | None = None,
-    strict: bool = False,
+    options: TrainingOptions | None = None,
+    **keywords: Unpack[TrainingKeywords],
 ) -> DistilResult:
-    """Train ``recipe``'s student on every photo in a folder, and write the model to ``out``.
+    """Train the student of ``recipe`` on every photo in a folder and write the model to ``out``.
 
-    The arguments and the errors are those of ``train``.  Folders within ``photos_dir`` mean nothing.
+    Arguments and errors are those of ``train``.  No identity labels are used: sub-folders of
+    ``photos_dir`` have no meaning.
+
+    Example:
+        >>> result = distil("photos", load_recipe("distilled"), "small.facealike")
+        >>> result.agreement["correlation"]
+        0.97
     """
     started = time.perf_counter()
     out = Path(out)
-    run = Path(run) if run is not None else out.with_name(out.stem + "-run")
-    cache = Path(cache) if cache is not None else run.parent / "crops"
+    run = run_folder(out, run)
+    options = with_keywords(options, keywords)
     with own_run(run):
-        return _distil(
-            Path(photos_dir), recipe, out, run, detector, device, resume, cache, progress, started, strict
-        )
+        return _distil(Path(photos_dir), recipe, out, run, options, started)
 
 
 def _distil(
-    root: Path, recipe: Recipe, out: Path, run: Path, detector: Detector | None, device: str, resume: bool,
-    cache: Path, progress: Progress | None, started: float, strict: bool,
-) -> DistilResult:  # fmt: skip
-    """``distil``, in a run folder that nobody else is in."""
-    accelerator, devices, device_name = choose_device(device)
-    last = checkpoint_of(out, run, resume)
-    photos = read_photos(root, recipe, detector, cache, progress, strict)
+    root: Path, recipe: Recipe, out: Path, run: Path, options: TrainingOptions, started: float
+) -> DistilResult:
+    """``distil``, in a run folder that is locked."""
+    cache = options.crops_folder(run.parent)
+    accelerator, devices, device_name = choose_device(options.device)
+    last = checkpoint_of(out, run, options.resume)
+    photos = read_photos(root, recipe, options.detector, cache, options.progress, options.strict)
     done = begin(run, out, recipe, photos.fingerprint, photos.root, device_name, last, cache)
 
     lessons = Lessons(

@@ -24,7 +24,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -38,14 +38,19 @@ from ...evaluation.lfw_view2 import View2, fold_numbers, view2
 from ...evaluation.verification import evaluate_pairs
 from ...evaluation.verification_result import Evaluation
 from ...imaging.photo_warning import told_before
-from ...types import Pair, Progress
+from ...types import Pair
 from ...utils.atomic_write import write_text
 from ...utils.escape import csv_path, shown
 from ...utils.locking import own_folder
 from ...utils.result import Result
+from ..options import TrainingKeywords, TrainingOptions, with_keywords
 from ..recipe.schema import Recipe
 from .finalize import draft_model
-from .run import Fitted, fit
+from .fitted import Fitted
+from .run import fit
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 COLUMNS = ("fold", "a", "b", "same", "score")
 
@@ -84,23 +89,31 @@ def train_folds(
     pairs_file: str | Path,
     out: str | Path,
     folds: Sequence[int] | None = None,
-    detector: Detector | None = None,
-    device: str = "auto",
-    resume: bool = False,
-    cache: str | Path | None = None,
-    progress: Progress | None = None,
-    strict: bool = False,
+    options: TrainingOptions | None = None,
+    **keywords: Unpack[TrainingKeywords],
 ) -> FoldsResult:
-    """Train and score ``folds`` (default: all) of the pairs, and sum up once every fold is done.
+    """Train and score ``folds`` of a list of pairs; summarize once every fold is done.
 
-    ``recipe`` decides all but who is trained on, when to stop and which epoch is kept: all epochs
-    are trained and the last is kept.  ``resume`` skips finished folds and goes on within one that
-    was begun.  ``cache`` keeps the face crops (default: ``out``/crops).  ``strict`` is that of ``train``.
+    Example:
+        >>> result = train_folds("lfw", load_recipe("lfw"), "pairs.txt", "folds", device="cuda:0")
 
-    Raises the errors of ``train``, and DataError for a list without folds that keep people apart.
+    Args:
+        people_dir: A folder with one sub-folder of photos for each person.
+        recipe: Decides all but the training people and when to stop: all epochs are trained and the last
+            one is kept.
+        pairs_file: LFW's pairs.txt or a CSV of pairs with folds.
+        out: Folder of the folds and of the results.
+        folds: Numbers of the folds to train now; None for all.
+        options: See ``TrainingOptions``.  ``resume`` skips finished folds and continues one that was
+            begun; ``cache`` is ``out``/crops by default.
+        **keywords: Fields of ``TrainingOptions``; they replace those of ``options``.
+
+    Raises:
+        DataError: The list has no folds, or one person is in several of them; and the errors of ``train``.
     """
     root, out = Path(people_dir), Path(out)
-    cache = Path(cache) if cache is not None else out / "crops"
+    options = with_keywords(options, keywords)
+    options = replace(options, cache=options.crops_folder(out))
     recipe = replace(recipe, training=replace(recipe.training, patience=0, keep="last"))
     pairs = read_pairs(pairs_file, root)
     numbers = fold_numbers(pairs, shown(pairs_file))
@@ -109,9 +122,10 @@ def train_folds(
     unknown = [fold for fold in wanted if fold not in every]
     if unknown or not wanted:
         raise UsageError(f"the folds of this list are {every[0]} to {every[-1]}; choose some of them")
-    detector = detector if detector is not None else named_detector(recipe.crop.detector)
+    detector = options.detector if options.detector is not None else named_detector(recipe.crop.detector)
+    options = replace(options, detector=detector)
     _check_pairs(pairs, root)
-    _agree(out, recipe, detector, _digest(pairs, root), resume, wanted)
+    _agree(out, recipe, detector, _digest(pairs, root), options.resume, wanted)
     for fold in wanted:
         folder = _folder(out, fold)
         with own_folder(folder, "give this one other --folds", error=TrainingError):
@@ -119,13 +133,12 @@ def train_folds(
                 print(f"fold {fold} of {len(every)}", file=sys.stderr, flush=True)
                 mine = [pair for pair in pairs if pair.fold == fold]
                 others = {_person(path) for pair in pairs if pair.fold != fold for path in (pair.a, pair.b)}
-                begun = resume and (folder / "checkpoints" / "last.ckpt").exists()
+                begun = options.resume and (folder / "checkpoints" / "last.ckpt").exists()
                 fitted = fit(
-                    root, recipe, folder / "model.facealike", folder, detector, device, begun, cache,
-                    progress, others, strict,
-                )  # fmt: skip
+                    root, recipe, folder / "model.facealike", folder, replace(options, resume=begun), others
+                )
                 with told_before():
-                    _score(fitted, recipe, mine, fold, root, cache)
+                    _score(fitted, recipe, mine, fold, root)
     return summarise(out, pairs, root)
 
 
@@ -195,15 +208,13 @@ def _remarks(facts: Sequence[dict[str, Any]]) -> str:
     return "\n" + "".join(f"- {note}\n" for note in notes)
 
 
-def _score(fitted: Fitted, recipe: Recipe, pairs: list[Pair], fold: int, root: Path, cache: Path) -> None:
+def _score(fitted: Fitted, recipe: Recipe, pairs: list[Pair], fold: int, root: Path) -> None:
     """Score the fold with the model that never saw it, by way of the finished file."""
-    file = draft_model(
-        fitted.plan, recipe, fitted.onnx, fitted.device, fitted.seconds, fitted.rows, fitted.begun
-    )
+    file = draft_model(fitted, recipe)
     file.write(fitted.run / "model.facealike")
     # The card's hashes are asked once more whether anybody here was trained on.
     evaluation = evaluate_pairs(
-        Model(file, device="cpu"), pairs, f"fold {fold}", recipe.data.face, cache=cache
+        Model(file, device="cpu"), pairs, f"fold {fold}", recipe.data.face, cache=fitted.cache
     )
     facts = {
         "fold": fold,

@@ -47,6 +47,7 @@ from ..provenance import git_commit, machine, versions
 from ..recipe.schema import Recipe
 from .baseline_comparison import Comparison, against_shipped
 from .dataset import Plan, describe, people_in
+from .fitted import Fitted
 
 REPORT_PAIRS = 10_000  # genuine pairs, at most, in each row of the table
 ENOUGH_CALIBRATION = 100  # people, from whom a threshold is better than one of thousands of other people
@@ -54,7 +55,7 @@ REPORT_SEED = 0  # the pairs of the table are the same for every run on the same
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class FinalizedRun:
     """The finished model and how it did; ``comparison`` is None where there were no test pairs."""
 
     file: ModelFile
@@ -63,14 +64,9 @@ class Outcome:
     warnings: tuple[str, ...]
 
 
-def finish(
-    plan: Plan, recipe: Recipe, onnx: bytes, run: Path, cache: Path, device: str, seconds: float,
-    rows: Sequence[dict[str, float]], warnings: Sequence[str] = (), begun: Begun | None = None,
-) -> Outcome:  # fmt: skip
-    """Calibrate, judge all splits, compare with the shipped model, draw, and put the model together.
-
-    ``warnings`` are those of the guard rails; they and one of too few calibration people are kept.
-    """
+def finalize_run(fitted: Fitted, recipe: Recipe) -> FinalizedRun:
+    """Calibrate, evaluate all splits, compare with the default model, draw, and build the model file."""
+    plan, run, cache = fitted.plan, fitted.run, fitted.cache
     people = {"train": plan.train.people, "validation": plan.validation.people, "test": plan.test}
     if plan.parts is not None:
         # Photos without a detected face are failures to acquire, as ``facealike evaluate`` counts them.
@@ -83,8 +79,8 @@ def finish(
             if name != "test":
                 raise
     listed = {name: listed_pairs(*both) for name, both in pairs.items()}
-    draft = draft_model(plan, recipe, onnx, device, seconds, rows, begun)
-    calibration, told = _calibration(draft, plan, recipe, cache, listed["validation"], begun)
+    draft = draft_model(fitted, recipe)
+    calibration, told = _calibration(draft, fitted, recipe, listed["validation"])
     file = replace(draft, calibration=calibration)
     model = Model(file, device="cpu")
     evaluations = [
@@ -101,7 +97,7 @@ def finish(
         comparison = against_shipped(by_name["test"], listed["test"], recipe.data.face, cache)
     judged = by_name.get("test", by_name["validation"])
     wrong = unfit(alarms(judged.to_dict(), f"{judged.name} people"))
-    warnings = (*((wrong,) if wrong else ()), *warnings, *told)
+    warnings = (*((wrong,) if wrong else ()), *fitted.warnings, *told)
     table = {name: evaluation.for_card() for name, evaluation in by_name.items()}
     results = {
         **table_dict(evaluations),
@@ -116,13 +112,12 @@ def finish(
     _draw(plan, recipe, run, cache, pairs, by_name)
     limits = f"NOT FIT FOR USE: {wrong}. {draft.card.limits}" if wrong else draft.card.limits
     file = replace(file, card=replace(draft.card, metrics=table, limits=limits))
-    return Outcome(file, tuple(evaluations), comparison, warnings)
+    return FinalizedRun(file, tuple(evaluations), comparison, warnings)
 
 
 def _calibration(
-    draft: ModelFile, plan: Plan, recipe: Recipe, cache: Path, validation: Sequence[Pair],
-    begun: Begun | None = None,
-) -> tuple[Calibration, tuple[str, ...]]:  # fmt: skip
+    draft: ModelFile, fitted: Fitted, recipe: Recipe, validation: Sequence[Pair]
+) -> tuple[Calibration, tuple[str, ...]]:
     """From the calibration people; where there are too few, only a threshold, from the validation pairs.
 
     The recipe that splits by image has no people who are new, so it takes the latter way as well.  A model
@@ -130,6 +125,7 @@ def _calibration(
     here.
     """
     model, told = Model(draft, device="cpu"), ""
+    plan, cache, begun = fitted.plan, fitted.cache, fitted.begun
     if begun is not None and begun.kept and begun.file is not None and plan.parts is not None:
         before = begun.file.calibration
         if before.probability is not None and len(plan.parts.calibration) < ENOUGH_CALIBRATION:
@@ -183,11 +179,9 @@ def seen(recipe: Recipe) -> tuple[str, ...]:
     return ("train",) if recipe.data.split == "identity" else ("train", "validation")
 
 
-def draft_model(
-    plan: Plan, recipe: Recipe, onnx: bytes, device: str, seconds: float, rows: Sequence[dict[str, float]],
-    begun: Begun | None = None,
-) -> ModelFile:  # fmt: skip
-    """The model with all but its metrics and its threshold."""
+def draft_model(fitted: Fitted, recipe: Recipe) -> ModelFile:
+    """Return the model file without metrics and without a threshold."""
+    plan, device, begun = fitted.plan, fitted.device, fitted.begun
     licence = {
         "code": "Apache-2.0",
         "weights": recipe.card.weights_licence,
@@ -209,8 +203,8 @@ def draft_model(
             "machine": machine(),
             "device": device,
             "precision": digits(recipe.training.precision, device),
-            "seconds": round(seconds),
-            "epochs": len(rows),
+            "seconds": round(fitted.seconds),
+            "epochs": len(fitted.rows),
             "versions": versions(),
         },
         intended_use=INTENDED_USE,
@@ -218,7 +212,7 @@ def draft_model(
         trained_on=(learnt_from(plan), *_known_before(begun)),
     )
     return ModelFile(
-        embedder=onnx,
+        embedder=fitted.onnx,
         preprocessing=plan.preprocessing,
         detector_spec=plan.detector.spec,
         detector_weights=plan.detector.weights,

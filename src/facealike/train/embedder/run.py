@@ -17,17 +17,15 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import lightning
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from ...detection.base import Detector
 from ...evaluation.verification_result import Evaluation
 from ...imaging.photo_warning import UnusedPhoto, left_out_told, told_before, unused_counts, unused_rows
 from ...model_zoo.quantization import SHOWN
-from ...types import Progress
 from ...utils.result import Result
 from ..data.batches import ChunkDataset, StepDataset, chunk_loader, make_sampler, step_loader
 from ..export_onnx import Faces, export_embedder
@@ -43,13 +41,18 @@ from ..lightning.trainer import (
     write_model,
 )
 from ..model_card import Begun
+from ..options import TrainingKeywords, TrainingOptions, run_folder, with_keywords
 from ..recipe.schema import Recipe
 from .baseline_comparison import Comparison
 from .dataset import Plan, make_plan
-from .finalize import finish
+from .finalize import finalize_run
 from .fine_tuning import Start, better_epoch, export_tuned, kept_start, read_start
+from .fitted import Fitted
 from .module import SiameseModule, measured
 from .sanity_checks import Guards
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 @dataclass(frozen=True, repr=False)
@@ -104,90 +107,71 @@ class TrainResult(Result):
         return "\n".join([*lines, f"model {self.model_id} in {self.model_path}, report in {self.run}"])
 
 
-@dataclass(frozen=True, eq=False)
-class Fitted:
-    """What the loop left, before anything is judged: ``onnx`` is the exported network, ``rows`` the log.
-
-    ``begun`` says what training began with, None for random weights.
-    """
-
-    plan: Plan
-    onnx: bytes
-    run: Path
-    cache: Path
-    device: str
-    rows: list[dict[str, float]]
-    warnings: tuple[str, ...] = ()
-    begun: Begun | None = None
-
-    @property
-    def seconds(self) -> float:
-        return sum(row["seconds"] for row in self.rows)
-
-
 def train(
     people_dir: str | Path,
     recipe: Recipe,
     out: str | Path,
     run: str | Path | None = None,
-    detector: Detector | None = None,
-    device: str = "auto",
-    resume: bool = False,
-    cache: str | Path | None = None,
-    progress: Progress | None = None,
-    strict: bool = False,
+    options: TrainingOptions | None = None,
+    **keywords: Unpack[TrainingKeywords],
 ) -> TrainResult:
     """Train ``recipe`` on a folder of people and write the model to ``out``.
 
-    ``run`` is the folder of logs, checkpoints and pictures (default: ``out`` without its ending,
-    plus "-run").  ``cache`` keeps the face crops (default: "crops" beside the run folder).
-    ``resume`` goes on after a kill from the last whole epoch, with the draws it would have made.
-    ``progress(done, total)`` counts photos while faces are being cropped.  Photos that cannot be read are
-    left out and told; with ``strict`` the first of them is an ImageError.
+    Example:
+        >>> result = train("people", load_recipe("fine-tuned"), "mine.facealike")
+        >>> result.model_path
+        PosixPath('mine.facealike')
 
-    Raises the errors of ``errors.py``: DataError, TrainingError, DeviceError; with ``strict`` ImageError.
+    Args:
+        people_dir: A folder with one sub-folder of photos for each person.
+        recipe: What is trained and how; see ``load_recipe``.
+        out: The ``.facealike`` file to write.
+        run: Folder of logs, checkpoints and pictures; None for ``out`` without its ending, plus "-run".
+        options: See ``TrainingOptions``.
+        **keywords: Fields of ``TrainingOptions``; they replace those of ``options``.
+
+    Raises:
+        DataError: There are too few people or photos to train or evaluate.
+        TrainingError: The run folder is in use, the run cannot be resumed, or the loss is not finite.
+        DeviceError: The device is not there.
+        ImageError: With ``strict``, a photo that cannot be read.
     """
     started = time.perf_counter()
     out = Path(out)
-    run = Path(run) if run is not None else out.with_name(out.stem + "-run")
+    run = run_folder(out, run)
     with own_run(run):
-        fitted = fit(people_dir, recipe, out, run, detector, device, resume, cache, progress, strict=strict)
-        plan, rows = fitted.plan, fitted.rows
+        fitted = fit(people_dir, recipe, out, run, with_keywords(options, keywords))
         with told_before():
-            outcome = finish(
-                plan, recipe, fitted.onnx, run, fitted.cache, fitted.device, fitted.seconds, rows,
-                fitted.warnings, fitted.begun,
-            )  # fmt: skip
-        file = outcome.file
-        write_model(file, run, out)
+            final = finalize_run(fitted, recipe)
+        write_model(final.file, run, out)
+    crops = fitted.plan.crops
     return TrainResult(
-        out, run, file.id, len(rows), time.perf_counter() - started, fitted.device,
-        outcome.evaluations, outcome.comparison, outcome.warnings, plan.crops.no_face, plan.crops.unused,
+        out, run, final.file.id, len(fitted.rows), time.perf_counter() - started, fitted.device,
+        final.evaluations, final.comparison, final.warnings, crops.no_face, crops.unused,
     )  # fmt: skip
 
 
 def fit(
-    people_dir: str | Path,
-    recipe: Recipe,
-    out: Path,
-    run: Path,
-    detector: Detector | None = None,
-    device: str = "auto",
-    resume: bool = False,
-    cache: str | Path | None = None,
-    progress: Progress | None = None,
+    people_dir: str | Path, recipe: Recipe, out: Path, run: Path, options: TrainingOptions,
     only: Collection[str] | None = None,
-    strict: bool = False,
-) -> Fitted:
-    """The loop of ``train``, without judging or writing the model to ``out``.
+) -> Fitted:  # fmt: skip
+    """Run the training loop of ``train``, without evaluation and without writing the model to ``out``.
 
-    ``only`` names the people to train on, with nobody to validate: no epoch is then better than the
-    last, and training never stops early.
+    Args:
+        people_dir: As in ``train``.
+        recipe: As in ``train``.
+        out: As in ``train``; only checked here.
+        run: The run folder.
+        options: See ``TrainingOptions``.
+        only: Names of the people to train on.  There is no validation then: the last epoch is kept and
+            training never stops early.
     """
-    cache = Path(cache) if cache is not None else run.parent / "crops"
-    accelerator, devices, device_name = choose_device(device)
-    last = checkpoint_of(out, run, resume)
-    plan = make_plan(Path(people_dir), recipe, detector, cache, progress, only, strict)
+    cache = options.crops_folder(run.parent)
+    accelerator, devices, device_name = choose_device(options.device)
+    last = checkpoint_of(out, run, options.resume)
+    plan = make_plan(
+        Path(people_dir), recipe, options.detector, cache, options.progress, only, options.strict
+    )
     done = begin(run, out, recipe, plan.fingerprint, plan.root, device_name, last, cache)
     print(f"training on {device_name}: {_count(plan)}", file=sys.stderr, flush=True)
     net, learnt = recipe.network, plan.learnt.rows

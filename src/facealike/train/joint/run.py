@@ -13,8 +13,6 @@ that are there, and takes up new ones as they come.
 from __future__ import annotations
 
 import argparse
-import csv
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,7 +22,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import DataError, FacealikeError, UsageError
+from ...errors import DataError, UsageError
+from ..command import add_recipe_options, append_row, command_parser, one_sentence_errors, say
 from .chips import pack_chips
 from .model import write_model
 from .targets import Rounds, TargetsAbout, Teacher, embed_views, store_targets, write_array
@@ -34,22 +33,19 @@ from .views import ViewMaker
 
 HELD_OUT = 2048  # faces that the agreement with the teachers is measured on
 HELD_OUT_SEED = 9  # of their views
+RECIPE_OPTIONS = ("rounds", "steps", "batch", "seed", "rate", "muon")
 LOG = ("step", "factor", "point", "similarity", "cosine", "correlation", "seconds", "faces_per_second")
 
 
 def main(arguments: list[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
-    try:
+    with one_sentence_errors("joint_run"):
         run_joint(options)
-    except FacealikeError as error:
-        sys.exit(f"joint_run: {error}")
 
 
 def run_joint(options: argparse.Namespace) -> None:
     """All phases that ``options`` ask for, in ``options.work``."""
-    recipe = JointRecipe(
-        **{name: getattr(options, name) for name in ("rounds", "steps", "batch", "rate", "muon", "seed")}
-    )
+    recipe = JointRecipe(**{name: getattr(options, name) for name in RECIPE_OPTIONS})
     work: Path = options.work
     work.mkdir(parents=True, exist_ok=True)
     chips, weights = pack_chips(options.chips, work / "chips.npy")
@@ -88,7 +84,7 @@ def _store(
 
 
 def _stored(number: int, done: int, total: int) -> None:
-    _say(f"targets: round {number + 1}, part {done} of {total}")
+    say(f"targets: round {number + 1}, part {done} of {total}")
 
 
 def _train(
@@ -103,7 +99,7 @@ def _train(
             factor = run.recipe.factor_at(run.step - 1)
             row = [run.step, factor, *sums / steps, *run.agreement(held, rows), seconds,
                    steps * run.recipe.batch / seconds]  # fmt: skip
-            _append(work / "log.csv", row)
+            append_row(work / "log.csv", LOG, row)
             run.save()
             begun, first, sums = time.perf_counter(), run.step, np.zeros(2)
 
@@ -120,22 +116,8 @@ def _weighted(text: str) -> tuple[str, float]:
     return name, value
 
 
-def _append(log: Path, values: list[float]) -> None:
-    row = [f"{value:.5g}" if isinstance(value, float) else str(value) for value in values]
-    _say("  ".join(f"{name} {value}" for name, value in zip(LOG, row, strict=True)))
-    new = not log.exists()
-    with log.open("a", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerows([list(LOG), row] if new else [row])
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
 def _parser() -> argparse.ArgumentParser:
-    base = JointRecipe()
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = command_parser(__doc__)
     parser.add_argument("--chips", type=Path, required=True, help="FairFace's train.csv, beside its chips")
     parser.add_argument("--held-out", type=Path, required=True, help="FairFace's val.csv")
     parser.add_argument("--teacher", action="append", required=True, metavar="NAME=WEIGHT")
@@ -143,10 +125,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, help="write the model here")
     parser.add_argument("--only", choices=("targets", "training"), help="one of the two parts")
     parser.add_argument("--every", type=int, default=200, help="steps between two saved states")
-    for name in ("rounds", "steps", "batch", "seed"):
-        parser.add_argument(f"--{name}", type=int, default=getattr(base, name))
-    for name in ("rate", "muon"):
-        parser.add_argument(f"--{name}", type=float, default=getattr(base, name))
+    add_recipe_options(parser, JointRecipe(), *RECIPE_OPTIONS)
     return parser
 
 

@@ -9,8 +9,6 @@ network sees the box shifted, scaled and turned at random, as dlib's boxes and h
 
 from __future__ import annotations
 
-import argparse
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,9 +24,11 @@ from ...detection.landmarks import SIZE, box_matrix
 from ...detection.select import select_faces
 from ...detection.yunet import YuNetDetector
 from ...embedding.crop_cache import readable_photos
+from ...imaging.boxes import iou
 from ...imaging.geometry import transform_points, warp
 from ...types import Box, Image
 from ...utils.atomic_write import write_bytes
+from ..command import command_parser, one_sentence_errors, say
 from ..data.augment import Augmentation
 from ..optim.mixed_precision import autocast
 from ..recipe.schema import AugmentSpec
@@ -88,18 +88,12 @@ def collect(paths: list[Path], teacher: YuNetDetector) -> Iterator[tuple[Image, 
         if not found or not known:
             continue
         face = select_faces(found, "central", image.shape)[0]
-        inside = [k for k in known if k.landmarks and _overlap(k.box, face.box) > 0.3]
+        shared = iou(np.array([k.box for k in known]), np.array([face.box]))[:, 0]
+        inside = [k for k, overlap in zip(known, shared, strict=True) if k.landmarks and overlap > 0.3]
         if not inside or inside[0].landmarks is None:
             continue
         matrix = stored_matrix(face.box)
         yield warp(image, matrix, STORED), transform_points(matrix, np.array(inside[0].landmarks))
-
-
-def _overlap(a: Box, b: Box) -> float:
-    width = min(a.right, b.right) - max(a.left, b.left)
-    height = min(a.bottom, b.bottom) - max(a.top, b.top)
-    shared = max(width, 0.0) * max(height, 0.0)
-    return shared / (a.area + b.area - shared)
 
 
 def jitter(images: Tensor, points: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -160,7 +154,7 @@ def fit(
             schedule.step()
             total += float(loss.detach())
         losses.append(total / steps)
-        print(f"epoch {epoch + 1}/{epochs}  loss {losses[-1]:.4f}", file=sys.stderr, flush=True)
+        say(f"epoch {epoch + 1}/{epochs}  loss {losses[-1]:.4f}")
     return network.eval(), losses
 
 
@@ -185,8 +179,22 @@ def measure(paths: list[Path], teacher: YuNetDetector, weights: bytes) -> NDArra
     return np.array(errors)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+def train(folder: Path, teacher: YuNetDetector, out: Path, epochs: int, seed: int) -> None:
+    """Train on the training people in ``folder`` and write the network to ``out``."""
+    started = time.perf_counter()
+    people = People.from_folder(folder).split("train")
+    pairs = list(collect(list(people.paths), teacher))
+    images = torch.from_numpy(np.stack([image for image, _ in pairs])).permute(0, 3, 1, 2).contiguous()
+    points = torch.from_numpy(np.stack([points for _, points in pairs])).float()
+    say(f"{len(pairs):,} of {len(people):,} photos in {time.perf_counter() - started:.0f} s")
+    network, _ = fit(images, points, epochs, seed)
+    write_bytes(out, export(network))
+    say(f"{out} after {time.perf_counter() - started:.0f} s")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line."""
+    parser = command_parser(__doc__)
     parser.add_argument("folder", type=Path, help="folder of people")
     parser.add_argument("--teacher", type=Path, required=True, help="a YuNet-format ONNX")
     task = parser.add_mutually_exclusive_group(required=True)
@@ -194,27 +202,19 @@ def main() -> None:
     task.add_argument("--measure", type=Path, help="measure this network on the test people")
     parser.add_argument("--epochs", type=int, default=14)
     parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
-    everybody, teacher = People.from_folder(arguments.folder), YuNetDetector(arguments.teacher)
-    if arguments.measure:
-        errors = measure(list(everybody.split("test").paths), teacher, arguments.measure.read_bytes())
+    options = parser.parse_args(arguments)
+    with one_sentence_errors("landmarks"):
+        teacher = YuNetDetector(options.teacher)
+        if options.measure is None:
+            train(options.folder, teacher, options.out, options.epochs, options.seed)
+            return
+        test = People.from_folder(options.folder).split("test")
+        errors = measure(list(test.paths), teacher, options.measure.read_bytes())
         median, mean, worst = np.median(errors), errors.mean(), np.quantile(errors, 0.95)
         print(
             f"{len(errors):,} photos, in distances between the eyes: median {median:.3f}, mean {mean:.3f}, "
             f"95 % below {worst:.3f}"
         )
-        return
-    started = time.perf_counter()
-    people = everybody.split("train")
-    pairs = list(collect(list(people.paths), teacher))
-    images = torch.from_numpy(np.stack([image for image, _ in pairs])).permute(0, 3, 1, 2).contiguous()
-    points = torch.from_numpy(np.stack([points for _, points in pairs])).float()
-    print(
-        f"{len(pairs):,} of {len(people):,} photos in {time.perf_counter() - started:.0f} s", file=sys.stderr
-    )
-    network, _ = fit(images, points, arguments.epochs, arguments.seed)
-    write_bytes(arguments.out, export(network))
-    print(f"{arguments.out} after {time.perf_counter() - started:.0f} s", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -32,10 +32,7 @@ def build_network(recipe: Recipe) -> torch.nn.Module:
         network: torch.nn.Module = LiftedDlib(read_dlib_resnet(weights), DLIB_LIFT)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return network
-    network = make_network(
-        net.kind, recipe.crop.size, net.widths, net.blocks, net.dimensions, net.dropout, net.pool,
-        net.drop_path, net.standardise, net.branches,
-    )  # fmt: skip
+    network = make_network(net, recipe.crop.size)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network
 

@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Kind = Literal["resnet", "seed"]
+from ..recipe.schema import NetworkSpec
+
 Pool = Literal["average", "grid", "flatten"]
 GRID = 3  # cells a side, of pool = "grid": as many as the smallest crops, of 48 px, have places
 
@@ -179,25 +180,17 @@ def initialise(network: nn.Module) -> None:
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
-def make_network(
-    kind: Kind,
-    size: int,
-    widths: Sequence[int],
-    blocks: Sequence[int],
-    dimensions: int,
-    dropout: float = 0.0,
-    pool: Pool = "average",
-    drop_path: float = 0.0,
-    standardise: bool = False,
-    branches: int = 1,
-) -> nn.Module:
-    """The network a recipe describes, freshly initialised from torch's global random state."""
-    if kind == "seed":
-        return SeedCNN(size, widths, dimensions, standardise)
+def make_network(spec: NetworkSpec, size: int) -> nn.Module:
+    """Return the network of a recipe for crops of ``size`` pixels, initialized from torch's random state."""
+    if spec.kind == "seed":
+        return SeedCNN(size, spec.widths, spec.dimensions, spec.standardise)
     parts = [
-        ResNet(size, widths, blocks, dimensions // branches, dropout, pool, drop_path, standardise)
-        for _ in range(branches)
-    ]
-    network = parts[0] if branches == 1 else Branches(parts)
+        ResNet(
+            size, spec.widths, spec.blocks, spec.dimensions // spec.branches, spec.dropout, spec.pool,
+            spec.drop_path, spec.standardise,
+        )
+        for _ in range(spec.branches)
+    ]  # fmt: skip
+    network = parts[0] if spec.branches == 1 else Branches(parts)
     initialise(network)
     return network
