@@ -42,8 +42,8 @@ from facealike.detection.yunet import YuNetDetector
 from facealike.imaging.boxes import iou
 from facealike.imaging.read import read_image
 from facealike.train.detector.backgrounds import background
-from facealike.train.detector.photometric import develop
-from facealike.train.detector.pseudo_labels import BORDER, FAINT, Sources, collect, seen
+from facealike.train.detector.photometric import augment_photometric
+from facealike.train.detector.pseudo_labels import BORDER, FAINT, Sources, collect, detect_mirrored
 from facealike.train.detector.scenes import move_boxes, move_points, similarity
 from facealike.train.provenance import machine
 from facealike.types import Face, Image
@@ -111,7 +111,7 @@ def looks_at(
         picture = PillowImage.fromarray(image).resize(size, PillowImage.Resampling.BILINEAR, reducing_gap=2)
         view = np.pad(np.asarray(picture), ((shift, 0), (shift, 0), (0, 0)))
         for mirror in (False, True):
-            boxes, points, _ = seen(view, yunet, mirror)
+            boxes, points, _ = detect_mirrored(view, yunet, mirror)
             if not len(boxes):
                 continue
             overlap = iou((boxes - shift) / scale, box)[:, 0]
@@ -201,7 +201,7 @@ def false_alarms(
     counts = {"ours": 0, "yunet": 0}
     for i in range(scenes):
         rng = np.random.default_rng([seed, i])
-        image = develop(rng, background(rng, sources, CANVAS))
+        image = augment_photometric(rng, background(rng, sources, CANVAS))
         counts["ours"] += len(ours.detect(image))
         counts["yunet"] += len(yunet.detect(image))
     return [(name, "false", "scenes", scenes, count / scenes) for name, count in counts.items()]

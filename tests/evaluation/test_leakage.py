@@ -227,7 +227,7 @@ def test_unlabelled_photos_are_not_those_of_the_folder_of_people(tmp_path: Path)
     root = make_people(tmp_path / "data" / "people", 20)
     (tmp_path / "link").symlink_to(root, target_is_directory=True)
     for same in (root, root / "Person_001", tmp_path / "data", tmp_path / "link"):
-        with pytest.raises(TrainingError, match=r"data\.unlabelled and the folder of people .* share photos"):
+        with pytest.raises(TrainingError, match=r"data\.unlabeled and the folder of people .* share photos"):
             plan_with(root, tmp_path / "crops", same)
 
 
@@ -237,9 +237,9 @@ def test_unlabelled_photos_are_no_copies_of_the_test_people(tmp_path: Path) -> N
     train = People.from_folder(root).split("train")
     (tmp_path / "loose").mkdir()
     shutil.copy(train.paths[0], tmp_path / "loose" / "a.png")
-    assert plan_with(root, tmp_path / "crops", tmp_path / "loose").unlabelled is not None
+    assert plan_with(root, tmp_path / "crops", tmp_path / "loose").unlabeled is not None
     shutil.copy(test.paths[0], tmp_path / "loose" / "b.png")
-    with pytest.raises(TrainingError, match=r"1 of the unlabelled photos are copies .* \(b\.png\)"):
+    with pytest.raises(TrainingError, match=r"1 of the unlabeled photos are copies .* \(b\.png\)"):
         plan_with(root, tmp_path / "crops", tmp_path / "loose")
 
 

@@ -128,7 +128,7 @@ def test_every_command_has_the_same_default() -> None:
 def test_every_recipe_but_those_for_lfw_has_the_same_default() -> None:
     assert DataSpec().face == DEFAULT_FACE
     faces = {name: load_recipe(name).data.face for name in recipe_names()}
-    assert {faces.pop(name) for name in ("lfw", "seed")} == {LFW_FACE}
+    assert {faces.pop(name) for name in ("lfw", "legacy")} == {LFW_FACE}
     assert set(faces.values()) == {DEFAULT_FACE} and "fine-tuned" in faces
 
 

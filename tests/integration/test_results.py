@@ -171,7 +171,7 @@ def test_a1_the_truth_of_the_other_results() -> None:
 def test_a1_the_results_of_training() -> None:
     """Issue 19 A1 for the nouns of ``facealike.train``."""
     pytest.importorskip("torch")
-    from facealike.train.embedder.baseline_comparison import Comparison as AgainstShipped
+    from facealike.train.embedder.baseline_comparison import BaselineComparison as AgainstShipped
     from facealike.train.embedder.cross_validation import FoldsResult
 
     lost = AgainstShipped(0.5, 10, 0.9, "id", Interval(-0.4, -0.5, -0.3))

@@ -89,7 +89,7 @@ def test_onnx_equals_torch(network: torch.nn.Module, content: bytes, count: int)
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize(("kind", "pool"), [("resnet", "grid"), ("resnet", "flatten"), ("seed", "average")])
+@pytest.mark.parametrize(("kind", "pool"), [("resnet", "grid"), ("resnet", "flatten"), ("legacy", "average")])
 def test_the_other_networks(kind: str, pool: str) -> None:
     other = trained(kind, pool)
     content = export_embedder(other, SIZE, mirror=False)

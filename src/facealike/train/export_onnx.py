@@ -1,4 +1,4 @@
-"""From a trained network to the ONNX embedder of a model file."""
+"""Export a trained network as the ONNX embedder of a model file."""
 
 from __future__ import annotations
 
@@ -21,9 +21,12 @@ Faces = NDArray[np.float32] | None
 
 
 class UnitEmbedder(nn.Module):
-    """Normalised crops (n, 3, S, S) -> unit vectors (n, d); with ``mirror`` the mean of both sides.
+    """Normalized crops (n, 3, S, S) to unit vectors (n, d).
 
-    ``parts``: see ``to_unit``.
+    Args:
+        network: The network.
+        mirror: Average the embeddings of a crop and its mirror image.
+        parts: See ``to_unit``.
     """
 
     def __init__(self, network: nn.Module, mirror: bool, parts: int = 1) -> None:
@@ -38,44 +41,58 @@ class UnitEmbedder(nn.Module):
 
 
 def both_sides(network: nn.Module, crops: Tensor) -> Tensor:
-    """What ``network`` says of crops (n, 3, S, S) and of their mirror images, (2, n, d), in one pass:
-    so each layer stands in the exported file once."""
-    said: Tensor = network(torch.cat([crops, crops.flip(3)]))
-    return said.reshape(2, -1, said.shape[1])
+    """Return the outputs for crops (n, 3, S, S) and for their mirror images, (2, n, d).
+
+    They are computed in one pass, so that each layer is exported once.
+    """
+    both: Tensor = network(torch.cat([crops, crops.flip(3)]))
+    return both.reshape(2, -1, both.shape[1])
 
 
 class LiftedEmbedder(nn.Module):
-    """Normalised crops (n, 3, S, S) -> unit vectors (n, d + 1) that keep the order of distances.
+    """Normalized crops (n, 3, S, S) to unit vectors (n, d + 1) whose cosines follow Euclidean distances.
 
-    A student of a teacher whose descriptors are compared by Euclidean distance is compared by it too,
-    while a model's scores are cosines.  The inverse stereographic projection lays the space of
-    descriptors onto a sphere around ``centre``: with y = x - centre,
+    The descriptors of dlib's network and its students are compared by distance; scores of a model are
+    cosines.  The inverse stereographic projection maps the descriptors onto a sphere around a center: with
+    y = x - center,
 
         (2 y, 1 - |y|^2) / (1 + |y|^2)
 
-    has unit length, and two such vectors differ by 2 |y - y'| / sqrt((1 + |y|^2)(1 + |y'|^2)).  Lengths
-    of descriptors hardly vary about their mean, so cosines fall as distances rise.
+    has unit length, and two such vectors differ by 2 |y - y'| / sqrt((1 + |y|^2)(1 + |y'|^2)).  The norms
+    |y| hardly vary, so cosines fall as distances rise.
+
+    Args:
+        network: The network.
+        mirror: Average the outputs for a crop and its mirror image.
+        center: The center, (d,).
     """
 
-    centre: Tensor
+    centre: Tensor  # this name is that of a constant in model files
 
-    def __init__(self, network: nn.Module, mirror: bool, centre: Tensor) -> None:
+    def __init__(self, network: nn.Module, mirror: bool, center: Tensor) -> None:
         super().__init__()
         self.network, self.mirror = network, mirror
-        self.register_buffer("centre", centre.float())
+        self.register_buffer("centre", center.float())
 
     def forward(self, crops: Tensor) -> Tensor:
-        said = both_sides(self.network, crops).mean(dim=0) if self.mirror else self.network(crops)
-        apart = said - self.centre
+        raw = both_sides(self.network, crops).mean(dim=0) if self.mirror else self.network(crops)
+        apart = raw - self.centre
         square = apart.square().sum(dim=1, keepdim=True)
         lifted: Tensor = torch.cat([2 * apart, 1 - square], dim=1) / (1 + square)
         return lifted
 
 
 def to_onnx(network: nn.Module, example: Tensor, input_name: str, output_name: str) -> bytes:
-    """``network`` in evaluation mode as one ONNX file with a free first dimension, checked.
+    """Return ``network``, in evaluation mode, as an ONNX file with a free first dimension.
 
-    Raises TrainingError if onnxruntime's answer differs by more than 1e-4 from torch's.
+    Args:
+        network: The network.
+        example: An input, (n, ...) with n of 2 or more.
+        input_name: Name of the input in the file.
+        output_name: Name of the output in the file.
+
+    Raises:
+        TrainingError: The outputs of onnxruntime and torch differ by more than 1e-4.
     """
     with quiet(), torch.no_grad():
         program = torch.onnx.export(
@@ -97,20 +114,19 @@ def to_onnx(network: nn.Module, example: Tensor, input_name: str, output_name: s
 
 
 def run_onnx(content: bytes, crops: NDArray[np.float32], input_name: str = "crops") -> NDArray[np.float32]:
-    """What the network in the ONNX file says of ``crops`` (n, 3, S, S)."""
+    """Return the output of an ONNX file for ``crops`` (n, 3, S, S)."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     parts = [session.run(None, {input_name: crops[i : i + CHUNK]})[0] for i in range(0, len(crops), CHUNK)]
-    said: NDArray[np.float32] = np.concatenate(parts)
-    return said
+    outputs: NDArray[np.float32] = np.concatenate(parts)
+    return outputs
 
 
 def _forget_sources(model: Any) -> None:
-    """Drop torch's notes on which line of which file each operator came from.
+    """Remove torch's notes on the source line of each operator.
 
-    They name folders of this machine, outweigh a small network, and would make equal networks that
-    were exported on two machines differ.
+    They name folders of this machine, take more space than a small network, and differ between machines.
     """
     graph = model.graph
     for part in (
@@ -129,19 +145,27 @@ def _forget_sources(model: Any) -> None:
 def export_embedder(
     network: nn.Module, size: int, mirror: bool, parts: int = 1, bits: int = 32, faces: Faces = None
 ) -> bytes:
-    """The embedder of a model file: normalised crops (n, 3, S, S) -> unit vectors (n, d).
+    """Return the ONNX embedder of a model file: normalized crops (n, 3, S, S) to unit vectors (n, d).
 
-    ``bits`` is 32, 16 or 8 (``train.bits``); for 8, ``faces`` (n, 3, S, S), normalised, show what numbers
-    occur.  Where that many do not suffice it takes more, and says so.
+    Args:
+        network: The trained network.
+        size: S.
+        mirror: See ``UnitEmbedder``.
+        parts: See ``to_unit``.
+        bits: 32, 16 or 8; if quantization changes embeddings too much, more bits are used, with a message.
+        faces: Normalized crops (n, 3, S, S) for the activation ranges of INT8.
     """
     return _export(UnitEmbedder(network.float().cpu(), mirror, parts), size, bits, faces)
 
 
 def export_student(
-    network: nn.Module, size: int, mirror: bool, centre: Tensor, bits: int = 32, faces: Faces = None
+    network: nn.Module, size: int, mirror: bool, center: Tensor, bits: int = 32, faces: Faces = None
 ) -> bytes:
-    """The embedder of a student's model: normalised crops (n, 3, S, S) -> unit vectors (n, d + 1)."""
-    return _export(LiftedEmbedder(network.float().cpu(), mirror, centre.cpu()), size, bits, faces)
+    """Return the ONNX embedder of a student: normalized crops (n, 3, S, S) to unit vectors (n, d + 1).
+
+    ``center`` is that of ``LiftedEmbedder``; the other arguments are those of ``export_embedder``.
+    """
+    return _export(LiftedEmbedder(network.float().cpu(), mirror, center.cpu()), size, bits, faces)
 
 
 def _export(embedder: nn.Module, size: int, bits: int, faces: Faces) -> bytes:

@@ -1,4 +1,4 @@
-"""What the card of a trained model says."""
+"""Texts of the card of a trained model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..model_file.licenses import Licence
 from ..model_file.model_file import ModelFile
 from .recipe.schema import Recipe
 
-INITIALISATION = {"dlib": "dlib's face network (public domain, CC0), dlib_face_recognition_resnet_model_v1"}
+INITIAL_WEIGHTS = {"dlib": "dlib's face network (public domain, CC0), dlib_face_recognition_resnet_model_v1"}
 
 
 INTENDED_USE = (
@@ -19,10 +19,12 @@ INTENDED_USE = (
 
 @dataclass(frozen=True, eq=False)
 class Begun:
-    """What training began with: the model, None for dlib's network; F1 and AUC on the validation people
-    before.
+    """The weights that training began with.
 
-    ``kept`` says that no epoch did better, so that the finished model has the weights it began with.
+    Args:
+        file: The model; None for dlib's network.
+        before: F1 and AUC on the validation people before training.
+        kept: No epoch was better, so that the finished model has these weights.
     """
 
     file: ModelFile | None
@@ -30,25 +32,25 @@ class Begun:
     kept: bool
 
 
-def initialisation(recipe: Recipe, begun: Begun | None) -> str:
-    """What training began with, and whether its weights were kept, in words."""
-    told = INITIALISATION.get(recipe.network.kind, "random; no teacher, no pre-training")
+def initialization(recipe: Recipe, begun: Begun | None) -> str:
+    """Return in words what training began with and whether its weights were kept."""
+    text = INITIAL_WEIGHTS.get(recipe.network.kind, "random; no teacher, no pre-training")
     if begun is not None and begun.file is not None:
-        told = weights_of(begun.file)
+        text = weights_of(begun.file)
     if begun is not None and begun.kept:
-        told += "; these weights were kept, for no epoch did better on the validation people"
-    return told
+        text += "; these weights were kept, for no epoch did better on the validation people"
+    return text
 
 
 def weights_of(model: ModelFile) -> str:
-    """Whose weights a network begins with, as the card says it."""
-    told = model.card.provenance
-    before = ", ".join(f"{key} {told[key]}" for key in ("epochs", "seed", "commit") if key in told)
+    """Return the card's text for a network that begins with the weights of ``model``."""
+    known = model.card.provenance
+    before = ", ".join(f"{key} {known[key]}" for key in ("epochs", "seed", "commit") if key in known)
     return f"the weights of model {model.id}" + (f" ({before})" if before else "")
 
 
 def licences(recipe: Recipe) -> dict[str, Licence]:
-    """What the recipe's card says, for programs: known where it names a licence of the SPDX list."""
+    """Return the licenses of the recipe's card; those of the SPDX list are understood by programs."""
     card = recipe.card
-    named = {"code": "Apache-2.0", "weights": card.weights_licence, "training_data": card.data_licence}
+    named = {"code": "Apache-2.0", "weights": card.weights_license, "training_data": card.data_license}
     return {part: Licence.named(name) for part, name in named.items()}

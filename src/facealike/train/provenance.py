@@ -1,4 +1,4 @@
-"""Where a model comes from: commit, machine and versions, for its card and for the benchmarks."""
+"""Provenance for model cards and benchmarks: commit, machine and versions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .. import __version__
 
 
 def git_commit() -> str:
-    """The commit of the source tree this package runs from, "-dirty" if it is changed; or a word why not."""
+    """Return the commit of the source tree, with "-dirty" if it is changed, or "not a git checkout"."""
     folder = Path(__file__).parent
     try:
         text = subprocess.run(
@@ -25,7 +25,7 @@ def git_commit() -> str:
 
 
 def machine() -> str:
-    """Processor, cores and memory, for the record."""
+    """Return processor, cores and operating system."""
     cpu = platform.processor() or platform.machine()
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
@@ -36,6 +36,7 @@ def machine() -> str:
 
 
 def versions() -> dict[str, str]:
+    """Return the versions of facealike, Python and the packages that training uses."""
     names = ("torch", "lightning", "pytorch-metric-learning", "onnxruntime", "numpy", "pillow", "dlib-bin")
     found = {"facealike": __version__, "python": platform.python_version()}
     for name in names:

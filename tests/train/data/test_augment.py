@@ -17,7 +17,7 @@ from facealike.train.recipe.schema import AugmentSpec
 NOTHING = AugmentSpec(flip=0.0, rotation=0.0)
 EVERYTHING: dict[str, float] = {
     "flip": 0.5, "rotation": 20.0, "scale": 0.2, "shift": 0.1, "bend": 0.05, "brightness": 0.5,
-    "contrast": 0.5, "saturation": 0.5, "grey": 0.3, "blur": 0.5, "low_resolution": 0.5, "cutout": 0.5,
+    "contrast": 0.5, "saturation": 0.5, "gray": 0.3, "blur": 0.5, "low_resolution": 0.5, "cutout": 0.5,
     "noise": 20.0,
 }  # fmt: skip
 PARTS = [
@@ -125,7 +125,7 @@ def test_every_image_draws_for_itself() -> None:
     assert len({image.numpy().tobytes() for image in result}) == 8
 
 
-@pytest.mark.parametrize("name", ["grey", "blur", "low_resolution", "cutout", "flip"])
+@pytest.mark.parametrize("name", ["gray", "blur", "low_resolution", "cutout", "flip"])
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_chance_that_never_comes_changes_nothing(name: str, count: int) -> None:
     """Nobody in the batch is chosen; an empty selection is no error."""
@@ -133,7 +133,7 @@ def test_a_chance_that_never_comes_changes_nothing(name: str, count: int) -> Non
     torch.testing.assert_close(apply(images, **{name: 1e-9}), images, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["grey", "cutout", "blur", "low_resolution", "flip"])
+@pytest.mark.parametrize("name", ["gray", "cutout", "blur", "low_resolution", "flip"])
 def test_probabilities_are_met(name: str) -> None:
     images = photos(2000, 8)
     changed = (apply(images, **{name: 0.3}) - images).abs().amax(dim=(1, 2, 3)) > 1e-3
@@ -254,7 +254,7 @@ def test_saturation_keeps_the_grey_of_each_pixel() -> None:
 def test_grey_is_the_mean_of_the_channels() -> None:
     images = photos(4)
     expected = images.mean(dim=1, keepdim=True).expand_as(images)
-    torch.testing.assert_close(apply(images, grey=1.0), expected)
+    torch.testing.assert_close(apply(images, gray=1.0), expected)
 
 
 def test_noise_has_no_mean_and_no_more_than_its_deviation() -> None:

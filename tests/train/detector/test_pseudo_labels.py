@@ -12,12 +12,11 @@ from facealike.imaging.boxes import iou
 from facealike.train.detector import pseudo_labels as detector_sources
 from facealike.train.detector.pseudo_labels import (
     PATCH,
-    Marks,
+    PseudoLabels,
     Sources,
     collect,
     corner_patches,
-    mark,
-    second_look,
+    refine_landmarks,
     without_faces,
 )  # fmt: skip
 from facealike.types import Box, Face, Image
@@ -25,15 +24,15 @@ from support.drawn_faces import SquareTeacher, landmarks, made_sources, photo, w
 
 
 def test_a_face_seen_in_both_mirrors_is_sure_and_exactly_where_it_is() -> None:
-    marks = mark(photo(250, 90, 70, 60), SquareTeacher())
+    marks = label(photo(250, 90, 70, 60), SquareTeacher())
     np.testing.assert_allclose(marks.boxes, [[90, 70, 150, 130]])
     np.testing.assert_allclose(marks.points[0], landmarks(90, 70, 60), atol=0.51)
-    assert not len(marks.unsure)
+    assert not len(marks.ignored)
 
 
 def test_a_border_changes_nothing_about_coordinates() -> None:
     image = photo(144, 30, 20, 80)
-    plain, bordered = mark(image, SquareTeacher()), mark(image, SquareTeacher(), border=30)
+    plain, bordered = label(image, SquareTeacher()), label(image, SquareTeacher(), border=30)
     np.testing.assert_allclose(plain.boxes, bordered.boxes)
     np.testing.assert_allclose(plain.points, bordered.points)
 
@@ -41,9 +40,9 @@ def test_a_border_changes_nothing_about_coordinates() -> None:
 def test_a_face_that_one_mirror_hides_is_unsure() -> None:
     teacher = SquareTeacher()
     teacher.blind_to_mirrors = True
-    marks = mark(photo(250, 90, 70, 60), teacher)
+    marks = label(photo(250, 90, 70, 60), teacher)
     assert not len(marks.boxes) and not len(marks.points)
-    np.testing.assert_allclose(marks.unsure, [[90, 70, 150, 130]])
+    np.testing.assert_allclose(marks.ignored, [[90, 70, 150, 130]])
 
 
 def test_a_faint_face_is_unsure_however_often_it_is_seen() -> None:
@@ -51,23 +50,23 @@ def test_a_faint_face_is_unsure_however_often_it_is_seen() -> None:
         def detect(self, image: Image) -> list[Face]:
             return [Face(face.box, 0.4, face.landmarks) for face in super().detect(image)]
 
-    marks = mark(photo(250, 90, 70, 60), Faint())
-    assert not len(marks.boxes) and len(marks.unsure)
+    marks = label(photo(250, 90, 70, 60), Faint())
+    assert not len(marks.boxes) and len(marks.ignored)
 
 
-def test_a_second_look_halves_an_error_and_stays_where_it_is() -> None:
+def test_a_refine_landmarks_halves_an_error_and_stays_where_it_is() -> None:
     """The drawn face is found exactly at half its size, too, so half of a wrong first look remains."""
     true, box = landmarks(90, 70, 80), np.array([[90.0, 70.0, 170.0, 150.0]])
-    better = second_look(photo(250, 90, 70, 80), box, true[None] + [6.0, -4.0], SquareTeacher())
+    better = refine_landmarks(photo(250, 90, 70, 80), box, true[None] + [6.0, -4.0], SquareTeacher())
     np.testing.assert_allclose(better[0] - true, np.tile([3.0, -2.0], (5, 1)), atol=0.5)
-    elsewhere = second_look(photo(250, 90, 70, 80), box + 200, true[None], SquareTeacher())
+    elsewhere = refine_landmarks(photo(250, 90, 70, 80), box + 200, true[None], SquareTeacher())
     np.testing.assert_array_equal(elsewhere[0], true)
 
 
 def test_rows_bring_marks_back() -> None:
     rng = np.random.default_rng(0)
-    marks = Marks(*(rng.random(shape).astype(np.float32) for shape in ((3, 4), (3, 5, 2), (2, 4))))
-    back = Marks.from_rows(marks.to_rows(7))
+    marks = PseudoLabels(*(rng.random(shape).astype(np.float32) for shape in ((3, 4), (3, 5, 2), (2, 4))))
+    back = PseudoLabels.from_rows(marks.to_rows(7))
     for ours, theirs in zip(vars(marks).values(), vars(back).values(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert (marks.to_rows(7)[:, 0] == 7).all()
@@ -89,7 +88,7 @@ def test_overlaps_against_loops() -> None:
 
 def test_patches_are_corners_that_no_box_touches() -> None:
     image = photo(250, 10, 10, 60)
-    marks = mark(image, SquareTeacher())
+    marks = label(image, SquareTeacher())
     patches = list(corner_patches(image, marks))
     assert len(patches) == 3
     assert all(patch.shape == (PATCH, PATCH, 3) for patch in patches)

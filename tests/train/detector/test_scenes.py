@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from facealike.train.detector import scenes as detector_scenes
 from facealike.train.detector.backgrounds import background
-from facealike.train.detector.photometric import develop
-from facealike.train.detector.pseudo_labels import Marks, Sources
+from facealike.train.detector.photometric import augment_photometric
+from facealike.train.detector.pseudo_labels import PseudoLabels, Sources
 from facealike.train.detector.scenes import (
     SIDE,
     SMALLEST,
@@ -105,7 +105,9 @@ def test_faces_are_kept_ignored_or_gone_by_what_is_visible() -> None:
     boxes = np.array(
         [[0, 0, 100, 100], [-20, 0, 80, 100], [-60, 0, 40, 100], [-90, 0, 10, 100], [50, 50, 56, 56]]
     )
-    marks = Marks(boxes.astype(np.float32), np.zeros((5, 5, 2), np.float32), boxes[:1].astype(np.float32))
+    marks = PseudoLabels(
+        boxes.astype(np.float32), np.zeros((5, 5, 2), np.float32), boxes[:1].astype(np.float32)
+    )
     canvas = detector_scenes._Canvas(np.zeros((SIDE, SIDE, 3), np.uint8))
     identity = np.eye(2, 3)
     canvas.add(marks, identity, np.array([0.0, 0.0, SIDE, SIDE]))
@@ -151,7 +153,7 @@ def test_developing_moves_nothing() -> None:
     image[100:140, 60:120] = 140
     changed = 0
     for seed in range(40):
-        seen = develop(np.random.default_rng(seed), image)
+        seen = augment_photometric(np.random.default_rng(seed), image)
         assert seen.shape == image.shape and seen.dtype == np.uint8
         grey = seen.astype(float).mean(axis=2)
         inside, around = grey[104:136, 64:116].mean(), grey[90:96, 60:120].mean()

@@ -19,10 +19,11 @@ from facealike.errors import DataError, NotCalibrated, RecipeError, TrainingErro
 from facealike.imaging.align import DLIB_CHIP_TEMPLATE
 from facealike.imaging.photo_warning import PhotoWarning
 from facealike.model_file.preprocessing import Preprocessing
-from facealike.train import distil
+from facealike.train import TrainingOptions, distil
+from facealike.train.distillation import run as room
 from facealike.train.distillation.module import StudentModule, agreement, distances, distil_loss
 from facealike.train.distillation.run import read_photos
-from facealike.train.distillation.teacher_batches import Lessons, LessonSteps, blend
+from facealike.train.distillation.teacher_batches import DistillationSteps, TeacherBatches, blend
 from facealike.train.networks.build import build_network
 from facealike.train.recipe.load import load_recipe
 from facealike.train.recipe.schema import Recipe
@@ -49,7 +50,7 @@ def test_aligned_photos_are_taken_as_they_are(photos: Path, tmp_path: Path) -> N
 
     made = recipe(teacher={"aligned": True})
     read = read_photos(photos, made, Blind(), tmp_path / "crops")
-    assert read.chips.found.all() and len(read.learnt) + len(read.aside) == 110
+    assert read.chips.found.all() and len(read.train) + len(read.held_out) == 110
     path = sorted(photos.rglob("*.png"))[0]
     with PillowImage.open(path) as picture:
         whole = np.asarray(picture.resize((CHIP, CHIP), PillowImage.Resampling.BILINEAR)).astype(float)
@@ -65,11 +66,11 @@ def test_photos_that_cannot_be_read_are_left_out_and_told(photos: Path, tmp_path
     broken = root / "more" / "4.png"
     broken.write_bytes(b"x")
     made, out = recipe(training={"epochs": 1}), tmp_path / "m.facealike"
-    arguments = (root, made, out, None, CentralFace(), "cpu", False, tmp_path / "crops", None)
+    options = TrainingOptions(CentralFace(), "cpu", cache=tmp_path / "crops")
     with pytest.raises(UnreadableImage, match=r"4\.png: not an image"):
-        distil(*arguments, strict=True)
+        distil(root, made, out, options=options, strict=True)
     with pytest.warns(PhotoWarning, match="1 of 110 photos could not be read"):
-        result = distil(*arguments)
+        result = distil(root, made, out, options=options)
     assert [(one.photo, one.kind) for one in result.unused] == [(str(broken), "unreadable")]
     (row,) = result.to_dict()["unreadable"]
     assert row["photo"] == str(broken) and result.to_dict()["no_face"] == 0
@@ -84,9 +85,9 @@ def random_crops(count: int) -> Crops:
     return Crops(np.arange(count, dtype=np.int64), store)
 
 
-def lessons(made: Recipe, count: int = 40) -> Lessons:
+def lessons(made: Recipe, count: int = 40) -> TeacherBatches:
     rows = np.arange(count, dtype=np.int64)
-    return Lessons(random_crops(count), rows, Teacher(), made, CPU)
+    return TeacherBatches(random_crops(count), rows, Teacher(), made, CPU)
 
 
 def test_loss_is_what_loops_give() -> None:
@@ -140,7 +141,7 @@ def test_student_sees_the_chip_that_the_teacher_sees_made_smaller() -> None:
     image = smooth[0].permute(1, 2, 0).numpy().astype(np.uint8)
     store = image[None]
     made = recipe(crop={"size": 75})
-    room_ = Lessons(Crops(np.zeros(1, np.int64), store), np.zeros(1, np.int64), Teacher(), made, CPU)
+    room_ = TeacherBatches(Crops(np.zeros(1, np.int64), store), np.zeros(1, np.int64), Teacher(), made, CPU)
     seen = room_.plain(np.zeros(1, np.int64)).crops[0].numpy().astype(float)
     face = Face(Box(20, 20, 130, 130), 1.0, tuple((float(x), float(y)) for x, y in DLIB_CHIP_TEMPLATE))
     cut = Preprocessing(75, "chip").crop(image, face).astype(float)
@@ -158,7 +159,7 @@ def test_lessons_repeat_and_no_two_epochs_are_alike() -> None:
 
 def test_every_face_of_a_lesson_is_seen_once_a_pass() -> None:
     made = recipe()
-    steps = LessonSteps(lessons(made), made)
+    steps = DistillationSteps(lessons(made), made)
     assert steps.steps == 2 * (64 // 16)
     for number in range(2):
         batches = [steps[number * 4 + place]["descriptors"] for place in range(4)]
@@ -206,7 +207,7 @@ def test_agreement_on_photos_learnt_from_is_that_of_the_model(photos: Path, tmp_
     made, out, cache = recipe(training={"precision": "32"}), tmp_path / "m.facealike", tmp_path / "crops"
     result = distil(photos, made, out, detector=CentralFace(), device="cpu", cache=cache)
     read = read_photos(photos, made, CentralFace(), cache)
-    plain = Lessons(read.chips, read.learnt, Teacher(), made, CPU).plain(read.learnt)
+    plain = TeacherBatches(read.chips, read.train, Teacher(), made, CPU).plain(read.train)
     lifted = Model.load(out).embed_crops(plain.crops.numpy()).astype(float)
     centre = plain.descriptors.double().mean(dim=0).numpy()
     said = lifted[:, :128] / (1 + lifted[:, 128:]) + centre

@@ -192,7 +192,7 @@ def test_the_pooled_result_has_failure_to_acquire_and_intervals(
     lost = next(row for row in rows if row[3] == "1")
     lost[4] = "-1.0"
     (out / "fold-2" / "scores.csv").write_text("".join(",".join(row) + "\n" for row in rows))
-    view = folds_module.summarise(out, pairs, root).view2
+    view = folds_module.summarize(out, pairs, root).view2
     assert view is not None
     pooled, before = view.evaluation, done.view2.evaluation
     photos = len({path for pair in pairs for path in (pair.a, pair.b)})
@@ -208,7 +208,7 @@ def test_the_pooled_result_has_failure_to_acquire_and_intervals(
     # A fold from before this was recorded: how many photos lack a face is then not known.
     del facts["photos_compared"], facts["photos_without_face"], facts["copied_pairs"]
     (out / "fold-2" / "fold.json").write_text(json.dumps(facts))
-    older = folds_module.summarise(out, pairs, root).view2
+    older = folds_module.summarize(out, pairs, root).view2
     assert older is not None and older.evaluation.fta is None and older.evaluation.failures == 1
 
 

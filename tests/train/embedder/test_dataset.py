@@ -147,9 +147,9 @@ def test_unlabelled_photos_are_people_of_their_own(tmp_path: Path) -> None:
     blacken(outside / "b" / "0.png")
     before = plan_of(root, tmp_path / "crops", Blind())
     plan = plan_of(root, tmp_path / "crops", Blind(), data={"unlabelled": str(outside)})
-    assert plan.unlabelled is not None
-    assert [path.name for path in plan.unlabelled.people.paths] == ["0.png", "1.png", "top.png"]
-    assert plan.unlabelled.labels.tolist() == [0, 1, 2]
+    assert plan.unlabeled is not None
+    assert [path.name for path in plan.unlabeled.people.paths] == ["0.png", "1.png", "top.png"]
+    assert plan.unlabeled.labels.tolist() == [0, 1, 2]
     named = len(plan.train.people.names)
     assert plan.learnt.labels.tolist() == [*plan.train.labels.tolist(), named, named + 1, named + 2]
     for path, row in zip(plan.learnt.people.paths[-3:], plan.learnt.rows[-3:], strict=True):

@@ -19,7 +19,7 @@ from facealike.evaluation.verification import evaluate_pairs
 from facealike.metrics.bootstrap import difference_interval
 from facealike.model_file.model_file import ModelFile
 from facealike.train import TrainResult, train
-from facealike.train.embedder.baseline_comparison import Comparison, against_shipped
+from facealike.train.embedder.baseline_comparison import compare_with_baseline
 from support.drawn_people import CentralBox, make_people, tiny_recipe
 from support.tiny_model import tiny_card, tiny_model_file
 from support.training_runs import one_thread
@@ -113,7 +113,7 @@ def test_the_comparison_is_on_the_same_pairs_of_strangers(
     pairs = listed_pairs(people, balanced_pairs(people.labels, 0, 10_000))
     yours = evaluate_pairs(Model.load(trained.model_path, device="cpu"), pairs, "test", allow_overlap=True)
     theirs = evaluate_pairs(Model(frozen(), device="cpu"), pairs, "test", allow_overlap=True)
-    assert (found.yours, found.shipped) == (pytest.approx(yours.f1), pytest.approx(theirs.f1))
+    assert (found.yours, found.baseline) == (pytest.approx(yours.f1), pytest.approx(theirs.f1))
     assert yours.first is not None and yours.second is not None
     expected = difference_interval(
         yours.scores, yours.threshold, theirs.scores, theirs.threshold, yours.same, yours.first, yours.second
@@ -137,10 +137,10 @@ def test_a_shipped_model_that_knows_some_of_them_is_said_to(
     card = tiny_card(identity_hashes=tuple(identity_hash("salt", name) for name in people.names[:3]))
     knows = Model(replace(frozen(), card=card), device="cpu")
     yours = next(e for e in trained.evaluations if e.name == "test")
-    found = against_shipped(yours, pairs, "largest", tmp_path, knows)
+    found = compare_with_baseline(yours, pairs, "largest", tmp_path, knows)
     assert found.known == 3
     assert "the shipped model was on 3 of them, which flatters it" in str(found)
-    same = against_shipped(
+    same = compare_with_baseline(
         replace(yours, threshold=0.5, scores=evaluate_pairs(knows, pairs, "test", allow_overlap=True).scores),
         pairs, "largest", tmp_path, knows,
     )  # fmt: skip
@@ -163,11 +163,11 @@ def test_pairs_without_a_face_speak_for_neither_model(
     scores = theirs.scores.copy()
     scores[lost] = -1.0
     yours = replace(theirs, scores=scores, failures=len(lost))
-    found = against_shipped(yours, pairs, "largest", tmp_path, shipped)
+    found = compare_with_baseline(yours, pairs, "largest", tmp_path, shipped)
     assert found.failures == len(lost) > 0 and found.to_dict()["failures"] == len(lost)
     assert found.difference is not None
     assert (found.difference.low, found.difference.estimate, found.difference.high) == (0, 0, 0)
-    assert found.yours == found.shipped == pytest.approx(yours.f1)
+    assert found.yours == found.baseline == pytest.approx(yours.f1)
     assert f"{len(lost)} more pairs in which one of the two found no face are left out" in str(found)
 
 
@@ -184,7 +184,7 @@ def test_a_shipped_model_that_cannot_be_run_is_a_reason(trained: TrainResult, fo
             raise NoFaceFound("no face found")
 
         patch.setattr("facealike.train.embedder.baseline_comparison.evaluate_pairs", nobody)
-        found = against_shipped(yours, pairs, "largest", folder, Model(frozen(), device="cpu"))
+        found = compare_with_baseline(yours, pairs, "largest", folder, Model(frozen(), device="cpu"))
     assert found.difference is None
     assert str(found) == "the shipped model could not be run on these photos (no face found)"
     assert json.loads(json.dumps(found.to_dict()))["shipped"] is None

@@ -92,7 +92,7 @@ def test_it_begins_with_the_embeddings_of_the_start(tmp_path: Path, kind: str) -
         found = module.embed(torch.from_numpy(faces)).numpy()
     np.testing.assert_allclose(found, wanted, atol=2e-4)
     assert Tail(start).lifts == (kind != "plain") and Tail(start).counts == (kind == "cohort")
-    again = export_tuned(module.judged, start, recipe, PREPROCESSING.normalise(faces))
+    again = export_tuned(module.evaluated, start, recipe, PREPROCESSING.normalise(faces))
     np.testing.assert_allclose(Embedder(again, PREPROCESSING, "cpu").embed(faces), wanted, atol=5e-4)
 
 
@@ -110,7 +110,7 @@ def test_the_anchor_counts_how_far_outputs_moved(tmp_path: Path) -> None:
     for offset in (0.0, 0.5):
         module.network.normalise.bias.data += offset  # type: ignore[union-attr, operator]
         module.log = lambda *_, **__: None  # type: ignore[method-assign]
-        images, _ = module.changed(batch["images"])
+        images, _ = module.augmented(batch["images"])
         alone = module.criterion(module.tail.lift(module(images)), batch["labels"])  # type: ignore[union-attr]
         losses.append(float(module.training_step(batch, 0).detach()) - float(alone.detach()))
     assert losses[0] == pytest.approx(0, abs=1e-5)

@@ -210,7 +210,7 @@ def test_arcface(seed: int, margin: float) -> None:
 @pytest.mark.parametrize("margin", [0.0, 0.5])
 def test_subcentre_arcface(seed: int, margin: float) -> None:
     """Deng et al., ECCV 2020: each person has several vectors, and the nearest one counts."""
-    loss = criterion("subcentre-arcface", margin)
+    loss = criterion("subcenter-arcface", margin)
     centres = loss.loss.W.detach().double().numpy().T.reshape(PEOPLE, 3, DIMENSIONS)
     losses = []
     for row, label in zip(unit(batch(seed)), LABELS, strict=True):
@@ -269,7 +269,7 @@ def test_multi_similarity(seed: int, miner: str) -> None:
 
 
 def test_several_vectors_for_each_person() -> None:
-    (vectors,) = criterion("subcentre-arcface", 0.2).parameters()
+    (vectors,) = criterion("subcenter-arcface", 0.2).parameters()
     assert vectors.shape == (DIMENSIONS, 3 * PEOPLE)
 
 
@@ -285,7 +285,7 @@ def test_class_vectors_are_trained_too(name: str) -> None:
 KINDS = [
     ("contrastive", "all"), ("contrastive", "hard"), ("triplet", "all"), ("triplet", "hard"),
     ("triplet", "semihard"), ("arcface", "all"), ("cosface", "all"), ("adaface", "all"),
-    ("subcentre-arcface", "all"), ("multi-similarity", "all"), ("multi-similarity", "hard"),
+    ("subcenter-arcface", "all"), ("multi-similarity", "all"), ("multi-similarity", "hard"),
 ]  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from facealike import Model
 from facealike.errors import RecipeError, TrainingError
 from facealike.train import DistilResult, distil
 from facealike.train.export_onnx import export_student
-from facealike.train.networks.init_from_model import normalised_layers, start_from
+from facealike.train.networks.init_from_model import normalized_layers, start_from
 from facealike.train.networks.resnet import make_network
 from facealike.train.recipe.schema import NetworkSpec
 from support.distillation_runs import CentralFace, drawn_photos, recipe, stand_in_teacher  # noqa: F401
@@ -73,7 +73,7 @@ def test_weights_have_one_size_and_norms_carry_the_rest(trained: tuple[str, nn.M
     pool, network = trained
     begun = fresh(1, pool)
     start_from(begun, exported(network, 32), faces(64, 60), "m.facealike")
-    layers = list(normalised_layers(begun))
+    layers = list(normalized_layers(begun))
     assert len(layers) == sum(isinstance(m, (nn.Conv2d, nn.Linear)) for m in begun.modules())
     for _, layer, _ in layers:
         sizes = torch.linalg.svdvals(layer.weight.detach().reshape(len(layer.weight), -1))
@@ -85,7 +85,7 @@ def test_moments_are_those_of_a_loop(trained: tuple[str, nn.Module]) -> None:
     pool, network = trained
     begun, shown = fresh(1, pool), faces(5, 60)
     start_from(begun, exported(network, 32), shown, "m.facealike")
-    _, layer, norm = next(normalised_layers(begun))
+    _, layer, norm = next(normalized_layers(begun))
     with torch.no_grad():
         out = layer(shown).double().numpy()
     for channel in range(out.shape[1]):

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from facealike.train.export_onnx import export_embedder
-from facealike.train.networks.resnet import DropPath, ResNet, SeedCNN, Standardise, make_network
+from facealike.train.networks.resnet import DropPath, LegacyCNN, ResNet, Standardize, make_network
 from facealike.train.recipe.load import load_recipe, recipe_names
 from facealike.train.recipe.schema import NetworkSpec
 
@@ -30,7 +30,8 @@ def crops(count: int, size: int, seed: int = 0) -> torch.Tensor:
 
 @pytest.mark.parametrize("size", [32, 33, 40, 63, 96])
 @pytest.mark.parametrize(
-    ("kind", "pool"), [("resnet", "average"), ("resnet", "grid"), ("resnet", "flatten"), ("seed", "average")]
+    ("kind", "pool"),
+    [("resnet", "average"), ("resnet", "grid"), ("resnet", "flatten"), ("legacy", "average")],
 )
 def test_shapes(size: int, kind: str, pool: str) -> None:
     network = small(kind, size, pool)
@@ -46,7 +47,7 @@ def test_the_network_of_each_shipped_recipe(name: str) -> None:
     recipe = load_recipe(name)
     net = recipe.network
     network = make_network(net, recipe.crop.size)
-    assert isinstance(network, SeedCNN if net.kind == "seed" else ResNet)
+    assert isinstance(network, LegacyCNN if net.kind == "legacy" else ResNet)
     with torch.no_grad():
         embedded = network.eval()(crops(2, recipe.crop.size))
     assert embedded.shape == (2, net.dimensions)
@@ -54,7 +55,8 @@ def test_the_network_of_each_shipped_recipe(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "pool"), [("resnet", "average"), ("resnet", "grid"), ("resnet", "flatten"), ("seed", "average")]
+    ("kind", "pool"),
+    [("resnet", "average"), ("resnet", "grid"), ("resnet", "flatten"), ("legacy", "average")],
 )
 def test_the_seed_decides_the_weights(kind: str, pool: str) -> None:
     states = []
@@ -66,7 +68,8 @@ def test_the_seed_decides_the_weights(kind: str, pool: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "pool"), [("resnet", "average"), ("resnet", "grid"), ("resnet", "flatten"), ("seed", "average")]
+    ("kind", "pool"),
+    [("resnet", "average"), ("resnet", "grid"), ("resnet", "flatten"), ("legacy", "average")],
 )
 def test_images_do_not_see_each_other_after_training(kind: str, pool: str) -> None:
     network = small(kind, pool=pool).eval()
@@ -134,14 +137,14 @@ def test_dropout_works_in_training_only() -> None:
 
 
 def test_gradients_reach_every_weight() -> None:
-    for network in (small(), small(pool="grid"), small(pool="flatten"), small("seed")):
+    for network in (small(), small(pool="grid"), small(pool="flatten"), small("legacy")):
         network(crops(6, 32)).square().mul(torch.arange(10)).sum().backward()
         for name, parameter in network.named_parameters():
             assert parameter.grad is not None, name
             assert torch.isfinite(parameter.grad).all(), name
 
 
-# ---- stochastic depth and standardised crops --------------------------------------------------
+# ---- stochastic depth and standardized crops --------------------------------------------------
 
 
 def test_skipped_blocks_rise_linearly_and_work_in_training_only() -> None:
@@ -169,10 +172,10 @@ def test_a_skipped_image_is_zero_and_the_mean_stays() -> None:
     assert path.train()(images.bfloat16()).dtype == torch.bfloat16
 
 
-@pytest.mark.parametrize("kind", ["resnet", "seed"])
+@pytest.mark.parametrize("kind", ["resnet", "legacy"])
 def test_neither_changes_the_first_weights_nor_their_names(kind: str) -> None:
     states = []
-    for changes in ({}, {"standardise": True}, {"drop_path": 0.4} if kind == "resnet" else {}):
+    for changes in ({}, {"standardize": True}, {"drop_path": 0.4} if kind == "resnet" else {}):
         torch.manual_seed(3)
         states.append(small(kind, **changes).state_dict())
     for state in states[1:]:
@@ -180,28 +183,28 @@ def test_neither_changes_the_first_weights_nor_their_names(kind: str) -> None:
         assert all(torch.equal(state[key], states[0][key]) for key in state)
 
 
-def test_standardised_crops_have_mean_zero_and_variance_one() -> None:
+def test_standardized_crops_have_mean_zero_and_variance_one() -> None:
     images = crops(5, 32) * 3 + 2
-    found = Standardise()(images)
+    found = Standardize()(images)
     torch.testing.assert_close(found.mean(dim=(1, 2, 3)), torch.zeros(5), rtol=0, atol=1e-5)
     torch.testing.assert_close(found.flatten(1).var(dim=1, correction=0), torch.ones(5), rtol=1e-3, atol=0)
     plain = torch.full((2, 3, 32, 32), 0.7)
-    torch.testing.assert_close(Standardise()(plain), torch.zeros_like(plain), rtol=0, atol=1e-4)
+    torch.testing.assert_close(Standardize()(plain), torch.zeros_like(plain), rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["resnet", "seed"])
+@pytest.mark.parametrize("kind", ["resnet", "legacy"])
 def test_brightness_and_contrast_do_not_matter_after_standardising(kind: str) -> None:
     torch.manual_seed(0)
-    images, network = crops(4, 32), small(kind, standardise=True).eval()
+    images, network = crops(4, 32), small(kind, standardize=True).eval()
     with torch.no_grad():
         torch.testing.assert_close(network(images * 2.5 - 1), network(images), rtol=1e-2, atol=1e-3)
         plain = small(kind).eval()
         assert not torch.allclose(plain(images * 2.5 - 1), plain(images), rtol=1e-2, atol=1e-3)
 
 
-def test_the_exported_network_standardises_and_skips_nothing() -> None:
+def test_the_exported_network_standardizes_and_skips_nothing() -> None:
     torch.manual_seed(0)
-    network = small(standardise=True, drop_path=0.5)
+    network = small(standardize=True, drop_path=0.5)
     content = export_embedder(network, 32, mirror=True)  # compares onnxruntime with torch
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     images = crops(3, 32).numpy()

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from facealike.errors import RecipeError
 from facealike.train.networks.resnet import make_network
 from facealike.train.optim.muon import COEFFICIENTS, MOMENTUM, STEPS, Muon, orthogonal
-from facealike.train.optim.optimizer import make_optimiser, parameter_groups, with_matrices
+from facealike.train.optim.optimizer import make_optimizer, parameter_groups, with_matrices
 from facealike.train.recipe.load import load_recipe
 from facealike.train.recipe.schema import NetworkSpec
 
@@ -66,12 +66,12 @@ def small_network() -> nn.Module:
     return make_network(spec, 32).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
-def take_steps(network: nn.Module, optimiser: Any, first: int, last: int) -> None:
+def take_steps(network: nn.Module, optimizer: Any, first: int, last: int) -> None:
     for step in range(first, last):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         images = random(6, 3, 32, 32, seed=step).contiguous(memory_format=torch.channels_last)
         network(images).square().mean().backward()
-        optimiser.step()
+        optimizer.step()
 
 
 def muon_of(network: nn.Module) -> Muon:
@@ -91,11 +91,11 @@ def test_every_parameter_is_trained_once_and_convolutions_but_the_first_by_muon(
 def test_steps_are_those_of_a_slow_twin_and_of_adamw() -> None:
     network = small_network()
     twin, plain = copy.deepcopy(network), copy.deepcopy(network)
-    optimiser = muon_of(network)
+    optimizer = muon_of(network)
     adamw = torch.optim.AdamW(with_matrices(parameter_groups(plain, 0.1), 0.02)[1:], lr=1e-3)
     means: dict[str, Tensor] = {}
     for step in range(3):
-        take_steps(network, optimiser, step, step + 1)
+        take_steps(network, optimizer, step, step + 1)
         gradients = {name: p.grad for name, p in network.named_parameters()}
         for name, weight in twin.named_parameters():
             gradient = gradients[name]
@@ -128,12 +128,12 @@ def test_steps_are_those_of_a_slow_twin_and_of_adamw() -> None:
 
 def test_a_restored_state_takes_the_same_steps() -> None:
     network = small_network()
-    optimiser = muon_of(network)
-    take_steps(network, optimiser, 0, 2)
+    optimizer = muon_of(network)
+    take_steps(network, optimizer, 0, 2)
     resumed = copy.deepcopy(network)
     again = muon_of(resumed)
-    again.load_state_dict(copy.deepcopy(optimiser.state_dict()))
-    take_steps(network, optimiser, 2, 4)
+    again.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    take_steps(network, optimizer, 2, 4)
     take_steps(resumed, again, 2, 4)
     for (name, one), other in zip(network.named_parameters(), resumed.parameters(), strict=True):
         assert torch.equal(one, other), name
@@ -159,7 +159,7 @@ def test_a_closure_may_clear_all_gradients_as_lightning_s_does() -> None:
 
 def test_each_group_follows_the_schedule_at_its_own_rate() -> None:
     run = load_recipe("distilled", ["training.muon=0.02", "training.learning_rate=0.004"]).training
-    made = make_optimiser(small_network(), run, total_steps=100)
+    made = make_optimizer(small_network(), run, total_steps=100)
     rates = []
     for _ in range(99):
         rates.append([group["lr"] for group in made["optimizer"].param_groups])

@@ -28,7 +28,7 @@ def write(folder: Path, text: str, name: str = "mine.toml") -> Path:
 
 
 def test_recipes_are_shipped() -> None:
-    assert {"seed", "cosface"} <= set(recipe_names())
+    assert {"legacy", "cosface"} <= set(recipe_names())
     assert recipe_names() == sorted(recipe_names())
 
 
@@ -67,7 +67,7 @@ def test_a_name_in_the_file_wins(tmp_path: Path) -> None:
 
 def test_overrides_take_toml_values_and_bare_words() -> None:
     recipe = load_recipe(
-        "seed",
+        "legacy",
         [
             "training.epochs=3", "seed = 7", "crop.detector=models/yunet.onnx", 'description="a b"',
             "network.widths=[8, 16]", "network.mirror=true", "augment.rotation=5", "loss.margin=0.5",
@@ -81,7 +81,7 @@ def test_overrides_take_toml_values_and_bare_words() -> None:
 
 
 def test_the_last_override_counts() -> None:
-    assert load_recipe("seed", ["seed=1", "seed=2"]).seed == 2
+    assert load_recipe("legacy", ["seed=1", "seed=2"]).seed == 2
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_the_last_override_counts() -> None:
 )
 def test_wrong_overrides(override: str, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
-        load_recipe("seed", [override])
+        load_recipe("legacy", [override])
 
 
 # ---- files that are no recipe -----------------------------------------------------------------
@@ -218,8 +218,8 @@ def test_the_seed_is_a_whole_number_from_zero(seed: Any) -> None:
         ("loss.pair_weight", [-0.1, 0.5]),
         ("loss.pair_margin", [0.0, 2.1]),
         ("loss.miner", ["semihard"]),
-        ("loss.name", ["triplet", "cosface", "arcface", "multi-similarity", "adaface", "subcentre-arcface"]),
-        ("loss.centres", [0, 101]),
+        ("loss.name", ["triplet", "cosface", "arcface", "multi-similarity", "adaface", "subcenter-arcface"]),
+        ("loss.centers", [0, 101]),
         ("sampler.name", ["images"]),
         ("sampler.images_per_identity", [1, 0]),
         ("sampler.single_share", [1.1]),
@@ -251,7 +251,7 @@ def test_values_out_of_range_name_the_key(key: str, values: list[Any]) -> None:
 def test_the_seed_network_cannot_pool_away_all_pixels() -> None:
     def made(layers: int) -> Recipe:
         return recipe_from_dict(
-            {"name": "x", "crop": {"size": 32}, "network": {"kind": "seed", "widths": [8] * layers}}
+            {"name": "x", "crop": {"size": 32}, "network": {"kind": "legacy", "widths": [8] * layers}}
         )
 
     assert made(4).network.widths == (8,) * 4
@@ -263,7 +263,7 @@ def test_a_message_is_one_sentence() -> None:
     with pytest.raises(RecipeError) as caught:
         recipe_from_dict({"name": "x", "training": {"epochs": 0}})
     assert str(caught.value) == (
-        "the recipe's training.epochs must be at least 1; mend that line or --set training.epochs=..."
+        "the recipe's training.epochs must be at least 1; correct that line or --set training.epochs=..."
     )
 
 

@@ -1,4 +1,4 @@
-"""From cached crops to whole batches for the loop: one item of a dataset is one training step."""
+"""Data sets and loaders of cached crops; one item is the batch of one training step."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .samplers import IdentitySampler, ImageSampler, Indices, MixedSampler, Pair
 
 
 def make_sampler(recipe: Recipe, labels: Indices) -> Sampler:
-    """The recipe's sampler over ``labels``, seeded by the recipe's seed."""
+    """Return the sampler of ``recipe`` over ``labels``, with the recipe's seed."""
     spec, size = recipe.sampler, recipe.training.batch_size
     if spec.name == "pairs":
         return PairSampler(labels, size, recipe.seed)
@@ -32,9 +32,16 @@ def make_sampler(recipe: Recipe, labels: Indices) -> Sampler:
 
 
 class StepDataset(Dataset[dict[str, Any]]):
-    """``dataset[step]`` is the batch of that step, counted from the start of training.
+    """Item i is the batch of step i, counted from the start of training.
 
-    images: uint8 (n, S, S, 3); labels: int64 (n,); pairs: four index arrays or None.
+    A batch has ``images``, uint8 (n, S, S, 3); ``labels``, int64 (n,); and ``pairs``, four index arrays or
+    None.
+
+    Args:
+        crops: The cached crops.
+        rows: Rows of ``crops`` to train on, (count,).
+        labels: Their classes, (count,).
+        sampler: Chooses the images of each step.
     """
 
     def __init__(self, crops: Crops, rows: Indices, labels: Indices, sampler: Sampler) -> None:
@@ -50,16 +57,17 @@ class StepDataset(Dataset[dict[str, Any]]):
 
 
 class EpochSteps(TorchSampler[int]):
-    """The steps of one epoch; Lightning says which epoch it is.
+    """The steps of one epoch.
 
-    It says so too late for the first epoch of a resumed run, whose iterator is made before: that
-    one starts at ``epoch``.
+    Lightning sets the epoch, but too late for the first epoch of a resumed run, whose iterator exists by
+    then; that one starts at ``epoch``.
     """
 
     def __init__(self, steps: int, epoch: int) -> None:
         self.steps, self._epoch = steps, epoch
 
     def set_epoch(self, epoch: int) -> None:
+        """Set the epoch; Lightning calls it."""
         self._epoch = epoch
 
     def __iter__(self) -> Iterator[int]:
@@ -70,7 +78,7 @@ class EpochSteps(TorchSampler[int]):
 
 
 class ChunkDataset(Dataset[torch.Tensor]):
-    """Crops in order, ``size`` at a time, to be embedded: uint8 (n, S, S, 3)."""
+    """Crops in order, ``size`` at a time, uint8 (n, S, S, 3)."""
 
     def __init__(self, crops: Crops, rows: Indices, size: int = 256) -> None:
         self._crops = crops
@@ -84,14 +92,15 @@ class ChunkDataset(Dataset[torch.Tensor]):
 
 
 def step_loader(dataset: Dataset[Any], steps: int, epoch: int) -> DataLoader[Any]:
-    """The batches of one epoch of ``steps`` after another, ``epoch`` (from 0) the first."""
+    """Return a loader of epochs of ``steps`` batches; the first one is ``epoch``, counted from 0."""
     return DataLoader(dataset, batch_size=None, sampler=EpochSteps(steps, epoch), collate_fn=as_it_is)
 
 
 def chunk_loader(dataset: Any) -> DataLoader[Any]:
+    """Return a loader whose batches are the items of ``dataset``."""
     return DataLoader(dataset, batch_size=None, collate_fn=as_it_is)
 
 
 def as_it_is(item: Any) -> Any:
-    """A dataset's item is a whole batch already."""
+    """Return the item: it is a whole batch already."""
     return item

@@ -1,7 +1,7 @@
-"""Changes to the student's crop only: masks, glasses, noise and JPEG.  The teachers' target stays the same.
+"""Augmentation of the student's input only: masks, glasses, noise and JPEG.
 
-The rest of such changes (blur, low resolution, cut-out) is ``augment.Augmentation``'s.  Masks and
-glasses are drawn where dlib's chip has the nose and the eyes, with a random jitter.
+Blur, low resolution and cut-out are in ``augment.Augmentation``.  Masks and glasses are drawn where dlib's
+chip has the nose and the eyes, with a random jitter.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from torch import Generator, Tensor
 from ...imaging.align import DLIB_CHIP_SIZE, DLIB_CHIP_TEMPLATE
 from .augment import Draw
 
-JITTER = 0.04  # of the side
-QUALITIES = (25, 85)
+JITTER = 0.04  # relative to the side
+QUALITIES = (25, 85)  # of JPEG
 
 
 def masked(images: Tensor, probability: float, generator: Generator) -> None:
@@ -76,7 +76,7 @@ def compressed(images: Tensor, probability: float, generator: Generator) -> None
 
 
 def _axes(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Pixel centers as parts of the side, along x (1, 1, 1, S) and y (1, 1, S, 1)."""
+    """Return pixel centers, relative to the side, along x (1, 1, 1, S) and y (1, 1, S, 1)."""
     side = images.shape[-1]
     axis = (torch.arange(side, device=images.device) + 0.5) / side
     return axis.view(1, 1, 1, side), axis.view(1, 1, side, 1)

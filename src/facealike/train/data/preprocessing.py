@@ -1,4 +1,4 @@
-"""The crops that a recipe trains on."""
+"""Choose the face crop of a recipe."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from ..recipe.schema import Recipe
 
 
 def choose_preprocessing(recipe: Recipe, detector: Detector) -> Preprocessing:
-    """The crop that the recipe asks for; ``auto`` takes landmarks from a detector that has them."""
+    """Return the face crop of ``recipe``; ``align = "auto"`` uses landmarks if ``detector`` has them.
+
+    Raises:
+        TrainingError: The recipe needs landmarks and the detector has none.
+    """
     align = recipe.crop.align
     if align == "auto":
         align = "landmarks" if detector.has_landmarks else "box"

@@ -1,8 +1,7 @@
-"""Which images stand in a training batch: four samplers that any step can be asked of.
+"""Samplers: which images form the batch of a training step.
 
-Each is a pure function of its seed and the step's number, so that a run killed at any step goes on
-with exactly the batches it would have seen.  Indices refer to images; ``labels[i]`` is the person
-of image ``i``.
+A batch is a pure function of the seed and the step, so that a resumed run continues with the same batches.
+Indices refer to images; ``labels[i]`` is the person of image ``i``.
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ Weighting = Literal["images", "identities", "root"]
 
 
 class Batch(NamedTuple):
-    """Images of one step, and the pairs to compare in it (None: whatever the loss makes of it).
+    """The images of one step and the pairs to compare; without pairs the loss chooses.
 
-    ``pairs`` holds positions within ``images``: (a, positive of a, b, negative of b).
+    ``pairs`` holds positions in ``images``: (a, positive of a, b, negative of b).
     """
 
     images: Indices
@@ -29,16 +28,18 @@ class Batch(NamedTuple):
 
 
 class Sampler(Protocol):
+    """Any sampler."""
+
     @property
     def steps(self) -> int:
-        """Steps of one pass over the data; an epoch unless the recipe says otherwise."""
+        """Steps of one pass over the data, an epoch by default."""
 
     def batch(self, step: int) -> Batch:
-        """The batch of a step, counted from the start of training."""
+        """Return the batch of a step, counted from the start of training."""
 
 
 def ordered_positive_pairs(labels: Indices) -> Indices:
-    """Every ordered pair of two images of one person, shape (n, 2): (i, j) and (j, i) both."""
+    """Return all ordered pairs of two images of one person, (n, 2): both (i, j) and (j, i)."""
     order = np.argsort(labels, kind="stable")
     starts = np.flatnonzero(np.r_[True, np.diff(labels[order]) != 0])
     found = []
@@ -49,32 +50,31 @@ def ordered_positive_pairs(labels: Indices) -> Indices:
 
 
 def image_weights(labels: Indices, weighting: Weighting) -> NDArray[np.float64]:
-    """How often each image is drawn, relative to the others: 1, or 1/n or 1/sqrt(n) where its person
-    has n images, so that all people are seen equally often, or the many-imaged somewhat more."""
+    """Return the relative frequency of each image: 1, or 1/n or 1/sqrt(n) for a person with n images."""
     _, person, images = np.unique(labels, return_inverse=True, return_counts=True)
     power = {"images": 0.0, "identities": 1.0, "root": 0.5}[weighting]
     return np.asarray(images[person.reshape(-1)] ** -power, dtype=np.float64)
 
 
 def _pass(count: int, rng: np.random.Generator, weights: NDArray[np.float64] | None) -> Indices:
-    """``count`` items in random order: each once, or each as often as its share of ``weights`` says.
+    """Return ``count`` items in random order, each once or in proportion to ``weights``.
 
-    A share is rounded up or down at random (systematic sampling), which varies far less than
-    independent draws: with a share of 2.3 an item comes twice or three times, never less.
+    Systematic sampling rounds each expected count up or down at random, with less variance than independent
+    draws: an item expected 2.3 times comes twice or three times.
     """
     order = rng.permutation(count)
     if weights is None:
         return order
     ends = np.cumsum(weights[order])
-    marks = (np.arange(count) + rng.random()) * (ends[-1] / count)
-    drawn = order[np.minimum(np.searchsorted(ends, marks, side="right"), count - 1)]
+    positions = (np.arange(count) + rng.random()) * (ends[-1] / count)
+    drawn = order[np.minimum(np.searchsorted(ends, positions, side="right"), count - 1)]
     return rng.permutation(drawn)
 
 
 def _walk(
     count: int, start: int, length: int, seed: int, weights: NDArray[np.float64] | None = None
 ) -> Indices:
-    """``length`` items from ``start`` of an endless row of passes, each drawn afresh."""
+    """Return ``length`` items from position ``start`` of an endless sequence of passes."""
     out, position = [], start
     while length > 0:
         turn, offset = divmod(position, count)
@@ -86,11 +86,18 @@ def _walk(
 
 
 class PairSampler:
-    """The seed repository's sampler: half of the pairs genuine, half impostor.
+    """The sampler of the recipe ``legacy``: half of the pairs are genuine, half impostor.
 
-    Every ordered genuine pair comes in turn; for one of its two images, chosen by a coin, a random
-    image of somebody else makes the impostor pair.  ``batch_size`` counts images: three for each
-    genuine pair and the impostor pair made from it.
+    All ordered genuine pairs come in turn.  One of the two images, chosen at random, forms an impostor pair
+    with a random image of another person.
+
+    Args:
+        labels: Person of each image.
+        batch_size: Images per batch: three for a genuine pair and its impostor pair.
+        seed: Random seed.
+
+    Raises:
+        DataError: There is no genuine pair or only one person.
     """
 
     def __init__(self, labels: Indices, batch_size: int, seed: int) -> None:
@@ -114,20 +121,29 @@ class PairSampler:
         rng = np.random.default_rng([self._seed, 2, step])
         side = rng.integers(0, 2, each)
         kept = pair[np.arange(each), side]
-        stranger = rng.integers(0, len(self._labels), each)
-        while (clash := self._labels[stranger] == self._labels[kept]).any():
-            stranger[clash] = rng.integers(0, len(self._labels), int(clash.sum()))
+        other = rng.integers(0, len(self._labels), each)
+        while (clash := self._labels[other] == self._labels[kept]).any():
+            other[clash] = rng.integers(0, len(self._labels), int(clash.sum()))
         first = np.arange(each)
-        images = np.concatenate([pair[:, 0], pair[:, 1], stranger])
+        images = np.concatenate([pair[:, 0], pair[:, 1], other])
         return Batch(images, (first, first + each, first + side * each, first + 2 * each))
 
 
 class IdentitySampler:
-    """Batches of several people with several images each, the people in turn.
+    """Batches of several people with several images each; the people come in turn.
 
-    A person with fewer images than asked for gives some of them twice: augmentation makes two
-    different views, so the many people with a single photo still teach what to ignore.
-    ``single_share`` is the part of a batch's people that have one photo only (None: as they come).
+    Images of a person with too few are repeated; augmentation makes them differ, so that people with a
+    single photo count too.
+
+    Args:
+        labels: Person of each image.
+        batch_size: Images per batch.
+        per_identity: Images of each person.
+        seed: Random seed.
+        single_share: Share of people with one photo only; None takes people as they come.
+
+    Raises:
+        DataError: There are too few people.
     """
 
     def __init__(
@@ -173,9 +189,16 @@ class IdentitySampler:
 
 
 class ImageSampler:
-    """All images in shuffled turn, as a classifier is trained; see ``image_weights`` for another share.
+    """All images in shuffled order, as for a classifier; a pass is as long as there are images.
 
-    A pass is as long as there are images, whatever the weighting.
+    Args:
+        labels: Person of each image.
+        batch_size: Images per batch.
+        seed: Random seed.
+        weighting: See ``image_weights``.
+
+    Raises:
+        DataError: There is only one person.
     """
 
     def __init__(self, labels: Indices, batch_size: int, seed: int, weighting: Weighting = "images") -> None:
@@ -193,11 +216,19 @@ class ImageSampler:
 
 
 class MixedSampler:
-    """Two samplers in one batch: images in shuffled turn, then people with several images each.
+    """Two samplers in one batch: images in shuffled order, then people with several images each.
 
-    For a loss that classifies all people and also compares images: the first part shows everybody
-    equally often, the second holds the genuine pairs that the first would hardly ever contain.
-    ``share`` is the part of ``batch_size`` that comes by people.
+    This is for a loss that classifies people and compares images: the first part shows all images, the
+    second has the genuine pairs that the first lacks.
+
+    Args:
+        labels: Person of each image.
+        batch_size: Images per batch.
+        per_identity: Images of each person in the second part.
+        seed: Random seed.
+        single_share: As in ``IdentitySampler``.
+        share: Share of the batch in the second part.
+        weighting: As in ``ImageSampler``.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Backgrounds without a face: colours, clouds, stripes, drawings, and corners of photos."""
+"""Backgrounds without a face: colors, clouds, stripes, drawings, and corners of photos."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .pseudo_labels import Sources
 
 
 def background(rng: np.random.Generator, sources: Sources, side: int) -> Image:
-    """RGB uint8 (side, side, 3), freshly made, without a face."""
+    """Return a random background, RGB uint8 (side, side, 3), without a face."""
     kind = rng.random()
     if kind < 0.35:
         return _mosaic(rng, sources, side)
@@ -31,7 +31,7 @@ def background(rng: np.random.Generator, sources: Sources, side: int) -> Image:
 
 
 def _patch(rng: np.random.Generator, sources: Sources, width: int, height: int) -> Image:
-    """A random part of a photo's corner, stretched to the size asked for, turned by quarters and mirrored."""
+    """Return a random part of a photo's corner, resized, turned by multiples of 90 degrees and mirrored."""
     patch = sources.patch(int(rng.integers(sources.patches)))
     part = int(rng.integers(20, patch.shape[0] + 1))
     y, x = rng.integers(0, patch.shape[0] - part + 1, 2)
@@ -43,6 +43,7 @@ def _patch(rng: np.random.Generator, sources: Sources, width: int, height: int) 
 
 
 def _mosaic(rng: np.random.Generator, sources: Sources, side: int) -> Image:
+    """Return patches side by side."""
     n = int(rng.integers(2, 6))
     cuts = np.round(np.linspace(0, side, n + 1)).astype(int)
     image = np.empty((side, side, 3), np.uint8)
@@ -53,7 +54,7 @@ def _mosaic(rng: np.random.Generator, sources: Sources, side: int) -> Image:
 
 
 def _clouds(rng: np.random.Generator, side: int) -> Image:
-    """A gradient, or noise that is smooth over many or few pixels; grey or coloured."""
+    """A gradient, or noise that is smooth over many or few pixels; gray or colored."""
     n = int(rng.choice([2, 2, 3, 6, 12, 32, 96]))
     grid = rng.integers(0, 256, (n, n, 3 if rng.random() < 0.7 else 1))
     middle, contrast = rng.uniform(40, 215), rng.uniform(0.1, 1)
@@ -85,16 +86,16 @@ def _drawing(rng: np.random.Generator, side: int) -> Image:
     for _ in range(int(rng.integers(5, 40))):
         x, y = rng.uniform(-20, side, 2)
         w, h = np.exp(rng.uniform(np.log(3), np.log(90), 2))
-        colour = tuple(rng.integers(0, 256, 3).tolist())
+        color = tuple(rng.integers(0, 256, 3).tolist())
         kind = int(rng.integers(5))
         if kind == 0:
-            draw.line([(x, y), tuple(rng.uniform(0, side, 2))], colour, int(rng.integers(1, 8)))
+            draw.line([(x, y), tuple(rng.uniform(0, side, 2))], color, int(rng.integers(1, 8)))
         elif kind == 1:
-            draw.rectangle([x, y, x + w, y + h], colour)
+            draw.rectangle([x, y, x + w, y + h], color)
         elif kind == 2:
-            draw.ellipse([x, y, x + w, y + (w if rng.random() < 0.6 else h)], colour)
+            draw.ellipse([x, y, x + w, y + (w if rng.random() < 0.6 else h)], color)
         elif kind == 3:
-            draw.ellipse([x, y, x + w, y + w], None, colour, int(rng.integers(1, 6)))
+            draw.ellipse([x, y, x + w, y + w], None, color, int(rng.integers(1, 6)))
         else:
-            draw.text((x, y), "".join(chr(c) for c in rng.integers(33, 126, 8)), colour)
+            draw.text((x, y), "".join(chr(c) for c in rng.integers(33, 126, 8)), color)
     return np.array(picture)

@@ -1,15 +1,14 @@
-"""Distil a detector densely: in every cell of every picture the student matches the teacher's answer.
+"""Distil a detector densely: the student reproduces the teacher's output in every cell of every picture.
 
-The teacher is any YuNet-format ONNX.  It looks at each picture as the student sees it; its confidence, box
-and landmarks in each cell are the targets, so that each place without a face is an example as well.  A part
-of the pictures is then turned by 90, 180 or 270 degrees together with the teacher's answer, whose landmarks
-turn along: the student learns faces at every angle, and which way up they are, which the teacher does not
-know.
+The teacher is any YuNet-format ONNX.  Its confidence, box and landmarks in each cell are the targets, so that
+places without a face are examples too.  Some of the pictures are turned by 90, 180 or 270 degrees together
+with the teacher's output, so that the student detects turned faces, which the teacher does not.
 
     python -m facealike.train.detector.dense_distillation --photos LFW --chips FAIRFACE/train \\
         --scenery FOLDER --teacher yunet.onnx --work FOLDER --out detector.onnx
 
-Of LFW only training people are used (``data.split_of``).  The command goes on where it was interrupted.
+Of LFW only training people are used (``datasets.splits.split_of``).  The same command continues an
+interrupted run.
 """
 
 from __future__ import annotations
@@ -37,13 +36,13 @@ from .training import DEFAULT_LOOP, DetectorRecipe, DetectorRun, LoopOptions, fi
 TURNED = 0.2
 """Share of the pictures that are turned by a multiple of 90 degrees."""
 CONSIDERED = 0.2
-"""From this confidence of the teacher on, a cell's box and landmarks count."""
+"""Least confidence of the teacher at which a cell's box and landmarks count."""
 Maps = NDArray[np.float32]
-"""A teacher's answer, (cells, 15): confidence, then bbox (4) and kps (10) as ``Prediction`` has them."""
+"""A teacher's output, (cells, 15): confidence, bbox (4) and kps (10) as in ``Prediction``."""
 
 
 class Teacher:
-    """A YuNet-format ONNX that answers for every cell of a picture."""
+    """A YuNet-format ONNX file; its output for every cell of a picture."""
 
     def __init__(self, weights: bytes) -> None:
         options = onnxruntime.SessionOptions()
@@ -54,7 +53,7 @@ class Teacher:
         self._names = [output.name for output in self._session.get_outputs()]
 
     def __call__(self, image: Image) -> Maps:
-        """The answer to an RGB picture, uint8 (H, W, 3) with sides that 32 divides."""
+        """Return the output for an RGB picture, uint8 (H, W, 3), whose sides are multiples of 32."""
         batch = np.ascontiguousarray(image[:, :, ::-1].transpose(2, 0, 1)[None], dtype=np.float32)
         raw = dict(zip(self._names, self._session.run(None, {self._input: batch}), strict=True))
         parts = []
@@ -66,9 +65,9 @@ class Teacher:
 
 
 def turn(image: Image, maps: Maps, quarters: int) -> tuple[Image, Maps]:
-    """Turn a square picture and the answer to it by ``quarters`` times 90 degrees, counter-clockwise.
+    """Turn a square picture and the teacher's output by ``quarters`` times 90 degrees, counter-clockwise.
 
-    Landmarks are pixel centres and boxes pixel edges, so they turn about points half a pixel apart.
+    Landmarks refer to pixel centers and boxes to pixel edges, so they turn about points half a pixel apart.
     """
     for _ in range(quarters % 4):
         image, maps = np.rot90(image), _turn_maps(maps, image.shape[0])
@@ -91,7 +90,7 @@ def _turn_maps(maps: Maps, side: int) -> Maps:
 
 
 class Losses(NamedTuple):
-    """The parts of the loss, each already weighted."""
+    """The weighted parts of the loss."""
 
     confidence: Tensor
     box: Tensor
@@ -99,6 +98,7 @@ class Losses(NamedTuple):
 
     @property
     def total(self) -> Tensor:
+        """Their sum."""
         return self.confidence + self.box + self.points
 
 
@@ -106,18 +106,27 @@ WEIGHTS = (2.0, 4.0, 60.0)
 
 
 def distillation_loss(prediction: Prediction, target: Tensor, corners: Tensor, strides: Tensor) -> Losses:
-    """How far a student's answer is from the teacher's, per cell in which the teacher sees a face.
+    """Return the distillation loss, relative to the number of cells with a face.
 
-    ``target`` is (n, cells, 15), see ``Maps``.  Both logits learn the teacher's confidence, whose
-    geometric mean is then the student's.  Boxes pay EIoU, landmarks a smoothed absolute distance in parts
-    of the face's size, both weighted by the teacher's confidence.
+    Both logits are trained on the teacher's confidence, so that their geometric mean equals it.  Boxes use
+    EIoU; landmarks use a smooth L1 distance relative to the size of the face.  Both are weighted by the
+    teacher's confidence.
+
+    Args:
+        prediction: The student's output.
+        target: The teacher's output (n, cells, 15), see ``Maps``.
+        corners: See ``cells``.
+        strides: See ``cells``.
+
+    Source:
+        The classification term: quality focal loss, Li et al., "Generalized focal loss", NeurIPS 2020.
     """
     belief = target[..., 0]
     count = belief.sum().clamp(min=1)
     bce = functional.binary_cross_entropy_with_logits
     everywhere = bce(prediction.obj, belief, reduction="none")
     apart = (prediction.cls.sigmoid() - belief).abs().detach()
-    hard = bce(prediction.cls, belief, reduction="none") * apart  # quality focal loss, Li et al. 2020
+    hard = bce(prediction.cls, belief, reduction="none") * apart
     picture, cell = torch.nonzero(belief >= CONSIDERED, as_tuple=True)
     seen = Prediction(*(part[picture, cell][None] for part in prediction))
     wanted = target[picture, cell]
@@ -127,21 +136,21 @@ def distillation_loss(prediction: Prediction, target: Tensor, corners: Tensor, s
     size = (true_boxes[0, :, 2:] - true_boxes[0, :, :2]).prod(dim=1).clamp(min=1).sqrt()
     off = (points[0] - true_points[0]) / size[:, None, None]
     far = functional.smooth_l1_loss(off, torch.zeros_like(off), beta=KNEE, reduction="none").mean(dim=(1, 2))
-    sure = wanted[:, 0]
+    weight = wanted[:, 0]
     parts = (
         everywhere.sum() + 2 * hard.sum(),
-        (eiou_loss(boxes[0], true_boxes[0]) * sure).sum(),
-        (far * sure).sum(),
+        (eiou_loss(boxes[0], true_boxes[0]) * weight).sum(),
+        (far * weight).sum(),
     )
-    return Losses(*(weight * part / count for weight, part in zip(WEIGHTS, parts, strict=True)))
+    return Losses(*(factor * part / count for factor, part in zip(WEIGHTS, parts, strict=True)))
 
 
 class PictureBatches(Dataset[tuple[Tensor, Tensor]]):
-    """Batch number i of a run: BGR uint8 (batch, 3, SIDE, SIDE) and targets (batch, cells, 15)."""
+    """Item i is batch i of a run: BGR uint8 (batch, 3, SIDE, SIDE) and targets (batch, cells, 15)."""
 
     def __init__(self, folder: Path, teacher: bytes, recipe: DetectorRecipe) -> None:
         self.folder, self.teacher, self.recipe = folder, teacher, recipe
-        self._opened: tuple[Pool, Teacher] | None = None  # by each worker for itself
+        self._opened: tuple[Pool, Teacher] | None = None  # opened by each worker for itself
 
     def __len__(self) -> int:
         return self.recipe.steps
@@ -162,7 +171,7 @@ class PictureBatches(Dataset[tuple[Tensor, Tensor]]):
 
 
 class DistillationRun(DetectorRun):
-    """A run whose loss is the distance from the teacher's output."""
+    """A run whose loss is ``distillation_loss``."""
 
     columns = ("confidence", "box", "points")
 
@@ -174,7 +183,7 @@ class DistillationRun(DetectorRun):
         return losses.total, [float(part.detach()) for part in losses]
 
     def begin_with(self, detector: bytes, pool: Pool) -> None:
-        """Take over the weights of a detector that ``export`` wrote."""
+        """Initialize the network with the weights of a detector that ``export`` wrote."""
         rng = np.random.default_rng(self.recipe.seed)
         pictures = np.stack([compose(rng, pool)[:, :, ::-1] for _ in range(self.recipe.batch)])
         load_folded(self.network, detector, torch.from_numpy(pictures).permute(0, 3, 1, 2).float() * SCALE)

@@ -1,4 +1,4 @@
-"""The detector's network as an ONNX file."""
+"""Export the detector's network as an ONNX file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .network import OUTPUTS, SCALE, DetectorNet, Folded, Stage, folded_convolut
 
 
 class _Graph:
-    """The nodes and weights of an ONNX graph in the making."""
+    """Nodes and weights of an ONNX graph that is being built."""
 
     def __init__(self, onnx: Any) -> None:
         self.onnx = onnx
@@ -33,7 +33,7 @@ class _Graph:
         return name
 
     def half(self, name: str, values: NDArray[np.float32]) -> str:
-        """A weight that is stored in 16 bits; every runtime widens it once, when it loads the file."""
+        """Add a weight that is stored in FP16; runtimes convert it once, when they load the file."""
         stored = self.constant(f"{name}_half", values.astype(np.float16))
         return self.add("Cast", [stored], name, to=self.onnx.TensorProto.FLOAT)
 
@@ -48,11 +48,13 @@ class _Graph:
 
 
 def export(network: DetectorNet) -> bytes:
-    """The network as an ONNX file in YuNet's format; checked.
+    """Return the network as an ONNX file in YuNet's format.
 
-    Input: float (1, 3, H, W), BGR, 0 to 255, sides that 32 divides.  Outputs: cls, obj (sigmoids),
-    bbox and kps for strides 8, 16 and 32, each (1, cells, k).  Opset 11, as YuNet's own file, for
-    OpenCV.  Raises TrainingError if onnxruntime's answer differs from torch's.
+    Input: float (1, 3, H, W), BGR, 0 to 255, sides that are multiples of 32.  Outputs: cls, obj (sigmoids),
+    bbox and kps for strides 8, 16 and 32, each (1, cells, k).  Opset 11, as in YuNet's own file, for OpenCV.
+
+    Raises:
+        TrainingError: The outputs of onnxruntime and torch differ.
     """
     try:
         import onnx
@@ -87,7 +89,7 @@ def export(network: DetectorNet) -> bytes:
 
 
 def _head(graph: _Graph, level: str, stride: int, tower: Folded, head: Folded) -> None:
-    """The four outputs of one stride."""
+    """Add the four outputs of one stride."""
     x = graph.add("Relu", [level])
     x = graph.add("Relu", [graph.conv(x, f"tower{stride}", tower)])
     first = 0
@@ -123,7 +125,7 @@ def _model(onnx: Any, graph: _Graph) -> Any:
 
 
 def _check(network: DetectorNet, content: bytes) -> None:
-    """Raise TrainingError unless onnxruntime answers as torch does, at another size than a square."""
+    """Raise TrainingError unless the outputs of onnxruntime and torch agree on a non-square picture."""
     import onnxruntime
 
     pixels = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(0)) * 255
@@ -138,7 +140,7 @@ def _check(network: DetectorNet, content: bytes) -> None:
         ours = np.concatenate([found[f"{kind}_{stride}"] for stride in STRIDES], axis=1)
         theirs = values.sigmoid()[..., None] if kind in ("cls", "obj") else values
         difference = float(np.abs(ours - theirs.numpy()).max())
-        if not difference < 2e-2:  # 16 bits hold three digits
+        if not difference < 2e-2:  # FP16 has three digits
             raise TrainingError(
                 f"the exported detector's {kind} differs from the trained one by {difference:.2g}; "
                 "please report this"

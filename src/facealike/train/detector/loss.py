@@ -1,9 +1,10 @@
-"""Which cell answers for which face, and what it pays for a wrong answer.
+"""SimOTA assignment of cells to faces, and the detector's losses.
 
-Assignment after SimOTA (Ge et al., "YOLOX", 2021, section 2.3), as YuNet has it: of the cells near a face's
-middle, those that already answer best for it, as many as their overlaps add up to.  The boxes pay EIoU
-(Zhang et al., "Focal and efficient IOU loss", Neurocomputing 2022), the landmarks a smoothed absolute
-distance in parts of the face's size.
+Of the cells near the center of a face, those with the lowest cost are assigned to it, as many as the sum of
+their overlaps.  Boxes use EIoU; landmarks use a smooth L1 distance relative to the size of the face.
+
+Source: Ge et al., "YOLOX", 2021, section 2.3 (SimOTA, as in YuNet); Zhang et al., "Focal and efficient IOU
+loss", Neurocomputing 2022 (EIoU).
 """
 
 from __future__ import annotations
@@ -20,17 +21,23 @@ from .network import Prediction, to_pixels
 from .scenes import Scene
 
 NEAR = 2.0
-"""A cell may answer for faces whose middle is nearer than this many strides on both axes."""
+"""A cell may be assigned to faces whose center is nearer than this many strides on both axes."""
 CANDIDATES = 10
 SIZES = {8: (0.0, 72.0), 16: (28.0, 160.0), 32: (64.0, 1e9)}
-"""Which faces a stride may answer for: the root of the box's area, in pixels."""
+"""Sizes of faces for each stride: the square root of the box's area, in pixels."""
 KNEE = 0.01
-"""Landmark errors below this part of the face's size are squared, larger ones count as they are."""
+"""Landmark errors below this part of the face's size are squared, larger ones are linear."""
 
 
 class Targets(NamedTuple):
-    """The faces of n scenes: ``boxes`` (n, g, 4), ``points`` (n, g, 5, 2), ``real`` bool (n, g) where an
-    entry is a face and no filling, ``ignore`` (n, i, 4) filled with empty boxes."""
+    """The faces of n scenes, padded to g faces and i ignored boxes.
+
+    Args:
+        boxes: (n, g, 4).
+        points: (n, g, 5, 2).
+        real: bool (n, g), false for padding.
+        ignore: (n, i, 4), padded with empty boxes.
+    """
 
     boxes: Tensor
     points: Tensor
@@ -39,6 +46,7 @@ class Targets(NamedTuple):
 
     @classmethod
     def of(cls, scenes: Sequence[Scene]) -> Targets:
+        """Return the targets of ``scenes``."""
         n = len(scenes)
         faces = max(1, *(len(scene.boxes) for scene in scenes))
         ignored = max(1, *(len(scene.ignore) for scene in scenes))
@@ -54,7 +62,7 @@ class Targets(NamedTuple):
 
 
 class Losses(NamedTuple):
-    """The parts of the loss, each already weighted; ``total`` is their sum."""
+    """The weighted parts of the loss."""
 
     cls: Tensor
     obj: Tensor
@@ -63,6 +71,7 @@ class Losses(NamedTuple):
 
     @property
     def total(self) -> Tensor:
+        """Their sum."""
         return self.cls + self.obj + self.box + self.points
 
 
@@ -70,7 +79,7 @@ WEIGHTS = Losses(*(torch.tensor(weight) for weight in (1.0, 1.0, 4.0, 60.0)))
 
 
 def pairwise_iou(a: Tensor, b: Tensor) -> Tensor:
-    """Intersection over union of boxes that broadcast against each other: (..., 4), (..., 4) -> (...)."""
+    """Return the intersection over union of boxes that broadcast: (..., 4), (..., 4) -> (...)."""
     low, high = torch.maximum(a[..., :2], b[..., :2]), torch.minimum(a[..., 2:], b[..., 2:])
     shared = (high - low).clamp(min=0).prod(dim=-1)
     area_a, area_b = ((x[..., 2:] - x[..., :2]).clamp(min=0).prod(dim=-1) for x in (a, b))
@@ -78,8 +87,11 @@ def pairwise_iou(a: Tensor, b: Tensor) -> Tensor:
 
 
 def eiou_loss(a: Tensor, b: Tensor) -> Tensor:
-    """1 - IoU, plus the middles' distance, the widths' and the heights' difference, each against the box
-    around both: (n, 4), (n, 4) -> (n,)."""
+    """Return the EIoU loss: (n, 4), (n, 4) -> (n,).
+
+    It is 1 - IoU plus the distance of the centers and the differences of width and height, each relative to
+    the box around both.
+    """
     around = torch.maximum(a[:, 2:], b[:, 2:]) - torch.minimum(a[:, :2], b[:, :2])
     middles = (a[:, :2] + a[:, 2:] - b[:, :2] - b[:, 2:]) / 2
     sides = (a[:, 2:] - a[:, :2]) - (b[:, 2:] - b[:, :2])
@@ -88,8 +100,8 @@ def eiou_loss(a: Tensor, b: Tensor) -> Tensor:
     return 1 - pairwise_iou(a, b) + far + (sides.square() / squared).sum(dim=1)
 
 
-def _may_answer(corners: Tensor, strides: Tensor, boxes: Tensor) -> Tensor:
-    """Bool (n, g, cells): the cell is near the face's middle, and of a stride for its size."""
+def _candidates(corners: Tensor, strides: Tensor, boxes: Tensor) -> Tensor:
+    """Return bool (n, g, cells): the cell is near the face's center, and its stride fits the face's size."""
     middle = (boxes[..., :2] + boxes[..., 2:]) / 2
     size = (boxes[..., 2:] - boxes[..., :2]).prod(dim=-1).sqrt()
     low = torch.tensor([SIZES[int(s)][0] for s in strides.tolist()])
@@ -102,11 +114,16 @@ def _may_answer(corners: Tensor, strides: Tensor, boxes: Tensor) -> Tensor:
 def assign(
     prediction: Prediction, boxes: Tensor, corners: Tensor, strides: Tensor, targets: Targets
 ) -> Tensor:
-    """For each cell the number of the face that it answers for, or -1: int64 (n, cells).
+    """Return the face that each cell is assigned to, or -1: int64 (n, cells).
 
-    ``boxes`` (n, cells, 4) are the predicted ones, in pixels.  A cell answers for one face at most.
+    Args:
+        prediction: The network's output.
+        boxes: Its boxes (n, cells, 4), in pixels.
+        corners: See ``cells``.
+        strides: See ``cells``.
+        targets: The faces.
     """
-    allowed = _may_answer(corners, strides, targets.boxes) & targets.real[..., None]
+    allowed = _candidates(corners, strides, targets.boxes) & targets.real[..., None]
     overlap = pairwise_iou(boxes[:, None], targets.boxes[:, :, None]) * allowed
     belief = (prediction.cls.sigmoid() * prediction.obj.sigmoid()).sqrt().clamp(1e-6, 1 - 1e-6)
     cost = -belief.log()[:, None] - 3 * (overlap + 1e-7).log()
@@ -122,7 +139,7 @@ def assign(
 def detector_loss(
     prediction: Prediction, corners: Tensor, strides: Tensor, targets: Targets
 ) -> tuple[Losses, int]:
-    """The loss of n scenes, each part a mean over the cells that answer for a face; and their number."""
+    """Return the loss of n scenes, relative to the number of assigned cells, and that number."""
     boxes, points = to_pixels(prediction, corners, strides)
     face = assign(prediction, boxes, corners, strides, targets)
     scene, cell = torch.nonzero(face >= 0, as_tuple=True)

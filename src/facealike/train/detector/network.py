@@ -1,10 +1,11 @@
-"""Our face detector: a plain small network with YuNet's outputs.
+"""The network of facealike's face detector: small, with YuNet's outputs.
 
-The output format is that of Wu, Peng and Yu ("YuNet: a tiny millisecond-level face detector", Machine
-Intelligence Research 2023), so that one decoder reads both; the network is not.  YuNet is built of
-depthwise convolutions, which a CPU trains slowly.  Ours has plain 3 x 3 convolutions, few channels, a
-stem that reaches stride 4 in two steps, and a top-down path (Lin et al., CVPR 2017) into a small head
-for each of the strides 8, 16 and 32.
+The output format is YuNet's, so that one decoder reads both.  YuNet uses depthwise convolutions, which
+train slowly on a CPU.  This network has plain 3 x 3 convolutions with few channels, a stem that reaches
+stride 4 in two steps, and a top-down path into a small head for each of the strides 8, 16 and 32.
+
+Source: Wu, Peng and Yu, "YuNet: a tiny millisecond-level face detector", Machine Intelligence Research 2023
+(format); Lin et al., "Feature pyramid networks for object detection", CVPR 2017 (top-down path).
 """
 
 from __future__ import annotations
@@ -22,22 +23,22 @@ from torch.nn import functional
 from ...detection.yunet import STRIDES
 
 SCALE = 1 / 255
-"""What the pixels 0..255 are multiplied by in training; the ONNX file has it in its first weights.
+"""Factor of pixels in 0..255; the ONNX file has it in its first weights.
 
-There is no mean to subtract: zero stays black, so padding means the same in both.
+No mean is subtracted, so that zero padding is black.
 """
 
 WIDTHS = (16, 32, 32, 48, 48)
-"""Channels at strides 2, 4, 8, 16 and 32: multiples of the 16 numbers that a CPU handles at once."""
+"""Channels at strides 2, 4, 8, 16 and 32; multiples of 16, the vector width of CPUs."""
 NECK = 32
 OUTPUTS = {"cls": 1, "obj": 1, "bbox": 4, "kps": 10}
 
 
 class Prediction(NamedTuple):
-    """Raw answers for all cells of all strides, finest stride first, row by row.
+    """The raw output for all cells of all strides, finest stride first, row by row.
 
     ``cls`` and ``obj`` are logits (n, cells); ``bbox`` (n, cells, 4) and ``kps`` (n, cells, 10) are in
-    strides, as YuNet has them.
+    units of the stride, as in YuNet.
     """
 
     cls: Tensor
@@ -63,7 +64,7 @@ class Stage(nn.Module):
 
 
 class DetectorNet(nn.Module):
-    """BGR pixels times ``SCALE``, float (n, 3, H, W) with sides that 32 divides -> ``Prediction``."""
+    """BGR pixels times ``SCALE``, float (n, 3, H, W), to ``Prediction``; sides are multiples of 32."""
 
     def __init__(self, widths: tuple[int, ...] = WIDTHS, neck: int = NECK) -> None:
         super().__init__()
@@ -76,11 +77,11 @@ class DetectorNet(nn.Module):
             assert isinstance(head, nn.Conv2d) and head.bias is not None
             nn.init.normal_(head.weight, std=0.01)
             nn.init.zeros_(head.bias)
-            # At first a cell says "face" once in a hundred: the many empty ones would drown the rest.
+            # The first confidence is 1 %: otherwise the many empty cells dominate the loss.
             nn.init.constant_(head.bias[1:2], -math.log(99))
 
     def maps(self, x: Tensor) -> list[Tensor]:
-        """The head's answers (n, 16, H / stride, W / stride), finest stride first."""
+        """Return the output of each head, (n, 16, H / stride, W / stride), finest stride first."""
         for layer in self.stem:
             x = functional.relu(layer(x))
         levels = []
@@ -96,13 +97,14 @@ class DetectorNet(nn.Module):
         ]
 
     def forward(self, x: Tensor) -> Prediction:
+        """Return the output for all cells."""
         flat = torch.cat([m.permute(0, 2, 3, 1).flatten(1, 2) for m in self.maps(x)], dim=1).float()
         cls, obj, bbox, kps = torch.split(flat, list(OUTPUTS.values()), dim=2)
         return Prediction(cls[..., 0], obj[..., 0], bbox, kps)
 
 
 def cells(height: int, width: int) -> tuple[Tensor, Tensor]:
-    """Top left corners (cells, 2) in pixels and strides (cells,) of all cells, in ``Prediction``'s order."""
+    """Return top left corners (cells, 2), in pixels, and strides (cells,), in the order of ``Prediction``."""
     corners, strides = [], []
     for stride in STRIDES:
         rows, columns = torch.meshgrid(
@@ -114,15 +116,16 @@ def cells(height: int, width: int) -> tuple[Tensor, Tensor]:
 
 
 def to_pixels(prediction: Prediction, corners: Tensor, strides: Tensor) -> tuple[Tensor, Tensor]:
-    """Boxes (n, cells, 4) as left, top, right, bottom, and points (n, cells, 5, 2), in pixels."""
+    """Return boxes (n, cells, 4) as left, top, right, bottom, and points (n, cells, 5, 2), in pixels."""
     step = strides[:, None]
-    centre = prediction.bbox[..., :2] * step + corners
+    center = prediction.bbox[..., :2] * step + corners
     half = prediction.bbox[..., 2:].clamp(-8, 8).exp() * step / 2
     points = prediction.kps.reshape(*prediction.kps.shape[:2], 5, 2) * step[:, None] + corners[:, None]
-    return torch.cat([centre - half, centre + half], dim=2), points
+    return torch.cat([center - half, center + half], dim=2), points
 
 
 def parameters(network: nn.Module) -> int:
+    """Return the number of parameters."""
     return sum(weight.numel() for weight in network.parameters())
 
 
@@ -130,7 +133,7 @@ Folded = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 def folded_convolution(layer: nn.Module) -> Folded:
-    """Weight and bias of a convolution that does what ``layer`` and its batch normalisation do."""
+    """Return weight and bias of a convolution equal to ``layer`` and its batch normalization."""
     if isinstance(layer, nn.Conv2d):
         assert layer.bias is not None
         return layer.weight.detach().float().numpy(), layer.bias.detach().float().numpy()
@@ -142,10 +145,15 @@ def folded_convolution(layer: nn.Module) -> Folded:
 
 
 def load_folded(network: DetectorNet, content: bytes, pixels: Tensor) -> None:
-    """Give ``network`` the weights of an ONNX file that ``export`` wrote.
+    """Initialize ``network`` with the weights of an ONNX file that ``export`` wrote.
 
-    The file holds no batch normalization any more.  Each one becomes the identity on the batch ``pixels``,
-    BGR times ``SCALE``, float (n, 3, H, W): its statistics are those of that batch.
+    Batch normalizations are folded in the file.  Here each becomes the identity on a batch of pictures,
+    with the statistics of that batch.
+
+    Args:
+        network: The network to change.
+        content: The ONNX file.
+        pixels: The batch, BGR times ``SCALE``, float (n, 3, H, W).
     """
     import onnx
 

@@ -1,6 +1,6 @@
-"""What cameras and files do to a scene: light, colour, blur, noise, small sizes, JPEG.
+"""Photometric augmentation: light, color, blur, noise, low resolution, JPEG.
 
-Nothing here moves a pixel from its place, so boxes and landmarks stay as they are.
+Pixels keep their places, so boxes and landmarks stay valid.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from PIL import ImageFilter
 from ...types import Image
 
 
-def develop(rng: np.random.Generator, image: Image) -> Image:
-    """``image`` (S, S, 3) as a worse camera would have seen it; sometimes as it is."""
+def augment_photometric(rng: np.random.Generator, image: Image) -> Image:
+    """Return ``image``, RGB uint8 (S, S, 3), with random photometric changes; one in ten stays."""
     if rng.random() < 0.1:
         return image
     picture = _curves(rng, PillowImage.fromarray(image))
     if rng.random() < 0.2:
-        picture = _light_from_a_side(rng, picture)
+        picture = _side_light(rng, picture)
     if rng.random() < 0.08:
         picture = picture.convert("L").convert("RGB")
     kind = rng.random()
@@ -36,7 +36,7 @@ def develop(rng: np.random.Generator, image: Image) -> Image:
 
 
 def _curves(rng: np.random.Generator, picture: PillowImage.Image) -> PillowImage.Image:
-    """Brightness, contrast, gamma and colour cast, as one table a channel."""
+    """Change brightness, contrast, gamma and color cast, as one table per channel."""
     level = np.arange(256, dtype=np.float32) / 255
     gamma, gain = np.exp(rng.normal(0, 0.25)), np.exp(rng.normal(0, 0.2))
     cast = np.exp(rng.normal(0, 0.06, 3))
@@ -45,7 +45,8 @@ def _curves(rng: np.random.Generator, picture: PillowImage.Image) -> PillowImage
     return picture.point((np.clip(table, 0, 1) * 255).astype(np.uint8).T.reshape(-1).tolist())
 
 
-def _light_from_a_side(rng: np.random.Generator, picture: PillowImage.Image) -> PillowImage.Image:
+def _side_light(rng: np.random.Generator, picture: PillowImage.Image) -> PillowImage.Image:
+    """Apply a brightness gradient."""
     a, b = np.exp(rng.normal(0, 0.5, 2))
     ramp = np.linspace(a, b, picture.width, dtype=np.float32)
     lit = np.asarray(picture) * (ramp[:, None, None] if rng.random() < 0.4 else ramp[None, :, None])
@@ -53,6 +54,7 @@ def _light_from_a_side(rng: np.random.Generator, picture: PillowImage.Image) -> 
 
 
 def _smaller_and_back(picture: PillowImage.Image, factor: float) -> PillowImage.Image:
+    """Reduce the resolution by ``factor``."""
     side = picture.width
     small = max(8, round(side / factor))
     return picture.resize((small, small), PillowImage.Resampling.BOX).resize(
@@ -61,7 +63,7 @@ def _smaller_and_back(picture: PillowImage.Image, factor: float) -> PillowImage.
 
 
 def _noise(rng: np.random.Generator, image: Image) -> Image:
-    """Grain, the same in all colours or not; one small tile of it, repeated."""
+    """Add noise, gray or in color; one small tile of it is repeated."""
     side = image.shape[0]
     tile = 64
     grain = rng.normal(0, rng.uniform(2, 18), (tile, tile, 3 if rng.random() < 0.6 else 1))
@@ -70,6 +72,7 @@ def _noise(rng: np.random.Generator, image: Image) -> Image:
 
 
 def _jpeg(picture: PillowImage.Image, quality: int) -> PillowImage.Image:
+    """Compress as JPEG."""
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=quality)
     return PillowImage.open(buffer).convert("RGB")

@@ -1,7 +1,7 @@
-"""Pictures to distil a detector on: real photos at every size and angle, crowds, and pictures without a face.
+"""Compose pictures for detector distillation: faces at every size and angle, crowds, and no face at all.
 
-No picture has labels; the teacher's answer to it is the target (``detector_distillation``).  So a picture may
-be composed of anything.  ``compose`` is a pure function of its random generator.
+Pictures need no labels, because the teacher's output is the target (``dense_distillation``).  ``compose``
+is a pure function of its random generator.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ...embedding.crop_cache import readable_photos
 from ...errors import DataError
 from ...types import Image
 from ...utils.atomic_write import write_bytes
-from .photometric import develop
+from .photometric import augment_photometric
 
 SIDE = 320
 FACES = {"photos": (250, 104.0), "chips": (144, 112.0)}
@@ -32,7 +32,7 @@ SCENERY = 640
 
 @dataclass(frozen=True)
 class Pool:
-    """Images to compose of: memory-mapped uint8 arrays (n, side, side, 3)."""
+    """The images to compose pictures of: memory-mapped uint8 arrays (n, side, side, 3)."""
 
     photos: NDArray[np.uint8]
     chips: NDArray[np.uint8]
@@ -40,7 +40,7 @@ class Pool:
 
     @classmethod
     def open(cls, folder: Path) -> Pool:
-        """Open the arrays that ``collect_images`` wrote into ``folder``."""
+        """Open the arrays of ``collect_images`` in ``folder``; raise DataError if one is missing."""
         try:
             return cls(
                 *(np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("photos", "chips", "scenery"))
@@ -54,8 +54,10 @@ class Pool:
 def collect_images(paths: Iterable[Path], side: int, out: Path) -> int:
     """Write the images of ``paths`` as one array (n, side, side, 3); return n.
 
-    Smaller images are enlarged, larger ones reduced, to the square in their middle.  Those that cannot be
-    read are left out and told.
+    The central square of each is resized.  Images that cannot be read are left out, with a warning.
+
+    Raises:
+        DataError: None of the images can be read.
     """
     images = []
     for _, image in readable_photos(paths):
@@ -72,12 +74,12 @@ def collect_images(paths: Iterable[Path], side: int, out: Path) -> int:
 
 
 def compose(rng: np.random.Generator, pool: Pool) -> Image:
-    """One picture, RGB uint8 (SIDE, SIDE, 3)."""
+    """Return a random picture, RGB uint8 (SIDE, SIDE, 3)."""
     kinds, shares = zip(*KINDS, strict=True)
     image = kinds[int(rng.choice(len(kinds), p=shares))](rng, pool)
     if rng.random() < 0.12:
         image = _shapes(rng, image, int(rng.integers(1, 4)))
-    return develop(rng, image)
+    return augment_photometric(rng, image)
 
 
 def _one_face(rng: np.random.Generator, pool: Pool) -> Image:
@@ -150,7 +152,7 @@ def _layer(
     rng: np.random.Generator, pool: Pool, name: str, under: Image, size: float, middle: NDArray[np.float64],
     soft: bool = False,
 ) -> Image:  # fmt: skip
-    """Put one image over ``under`` so that its face is ``size`` pixels and its centre at ``middle``."""
+    """Put one image over ``under`` so that its face is ``size`` pixels and its center at ``middle``."""
     scale = size / FACES[name][1]
     picture = _view(_draw(rng, pool, name), scale, _roll(rng), tuple(middle), SIDE, rng, soft, under)
     return np.array(picture)
@@ -160,7 +162,7 @@ def _view(
     source: Image, scale: float, degrees: float, middle: tuple[float, float], side: int,
     rng: np.random.Generator, soft: bool = False, under: Image | None = None,
 ) -> PillowImage.Image:  # fmt: skip
-    """``source`` scaled, turned about its centre, perhaps mirrored, with its centre at ``middle``."""
+    """``source`` scaled, turned about its center, perhaps mirrored, with its center at ``middle``."""
     picture = PillowImage.fromarray(np.ascontiguousarray(source[:, ::-1] if rng.random() < 0.5 else source))
     shrink = int(1 / scale)
     if shrink > 1:
@@ -208,8 +210,8 @@ def _shapes(rng: np.random.Generator, image: Image, count: int) -> Image:
         x, y = rng.uniform(-40, SIDE, 2)
         w, h = (_log_uniform(rng, 6, 300) for _ in range(2))
         h = w * rng.uniform(0.7, 1.5) if rng.random() < 0.7 else h
-        colour = tuple(rng.integers(0, 256, 3).tolist())
-        fill, line = (colour, None) if rng.random() < 0.6 else (None, colour)
+        color = tuple(rng.integers(0, 256, 3).tolist())
+        fill, line = (color, None) if rng.random() < 0.6 else (None, color)
         kind, width = int(rng.integers(4)), int(rng.integers(1, 12))
         if kind < 2:
             draw.ellipse([x, y, x + w, y + h], fill, line, width)
@@ -224,21 +226,21 @@ def _shapes(rng: np.random.Generator, image: Image, count: int) -> Image:
 
 
 def _occlude(rng: np.random.Generator, image: Image) -> Image:
-    """A mask, glasses, a hat or a hand's worth of colour near the middle of the picture."""
+    """A mask, glasses, a hat or a patch of color near the middle of the picture."""
     picture = PillowImage.fromarray(image)
     draw = ImageDraw.Draw(picture)
     x, y = SIDE / 2 + rng.uniform(-70, 70, 2)
     w, h = rng.uniform(20, 160), rng.uniform(10, 90)
-    colour = tuple(rng.integers(0, 256, 3).tolist())
+    color = tuple(rng.integers(0, 256, 3).tolist())
     kind = int(rng.integers(3))
     if kind == 0:
-        draw.rounded_rectangle([x - w / 2, y, x + w / 2, y + h], 8, colour)
+        draw.rounded_rectangle([x - w / 2, y, x + w / 2, y + h], 8, color)
     elif kind == 1:
         for side in (-1, 1):
-            draw.ellipse([x + side * w / 3 - h / 2, y - h / 2, x + side * w / 3 + h / 2, y + h / 2], colour)
-        draw.line([(x - w / 3, y), (x + w / 3, y)], colour, 3)
+            draw.ellipse([x + side * w / 3 - h / 2, y - h / 2, x + side * w / 3 + h / 2, y + h / 2], color)
+        draw.line([(x - w / 3, y), (x + w / 3, y)], color, 3)
     else:
-        draw.ellipse([x - w / 2, y - h / 2, x + w / 2, y + h / 2], colour)
+        draw.ellipse([x - w / 2, y - h / 2, x + w / 2, y + h / 2], color)
     return np.array(picture)
 
 

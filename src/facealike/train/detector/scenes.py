@@ -1,8 +1,8 @@
-"""Scenes to learn detection from, composed of marked photos, so that every box and landmark is known.
+"""Compose training scenes of pseudo-labeled photos, so that every box and landmark is known.
 
-A scene is a background and layers on it.  Each layer is one source image, turned, scaled, mirrored
-and blended in; its marks go through the same transform.  ``compose`` is a pure function of its random
-generator, so scene number n of a run is the same wherever and whenever it is made.
+A scene is a background with layers.  Each layer is a source image that is turned, scaled, mirrored and
+blended in; its labels go through the same transform.  ``compose`` is a pure function of its random
+generator.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from PIL import ImageFilter
 
 from ...types import Image
 from .backgrounds import background
-from .photometric import develop
-from .pseudo_labels import MIRRORED, SIDES, Kind, Marks, Sources
+from .photometric import augment_photometric
+from .pseudo_labels import MIRRORED, SIDES, Kind, PseudoLabels, Sources
 
 SIDE = 256
 SMALLEST = 9.0
-"""Faces below this size (root of the box's area, in pixels) are ignored: nothing is left of them."""
+"""Faces below this size (square root of the box's area, in pixels) are ignored."""
 SEEN, HALF_SEEN = 0.7, 0.25
-"""A box of which ``SEEN`` or more is visible is a face, below ``HALF_SEEN`` background; between, ignored."""
+"""Visible share of a box from which on it is a face, and below which it is background; between, ignored."""
 
 
 @dataclass(frozen=True)
@@ -39,34 +39,34 @@ class Scene:
 
 
 def similarity(
-    centre: tuple[float, float], target: tuple[float, float], scale: float, degrees: float, mirror: bool
+    center: tuple[float, float], target: tuple[float, float], scale: float, degrees: float, mirror: bool
 ) -> NDArray[np.float64]:
-    """The (2, 3) matrix that turns and scales an image about ``centre``, which comes to lie on ``target``."""
+    """Return the matrix (2, 3) that turns and scales about ``center`` and moves it to ``target``."""
     angle = math.radians(degrees)
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     linear = scale * turn @ np.diag([-1.0 if mirror else 1.0, 1.0])
-    matrix: NDArray[np.float64] = np.column_stack([linear, np.array(target) - linear @ np.array(centre)])
+    matrix: NDArray[np.float64] = np.column_stack([linear, np.array(target) - linear @ np.array(center)])
     return matrix
 
 
 def move_points(points: NDArray[np.floating], matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Landmarks (n, 5, 2) through ``matrix``; left and right change names in a mirror."""
+    """Return landmarks (n, 5, 2) moved by ``matrix``; a mirror swaps left and right."""
     moved: NDArray[np.float64] = points @ matrix[:, :2].T + matrix[:, 2]
     return moved[:, MIRRORED] if np.linalg.det(matrix[:, :2]) < 0 else moved
 
 
 def move_boxes(boxes: NDArray[np.floating], matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Boxes (n, 4) through ``matrix``: the box around the turned ellipse that touches the old box inside."""
-    # Landmarks are given by pixel centres and boxes by pixel edges: half a pixel apart.
-    centre = (boxes[:, :2] + boxes[:, 2:]) / 2 - 0.5
+    """Return boxes (n, 4) moved by ``matrix``: the box around the moved ellipse that is inscribed in each."""
+    # Landmarks refer to pixel centers and boxes to pixel edges, half a pixel apart.
+    center = (boxes[:, :2] + boxes[:, 2:]) / 2 - 0.5
     half = (boxes[:, 2:] - boxes[:, :2]) / 2
-    moved = centre @ matrix[:, :2].T + matrix[:, 2] + 0.5
+    moved = center @ matrix[:, :2].T + matrix[:, 2] + 0.5
     reach = np.sqrt((half**2) @ (matrix[:, :2] ** 2).T)
     return np.concatenate([moved - reach, moved + reach], axis=1)
 
 
 def _share_inside(boxes: NDArray[np.floating], frame: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Which part of each box (n, 4) lies within ``frame`` (4,)."""
+    """Return the share of each box (n, 4) within ``frame`` (4,)."""
     low, high = np.maximum(boxes[:, :2], frame[:2]), np.minimum(boxes[:, 2:], frame[2:])
     area = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
     share: NDArray[np.float64] = np.clip(high - low, 0, None).prod(axis=1) / np.maximum(area, 1e-9)
@@ -75,7 +75,7 @@ def _share_inside(boxes: NDArray[np.floating], frame: NDArray[np.floating]) -> N
 
 @dataclass
 class _Canvas:
-    """A scene in the making."""
+    """A scene that is being composed."""
 
     image: Image
     boxes: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 4)))
@@ -83,7 +83,7 @@ class _Canvas:
     ignore: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 4)))
 
     def cover(self, frame: NDArray[np.float64]) -> None:
-        """Something opaque comes to lie on ``frame``: faces under it are hidden, some only partly."""
+        """Remove faces under an opaque layer on ``frame``, or ignore them if they are partly visible."""
         hidden = _share_inside(self.boxes, frame)
         partly = (hidden > 1 - SEEN) & (hidden < 1 - HALF_SEEN)
         self.ignore = np.concatenate(
@@ -91,17 +91,17 @@ class _Canvas:
         )
         self.boxes, self.points = self.boxes[hidden <= 1 - SEEN], self.points[hidden <= 1 - SEEN]
 
-    def add(self, marks: Marks, matrix: NDArray[np.float64], frame: NDArray[np.float64]) -> None:
-        """The faces of a layer that shows through ``frame`` only."""
-        boxes, points = move_boxes(marks.boxes, matrix), move_points(marks.points, matrix)
-        unsure = move_boxes(marks.unsure, matrix)
+    def add(self, labels: PseudoLabels, matrix: NDArray[np.float64], frame: NDArray[np.float64]) -> None:
+        """Add the faces of a layer that is visible within ``frame`` only."""
+        boxes, points = move_boxes(labels.boxes, matrix), move_points(labels.points, matrix)
+        ignored = move_boxes(labels.ignored, matrix)
         seen = _share_inside(boxes, frame)
         size = np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(axis=1))
         good = (seen >= SEEN) & (size >= SMALLEST)
         self.boxes = np.concatenate([self.boxes, boxes[good]])
         self.points = np.concatenate([self.points, points[good]])
         doubtful = boxes[~good & (seen >= HALF_SEEN)]
-        self.ignore = np.concatenate([self.ignore, doubtful, unsure[_share_inside(unsure, frame) > 0.1]])
+        self.ignore = np.concatenate([self.ignore, doubtful, ignored[_share_inside(ignored, frame) > 0.1]])
 
 
 def _paste(
@@ -110,7 +110,7 @@ def _paste(
 ) -> None:  # fmt: skip
     """Draw ``source`` through ``matrix`` into ``frame`` (left, top, right, bottom) of the canvas.
 
-    ``mask`` is an L image as large as the source: how opaque it is there.  Without one all of it is.
+    ``mask`` is the opacity, an L image as large as the source; without one it is fully opaque.
     """
     left, top, right, bottom = (int(v) for v in frame)
     if right <= left or bottom <= top:
@@ -127,7 +127,7 @@ def _paste(
     coefficients = (*inverse[0], offset[0], *inverse[1], offset[1])
     size, affine = (right - left, bottom - top), PillowImage.Transform.AFFINE
     layer = picture.transform(size, affine, coefficients, PillowImage.Resampling.BILINEAR)
-    # Where all of the source is opaque its outline may be sharp; nearest is a third of the work.
+    # An opaque source may have a sharp outline; nearest takes a third of the time.
     how = PillowImage.Resampling.NEAREST if mask is None else PillowImage.Resampling.BILINEAR
     under = PillowImage.fromarray(canvas.image[top:bottom, left:right])
     under.paste(layer, (0, 0), opaque.transform(size, affine, coefficients, how))
@@ -141,14 +141,14 @@ def _clip(box: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _roll(rng: np.random.Generator) -> float:
-    """Mostly a little, often up to 35 degrees either way, seldom up to 55."""
+    """Return a random angle in degrees: mostly small, often up to 35 either way, rarely up to 55."""
     kind = rng.random()
     if kind < 0.45:
         return float(rng.normal(0, 8))
     return float(rng.uniform(-35, 35) if kind < 0.93 else rng.uniform(-55, 55))
 
 
-def _draw(rng: np.random.Generator, sources: Sources, kind: Kind) -> tuple[Image, Marks]:
+def _draw(rng: np.random.Generator, sources: Sources, kind: Kind) -> tuple[Image, PseudoLabels]:
     return sources.image(kind, int(rng.integers(sources.count(kind))))
 
 
@@ -156,9 +156,9 @@ def _any_kind(rng: np.random.Generator, photos: float) -> Kind:
     return "photos" if rng.random() < photos else "chips"
 
 
-def _main_face(marks: Marks) -> NDArray[np.float32]:
-    size: NDArray[np.float32] = (marks.boxes[:, 2:] - marks.boxes[:, :2]).prod(axis=1)
-    box: NDArray[np.float32] = marks.boxes[int(size.argmax())]
+def _main_face(labels: PseudoLabels) -> NDArray[np.float32]:
+    size: NDArray[np.float32] = (labels.boxes[:, 2:] - labels.boxes[:, :2]).prod(axis=1)
+    box: NDArray[np.float32] = labels.boxes[int(size.argmax())]
     return box
 
 
@@ -174,26 +174,26 @@ def _photo_in_frame(
     rng: np.random.Generator, sources: Sources, canvas: _Canvas, frame: NDArray[np.float64],
     smallest: float, photos: float = 0.6,
 ) -> None:  # fmt: skip
-    """Fill ``frame`` with one photo or chip, its main face somewhere within."""
-    image, marks = _draw(rng, sources, _any_kind(rng, photos))
-    box = _main_face(marks)
+    """Fill ``frame`` with one photo or chip, its main face within."""
+    image, labels = _draw(rng, sources, _any_kind(rng, photos))
+    box = _main_face(labels)
     wide, high = frame[2:] - frame[:2]
     largest = 0.98 * min(wide, high)
     size = _log_uniform(rng, min(smallest, largest), largest)
-    room = np.maximum(np.array([wide, high]) - size, 0) * rng.uniform(-0.55, 0.55, 2)
-    target = (frame[:2] + frame[2:]) / 2 + room
-    centre = (box[:2] + box[2:]) / 2
+    spread = np.maximum(np.array([wide, high]) - size, 0) * rng.uniform(-0.55, 0.55, 2)
+    target = (frame[:2] + frame[2:]) / 2 + spread
+    center = (box[:2] + box[2:]) / 2
     matrix = similarity(
-        tuple(centre), tuple(target), size / _size_of(box), _roll(rng), bool(rng.random() < 0.5)
+        tuple(center), tuple(target), size / _size_of(box), _roll(rng), bool(rng.random() < 0.5)
     )
     _paste(canvas, image, matrix, frame)
-    canvas.add(marks, matrix, frame)
+    canvas.add(labels, matrix, frame)
 
 
 def _whole_photo(rng: np.random.Generator, sources: Sources, canvas: _Canvas) -> None:
-    """A photo as a user's: upright, at its own size, black where it ends; or a chip with its border."""
+    """Add a whole photo, upright, with black padding, or a whole chip."""
     kind: Kind = _any_kind(rng, 0.5)
-    image, marks = _draw(rng, sources, kind)
+    image, labels = _draw(rng, sources, kind)
     side = SIDES[kind]
     scale = 1.0 if rng.random() < 0.5 else float(rng.uniform(0.6, 1.0)) * SIDE / side
     mirror = bool(rng.random() < 0.5)
@@ -205,11 +205,11 @@ def _whole_photo(rng: np.random.Generator, sources: Sources, canvas: _Canvas) ->
     canvas.image[:] = 0 if rng.random() < 0.7 else rng.integers(0, 256, 3)
     frame = np.array([0.0, 0.0, SIDE, SIDE])
     _paste(canvas, image, matrix, frame)
-    canvas.add(marks, matrix, frame)
+    canvas.add(labels, matrix, frame)
 
 
 def _tiles(rng: np.random.Generator, sources: Sources, canvas: _Canvas) -> None:
-    """Several photos side by side, some places left to the background."""
+    """Add several photos side by side; some places keep the background."""
     rows, columns = ((1, 2), (2, 1), (2, 2), (2, 2), (2, 3), (3, 2), (3, 3), (4, 4))[int(rng.integers(8))]
     ys = np.round(np.linspace(0, SIDE, rows + 1) + np.r_[0, rng.uniform(-15, 15, rows - 1), 0])
     xs = np.round(np.linspace(0, SIDE, columns + 1) + np.r_[0, rng.uniform(-15, 15, columns - 1), 0])
@@ -220,14 +220,14 @@ def _tiles(rng: np.random.Generator, sources: Sources, canvas: _Canvas) -> None:
 
 
 def _soft_mask(rng: np.random.Generator, side: int, box: NDArray[np.floating]) -> PillowImage.Image:
-    """How opaque a pasted head is: a soft ellipse around its box, a little larger than it."""
-    step = 4  # the mask is smooth: it can be made small
+    """Return the opacity of a pasted head: a soft ellipse, a little larger than its box."""
+    step = 4  # the mask is smooth, so it is computed at a quarter of the size
     y, x = np.mgrid[: side // step, : side // step].astype(np.float32) * step + step / 2
-    centre, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2
+    center, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2
     grow = rng.uniform(1.15, 1.6, 2)
-    away = ((x - centre[0]) / (half[0] * grow[0])) ** 2 + ((y - centre[1]) / (half[1] * grow[1])) ** 2
+    away = ((x - center[0]) / (half[0] * grow[0])) ** 2 + ((y - center[1]) / (half[1] * grow[1])) ** 2
     softness = rng.uniform(0.05, 0.5)
-    # Nothing of a face may be cut off sharply at the edge of its source.
+    # No face may be cut off sharply at the edge of its source.
     edge = (np.minimum(np.minimum(x, side - x), np.minimum(y, side - y)) - step / 2) / 8
     opaque = np.clip(np.minimum((1 + softness - away) / softness, edge), 0, 1) * 255
     small = PillowImage.fromarray(opaque.astype(np.uint8))
@@ -235,11 +235,11 @@ def _soft_mask(rng: np.random.Generator, side: int, box: NDArray[np.floating]) -
 
 
 def _paste_heads(rng: np.random.Generator, sources: Sources, canvas: _Canvas, count: int) -> None:
-    """Heads cut out, softly or as squares, wherever they cover no other face."""
+    """Add heads, with soft or square outlines, where they cover no other face."""
     for _ in range(count):
         kind = _any_kind(rng, 0.3)
-        image, marks = _draw(rng, sources, kind)
-        box = _main_face(marks)
+        image, labels = _draw(rng, sources, kind)
+        box = _main_face(labels)
         size = _log_uniform(rng, 10, 200 if count <= 3 else 80)
         matrix = similarity(
             tuple((box[:2] + box[2:]) / 2), tuple(rng.uniform(-0.1 * size, SIDE + 0.1 * size, 2)),
@@ -255,14 +255,14 @@ def _paste_heads(rng: np.random.Generator, sources: Sources, canvas: _Canvas, co
             continue
         frame = _clip(grown)
         _paste(canvas, image, matrix, frame, mask)
-        if soft:  # what else is in the photo has been cut away
-            main = (marks.boxes == box).all(axis=1)
-            marks = Marks(marks.boxes[main][:1], marks.points[main][:1], marks.boxes[:0])
-        canvas.add(marks, matrix, np.array([0.0, 0.0, SIDE, SIDE]))
+        if soft:  # other faces of the photo are cut away
+            main = (labels.boxes == box).all(axis=1)
+            labels = PseudoLabels(labels.boxes[main][:1], labels.points[main][:1], labels.boxes[:0])
+        canvas.add(labels, matrix, np.array([0.0, 0.0, SIDE, SIDE]))
 
 
 def _occlude(rng: np.random.Generator, canvas: _Canvas) -> None:
-    """Bars, blocks and blobs over parts of some faces; at most a good third of the box, which stays."""
+    """Cover parts of some faces by bars, blocks and blobs, at most a good third of the box; labels stay."""
     for left, top, right, bottom in canvas.boxes[rng.random(len(canvas.boxes)) < 0.15]:
         wide, high = right - left, bottom - top
         w, h = (1.2, rng.uniform(0.1, 0.3)) if rng.random() < 0.5 else rng.uniform(0.2, 0.6, 2)
@@ -272,20 +272,20 @@ def _occlude(rng: np.random.Generator, canvas: _Canvas) -> None:
         part = canvas.image[b:d, a:c]
         if part.size == 0:
             continue
-        colour = rng.integers(0, 256, 3)
+        color = rng.integers(0, 256, 3)
         if rng.random() < 0.5:
             rows, columns = np.mgrid[-1 : 1 : part.shape[0] * 1j, -1 : 1 : part.shape[1] * 1j]
-            part[rows**2 + columns**2 <= 1] = colour
+            part[rows**2 + columns**2 <= 1] = color
         else:
             part[:] = (
-                colour if rng.random() < 0.6 else rng.integers(0, 256, part.shape)
+                color if rng.random() < 0.6 else rng.integers(0, 256, part.shape)
             )  # plain, or noise like a pattern
 
 
 def _face_pieces(rng: np.random.Generator, sources: Sources, canvas: _Canvas) -> None:
-    """Hard negatives: a face cut into pieces and shuffled; no piece alone is a face."""
-    image, marks = _draw(rng, sources, "chips")
-    left, top, right, bottom = np.clip(_main_face(marks), 0, SIDES["chips"]).astype(int)
+    """Add a hard negative: a face cut into shuffled pieces."""
+    image, labels = _draw(rng, sources, "chips")
+    left, top, right, bottom = np.clip(_main_face(labels), 0, SIDES["chips"]).astype(int)
     face = image[top:bottom, left:right]
     n = int(rng.integers(4, 7))
     size = int(rng.integers(3, 12)) * n
@@ -301,7 +301,7 @@ def _face_pieces(rng: np.random.Generator, sources: Sources, canvas: _Canvas) ->
 
 
 def compose(rng: np.random.Generator, sources: Sources) -> Scene:
-    """One scene; see the module."""
+    """Return a random scene; see the module."""
     canvas = _Canvas(background(rng, sources, SIDE))
     kind = rng.random()
     everywhere = np.array([0.0, 0.0, SIDE, SIDE])
@@ -317,7 +317,7 @@ def compose(rng: np.random.Generator, sources: Sources) -> Scene:
         for _ in range(int(rng.integers(1, 4))):
             _face_pieces(rng, sources, canvas)
     _occlude(rng, canvas)
-    image = develop(rng, canvas.image)
+    image = augment_photometric(rng, canvas.image)
     if rng.random() < 0.02:
         image = np.asarray(PillowImage.fromarray(image).filter(ImageFilter.SHARPEN))
     return Scene(

@@ -1,4 +1,4 @@
-"""The student's loop: a small network that learns to say of a face what its teacher says."""
+"""The Lightning module of distillation: the student reproduces the teacher's embeddings."""
 
 from __future__ import annotations
 
@@ -10,28 +10,30 @@ from torch import Tensor, nn
 
 from ...model_file.locate import read_model_file
 from ...model_file.preprocessing import Preprocessing
-from ..lightning.base_module import Learner
+from ..lightning.base_module import BaseModule
 from ..model_card import weights_of
 from ..networks.build import first_network
 from ..networks.init_from_model import start_from
 from ..recipe.schema import Recipe
-from .teacher_batches import Lesson
+from .teacher_batches import TeacherData
 
 
 def distances(vectors: Tensor) -> Tensor:
-    """Euclidean distances (n, n) between the rows of ``vectors`` (n, d), with a gradient at zero too."""
+    """Return Euclidean distances (n, n) between the rows of ``vectors`` (n, d), with a gradient at zero."""
     lengths = vectors.square().sum(dim=1)
     squared = lengths[:, None] + lengths[None, :] - 2 * vectors @ vectors.T
     return squared.clamp(min=1e-6).sqrt()
 
 
 def distil_loss(student: Tensor, teacher: Tensor, descriptor_weight: float, distance_weight: float) -> Tensor:
-    """How far the student (n, d) is from the teacher (n, d), descriptor by descriptor and pair by pair.
+    """Return the distillation loss of embeddings (n, d).
 
-    The mean over faces of the squared distance from what the teacher says, and the mean over pairs of
-    the squared difference between both distances: comparisons are by distance, so the second is what
-    counts, and the first shows where to go (Park et al., "Relational knowledge distillation", CVPR 2019,
-    equation 5, without its scaling).
+    It is the weighted sum of the mean squared distance between both embeddings of a face and the mean squared
+    difference between both distances of a pair.  Faces are compared by distance, so the second term is the
+    goal; the first one guides the optimization.
+
+    Source:
+        Park et al., "Relational knowledge distillation", CVPR 2019, equation 5, without its scaling.
     """
     student, teacher = student.float(), teacher.float()
     n = len(student)
@@ -40,59 +42,67 @@ def distil_loss(student: Tensor, teacher: Tensor, descriptor_weight: float, dist
     return descriptor_weight * point + distance_weight * apart
 
 
-class StudentModule(Learner):
-    """``plain``: faces as they are, whose descriptors say where the student's begin.
+class StudentModule(BaseModule):
+    """The student in training.
 
-    ``initialisation`` is what the model's card says of the weights that it began with.
+    ``initialization`` is the card's text about its first weights.
+
+    Args:
+        recipe: The recipe.
+        preprocessing: The face crop.
+        total_steps: Steps of the whole run.
+        plain: Faces without augmentation, which set the mean and the variance of the first outputs.
     """
 
-    def __init__(self, recipe: Recipe, preprocessing: Preprocessing, total_steps: int, plain: Lesson) -> None:
+    def __init__(
+        self, recipe: Recipe, preprocessing: Preprocessing, total_steps: int, plain: TeacherData
+    ) -> None:
         network = first_network(recipe)
         if recipe.network.start:
             model = read_model_file(recipe.network.start)
-            initialisation = weights_of(model)
+            initialization = weights_of(model)
             faces = torch.from_numpy(preprocessing.normalise(plain.crops.numpy()))
             start_from(network, model.embedder, faces, recipe.network.start)
         else:
-            initialisation = "random"
+            initialization = "random"
             begin_at(network, plain.descriptors)
         super().__init__(recipe, preprocessing, total_steps, network, recipe.student)
-        self.initialisation = initialisation
-        self._said: list[tuple[Tensor, Tensor]] = []
+        self.initialization = initialization
+        self._validated: list[tuple[Tensor, Tensor]] = []
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
-        images, _ = self.changed(batch["images"])
-        said = self(images)
+        images, _ = self.augmented(batch["images"])
+        embedded = self(images)
         spec = self.recipe.teacher
-        # Distances between near neighbours need more digits than bfloat16 has.
+        # Distances between near neighbors need more digits than bfloat16 has.
         with torch.autocast(self.device.type, enabled=False):
-            loss = distil_loss(said, batch["descriptors"], spec.descriptor_weight, spec.distance_weight)
-        return self.checked(loss, len(images))
+            loss = distil_loss(embedded, batch["descriptors"], spec.descriptor_weight, spec.distance_weight)
+        return self.logged(loss, len(images))
 
     def describe(self, crops: Tensor) -> Tensor:
-        """What the model will say of crops, uint8 (n, S, S, 3): descriptors (n, d), mirrored if asked."""
-        said: Tensor = self(crops.permute(0, 3, 1, 2).float()).float()
+        """Return the embeddings (n, d) of the model, before the lift, for crops, uint8 (n, S, S, 3)."""
+        embedded: Tensor = self(crops.permute(0, 3, 1, 2).float()).float()
         if self.recipe.network.mirror:
-            said = (said + self(crops.flip(2).permute(0, 3, 1, 2).float()).float()) / 2
-        return said
+            embedded = (embedded + self(crops.flip(2).permute(0, 3, 1, 2).float()).float()) / 2
+        return embedded
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        self._said.append((self.describe(batch["images"]).cpu(), batch["descriptors"].cpu()))
+        self._validated.append((self.describe(batch["images"]).cpu(), batch["descriptors"].cpu()))
 
     def on_validation_epoch_end(self) -> None:
-        student, teacher = (torch.cat(parts) for parts in zip(*self._said, strict=True))
-        self._said.clear()
+        student, teacher = (torch.cat(parts) for parts in zip(*self._validated, strict=True))
+        self._validated.clear()
         for name, value in agreement(student, teacher).items():
             self.log(f"val_{name}", value, prog_bar=name == "correlation")
 
 
 def agreement(student: Tensor, teacher: Tensor) -> dict[str, float]:
-    """How well two networks agree on faces that the student never learnt from, both (n, d).
+    """Return how well the embeddings of two networks (n, d) agree.
 
-    Or on some that it did, to see how far it only knows those.
-
-    ``error``: mean squared distance between their descriptors, as a part of the teacher's own variance.
-    ``correlation``: of their distances between each face and another; 1 is perfect agreement.
+    Returns:
+        ``error``: mean squared distance, relative to the teacher's variance.  ``correlation``: of both
+        distances between each face and another one; 1 is perfect agreement, and 0 is also given where it is
+        undefined.
     """
     student, teacher = student.double(), teacher.double()
     variance = (teacher - teacher.mean(dim=0)).square().sum(dim=1).mean()
@@ -104,8 +114,10 @@ def agreement(student: Tensor, teacher: Tensor) -> dict[str, float]:
 
 @torch.no_grad()
 def begin_at(network: nn.Module, descriptors: Tensor) -> None:
-    """Let the last normalisation give the teacher's mean and spread from the start, so that no step
-    is spent on finding them: descriptors of all faces share a large mean."""
+    """Initialize the last normalization with the teacher's mean and standard deviation, (n, d) -> (d,).
+
+    Descriptors have a large common mean, which the student would have to learn otherwise.
+    """
     last: Any = network.normalise
     last.bias.copy_(descriptors.mean(dim=0))
     last.weight.copy_(descriptors.std(dim=0))

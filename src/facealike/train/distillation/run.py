@@ -1,8 +1,7 @@
-"""Learn faces from a teacher: photos of people whom nobody has named, one run, one model file.
+"""Train a student to reproduce a teacher's embeddings of photos without identity labels.
 
-The run folder is that of ``run.py``, without the pictures of pairs: there are no people to judge by.
-What the model can do is for ``facealike calibrate`` and ``facealike evaluate`` to say, on people; until
-then it has no threshold.
+The run folder is that of ``embedder/run.py``, without pairs and their figures.  The model has no threshold
+until ``facealike calibrate`` sets it on labeled people.
 """
 
 from __future__ import annotations
@@ -60,25 +59,34 @@ from ..options import TrainingKeywords, TrainingOptions, run_folder, with_keywor
 from ..provenance import git_commit, machine, versions
 from ..recipe.schema import Recipe
 from .module import StudentModule, agreement
-from .teacher_batches import Lesson, Lessons, LessonSteps
+from .teacher_batches import DistillationSteps, TeacherBatches, TeacherData
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-KEPT_ASIDE = 0.05  # part of the photos that the student is judged on, by the hash of their names
-MOST_KEPT = 2048  # of them at most
-FEWEST = 64
+HELD_OUT = 0.05  # share of the photos, chosen by the hash of their names
+MOST_HELD_OUT = 2048  # photos
+MIN_PHOTOS = 64  # to train on
 WATCHED = ("val_error", "val_correlation")
-SAID = {"val_error": "error", "val_correlation": "correlation of distances"}
+REPORTED = {"val_error": "error", "val_correlation": "correlation of distances"}
 
 
 @dataclass(frozen=True, repr=False)
 class DistilResult(Result):
-    """What a run left behind; ``agreement`` with the teacher is on photos that were kept aside.
+    """The result of ``distil``.
 
-    ``agreement_learnt`` is on photos that it learnt from, as they are: far better there, it knows these
-    photos and wants more of them; hardly better, it has room for no more and wants a larger network, or
-    more time.  ``no_face`` and ``unused`` are the photos that were left out, as in ``TrainResult``.
+    Args:
+        model_path: The model file.
+        run: The run folder.
+        model_id: Id of the model.
+        epochs: Epochs that were trained.
+        seconds: Time of this call.
+        device: The device.
+        agreement: Agreement with the teacher on held-out photos; see ``distillation.module.agreement``.
+        agreement_learnt: Agreement on training photos without augmentation.  If it is much better, more
+            photos help; if it is similar, a larger network or longer training helps.
+        no_face: Photos without a face.
+        unused: Photos that could not be read or show several faces, each with its reason.
     """
 
     model_path: Path
@@ -107,13 +115,13 @@ class DistilResult(Result):
         }
 
     def __str__(self) -> str:
-        aside, learnt = (
+        held_out, trained = (
             ", ".join(f"{name} {value:.3f}" for name, value in each.items())
             for each in (self.agreement, self.agreement_learnt)
         )
         return (
-            f"agreement with the teacher on photos kept aside: {aside}\n"
-            f"on photos it learnt from: {learnt}\n"
+            f"agreement with the teacher on held-out photos: {held_out}\n"
+            f"on training photos: {trained}\n"
             f"model {self.model_id} in {self.model_path}, not calibrated yet"
             + left_out_told({"no_face": self.no_face, **unused_counts(self.unused)})
         )
@@ -121,12 +129,12 @@ class DistilResult(Result):
 
 @dataclass(frozen=True, eq=False)
 class Photos:
-    """Teacher's crops of all photos, and which rows of them are learnt from and which kept aside."""
+    """The teacher's crops of all photos, and the rows of them for training and held out."""
 
     root: Path
     chips: Crops
-    learnt: Indices
-    aside: Indices
+    train: Indices
+    held_out: Indices
     detector: Detector
     preprocessing: Preprocessing
     fingerprint: str
@@ -169,54 +177,56 @@ def _distil(
     photos = read_photos(root, recipe, options.detector, cache, options.progress, options.strict)
     done = begin(run, out, recipe, photos.fingerprint, photos.root, device_name, last, cache)
 
-    lessons = Lessons(
-        photos.chips, photos.learnt, DlibTeacher.load(), recipe, torch.device(device_name.split(" ")[0])
+    batches = TeacherBatches(
+        photos.chips, photos.train, DlibTeacher.load(), recipe, torch.device(device_name.split(" ")[0])
     )
-    steps = LessonSteps(lessons, recipe)
-    plain = lessons.plain(photos.learnt[:: max(1, len(photos.learnt) // SHOWN)])
+    steps = DistillationSteps(batches, recipe)
+    plain = batches.plain(photos.train[:: max(1, len(photos.train) // SHOWN)])
     module = StudentModule(recipe, photos.preprocessing, steps.steps * recipe.training.epochs, plain)
     size = recipe.training.batch_size
-    log = EpochLog(run / "log.csv", steps.steps * size, not sys.stderr.isatty(), WATCHED, SAID)
+    log = EpochLog(run / "log.csv", steps.steps * size, not sys.stderr.isatty(), WATCHED, REPORTED)
     trainer = make_trainer(run, recipe.training, steps.steps, accelerator, devices, [log, keep_last(run)])
     print(
-        f"training on {device_name}: {len(photos.learnt):,} photos, {len(photos.aside):,} kept aside",
+        f"training on {device_name}: {len(photos.train):,} photos, {len(photos.held_out):,} held out",
         file=sys.stderr, flush=True,
     )  # fmt: skip
     loader = step_loader(steps, steps.steps, done // steps.steps)
-    aside = chunk_loader(_chunks(lessons.plain(photos.aside)))
-    run_loop(trainer, module, loader, aside, last)
+    held_out = chunk_loader(_chunks(batches.plain(photos.held_out)))
+    run_loop(trainer, module, loader, held_out, last)
     kept = torch.load(run / "checkpoints" / "last.ckpt", map_location="cpu", weights_only=True)
     module.load_state_dict(kept["state_dict"])
-    centre = plain.descriptors.mean(dim=0)
+    center = plain.descriptors.mean(dim=0)
     net, faces = recipe.network, photos.preprocessing.normalise(plain.crops.numpy())
     agreed = {name.removeprefix("val_"): log.rows[-1][name] for name in WATCHED}
-    learnt = agreement(described(module, plain), plain.descriptors)
-    onnx = export_student(module.judged, recipe.crop.size, net.mirror, centre, net.bits, faces)
-    metrics = {"agreement": agreed, "agreement_learnt": learnt}
-    file = _model_file(photos, recipe, onnx, device_name, log.rows, metrics, module.initialisation)
+    trained = agreement(described(module, plain), plain.descriptors)
+    onnx = export_student(module.evaluated, recipe.crop.size, net.mirror, center, net.bits, faces)
+    metrics = {"agreement": agreed, "agreement_learnt": trained}
+    file = _model_file(photos, recipe, onnx, device_name, log.rows, metrics, module.initialization)
     write_model(file, run, out)
     write_text(run / "results.json", json.dumps(metrics, indent=2) + "\n")
     return DistilResult(
-        out, run, file.id, len(log.rows), time.perf_counter() - started, device_name, agreed, learnt,
+        out, run, file.id, len(log.rows), time.perf_counter() - started, device_name, agreed, trained,
         photos.chips.no_face, photos.chips.unused,
     )  # fmt: skip
 
 
 @torch.no_grad()
-def described(module: StudentModule, lesson: Lesson) -> Tensor:
-    """What the finished student says of a lesson's faces (n, d), as precisely as when it was validated."""
+def described(module: StudentModule, data: TeacherData) -> Tensor:
+    """Return the finished student's embeddings (n, d), in the precision of validation."""
     module.cpu().eval()
     with autocast(module.recipe.training.precision, "cpu"):
-        return torch.cat([module.describe(batch["images"]) for batch in _chunks(lesson)])
+        return torch.cat([module.describe(batch["images"]) for batch in _chunks(data)])
 
 
 def read_photos(
     root: Path, recipe: Recipe, detector: Detector | None, cache: Path, progress: Progress | None = None,
     strict: bool = False,
 ) -> Photos:  # fmt: skip
-    """Find the face in each photo once, and cut it as the teacher wants it.
+    """Detect the face of each photo and crop it for the teacher.
 
-    Photos that cannot be read are left out and told; with ``strict`` the first of them is an ImageError.
+    Raises:
+        DataError: There are too few photos with a face.
+        ImageError: With ``strict``, a photo that cannot be read.
     """
     detector = detector if detector is not None else named_detector(recipe.crop.detector)
     preprocessing = choose_preprocessing(recipe, detector)
@@ -226,26 +236,26 @@ def read_photos(
         recipe.data.face, cache, progress, strict=strict,
     )  # fmt: skip
     rows = np.flatnonzero(chips.found)
-    aside = np.array([kept_aside(people.names[row]) for row in rows], dtype=bool)
-    learnt, judged = rows[~aside], rows[aside][:MOST_KEPT]
-    if len(learnt) < FEWEST or len(judged) < 2:
+    aside = np.array([is_held_out(people.names[row]) for row in rows], dtype=bool)
+    train, held_out = rows[~aside], rows[aside][:MOST_HELD_OUT]
+    if len(train) < MIN_PHOTOS or len(held_out) < 2:
         raise DataError(
-            f"{root}: a face was found in {len(rows)} photos, too few to learn from a teacher; "
+            f"{root}: a face was found in {len(rows)} photos, too few to distil a teacher; "
             f"give some thousands of photos{unused_told(chips.unused, ' (', 'photos there')}"
             + ")"
             * bool(chips.unused)
         )
     about = (detector.spec, preprocessing.to_dict())
     return Photos(
-        root, chips, learnt, judged, detector, preprocessing, _fingerprint(people, chips, rows, about),
+        root, chips, train, held_out, detector, preprocessing, _fingerprint(people, chips, rows, about),
         people.paths,
     )  # fmt: skip
 
 
-def kept_aside(name: str) -> bool:
-    """Whether the photo of that name, relative to the folder, is kept aside to judge the student by."""
+def is_held_out(name: str) -> bool:
+    """Return whether the photo of that name, relative to the folder, is held out."""
     drawn = int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()[:8], "big")
-    return drawn / 2**64 < KEPT_ASIDE
+    return drawn / 2**64 < HELD_OUT
 
 
 def _fingerprint(people: People, chips: Crops, rows: Indices, about: Any) -> str:
@@ -258,37 +268,37 @@ def _fingerprint(people: People, chips: Crops, rows: Indices, about: Any) -> str
     return digest.hexdigest()
 
 
-def _chunks(lesson: Lesson, size: int = 256) -> list[dict[str, Tensor]]:
+def _chunks(data: TeacherData, size: int = 256) -> list[dict[str, Tensor]]:
     return [
-        {"images": lesson.crops[i : i + size], "descriptors": lesson.descriptors[i : i + size]}
-        for i in range(0, len(lesson.crops), size)
+        {"images": data.crops[i : i + size], "descriptors": data.descriptors[i : i + size]}
+        for i in range(0, len(data.crops), size)
     ]
 
 
 def _model_file(
     photos: Photos, recipe: Recipe, onnx: bytes, device: str, rows: list[dict[str, float]],
-    metrics: dict[str, Any], initialisation: str,
+    metrics: dict[str, Any], initialization: str,
 ) -> ModelFile:  # fmt: skip
     card = new_card(
         recipe.card.name or recipe.name,
         licences(recipe),
         licence={
             "code": "Apache-2.0",
-            "weights": recipe.card.weights_licence,
-            "training_data": recipe.card.data_licence,
+            "weights": recipe.card.weights_license,
+            "training_data": recipe.card.data_license,
             "detector": detector_license(photos.detector),
         },
         data={
             "folder": photos.root.name,
             "fingerprint": photos.fingerprint,
-            "photos": len(photos.learnt),
-            "kept_aside": len(photos.aside),
+            "photos": len(photos.train),
+            "kept_aside": len(photos.held_out),
             **({"left_out": unused_counts(photos.chips.unused)} if photos.chips.unused else {}),
-            "people": "not known: nobody has named them",
+            "people": "not known: no identity labels are used",
         },
         recipe=recipe.to_dict(),
         provenance={
-            "initialisation": initialisation,
+            "initialisation": initialization,
             "teacher": "dlib's face network (public domain, CC0), dlib_face_recognition_resnet_model_v1",
             "outside_data": "what the teacher was trained on; no people of its own",
             "command": shlex.join(["facealike", *sys.argv[1:]]),
@@ -305,7 +315,7 @@ def _model_file(
         intended_use=INTENDED_USE,
         limits=recipe.card.limits,
         trained_on=(
-            Seen.of((), photo_digests([photos.paths[row] for row in photos.learnt])),
+            Seen.of((), photo_digests([photos.paths[row] for row in photos.train])),
             *(read_model_file(recipe.network.start).card.trained_records if recipe.network.start else ()),
         ),
     )

@@ -1,13 +1,12 @@
-"""What a student learns from: faces changed as nobody saw them before, and what the teacher says of them.
+"""Distillation batches: freshly augmented faces and the teacher's embeddings of them.
 
-A few ten thousand faces are few, so no face is shown twice alike: each is turned, bent, blended with
-another one and lit anew, and the teacher describes what came out, not the photo it came from (Beyer et
-al., "Knowledge distillation: a good teacher is patient and consistent", CVPR 2022).  Teacher and student
-see the same changed face, the student fewer pixels of it.
+Each face is augmented anew for each epoch and blended with another one.  The teacher embeds the augmented
+face, which the student sees at a lower resolution.  The teacher costs more than the student, so the student
+may see each augmented face several times.  All draws follow from the recipe's seed and the epoch, so that a
+resumed run makes the same batches.
 
-The teacher costs more than the student, so the student may see each face it described several times
-before new ones are made (Choi et al., "Faster neural network training with data echoing", 2019).  All
-draws follow from the recipe's seed and the epoch: a resumed run makes the lessons it would have made.
+Source: Beyer et al., "Knowledge distillation: a good teacher is patient and consistent", CVPR 2022; Choi et
+al., "Faster neural network training with data echoing", 2019.
 """
 
 from __future__ import annotations
@@ -26,11 +25,11 @@ from ..optim.mixed_precision import autocast
 from ..recipe.schema import Recipe
 from ..seeds import step_seed
 
-CHUNK = 32  # faces that are changed and described at a time; of more, each pass leaves the cache
+CHUNK = 32  # faces that are augmented and embedded at a time; more do not fit the CPU cache
 
 
 def blend(faces: Tensor, part: float, generator: Generator) -> Tensor:
-    """A ``part`` of the faces (n, 3, S, S) laid over another one, each by a share of its own in [0, 1/2]."""
+    """Blend a share ``part`` of faces (n, 3, S, S) with another face, by a weight in [0, 1/2]."""
     partner = torch.randperm(len(faces), generator=generator)
     share = 0.5 * torch.rand(len(faces), 1, 1, 1, generator=generator)
     share = torch.where(torch.rand(share.shape, generator=generator) < part, share, 0.0)
@@ -38,17 +37,22 @@ def blend(faces: Tensor, part: float, generator: Generator) -> Tensor:
 
 
 @dataclass(frozen=True, eq=False)
-class Lesson:
-    """The student's crops, uint8 (n, S, S, 3), and the teacher's descriptors of them, float32 (n, d)."""
+class TeacherData:
+    """The student's crops, uint8 (n, S, S, 3), and the teacher's embeddings of them, float32 (n, d)."""
 
     crops: Tensor
     descriptors: Tensor
 
 
-class Lessons:
-    """Makes the lesson of each epoch from ``rows`` of ``chips``, 150 pixel crops of faces.
+class TeacherBatches:
+    """Makes the data of each epoch.
 
-    ``teacher`` takes chips (n, 3, 150, 150) in 0..255 and returns descriptors (n, d).
+    Args:
+        chips: Face crops of 150 pixels.
+        rows: Rows of ``chips`` to use.
+        teacher: Maps chips (n, 3, 150, 150) in 0..255 to embeddings (n, d).
+        recipe: The recipe.
+        device: Where the teacher runs.
     """
 
     def __init__(
@@ -56,11 +60,11 @@ class Lessons:
     ) -> None:
         self._chips, self._rows, self._recipe, self._device = chips, rows, recipe, device
         self._teacher = teacher.to(device).eval()
-        self._change = Augmentation(recipe.augment)
+        self._augment = Augmentation(recipe.augment)
         self.count = recipe.teacher.faces or len(rows)
 
-    def make(self, epoch: int) -> Lesson:
-        """The lesson of ``epoch``, from 0; the same whenever it is asked for."""
+    def make(self, epoch: int) -> TeacherData:
+        """Return the data of ``epoch``, counted from 0; it is always the same."""
         spec = self._recipe.teacher
         rng = np.random.default_rng([self._recipe.seed, 3, epoch])
         rounds = -(-self.count // len(self._rows))
@@ -69,51 +73,57 @@ class Lessons:
         for number, start in enumerate(range(0, self.count, CHUNK)):
             draw = torch.Generator().manual_seed(step_seed(self._recipe.seed, 4 + epoch, number))
             chips = self.read(self._rows[order[start : start + CHUNK]])
-            views, said = self.describe(self._change(blend(chips, spec.blend, draw), draw))
+            views, embedded = self.describe(self._augment(blend(chips, spec.blend, draw), draw))
             crops.append(views)
-            descriptors.append(said)
-        return Lesson(torch.cat(crops), torch.cat(descriptors))
+            descriptors.append(embedded)
+        return TeacherData(torch.cat(crops), torch.cat(descriptors))
 
-    def plain(self, rows: Indices) -> Lesson:
-        """Faces as they are, to begin from and to validate on."""
+    def plain(self, rows: Indices) -> TeacherData:
+        """Return faces without augmentation, for the initialization and for validation."""
         parts = [self.describe(self.read(rows[i : i + CHUNK])) for i in range(0, len(rows), CHUNK)]
-        return Lesson(torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts]))
+        return TeacherData(torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts]))
 
     def read(self, rows: Indices) -> Tensor:
+        """Return chips, float (n, 3, 150, 150) in 0..255."""
         chips = torch.from_numpy(self._chips.take(rows)).to(self._device)
         return chips.permute(0, 3, 1, 2).float()
 
     @torch.no_grad()
     def describe(self, chips: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the student's crops of chips, uint8 (n, S, S, 3), and the teacher's embeddings, (n, d)."""
         views = shrink(chips, self._recipe.crop.size).round().clamp(0, 255).to(torch.uint8)
         layout = chips.contiguous(memory_format=torch.channels_last)
         with autocast(self._recipe.training.precision, self._device):
-            said = self._teacher(layout)
-        return views.permute(0, 2, 3, 1).contiguous().cpu(), said.float().cpu()
+            embedded = self._teacher(layout)
+        return views.permute(0, 2, 3, 1).contiguous().cpu(), embedded.float().cpu()
 
 
-class LessonSteps(Dataset[dict[str, Tensor]]):
-    """``dataset[step]`` is the batch of that step, from 0: images uint8 (n, S, S, 3), descriptors (n, d).
+class DistillationSteps(Dataset[dict[str, Tensor]]):
+    """Item i is the batch of step i: ``images`` uint8 (n, S, S, 3) and ``descriptors`` (n, d).
 
-    An epoch is ``passes`` passes over its lesson, each in an order of its own.  The lesson is made when
-    its first step is asked for, and kept until a step of another one is.
+    An epoch is ``passes`` passes over its data, each in another order.  The data of one epoch is kept at a
+    time.
+
+    Args:
+        batches: Makes the data.
+        recipe: The recipe.
     """
 
-    def __init__(self, lessons: Lessons, recipe: Recipe) -> None:
-        self._lessons, self._recipe = lessons, recipe
-        self._size = min(recipe.training.batch_size, lessons.count)
-        self._each = lessons.count // self._size  # steps of a pass; what is left over waits for another
+    def __init__(self, batches: TeacherBatches, recipe: Recipe) -> None:
+        self._batches, self._recipe = batches, recipe
+        self._size = min(recipe.training.batch_size, batches.count)
+        self._each = batches.count // self._size  # steps of a pass; the remainder is left out
         self.steps = self._each * recipe.teacher.passes  # of an epoch
-        self._made: tuple[int, Lesson] | None = None
+        self._made: tuple[int, TeacherData] | None = None
 
     def __getitem__(self, step: int) -> dict[str, Tensor]:
         epoch, within = divmod(step, self.steps)
         if self._made is None or self._made[0] != epoch:
-            self._made = None  # the old one's memory goes first
-            self._made = epoch, self._lessons.make(epoch)
-        lesson = self._made[1]
+            self._made = None  # free the memory of the old data first
+            self._made = epoch, self._batches.make(epoch)
+        data = self._made[1]
         number, place = divmod(within, self._each)
         draw = torch.Generator().manual_seed(step_seed(self._recipe.seed, 1_000_003 + epoch, number))
-        order = torch.randperm(len(lesson.crops), generator=draw)
+        order = torch.randperm(len(data.crops), generator=draw)
         chosen = order[place * self._size : (place + 1) * self._size]
-        return {"images": lesson.crops[chosen], "descriptors": lesson.descriptors[chosen]}
+        return {"images": data.crops[chosen], "descriptors": data.descriptors[chosen]}

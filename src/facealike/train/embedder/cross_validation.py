@@ -1,17 +1,16 @@
-"""LFW View 2 with training: one model for each fold, which sees only the people of the other folds.
+"""Cross-validation on LFW View 2: one model for each fold, trained on the people of the other folds.
 
-Nothing of a fold decides anything about the model that is scored on it: no photo of its people is
-trained on, no epoch is chosen (the last one is taken), and its threshold comes from the pairs of
-the other folds, each scored by its own model.  People who are in no pair are left out, for the list
-does not say which fold they belong to.
+A fold has no influence on the model that is scored on it: its people are not trained on, no epoch is
+selected (the last one is used), and its threshold comes from the pairs of the other folds, each scored by
+its own model.  People in no pair are left out, because the list does not assign them to a fold.
 
-    OUT/settings.json     what every fold must share; what --resume is checked against
-    OUT/fold-K/           the run of the fold, as run.py describes it; model.facealike
-    OUT/fold-K/fold.json  who was trained on, for how long, how well
-    OUT/fold-K/scores.csv the pairs of the fold and their scores; written last, so it says "done"
+    OUT/settings.json     what all folds share; --resume is checked against it
+    OUT/fold-K/           the run of the fold, as in run.py, with model.facealike
+    OUT/fold-K/fold.json  training people, time, results
+    OUT/fold-K/scores.csv the pairs of the fold and their scores; written last, as the mark of a finished fold
     OUT/scores.csv, view2.json, view2.md   once all folds are done
 
-Folds are independent of each other: several processes may each work on some of them.
+Folds are independent: several processes may work on some of them each.
 """
 
 from __future__ import annotations
@@ -44,6 +43,7 @@ from ...utils.escape import csv_path, shown
 from ...utils.locking import own_folder
 from ...utils.result import Result
 from ..options import TrainingKeywords, TrainingOptions, with_keywords
+from ..recipe.names import comparable
 from ..recipe.schema import Recipe
 from .finalize import draft_model
 from .fitted import Fitted
@@ -57,7 +57,14 @@ COLUMNS = ("fold", "a", "b", "same", "score")
 
 @dataclass(frozen=True, repr=False)
 class FoldsResult(Result):
-    """What a call left behind: ``view2`` only once all folds are done, else ``missing`` names them."""
+    """The result of ``train_folds``.
+
+    Args:
+        out: Folder of the folds.
+        done: Finished folds.
+        missing: Folds that are not finished.
+        view2: The result of LFW View 2; None until all folds are done.
+    """
 
     ASK: ClassVar[str] = "ask .missing, the folds that are not done"
 
@@ -139,11 +146,11 @@ def train_folds(
                 )
                 with told_before():
                     _score(fitted, recipe, mine, fold, root)
-    return summarise(out, pairs, root)
+    return summarize(out, pairs, root)
 
 
-def summarise(out: Path, pairs: Sequence[Pair], root: Path) -> FoldsResult:
-    """Read the scores of all folds; if none is missing, judge them and write the result."""
+def summarize(out: Path, pairs: Sequence[Pair], root: Path) -> FoldsResult:
+    """Read the scores of all folds; if none is missing, evaluate them and write the result."""
     every = sorted({int(pair.fold or 0) for pair in pairs})
     done = [fold for fold in every if (_folder(out, fold) / "scores.csv").exists()]
     missing = tuple(fold for fold in every if fold not in done)
@@ -162,16 +169,16 @@ def summarise(out: Path, pairs: Sequence[Pair], root: Path) -> FoldsResult:
         np.array([number[_person(path)] for path in side])
         for side in ([pair.a for pair in ordered], [pair.b for pair in ordered])
     )
-    # No photo is in two folds.  Runs from before these were recorded do not know them.
+    # No photo is in two folds.  Older runs did not record these counts.
     pooled = Evaluation(
         "LFW View 2, trained fold by fold", np.array(scores), np.array([bool(pair.same) for pair in ordered]),
-        0.0, "nobody yet", len(names), failures=sum(fact["failures"] for fact in facts),
+        0.0, "not set", len(names), failures=sum(fact["failures"] for fact in facts),
         face=facts[0].get("face"), first=first, second=second,
         photos=_sum(facts, "photos_compared"), missing=_sum(facts, "photos_without_face"),
         copied_pairs=_sum(facts, "copied_pairs") or 0,
     )  # fmt: skip
     result = view2(pooled, np.array([pair.fold for pair in ordered]))
-    # One threshold for the scores of ten models, each of which has its own: the mean of theirs.
+    # One threshold for the scores of ten models: the mean of their thresholds.
     threshold = float(np.mean([fold.threshold for fold in result.folds]))
     result = replace(
         result, evaluation=replace(pooled, threshold=threshold, threshold_from="the mean of the folds'")
@@ -183,7 +190,7 @@ def summarise(out: Path, pairs: Sequence[Pair], root: Path) -> FoldsResult:
 
 
 def _sum(facts: Sequence[dict[str, Any]], name: str) -> int | None:
-    """The sum over the folds, None where one of them does not state it."""
+    """Return the sum over the folds, or None where one of them does not state it."""
     return sum(int(fact[name]) for fact in facts) if all(name in fact for fact in facts) else None
 
 
@@ -202,17 +209,17 @@ def _remarks(facts: Sequence[dict[str, Any]]) -> str:
         f"A pair in which a face was not found counts as wrong: {failures:,} of {pairs:,}.",
     ]
     if outside:
-        notes.append(f"Outside data: {outside:,} photos of unnamed people were learnt from as well.")
+        notes.append(f"Outside data: {outside:,} photos without identity labels were trained on as well.")
     if facts[0].get("warm_start"):
         notes.append(f"Not from LFW alone: each model began with {facts[0]['initialization']}.")
     return "\n" + "".join(f"- {note}\n" for note in notes)
 
 
 def _score(fitted: Fitted, recipe: Recipe, pairs: list[Pair], fold: int, root: Path) -> None:
-    """Score the fold with the model that never saw it, by way of the finished file."""
+    """Score the fold with its model, through the finished file."""
     file = draft_model(fitted, recipe)
     file.write(fitted.run / "model.facealike")
-    # The card's hashes are asked once more whether anybody here was trained on.
+    # This also checks the card's digests for people of the fold.
     evaluation = evaluate_pairs(
         Model(file, device="cpu"), pairs, f"fold {fold}", recipe.data.face, cache=fitted.cache
     )
@@ -225,7 +232,7 @@ def _score(fitted: Fitted, recipe: Recipe, pairs: list[Pair], fold: int, root: P
         "model_id": file.id,
         "people": len(fitted.plan.train.people.names),
         "photos": len(fitted.plan.train.people),
-        "outside_photos": len(fitted.plan.unlabelled.people) if fitted.plan.unlabelled else 0,
+        "outside_photos": len(fitted.plan.unlabeled.people) if fitted.plan.unlabeled else 0,
         "epochs": len(fitted.rows),
         "seconds": round(fitted.seconds),
         "device": fitted.device,
@@ -257,7 +264,7 @@ def _relative(path: str, root: Path) -> str:
 
 
 def _check_pairs(pairs: Sequence[Pair], root: Path) -> None:
-    """Everybody in a pair is a folder of people: else nobody can tell whom a photo shows."""
+    """Raise DataError unless each photo of a pair lies in the folder of a person."""
     known = set(People.from_folder(root).names)
     for pair in pairs:
         for path in (pair.a, pair.b):
@@ -280,7 +287,7 @@ def _digest(pairs: Sequence[Pair], root: Path) -> str:
 def _agree(
     out: Path, recipe: Recipe, detector: Detector, pairs: str, resume: bool, folds: Sequence[int]
 ) -> None:
-    """Write settings.json, or compare it with what other folds were trained with."""
+    """Write settings.json, or raise TrainingError where other folds were trained with other settings."""
     if out.exists() and not out.is_dir():
         raise TrainingError(f"{out} is a file; choose a folder for the folds")
     begun = [f for f in folds if any((_folder(out, f) / n).exists() for n in ("run.json", "scores.csv"))]
@@ -298,7 +305,9 @@ def _agree(
             before = json.loads(path.read_text("utf-8"))
         except (OSError, ValueError):
             raise TrainingError(f"{path} cannot be read; choose another --out") from None
-        changed = [key for key in now if not isinstance(before, dict) or now[key] != before.get(key)]
+        before = before if isinstance(before, dict) else {}
+        old, new = ({**each, "recipe": comparable(each.get("recipe"))} for each in (before, now))
+        changed = [key for key in new if new[key] != old.get(key)]
         if changed:
             raise TrainingError(
                 f"{out} cannot be continued, because the {' and the '.join(changed)} changed since; use what "

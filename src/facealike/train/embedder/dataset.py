@@ -1,4 +1,4 @@
-"""Before a run: which photos it trains on, which it watches, and what must not change on resuming."""
+"""The data of a run: crops, splits, monitored pairs and the fingerprint that a resumed run must share."""
 
 from __future__ import annotations
 
@@ -27,18 +27,19 @@ from ...utils.escape import shown
 from ..data.preprocessing import choose_preprocessing
 from ..recipe.schema import Recipe
 
-WATCHED_VALIDATION, WATCHED_TRAINING = 5000, 500  # genuine pairs, at most, scored after each epoch
+WATCHED_VALIDATION, WATCHED_TRAINING = 5000, 500  # genuine pairs at most, scored after each epoch
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Some people with crops: ``rows`` (n,) index the crops of the whole folder, labels count from 0."""
+    """People with crops: ``rows`` (n,) index the crops of the whole folder; labels count from 0."""
 
     people: People
     rows: NDArray[np.int64]
 
     @property
     def labels(self) -> NDArray[np.int64]:
+        """Person of each row, (n,)."""
         return self.people.labels
 
 
@@ -52,7 +53,7 @@ class Watched:
 
 
 def watch(name: str, part: Part, seed: int, limit: int) -> Watched:
-    """Balanced pairs of ``part``, at most ``limit`` genuine ones, and only the crops they need."""
+    """Return balanced pairs of ``part``, at most ``limit`` genuine ones, with the crops that they need."""
     pairs = balanced_pairs(part.labels, seed, limit)
     used, place = np.unique(np.concatenate([pairs.a, pairs.b]), return_inverse=True)
     a, b = np.split(place.astype(np.int64), 2)
@@ -61,13 +62,21 @@ def watch(name: str, part: Part, seed: int, limit: int) -> Watched:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Everything a run reads: crops, the parts to train on and to validate on, and pairs to watch.
+    """The data of a run.
 
-    ``watched`` are pairs of the validation, and of the training to show how far the two part; without
-    validation people only the latter.
-    ``test`` is only looked at when training is over.  ``unlabelled`` are photos from outside the folder,
-    each a person of its own.  ``parts`` says who is in which part; None where the recipe divides photos, or
-    the caller named who is trained on.
+    Args:
+        root: The folder of people.
+        crops: The crops of all photos.
+        train: The training people.
+        validation: The validation people; empty if the caller named the training people.
+        watched: Pairs of the validation people, if there are any, and of the training people.
+        test: The test people; used only after training.
+        detector: The detector.
+        preprocessing: The face crop.
+        face: Which face of a photo is used.
+        unlabeled: Photos without identity labels from another folder, each a class of its own.
+        parts: Which people are in which split; None if the recipe splits photos or the caller named the
+            training people.
     """
 
     root: Path
@@ -79,33 +88,33 @@ class Plan:
     detector: Detector
     preprocessing: Preprocessing
     face: str
-    unlabelled: Part | None = None
+    unlabeled: Part | None = None
     parts: Parts | None = None
 
     @cached_property
     def learnt(self) -> Part:
-        """All that the loop learns from: the training people, and behind them the unlabelled photos."""
-        if self.unlabelled is None:
+        """The training people and, after them, the unlabeled photos."""
+        if self.unlabeled is None:
             return self.train
-        named, unnamed = self.train.people, self.unlabelled.people
+        named, unnamed = self.train.people, self.unlabeled.people
         people = People(
             named.names + unnamed.names,
             named.paths + unnamed.paths,
             np.concatenate([named.labels, len(named.names) + unnamed.labels]),
         )
-        return Part(people, np.concatenate([self.train.rows, self.unlabelled.rows]))
+        return Part(people, np.concatenate([self.train.rows, self.unlabeled.rows]))
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of people, photo names, face crops and the pipeline: what a resumed run must share."""
+        """SHA-256 of people, photo names, crops, detector and preprocessing; equal in a resumed run."""
         digest = hashlib.sha256()
-        parts = (self.train, self.validation, *([self.unlabelled] if self.unlabelled else []))
+        parts = (self.train, self.validation, *([self.unlabeled] if self.unlabeled else []))
         for part in parts:
             people = part.people
             for label, path in zip(people.labels, people.paths, strict=True):
                 digest.update(f"{people.names[label]}/{path.name}\n".encode("utf-8", "surrogateescape"))
             digest.update(b"--\n")
-            # The pixels as well, a few at a time: a photo may be replaced by another of its name.
+            # The pixels as well, a few at a time: a photo may be replaced by another of the same name.
             for start in range(0, len(part.rows), 256):
                 digest.update(self.crops.take(part.rows[start : start + 256]).data)
         digest.update(repr((self.detector.spec, self.preprocessing.to_dict())).encode())
@@ -113,22 +122,22 @@ class Plan:
 
 
 def people_in(people: People, names: Collection[str]) -> People:
-    """Those of ``people`` whose name is among ``names``, with all their photos."""
+    """Return those of ``people`` whose name is in ``names``, with all their photos."""
     chosen = np.isin(np.array(people.names, dtype=object), list(names))
     return people.select(chosen[people.labels] if len(people) else np.zeros(0, dtype=bool))
 
 
 def split_people(people: People, recipe: Recipe, parts: Parts) -> dict[str, People]:
-    """train, validation and test people.
+    """Return the people of train, validation and test.
 
-    With ``split = "image"`` the people outside the test are divided by image, as the seed
-    repository did: its validation then knows everybody, and only the test shows strangers.
+    With ``split = "image"`` the photos of the people outside the test are split: all validation people are
+    trained on, and only the test has new people.
     """
     if recipe.data.split == "identity":
         return {name: people_in(people, parts.of(name)) for name in ("train", "validation", "test")}
     test = people.split("test")
-    strangers = set(test.names)
-    known = people.select([people.names[label] not in strangers for label in people.labels])
+    new = set(test.names)
+    known = people.select([people.names[label] not in new for label in people.labels])
     divided = known.split_images(recipe.seed)
     train = set(divided["train"].paths)
     return {
@@ -142,25 +151,34 @@ def make_plan(
     root: Path, recipe: Recipe, detector: Detector | None, cache: Path, progress: Progress | None = None,
     only: Collection[str] | None = None, strict: bool = False,
 ) -> Plan:  # fmt: skip
-    """Read the folder, detect and crop every face once, and divide the people.
+    """Read the folder, detect and crop all faces, and split the people.
 
-    ``only`` names the people to train on, whatever the recipe splits by; nobody then validates.
-    Photos that cannot be read are left out and told; with ``strict`` the first of them is an ImageError.
+    Args:
+        root: The folder of people.
+        recipe: The recipe.
+        detector: The detector; None for that of the recipe.
+        cache: Folder of the face crops.
+        progress: Called with (done, total) photos.
+        only: Names of the people to train on, instead of the recipe's split; there is no validation then.
+        strict: Raise at a photo that cannot be read, instead of leaving it out.
 
-    Raises DataError or TrainingError where there are too few people or photos to train or to judge, and where
-    the unlabelled photos are those of the folder, or copies of photos of people who are not trained on.
+    Raises:
+        DataError: There are too few people or photos to train or validate.
+        TrainingError: The unlabeled photos are those of the folder, or copies of photos of people who are not
+            trained on.
+        ImageError: With ``strict``, a photo that cannot be read.
     """
     detector = detector if detector is not None else named_detector(recipe.crop.detector)
     preprocessing = choose_preprocessing(recipe, detector)
-    everybody = People.from_folder(root)
-    parts = divide(everybody)
-    splits = split_people(everybody, recipe, parts) if only is None else _these(everybody, only)
+    everyone = People.from_folder(root)
+    parts = divide(everyone)
+    splits = split_people(everyone, recipe, parts) if only is None else _these(everyone, only)
     unnamed = None
-    if recipe.data.unlabelled:
-        _refuse_the_people(root, Path(recipe.data.unlabelled))
-        unnamed = unlabelled_photos(Path(recipe.data.unlabelled))
-        _refuse_copies(everybody, unnamed, {*splits["train"].names}, recipe.data.unlabelled)
-    paths = (*everybody.paths, *(unnamed.paths if unnamed is not None else ()))
+    if recipe.data.unlabeled:
+        _refuse_the_people(root, Path(recipe.data.unlabeled))
+        unnamed = unlabelled_photos(Path(recipe.data.unlabeled))
+        _refuse_copies(everyone, unnamed, {*splits["train"].names}, recipe.data.unlabeled)
+    paths = (*everyone.paths, *(unnamed.paths if unnamed is not None else ()))
     crops = cached_crops(paths, detector, preprocessing, recipe.data.face, cache, progress, strict=strict)
     row = {path: number for number, path in enumerate(paths)}
 
@@ -185,19 +203,19 @@ def make_plan(
     )  # fmt: skip
 
 
-def _refuse_the_people(root: Path, unlabelled: Path) -> None:
-    """Refuse ``data.unlabelled`` if it is the folder of people, lies in it, or holds it."""
-    people, other = root.resolve(), unlabelled.resolve()
+def _refuse_the_people(root: Path, unlabeled: Path) -> None:
+    """Raise TrainingError if ``data.unlabeled`` is the folder of people, lies in it, or contains it."""
+    people, other = root.resolve(), unlabeled.resolve()
     if people == other or people in other.parents or other in people.parents:
         raise TrainingError(
-            f"{shown(unlabelled)}: data.unlabelled and the folder of people {shown(root)} share photos, so "
+            f"{shown(unlabeled)}: data.unlabeled and the folder of people {shown(root)} share photos, so "
             "that people of the test would be trained on; name a folder of other people"
         )
 
 
-def _refuse_copies(everybody: People, unnamed: People, trained: Collection[str], folder: str) -> None:
-    """Refuse unlabelled photos that are copies of photos of people who are validated or tested on."""
-    kept = everybody.select([everybody.names[label] not in trained for label in everybody.labels])
+def _refuse_copies(everyone: People, unnamed: People, trained: Collection[str], folder: str) -> None:
+    """Raise TrainingError if unlabeled photos are copies of photos of validation or test people."""
+    kept = everyone.select([everyone.names[label] not in trained for label in everyone.labels])
     held_out = {digest.pixels for digest in photo_digests(kept.paths) if digest is not None}
     copies = [
         name
@@ -207,16 +225,16 @@ def _refuse_copies(everybody: People, unnamed: People, trained: Collection[str],
     if copies:
         named = shown(", ".join(copies[:3])) + (", ..." if len(copies) > 3 else "")
         raise TrainingError(
-            f"{shown(folder)}: {len(copies):,} of the unlabelled photos are copies of photos of people who "
+            f"{shown(folder)}: {len(copies):,} of the unlabeled photos are copies of photos of people who "
             f"are not trained on ({named}), so that "
-            "their test would mean nothing; remove the copies"
+            "the test would be void; remove the copies"
         )
 
 
 def _these(people: People, only: Collection[str]) -> dict[str, People]:
-    """Everybody in ``only`` is trained on, and nobody else is looked at."""
-    nobody = people.select([])
-    return {"train": people_in(people, only), "validation": nobody, "test": nobody}
+    """Return the people named in ``only`` for training, and no others."""
+    empty = people.select([])
+    return {"train": people_in(people, only), "validation": empty, "test": empty}
 
 
 def _check(root: Path, name: str, part: Part) -> None:
@@ -230,7 +248,7 @@ def _check(root: Path, name: str, part: Part) -> None:
 
 
 def describe(plan: Plan) -> dict[str, Any]:
-    """Counts for the card and the log."""
+    """Return counts of people and images for the card and the log."""
     counts: dict[str, Any] = {
         name: {"people": len(people.names), "images": len(people)}
         for name, people in (
@@ -241,6 +259,6 @@ def describe(plan: Plan) -> dict[str, Any]:
         counts["parts"] = plan.parts.note()
     if plan.crops.unused:
         counts["left_out"] = unused_counts(plan.crops.unused)
-    if plan.unlabelled is not None:
-        counts["unlabelled"] = {"images": len(plan.unlabelled.people)}
+    if plan.unlabeled is not None:
+        counts["unlabelled"] = {"images": len(plan.unlabeled.people)}
     return counts

@@ -1,8 +1,8 @@
-"""After a run: the calibration, the table, the comparison, the pictures and the finished model.
+"""After training: calibration, evaluation, baseline comparison, figures and the model file.
 
-Everything here goes through the exported model and onnxruntime, as a user's comparison will.  The
-threshold and the probability come from the calibration people, who took part in nothing else; the
-test people are looked at when all of that is decided.
+Everything here uses the exported model and onnxruntime, as a user's comparison does.  Threshold and
+probabilities are calibrated on the calibration people, who are used for nothing else; the test people are
+evaluated last.
 """
 
 from __future__ import annotations
@@ -41,26 +41,26 @@ from ...reports.training_log import loss_curves
 from ...types import Pair, PairIndices
 from ...utils.atomic_write import write_text
 from ...utils.escape import one_line
-from ..model_card import INTENDED_USE, Begun, initialisation, licences
+from ..model_card import INTENDED_USE, Begun, initialization, licences
 from ..optim.mixed_precision import digits
 from ..provenance import git_commit, machine, versions
 from ..recipe.schema import Recipe
-from .baseline_comparison import Comparison, against_shipped
+from .baseline_comparison import BaselineComparison, compare_with_baseline
 from .dataset import Plan, describe, people_in
 from .fitted import Fitted
 
-REPORT_PAIRS = 10_000  # genuine pairs, at most, in each row of the table
-ENOUGH_CALIBRATION = 100  # people, from whom a threshold is better than one of thousands of other people
+REPORT_PAIRS = 10_000  # genuine pairs at most in each row of the table
+ENOUGH_CALIBRATION = 100  # people; with fewer, the calibration of the start is more reliable
 REPORT_SEED = 0  # the pairs of the table are the same for every run on the same photos
 
 
 @dataclass(frozen=True, eq=False)
 class FinalizedRun:
-    """The finished model and how it did; ``comparison`` is None where there were no test pairs."""
+    """The model file and its results; ``comparison`` is None without test pairs."""
 
     file: ModelFile
     evaluations: tuple[Evaluation, ...]
-    comparison: Comparison | None
+    comparison: BaselineComparison | None
     warnings: tuple[str, ...]
 
 
@@ -80,11 +80,11 @@ def finalize_run(fitted: Fitted, recipe: Recipe) -> FinalizedRun:
                 raise
     listed = {name: listed_pairs(*both) for name, both in pairs.items()}
     draft = draft_model(fitted, recipe)
-    calibration, told = _calibration(draft, fitted, recipe, listed["validation"])
+    calibration, messages = _calibration(draft, fitted, recipe, listed["validation"])
     file = replace(draft, calibration=calibration)
     model = Model(file, device="cpu")
     evaluations = [
-        # Whatever the folders are called: who was trained on is known here.
+        # Known here, whatever the folders are called.
         replace(
             evaluate_pairs(model, those, name, recipe.data.face, allow_overlap=True, cache=cache),
             leaked=name in seen(recipe),
@@ -94,10 +94,10 @@ def finalize_run(fitted: Fitted, recipe: Recipe) -> FinalizedRun:
     by_name = {evaluation.name: evaluation for evaluation in evaluations}
     comparison = None
     if "test" in by_name:
-        comparison = against_shipped(by_name["test"], listed["test"], recipe.data.face, cache)
-    judged = by_name.get("test", by_name["validation"])
-    wrong = unfit(alarms(judged.to_dict(), f"{judged.name} people"))
-    warnings = (*((wrong,) if wrong else ()), *fitted.warnings, *told)
+        comparison = compare_with_baseline(by_name["test"], listed["test"], recipe.data.face, cache)
+    final = by_name.get("test", by_name["validation"])
+    wrong = unfit(alarms(final.to_dict(), f"{final.name} people"))
+    warnings = (*((wrong,) if wrong else ()), *fitted.warnings, *messages)
     table = {name: evaluation.for_card() for name, evaluation in by_name.items()}
     results = {
         **table_dict(evaluations),
@@ -105,7 +105,7 @@ def finalize_run(fitted: Fitted, recipe: Recipe) -> FinalizedRun:
         "comparison": comparison.to_dict() if comparison is not None else None,
     }
     if wrong:
-        print(shouted(wrong, recipe), file=sys.stderr, flush=True)
+        print(unfit_notice(wrong, recipe), file=sys.stderr, flush=True)
     write_text(run / "results.md", _markdown(evaluations, comparison, warnings))
     write_text(run / "results.json", json.dumps(results, indent=2) + "\n")
     save_scores(run / "scores.npz", evaluations, listed, plan.root)
@@ -118,23 +118,23 @@ def finalize_run(fitted: Fitted, recipe: Recipe) -> FinalizedRun:
 def _calibration(
     draft: ModelFile, fitted: Fitted, recipe: Recipe, validation: Sequence[Pair]
 ) -> tuple[Calibration, tuple[str, ...]]:
-    """From the calibration people; where there are too few, only a threshold, from the validation pairs.
+    """Return the calibration and messages about it.
 
-    The recipe that splits by image has no people who are new, so it takes the latter way as well.  A model
-    that kept the weights it began with keeps its calibration where that is of more people than there are
-    here.
+    It comes from the calibration people.  With too few of them, or with a recipe that splits photos, it is
+    only a threshold from the validation pairs.  A model that kept its first weights keeps its calibration if
+    there are few calibration people here.
     """
-    model, told = Model(draft, device="cpu"), ""
+    model, message = Model(draft, device="cpu"), ""
     plan, cache, begun = fitted.plan, fitted.cache, fitted.begun
     if begun is not None and begun.kept and begun.file is not None and plan.parts is not None:
         before = begun.file.calibration
         if before.probability is not None and len(plan.parts.calibration) < ENOUGH_CALIBRATION:
-            return before, (f"the threshold and the probabilities are those it began with: {before.people}",)
+            return before, (f"threshold and probabilities are those of the start: {before.people}",)
     if plan.parts is not None:
         names = frozenset(plan.parts.calibration)
         shared = (
             f"the {len(names)} people of the calibration chose the epoch as well, so its figures may be a "
-            "little too good; facealike calibrate learns another from other people",
+            "little too good; facealike calibrate fits another on other people",
         ) if plan.parts.shared else ()  # fmt: skip
         try:
             learned = calibrate(
@@ -142,30 +142,30 @@ def _calibration(
             )
             return learned, shared
         except (DataError, FaceError) as error:
-            told = f"no probability and no operating points, and the threshold is from validation: {error}"
-            print(f"warning: {one_line(told)}", file=sys.stderr, flush=True)
-    judged = evaluate_pairs(
+            message = f"no probability and no operating points, and the threshold is from validation: {error}"
+            print(f"warning: {one_line(message)}", file=sys.stderr, flush=True)
+    measured = evaluate_pairs(
         model, validation, "validation", recipe.data.face, allow_overlap=True, cache=cache
     )
-    threshold, _ = best_f1_threshold(judged.scores, judged.same)
-    judged = replace(judged, threshold=threshold)
-    numbers = {name: getattr(judged, name) for name in ("f1", "accuracy", "auc", "fmr", "fnmr")}
-    calibration = Calibration(threshold, "best F1 on validation pairs", "validation", judged.pairs, numbers)
-    return calibration, (told,) if told else ()
+    threshold, _ = best_f1_threshold(measured.scores, measured.same)
+    measured = replace(measured, threshold=threshold)
+    numbers = {name: getattr(measured, name) for name in ("f1", "accuracy", "auc", "fmr", "fnmr")}
+    calibration = Calibration(threshold, "best F1 on validation pairs", "validation", measured.pairs, numbers)
+    return calibration, (message,) if message else ()
 
 
 def _markdown(
-    evaluations: Sequence[Evaluation], comparison: Comparison | None, warnings: Sequence[str]
+    evaluations: Sequence[Evaluation], comparison: BaselineComparison | None, warnings: Sequence[str]
 ) -> str:
     parts = [table_markdown(evaluations).rstrip("\n")]
     if comparison is not None:
-        parts.append(f"Compared with the shipped model: {comparison}")
+        parts.append(f"Compared with the default model: {comparison}")
     parts += [f"- Warning: {text}" for text in warnings]
     return "\n\n".join(parts) + "\n"
 
 
-def shouted(wrong: str, recipe: Recipe) -> str:
-    """The sentence of an unfit model so that nobody overlooks it, with what to do."""
+def unfit_notice(wrong: str, recipe: Recipe) -> str:
+    """Return the notice for a model that is unfit for use, with what to do."""
     if recipe.network.start or recipe.network.kind == "dlib":
         cure = "look at pairs.png (is each folder one person?), add people, or use the default model as it is"
     else:
@@ -175,7 +175,7 @@ def shouted(wrong: str, recipe: Recipe) -> str:
 
 
 def seen(recipe: Recipe) -> tuple[str, ...]:
-    """The splits whose people took part in training."""
+    """Return the splits whose people took part in training."""
     return ("train",) if recipe.data.split == "identity" else ("train", "validation")
 
 
@@ -184,8 +184,8 @@ def draft_model(fitted: Fitted, recipe: Recipe) -> ModelFile:
     plan, device, begun = fitted.plan, fitted.device, fitted.begun
     licence = {
         "code": "Apache-2.0",
-        "weights": recipe.card.weights_licence,
-        "training_data": recipe.card.data_licence,
+        "weights": recipe.card.weights_license,
+        "training_data": recipe.card.data_license,
         "detector": detector_license(plan.detector),
     }
     card = new_card(
@@ -195,7 +195,7 @@ def draft_model(fitted: Fitted, recipe: Recipe) -> ModelFile:
         data={"folder": plan.root.name, "fingerprint": plan.fingerprint, **describe(plan)},
         recipe=recipe.to_dict(),
         provenance={
-            "initialisation": initialisation(recipe, begun),
+            "initialisation": initialization(recipe, begun),
             "outside_data": outside_data(plan, recipe),
             "command": shlex.join(["facealike", *sys.argv[1:]]),
             "commit": git_commit(),
@@ -209,7 +209,7 @@ def draft_model(fitted: Fitted, recipe: Recipe) -> ModelFile:
         },
         intended_use=INTENDED_USE,
         limits=recipe.card.limits,
-        trained_on=(learnt_from(plan), *_known_before(begun)),
+        trained_on=(training_record(plan), *_known_before(begun)),
     )
     return ModelFile(
         embedder=fitted.onnx,
@@ -221,27 +221,27 @@ def draft_model(fitted: Fitted, recipe: Recipe) -> ModelFile:
     )
 
 
-def learnt_from(plan: Plan) -> Seen:
-    """The record of the training people and their photos; of unlabelled photos nobody knows the people."""
-    unnamed = () if plan.unlabelled is None else plan.unlabelled.people.paths
+def training_record(plan: Plan) -> Seen:
+    """Return the record of training people and photos; unlabeled photos have no names."""
+    unnamed = () if plan.unlabeled is None else plan.unlabeled.people.paths
     return Seen.of(plan.train.people.names, photo_digests([*plan.train.people.paths, *unnamed]))
 
 
 def _known_before(begun: Begun | None) -> tuple[Seen, ...]:
-    """Whom the model that training began with was trained on."""
+    """Return the training records of the model that training began with."""
     return () if begun is None or begun.file is None else begun.file.card.trained_records
 
 
 def outside_data(plan: Plan, recipe: Recipe) -> str:
-    """What else than the folder of people was learnt from, in words."""
-    if plan.unlabelled is None:
+    """Return in words what was trained on besides the folder of people."""
+    if plan.unlabeled is None:
         return "none"
-    count, folder = len(plan.unlabelled.people), Path(recipe.data.unlabelled).name
-    return f"{count:,} photos of people nobody has named, from {folder}, each taken for a person of its own"
+    count, folder = len(plan.unlabeled.people), Path(recipe.data.unlabeled).name
+    return f"{count:,} photos without identity labels, from {folder}, each a class of its own"
 
 
 def show_in_tensorboard(run: Path) -> None:
-    """Put the pictures of the run folder beside the curves that TensorBoard has of it."""
+    """Add the figures of the run folder to its TensorBoard log."""
     from torch.utils.tensorboard import SummaryWriter
 
     with SummaryWriter(str(run / "tensorboard")) as board:

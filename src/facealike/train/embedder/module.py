@@ -1,4 +1,4 @@
-"""The Lightning module: one training step, and validation on people who are never trained on."""
+"""The Lightning module of the embedder: training steps, and validation on held-out people."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ...errors import TrainingError
 from ...metrics.verification import auc, best_f1_threshold
 from ...model_file.preprocessing import Preprocessing
 from ..data.augment import mix
-from ..lightning.base_module import Learner
+from ..lightning.base_module import BaseModule
 from ..losses.criterion import Criterion, pair_tensors
 from ..networks.build import first_network
 from ..networks.init_from_model import start_from
@@ -26,8 +26,18 @@ from .dataset import Watched
 from .fine_tuning import Start, Tail, freeze_norms
 
 
-class SiameseModule(Learner):
-    """One network seen by all images of a batch; the criterion compares what comes out."""
+class SiameseModule(BaseModule):
+    """One network for all images of a batch, and a criterion on its embeddings.
+
+    Args:
+        recipe: The recipe.
+        preprocessing: The face crop.
+        people: Classes of the training data.
+        total_steps: Steps of the whole run.
+        watched: Pairs that are scored after each epoch.
+        start: The model to continue from.
+        faces: With ``start``: normalized crops (n, 3, S, S) for ``start_from``.
+    """
 
     def __init__(
         self,
@@ -42,13 +52,13 @@ class SiameseModule(Learner):
         network, dimensions = first_network(recipe), recipe.network.dimensions
         if start is not None and faces is not None:
             start_from(network, start.file.embedder, faces, start.name)
-            dimensions += start.centre is not None
+            dimensions += start.center is not None
         super().__init__(recipe, preprocessing, total_steps, network, recipe.augment)
         self.watched = watched
         self.tail = None if start is None else Tail(start)
         self.criterion = Criterion(recipe.loss, people, dimensions)
         self._embedded: dict[int, list[Tensor]] = {}
-        # In a list, so that it is no part of the state: a resumed run makes it again from the start.
+        # In a list, so that it is not part of the state: a resumed run builds it from the start again.
         self._anchor = [copy.deepcopy(network).eval().requires_grad_(False)] if recipe.loss.anchor else []
 
     def train(self, mode: bool = True) -> SiameseModule:
@@ -62,13 +72,13 @@ class SiameseModule(Learner):
             network.to(self.device)
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
-        images, generator = self.changed(batch["images"])
+        images, generator = self.augmented(batch["images"])
         partner, share, alpha = None, 1.0, self.recipe.augment.mixup
         if alpha:
             images, partner, share = mix(images, alpha, generator)
         raw = self(images)
         embeddings = raw if self.tail is None else self.tail.lift(raw)
-        # Distances and angles between near neighbours need more digits than bfloat16 has.
+        # Distances and angles between near neighbors need more digits than bfloat16 has.
         with torch.autocast(self.device.type, enabled=False):
             loss: Tensor = self.criterion(
                 embeddings, batch["labels"], pair_tensors(batch["pairs"], self.device)
@@ -77,15 +87,15 @@ class SiameseModule(Learner):
                 loss = share * loss + (1 - share) * self.criterion(embeddings, batch["labels"][partner])
         for network in self._anchor:
             with torch.no_grad():
-                held = network(self.normal(images)).float()
+                held = network(self.normalized(images)).float()
             loss = loss + self.recipe.loss.anchor * (raw.float() - held).square().sum(dim=1).mean()
-        return self.checked(loss, len(images))
+        return self.logged(loss, len(images))
 
     def validation_step(self, batch: Tensor, batch_idx: int, dataloader_idx: int = 0) -> None:
         self._embedded.setdefault(dataloader_idx, []).append(self.embed(batch))
 
     def embed(self, crops: Tensor) -> Tensor:
-        """The embeddings (n, d) that the model will return for crops, uint8 (n, S, S, 3)."""
+        """Return the embeddings (n, d) that the model will return for crops, uint8 (n, S, S, 3)."""
         images = crops.permute(0, 3, 1, 2).float()
         parts, mirror = self.recipe.loss.parts, self.recipe.network.mirror
         raw = self(images)
@@ -106,7 +116,7 @@ class SiameseModule(Learner):
                 raise TrainingError(
                     f"the embeddings of {watched.name} images are not finite; lower training.learning_rate"
                 )
-            if watched.name == "train":  # what the guard rails look at; 1 if vectors point everywhere
+            if watched.name == "train":  # for the sanity checks; 1 if vectors point in all directions
                 self.log("spread", 1 - embeddings.float().mean(dim=0).square().sum())
                 self.log("score_spread", float(scores.std()))
             _, f1 = best_f1_threshold(scores, same)
@@ -120,7 +130,7 @@ class SiameseModule(Learner):
 
 
 def scores_of(embeddings: Tensor, watched: Watched) -> NDArray[np.float64]:
-    """The score of each watched pair, float64 (m,)."""
+    """Return the score of each watched pair, float64 (m,)."""
     a, b, _ = watched.pairs
     scores: NDArray[np.float64] = (embeddings[a] * embeddings[b]).sum(dim=1).double().cpu().numpy()
     return scores
@@ -128,7 +138,7 @@ def scores_of(embeddings: Tensor, watched: Watched) -> NDArray[np.float64]:
 
 @torch.no_grad()
 def measured(module: SiameseModule, watched: Watched, chunks: Iterable[Tensor]) -> dict[str, float]:
-    """F1 and AUC of the module as it is on watched pairs, as an epoch's row of the log has them."""
+    """Return F1 and AUC of the module on watched pairs, under their names in the log."""
     training = module.training
     module.eval()
     try:

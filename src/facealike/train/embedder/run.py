@@ -1,10 +1,10 @@
-"""A whole run: plan, fit, export, judge, and leave everything in one folder.
+"""Train an embedder on a folder of people: data, training, export, evaluation, all in one run folder.
 
-run.json          recipe, data fingerprint, device and folders; what ``--resume`` is checked against
-log.csv           one row an epoch; TensorBoard's files lie beside it
-checkpoints/      last.ckpt (all state, whole after any kill) and best.ckpt
-model.facealike   the finished model, only ever written whole
-results.md/json   the table: train, validation, test; warnings, and the comparison with the shipped model
+run.json          recipe, data fingerprint, device and folders; ``--resume`` is checked against it
+log.csv           one row per epoch; TensorBoard's files lie beside it
+checkpoints/      last.ckpt (all state) and best.ckpt, written atomically
+model.facealike   the finished model, written atomically
+results.md/json   train, validation and test results, warnings, and the baseline comparison
 scores.npz        the scores of all these pairs
 *.png             loss curves, sample pairs, right and wrong predictions of each split
 """
@@ -43,13 +43,13 @@ from ..lightning.trainer import (
 from ..model_card import Begun
 from ..options import TrainingKeywords, TrainingOptions, run_folder, with_keywords
 from ..recipe.schema import Recipe
-from .baseline_comparison import Comparison
+from .baseline_comparison import BaselineComparison
 from .dataset import Plan, make_plan
 from .finalize import finalize_run
 from .fine_tuning import Start, better_epoch, export_tuned, kept_start, read_start
 from .fitted import Fitted
 from .module import SiameseModule, measured
-from .sanity_checks import Guards
+from .sanity_checks import SanityChecks
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -57,11 +57,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class TrainResult(Result):
-    """What a run left behind; ``evaluations`` are those of its table, in order.
+    """The result of ``train``.
 
-    ``comparison`` is with the frozen shipped model on the test pairs; ``warnings`` are those of the
-    guard rails.  ``no_face`` counts the photos of the folder without a face; ``unused`` are those that could
-    not be read or show several faces, each with its reason.
+    Args:
+        model_path: The model file.
+        run: The run folder.
+        model_id: Id of the model.
+        epochs: Epochs that were trained.
+        seconds: Time of this call.
+        device: The device.
+        evaluations: Results on train, validation and test.
+        comparison: BaselineComparison with the default model on the test pairs; None without test pairs.
+        warnings: Messages of the sanity checks.
+        no_face: Photos without a face.
+        unused: Photos that could not be read or show several faces, each with its reason.
     """
 
     model_path: Path
@@ -71,7 +80,7 @@ class TrainResult(Result):
     seconds: float
     device: str
     evaluations: tuple[Evaluation, ...]
-    comparison: Comparison | None = None
+    comparison: BaselineComparison | None = None
     warnings: tuple[str, ...] = ()
     no_face: int = 0
     unused: tuple[UnusedPhoto, ...] = ()
@@ -92,7 +101,7 @@ class TrainResult(Result):
         }
 
     def left_out(self) -> tuple[str, ...]:
-        """One line that tells how many photos were left out and why; none where all were used."""
+        """Return one line with the photos that were left out, or none if all were used."""
         told = left_out_told({"no_face": self.no_face, **unused_counts(self.unused)})
         return (told.removeprefix("; "),) if told else ()
 
@@ -102,7 +111,7 @@ class TrainResult(Result):
     def __str__(self) -> str:
         lines = [str(evaluation) for evaluation in self.evaluations]
         if self.comparison is not None:
-            lines.append(f"compared with the shipped model: {self.comparison}")
+            lines.append(f"compared with the default model: {self.comparison}")
         lines += self.left_out()
         return "\n".join([*lines, f"model {self.model_id} in {self.model_path}, report in {self.run}"])
 
@@ -180,48 +189,48 @@ def fit(
         faces = plan.preprocessing.normalise(plan.crops.take(learnt[:: max(1, len(learnt) // SHOWN)]))
     start = read_start(recipe, plan.preprocessing) if net.start else None
 
-    steps, trainer, module, log, guards = _prepare(recipe, plan, run, accelerator, devices, start, faces)
+    steps, trainer, module, log, checks = _prepare(recipe, plan, run, accelerator, devices, start, faces)
     sampler = make_sampler(recipe, plan.learnt.labels)
     dataset = StepDataset(plan.crops, plan.learnt.rows, plan.learnt.labels, sampler)
     loader = step_loader(dataset, steps, done // steps)
     watched = [chunk_loader(ChunkDataset(plan.crops, part.rows)) for part in plan.watched]
-    first, before = copy.deepcopy(module.judged.state_dict()), {}
+    first, before = copy.deepcopy(module.evaluated.state_dict()), {}
     if (start is not None or net.kind == "dlib") and len(plan.validation.people):
         before = measured(module, plan.watched[0], watched[0])
-        told = f"F1 {before['val_f1']:.3f}, AUC {before['val_auc']:.4f}"
-        print(f"before training, on the validation people: {told}", file=sys.stderr, flush=True)
+        measures = f"F1 {before['val_f1']:.3f}, AUC {before['val_auc']:.4f}"
+        print(f"before training, on the validation people: {measures}", file=sys.stderr, flush=True)
     run_loop(trainer, module, loader, watched, last)
     keep = recipe.training.keep if len(plan.validation.people) else "last"
     kept = run / "checkpoints" / f"{keep}.ckpt"
     module.load_state_dict(torch.load(kept, map_location="cpu", weights_only=True)["state_dict"])
-    warnings = list(guards.told.values())
+    warnings = list(checks.messages.values())
     kept_first = bool(before) and not better_epoch(log.rows, before)
     if kept_first:
-        module.judged.load_state_dict(first)
+        module.evaluated.load_state_dict(first)
         warnings.append(kept_start(log.rows, before, len(plan.validation.people.names)))
         print(f"warning: {warnings[-1]}", file=sys.stderr, flush=True)
     if start is None:
         onnx = export_embedder(
-            module.judged, recipe.crop.size, net.mirror, recipe.loss.parts, net.bits, faces
+            module.evaluated, recipe.crop.size, net.mirror, recipe.loss.parts, net.bits, faces
         )
     elif kept_first:
-        onnx = start.file.embedder  # to the bit, without another rounding of its weights
+        onnx = start.file.embedder  # unchanged: its weights are not rounded again
     else:
-        onnx = export_tuned(module.judged, start, recipe, faces)
+        onnx = export_tuned(module.evaluated, start, recipe, faces)
     begun = Begun(None if start is None else start.file, before, kept_first) if before or start else None
     return Fitted(plan, onnx, run, cache, device_name, log.rows, tuple(warnings), begun)
 
 
 def _count(plan: Plan) -> str:
-    judges = f", validating on {plan.validation.people}" if len(plan.validation.people) else ""
-    more = f" and {len(plan.unlabelled.people):,} photos of nobody named" if plan.unlabelled else ""
+    validating = f", validating on {plan.validation.people}" if len(plan.validation.people) else ""
+    more = f" and {len(plan.unlabeled.people):,} unlabeled photos" if plan.unlabeled else ""
     parts = f"\n{plan.parts.note()}" if plan.parts is not None and plan.parts.note() else ""
-    return f"{plan.train.people}{more}{judges}{parts}"
+    return f"{plan.train.people}{more}{validating}{parts}"
 
 
 def _prepare(
     recipe: Recipe, plan: Plan, run: Path, accelerator: str, devices: Any, start: Start | None, faces: Faces
-) -> tuple[int, lightning.Trainer, SiameseModule, EpochLog, Guards]:
+) -> tuple[int, lightning.Trainer, SiameseModule, EpochLog, SanityChecks]:
     spec = recipe.training
     steps = spec.steps_per_epoch or make_sampler(recipe, plan.learnt.labels).steps
     people = len(plan.learnt.people.names)
@@ -231,8 +240,8 @@ def _prepare(
     )
     log = EpochLog(run / "log.csv", steps * spec.batch_size, echo=not sys.stderr.isatty())
     folder = run / "checkpoints"
-    guards = Guards(plan, recipe, log)
-    callbacks: list[Any] = [log, guards]
+    checks = SanityChecks(plan, recipe, log)
+    callbacks: list[Any] = [log, checks]
     if len(plan.validation.people):
         best = ModelCheckpoint(
             folder, "best", monitor="val_f1", mode="max", save_weights_only=True, enable_version_counter=False
@@ -242,4 +251,4 @@ def _prepare(
     if spec.patience and len(plan.validation.people):
         callbacks.append(PatientStopping("val_f1", mode="max", patience=spec.patience))
     trainer = make_trainer(run, spec, steps, accelerator, devices, callbacks)
-    return steps, trainer, module, log, guards
+    return steps, trainer, module, log, checks

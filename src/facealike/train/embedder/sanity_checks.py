@@ -1,8 +1,7 @@
-"""Guard rails: what goes wrong in training without an error, noticed in the loop and told in plain words.
+"""Sanity checks: detect training runs that go wrong without an error.
 
-A run that cannot become anything stops: the embeddings collapsed, or something is no number any more
-(see ``module.py``).  Whatever may still turn out well is a warning, told once on stderr and kept in
-the run's ``results.json``.
+A run whose embeddings collapsed, or whose loss is NaN or infinite (``base_module``), stops.  Anything else
+is a warning, printed once on stderr and kept in the run's ``results.json``.
 """
 
 from __future__ import annotations
@@ -20,47 +19,58 @@ from ..lightning.callbacks import EpochLog
 from ..recipe.schema import Recipe
 from .dataset import Plan
 
-FEW_PEOPLE, FEW_IMAGES = 1000, 5000  # to train on from nothing; 112 people ended at chance level
+FEW_PEOPLE, FEW_IMAGES = 1000, 5000  # to train from random weights; 112 people gave chance level
 FEW_TUNING = 20  # people to tune a finished model on
-FEW_GENUINE = 100  # pairs of validation people; below, one pair is worth a hundredth of F1
-FLAT = 1e-3  # of a variance or a standard deviation that may lie between 0 and about 1
-FLAT_EPOCHS = 2  # a network that starts out flat may need its first epoch to unfold
-STILL_EPOCHS, STILL_LOSS = 3, 0.01  # a loss is expected to have fallen by a hundredth after three epochs
-STILL_AUC = 0.05  # less than this comes of settling batch statistics alone
-FALLING_EPOCHS, FALLING = 3, 0.01  # of AUC on people not trained on, since its best epoch
+FEW_GENUINE = 100  # validation pairs; with fewer, one pair is a hundredth of F1
+FLAT = 1e-3  # variance or standard deviation below which embeddings have collapsed; at most about 1
+COLLAPSE_PATIENCE = 2  # epochs; the first one may still be recovering
+STILL_EPOCHS, STILL_LOSS = 3, 0.01  # a loss should fall by 1 % within three epochs
+STILL_AUC = 0.05  # smaller gains come from batch statistics alone
+FALLING_EPOCHS, FALLING = 3, 0.01  # of validation AUC, since its best epoch
 
 Row = dict[str, float]
 
 
-class Guards(Callback):
-    """Looks at each epoch; its memory is part of the checkpoint, so a resumed run warns no second time."""
+class SanityChecks(Callback):
+    """Checks each epoch; the messages are part of the checkpoint, so a resumed run does not repeat them.
+
+    Args:
+        plan: The data of the run.
+        recipe: The recipe.
+        log: The log of epochs; it must precede this callback.
+    """
 
     def __init__(self, plan: Plan, recipe: Recipe, log: EpochLog) -> None:
         self._recipe, self._log = recipe, log
         self._at_start = list(too_few(plan, recipe))
         self._flat = 0
-        self.told: dict[str, str] = {}
+        self.messages: dict[str, str] = {}
+
+    @property
+    def state_key(self) -> str:
+        """The key in checkpoints; runs begun before this class was renamed are resumed."""
+        return "Guards"
 
     def state_dict(self) -> dict[str, Any]:
-        return {"told": self.told, "flat": self._flat}
+        return {"told": self.messages, "flat": self._flat}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.told, self._flat = dict(state_dict["told"]), state_dict["flat"]
+        self.messages, self._flat = dict(state_dict["told"]), state_dict["flat"]
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
-        self._tell(self._at_start)
+        self._warn(self._at_start)
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         metrics = trainer.callback_metrics
         flat = min(float(metrics["spread"]), float(metrics["score_spread"])) < FLAT
         self._flat = self._flat + 1 if flat else 0
-        if self._flat >= FLAT_EPOCHS:
+        if self._flat >= COLLAPSE_PATIENCE:
             raise TrainingError(
                 f"the embeddings collapsed: for {self._flat} epochs all photos gave the same one, so every "
                 f"pair scores alike; {self._cure()}"
             )
         rows = self._log.rows
-        self._tell([*loss_stands_still(rows), *validation_falls(rows)])
+        self._warn([*loss_stands_still(rows), *validation_falls(rows)])
 
     def _cure(self) -> str:
         loss, rate = self._recipe.loss.name, self._recipe.training.learning_rate
@@ -70,15 +80,15 @@ class Guards(Callback):
             other = "; or lower loss.scale or loss.margin"
         return f"lower training.learning_rate ({rate:g}) to a third{other}"
 
-    def _tell(self, warnings: Sequence[tuple[str, str]]) -> None:
+    def _warn(self, warnings: Sequence[tuple[str, str]]) -> None:
         for kind, text in warnings:
-            if kind not in self.told:
-                self.told[kind] = text
+            if kind not in self.messages:
+                self.messages[kind] = text
                 print(f"warning: {one_line(text)}", file=sys.stderr, flush=True)
 
 
 def too_few(plan: Plan, recipe: Recipe) -> Iterator[tuple[str, str]]:
-    """Before the start: data sets from which little can be learnt, or little be known."""
+    """Yield warnings about too few training or validation people, as (kind, message)."""
     people, images = len(plan.learnt.people.names), len(plan.learnt.people)
     if recipe.network.start or recipe.network.kind == "dlib":
         if people < FEW_TUNING:
@@ -90,8 +100,8 @@ def too_few(plan: Plan, recipe: Recipe) -> Iterator[tuple[str, str]]:
     elif people < FEW_PEOPLE or images < FEW_IMAGES:
         yield (
             "few training people",
-            f"only {images:,} photos of {people:,} people to train on from nothing: telling people apart is "
-            f"learned from thousands; add people (at least {FEW_PEOPLE:,} with {FEW_IMAGES:,} photos), or "
+            f"only {images:,} photos of {people:,} people to train on from random weights, which takes "
+            f"thousands; add people (at least {FEW_PEOPLE:,} with {FEW_IMAGES:,} photos), or "
             "leave out --recipe, which begins from the default model",
         )
     genuine = int(sum(w.pairs.same.sum() for w in plan.watched if w.name == "val"))
@@ -105,9 +115,9 @@ def too_few(plan: Plan, recipe: Recipe) -> Iterator[tuple[str, str]]:
 
 
 def loss_stands_still(rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
-    """The loss is where it was in the first epoch, and so is AUC on the training people.
+    """Yield a warning if neither the loss nor the training AUC has improved since the first epoch.
 
-    Both, for a loss of mined pairs may stand still while everything else moves.
+    A loss on mined pairs alone may stay constant while training succeeds.
     """
     if len(rows) < STILL_EPOCHS:
         return
@@ -124,7 +134,7 @@ def loss_stands_still(rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
 
 
 def validation_falls(rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
-    """Worse and worse on people not trained on, and better and better on those trained on."""
+    """Yield a warning if validation AUC falls while the training loss falls (overfitting)."""
     if not rows or "val_auc" not in rows[-1]:
         return
     best, last = rows[int(np.argmax([row["val_auc"] for row in rows]))], rows[-1]
@@ -135,6 +145,6 @@ def validation_falls(rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
             "validation falls",
             f"since epoch {best['epoch']:.0f} AUC on validation people fell from {best['val_auc']:.3f} to "
             f"{last['val_auc']:.3f} while on training people it rose from {best['train_auc']:.3f} to "
-            f"{last['train_auc']:.3f}: the network memorises faces; stop earlier (training.patience), raise "
+            f"{last['train_auc']:.3f}: the network overfits; stop earlier (training.patience), raise "
             "network.dropout or [augment], and above all add people",
         )

@@ -1,4 +1,4 @@
-"""Face chips in one file, and how often each face is shown: what a joint run begins with."""
+"""Pack the face chips of FairFace into one file, with the sampling weight of each face."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ from ...imaging.read import read_image
 from ...utils.escape import shown
 
 AGE_WEIGHTS = {"0-2": 2.5, "3-9": 1.3, "60-69": 1.5, "more than 70": 2.5}
-"""How often a face is shown in a round.  FairFace has few of the youngest and the oldest."""
+"""How often a face comes in a round, on average.  FairFace has few of the youngest and the oldest."""
 
 
 def pack_chips(listed: Path, to: Path) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """The chips that a CSV of FairFace lists, uint8 (n, S, S, 3) as a memory map, and their weights (n,).
+    """Return the chips in a CSV of FairFace, uint8 (n, S, S, 3) as a memory map, and their weights (n,).
 
-    The memory map is written to ``to`` once and found there again.
+    Args:
+        listed: The CSV file.
+        to: The file of the memory map; it is written once.
 
-    Raises DataError for a list that cannot be used or chips of different sizes.
+    Raises:
+        DataError: The list cannot be used, or the chips differ in size.
     """
     photos = read_groups(listed, by=("age",))
     weights = np.array([AGE_WEIGHTS.get(age, 1.0) for age in photos.values[0]])

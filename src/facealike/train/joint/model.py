@@ -1,11 +1,10 @@
-"""From a finished joint run to a model file, which is not calibrated yet."""
+"""Write the model file of a finished joint run; it is not calibrated yet."""
 
 from __future__ import annotations
 
 import hashlib
 import shlex
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -38,20 +37,29 @@ LIMITS = (
 
 
 class Embedding(nn.Module):
-    """Normalized crops to the student's embeddings, for the exporter."""
+    """The student without its own normalization of crops, for the exporter."""
 
     def __init__(self, student: JointStudent) -> None:
         super().__init__()
         self.student = student
 
     def forward(self, crops: Tensor) -> Tensor:
+        """Return raw embeddings (n, d) of normalized crops (n, 3, SIZE, SIZE)."""
         return self.student.embed(crops)
 
 
 def write_model(
     run: JointRun, about: TargetsAbout, chips: NDArray[np.uint8], out: Path, bits: int = 8
 ) -> ModelFile:
-    """Write the run's averaged network, in ``bits`` bits where that loses little, to ``out``."""
+    """Write the run's averaged network to ``out`` and return the model file.
+
+    Args:
+        run: The run.
+        about: The teachers, for the card.
+        chips: Training chips, for the activation ranges of INT8.
+        out: The ``.facealike`` file.
+        bits: 32, 16 or 8; more are used where quantization would change embeddings too much.
+    """
     preprocessing = Preprocessing(SIZE, "chip", mean=MEAN, std=(STD,) * 3)
     faces = preprocessing.normalise(plain_crops(chips[:: max(1, len(chips) // SHOWN)][:SHOWN]))
     student = run.evaluated.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
@@ -66,12 +74,12 @@ def write_model(
 
 
 def teacher_digest(name: str) -> str:
-    """The SHA-256 of a stored teacher's network."""
+    """Return the SHA-256 of a stored teacher's network."""
     return str(read_model_file(name).card.provenance.get("sha256", ""))
 
 
 def plain_crops(chips: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Chips (n, S, S, 3) as the student's crops (n, SIZE, SIZE, 3), not changed."""
+    """Return chips, uint8 (n, S, S, 3), resized to the student's crops (n, SIZE, SIZE, 3)."""
     images = torch.from_numpy(np.array(chips)).permute(0, 3, 1, 2).float()
     crops = shrink(images, SIZE).round().clamp(0, 255).to(torch.uint8)
     made: NDArray[np.uint8] = crops.permute(0, 2, 3, 1).contiguous().numpy()
@@ -96,7 +104,7 @@ def _card(run: JointRun, about: TargetsAbout, chips: NDArray[np.uint8], detector
             "photos": len(chips),
             "people": "not known: no identity labels are used",
         },
-        recipe={"joint": asdict(run.recipe)},
+        recipe={"joint": run.recipe.to_dict()},
         provenance={
             "initialisation": "dlib's face network (CC0), dlib_face_recognition_resnet_model_v1",
             "teachers": teachers,

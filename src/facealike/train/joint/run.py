@@ -1,13 +1,13 @@
-"""Train the default embedder: distil several teachers into dlib's network, from chips to one model file.
+"""Distil several teachers into dlib's network: from face chips to the default model.
 
     python -m facealike.train.joint.run --chips FAIRFACE/train.csv --held-out FAIRFACE/val.csv \\
         --teacher sface=0.6 --teacher retail-0095=0.4 --work FOLDER --out model.facealike
 
-Teachers are stored models (``facealike models add``).  The run packs the chips, stores the teachers'
-embeddings of so many rounds of views (``targets``), fits the student's last layer by least squares,
-trains it, and writes the model, which is not calibrated.  Each part is resumed by the same command.
-``--only targets`` stores targets and ends: another process may then train (``--only training``) on those
-that are there, and takes up new ones as they come.
+Teachers are stored models (``facealike models add``).  The command packs the chips, stores the teachers'
+embeddings of several rounds of views (``targets``), fits the student's last layer by least squares, trains
+the student, and writes the model, which is not calibrated.  The same command resumes each part.  ``--only
+targets`` ends after storing targets; another process may meanwhile train on those that exist (``--only
+training``) and uses new ones as they come.
 """
 
 from __future__ import annotations
@@ -31,20 +31,21 @@ from .teachers import named_teacher
 from .training import JointRecipe, JointRun, Views
 from .views import ViewMaker
 
-HELD_OUT = 2048  # faces that the agreement with the teachers is measured on
-HELD_OUT_SEED = 9  # of their views
+HELD_OUT = 2048  # faces on which the agreement with the teachers is measured
+HELD_OUT_SEED = 9  # seed of their views
 RECIPE_OPTIONS = ("rounds", "steps", "batch", "seed", "rate", "muon")
 LOG = ("step", "factor", "point", "similarity", "cosine", "correlation", "seconds", "faces_per_second")
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """Run the command line."""
     options = _parser().parse_args(arguments)
     with one_sentence_errors("joint_run"):
         run_joint(options)
 
 
 def run_joint(options: argparse.Namespace) -> None:
-    """All phases that ``options`` ask for, in ``options.work``."""
+    """Run the parts that ``options`` ask for in the folder ``options.work``."""
     recipe = JointRecipe(**{name: getattr(options, name) for name in RECIPE_OPTIONS})
     work: Path = options.work
     work.mkdir(parents=True, exist_ok=True)
@@ -90,7 +91,7 @@ def _stored(number: int, done: int, total: int) -> None:
 def _train(
     run: JointRun, held: Views, rows: NDArray[np.float16], work: Path, options: argparse.Namespace
 ) -> None:
-    """Learn up to the recipe's steps; a state and a row of the log every ``options.every`` steps."""
+    """Train up to the recipe's steps; save the state and log a row every ``options.every`` steps."""
     begun, first, sums = time.perf_counter(), run.step, np.zeros(2)
     while run.step < run.recipe.steps:
         sums += run.learn()
@@ -105,7 +106,7 @@ def _train(
 
 
 def _weighted(text: str) -> tuple[str, float]:
-    """``NAME=WEIGHT`` as a pair."""
+    """Return NAME and WEIGHT of ``NAME=WEIGHT``."""
     name, _, weight = text.rpartition("=")
     try:
         value = float(weight)

@@ -1,4 +1,4 @@
-"""The student of a joint target: dlib's network with a new last layer, fitted by least squares."""
+"""The student of a joint run: dlib's network with a new last layer, and its loss."""
 
 from __future__ import annotations
 
@@ -14,13 +14,22 @@ from ..data.occlusion import compressed, masked, noisy, with_glasses
 from ..networks.dlib_resnet import DlibTeacher
 from ..recipe.schema import StudentSpec
 
-SIZE = 150  # what dlib's network was trained at
-RIDGE = 0.1  # of a feature's variance
+SIZE = 150  # pixels; the crop size of dlib's network
+RIDGE = 0.1  # ridge parameter, relative to the variance of a feature
 
 
 @dataclass(frozen=True)
 class StudentChanges:
-    """What is changed on the student's crop only."""
+    """Augmentation of the student's crops only.
+
+    Args:
+        augment: Tensor augmentation.
+        mask: Probability of a mask.
+        glasses: Probability of glasses.
+        jpeg: Probability of JPEG compression.
+        noise: Probability of noise.
+        deviation: Largest standard deviation of the noise, in gray levels.
+    """
 
     augment: StudentSpec = field(
         default_factory=lambda: StudentSpec(
@@ -34,7 +43,7 @@ class StudentChanges:
     deviation: float = 10.0
 
     def __call__(self, images: Tensor, generator: Generator) -> Tensor:
-        """Crops (n, 3, S, S) in 0..255, changed anew."""
+        """Return augmented crops; float (n, 3, S, S) in 0..255, as the input."""
         changed = Augmentation(self.augment)(images, generator)
         masked(changed, self.mask, generator)
         with_glasses(changed, self.glasses, generator)
@@ -44,7 +53,12 @@ class StudentChanges:
 
 
 class JointStudent(nn.Module):
-    """RGB crops in 0..255, (n, 3, SIZE, SIZE), to embeddings (n, d), not of unit length."""
+    """dlib's network with a new last layer: RGB crops in 0..255, (n, 3, SIZE, SIZE), to embeddings (n, d).
+
+    Args:
+        body: dlib's network.
+        dimensions: d.
+    """
 
     mean: Tensor
 
@@ -56,27 +70,28 @@ class JointStudent(nn.Module):
 
     @classmethod
     def start(cls, dimensions: int) -> JointStudent:
-        """dlib's network (CC0) with a last layer that is not fitted yet."""
+        """Return dlib's network (CC0) with a random last layer."""
         return cls(DlibTeacher.load(frozen=False), dimensions)
 
     def forward(self, images: Tensor) -> Tensor:
+        """Return raw embeddings (n, d) of crops in 0..255."""
         return self.embed((images - self.mean) / STD)
 
     def embed(self, crops: Tensor) -> Tensor:
-        """Embeddings (n, d), float32, of crops that are normalized already."""
+        """Return raw embeddings (n, d), float32, of crops that are normalized already."""
         features = self._described(crops)
-        with torch.autocast(crops.device.type, enabled=False):  # its rounding would be the largest
+        with torch.autocast(crops.device.type, enabled=False):  # rounding here would be the largest error
             embedded: Tensor = self.matrix(features.float())
         return embedded
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
-        """What the last layer is given."""
+        """Return the input of the last layer for crops in 0..255, float32 (n, width)."""
         return self._described((images - self.mean) / STD).float()
 
     @torch.no_grad()
     def fit(self, features: Tensor, targets: Tensor) -> float:
-        """Set the last layer by ridge regression; returns the mean cosine to ``targets`` (n, d)."""
+        """Fit the last layer to ``targets`` (n, d) by ridge regression; return the mean cosine to them."""
         mean, spread = features.mean(dim=0).double(), features.std(dim=0).double() + 1e-4
         x = (features.double() - mean) / spread
         center = targets.double().mean(dim=0)
@@ -94,11 +109,17 @@ class JointStudent(nn.Module):
 
 
 def joint_loss(student: Tensor, target: Tensor, similarity_weight: float) -> tuple[Tensor, Tensor, Tensor]:
-    """The loss, and its two parts: 1 - cosine to the target, and the squared error of similarities.
+    """Return the loss and its two parts: 1 - cosine to the target, and the squared error of similarities.
 
-    ``student`` (n, d) is of any length, ``target`` (n, d) of unit length.  The second part is the mean
-    over pairs of the squared difference of their cosines (Tung and Mori, "Similarity-preserving
-    knowledge distillation", ICCV 2019, without the scaling of rows).
+    The second part is the mean over pairs of the squared difference of both cosines.
+
+    Args:
+        student: Embeddings (n, d) of any norm.
+        target: Unit vectors (n, d).
+        similarity_weight: Weight of the second part.
+
+    Source:
+        Tung and Mori, "Similarity-preserving knowledge distillation", ICCV 2019, without the scaling of rows.
     """
     own = F.normalize(student.float(), dim=1)
     point = 1 - (own * target).sum(dim=1).mean()

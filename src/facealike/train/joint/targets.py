@@ -1,9 +1,8 @@
-"""Stored embeddings of both teachers for many views of each face, and the joint target made of them.
+"""Stored embeddings of the teachers for many views of each face, and the joint target made of them.
 
-Views are listed by round: a round shows each face once, those of rare ages more often, in an order of its
-own.  A round is stored part by part, so that a student can begin with the first ones and a killed run
-goes on where it was.  A stored row is the unit vectors of the first and the second teacher, one after
-the other, in float16.
+A round holds each face once, faces of rare ages more often, in random order.  It is stored in parts, so
+that a student can begin with the first ones and an interrupted run continues.  A stored row is the
+concatenation of the teachers' unit vectors in float16.
 """
 
 from __future__ import annotations
@@ -30,14 +29,22 @@ Part = tuple[int, int]
 Stored = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float16]]
 """Faces, view numbers and rows of a part."""
 
-PART = 4096  # views of a stored file
-CHUNK = 32  # views rendered at a time: more would leave the cache
+PART = 4096  # views in a stored file
+CHUNK = 32  # views rendered at a time; more do not fit the CPU cache
 ABOUT = "about.json"
 
 
 @dataclass(frozen=True)
 class Teacher:
-    """A network that embeds crops (n, 3, size, size), RGB in 0..255, as rows of float32 (n, d)."""
+    """A network that embeds RGB crops in 0..255, (n, 3, size, size), as float32 (n, d).
+
+    Args:
+        name: Name of the model.
+        size: Side of its crops.
+        embed: The network.
+        weight: Weight of its cosines in the target.
+        layout: Template of its crops.
+    """
 
     name: str
     size: int
@@ -48,13 +55,13 @@ class Teacher:
 
 @dataclass(frozen=True, eq=False)
 class Rounds:
-    """Which views each round holds; ``weights`` (count,) is how often a face is shown in a round."""
+    """The views of each round; ``weights`` (count,) is how often a face comes in a round, on average."""
 
     weights: NDArray[np.float64]
     seed: int = 0
 
     def views(self, number: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Faces and view numbers of a round, both (n,)."""
+        """Return faces and view numbers of a round, both (n,)."""
         rng = np.random.default_rng([self.seed, 71, number])
         copies = np.floor(self.weights + rng.random(len(self.weights))).astype(np.int64)
         faces = np.repeat(np.arange(len(copies)), copies)
@@ -63,23 +70,25 @@ class Rounds:
         return faces[order], (100 * number + within)[order]
 
     def parts(self, number: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """Return faces and view numbers of each part of a round."""
         faces, numbers = self.views(number)
         return [(faces[i : i + PART], numbers[i : i + PART]) for i in range(0, len(faces), PART)]
 
 
 def part_path(folder: Path, number: int, part: int) -> Path:
+    """Return the file of a part of round ``number``."""
     return folder / f"round{number:03d}-{part:02d}.npy"
 
 
 def stored_parts(folder: Path) -> list[Part]:
-    """The parts that are there, in order."""
+    """Return the parts that are stored, in order."""
     names = [path.stem.removeprefix("round").split("-") for path in folder.glob("round*.npy")]
     return sorted((int(number), int(part)) for number, part in names)
 
 
 @dataclass(frozen=True)
 class TargetsAbout:
-    """What stored targets were made with; they are not continued with anything else."""
+    """How stored targets were made; they are continued only with the same teachers and views."""
 
     teachers: tuple[str, ...]
     weights: tuple[float, ...]
@@ -88,12 +97,13 @@ class TargetsAbout:
 
     @classmethod
     def of(cls, teachers: Sequence[Teacher], widths: Sequence[int], spec: ViewSpec) -> TargetsAbout:
+        """Return the description of targets of ``teachers`` with embeddings of ``widths``."""
         names, weights = tuple(t.name for t in teachers), tuple(t.weight for t in teachers)
-        return cls(names, weights, tuple(widths), asdict(spec))
+        return cls(names, weights, tuple(widths), spec.to_dict())
 
     @classmethod
     def read(cls, folder: Path) -> TargetsAbout:
-        """Raises DataError where there is none."""
+        """Read the description of a folder of targets; raise DataError where there is none."""
         try:
             found = json.loads((folder / ABOUT).read_text("utf-8"))
             teachers, weights, widths = (tuple(found[name]) for name in ("teachers", "weights", "widths"))
@@ -102,6 +112,7 @@ class TargetsAbout:
             raise DataError(f"{folder}: no stored targets; run with --only targets first") from None
 
     def write(self, folder: Path) -> None:
+        """Write the description."""
         write_text(folder / ABOUT, json.dumps(asdict(self), indent=2) + "\n")
 
 
@@ -109,7 +120,7 @@ def store_targets(
     maker: ViewMaker, rounds: Rounds, teachers: Sequence[Teacher], folder: Path, number: int,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:  # fmt: skip
-    """Store what is missing of round ``number``; a part is written whole or not at all."""
+    """Store the missing parts of round ``number``; each is written atomically."""
     parts = rounds.parts(number)
     for part, (faces, numbers) in enumerate(parts):
         path = part_path(folder, number, part)
@@ -124,7 +135,7 @@ def store_targets(
 def embed_views(
     maker: ViewMaker, faces: NDArray[np.int64], numbers: NDArray[np.int64], teachers: Sequence[Teacher]
 ) -> Iterator[list[NDArray[np.float32]]]:
-    """Each teacher's unit vectors of some views, ``CHUNK`` views at a time."""
+    """Yield each teacher's unit vectors of some views, ``CHUNK`` views at a time."""
     for start in range(0, len(faces), CHUNK):
         some = slice(start, start + CHUNK)
         chips, draw = maker.open(faces[some], numbers[some])
@@ -132,6 +143,7 @@ def embed_views(
 
 
 def unit(rows: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Return rows (n, d) scaled to unit length; rows of zeros stay."""
     scaled: NDArray[np.float32] = rows / np.maximum(
         np.linalg.norm(rows, axis=1, keepdims=True), 1e-12
     ).astype(np.float32)
@@ -139,7 +151,7 @@ def unit(rows: NDArray[np.floating]) -> NDArray[np.float32]:
 
 
 def write_array(path: Path, values: NDArray[Any]) -> None:
-    """Write a .npy file, whole or not at all."""
+    """Write a .npy file atomically."""
     buffer = io.BytesIO()
     np.save(buffer, values, allow_pickle=False)
     write_bytes(path, buffer.getvalue())
@@ -147,11 +159,16 @@ def write_array(path: Path, values: NDArray[Any]) -> None:
 
 @dataclass(frozen=True, eq=False)
 class JointTarget:
-    """From stored rows to the target: ``weights`` and ``widths`` of the teachers, ``matrix`` (sum, d).
+    """Maps stored rows to the target.
 
-    The cosine of two rows scaled by the roots of the weights is the weighted mean of the teachers'
-    cosines; the matrix turns them onto their first d principal directions, about zero and not about the
-    mean, so that cosines stay what they are.
+    Rows scaled by the square roots of the weights have the weighted mean of the teachers' cosines.  The
+    matrix projects them onto their first d principal directions, without centering, so that cosines are
+    preserved.
+
+    Args:
+        widths: Dimensions of each teacher's embeddings.
+        weights: Weight of each teacher.
+        matrix: The projection, (sum of widths, d).
     """
 
     widths: tuple[int, ...]
@@ -162,12 +179,13 @@ class JointTarget:
     def fit(
         cls, rows: NDArray[np.float16], widths: Sequence[int], weights: Sequence[float], dimensions: int
     ) -> JointTarget:
+        """Return the target of ``dimensions`` dimensions, fitted to stored rows (n, sum of widths)."""
         scaled = rows.astype(np.float32) * _scale(widths, weights)
         _, vectors = np.linalg.eigh(scaled.T.astype(np.float64) @ scaled)
         return cls(tuple(widths), tuple(weights), vectors[:, ::-1][:, :dimensions].astype(np.float32))
 
     def __call__(self, rows: NDArray[np.float16] | NDArray[np.float32]) -> NDArray[np.float32]:
-        """Unit vectors (n, d) of stored rows (n, sum of widths)."""
+        """Return unit vectors (n, d) of stored rows (n, sum of widths)."""
         scaled: NDArray[np.float32] = rows.astype(np.float32) * _scale(self.widths, self.weights)
         return unit(scaled @ self.matrix)
 

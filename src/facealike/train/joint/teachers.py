@@ -1,9 +1,8 @@
-"""Teachers: any stored model that compares by cosine, run on whole batches of crops.
+"""Teachers of a joint run: stored models that compare by cosine, run on batches of crops.
 
-A teacher is named like a model, ``sface`` or ``retail-0095`` once ``facealike models add`` has them.  Where
-OpenVINO is installed and no GPU is asked for, it runs the network, in bfloat16 where the processor has
-it: four times as fast as torch on a CPU.  It is a tool of training only; without it torch does the
-same.
+A teacher is named like a model: ``sface`` or ``retail-0095`` after ``facealike models add``.  On a CPU,
+OpenVINO runs it if it is installed, in bfloat16 if the processor has it: four times as fast as torch, which
+is used otherwise.
 """
 
 from __future__ import annotations
@@ -27,10 +26,16 @@ Runner = Callable[[Tensor], NDArray[np.float32]]
 
 
 def named_teacher(name: str, weight: float, device: str = "cpu") -> Teacher:
-    """The model ``name`` as a teacher whose cosines count with ``weight``.
+    """Return the model ``name`` as a teacher.
 
-    Raises UsageError for a model whose crops do not lie on the ArcFace template, ModelError for one that
-    cannot be read or run.
+    Args:
+        name: Name or path of a model.
+        weight: Weight of its cosines in the target.
+        device: Where torch runs it.
+
+    Raises:
+        UsageError: Its crops are not on the ArcFace template.
+        ModelError: It cannot be read or run.
     """
     file = read_model_file(name)
     crop = file.preprocessing
@@ -44,7 +49,7 @@ def named_teacher(name: str, weight: float, device: str = "cpu") -> Teacher:
 
 
 def normalized(crops: Tensor, crop: Preprocessing) -> Tensor:
-    """RGB crops (n, 3, S, S) in 0..255 as the network of a model takes them."""
+    """Return RGB crops (n, 3, S, S) in 0..255 normalized for a model."""
     mean = torch.tensor(crop.mean, device=crops.device).view(1, 3, 1, 1)
     std = torch.tensor(crop.std, device=crops.device).view(1, 3, 1, 1)
     ready = (crops - mean) / std

@@ -1,4 +1,4 @@
-"""The student's training on stored targets, with its state on the disk."""
+"""Train the student on stored targets, with its state on disk."""
 
 from __future__ import annotations
 
@@ -23,14 +23,32 @@ from ..optim.optimizer import parameter_groups, with_matrices
 from ..seeds import step_seed
 from .student import SIZE, JointStudent, StudentChanges, joint_loss
 from .targets import CHUNK, JointTarget, Part, Rounds, Stored, TargetsAbout, part_path, stored_parts
-from .views import ViewMaker, ViewSpec, jittered
+from .views import ViewMaker, ViewSpec, file_keys, jittered
 
-FITTED = 5  # stored parts that the least squares see
+FITTED = 5  # stored parts for the least-squares fit
 
 
 @dataclass(frozen=True)
 class JointRecipe:
-    """How long and how fast to learn.  The rates climb, stay, and fall over the last part, ``fall``."""
+    """The length of a joint run and its rates.
+
+    Args:
+        dimensions: Dimensions of the embedding.
+        rounds: Rounds of targets to store.
+        steps: Steps of the whole run.
+        batch: Faces per step.
+        rate: The largest learning rate of AdamW.
+        muon: The largest learning rate of Muon; 0 is AdamW for all.
+        decay: Weight decay.
+        similarity: Weight of the similarities in the loss.
+        climb: Steps of the warm-up.
+        fall: Share of the steps, at the end, in which the rates fall.
+        average: Decay of the exponential moving average (EMA) of the weights.
+        seed: Random seed.
+        jitter: Largest rotation (degrees), scale and shift of the student's crops.
+        views: See ``ViewSpec``.
+        changes: Augmentation of the student's crops.
+    """
 
     dimensions: int = 128
     rounds: int = 8
@@ -48,20 +66,26 @@ class JointRecipe:
     views: ViewSpec = field(default_factory=ViewSpec)
     changes: StudentChanges = field(default_factory=StudentChanges)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields with the keys of state.pt and of the model card."""
+        table = asdict(self)
+        changes = {**table["changes"], "augment": file_keys(table["changes"]["augment"])}
+        return {**table, "views": file_keys(table["views"]), "changes": changes}
+
     def factor_at(self, step: int) -> float:
-        """What the rates are multiplied with in a step, counted from 0."""
+        """Return the factor of the rates in a step, counted from 0."""
         left = min(1.0, (self.steps - step) / max(1.0, self.steps * self.fall))
         return min(1.0, (step + 1) / self.climb) * (0.01 + 0.99 * left)
 
 
 class Views:
-    """The student's crops of views, and the stored targets of a part."""
+    """The student's crops of views and their stored targets."""
 
     def __init__(self, maker: ViewMaker, rounds: Rounds, folder: Path) -> None:
         self.maker, self.rounds, self.folder = maker, rounds, folder
 
     def part(self, part: Part) -> Stored:
-        """Faces, view numbers and stored rows of a part."""
+        """Return faces, view numbers and stored rows of a part."""
         faces, numbers = self.rounds.parts(part[0])[part[1]]
         rows = np.load(part_path(self.folder, *part))
         if len(rows) != len(faces):
@@ -73,7 +97,7 @@ class Views:
         self, faces: NDArray[np.int64], numbers: NDArray[np.int64], recipe: JointRecipe,
         generator: Generator | None = None,
     ) -> Tensor:  # fmt: skip
-        """The student's crops (n, 3, SIZE, SIZE); with a generator, changed for the student only."""
+        """Return the student's crops (n, 3, SIZE, SIZE), augmented if there is a generator."""
         made = []
         for start in range(0, len(faces), CHUNK):
             some = slice(start, start + CHUNK)
@@ -88,17 +112,27 @@ class Views:
 
 
 class JointRun:
-    """The student, its running average and the optimizer, with their state on the disk.
+    """The student, its moving average and the optimizer, with their state on disk.
 
-    Each step takes the next batch of a part; the next part is the one used least so far, so that parts
-    that are stored while the run goes on come first.
+    Each step takes the next batch of a part; the next part is the one used least so far, so that new parts
+    come first.
+
+    Args:
+        recipe: The length of the run and its rates.
+        views: The training views.
+        about: The teachers of the targets.
+        state: File of the state; the run continues from it if it exists.
+
+    Raises:
+        DataError: There are no stored targets.
+        TrainingError: The state cannot be resumed.
     """
 
     def __init__(self, recipe: JointRecipe, views: Views, about: TargetsAbout, state: Path) -> None:
         torch.manual_seed(recipe.seed)
         self.recipe, self.views, self.state = recipe, views, state
         self.step, self.part, self.place = 0, (0, 0), 0
-        self.uses: dict[Part, int] = {}  # how often each part was begun
+        self.uses: dict[Part, int] = {}  # how often each part was used
         saved = self._read() if state.is_file() else None
         first = [] if saved else self._first_parts()
         if saved is not None:
@@ -106,7 +140,7 @@ class JointRun:
         else:
             rows = np.concatenate([part[2] for part in first])
             self.target = JointTarget.fit(rows, about.widths, about.weights, recipe.dimensions)
-        # Teachers of few numbers have fewer principal directions than the recipe allows.
+        # Small teachers may have fewer principal directions than the recipe asks for.
         self.student = JointStudent.start(self.target.matrix.shape[1])
         self.student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if saved is None:
@@ -122,12 +156,12 @@ class JointRun:
 
     @property
     def evaluated(self) -> JointStudent:
-        """The network with the averaged weights."""
+        """The network with the averaged weights (EMA)."""
         network: Any = self._average.network
         return network  # type: ignore[no-any-return]
 
     def _first_parts(self) -> list[Stored]:
-        """The stored parts that the joint target and the last layer are fitted to."""
+        """Return the stored parts to which the joint target and the last layer are fitted."""
         parts = [self.views.part(part) for part in stored_parts(self.views.folder)[:FITTED]]
         if not parts:
             raise DataError(f"{self.views.folder}: no stored targets; run with --only targets first")
@@ -149,7 +183,11 @@ class JointRun:
         )
 
     def learn(self) -> tuple[float, float]:
-        """One step; returns the two parts of the loss.  Raises TrainingError where it is NaN or infinite."""
+        """Take one step and return the two parts of the loss.
+
+        Raises:
+            TrainingError: The loss is NaN or infinite.
+        """
         recipe = self.recipe
         faces, numbers, rows = self._next()
         generator = torch.Generator().manual_seed(step_seed(recipe.seed, 2, self.step))
@@ -193,7 +231,7 @@ class JointRun:
 
     @torch.no_grad()
     def agreement(self, held_out: Views, rows: NDArray[np.float16]) -> tuple[float, float]:
-        """Mean cosine to the target, and the correlation of all pairs' cosines, on held-out faces."""
+        """Return the mean cosine to the target and the correlation of both cosines of all pairs, held out."""
         faces = np.arange(len(rows))
         made = []
         network = self.evaluated.eval()
@@ -207,7 +245,7 @@ class JointRun:
         return float((own * target).sum(dim=1).mean()), float(torch.corrcoef(both)[0, 1])
 
     def save(self) -> None:
-        """Write the state, whole or not at all."""
+        """Write the state atomically."""
         whole = io.BytesIO()
         parts = {
             "student": self.student.state_dict(),
@@ -222,7 +260,7 @@ class JointRun:
             "uses": [[*part, count] for part, count in self.uses.items()],
             "part": self.part,
             "place": self.place,
-            "recipe": asdict(self.recipe),
+            "recipe": self.recipe.to_dict(),
         }
         torch.save(parts, whole)
         write_bytes(self.state, whole.getvalue())
@@ -235,7 +273,7 @@ class JointRun:
             return saved
         except Exception as error:  # torch has no error class of its own for a damaged file
             raise TrainingError(
-                f"{self.state}: no state to resume ({type(error).__name__}); delete it and start anew"
+                f"{self.state}: no state to resume ({type(error).__name__}); delete it and start again"
             ) from error
 
     def _restore(self, saved: dict[str, Any]) -> None:

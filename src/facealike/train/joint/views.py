@@ -1,17 +1,15 @@
-"""Reproducible augmented views of face chips, for teachers and student alike.
+"""Reproducible augmented views of face chips, for teachers and student.
 
-A view is named by a face, a number and a seed; equal names give equal pixels.  So the teachers'
-embeddings of a view can be stored, and a student that is trained later sees the same picture.  Each
-reader gets the picture on its own crop: the student as dlib's chip, the teachers on the ArcFace template,
-which reaches 14 % further up than a chip does.  What lies outside the chip is black, as the teachers saw
-it in training.
+A view is identified by a face, a number and a seed, so that the teachers' embeddings can be stored and the
+student sees the same picture later.  Each network gets its own crop: the student dlib's chip, the teachers
+the ArcFace template, which reaches 14 % further up; what lies outside the chip is black there.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -24,16 +22,30 @@ from ...imaging.geometry import similarity_transform
 
 Layout = Literal["chip", "arcface"]
 
-WAVES = 3  # cosines along each side, of which the smooth deformation is made
-UNIFORMS = 16  # drawn for each view besides the deformation
+WAVES = 3  # cosines per side of the smooth deformation
+UNIFORMS = 16  # uniform draws of a view besides the deformation
+
+
+def file_keys(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return fields of an augmentation with the keys of files, where ``gray`` is ``grey``."""
+    return {"grey" if name == "gray" else name: value for name, value in fields.items()}
 
 
 @dataclass(frozen=True)
 class ViewSpec:
-    """How strongly a view differs from its chip; ``blend`` is the share of views mixed with another face.
+    """How strongly a view differs from its chip.
 
-    Angles in degrees, ``scale`` and ``shift`` as parts of the side, ``bend`` the standard deviation of
-    the deformation as a part of the side; colors as in ``recipe.AugmentSpec``.
+    Args:
+        rotation: Largest angle, in degrees.
+        scale: Largest relative change of size.
+        shift: Largest shift, relative to the side.
+        bend: Standard deviation of the deformation, relative to the side.
+        blend: Share of views that are blended with another face.
+        brightness: Largest relative change.
+        contrast: Largest relative change.
+        saturation: Largest relative change.
+        gray: Share of gray views.
+        seed: Random seed.
     """
 
     rotation: float = 8.0
@@ -44,15 +56,24 @@ class ViewSpec:
     brightness: float = 0.25
     contrast: float = 0.3
     saturation: float = 0.3
-    grey: float = 0.1
+    gray: float = 0.1
     seed: int = 0
+
+    def to_dict(self) -> dict[str, float]:
+        """Return the fields with the keys of about.json."""
+        return file_keys(asdict(self))
 
 
 @dataclass(frozen=True, eq=False)
 class ViewDraw:
-    """The random numbers of n views: ``place`` (n, 2, 3 + WAVES**2 - 1) maps chip coordinates and cosines
-    to a position in the chip; ``partner`` (n,) and ``share`` (n,) say which face is laid over it;
-    ``tone`` (n, 4) is brightness, contrast and saturation factors and the color of gray (0 or 1)."""
+    """The random numbers of n views.
+
+    Args:
+        place: (n, 2, 3 + WAVES**2 - 1); maps chip coordinates and cosines to a position in the chip.
+        partner: (n,), the face that is blended in.
+        share: (n,), its weight.
+        tone: (n, 4), factors of brightness, contrast and saturation, and 1 for a gray view.
+    """
 
     place: NDArray[np.float32]
     partner: NDArray[np.int64]
@@ -61,7 +82,7 @@ class ViewDraw:
 
 
 def draw_views(faces: NDArray[np.int64], numbers: NDArray[np.int64], count: int, spec: ViewSpec) -> ViewDraw:
-    """The draws of view ``numbers[i]`` of face ``faces[i]``, both (n,), among ``count`` faces."""
+    """Return the draws of view ``numbers[i]`` of face ``faces[i]``, both (n,), among ``count`` faces."""
     waves = WAVES * WAVES - 1
     uniform = np.empty((len(faces), UNIFORMS))
     normal = np.empty((len(faces), 2, waves))
@@ -84,7 +105,7 @@ def draw_views(faces: NDArray[np.int64], numbers: NDArray[np.int64], count: int,
             1 + signed[:, 8] * spec.brightness,
             1 + signed[:, 9] * spec.contrast,
             1 + signed[:, 10] * spec.saturation,
-            (uniform[:, 11] < spec.grey).astype(float),
+            (uniform[:, 11] < spec.gray).astype(float),
         ],
         axis=1,
     )
@@ -93,7 +114,7 @@ def draw_views(faces: NDArray[np.int64], numbers: NDArray[np.int64], count: int,
 
 
 def chip_positions(layout: Layout, size: int) -> Tensor:
-    """Where the pixels of a crop lie in a chip: (size * size, 2) as x and y, with -1 to 1 its edges."""
+    """Return the position of each crop pixel in a chip, (size * size, 2); its edges are at -1 and 1."""
     pixel = np.stack(np.meshgrid(np.arange(size), np.arange(size)), axis=-1).reshape(-1, 2).astype(float)
     if layout == "chip":
         chip = (pixel + 0.5) / size * DLIB_CHIP_SIZE - 0.5
@@ -105,7 +126,7 @@ def chip_positions(layout: Layout, size: int) -> Tensor:
 
 
 def basis(layout: Layout, size: int) -> Tensor:
-    """What ``ViewDraw.place`` is multiplied with, (3 + WAVES**2 - 1, size * size): x, y, 1 and cosines."""
+    """Return the basis of ``ViewDraw.place``, (3 + WAVES**2 - 1, size * size): x, y, 1 and cosines."""
     at = chip_positions(layout, size)
     sides = [torch.stack([torch.cos(math.pi * k * (c + 1) / 2) for k in range(WAVES)]) for c in at.T]
     waves = (sides[0][:, None] * sides[1][None]).reshape(WAVES * WAVES, -1)[1:]
@@ -113,7 +134,7 @@ def basis(layout: Layout, size: int) -> Tensor:
 
 
 def jittered(draw: ViewDraw, generator: Generator, degrees: float, scale: float, shift: float) -> ViewDraw:
-    """The same views, each turned, scaled and shifted a little more, for the student only."""
+    """Return the views with a further random rotation (degrees), scale and shift, for the student only."""
     n = len(draw.place)
     angle, zoom, dx, dy = (2 * torch.rand(4, n, generator=generator) - 1).double().numpy()
     zoom = np.exp(-zoom * math.log1p(scale))
@@ -128,14 +149,14 @@ def jittered(draw: ViewDraw, generator: Generator, degrees: float, scale: float,
 
 
 class ViewMaker:
-    """Renders views of ``chips``, uint8 (count, H, W, 3), such as a memory map."""
+    """Renders views of ``chips``, uint8 (count, H, W, 3), for example a memory map."""
 
     def __init__(self, chips: NDArray[np.uint8], spec: ViewSpec) -> None:
         self.chips, self.spec = chips, spec
         self._basis: dict[tuple[Layout, int], Tensor] = {}
 
     def open(self, faces: NDArray[np.int64], numbers: NDArray[np.int64]) -> tuple[Tensor, ViewDraw]:
-        """Toned and blended chips (n, 3, H, W) in 0..255, and the draws; ``render`` cuts crops of them."""
+        """Return toned and blended chips, (n, 3, H, W) in 0..255, and the draws, for ``render``."""
         draw = draw_views(faces, numbers, len(self.chips), self.spec)
         chips = self._read(faces)
         mixed = np.flatnonzero(draw.share)
@@ -145,10 +166,10 @@ class ViewMaker:
         return toned(chips, torch.from_numpy(draw.tone)), draw
 
     def render(self, chips: Tensor, draw: ViewDraw, layout: Layout, size: int) -> Tensor:
-        """Crops (n, 3, size, size) in 0..255 of what ``open`` returned.
+        """Return crops (n, 3, size, size) in 0..255 of what ``open`` returned.
 
-        Outside the chip the teachers' crops are black; the student's repeat the border, because in use its
-        crops go on there.
+        Outside the chip the teachers' crops are black.  The student's repeat the border, because real crops
+        continue there.
         """
         key = (layout, size)
         if key not in self._basis:
@@ -169,6 +190,6 @@ def toned(chips: Tensor, tone: Tensor) -> Tensor:
     keep = torch.where(gray > 0, torch.zeros_like(keep), keep)
     level = chips.mean(dim=1, keepdim=True)
     mean = level.mean(dim=(2, 3), keepdim=True)
-    pull = bright * contrast
-    chips.mul_(pull * keep).add_(level * (pull * (1 - keep)) + mean * bright * (1 - contrast))
+    gain = bright * contrast
+    chips.mul_(gain * keep).add_(level * (gain * (1 - keep)) + mean * bright * (1 - contrast))
     return chips.clamp_(0, 255)

@@ -1,10 +1,10 @@
-"""Train the landmark network of ``facealike.detection.landmarks`` from a YuNet detector's points.
+"""Train the landmark network of ``facealike.detection.landmarks`` on a YuNet detector's landmarks.
 
     python -m facealike.train.landmarks.run LFW_FOLDER --teacher yunet.onnx --out landmarks.onnx
     python -m facealike.train.landmarks.run LFW_FOLDER --teacher yunet.onnx --measure landmarks.onnx
 
-Only photos of training people are used.  dlib finds the box, YuNet says where the points are; the
-network sees the box shifted, scaled and turned at random, as dlib's boxes and heads vary.
+Only photos of training people are used.  The box is dlib's, the landmarks are YuNet's; training shifts,
+scales and turns the box at random, because dlib's boxes and heads vary.
 """
 
 from __future__ import annotations
@@ -34,10 +34,11 @@ from ..optim.mixed_precision import autocast
 from ..recipe.schema import AugmentSpec
 
 STORED = 160
-"""Photos are kept as a 160 px crop, twice as wide as the network's, to be jittered in memory."""
+"""Side of the stored crops, in pixels: twice the network's view, so that it can be jittered in memory."""
 
 
 def convolution(inputs: int, outputs: int, stride: int) -> nn.Sequential:
+    """Return a 3 x 3 convolution with batch normalization and ReLU."""
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False),
         nn.BatchNorm2d(outputs),
@@ -46,10 +47,13 @@ def convolution(inputs: int, outputs: int, stride: int) -> nn.Sequential:
 
 
 class LandmarkNet(nn.Module):
-    """Five heat maps of 16 x 16 cells, each read out as its centre of mass; about 0.2 M parameters.
+    """Five heat maps of 16 x 16 cells, each reduced to its center of mass; about 0.2 M parameters.
 
-    The centre of mass (Sun et al., "Integral human pose regression", ECCV 2018) reaches below a
-    cell and learns from few faces, where a linear layer over all cells would memorise them.
+    The center of mass has sub-cell precision and generalizes from few faces, where a linear layer over all
+    cells would overfit.
+
+    Source:
+        Sun et al., "Integral human pose regression", ECCV 2018.
     """
 
     def __init__(self) -> None:
@@ -59,11 +63,12 @@ class LandmarkNet(nn.Module):
         self.middle = convolution(64, 64, 1)
         self.side = nn.Conv2d(48, 64, 1)
         self.maps = nn.Sequential(convolution(64, 48, 1), nn.Conv2d(48, 5, 1))
-        centres = (torch.arange(16) + 0.5) / 8 - 1
-        self.register_buffer("columns", centres.repeat(16).view(1, 1, 256), persistent=False)
-        self.register_buffer("rows", centres.repeat_interleave(16).view(1, 1, 256), persistent=False)
+        centers = (torch.arange(16) + 0.5) / 8 - 1
+        self.register_buffer("columns", centers.repeat(16).view(1, 1, 256), persistent=False)
+        self.register_buffer("rows", centers.repeat_interleave(16).view(1, 1, 256), persistent=False)
 
     def forward(self, crops: Tensor) -> Tensor:
+        """Return five points (n, 10), x and y in -1..1, of crops (n, 3, SIZE, SIZE) in 0..1."""
         fine = self.fine(crops * 2 - 1)
         coarse = nn.functional.interpolate(self.coarse(fine), scale_factor=2.0, mode="nearest")
         coarse = nn.functional.interpolate(self.middle(coarse), scale_factor=2.0, mode="nearest")
@@ -73,7 +78,7 @@ class LandmarkNet(nn.Module):
 
 
 def stored_matrix(box: Box) -> NDArray[np.float64]:
-    """From the photo to the stored crop: twice the view of the network's, centred alike."""
+    """Return the matrix (2, 3) from the photo to the stored crop: twice the network's view, same center."""
     matrix = box_matrix(box) * (STORED / SIZE / 2)
     middle = transform_points(matrix, np.array([[box.center[0] - 0.5, box.center[1] - 0.5]]))[0]
     matrix[:, 2] += STORED / 2 - 0.5 - middle
@@ -81,7 +86,7 @@ def stored_matrix(box: Box) -> NDArray[np.float64]:
 
 
 def collect(paths: list[Path], teacher: YuNetDetector) -> Iterator[tuple[Image, NDArray[np.float64]]]:
-    """(stored crop, its five points (5, 2)) of every photo on which dlib and the teacher agree."""
+    """Yield (stored crop, its five points (5, 2)) for each photo on which dlib and the teacher agree."""
     boxes = DlibDetector()
     for _, image in readable_photos(paths):
         found, known = boxes.detect(image), teacher.detect(image)
@@ -97,10 +102,15 @@ def collect(paths: list[Path], teacher: YuNetDetector) -> Iterator[tuple[Image, 
 
 
 def jitter(images: Tensor, points: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Stored crops (n, 3, 160, 160) and points (n, 5, 2) -> network crops and points in -1..1.
+    """Return randomly shifted, scaled and turned network crops and their points in -1..1.
 
-    Each crop is shifted, scaled and turned by a draw of its own, three in ten of them turned far:
-    enough to hold both what dlib's box gives and what the second question sees.
+    Three in ten crops are turned by up to 40 degrees, the others by up to 11: this covers dlib's boxes and
+    the second pass of the network on the aligned crop.
+
+    Args:
+        images: Stored crops (n, 3, STORED, STORED).
+        points: Their points (n, 5, 2), in pixels.
+        generator: Source of the draws.
     """
     count = len(images)
     draw = torch.rand(count, 5, generator=generator)
@@ -120,16 +130,16 @@ def jitter(images: Tensor, points: Tensor, generator: torch.Generator) -> tuple[
 def fit(
     images: Tensor, points: Tensor, epochs: int, seed: int, batch: int = 128
 ) -> tuple[LandmarkNet, list[float]]:
-    """Train on stored crops, uint8 (n, 3, 160, 160), and their points; the loss of each epoch too."""
+    """Return a network trained on stored crops, uint8 (n, 3, STORED, STORED), and the loss of each epoch."""
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     network = LandmarkNet()
-    optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=1e-4)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=1e-4)
     steps = len(images) // batch
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=steps * epochs)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps * epochs)
     photometric = Augmentation(
         AugmentSpec(
-            flip=0, rotation=0, brightness=0.4, contrast=0.4, saturation=0.5, grey=0.2, blur=0.2,
+            flip=0, rotation=0, brightness=0.4, contrast=0.4, saturation=0.5, gray=0.2, blur=0.2,
             cutout=0.3,
         )
     )  # fmt: skip
@@ -146,11 +156,11 @@ def fit(
             flipped = wanted[mirrored][:, [1, 0, 2, 4, 3]] * torch.tensor([-1.0, 1.0])
             wanted[mirrored] = flipped
             with autocast("auto", "cpu"):
-                answer = network(photometric(crops, generator) / 255.0)
-            loss = nn.functional.smooth_l1_loss(answer.float().view(-1, 5, 2), wanted, beta=0.02)
-            optimiser.zero_grad()
+                predicted = network(photometric(crops, generator) / 255.0)
+            loss = nn.functional.smooth_l1_loss(predicted.float().view(-1, 5, 2), wanted, beta=0.02)
+            optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
+            optimizer.step()
             schedule.step()
             total += float(loss.detach())
         losses.append(total / steps)
@@ -159,14 +169,14 @@ def fit(
 
 
 def export(network: LandmarkNet) -> bytes:
-    """The network as one ONNX file with a free batch size."""
+    """Return the network as an ONNX file with a free batch size."""
     from ..export_onnx import to_onnx
 
     return to_onnx(network, torch.rand(2, 3, SIZE, SIZE), "crops", "points")
 
 
 def measure(paths: list[Path], teacher: YuNetDetector, weights: bytes) -> NDArray[np.float64]:
-    """The mean distance to the teacher's points on each photo, in parts of the distance between the eyes."""
+    """Return the mean distance to the teacher's points for each photo, relative to that of the eyes."""
     ours = DlibDetector(landmarks=weights)
     errors = []
     for _, image in readable_photos(paths):

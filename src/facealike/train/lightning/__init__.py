@@ -1,1 +1,1 @@
-"""What the training runs share around their loops."""
+"""Lightning parts that the embedder trainers share: base module, callbacks, trainer."""

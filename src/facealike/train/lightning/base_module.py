@@ -1,4 +1,4 @@
-"""What every network that learns from crops shares: seeds, averaged weights, augmentation, a finite loss."""
+"""The base of both Lightning modules: seeds, averaged weights, augmentation, and a finite loss."""
 
 from __future__ import annotations
 
@@ -13,15 +13,20 @@ from ...model_file.preprocessing import Preprocessing
 from ..data.augment import Augmentation, shrink
 from ..networks.build import side_at
 from ..networks.ema import Average
-from ..optim.optimizer import make_optimiser
+from ..optim.optimizer import make_optimizer
 from ..recipe.schema import AugmentSpec, Recipe
 from ..seeds import step_seed
 
 
-class Learner(lightning.LightningModule):
-    """A network under training, and its running average where the recipe asks for one.
+class BaseModule(lightning.LightningModule):
+    """A network in training, with a moving average of its weights if the recipe asks for one.
 
-    ``augment`` says how the crops of a training step are changed.
+    Args:
+        recipe: The recipe.
+        preprocessing: The crops; its mean and standard deviation normalize them.
+        total_steps: Steps of the whole run.
+        network: The network with its first weights.
+        augment: Augmentation of the training steps.
     """
 
     mean: Tensor
@@ -39,35 +44,39 @@ class Learner(lightning.LightningModule):
         self.register_buffer("std", torch.tensor(preprocessing.std).view(1, 3, 1, 1), persistent=False)
 
     @property
-    def judged(self) -> torch.nn.Module:
-        """The network that is validated and exported: the averaged one where there is one."""
+    def evaluated(self) -> torch.nn.Module:
+        """The network that is validated and exported: the averaged one, if there is an average."""
         return self.network if self.average is None else self.average.network
 
     def forward(self, images: Tensor) -> Tensor:
-        """Float images (n, 3, S, S) in 0..255 -> what the network says of them (n, d), not normalised.
+        """Return the raw embeddings (n, d) of images, float (n, 3, S, S) in 0..255.
 
-        Out of training it is ``judged`` that says it.
+        In evaluation mode the averaged weights are used.
         """
-        said: Tensor = (self.network if self.training else self.judged)(self.normal(images))
-        return said
+        raw: Tensor = (self.network if self.training else self.evaluated)(self.normalized(images))
+        return raw
 
-    def normal(self, images: Tensor) -> Tensor:
-        """Images as the network takes them."""
+    def normalized(self, images: Tensor) -> Tensor:
+        """Return images, (n, 3, S, S) in 0..255, normalized for the network."""
         return ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         torch.manual_seed(step_seed(self.recipe.seed, 1, self.global_step))  # for dropout
 
-    def changed(self, crops: Tensor) -> tuple[Tensor, Generator]:
-        """Crops, uint8 (n, S, S, 3), as this step sees them, float (n, 3, s, s), and what it draws from."""
+    def augmented(self, crops: Tensor) -> tuple[Tensor, Generator]:
+        """Return crops, uint8 (n, S, S, 3), augmented to float (n, 3, s, s), and the step's generator."""
         generator = torch.Generator().manual_seed(step_seed(self.recipe.seed, 2, self.global_step))
         images = crops.permute(0, 3, 1, 2).float()
         if self.recipe.training.sizes:
             images = shrink(images, side_at(self.recipe.training.sizes, self.global_step, self.total_steps))
         return self.augmentation(images, generator), generator
 
-    def checked(self, loss: Tensor, count: int) -> Tensor:
-        """``loss`` of ``count`` images, logged; TrainingError where it is no number any more."""
+    def logged(self, loss: Tensor, count: int) -> Tensor:
+        """Log the loss of ``count`` images and return it.
+
+        Raises:
+            TrainingError: It is NaN or infinite.
+        """
         if not torch.isfinite(loss):
             raise TrainingError(
                 f"the loss became {float(loss.detach())} at step {self.global_step}; "
@@ -81,4 +90,4 @@ class Learner(lightning.LightningModule):
             self.average.update(self.network, self.global_step)
 
     def configure_optimizers(self) -> Any:
-        return make_optimiser(self, self.recipe.training, self.total_steps)
+        return make_optimizer(self, self.recipe.training, self.total_steps)

@@ -1,4 +1,4 @@
-"""What the loop writes while it runs: checkpoints that are never half written, and the epoch log."""
+"""Lightning callbacks: atomic checkpoints, early stopping, progress bar and epoch log."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar
 from ...utils.atomic_write import write_bytes, write_text
 
 WATCHED = ("val_loss", "val_f1", "val_auc", "train_f1", "train_auc", "spread")
-SAID = {"train_f1": "F1 train", "val_f1": "validation"}  # what an epoch's line on stderr says
+REPORTED = {"train_f1": "F1 train", "val_f1": "validation"}  # in the line of an epoch on stderr
 
 
-class WholeCheckpoints(TorchCheckpointIO):
-    """Checkpoints written beside, flushed and renamed: after a kill the old or the new one is there."""
+class AtomicCheckpoints(TorchCheckpointIO):
+    """Checkpoints that are written to a temporary file, flushed and renamed."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write the checkpoint; after a kill the old or the new one exists."""
         buffer = io.BytesIO()
         torch.save(checkpoint, buffer)
         Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -31,7 +32,10 @@ class WholeCheckpoints(TorchCheckpointIO):
 
 
 class PatientStopping(EarlyStopping):
-    """Early stopping that also stays stopped: a run resumed after its last epoch trains no further one."""
+    """Early stopping that stays stopped: a run that is resumed after its last epoch trains no further one.
+
+    Lightning stores callback states under the name of the class: renaming it breaks ``--resume``.
+    """
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         if self.wait_count >= self.patience:
@@ -39,7 +43,7 @@ class PatientStopping(EarlyStopping):
 
 
 def time_left(seconds: float) -> str:
-    """A duration as a person says it: "40 s left", "5 min left", "3 h 20 min left"."""
+    """Return a duration in words: "40 s left", "5 min left", "3 h 20 min left"."""
     minutes = round(seconds / 60)
     if seconds < 90:
         return f"{max(0, round(seconds))} s left"
@@ -47,24 +51,24 @@ def time_left(seconds: float) -> str:
 
 
 class Clock:
-    """How long the rest of a run will take, by the steps that this process has taken so far."""
+    """Estimate the remaining time of a run from the steps of this process."""
 
     def __init__(self) -> None:
         self._start, self._first = 0.0, 0
 
     def start(self, step: int) -> None:
-        """Call before the first step, ``step``, of this process: a resumed run does not begin at 0."""
+        """Start before the first step, ``step``, of this process; a resumed run does not begin at 0."""
         self._start, self._first = time.perf_counter(), step
 
     def left(self, step: int, total: int) -> str:
-        """The time left after ``step`` of ``total`` steps; empty before anything is known."""
+        """Return the time left after ``step`` of ``total`` steps, or "" after the first step."""
         if step <= self._first:
             return ""
         return time_left((time.perf_counter() - self._start) / (step - self._first) * max(0, total - step))
 
 
 class Bar(RichProgressBar):
-    """Lightning's bar with the numbers worth watching; epochs count from 1, as in the log."""
+    """Lightning's progress bar with loss, validation F1, speed and time left; epochs count from 1."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -86,23 +90,29 @@ class Bar(RichProgressBar):
 
 
 def total_steps(trainer: Any) -> int:
-    """Steps of the whole run; one that stops early takes fewer."""
+    """Return the steps of the whole run without early stopping."""
     return int(trainer.max_epochs * trainer.num_training_batches)
 
 
 class EpochLog(Callback):
-    """One row an epoch, in ``log.csv``; part of the checkpoint, so a resumed run has one whole log.
+    """Writes ``log.csv``, one row per epoch.  The rows are part of the checkpoint.
 
-    ``watched`` are the metrics that a row holds, where they were logged; ``said`` are those that the
-    epoch's line names, and how.
+    Lightning stores callback states under the name of the class: renaming it breaks ``--resume``.
+
+    Args:
+        path: The CSV file.
+        images_per_epoch: Images of an epoch, for the speed.
+        echo: Print a line per epoch on stderr.
+        watched: Metrics of a row, if they were logged.
+        reported: Metrics of the line and their names there.
     """
 
     def __init__(
         self, path: Path, images_per_epoch: int, echo: bool,
-        watched: Sequence[str] = WATCHED, said: Mapping[str, str] = SAID,
+        watched: Sequence[str] = WATCHED, reported: Mapping[str, str] = REPORTED,
     ) -> None:  # fmt: skip
         self._path, self._images, self._echo = path, images_per_epoch, echo
-        self._watched, self._said = tuple(watched), dict(said)
+        self._watched, self._reported = tuple(watched), dict(reported)
         self.rows: list[dict[str, float]] = []
         self._started = self._trained = 0.0
         self._clock = Clock()
@@ -122,7 +132,7 @@ class EpochLog(Callback):
     def on_train_batch_end(
         self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self._trained = time.perf_counter()  # the last one of the epoch ends what is timed
+        self._trained = time.perf_counter()  # the last batch of the epoch ends the measured time
         if batch_idx > 0:
             rate = self._images / trainer.num_training_batches * (batch_idx + 1)
             pl_module.log("images/s", rate / (self._trained - self._started), prog_bar=True)
@@ -144,7 +154,9 @@ class EpochLog(Callback):
         writer.writerows({key: f"{value:.6g}" for key, value in entry.items()} for entry in self.rows)
         write_text(self._path, text.getvalue())
         if self._echo:
-            watched = ", ".join(f"{word} {row[name]:.3f}" for name, word in self._said.items() if name in row)
+            watched = ", ".join(
+                f"{word} {row[name]:.3f}" for name, word in self._reported.items() if name in row
+            )
             print(
                 f"epoch {row['epoch']:.0f}/{trainer.max_epochs}  loss {row['train_loss']:.4f}  {watched}  "
                 f"{row['images_per_second']:.0f} images/s  "

@@ -1,4 +1,4 @@
-"""Keep what Lightning and torch remark to themselves off the user's terminal."""
+"""Suppress the log messages and warnings of Lightning and torch."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ OTHERS = (
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Only errors of these libraries are logged, and warnings raised within them are dropped.
+    """Log only errors of these libraries, and drop warnings raised within them, until the block ends.
 
-    Everything is as it was afterwards; warnings of facealike itself and of other code still show.
+    Warnings of facealike and of other code still show.
     """
     loggers = [logging.getLogger(name) for name in CHATTY]
     levels = [logger.level for logger in loggers]

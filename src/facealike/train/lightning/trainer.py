@@ -1,4 +1,4 @@
-"""What every training run does around its loop: folders, resuming, the device, Lightning's trainer."""
+"""Around the training loop: device, run folder, resuming, and Lightning's trainer."""
 
 from __future__ import annotations
 
@@ -25,19 +25,21 @@ from ...model_file.store import SUFFIX
 from ...utils.atomic_write import write_text
 from ...utils.locking import own_folder
 from ..optim.mixed_precision import in_bfloat16
+from ..recipe.names import comparable
 from ..recipe.schema import Recipe, TrainingSpec
-from .callbacks import Bar, WholeCheckpoints
+from .callbacks import AtomicCheckpoints, Bar
 from .silence import quiet
 
-# Of entries of run.json, where they need another.
+# Names of entries of run.json in messages.
 NAMES = {"data": "the photos or the detector", "start": "the model of network.start"}
-WORDS = ("recipe.description", "recipe.card.")
+CARD_TEXT = ("recipe.description", "recipe.card.")
 
 
 def choose_device(device: str) -> tuple[str, list[int] | int, str]:
-    """Lightning's accelerator and devices for ``auto``, ``cpu`` or ``cuda:N``, and the name to print.
+    """Return Lightning's accelerator and devices for ``auto``, ``cpu`` or ``cuda:N``, and the name to print.
 
-    Raises DeviceError for a GPU that is not there; nothing falls back in silence.
+    Raises:
+        DeviceError: The GPU is not there; there is no silent fallback.
     """
     if device == "auto":
         device = "cuda:0" if torch.cuda.is_available() else "cpu"
@@ -56,7 +58,7 @@ def choose_device(device: str) -> tuple[str, list[int] | int, str]:
 def make_trainer(
     run: Path, spec: TrainingSpec, steps: int, accelerator: str, devices: Any, callbacks: list[Any]
 ) -> lightning.Trainer:
-    """Lightning's trainer for epochs of ``steps``, with a bar where somebody watches."""
+    """Return Lightning's trainer for epochs of ``steps``, with a progress bar in a terminal."""
     terminal, kind = sys.stderr.isatty(), "cuda" if accelerator == "gpu" else "cpu"
     with quiet():
         return lightning.Trainer(
@@ -64,7 +66,7 @@ def make_trainer(
             precision="bf16-mixed" if in_bfloat16(spec.precision, kind) else "32-true",
             logger=TensorBoardLogger(run, name="", version="tensorboard"),
             callbacks=[*callbacks, Bar()] if terminal else callbacks,
-            plugins=[WholeCheckpoints()], num_sanity_val_steps=0, log_every_n_steps=min(20, steps),
+            plugins=[AtomicCheckpoints()], num_sanity_val_steps=0, log_every_n_steps=min(20, steps),
             enable_progress_bar=terminal, enable_model_summary=False, default_root_dir=run,
             use_distributed_sampler=False,
         )  # fmt: skip
@@ -73,14 +75,14 @@ def make_trainer(
 def run_loop(
     trainer: lightning.Trainer, module: lightning.LightningModule, loader: Any, watched: Any, last: Any
 ) -> None:
-    """Train, from the checkpoint ``last`` where there is one; Ctrl-C raises KeyboardInterrupt."""
+    """Train, from the checkpoint ``last`` if there is one; Ctrl-C raises KeyboardInterrupt."""
     main = threading.current_thread() is threading.main_thread()
     before = signal.getsignal(signal.SIGINT) if main else None
     try:
         with quiet():
             trainer.fit(module, loader, watched, ckpt_path=last)
     except SystemExit:
-        # Lightning turns Ctrl-C into exit(1), and from then on ignores it.
+        # Lightning turns Ctrl-C into exit(1) and ignores it from then on.
         if not trainer.interrupted:
             raise
         raise KeyboardInterrupt from None
@@ -90,9 +92,11 @@ def run_loop(
 
 
 def checkpoint_of(out: Path, run: Path, resume: bool) -> Path | None:
-    """The checkpoint that a run goes on from, None where it begins anew.
+    """Return the checkpoint that a run continues from, or None for a new run.
 
-    Raises TrainingError where the model or the run cannot be written, or a run is there already.
+    Raises:
+        TrainingError: The model or the run cannot be written, or the folder holds a run and ``resume`` is
+            false.
     """
     last = run / "checkpoints" / "last.ckpt"
     try:
@@ -113,9 +117,10 @@ def checkpoint_of(out: Path, run: Path, resume: bool) -> Path | None:
 
 @contextmanager
 def own_run(run: Path) -> Iterator[None]:
-    """Keep other trainings out of the run folder until the block ends.
+    """Lock the run folder until the block ends.
 
-    Raises TrainingError where another one is in it, or the folder cannot be made.
+    Raises:
+        TrainingError: Another process has locked it, or the folder cannot be made.
     """
     if run.exists() and not run.is_dir():
         raise TrainingError(f"{run} is a file; choose a folder for the run")
@@ -132,14 +137,14 @@ def own_run(run: Path) -> Iterator[None]:
 
 
 def keep_last(run: Path) -> ModelCheckpoint:
-    """What writes checkpoints/last.ckpt after each epoch."""
+    """Return the callback that writes checkpoints/last.ckpt after each epoch."""
     return ModelCheckpoint(
         run / "checkpoints", "last", save_on_train_epoch_end=True, enable_version_counter=False
     )
 
 
 def write_model(file: ModelFile, run: Path, out: Path) -> None:
-    """The finished model, in the run folder and where it was asked for."""
+    """Write the finished model to the run folder and to ``out``."""
     file.write(run / "model.facealike")
     if out.resolve() != (run / "model.facealike").resolve():
         file.write(out)
@@ -149,16 +154,20 @@ def begin(
     run: Path, out: Path, recipe: Recipe, fingerprint: str, root: Path, device: str, last: Path | None,
     cache: Path,
 ) -> int:  # fmt: skip
-    """Make the run folder ready, or check that ``last`` is of this very run; the steps taken until then."""
-    remember(run, recipe, fingerprint, root, device, last is not None, cache)
+    """Prepare the run folder, or check that ``last`` belongs to this run; return the steps taken so far."""
+    record(run, recipe, fingerprint, root, device, last is not None, cache)
     sweep(run, out)
     return steps_done(last) if last else 0
 
 
-def remember(
+def record(
     run: Path, recipe: Recipe, fingerprint: str, root: Path, device: str, begun: bool, cache: Path
 ) -> None:
-    """Write run.json, or compare it with what is to be resumed."""
+    """Write run.json; for a run that was begun, first compare it.
+
+    Raises:
+        TrainingError: Recipe, photos, detector or start differ from those the run was begun with.
+    """
     # Through JSON and back, so that tuples compare equal to the lists of the file.
     now = json.loads(json.dumps({"recipe": recipe.to_dict(), "data": fingerprint}))
     if recipe.network.start:
@@ -173,12 +182,13 @@ def remember(
             ) from None
         if not isinstance(before, dict):
             before = {}
-        # What a recipe of before did not say yet, it did as the default does.
-        unsaid = {"recipe": Recipe("").to_dict(), "start": now.get("start")}
-        old = {**_flat(unsaid), **_flat(before)}
-        new = _flat(now)
-        # The words that go on the card may be mended while a run is under way; they train nothing.
-        other = [key for key in new if new[key] != old.get(key) and not key.startswith(WORDS)]
+        before = {**before, "recipe": comparable(before.get("recipe"))}
+        # Keys missing from an older recipe take their defaults.
+        defaults = {"recipe": comparable(Recipe("").to_dict()), "start": now.get("start")}
+        old = {**_flat(defaults), **_flat(before)}
+        new = _flat({**now, "recipe": comparable(now["recipe"])})
+        # Texts of the card may change during a run; they do not affect training.
+        other = [key for key in new if new[key] != old.get(key) and not key.startswith(CARD_TEXT)]
         changed = [NAMES.get(key, key.removeprefix("recipe.")) for key in other]
         if changed:
             raise TrainingError(
@@ -191,10 +201,10 @@ def remember(
 
 
 def sweep(run: Path, out: Path) -> None:
-    """Remove what a process left that was killed while it wrote; see ``files.py``.
+    """Remove temporary files of processes that were killed while writing; see ``utils.atomic_write``.
 
-    The run folder is locked, so all in it is left over.  The folder of the model is not: a file there is
-    deleted only where the process that its name holds is gone.
+    The run folder is locked, so all temporary files in it are left over.  In the folder of the model a file
+    is deleted only if the process that its name holds is gone.
     """
     own = f".{glob.escape(out.name)}.*.part"
     dead = [part for part in out.parent.glob(own) if not _alive(part.name.split(".")[-2].partition("-")[0])]
@@ -203,12 +213,12 @@ def sweep(run: Path, out: Path) -> None:
 
 
 def _alive(process: str) -> bool:
-    """Whether a process of that number runs on this machine."""
+    """Return whether a process of that number runs on this machine."""
     if not process.isdigit() or process == str(os.getpid()):
         return False
     try:
         os.kill(int(process), 0)
-    except PermissionError:  # somebody else's
+    except PermissionError:  # of another user
         return True
     except (OSError, OverflowError):
         return False
@@ -216,7 +226,11 @@ def _alive(process: str) -> bool:
 
 
 def steps_done(last: Path) -> int:
-    """How many steps were taken until the checkpoint that ended an epoch."""
+    """Return the steps taken until a checkpoint.
+
+    Raises:
+        TrainingError: The file is damaged.
+    """
     try:
         return int(torch.load(last, map_location="cpu", weights_only=True)["global_step"])
     except Exception:  # torch has no error class of its own for a damaged file

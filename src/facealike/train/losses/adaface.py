@@ -1,6 +1,6 @@
-"""AdaFace: the margin of each image follows its quality, read off the length of its embedding.
+"""AdaFace: a classification loss whose margin follows the quality of each image.
 
-Kim, Jain and Liu, "AdaFace: Quality adaptive margin for face recognition", CVPR 2022.
+Source: Kim, Jain and Liu, "AdaFace: Quality adaptive margin for face recognition", CVPR 2022.
 """
 
 from __future__ import annotations
@@ -12,17 +12,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-CONCENTRATION = 0.333  # the authors' h: one deviation of the lengths turns a third of the margin
-MEMORY = 0.99  # of the running mean and deviation of the lengths; the authors' alpha
-CLOSE = 1e-3  # radians from 0 and pi that angles keep, as in the authors' code
+CONCENTRATION = 0.333  # the authors' h: one standard deviation is a third of the range of z
+MEMORY = 0.99  # decay of the running statistics of norms; the authors' alpha
+CLOSE = 1e-3  # radians; least distance of angles from 0 and pi, as in the authors' code
 
 
 class AdaFace(nn.Module):
-    """Embeddings (n, d) of any length and labels (n,) -> the mean cross-entropy over ``people`` classes.
+    """The mean cross-entropy over ``people`` classes, of embeddings (n, d) of any norm and labels (n,).
 
-    With z the length's deviation from the running mean, in running deviations times h and cut to
-    [-1, 1], the logit of one's own class is scale * (cos(angle - margin z) - margin (1 + z)): hard
-    images that are good count more, images that nobody could recognise less.
+    The embedding's norm measures the quality of its image.  With z the norm's deviation from the running
+    mean, in running standard deviations times h and clipped to [-1, 1], the logit of the true class is
+    scale * (cos(angle - margin z) - margin (1 + z)).  Hard images of good quality weigh more, images that
+    cannot be recognized weigh less.
+
+    Args:
+        people: Number of classes.
+        dimensions: d.
+        margin: Margin, in radians and as a cosine.
+        scale: Scale of the logits.
     """
 
     mean: Tensor
@@ -33,7 +40,7 @@ class AdaFace(nn.Module):
         super().__init__()
         self.margin, self.scale = margin, scale
         self.W = nn.Parameter(torch.empty(dimensions, people))
-        nn.init.normal_(self.W, std=0.01)  # see Criterion on why so short
+        nn.init.normal_(self.W, std=0.01)  # short; see classifier in criterion.py
         for name in ("mean", "deviation", "seen"):  # the checkpoint keeps them
             self.register_buffer(name, torch.tensor(0.0))
 
@@ -48,10 +55,10 @@ class AdaFace(nn.Module):
 
     @torch.no_grad()
     def quality(self, lengths: Tensor) -> Tensor:
-        """z of each length (n,); the running statistics move on in training."""
+        """Return z of each norm (n,); in training the running statistics are updated."""
         lengths = lengths.clamp(1e-3, 100)
         if self.training:
-            # The first batch sets them: the authors' constants are those of their own network.
+            # The first batch sets them: the authors' initial values fit their own network.
             weight = 1 - MEMORY if self.seen else 1.0
             self.mean.lerp_(lengths.mean(), weight)
             self.deviation.lerp_(lengths.std(correction=0), weight)

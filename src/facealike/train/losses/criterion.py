@@ -1,7 +1,7 @@
-"""The losses a recipe can name, on top of pytorch-metric-learning.
+"""The losses that a recipe can name, built on pytorch-metric-learning.
 
-A loss takes embeddings and labels, never a model.  All compare unit vectors, so distances lie in
-[0, 2].  ``pairs`` restricts the contrastive loss to the pairs a sampler chose.
+A loss takes embeddings and labels, never a model.  Embeddings are normalized first, so distances lie in
+[0, 2].
 """
 
 from __future__ import annotations
@@ -21,10 +21,13 @@ Pairs = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 class SquaredContrastive(losses.ContrastiveLoss):  # type: ignore[misc]
-    """Contrastive loss as published: d^2 for the same person, max(0, m - d)^2 for different ones.
+    """Contrastive loss as published: d^2 for genuine pairs, max(0, m - d)^2 for impostor pairs.
 
-    Hadsell, Chopra and LeCun, "Dimensionality reduction by learning an invariant mapping", CVPR
-    2006, equation 4, without its constant half.  The library's own loss leaves out the squares.
+    The loss of pytorch-metric-learning leaves out the squares.
+
+    Source:
+        Hadsell, Chopra and LeCun, "Dimensionality reduction by learning an invariant mapping", CVPR
+        2006, equation 4, without its factor 1/2.
     """
 
     def pos_calc(self, pos_pair_dist: Tensor, margin: float) -> Tensor:
@@ -37,14 +40,20 @@ class SquaredContrastive(losses.ContrastiveLoss):  # type: ignore[misc]
 
 
 class Criterion(nn.Module):
-    """Embeddings (n, d) and labels (n,) -> a scalar; holds the class vectors of losses that classify."""
+    """The loss of a recipe; it holds the class vectors of classifying losses.
+
+    Args:
+        spec: The recipe's ``[loss]``.
+        people: Number of classes.
+        dimensions: Dimensions of the embedding.
+    """
 
     def __init__(self, spec: LossSpec, people: int, dimensions: int) -> None:
         super().__init__()
         self.miner: Any = None
         self.loss: Any
         if spec.name == "contrastive":
-            # "hard": pairs that already satisfy the margin do not water the mean down.
+            # "hard": pairs that satisfy the margin already do not lower the mean.
             reducer = reducers.AvgNonZeroReducer() if spec.miner == "hard" else reducers.MeanReducer()
             self.loss = SquaredContrastive(neg_margin=spec.margin, distance=euclidean(), reducer=reducer)
         elif spec.name == "triplet":
@@ -66,6 +75,13 @@ class Criterion(nn.Module):
             )
 
     def forward(self, embeddings: Tensor, labels: Tensor, pairs: Pairs | None = None) -> Tensor:
+        """Return the loss, a scalar.
+
+        Args:
+            embeddings: (n, d), of any norm.
+            labels: Classes, (n,).
+            pairs: For the contrastive loss: the pairs that the sampler chose, instead of all.
+        """
         embeddings = embeddings.float()
         mined = self.miner(embeddings, labels) if self.miner is not None else pairs
         classified, compared = embeddings.chunk(2, dim=1) if self.halves else (embeddings, embeddings)
@@ -76,12 +92,12 @@ class Criterion(nn.Module):
 
 
 def classifier(spec: LossSpec, people: int, dimensions: int) -> Any:
-    """The losses that take people as classes, each with a vector (or several) for everybody."""
+    """Return a loss that classifies people, with one or several vectors for each."""
     if spec.name == "adaface":
         return AdaFace(people, dimensions, spec.margin, spec.scale)
-    # Only the direction of a class vector counts.  Adam's steps are of one size whatever the
-    # gradient, so short vectors turn quickly; the library's own start, 100 times as long,
-    # held them still for several epochs while the embeddings collapsed towards their mean.
+    # Only the direction of a class vector matters.  Adam's steps have one size whatever the gradient,
+    # so short vectors turn quickly.  With the library's initialization, 100 times as long, they hardly
+    # moved for several epochs while the embeddings collapsed towards their mean.
     common: dict[str, Any] = {
         "num_classes": people, "embedding_size": dimensions, "scale": spec.scale,
         "weight_init_func": TorchInitWrapper(nn.init.normal_, std=0.01),
@@ -89,17 +105,18 @@ def classifier(spec: LossSpec, people: int, dimensions: int) -> Any:
     if spec.name == "cosface":
         return losses.CosFaceLoss(margin=spec.margin, **common)
     degrees = math.degrees(spec.margin)
-    if spec.name == "subcentre-arcface":
-        return losses.SubCenterArcFaceLoss(margin=degrees, sub_centers=spec.centres, **common)
+    if spec.name == "subcenter-arcface":
+        return losses.SubCenterArcFaceLoss(margin=degrees, sub_centers=spec.centers, **common)
     return losses.ArcFaceLoss(margin=degrees, **common)
 
 
 def euclidean() -> Any:
+    """Return the Euclidean distance of normalized embeddings."""
     return distances.LpDistance(normalize_embeddings=True, p=2, power=1)
 
 
 def pair_tensors(pairs: tuple[Any, ...] | None, device: torch.device) -> Pairs | None:
-    """The positions of a sampler's pairs as tensors on ``device``."""
+    """Return the positions of a sampler's pairs as tensors on ``device``."""
     if pairs is None:
         return None
     a, positive, b, negative = (torch.as_tensor(part, device=device) for part in pairs)

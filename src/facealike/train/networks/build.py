@@ -1,4 +1,4 @@
-"""The network that a recipe names, with its first weights."""
+"""Build the network of a recipe with its first weights."""
 
 from __future__ import annotations
 
@@ -12,20 +12,23 @@ from ..seeds import step_seed
 from .dlib_resnet import LiftedDlib
 from .resnet import make_network
 
-# Of the unit vectors that training from dlib's network begins with: distances of 0.6, dlib's
-# tolerance, and of 0.85, those of strangers, are cosines of about 0.92 and 0.84.
 DLIB_LIFT = 1.0
+"""Scale of dlib's descriptors on the sphere.
+
+Distances of 0.6, dlib's tolerance, and 0.85, typical of impostor pairs, become cosines of 0.92 and 0.84."""
 
 
 def side_at(sizes: Sequence[int], step: int, total_steps: int) -> int:
-    """The side that crops have in this step: each of ``sizes`` in turn, for an equal part of the steps.
+    """Return the side of the crops in a step: each of ``sizes`` in turn, for an equal share of the steps.
 
-    Small crops first is progressive resizing (Tan and Le, "EfficientNetV2", ICML 2021, section 4).
+    Source:
+        Progressive resizing: Tan and Le, "EfficientNetV2", ICML 2021, section 4.
     """
     return sizes[min(step * len(sizes) // total_steps, len(sizes) - 1)]
 
 
 def build_network(recipe: Recipe) -> torch.nn.Module:
+    """Return the network of ``recipe``, initialized from torch's random state or with dlib's weights."""
     net = recipe.network
     if net.kind == "dlib":
         weights = find_dlib_weights().read_bytes()
@@ -38,6 +41,6 @@ def build_network(recipe: Recipe) -> torch.nn.Module:
 
 
 def first_network(recipe: Recipe) -> torch.nn.Module:
-    """The network that the recipe's seed begins with; the global random state goes on from there."""
+    """Return the network with the first weights of the recipe's seed, which also seeds torch."""
     torch.manual_seed(step_seed(recipe.seed, 0, 0))
     return build_network(recipe)

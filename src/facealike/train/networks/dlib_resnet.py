@@ -1,4 +1,4 @@
-"""dlib's face network in torch: a teacher that runs inside a training step, or a network to start from."""
+"""dlib's face network in torch, as a teacher or as a network to begin with."""
 
 from __future__ import annotations
 
@@ -22,10 +22,14 @@ __all__ = ["DlibTeacher", "LiftedDlib", "find_dlib_weights"]
 
 
 class DlibTeacher(nn.Module):
-    """RGB crops in 0..255, (n, 3, 150, 150), to dlib's descriptors (n, 128), to be compared by distance.
+    """dlib's network: RGB chips in 0..255, (n, 3, 150, 150), to descriptors (n, 128), compared by distance.
 
-    The crops are dlib's chips: 150 px, padding 0.25.  Runs under autocast; with ``channels_last`` and
-    bfloat16 a CPU is fastest, and descriptors differ by some 4e-3.  ``frozen`` stops all gradients.
+    Chips are 150 px with padding 0.25.  The network runs under autocast; in bfloat16 descriptors differ by
+    about 4e-3.
+
+    Args:
+        net: The weights.
+        frozen: Evaluation mode and no gradients.
     """
 
     mean: Tensor
@@ -43,30 +47,41 @@ class DlibTeacher(nn.Module):
 
     @classmethod
     def load(cls, path: Path | None = None, frozen: bool = True) -> DlibTeacher:
-        """The network in the file at ``path``; without one, in the installed package.
+        """Return the network in a file.
 
-        Raises MissingExtra where the package is not installed, ModelError for a file of another kind.
+        Args:
+            path: A .dat file; None for the one in the installed package.
+            frozen: As in the constructor.
+
+        Raises:
+            MissingExtra: The package is not installed.
+            ModelError: The file is not dlib's network.
         """
         return cls(read_dlib_resnet((path or find_dlib_weights()).read_bytes()), frozen)
 
     def forward(self, images: Tensor) -> Tensor:
+        """Return descriptors (n, 128) of chips (n, 3, 150, 150) in 0..255."""
         return self.describe((images - self.mean) / STD)
 
     def describe(self, crops: Tensor) -> Tensor:
-        """Descriptors (n, 128), float32, of crops that are normalised already."""
+        """Return descriptors (n, 128), float32, of chips that are normalized already."""
         x = F.max_pool2d(F.relu(self.stem(crops)), 3, 2)
         x = self.blocks(x).mean(dim=(2, 3))
-        # In float32 also under autocast: the matrix is small, and its rounding would be the largest.
+        # float32 under autocast too: rounding in this small matrix would be the largest error.
         with torch.autocast(x.device.type, enabled=False):
             described: Tensor = self.matrix(x.float())
         return described
 
 
 class LiftedDlib(nn.Module):
-    """Crops as the ``dlib`` model normalises them, (n, 3, 150, 150), to its unit vectors, (n, 129).
+    """The ``dlib`` model as a network to train: normalized chips (n, 3, 150, 150) to unit vectors (n, 129).
 
-    Where training that starts from dlib's network begins: untrained, it scores every pair as that
-    model does.  The lift is that of ``facealike.model_zoo.dlib_onnx.to_onnx``.
+    Before training it scores every pair as that model does.  The lift onto the sphere is that of
+    ``facealike.model_zoo.dlib_onnx.to_onnx``.
+
+    Args:
+        net: The weights.
+        e: Scale of the descriptors on the sphere.
     """
 
     def __init__(self, net: DlibResNet, e: float) -> None:
@@ -74,13 +89,14 @@ class LiftedDlib(nn.Module):
         self.network, self.e = DlibTeacher(net, frozen=False), e
 
     def forward(self, crops: Tensor) -> Tensor:
+        """Return unit vectors (n, 129) of normalized chips."""
         x = self.e * self.network.describe(crops)
         square = x.square().sum(dim=1, keepdim=True)
         return torch.cat([2 * x, 1 - square], dim=1) / (1 + square)
 
 
 class DlibBlock(nn.Module):
-    """Two convolutions beside a shortcut; see ``facealike.model_zoo.dlib_weights.Block``."""
+    """A residual block of two convolutions; see ``facealike.model_zoo.dlib_weights.Block``."""
 
     def __init__(self, block: Block) -> None:
         super().__init__()
@@ -97,7 +113,7 @@ class DlibBlock(nn.Module):
 
 
 def convolution(layer: Convolution) -> nn.Conv2d:
-    """The same layer in torch."""
+    """Return the layer in torch."""
     outputs, inputs, side, _ = layer.weight.shape
     made = nn.Conv2d(inputs, outputs, side, layer.stride, layer.padding)
     made.weight.data.copy_(torch.from_numpy(layer.weight))

@@ -1,8 +1,7 @@
-"""A running average of a network's weights, which generalises better than the last step's.
+"""Exponential moving average (EMA) of a network's weights, which generalizes better than the last weights.
 
-Polyak and Juditsky, "Acceleration of stochastic approximation by averaging", SIAM J. Control 30(4),
-1992; in the exponential form of Tarvainen and Valpola, "Mean teachers are better role models", NeurIPS
-2017.
+Source: Polyak and Juditsky, "Acceleration of stochastic approximation by averaging", SIAM J. Control 30(4),
+1992; exponential form: Tarvainen and Valpola, "Mean teachers are better role models", NeurIPS 2017.
 """
 
 from __future__ import annotations
@@ -14,11 +13,15 @@ from torch import nn
 
 
 class Average(nn.Module):
-    """``network`` holds the averaged weights and buffers; it is part of the module's state.
+    """The averaged network, ``network``.
 
-    After step n the average moves by 1 - min(decay, (1 + n) / (10 + n)) towards the weights, so that
-    it soon forgets the random ones it began with.  Running means and variances of batch
-    normalisation are averaged alike; counters are copied.
+    After step n the average moves by 1 - min(decay, (1 + n) / (10 + n)) towards the weights, so that the
+    random initialization decays quickly.  Statistics of batch normalization are averaged too; counters are
+    copied.
+
+    Args:
+        network: The network whose copy the average begins with.
+        decay: Decay per step, in [0, 1).
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
@@ -28,7 +31,7 @@ class Average(nn.Module):
 
     @torch.no_grad()
     def update(self, network: nn.Module, step: int) -> None:
-        """Move towards ``network`` after ``step`` steps (from 1) of training."""
+        """Move the average towards ``network`` after ``step`` steps of training, counted from 1."""
         weight = 1 - min(self.decay, (1 + step) / (10 + step))
         now = network.state_dict()
         for name, mean in self.network.state_dict().items():

@@ -1,9 +1,9 @@
-"""A network that begins with the weights of a finished model, to learn on from there.
+"""Initialize a network with the weights of a model file.
 
-A model file holds a network as it runs: each batch normalisation is multiplied into the convolution before
-it, and weights may have 16 bits or 8.  Here they are taken apart again.  What a convolution's outputs are
-on average, and how much they vary, is measured on some faces; the normalisation takes that out and puts it
-back, so that the network says in training what the model says, and learns from there on.
+A model file holds a network for inference: batch normalizations are folded into the convolutions before
+them, and weights may have 16 or 8 bits.  Here they are unfolded: mean and variance of each convolution's
+outputs are measured on some faces, and the normalization removes and restores them.  Before training the
+network thus returns what the model returns.
 """
 
 from __future__ import annotations
@@ -27,13 +27,19 @@ Weighted = nn.Conv2d | nn.Linear
 
 
 def start_from(network: nn.Module, content: bytes, faces: Tensor, whose: str) -> None:
-    """Give ``network`` the weights of the ONNX embedder ``content``, that of the model called ``whose``.
+    """Set the weights of ``network`` to those of an ONNX embedder.
 
-    ``faces`` (n, 3, S, S), normalised, show what the layers' outputs are.  Raises TrainingError where the
-    model's network is another one.
+    Args:
+        network: The network to change.
+        content: The ONNX file.
+        faces: Normalized crops (n, 3, S, S) on which the layers' outputs are measured.
+        whose: Name of the model in messages.
+
+    Raises:
+        TrainingError: The model holds another network.
     """
     stored = stored_weights(content)
-    layers = list(normalised_layers(network))
+    layers = list(normalized_layers(network))
     for name, layer, norm in layers:
         weight, bias = stored.get(f"{name}.weight"), stored.get(f"{name}.weight_bias")
         if weight is None or bias is None or weight.shape != tuple(layer.weight.shape):
@@ -49,12 +55,14 @@ def start_from(network: nn.Module, content: bytes, faces: Tensor, whose: str) ->
             norm.bias.copy_(torch.from_numpy(bias))
     moments = _moments(network, [layer for _, layer, _ in layers], faces)
     for (_, layer, norm), (mean, variance) in zip(layers, moments, strict=True):
-        _part(layer, norm, mean, variance)
+        _unfold(layer, norm, mean, variance)
 
 
 def stored_weights(content: bytes) -> dict[str, NDArray[np.float32]]:
-    """Weights and biases in an ONNX embedder of ours, by the names that they have in the network: float32,
-    with batch norms multiplied into the layers before them."""
+    """Return weights and biases of an ONNX embedder of ours by their names in the network.
+
+    They are float32, with batch normalizations folded into the layers before them.
+    """
     model = onnx.load_model_from_string(content)
     if all(node.op_type != "DequantizeLinear" for node in model.graph.node):
         with tempfile.TemporaryDirectory() as folder:
@@ -73,8 +81,8 @@ def stored_weights(content: bytes) -> dict[str, NDArray[np.float32]]:
     return {name.removeprefix("network."): value.astype(np.float32) for name, value in found.items()}
 
 
-def normalised_layers(network: nn.Module) -> Iterator[tuple[str, Weighted, Norm]]:
-    """Each convolution or matrix of the network by its name, with the normalisation behind it."""
+def normalized_layers(network: nn.Module) -> Iterator[tuple[str, Weighted, Norm]]:
+    """Yield each convolution or linear layer by its name, with the normalization behind it."""
     before: tuple[str, Weighted] | None = None
     for name, module in network.named_modules():
         if isinstance(module, Weighted):
@@ -86,7 +94,7 @@ def normalised_layers(network: nn.Module) -> Iterator[tuple[str, Weighted, Norm]
 
 @torch.no_grad()
 def _moments(network: nn.Module, layers: list[Weighted], faces: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """Mean and variance of each channel that the layers put out for ``faces``."""
+    """Return mean and variance of each output channel of the layers for ``faces``."""
     sums: dict[int, list[Tensor]] = {}
 
     def watch(number: int) -> Callable[..., None]:
@@ -117,11 +125,11 @@ def _moments(network: nn.Module, layers: list[Weighted], faces: Tensor) -> list[
 
 
 @torch.no_grad()
-def _part(layer: Weighted, norm: Norm, mean: Tensor, variance: Tensor) -> None:
-    """Let the normalisation take mean and variance out and put them back, and bring the weights to size 1.
+def _unfold(layer: Weighted, norm: Norm, mean: Tensor, variance: Tensor) -> None:
+    """Let the normalization remove and restore mean and variance, and scale the weights to norm 1.
 
-    Behind a normalisation the size of weights changes nothing but how far a step turns them.  Of size 1,
-    as a matrix of orthogonal directions has it, a step of Muon turns those of all layers alike.
+    Before a normalization the norm of weights decides only how far a step turns them.  At norm 1, that of
+    an orthogonal matrix, a step of Muon turns the weights of all layers alike.
     """
     matrix = layer.weight.reshape(len(layer.weight), -1)
     size = matrix.norm() / min(matrix.shape) ** 0.5

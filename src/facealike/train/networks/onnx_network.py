@@ -1,7 +1,7 @@
-"""A small ONNX network as a torch module: a teacher that runs in a training step, on any device.
+"""Run a small ONNX network as a torch module, on any device: a teacher inside a training step.
 
-Supported are the operators of SFace and face-reidentification-retail-0095, which are those of most
-convolutional embedders; anything else is refused by name.
+The operators of SFace and face-reidentification-retail-0095 are supported, which most convolutional embedders
+share; others are refused by name.
 """
 
 from __future__ import annotations
@@ -20,9 +20,13 @@ Attributes = dict[str, Any]
 
 
 class OnnxNetwork(nn.Module):
-    """The network of an ONNX file with one input and one output, frozen.
+    """The network of an ONNX file with one input and one output, without gradients.
 
-    Raises ModelError for an operator, or an attribute of one, that is not supported.
+    Args:
+        content: The ONNX file.
+
+    Raises:
+        ModelError: An operator or an attribute is not supported.
     """
 
     def __init__(self, content: bytes) -> None:
@@ -47,14 +51,14 @@ class OnnxNetwork(nn.Module):
         self.eval().requires_grad_(False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """The network's output for ``images`` (n, 3, S, S)."""
+        """Return the network's output for ``images`` (n, 3, S, S)."""
         values: dict[str, Tensor] = {self._input: images}
         for place, (operator, names, output, attributes) in enumerate(self._nodes):
             given = [self._value(name, values) for name in names if name]
             values[output] = OPERATORS[operator](given, attributes)
             for name in names:
                 if self._last.get(name) == place and name != self._output:
-                    values.pop(name, None)  # a wide network would else keep every map
+                    values.pop(name, None)  # frees memory: a wide network would keep every map
         return values[self._output]
 
     def _value(self, name: str, values: dict[str, Tensor]) -> Tensor:
@@ -67,7 +71,7 @@ def _attributes(node: Any) -> Attributes:
 
 
 def _pads(attributes: Attributes) -> list[int]:
-    """ONNX's pads, begins then ends, as torch's: equal on both sides of each axis."""
+    """Return ONNX pads (begins, then ends) as torch pads, which are equal on both sides of an axis."""
     pads = list(attributes.get("pads", [0, 0, 0, 0]))
     if attributes.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID") or pads[:2] != pads[2:]:
         raise ModelError("the network pads one side more than the other, which facealike cannot run in torch")

@@ -1,8 +1,8 @@
-"""The two networks a recipe can name: a plain small ResNet and the seed repository's kind of CNN.
+"""The networks that a recipe can name: a small ResNet and the legacy CNN.
 
-Both map normalised crops (n, 3, S, S) to embeddings (n, d) that are *not* yet of unit length; the
-losses and the exporter normalise.  Plain 3x3 convolutions and ReLU on purpose: on a CPU depthwise
-convolutions train about ten times slower, and the gradient of PReLU alone costs a quarter of a step.
+Both map normalized crops (n, 3, S, S) to embeddings (n, d) that do *not* have unit length; losses and
+exporter normalize them.  They use plain 3 x 3 convolutions and ReLU: on a CPU depthwise convolutions train
+about ten times slower, and the gradient of PReLU costs a quarter of a step.
 """
 
 from __future__ import annotations
@@ -18,29 +18,32 @@ from torch import Tensor, nn
 from ..recipe.schema import NetworkSpec
 
 Pool = Literal["average", "grid", "flatten"]
-GRID = 3  # cells a side, of pool = "grid": as many as the smallest crops, of 48 px, have places
+GRID = 3  # cells per side of pool = "grid": the size of the last feature map of 48 px crops
 
 
 def convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+    """Return a 3 x 3 convolution with batch normalization."""
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False), nn.BatchNorm2d(outputs)
     )
 
 
-class Standardise(nn.Module):
-    """Each crop to mean 0 and variance 1 over all its pixels and channels: lighting and contrast go."""
+class Standardize(nn.Module):
+    """Bring each crop to mean 0 and variance 1, which removes lighting and contrast."""
 
     def forward(self, x: Tensor) -> Tensor:
-        centred = x - x.mean(dim=(1, 2, 3), keepdim=True)
-        variance = centred.square().mean(dim=(1, 2, 3), keepdim=True)
-        return centred * torch.rsqrt(variance + 1e-3)  # a plain grey crop stays one
+        centered = x - x.mean(dim=(1, 2, 3), keepdim=True)
+        variance = centered.square().mean(dim=(1, 2, 3), keepdim=True)
+        return centered * torch.rsqrt(variance + 1e-3)  # a constant crop stays finite
 
 
 class DropPath(nn.Module):
-    """In training, zero for a part ``rate`` of the images, and the others scaled up to keep the mean.
+    """Stochastic depth: in training, set a residual branch to zero for a share ``rate`` of the images.
 
-    Beside a shortcut that skips the block (Huang et al., "Deep networks with stochastic depth",
-    ECCV 2016).
+    The others are scaled up, so that the mean stays.
+
+    Source:
+        Huang et al., "Deep networks with stochastic depth", ECCV 2016.
     """
 
     def __init__(self, rate: float) -> None:
@@ -56,7 +59,7 @@ class DropPath(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions beside a shortcut (He et al., CVPR 2016); average pooling where it shrinks."""
+    """A residual block (He et al., CVPR 2016) with average pooling in the shortcut."""
 
     def __init__(self, inputs: int, outputs: int, stride: int, drop_path: float = 0.0) -> None:
         super().__init__()
@@ -65,7 +68,7 @@ class ResidualBlock(nn.Module):
         )
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or inputs != outputs:
-            # Averaging before the 1x1 convolution keeps the pixels a strided one would throw away.
+            # Averaging first uses the pixels that a strided 1 x 1 convolution would skip.
             pool: nn.Module = nn.AvgPool2d(stride, ceil_mode=True) if stride > 1 else nn.Identity()
             self.shortcut = nn.Sequential(
                 pool, nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs)
@@ -79,11 +82,18 @@ class ResidualBlock(nn.Module):
 
 
 class ResNet(nn.Module):
-    """A strided stem, then one stage a width, each halving the resolution; then the embedding.
+    """A strided stem, one stage for each further width, which halves the resolution, and the embedding.
 
-    ``pool="average"`` averages each channel over space; ``"flatten"`` keeps where on the face a
-    feature was seen, as networks for aligned faces do (Deng et al., CVPR 2019), for more weights;
-    ``"grid"`` averages over each of three by three parts of the crop, whatever its size.
+    Args:
+        size: Side of the crops, in pixels.
+        widths: Channels of the stem and of each stage.
+        blocks: Residual blocks of each stage.
+        dimensions: Dimensions of the embedding.
+        dropout: Dropout before the embedding.
+        pool: ``average`` over space; ``flatten``, which keeps positions at the cost of more weights (Deng et
+            al., CVPR 2019); or ``grid``, averages over 3 x 3 parts of the crop, whatever its size.
+        drop_path: Rate of stochastic depth in the last block; it rises linearly to there.
+        standardize: Begin with ``Standardize``.
     """
 
     def __init__(
@@ -95,10 +105,10 @@ class ResNet(nn.Module):
         dropout: float,
         pool: Pool,
         drop_path: float = 0.0,
-        standardise: bool = False,
+        standardize: bool = False,
     ) -> None:
         super().__init__()
-        self.entry: nn.Module = Standardise() if standardise else nn.Identity()
+        self.entry: nn.Module = Standardize() if standardize else nn.Identity()
         layers: list[nn.Module] = [convolution(3, widths[0], 2), nn.ReLU()]
         previous, side = widths[0], -(-size // 2)
         done, depth = 0, sum(blocks)
@@ -106,7 +116,7 @@ class ResNet(nn.Module):
             side = -(-side // 2)
             for index in range(count):
                 done += 1
-                skipped = drop_path * done / depth  # early features serve all that follow
+                skipped = drop_path * done / depth  # less for early blocks, whose features all others use
                 layers.append(ResidualBlock(previous, width, 2 if index == 0 else 1, skipped))
                 previous = width
         self.features = nn.Sequential(*layers)
@@ -114,7 +124,7 @@ class ResNet(nn.Module):
         self.pool: nn.Module = nn.BatchNorm2d(previous) if pool == "flatten" else nn.AdaptiveAvgPool2d(cells)
         self.dropout = nn.Dropout(dropout)
         self.embedding = nn.Linear(previous * cells * cells, dimensions, bias=False)
-        self.normalise = nn.BatchNorm1d(dimensions)
+        self.normalise = nn.BatchNorm1d(dimensions)  # this name is a key of checkpoints
 
     def forward(self, x: Tensor) -> Tensor:
         flat = self.pool(self.features(self.entry(x))).flatten(1)
@@ -123,10 +133,10 @@ class ResNet(nn.Module):
 
 
 class Branches(nn.Module):
-    """Networks side by side, each making its part of the embedding: an ensemble in one file.
+    """Networks side by side, each with its part of the embedding: an ensemble in one file.
 
-    With ``loss.halves`` the first learns to classify people and the second to compare images; what
-    they get wrong differs more than with one body for both (figures in docs/results/ablations.md).
+    With ``loss.halves`` the first classifies people and the second compares images; their errors differ
+    more than with one network for both.
     """
 
     def __init__(self, branches: Sequence[nn.Module]) -> None:
@@ -137,15 +147,22 @@ class Branches(nn.Module):
         return torch.cat([branch(x) for branch in self.branches], dim=1)
 
 
-class SeedCNN(nn.Module):
-    """Convolution, ReLU and pooling a few times, then a hidden layer: what overfitted in the seed.
+class LegacyCNN(nn.Module):
+    """The plain CNN of the script that facealike replaces, for comparison: it overfits.
 
-    The first convolution is strided, which the pictures of 160 px can bear and a CPU needs.
+    Convolution, ReLU and pooling for each width, then a hidden layer.  The first convolution is strided, for
+    speed on a CPU.
+
+    Args:
+        size: Side of the crops, in pixels.
+        widths: Channels of each layer.
+        dimensions: Dimensions of the embedding.
+        standardize: Begin with ``Standardize``.
     """
 
-    def __init__(self, size: int, widths: Sequence[int], dimensions: int, standardise: bool = False) -> None:
+    def __init__(self, size: int, widths: Sequence[int], dimensions: int, standardize: bool = False) -> None:
         super().__init__()
-        self.entry: nn.Module = Standardise() if standardise else nn.Identity()
+        self.entry: nn.Module = Standardize() if standardize else nn.Identity()
         layers: list[nn.Module] = []
         previous, side = 3, -(-size // 2)
         for width in widths:
@@ -164,17 +181,17 @@ class SeedCNN(nn.Module):
 
 
 def to_unit(embedded: Tensor, parts: int = 1) -> Tensor:
-    """Embeddings (n, d) -> unit vectors (n, d) in which each of ``parts`` equal parts weighs the same.
+    """Return unit vectors (n, d) in which each of ``parts`` equal parts of the embedding has the same norm.
 
-    Parts that were trained for different ends have lengths of their own, which vary from face to
-    face; the cosine of what comes out is the mean of the parts' cosines.
+    Parts that were trained with different losses differ in norm.  The cosine of two such vectors is the mean
+    of the cosines of their parts.
     """
     each = [F.normalize(part) for part in embedded.float().chunk(parts, dim=1)]
     return each[0] if parts == 1 else torch.cat(each, dim=1) / math.sqrt(parts)
 
 
-def initialise(network: nn.Module) -> None:
-    """He initialisation for convolutions (He et al., ICCV 2015)."""
+def initialize(network: nn.Module) -> None:
+    """Initialize convolutions as in He et al., ICCV 2015."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -182,15 +199,15 @@ def initialise(network: nn.Module) -> None:
 
 def make_network(spec: NetworkSpec, size: int) -> nn.Module:
     """Return the network of a recipe for crops of ``size`` pixels, initialized from torch's random state."""
-    if spec.kind == "seed":
-        return SeedCNN(size, spec.widths, spec.dimensions, spec.standardise)
+    if spec.kind == "legacy":
+        return LegacyCNN(size, spec.widths, spec.dimensions, spec.standardize)
     parts = [
         ResNet(
             size, spec.widths, spec.blocks, spec.dimensions // spec.branches, spec.dropout, spec.pool,
-            spec.drop_path, spec.standardise,
+            spec.drop_path, spec.standardize,
         )
         for _ in range(spec.branches)
     ]  # fmt: skip
     network = parts[0] if spec.branches == 1 else Branches(parts)
-    initialise(network)
+    initialize(network)
     return network

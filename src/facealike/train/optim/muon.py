@@ -1,8 +1,10 @@
-"""Muon for the matrices of a network, AdamW for the rest, as one optimiser with one state.
+"""Muon for the weight matrices of a network and AdamW for the rest, as one optimizer with one state.
 
-Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024.  ``torch.optim.Muon`` scales
-its steps alike, but refuses parameters of more than two sides, and a convolution's weights are a matrix, too,
-of one row an output channel.  It also iterates in bfloat16, which most processors emulate.
+``torch.optim.Muon`` scales its steps alike, but refuses parameters with more than two dimensions; the weights
+of a convolution are a matrix with one row per output channel.  It also iterates in bfloat16, which most
+processors emulate.
+
+Source: Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024.
 """
 
 from __future__ import annotations
@@ -14,18 +16,18 @@ import torch
 from torch import Tensor
 
 MOMENTUM = 0.95
-COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of Jordan et al.: steepest at zero, so that few steps will do
+COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of Jordan et al.: steep at zero, so that few steps suffice
 STEPS = 5
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
-    """About the matrix (m, n) of the same directions, all of one size: singular values become 0.7 to 1.2.
+    """Return nearly the closest orthogonal matrix (m, n): singular values become 0.7 to 1.2.
 
-    A Newton-Schulz iteration, which needs nothing but products of matrices.  Each of its steps takes x to
-    (a + b G + c G^2) x, where G is x times its transpose.  So x itself is needed at both ends only: what
-    happens between them is followed on squares of its shorter side, all of which commute, and costs a third
-    of what the long products do for a convolution's nine times longer side.  In float32: squares of
-    numbers squared leave bfloat16 no digits for the small directions, which are what this is for.
+    This is a Newton-Schulz iteration, which needs matrix products only.  A step maps x to
+    (a + b G + c G^2) x with G = x x^T.  The steps are accumulated on Gram matrices of the shorter side,
+    which commute, and x is multiplied once; for a convolution, whose longer side is nine times as long,
+    this costs a third.  It runs in float32: the fourth powers leave bfloat16 no digits for the small
+    singular values.
     """
     a, b, c = COEFFICIENTS
     tall = matrix.shape[0] > matrix.shape[1]
@@ -43,15 +45,16 @@ def orthogonal(matrix: Tensor) -> Tensor:
 
 
 class Muon(torch.optim.AdamW):
-    """AdamW, but a parameter group with ``matrices = True`` is trained by Muon.
+    """AdamW, with Muon for parameter groups that have ``matrices = True``.
 
-    Each of its parameters, of two sides or more, is moved by its learning rate times the orthogonal
-    matrix nearest to its gradients' running mean: all directions alike, however rarely they are seen.
+    Each parameter of such a group, with two dimensions or more, moves by its learning rate times the
+    orthogonal matrix nearest to the running mean of its gradients.
     """
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Take one step; return the loss of ``closure``, if it is given."""
         loss = None
-        if closure is not None:  # called while all groups are there: it may set their gradients to zero
+        if closure is not None:  # called with all groups in place: it may set their gradients to zero
             with torch.enable_grad():
                 loss = closure()
         groups = self.param_groups
@@ -62,20 +65,20 @@ class Muon(torch.optim.AdamW):
             self.param_groups = groups
         for group in groups:
             if group.get("matrices"):
-                self._turn(group)
+                self._step_matrices(group)
         return loss
 
     @torch.no_grad()
-    def _turn(self, group: dict[str, Any]) -> None:
+    def _step_matrices(self, group: dict[str, Any]) -> None:
         for weight in group["params"]:
             if weight.grad is None:
                 continue
             state = self.state[weight]
-            if not state:  # AdamW, when it is restored, looks for a count of steps in each
+            if not state:  # AdamW expects a step count when its state is restored
                 state.update(step=torch.tensor(0.0), mean=torch.zeros_like(weight))
             state["step"] += 1
             state["mean"].lerp_(weight.grad, 1 - MOMENTUM)
-            ahead = weight.grad.lerp(state["mean"], MOMENTUM)  # Nesterov's
+            ahead = weight.grad.lerp(state["mean"], MOMENTUM)  # Nesterov momentum
             matrix = ahead.reshape(len(ahead), -1)
             scale = max(1.0, matrix.shape[0] / matrix.shape[1]) ** 0.5
             weight.mul_(1 - group["lr"] * group["weight_decay"])

@@ -1,4 +1,4 @@
-"""AdamW, or Muon beside it, with the recipe's schedule, for every training loop."""
+"""The optimizer of a recipe: AdamW, with or without Muon, and its schedule."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import nn
 from ..recipe.schema import TrainingSpec
 from .muon import Muon
 
-PIXELS = 3  # channels of what a network's first convolution sees
+PIXELS = 3  # input channels of a network's first convolution
 
 
 def parameter_groups(module: nn.Module, decay: float) -> list[dict[str, Any]]:
-    """What AdamW is to train: weights, which decay, and norms and biases, which do not."""
+    """Return the parameter groups of AdamW: weights with decay, norms and biases without."""
     trained = [p for p in module.parameters() if p.requires_grad]
     return [
         {"params": [p for p in trained if p.ndim > 1], "weight_decay": decay},
@@ -23,10 +23,10 @@ def parameter_groups(module: nn.Module, decay: float) -> list[dict[str, Any]]:
 
 
 def with_matrices(groups: list[dict[str, Any]], rate: float) -> list[dict[str, Any]]:
-    """``groups`` with a first one for the weights of convolutions, which Muon trains at ``rate``.
+    """Return ``groups`` with a first one for the weights of convolutions, which Muon trains at ``rate``.
 
-    Not those of the convolution that sees pixels: directions there are colours, and not alike in worth.
-    Nothing decays there: steps are of one size, so weights grow only as fast as steps add up.
+    The convolution on pixels stays with AdamW: its input directions are colors, which differ in
+    importance.  The new group has no weight decay: steps have one size, so weights grow slowly.
     """
     matrices = [
         weight for group in groups for weight in group["params"]
@@ -37,26 +37,27 @@ def with_matrices(groups: list[dict[str, Any]], rate: float) -> list[dict[str, A
     return [{"params": matrices, "lr": rate, "weight_decay": 0.0, "matrices": True}, *rest]
 
 
-def make_optimiser(module: nn.Module, run: TrainingSpec, total_steps: int) -> Any:
-    """What a Lightning module returns from ``configure_optimizers``.
+def make_optimizer(module: nn.Module, run: TrainingSpec, total_steps: int) -> Any:
+    """Return what a Lightning module returns from ``configure_optimizers``.
 
-    Loshchilov and Hutter, "Decoupled weight decay regularization", ICLR 2019; the one-cycle schedule
-    of Smith and Topin, "Super-convergence", 2018.
+    Source:
+        Loshchilov and Hutter, "Decoupled weight decay regularization", ICLR 2019; the one-cycle schedule
+        of Smith and Topin, "Super-convergence", 2018.
     """
     groups = parameter_groups(module, run.weight_decay)
     if run.muon:
         groups = with_matrices(groups, run.muon)
-        optimiser: torch.optim.AdamW = Muon(groups, lr=run.learning_rate)
+        optimizer: torch.optim.AdamW = Muon(groups, lr=run.learning_rate)
     else:
-        optimiser = torch.optim.AdamW(groups, lr=run.learning_rate)
+        optimizer = torch.optim.AdamW(groups, lr=run.learning_rate)
     if run.schedule == "constant":
-        return optimiser
-    # A warm-up of one step or less is none: OneCycleLR divides by zero at exactly one.
+        return optimizer
+    # A warm-up of one step or less is left out: OneCycleLR divides by zero at exactly one.
     warm_up = run.warm_up if run.warm_up * total_steps > 1 else 0.0
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser,
-        [group["lr"] for group in optimiser.param_groups],
+        optimizer,
+        [group["lr"] for group in optimizer.param_groups],
         total_steps=total_steps,
         pct_start=warm_up,
     )
-    return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -1,7 +1,4 @@
-"""Read a recipe: a named one in ``facealike/train/recipe/recipes``, or a TOML file of the user's.
-
-Single values are changed by overrides such as ``training.epochs=3``.
-"""
+"""Read recipes: named ones in ``facealike/train/recipe/recipes`` and TOML files."""
 
 from __future__ import annotations
 
@@ -19,20 +16,37 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+from .names import RENAMED_RECIPES, current_key, current_names
 from .schema import Recipe
 
 
 def recipe_names() -> list[str]:
-    """The named recipes that come with facealike, sorted."""
+    """Return the names of the recipes that come with facealike, sorted.
+
+    Example:
+        >>> "fine-tuned" in recipe_names()
+        True
+    """
     folder = resources.files("facealike.train.recipe") / "recipes"
     return sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
 
 def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-    """The recipe of that name or in that TOML file, with ``table.key=value`` overrides applied.
+    """Return a named recipe or the one in a TOML file, with overrides applied.
 
-    Raises RecipeError: no such recipe, no TOML, an unknown key, a wrong type, a value out of range.
+    Example:
+        >>> load_recipe("fine-tuned", ["training.epochs=8"]).training.epochs
+        8
+
+    Args:
+        name_or_path: A name (see ``recipe_names``) or the path of a .toml file.
+        overrides: ``table.key=value`` each; the last one of a key counts.
+
+    Raises:
+        RecipeError: There is no such recipe, the file is not TOML, a key is unknown, or a value has the
+            wrong type or is out of range.
     """
+    name_or_path = RENAMED_RECIPES.get(str(name_or_path), name_or_path)
     path = Path(name_or_path)
     if str(name_or_path) in recipe_names():
         text = (resources.files("facealike.train.recipe") / "recipes" / f"{name_or_path}.toml").read_text(
@@ -51,8 +65,9 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
         )
     try:
         table = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # no TOML, a very long number, lists in lists in lists
-        raise RecipeError(f"{name_or_path}: not valid TOML ({error}); mend that line") from None
+    except (ValueError, RecursionError) as error:  # not TOML, a very long number, or deeply nested lists
+        raise RecipeError(f"{name_or_path}: not valid TOML ({error}); correct that line") from None
+    table = current_names(table, str(name_or_path))
     for override in overrides:
         _override(table, override)
     table.setdefault("name", name)
@@ -60,8 +75,16 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
 
 
 def recipe_from_dict(table: dict[str, Any], source: str = "recipe") -> Recipe:
-    """A Recipe from nested dicts, as TOML or ``Recipe.to_dict`` give them; unknown keys are errors."""
-    recipe: Recipe = _build(Recipe, table, "", source)
+    """Return the recipe in nested dicts, as TOML or ``Recipe.to_dict`` give them.
+
+    Args:
+        table: The tables; keys of earlier releases are accepted.
+        source: Name of the recipe in messages.
+
+    Raises:
+        RecipeError: A key is unknown, or a value has the wrong type or is out of range.
+    """
+    recipe: Recipe = _build(Recipe, current_names(table, source), "", source)
     return recipe
 
 
@@ -73,11 +96,11 @@ def _override(table: dict[str, Any], override: str) -> None:
         parsed = tomllib.loads(f"value = {value}")["value"]
     except ValueError:
         parsed = value.strip()  # a bare word is a string
-    *tables, last = key.strip().split(".")
+    *tables, last = current_key(key.strip()).split(".")
     for part in tables:
         table = table.setdefault(part, {})
         if not isinstance(table, dict):
-            raise RecipeError(f"--set {override}: {part} is no table of a recipe")
+            raise RecipeError(f"--set {override}: {part} is not a table of a recipe")
     table[last] = parsed
 
 

@@ -1,50 +1,54 @@
-"""Recipes: everything that decides what a training run does, with no unknown keys.
+"""The schema of recipes: a tree of frozen dataclasses that are checked when they are made.
 
-A recipe is a tree of frozen dataclasses, checked when it is made. No torch is imported here.
+No torch is imported here, so that recipes can be read and checked without it.
 """
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from ...detection.face_policy import DEFAULT_FACE
+from .names import file_names
 from .validate import check
-
-if sys.version_info >= (3, 11):
-    pass
-else:
-    pass
-
 
 Precision = Literal["auto", "bf16", "32"]
 
 
 @dataclass(frozen=True)
 class DataSpec:
-    """``[data]``: which face of a photo, how people are split, how many images of one person.
+    """``[data]``: which face of a photo is used, and how people are split.
 
-    ``unlabelled``: a folder of further photos, of people nobody has named: each is taken for a person
-    of its own, and the card says so.  ``weighting``: how often an image of a person with n images is
-    drawn by the samplers ``images`` and ``mixed``: 1 (``images``), 1/n (``identities``: all people
-    equally often) or 1/sqrt(n) (``root``).
+    Args:
+        face: Which face of a photo with several.
+        split: ``identity`` splits people; ``image`` splits the photos of each person, which leaks people
+            into the validation and is for comparison only.
+        max_images_per_identity: Photos of one person at most; 0 is no limit.
+        unlabeled: A folder of further photos without identity labels.  Each is a class of its own, and the
+            card states it.
+        weighting: How often the samplers ``images`` and ``mixed`` draw an image of a person with n images:
+            1 (``images``), 1/n (``identities``) or 1/sqrt(n) (``root``).
     """
 
     face: Literal["largest", "central", "only"] = DEFAULT_FACE
     split: Literal["identity", "image"] = "identity"
     max_images_per_identity: int = 0
-    unlabelled: str = ""
+    unlabeled: str = ""
     weighting: Literal["images", "identities", "root"] = "images"
 
 
 @dataclass(frozen=True)
 class CropSpec:
-    """``[crop]``: the detector and the canonical crop; ``align = "auto"`` uses landmarks if there are any;
-    ``chip`` is dlib's own way of cropping by them.
+    """``[crop]``: the detector and the face crop.
 
-    ``context``: how much more of the surroundings a crop by landmarks shows on each side, as a part of
-    the usual crop's; ``margin`` and ``edge`` are for crops by the box.
+    Args:
+        size: Side of the crop, 32 to 512 pixels.
+        detector: The detector's name or its .onnx file.
+        align: ``landmarks`` (ArcFace template), ``chip`` (dlib's template), ``box``, or ``auto``:
+            landmarks where the detector has them.
+        margin: For ``box``: what is added on each side, relative to the box.
+        edge: For ``box``: ``pad`` or ``clip`` what lies outside the photo.
+        context: For ``landmarks``: additional surroundings on each side, relative to the crop.
     """
 
     size: int = 96
@@ -57,24 +61,33 @@ class CropSpec:
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """``[network]``: see ``train/network.py``.  ``mirror`` averages a face and its mirror image.
+    """``[network]``: the architecture, its first weights and its precision after training.
 
-    ``kind = "dlib"`` begins from dlib's network and its weights, whose shape and crops it keeps.
-    ``bits``: 32, 16 (half the file) or 8 (a quarter of it, and of the time), which the weights get after
-    training.  ``drop_path``: how often the last residual block is skipped in training, and earlier ones
-    less (resnet only).  ``standardise``: each crop is brought to mean 0 and variance 1 first.
-    ``branches``: so many bodies side by side, each for its part of ``dimensions`` (resnet only).
-    ``start``: the model, by its path or name, whose weights training begins with; empty is random ones.
+    Args:
+        kind: ``resnet``; ``legacy``, the plain CNN of the script that facealike replaces; or ``dlib``, which
+            begins with dlib's network and weights and keeps their shape and crops.
+        widths: Channels of each stage.
+        blocks: Residual blocks of each stage after the first.
+        dimensions: Dimensions of the embedding.
+        dropout: Dropout before the embedding.
+        drop_path: How often the last residual block is skipped in training; earlier ones are skipped less
+            (``resnet`` only).
+        pool: How features become a vector: ``average``, a ``grid`` of 3 x 3 averages, or ``flatten``.
+        standardize: Bring each crop to mean 0 and variance 1 first.
+        mirror: Average the embeddings of a crop and its mirror image.
+        bits: Precision of the weights in the model file: 32, 16 (half the size) or 8 (a quarter).
+        branches: Networks side by side, each with its part of ``dimensions`` (``resnet`` only).
+        start: The model, by path or name, whose weights training begins with; empty is random weights.
     """
 
-    kind: Literal["resnet", "seed", "dlib"] = "resnet"
+    kind: Literal["resnet", "legacy", "dlib"] = "resnet"
     widths: tuple[int, ...] = (32, 64, 128, 256)
     blocks: tuple[int, ...] = (1, 1, 1)
     dimensions: int = 128
     dropout: float = 0.3
     drop_path: float = 0.0
     pool: Literal["average", "grid", "flatten"] = "average"
-    standardise: bool = False
+    standardize: bool = False
     mirror: bool = True
     bits: int = 32
     branches: int = 1
@@ -83,27 +96,30 @@ class NetworkSpec:
 
 @dataclass(frozen=True)
 class LossSpec:
-    """``[loss]``: contrastive, triplet and multi-similarity compare images, the others classify people.
+    """``[loss]``: contrastive, triplet and multi-similarity compare images; the others classify people.
 
-    ``margin``: a distance (contrastive, triplet), a cosine (cosface), radians (arcface,
-    subcentre-arcface), both of them (adaface), or the cosine that parts the same from different
-    people (multi-similarity, whose ``scale`` weighs the latter).  ``scale``: of the logits of losses
-    that classify.  ``centres``: vectors for each person of subcentre-arcface.  ``miner``: which pairs
-    or triplets of a batch count: ``all``, only the ``hard`` ones, or (triplet) the ``semihard`` ones.
-    ``pair_weight``: how much of a contrastive loss on the hard pairs of the batch is added to a loss
-    that classifies; ``pair_margin`` is the distance it asks for between two people.  ``halves``: the
-    first half of the embedding is classified and the second compared, so that each learns its own.
-    ``anchor``: with ``network.start``, the weight of the mean squared distance of outputs from those of the
-    start, so that what it knew is not forgotten; 0 is none.
+    Args:
+        name: The loss.
+        margin: A distance (contrastive, triplet), a cosine (cosface), radians (arcface, subcenter-arcface),
+            both (adaface), or the cosine between genuine and impostor pairs (multi-similarity).
+        scale: Scale of the logits; for multi-similarity the weight of impostor pairs.
+        miner: Which pairs or triplets of a batch count: ``all``, the ``hard`` ones, or (triplet) the
+            ``semihard`` ones.
+        centers: Class vectors per person (subcenter-arcface).
+        pair_weight: Weight of a contrastive loss on hard pairs that is added to a classifying loss.
+        pair_margin: The margin of that loss, a distance.
+        halves: Classify the first half of the embedding and compare the second.
+        anchor: With ``network.start``: weight of the mean squared distance of the outputs from those of the
+            start, which limits forgetting; 0 is none.
     """
 
     name: Literal[
-        "contrastive", "triplet", "multi-similarity", "arcface", "cosface", "adaface", "subcentre-arcface"
+        "contrastive", "triplet", "multi-similarity", "arcface", "cosface", "adaface", "subcenter-arcface"
     ] = "contrastive"
     margin: float = 1.0
     scale: float = 32.0
     miner: Literal["all", "hard", "semihard"] = "all"
-    centres: int = 3
+    centers: int = 3
     pair_weight: float = 0.0
     pair_margin: float = 1.2
     halves: bool = False
@@ -111,16 +127,19 @@ class LossSpec:
 
     @property
     def parts(self) -> int:
-        """Parts of the embedding that were trained for different ends, and weigh the same in a score."""
+        """Parts of the embedding that are trained for different losses and weigh the same in a score."""
         return 2 if self.halves else 1
 
 
 @dataclass(frozen=True)
 class SamplerSpec:
-    """``[sampler]``: see ``sampling.py``.
+    """``[sampler]``: which images form a batch; see ``facealike.train.data.samplers``.
 
-    ``single_share`` < 0 takes people as they come.  ``mixed`` draws ``identity_share`` of a batch by
-    people and the rest by images.
+    Args:
+        name: The sampler.
+        images_per_identity: Images of each person in a batch of ``identities`` and ``mixed``.
+        single_share: Share of people with one photo only; negative takes people as they come.
+        identity_share: For ``mixed``: share of the batch that is drawn by person.
     """
 
     name: Literal["pairs", "identities", "images", "mixed"] = "pairs"
@@ -131,15 +150,24 @@ class SamplerSpec:
 
 @dataclass(frozen=True)
 class TrainingSpec:
-    """``[training]``: the schedule.  ``steps_per_epoch = 0`` is one pass of the sampler.
+    """``[training]``: the length of a run, its optimizer and its schedule.
 
-    ``patience``: epochs without a better F1 on unseen people before training stops; 0 never stops.
-    ``ema``: decay of a running average of the weights that is validated and exported in their place;
-    0 takes the weights as they are.  ``keep``: the epoch that the model is made of.  ``sizes``: sides
-    that the crops are shrunk to, each for an equal part of the steps, ending with ``crop.size``: early
-    steps on small crops cost less (kind "resnet" without flattening only); empty is never.  ``muon``:
-    the learning rate of Muon, which trains the convolutions then, and AdamW the rest; 0 is AdamW for all.
-    ``precision``: bfloat16 beside float32, float32 alone, or whichever the processor is faster in.
+    Args:
+        epochs: Epochs of the run.
+        steps_per_epoch: Steps of an epoch; 0 is one pass of the sampler.
+        batch_size: Images per step.
+        learning_rate: The largest learning rate of AdamW.
+        muon: The largest learning rate of Muon, which then trains the convolutions; 0 is AdamW for all.
+        weight_decay: Weight decay of AdamW.
+        schedule: ``one-cycle`` or ``constant``.
+        warm_up: Share of the steps in which the learning rate rises.
+        patience: Epochs without a better validation F1 before training stops; 0 never stops.
+        ema: Decay of the exponential moving average of the weights, which is evaluated and exported in
+            their place; 0 uses the weights themselves.
+        keep: The epoch that is exported.
+        precision: ``bf16`` mixed precision, ``32`` bits, or ``auto``: the faster one on this processor.
+        sizes: Sides that crops are reduced to, each for an equal share of the steps, ending with
+            ``crop.size`` (``resnet`` without flattening only); empty is always ``crop.size``.
     """
 
     epochs: int = 20
@@ -159,14 +187,24 @@ class TrainingSpec:
 
 @dataclass(frozen=True)
 class AugmentSpec:
-    """``[augment]``: how strongly training images are changed.
+    """``[augment]``: augmentation of training images.
 
-    flip: probability of a mirror image.  rotation: degrees to either side.  scale: largest relative
-    change of size.  shift: largest shift as a part of the side.  bend: standard deviation of a smooth
-    deformation, as a part of the side.  brightness, contrast, saturation: largest relative change.
-    grey, blur, low_resolution, cutout: probabilities.  noise: largest standard deviation in grey levels.
-    mixup: two images of a batch are laid over each other, their shares drawn from Beta(mixup, mixup), for
-    losses that classify (0: never).
+    Args:
+        flip: Probability of a mirror image.
+        rotation: Largest angle, in degrees.
+        scale: Largest relative change of size.
+        shift: Largest shift, relative to the side.
+        bend: Standard deviation of a smooth deformation, relative to the side.
+        brightness: Largest relative change.
+        contrast: Largest relative change.
+        saturation: Largest relative change.
+        gray: Probability of a gray image.
+        blur: Probability of blur.
+        low_resolution: Probability of a reduced resolution.
+        cutout: Probability of a hidden rectangle.
+        noise: Largest standard deviation of noise, in gray levels.
+        mixup: Parameter of the Beta distribution that shares of two mixed images are drawn from, for
+            classifying losses; 0 is none.
     """
 
     flip: float = 0.5
@@ -177,7 +215,7 @@ class AugmentSpec:
     brightness: float = 0.0
     contrast: float = 0.0
     saturation: float = 0.0
-    grey: float = 0.0
+    gray: float = 0.0
     blur: float = 0.0
     low_resolution: float = 0.0
     cutout: float = 0.0
@@ -187,7 +225,7 @@ class AugmentSpec:
 
 @dataclass(frozen=True)
 class StudentSpec(AugmentSpec):
-    """``[student]``: what is changed behind the teacher's back; its verdict is to hold all the same."""
+    """``[student]``: augmentation of the student's input only; the teacher's target stays the same."""
 
     flip: float = 0.0
     rotation: float = 0.0
@@ -195,14 +233,16 @@ class StudentSpec(AugmentSpec):
 
 @dataclass(frozen=True)
 class TeacherSpec:
-    """``[teacher]``: learn what another network says of faces, not who they are; see ``distillation.py``.
+    """``[teacher]``: reproduce the embeddings of another network; no identity labels are used.
 
-    ``name``: the teacher; empty is none, and people are learnt.  ``aligned``: the photos are the teacher's
-    own crops already, as FairFace's are of dlib; no detector looks at them.  ``faces``: how many changed
-    faces it describes for each epoch (0: as many as there are photos).  ``passes``: how often the student
-    sees each of them before new ones are made.  ``blend``: share of faces that are laid over another one.
-    ``descriptor_weight`` and ``distance_weight``: of the squared error of the descriptors, and of the
-    distances between them.
+    Args:
+        name: The teacher; empty is none, and people are classified or compared.
+        aligned: The photos are the teacher's crops already, as FairFace's are dlib's; no detector runs.
+        faces: Augmented faces that the teacher embeds for each epoch; 0 is as many as there are photos.
+        passes: Passes of the student over them before new ones are made.
+        blend: Share of the faces that are blended with another one.
+        descriptor_weight: Weight of the squared error of the embeddings.
+        distance_weight: Weight of the squared error of the distances between them.
     """
 
     name: Literal["", "dlib"] = ""
@@ -216,23 +256,47 @@ class TeacherSpec:
 
 @dataclass(frozen=True)
 class CardSpec:
-    """``[card]``: what the finished model says of itself; only its owner can know the licences.
+    """``[card]``: what the card of the finished model states.
 
-    A licence that is named as the SPDX list names it ("Apache-2.0") is understood by programs, too.
+    Args:
+        name: Name of the model; empty is that of the recipe.
+        weights_license: License of the weights; programs understand names of the SPDX list ("Apache-2.0").
+        data_license: License of the training photos, likewise.
+        limits: Known limits of the model.
     """
 
     name: str = ""
-    weights_licence: str = "as the trainer of this model states"
-    data_licence: str = "as the owner of the photos states"
+    weights_license: str = "as the trainer of this model states"
+    data_license: str = "as the owner of the photos states"
     limits: str = "Accuracy on people unlike those of the training photos, children above all, is not known."
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """One training run, but for the photos and the machine.
+    """Everything that decides what a training run learns, but for the photos.
 
-    With a teacher, ``augment`` changes what teacher and student both see, and ``student`` what the
-    student alone sees.
+    Example:
+        >>> recipe = load_recipe("fine-tuned", ["training.epochs=8"])
+        >>> recipe.training.epochs
+        8
+
+    Args:
+        name: Name of the recipe.
+        description: One line for the list of recipes.
+        seed: Random seed of the run.
+        data: See ``DataSpec``.
+        crop: See ``CropSpec``.
+        network: See ``NetworkSpec``.
+        loss: See ``LossSpec``.
+        sampler: See ``SamplerSpec``.
+        training: See ``TrainingSpec``.
+        augment: See ``AugmentSpec``; with a teacher, of what teacher and student both see.
+        teacher: See ``TeacherSpec``.
+        student: See ``StudentSpec``.
+        card: See ``CardSpec``.
+
+    Raises:
+        RecipeError: A value is out of range or does not fit another one.
     """
 
     name: str
@@ -253,4 +317,8 @@ class Recipe:
         check(self)
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """Return the recipe as nested dicts with the keys of run.json and of model cards.
+
+        Some of these keys keep an older spelling (``grey`` for ``gray``); ``recipe_from_dict`` reads both.
+        """
+        return file_names(asdict(self))

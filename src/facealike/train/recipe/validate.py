@@ -1,4 +1,4 @@
-"""What must hold between the entries of a recipe, beyond their types; each message names the key."""
+"""Check the values of a recipe and their combinations; each message names the key."""
 
 from __future__ import annotations
 
@@ -10,17 +10,21 @@ from ...errors import RecipeError
 if TYPE_CHECKING:
     from .schema import Recipe
 
-# The losses that take people as classes, and which pairs or triplets the others may pick.
-CLASSIFYING = ("arcface", "cosface", "adaface", "subcentre-arcface")
+# Losses that classify people, and the miners of each loss.
+CLASSIFYING = ("arcface", "cosface", "adaface", "subcenter-arcface")
 MINERS = {
     "contrastive": ("all", "hard"), "triplet": ("all", "hard", "semihard"),
     "multi-similarity": ("all", "hard"), **dict.fromkeys(CLASSIFYING, ("all",)),
 }  # fmt: skip
-_AUGMENT_LIMITS = {"bend": 0.2, "rotation": 180.0, "noise": 255.0}  # everything else is a part of one
+_AUGMENT_LIMITS = {"bend": 0.2, "rotation": 180.0, "noise": 255.0}  # the others are at most 1
 
 
 def check(recipe: Recipe) -> None:
-    """Raises RecipeError for the first entry that is out of its range or does not fit another."""
+    """Raise RecipeError for the first value that is out of range or does not fit another.
+
+    Args:
+        recipe: The recipe; its types are right already.
+    """
     _require(recipe.seed >= 0, "seed", "must not be negative")
     _require(32 <= recipe.crop.size <= 512, "crop.size", "must lie between 32 and 512")
     _require(0 <= recipe.crop.margin <= 2, "crop.margin", "must lie between 0 and 2")
@@ -52,8 +56,8 @@ def check(recipe: Recipe) -> None:
             len(net.blocks) == len(net.widths) - 1 and all(b > 0 for b in net.blocks),
             "network.blocks", "must hold one positive number for each width after the first",
         )  # fmt: skip
-    elif net.kind == "seed":
-        # Each layer halves the side; none may be left without a pixel.
+    elif net.kind == "legacy":
+        # Each layer halves the side; at least one pixel must remain.
         _require(
             -(-recipe.crop.size // 2) >> len(net.widths) >= 1,
             "network.widths", f"must hold fewer layers for crops of {recipe.crop.size} pixels",
@@ -61,10 +65,12 @@ def check(recipe: Recipe) -> None:
     else:
         _require(recipe.crop.size == 150, "crop.size", "must be 150, that of dlib's network")
         _require(recipe.crop.align == "chip", "crop.align", "must be 'chip', the crop of dlib's network")
-        _require(net.dimensions == 129, "network.dimensions", "must be 129, those of dlib's network, lifted")
+        _require(
+            net.dimensions == 129, "network.dimensions", "must be 129, those of dlib's network on the sphere"
+        )
     _require(recipe.loss.margin >= 0, "loss.margin", "must not be negative")
     _require(recipe.loss.scale > 0, "loss.scale", "must be positive")
-    _require(1 <= recipe.loss.centres <= 100, "loss.centres", "must lie between 1 and 100")
+    _require(1 <= recipe.loss.centers <= 100, "loss.centers", "must lie between 1 and 100")
     _require(recipe.loss.pair_weight >= 0, "loss.pair_weight", "must not be negative")
     _require(0 < recipe.loss.pair_margin <= 2, "loss.pair_margin", "must lie between 0 and 2")
     _require(
@@ -125,6 +131,7 @@ def check(recipe: Recipe) -> None:
 
 
 def _check_teacher(recipe: Recipe) -> None:
+    """Check the keys of distillation."""
     teacher, run = recipe.teacher, recipe.training
     _require(teacher.faces >= 0, "teacher.faces", "must not be negative")
     _require(1 <= teacher.passes <= 100, "teacher.passes", "must lie between 1 and 100")
@@ -155,7 +162,7 @@ def _check_teacher(recipe: Recipe) -> None:
 
 
 def _check_start(recipe: Recipe) -> None:
-    """Fine-tuning with people."""
+    """Check the keys of fine-tuning."""
     start, net = recipe.network.start, recipe.network
     _require(recipe.loss.anchor >= 0, "loss.anchor", "must not be negative")
     _require(recipe.loss.anchor == 0 or bool(start), "loss.anchor", "needs network.start")
@@ -170,4 +177,4 @@ def _check_start(recipe: Recipe) -> None:
 
 def _require(holds: bool, key: str, rule: str) -> None:
     if not holds:
-        raise RecipeError(f"the recipe's {key} {rule}; mend that line or --set {key}=...")
+        raise RecipeError(f"the recipe's {key} {rule}; correct that line or --set {key}=...")
