@@ -183,11 +183,16 @@ def recipe_reference() -> str:
 
 
 def _recipe_table(spec: Any) -> list[str]:
-    doc = re.sub(r"``", "`", inspect.getdoc(spec) or "")
-    lines = [doc, "", "| key | type | default |", "| --- | --- | --- |"]
+    meanings: dict[str, str] = {}
+    for kind in reversed(spec.__mro__[:-1]):
+        text, _, arguments = re.sub(r"``", "`", inspect.getdoc(kind) or "").partition("\n\nArgs:\n")
+        for name, meaning in re.findall(r"^ {4}(\w+): (.*?)(?=^ {4}\w+: |\Z)", arguments, re.M | re.S):
+            meanings[name] = " ".join(meaning.split())
+    lines = [text, "", "| key | type | default | meaning |", "| --- | --- | --- | --- |"]
     for key, hint in get_type_hints(spec).items():
         if key in {field.name for field in fields(spec)}:
-            lines.append(f"| `{key}` | {_type(hint)} | `{_toml(getattr(spec(), key))}` |")
+            default = _toml(getattr(spec(), key))
+            lines.append(f"| `{key}` | {_type(hint)} | `{default}` | {_cell(meanings.get(key, ''))} |")
     return lines
 
 

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from facealike.embedding.face_model import Model
 from facealike.errors import TrainingError
 from facealike.model_file.model_file import ModelFile
 from facealike.reports.training_log import read_log
-from facealike.train import TrainResult, distil, load_recipe, train
+from facealike.train import TrainingOptions, TrainResult, distil, load_recipe, train
 from facealike.train.embedder import run as run_module
 from facealike.train.lightning.trainer import sweep
 from facealike.utils.atomic_write import write_text
@@ -266,6 +267,33 @@ def test_a_run_from_before_a_key_was_known_goes_on(root: Path, crops: Path, begu
             root, tiny_recipe(training={"ema": 0.9}), begun, detector=CentralBox(), cache=crops, resume=True
         )
     assert train(root, tiny_recipe(), begun, detector=CentralBox(), cache=crops, resume=True).epochs == 3
+
+
+def test_a_run_of_an_earlier_release_is_resumed(
+    root: Path, crops: Path, tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its recipe has old names, and its checkpoint keeps the warnings under an old class name."""
+    recipe = tiny_recipe(network={"kind": "legacy", "widths": [4, 8]}, augment={"gray": 0.1})
+    out, run, options = tmp_path / "m.facealike", tmp_path / "run", TrainingOptions(CentralBox(), cache=crops)
+    with monkeypatch.context() as patch:
+        stop_at(patch, 8, stop)
+        with pytest.raises(Stop):
+            run_module.fit(root, recipe, out, run, options)
+    stated = json.loads((run / "run.json").read_text())
+    assert stated["recipe"]["augment"]["grey"] == 0.1 and "gray" not in stated["recipe"]["augment"]
+    stated["recipe"]["network"]["kind"] = "seed"
+    write_text(run / "run.json", json.dumps(stated))
+    last = run / "checkpoints" / "last.ckpt"
+    saved = torch.load(last, weights_only=True)
+    assert {"Guards", "EpochLog"} <= set(saved["callbacks"])
+    saved["callbacks"]["Guards"]["told"] = {"few training people": "from before"}
+    torch.save(saved, last)
+    fitted = run_module.fit(root, recipe, out, run, replace(options, resume=True))
+    assert len(fitted.rows) == 3
+    assert "from before" in fitted.warnings and not any("to train on" in text for text in fitted.warnings)
+    other = replace(recipe, network=replace(recipe.network, kind="resnet", widths=(8, 16), blocks=(1,)))
+    with pytest.raises(TrainingError, match=r"network\.kind"):
+        run_module.fit(root, other, out, run, replace(options, resume=True))
 
 
 def test_the_words_of_a_card_may_change(root: Path, crops: Path, begun: Path) -> None:

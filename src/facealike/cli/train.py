@@ -27,7 +27,7 @@ DEFAULT_RECIPE = "fine-tuned"
 
 
 class TrainProtocol(str, Enum):
-    """What ``facealike train --protocol`` knows."""
+    """Values of ``facealike train --protocol``."""
 
     lfw_view2 = "lfw-view2"
 
@@ -55,8 +55,8 @@ def train(
             "--init",
             metavar="NAME|FILE",
             show_default=DEFAULT_RECIPE,
-            help="See facealike recipes.  The default tunes the model that comes with facealike; dlib tunes "
-            "dlib's network; others begin from nothing and need thousands of people.",
+            help="See facealike recipes.  The default fine-tunes the default model; dlib fine-tunes dlib's "
+            "network; others begin from random weights and need thousands of people.",
         ),
     ] = None,
     run: Annotated[
@@ -65,7 +65,7 @@ def train(
     ] = None,
     detector: DetectorOption = None,
     device: DeviceOption = "auto",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --run.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --run.")] = False,
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="Replaces the recipe's seed.")] = None,
     cache: CacheOption = None,
     settings: Annotated[
@@ -87,11 +87,11 @@ def train(
 ) -> int:
     """Train a model on a folder of people and write one file that compare can use.
 
-    A recipe with a teacher learns from every photo in the folder, whoever it shows, and leaves the
-    threshold to facealike calibrate.
+    A recipe with a teacher uses every photo in the folder, without identity labels, and leaves the threshold
+    to facealike calibrate.
 
     With --protocol lfw-view2 it trains one model for each fold of LFW's pairs, on the people of the
-    other folds only, scores each fold with the model that never saw it, and writes the mean accuracy.  Then
+    other folds only, scores each fold with its model, and writes the mean accuracy.  Then
     --recipe must be given, and data.face is central, unless --set says otherwise.
 
     Needs facealike[train].  Exit code: 0, or 2 on an error.
@@ -105,15 +105,15 @@ def train(
     if protocol is not None:
         if recipe is None:
             raise UsageError(
-                "--protocol lfw-view2 needs a recipe: add --recipe lfw, which learns from nothing but LFW; "
-                f"the default, {DEFAULT_RECIPE}, begins from a model that learned from other photos"
+                "--protocol lfw-view2 needs a recipe: add --recipe lfw, which trains on LFW only; "
+                f"the default, {DEFAULT_RECIPE}, begins with a model that was trained on other photos"
             )
         changes.insert(0, f"data.face={LFW_FACE}")  # a later --set wins
     plan = load_recipe(recipe or DEFAULT_RECIPE, changes)
     chosen = None
     if protocol is not None:
         if plan.teacher.name:
-            raise UsageError(f"the recipe {plan.name} learns from a teacher, so it has no folds of people")
+            raise UsageError(f"the recipe {plan.name} has a teacher, so it has no folds of people")
         if pairs is None or run is not None:
             raise UsageError("--protocol needs --pairs FILE, and keeps its runs in --out: leave out --run")
         chosen = parse_numbers(folds)
@@ -125,7 +125,7 @@ def train(
 
     train_one = training.distil if plan.teacher.name else training.train
     finder = None if detector is None else named_detector(detector)
-    # Lightning's bars and remarks go to stderr; stdout is for the result.
+    # Lightning's messages go to stderr; stdout is for the result.
     with redirect_stdout(sys.stderr), progress_bar("cropping faces") as progress:
         options = training.TrainingOptions(finder, device, resume, cache, progress, strict)
         result = (

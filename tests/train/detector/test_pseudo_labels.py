@@ -16,6 +16,7 @@ from facealike.train.detector.pseudo_labels import (
     Sources,
     collect,
     corner_patches,
+    label,
     refine_landmarks,
     without_faces,
 )  # fmt: skip

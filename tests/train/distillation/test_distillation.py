@@ -20,7 +20,6 @@ from facealike.imaging.align import DLIB_CHIP_TEMPLATE
 from facealike.imaging.photo_warning import PhotoWarning
 from facealike.model_file.preprocessing import Preprocessing
 from facealike.train import TrainingOptions, distil
-from facealike.train.distillation import run as room
 from facealike.train.distillation.module import StudentModule, agreement, distances, distil_loss
 from facealike.train.distillation.run import read_photos
 from facealike.train.distillation.teacher_batches import DistillationSteps, TeacherBatches, blend

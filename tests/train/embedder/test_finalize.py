@@ -19,7 +19,7 @@ from facealike.evaluation.verification import evaluate_pairs
 from facealike.metrics.bootstrap import difference_interval
 from facealike.model_file.model_file import ModelFile
 from facealike.train import TrainResult, train
-from facealike.train.embedder.baseline_comparison import compare_with_baseline
+from facealike.train.embedder.baseline_comparison import BaselineComparison, compare_with_baseline
 from support.drawn_people import CentralBox, make_people, tiny_recipe
 from support.tiny_model import tiny_card, tiny_model_file
 from support.training_runs import one_thread
@@ -139,14 +139,14 @@ def test_a_shipped_model_that_knows_some_of_them_is_said_to(
     yours = next(e for e in trained.evaluations if e.name == "test")
     found = compare_with_baseline(yours, pairs, "largest", tmp_path, knows)
     assert found.known == 3
-    assert "the shipped model was on 3 of them, which flatters it" in str(found)
+    assert "the default model was on 3 of them, which flatters it" in str(found)
     same = compare_with_baseline(
         replace(yours, threshold=0.5, scores=evaluate_pairs(knows, pairs, "test", allow_overlap=True).scores),
         pairs, "largest", tmp_path, knows,
     )  # fmt: skip
     assert same.difference is not None
     assert (same.difference.low, same.difference.estimate, same.difference.high) == (0, 0, 0)
-    assert str(same).startswith("no difference can be told")
+    assert str(same).startswith("no significant difference")
 
 
 @pytest.mark.parametrize("kind", [True, False])
@@ -186,7 +186,7 @@ def test_a_shipped_model_that_cannot_be_run_is_a_reason(trained: TrainResult, fo
         patch.setattr("facealike.train.embedder.baseline_comparison.evaluate_pairs", nobody)
         found = compare_with_baseline(yours, pairs, "largest", folder, Model(frozen(), device="cpu"))
     assert found.difference is None
-    assert str(found) == "the shipped model could not be run on these photos (no face found)"
+    assert str(found) == "the default model could not be run on these photos (no face found)"
     assert json.loads(json.dumps(found.to_dict()))["shipped"] is None
 
 
@@ -195,14 +195,14 @@ def test_a_shipped_model_that_cannot_be_run_is_a_reason(trained: TrainResult, fo
     [
         (0.002, 0.02, "your model is better by 0.010 [0.002, 0.020]"),
         (-0.03, -0.01, "your model is worse by 0.020 [0.010, 0.030]"),
-        (-0.01, 0.02, "no difference can be told: +0.005 [-0.010, +0.020] for yours"),
+        (-0.01, 0.02, "no significant difference: +0.005 [-0.010, +0.020] for yours"),
     ],
 )
 def test_the_words_follow_the_interval(low: float, high: float, said: str) -> None:
     from facealike.metrics.bootstrap import Interval
 
     estimate = {0.002: 0.01, -0.03: -0.02, -0.01: 0.005}[low]
-    text = str(Comparison(0.9, 844, 0.88, "abc", Interval(estimate, low, high)))
+    text = str(BaselineComparison(0.9, 844, 0.88, "abc", Interval(estimate, low, high)))
     assert text == f"{said} (F1 0.900 and 0.880, on 844 people that neither was trained on)"
 
 

@@ -108,7 +108,7 @@ def test_validation_falls_while_training_rises(crops: Path, tmp_path: Path) -> N
     training = {**LEARNS["training"], "epochs": 10, "steps_per_epoch": 14, "learning_rate": 0.003}
     fitted = go(root, tmp_path, crops, **{**LEARNS, "training": training, "network": {"dropout": 0.0}})
     log = [(float(row["val_auc"]), float(row["train_auc"])) for row in rows(fitted.run)]
-    (warning,) = [text for text in fitted.warnings if "memorises" in text]
+    (warning,) = [text for text in fitted.warnings if "overfits" in text]
     assert "AUC on validation people fell from" in warning and "add people" in warning
     best = int(np.argmax([validation for validation, _ in log]))
     later = [(validation, training) for validation, training in log[best + 3 :]]

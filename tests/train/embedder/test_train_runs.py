@@ -274,7 +274,7 @@ def test_outside_data_is_learnt_from_and_stated_on_the_card(
     loaded = torch.load(result.run / "checkpoints" / "last.ckpt", weights_only=True)
     assert loaded["global_step"] == (len(named) + photos) // 36
     card = ModelFile.read(result.model_path).card
-    assert card.provenance["outside_data"].startswith(f"{photos} photos of people nobody has named")
+    assert card.provenance["outside_data"].startswith(f"{photos} photos without identity labels")
     assert card.data["unlabelled"] == {"images": photos}
     (record,) = card.trained_on
     assert record.people_count == len(named.names), "only people have names"

@@ -413,3 +413,10 @@ def test_held_out_agreement_is_one_where_both_are_equal(views: Views, tmp_path: 
 
     run._average.network = Same()
     assert run.agreement(views, rows) == (pytest.approx(1, abs=1e-5), pytest.approx(1, abs=1e-4))
+
+
+def test_files_keep_their_keys() -> None:
+    """about.json is compared, and state.pt is resumed, across releases."""
+    assert "grey" in ViewSpec().to_dict() and "gray" not in ViewSpec().to_dict()
+    table = JointRecipe().to_dict()
+    assert "grey" in table["views"] and "grey" in table["changes"]["augment"]

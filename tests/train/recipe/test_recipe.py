@@ -104,6 +104,45 @@ def test_wrong_overrides(override: str, message: str) -> None:
         load_recipe("legacy", [override])
 
 
+# ---- names of earlier releases ----------------------------------------------------------------
+
+
+def test_old_names_of_recipes_keys_and_values_are_accepted() -> None:
+    assert load_recipe("seed") == load_recipe("legacy") and load_recipe("seed").network.kind == "legacy"
+    old = {
+        "name": "x", "data": {"unlabelled": "more"}, "network": {"kind": "seed", "standardise": True},
+        "loss": {"name": "triplet", "centres": 2}, "sampler": {"name": "identities"},
+        "augment": {"grey": 0.1}, "student": {"grey": 0.2},
+        "card": {"weights_licence": "MIT", "data_licence": "CC0-1.0"},
+    }  # fmt: skip
+    recipe = recipe_from_dict(old)
+    assert (recipe.data.unlabeled, recipe.network.kind, recipe.network.standardize) == (
+        "more",
+        "legacy",
+        True,
+    )
+    assert (recipe.loss.centers, recipe.augment.gray, recipe.student.gray) == (2, 0.1, 0.2)
+    assert (recipe.card.weights_license, recipe.card.data_license) == ("MIT", "CC0-1.0")
+    assert load_recipe("arcface", ["loss.name=subcentre-arcface"]).loss.name == "subcenter-arcface"
+    assert load_recipe("lfw", ["augment.grey=0.5"]).augment.gray == 0.5, (
+        "the override replaces the file's value"
+    )
+
+
+def test_a_key_under_both_of_its_names_is_refused() -> None:
+    with pytest.raises(RecipeError, match=r"augment\.grey is the old name of augment\.gray; remove one"):
+        recipe_from_dict({"name": "x", "augment": {"grey": 0.1, "gray": 0.1}})
+
+
+def test_files_keep_their_keys() -> None:
+    """run.json, model cards and the folders of experiments compare across releases."""
+    table = load_recipe("lfw").to_dict()
+    assert list(table["augment"])[8] == "grey" and "gray" not in table["augment"]
+    assert {"unlabelled", "standardise", "centres", "weights_licence", "data_licence"} <= {
+        key for part in table.values() if isinstance(part, dict) for key in part
+    }
+
+
 # ---- files that are no recipe -----------------------------------------------------------------
 
 
