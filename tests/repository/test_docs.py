@@ -6,6 +6,7 @@ import importlib.util
 import re
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,7 @@ def test_every_recipe_is_in_the_page_of_recipes(name: str) -> None:
 
 
 def test_every_key_of_a_recipe_is_in_the_page_of_recipes() -> None:
-    for table, keys in load_recipe("lfw").to_dict().items():
+    for table, keys in asdict(load_recipe("lfw")).items():
         if isinstance(keys, dict):
             text = sections(RECIPES)[f"[{table}]"]
             assert not [key for key in keys if f"\n| `{key}` | " not in text], table

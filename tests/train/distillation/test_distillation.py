@@ -283,7 +283,7 @@ def test_another_recipe_cannot_resume(photos: Path, tmp_path: Path) -> None:
 
 
 def test_too_few_photos_are_refused(photos: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="too few to learn from a teacher"):
+    with pytest.raises(DataError, match="too few to distil a teacher"):
         distil(
             photos / "more", recipe(), tmp_path / "m.facealike", detector=CentralFace(),
             cache=tmp_path / "crops",

@@ -419,4 +419,4 @@ def test_outside_data_is_named(done: FoldsResult) -> None:
     facts = [json.loads((done.out / f"fold-{k}" / "fold.json").read_text()) for k in range(1, FOLDS + 1)]
     assert "Outside" not in folds_module._remarks(facts)
     facts[0]["outside_photos"] = 1234
-    assert "Outside data: 1,234 photos of unnamed people" in folds_module._remarks(facts)
+    assert "Outside data: 1,234 photos without identity labels" in folds_module._remarks(facts)

@@ -326,7 +326,7 @@ def test_a_state_that_does_not_fit_is_refused(views: Views, tmp_path: Path) -> N
     with pytest.raises(TrainingError, match="another recipe"):
         begun(views, tmp_path, replace(RECIPE, muon=0.0))
     (tmp_path / "state.pt").write_bytes(b"no state")
-    with pytest.raises(TrainingError, match="delete it and start anew"):
+    with pytest.raises(TrainingError, match="delete it and start again"):
         begun(views, tmp_path)
 
 

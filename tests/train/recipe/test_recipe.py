@@ -92,7 +92,7 @@ def test_the_last_override_counts() -> None:
         ("training.epoch=3", "training.epoch"),
         ("trainings.epochs=3", "trainings"),
         ("training=3", "training must be a table"),
-        ("description.deeper=3", "no table"),
+        ("description.deeper=3", "not a table"),
         ("training.epochs=three", "training.epochs must be a whole number"),
         ("training.epochs=3.5", "training.epochs must be a whole number"),
         ("training.epochs=" + "9" * 5000, "training.epochs"),
@@ -159,7 +159,7 @@ def test_a_folder_is_no_recipe(tmp_path: Path) -> None:
 
 
 def test_an_unknown_name_lists_the_known() -> None:
-    with pytest.raises(RecipeError, match=r"'cosfaec'.*cosface.*seed"):
+    with pytest.raises(RecipeError, match=r"'cosfaec'.*cosface.*legacy"):
         load_recipe("cosfaec")
 
 
