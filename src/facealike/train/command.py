@@ -34,7 +34,7 @@ def one_sentence_errors(command: str) -> Iterator[None]:
         sys.exit(f"{command}: {error}")
 
 
-def say(text: str) -> None:
+def log_line(text: str) -> None:
     """Print a line on stderr at once."""
     print(text, file=sys.stderr, flush=True)
 
@@ -42,7 +42,7 @@ def say(text: str) -> None:
 def append_row(log: Path, names: Sequence[str], values: Sequence[float]) -> None:
     """Print a row of the training log and append it to the CSV file ``log``, which begins with ``names``."""
     row = [f"{value:.5g}" if isinstance(value, float) else str(value) for value in values]
-    say("  ".join(f"{name} {value}" for name, value in zip(names, row, strict=True)))
+    log_line("  ".join(f"{name} {value}" for name, value in zip(names, row, strict=True)))
     new = not log.exists()
     with log.open("a", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")

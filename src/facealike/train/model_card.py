@@ -18,26 +18,26 @@ INTENDED_USE = (
 
 
 @dataclass(frozen=True, eq=False)
-class Begun:
+class InitialWeights:
     """The weights that training began with.
 
     Args:
         file: The model; None for dlib's network.
-        before: F1 and AUC on the validation people before training.
+        metrics: F1 and AUC on the validation people before training.
         kept: No epoch was better, so that the finished model has these weights.
     """
 
     file: ModelFile | None
-    before: dict[str, float]
+    metrics: dict[str, float]
     kept: bool
 
 
-def initialization(recipe: Recipe, begun: Begun | None) -> str:
+def initialization(recipe: Recipe, initial: InitialWeights | None) -> str:
     """Return in words what training began with and whether its weights were kept."""
     text = INITIAL_WEIGHTS.get(recipe.network.kind, "random; no teacher, no pre-training")
-    if begun is not None and begun.file is not None:
-        text = weights_of(begun.file)
-    if begun is not None and begun.kept:
+    if initial is not None and initial.file is not None:
+        text = weights_of(initial.file)
+    if initial is not None and initial.kept:
         text += "; these weights were kept, for no epoch did better on the validation people"
     return text
 

@@ -1,4 +1,4 @@
-"""Options that every training run takes, whatever it trains."""
+"""Options that all training runs share."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class TrainingKeywords(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """How a run is carried out; what it learns is in the recipe.
+    """How a run is carried out; the recipe decides what is trained.
 
     Example:
         >>> options = TrainingOptions(device="cuda:0", cache="crops")

@@ -208,7 +208,7 @@ def test_it_learns_one_batch(weights: bytes, tmp_path: Path) -> None:
     run = DistillationRun(DetectorRecipe(steps=1000, batch=1, climb=1), tmp_path / "none")
     pixels = torch.from_numpy(np.ascontiguousarray(image[:, :, ::-1].transpose(2, 0, 1)))[None]
     target = torch.from_numpy(Teacher(weights)(image))[None]
-    totals = [sum(run.learn(pixels, target)) for _ in range(15)]
+    totals = [sum(run.train_step(pixels, target)) for _ in range(15)]
     assert totals[-1] < 0.7 * totals[0]
 
 

@@ -60,7 +60,7 @@ def test_it_learns_one_batch(sources: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     run = DetectorRun(DetectorRecipe(steps=1000, batch=2, climb=1), tmp_path / "none")
     pixels, targets = SceneBatches(sources, RECIPE)[0]
-    totals = [sum(run.learn(pixels, targets)[:4]) for _ in range(15)]
+    totals = [sum(run.train_step(pixels, targets)[:4]) for _ in range(15)]
     assert totals[-1] < 0.6 * totals[0]
 
 
@@ -82,7 +82,7 @@ def test_a_loss_that_is_no_number_ends_the_run(sources: Path, tmp_path: Path) ->
     with torch.no_grad():
         run.network.head[0].bias.fill_(float("nan"))
     with pytest.raises(TrainingError, match="NaN or infinite"):
-        run.learn(*SceneBatches(sources, RECIPE)[0])
+        run.train_step(*SceneBatches(sources, RECIPE)[0])
 
 
 def test_the_command_tells_what_is_missing_in_one_line(tmp_path: Path) -> None:

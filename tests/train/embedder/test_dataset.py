@@ -151,8 +151,8 @@ def test_unlabelled_photos_are_people_of_their_own(tmp_path: Path) -> None:
     assert [path.name for path in plan.unlabeled.people.paths] == ["0.png", "1.png", "top.png"]
     assert plan.unlabeled.labels.tolist() == [0, 1, 2]
     named = len(plan.train.people.names)
-    assert plan.learnt.labels.tolist() == [*plan.train.labels.tolist(), named, named + 1, named + 2]
-    for path, row in zip(plan.learnt.people.paths[-3:], plan.learnt.rows[-3:], strict=True):
+    assert plan.training_data.labels.tolist() == [*plan.train.labels.tolist(), named, named + 1, named + 2]
+    for path, row in zip(plan.training_data.people.paths[-3:], plan.training_data.rows[-3:], strict=True):
         photo = np.asarray(PillowImage.open(path))
         (crop,) = plan.crops.take([row])
         np.testing.assert_array_equal(crop, plan.preprocessing.crop(photo, CentralBox().detect(photo)[0]))

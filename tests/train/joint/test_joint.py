@@ -300,12 +300,12 @@ def begun(views: Views, tmp_path: Path, recipe: JointRecipe = RECIPE) -> JointRu
 
 def test_a_resumed_run_ends_as_one_that_was_never_stopped(views: Views, tmp_path: Path) -> None:
     whole = begun(views, tmp_path)
-    losses = [whole.learn() for _ in range(3)]
+    losses = [whole.train_step() for _ in range(3)]
     whole.save()
-    losses += [whole.learn() for _ in range(2)]
+    losses += [whole.train_step() for _ in range(2)]
     resumed = begun(views, tmp_path)
     assert (resumed.step, resumed.place, resumed.uses) == (3, 1, {(0, 0): 2})
-    again = [resumed.learn() for _ in range(2)]
+    again = [resumed.train_step() for _ in range(2)]
     np.testing.assert_allclose(again, losses[3:], rtol=1e-3, atol=1e-5)
     for name, value in whole.evaluated.state_dict().items():
         torch.testing.assert_close(resumed.evaluated.state_dict()[name], value, atol=1e-4, rtol=1e-2)
@@ -316,7 +316,7 @@ def test_training_lowers_the_loss(views: Views, tmp_path: Path) -> None:
     with torch.no_grad():  # undo a part of the least squares, which know so few faces by heart
         weight = run.student.matrix.weight
         weight.add_(torch.randn(weight.shape, generator=torch.Generator().manual_seed(0)) * 2 * weight.std())
-    losses = [run.learn()[0] for _ in range(12)]
+    losses = [run.train_step()[0] for _ in range(12)]
     assert np.mean(losses[-3:]) < 0.8 * np.mean(losses[:3])
 
 
@@ -341,11 +341,11 @@ def test_targets_are_needed_and_belong_to_their_chips(views: Views, tmp_path: Pa
 def test_new_parts_are_taken_up_first(views: Views, tmp_path: Path) -> None:
     run = begun(views, tmp_path)
     for _ in range(3):  # two steps a part: the third begins it again
-        run.learn()
+        run.train_step()
     assert run.uses == {(0, 0): 2}
     store_targets(views.maker, views.rounds, TEACHERS, views.folder, 1)
     for _ in range(2):
-        run.learn()
+        run.train_step()
     assert run.uses == {(0, 0): 2, (1, 0): 1}
 
 

@@ -20,7 +20,7 @@ from torch.utils.data import Dataset
 
 from ...datasets.people import People
 from ...detection.yunet import YuNetDetector
-from ..command import say
+from ..command import log_line
 from .command import detector_parser, images_in, limited, run_command
 from .loss import Targets
 from .pseudo_labels import FAINT, Kind, Sources, collect
@@ -72,7 +72,7 @@ def prepare(photos: Path, chips: Path, teacher: Path, folder: Path, limit: int |
     detector = YuNetDetector(teacher, min_confidence=FAINT, threads=torch.get_num_threads())
 
     def report(done: int, of: int) -> None:
-        say(f"labeled {done:,} of {of:,}")
+        log_line(f"labeled {done:,} of {of:,}")
 
     paths: dict[Kind, list[Path]] = {
         "photos": list(People.from_folder(photos).split("train").paths),

@@ -121,7 +121,7 @@ class DetectorRun:
         losses, count = detector_loss(prediction, self.corners, self.strides, Targets(*targets))
         return losses.total, [*(float(part.detach()) for part in losses), count]
 
-    def learn(self, pixels: Tensor, targets: Any) -> list[float]:
+    def train_step(self, pixels: Tensor, targets: Any) -> list[float]:
         """Take one step and return the parts of its loss.
 
         Args:
@@ -168,7 +168,7 @@ def fit(run: DetectorRun, batches: Dataset[Any], out: Path, loop: LoopOptions) -
     names = ("step", "rate", *run.columns, "seconds", "images_per_second")
     begun, sums, first = time.perf_counter(), np.zeros(len(run.columns)), run.step
     for pixels, targets in loader:
-        sums += run.learn(pixels, targets)
+        sums += run.train_step(pixels, targets)
         if run.step % loop.every == 0 or run.step == recipe.steps:
             since = time.perf_counter() - begun
             steps = run.step - first

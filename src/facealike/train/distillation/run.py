@@ -236,8 +236,8 @@ def read_photos(
         recipe.data.face, cache, progress, strict=strict,
     )  # fmt: skip
     rows = np.flatnonzero(chips.found)
-    aside = np.array([is_held_out(people.names[row]) for row in rows], dtype=bool)
-    train, held_out = rows[~aside], rows[aside][:MOST_HELD_OUT]
+    chosen = np.array([is_held_out(people.names[row]) for row in rows], dtype=bool)
+    train, held_out = rows[~chosen], rows[chosen][:MOST_HELD_OUT]
     if len(train) < MIN_PHOTOS or len(held_out) < 2:
         raise DataError(
             f"{root}: a face was found in {len(rows)} photos, too few to distil a teacher; "

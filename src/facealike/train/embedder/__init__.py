@@ -1,1 +1,1 @@
-"""Train an embedder on labelled people."""
+"""Train an embedder on labeled people."""

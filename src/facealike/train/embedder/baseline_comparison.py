@@ -104,7 +104,7 @@ def compare_with_baseline(
         model: Compare with this model instead of the default one.
     """
     if yours.first is None or yours.second is None:
-        return BaselineComparison(yours.f1, None, reason="the pairs do not say who is on them")
+        return BaselineComparison(yours.f1, None, reason="the pairs do not state the people")
     try:
         baseline = model if model is not None else Model.load(device="cpu")
         theirs = evaluate_pairs(baseline, pairs, yours.name, face, allow_overlap=True, cache=cache)

@@ -7,7 +7,7 @@ its own model.  People in no pair are left out, because the list does not assign
     OUT/settings.json     what all folds share; --resume is checked against it
     OUT/fold-K/           the run of the fold, as in run.py, with model.facealike
     OUT/fold-K/fold.json  training people, time, results
-    OUT/fold-K/scores.csv the pairs of the fold and their scores; written last, as the mark of a finished fold
+    OUT/fold-K/scores.csv the pairs of the fold and their scores; written last, as the completion marker
     OUT/scores.csv, view2.json, view2.md   once all folds are done
 
 Folds are independent: several processes may work on some of them each.

@@ -92,7 +92,7 @@ class Plan:
     parts: Parts | None = None
 
     @cached_property
-    def learnt(self) -> Part:
+    def training_data(self) -> Part:
         """The training people and, after them, the unlabeled photos."""
         if self.unlabeled is None:
             return self.train

@@ -41,7 +41,7 @@ from ...reports.training_log import loss_curves
 from ...types import Pair, PairIndices
 from ...utils.atomic_write import write_text
 from ...utils.escape import one_line
-from ..model_card import INTENDED_USE, Begun, initialization, licences
+from ..model_card import INTENDED_USE, InitialWeights, initialization, licences
 from ..optim.mixed_precision import digits
 from ..provenance import git_commit, machine, versions
 from ..recipe.schema import Recipe
@@ -125,9 +125,9 @@ def _calibration(
     there are few calibration people here.
     """
     model, message = Model(draft, device="cpu"), ""
-    plan, cache, begun = fitted.plan, fitted.cache, fitted.begun
-    if begun is not None and begun.kept and begun.file is not None and plan.parts is not None:
-        before = begun.file.calibration
+    plan, cache, initial = fitted.plan, fitted.cache, fitted.initial
+    if initial is not None and initial.kept and initial.file is not None and plan.parts is not None:
+        before = initial.file.calibration
         if before.probability is not None and len(plan.parts.calibration) < ENOUGH_CALIBRATION:
             return before, (f"threshold and probabilities are those of the start: {before.people}",)
     if plan.parts is not None:
@@ -137,10 +137,10 @@ def _calibration(
             "little too good; facealike calibrate fits another on other people",
         ) if plan.parts.shared else ()  # fmt: skip
         try:
-            learned = calibrate(
+            calibration = calibrate(
                 model, plan.root, face=recipe.data.face, cache=cache, seed=REPORT_SEED, names=names
             )
-            return learned, shared
+            return calibration, shared
         except (DataError, FaceError) as error:
             message = f"no probability and no operating points, and the threshold is from validation: {error}"
             print(f"warning: {one_line(message)}", file=sys.stderr, flush=True)
@@ -181,7 +181,7 @@ def seen(recipe: Recipe) -> tuple[str, ...]:
 
 def draft_model(fitted: Fitted, recipe: Recipe) -> ModelFile:
     """Return the model file without metrics and without a threshold."""
-    plan, device, begun = fitted.plan, fitted.device, fitted.begun
+    plan, device, initial = fitted.plan, fitted.device, fitted.initial
     licence = {
         "code": "Apache-2.0",
         "weights": recipe.card.weights_license,
@@ -195,7 +195,7 @@ def draft_model(fitted: Fitted, recipe: Recipe) -> ModelFile:
         data={"folder": plan.root.name, "fingerprint": plan.fingerprint, **describe(plan)},
         recipe=recipe.to_dict(),
         provenance={
-            "initialisation": initialization(recipe, begun),
+            "initialisation": initialization(recipe, initial),
             "outside_data": outside_data(plan, recipe),
             "command": shlex.join(["facealike", *sys.argv[1:]]),
             "commit": git_commit(),
@@ -209,7 +209,7 @@ def draft_model(fitted: Fitted, recipe: Recipe) -> ModelFile:
         },
         intended_use=INTENDED_USE,
         limits=recipe.card.limits,
-        trained_on=(training_record(plan), *_known_before(begun)),
+        trained_on=(training_record(plan), *_known_before(initial)),
     )
     return ModelFile(
         embedder=fitted.onnx,
@@ -227,9 +227,9 @@ def training_record(plan: Plan) -> Seen:
     return Seen.of(plan.train.people.names, photo_digests([*plan.train.people.paths, *unnamed]))
 
 
-def _known_before(begun: Begun | None) -> tuple[Seen, ...]:
+def _known_before(initial: InitialWeights | None) -> tuple[Seen, ...]:
     """Return the training records of the model that training began with."""
-    return () if begun is None or begun.file is None else begun.file.card.trained_records
+    return () if initial is None or initial.file is None else initial.file.card.trained_records
 
 
 def outside_data(plan: Plan, recipe: Recipe) -> str:

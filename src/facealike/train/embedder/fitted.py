@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..model_card import Begun
+from ..model_card import InitialWeights
 from .dataset import Plan
 
 
@@ -21,7 +21,7 @@ class Fitted:
         device: The device, as the card names it.
         rows: The epochs of the log.
         warnings: Messages of the sanity checks.
-        begun: The weights that training began with; None for random ones.
+        initial: The weights that training began with; None for random ones.
     """
 
     plan: Plan
@@ -31,7 +31,7 @@ class Fitted:
     device: str
     rows: list[dict[str, float]]
     warnings: tuple[str, ...] = ()
-    begun: Begun | None = None
+    initial: InitialWeights | None = None
 
     @property
     def seconds(self) -> float:

@@ -40,7 +40,7 @@ from ..lightning.trainer import (
     run_loop,
     write_model,
 )
-from ..model_card import Begun
+from ..model_card import InitialWeights
 from ..options import TrainingKeywords, TrainingOptions, run_folder, with_keywords
 from ..recipe.schema import Recipe
 from .baseline_comparison import BaselineComparison
@@ -102,8 +102,8 @@ class TrainResult(Result):
 
     def left_out(self) -> tuple[str, ...]:
         """Return one line with the photos that were left out, or none if all were used."""
-        told = left_out_told({"no_face": self.no_face, **unused_counts(self.unused)})
-        return (told.removeprefix("; "),) if told else ()
+        text = left_out_told({"no_face": self.no_face, **unused_counts(self.unused)})
+        return (text.removeprefix("; "),) if text else ()
 
     def _brief(self) -> str:
         return f"model {self.model_id}, {self.epochs} epochs, in {self.model_path.name}"
@@ -183,15 +183,15 @@ def fit(
     )
     done = begin(run, out, recipe, plan.fingerprint, plan.root, device_name, last, cache)
     print(f"training on {device_name}: {_count(plan)}", file=sys.stderr, flush=True)
-    net, learnt = recipe.network, plan.learnt.rows
+    net, rows = recipe.network, plan.training_data.rows
     faces = None
     if net.bits == 8 or net.start:
-        faces = plan.preprocessing.normalise(plan.crops.take(learnt[:: max(1, len(learnt) // SHOWN)]))
+        faces = plan.preprocessing.normalise(plan.crops.take(rows[:: max(1, len(rows) // SHOWN)]))
     start = read_start(recipe, plan.preprocessing) if net.start else None
 
     steps, trainer, module, log, checks = _prepare(recipe, plan, run, accelerator, devices, start, faces)
-    sampler = make_sampler(recipe, plan.learnt.labels)
-    dataset = StepDataset(plan.crops, plan.learnt.rows, plan.learnt.labels, sampler)
+    sampler = make_sampler(recipe, plan.training_data.labels)
+    dataset = StepDataset(plan.crops, plan.training_data.rows, plan.training_data.labels, sampler)
     loader = step_loader(dataset, steps, done // steps)
     watched = [chunk_loader(ChunkDataset(plan.crops, part.rows)) for part in plan.watched]
     first, before = copy.deepcopy(module.evaluated.state_dict()), {}
@@ -217,8 +217,10 @@ def fit(
         onnx = start.file.embedder  # unchanged: its weights are not rounded again
     else:
         onnx = export_tuned(module.evaluated, start, recipe, faces)
-    begun = Begun(None if start is None else start.file, before, kept_first) if before or start else None
-    return Fitted(plan, onnx, run, cache, device_name, log.rows, tuple(warnings), begun)
+    initial = (
+        InitialWeights(None if start is None else start.file, before, kept_first) if before or start else None
+    )
+    return Fitted(plan, onnx, run, cache, device_name, log.rows, tuple(warnings), initial)
 
 
 def _count(plan: Plan) -> str:
@@ -232,8 +234,8 @@ def _prepare(
     recipe: Recipe, plan: Plan, run: Path, accelerator: str, devices: Any, start: Start | None, faces: Faces
 ) -> tuple[int, lightning.Trainer, SiameseModule, EpochLog, SanityChecks]:
     spec = recipe.training
-    steps = spec.steps_per_epoch or make_sampler(recipe, plan.learnt.labels).steps
-    people = len(plan.learnt.people.names)
+    steps = spec.steps_per_epoch or make_sampler(recipe, plan.training_data.labels).steps
+    people = len(plan.training_data.people.names)
     shown = None if faces is None else torch.from_numpy(faces)
     module = SiameseModule(
         recipe, plan.preprocessing, people, steps * spec.epochs, plan.watched, start, shown

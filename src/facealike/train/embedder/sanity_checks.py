@@ -89,7 +89,7 @@ class SanityChecks(Callback):
 
 def too_few(plan: Plan, recipe: Recipe) -> Iterator[tuple[str, str]]:
     """Yield warnings about too few training or validation people, as (kind, message)."""
-    people, images = len(plan.learnt.people.names), len(plan.learnt.people)
+    people, images = len(plan.training_data.people.names), len(plan.training_data.people)
     if recipe.network.start or recipe.network.kind == "dlib":
         if people < FEW_TUNING:
             yield (

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError, UsageError
-from ..command import add_recipe_options, append_row, command_parser, one_sentence_errors, say
+from ..command import add_recipe_options, append_row, command_parser, log_line, one_sentence_errors
 from .chips import pack_chips
 from .model import write_model
 from .targets import Rounds, TargetsAbout, Teacher, embed_views, store_targets, write_array
@@ -85,7 +85,7 @@ def _store(
 
 
 def _stored(number: int, done: int, total: int) -> None:
-    say(f"targets: round {number + 1}, part {done} of {total}")
+    log_line(f"targets: round {number + 1}, part {done} of {total}")
 
 
 def _train(
@@ -94,7 +94,7 @@ def _train(
     """Train up to the recipe's steps; save the state and log a row every ``options.every`` steps."""
     begun, first, sums = time.perf_counter(), run.step, np.zeros(2)
     while run.step < run.recipe.steps:
-        sums += run.learn()
+        sums += run.train_step()
         if run.step % options.every == 0 or run.step == run.recipe.steps:
             steps, seconds = run.step - first, time.perf_counter() - begun
             factor = run.recipe.factor_at(run.step - 1)

@@ -182,7 +182,7 @@ class JointRun:
             f"least squares: mean cosine {found:.4f} on {len(targets):,} views", file=sys.stderr, flush=True
         )
 
-    def learn(self) -> tuple[float, float]:
+    def train_step(self) -> tuple[float, float]:
         """Take one step and return the two parts of the loss.
 
         Raises:

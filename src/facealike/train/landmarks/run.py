@@ -28,7 +28,7 @@ from ...imaging.boxes import iou
 from ...imaging.geometry import transform_points, warp
 from ...types import Box, Image
 from ...utils.atomic_write import write_bytes
-from ..command import command_parser, one_sentence_errors, say
+from ..command import command_parser, log_line, one_sentence_errors
 from ..data.augment import Augmentation
 from ..optim.mixed_precision import autocast
 from ..recipe.schema import AugmentSpec
@@ -164,7 +164,7 @@ def fit(
             schedule.step()
             total += float(loss.detach())
         losses.append(total / steps)
-        say(f"epoch {epoch + 1}/{epochs}  loss {losses[-1]:.4f}")
+        log_line(f"epoch {epoch + 1}/{epochs}  loss {losses[-1]:.4f}")
     return network.eval(), losses
 
 
@@ -196,10 +196,10 @@ def train(folder: Path, teacher: YuNetDetector, out: Path, epochs: int, seed: in
     pairs = list(collect(list(people.paths), teacher))
     images = torch.from_numpy(np.stack([image for image, _ in pairs])).permute(0, 3, 1, 2).contiguous()
     points = torch.from_numpy(np.stack([points for _, points in pairs])).float()
-    say(f"{len(pairs):,} of {len(people):,} photos in {time.perf_counter() - started:.0f} s")
+    log_line(f"{len(pairs):,} of {len(people):,} photos in {time.perf_counter() - started:.0f} s")
     network, _ = fit(images, points, epochs, seed)
     write_bytes(out, export(network))
-    say(f"{out} after {time.perf_counter() - started:.0f} s")
+    log_line(f"{out} after {time.perf_counter() - started:.0f} s")
 
 
 def main(arguments: list[str] | None = None) -> None:

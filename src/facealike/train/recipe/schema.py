@@ -273,7 +273,7 @@ class CardSpec:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides what a training run learns, but for the photos.
+    """Everything that decides the result of a training run, but for the photos.
 
     Example:
         >>> recipe = load_recipe("fine-tuned", ["training.epochs=8"])

@@ -147,13 +147,13 @@ def _check_teacher(recipe: Recipe) -> None:
         return
     _require(
         recipe.network.kind == "resnet" and recipe.network.dimensions == 128,
-        "network.dimensions", "must be 128, of kind = 'resnet', to learn from dlib",
+        "network.dimensions", "must be 128, of kind = 'resnet', to distil dlib's network",
     )  # fmt: skip
     _require(
         not recipe.network.start or recipe.network.pool != "flatten",
         "network.start", "fits pool = 'average' or 'grid' only",
     )  # fmt: skip
-    _require(recipe.network.branches == 1, "network.branches", "must be 1 to learn from a teacher")
+    _require(recipe.network.branches == 1, "network.branches", "must be 1 with a teacher")
     _require(recipe.crop.align == "chip", "crop.align", "must be 'chip', the teacher's own crop")
     _require(run.steps_per_epoch == 0, "training.steps_per_epoch", "follows from teacher.faces; leave it 0")
     _require(
