@@ -102,7 +102,7 @@ def test_colours_differ_enough_in_light_and_in_dark() -> None:
                 assert contrast(theme[text], theme[ground]) >= 4.5
         assert contrast(theme["ink"], theme["warning"]) >= 4.5
         assert contrast(theme["blue"], theme["paper"]) >= 4.5  # links
-        for line in ("vermilion", "green", "grey"):
+        for line in ("vermilion", "green", "gray"):
             assert contrast(theme[line], theme["paper"]) >= 3
 
 

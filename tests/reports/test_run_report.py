@@ -119,7 +119,7 @@ def test_a_whole_run_is_told_whole(run: Path) -> None:
         f"{test['f1']:.3f}", f"{ends['low']:.3f} to {ends['high']:.3f}", "240 pairs of 40 people",
         "never seen", "validation falls while training rises", "better by 0.012", "0.871",
         "0.012 0.004 to 0.020", "it knows <nothing>",
-        "Thresholds for named false match rates", "worst of",
+        "Thresholds for target false match rates", "worst of",
     ):  # fmt: skip
         assert part in text, part
     page = Page(made.html.read_text("utf-8"))
@@ -155,7 +155,12 @@ def test_a_run_of_an_older_facealike_says_what_is_missing(run: Path) -> None:
     made = report(run)
     text = words(made.html)
     assert "There are no intervals" in text and f"{tables[2]['f1']:.3f}" in text
-    for part in ("scores.npz", "guard rails", "comparison with the shipped model", "probability of a score"):
+    for part in (
+        "scores.npz",
+        "sanity checks",
+        "comparison with the default model",
+        "probability of a score",
+    ):
         assert any(part in sentence for sentence in made.missing), part
         assert part in text
     assert {path.stem for path in made.pictures} == {"loss", "quality"}
@@ -184,7 +189,7 @@ def test_without_matplotlib_the_numbers_are_there(run: Path) -> None:
     made = report(run)
     text = words(made.html)
     assert "No figures here: figures need matplotlib" in text and "Every set of people" in text
-    assert "Thresholds for named false match rates" in text and not made.pictures
+    assert "Thresholds for target false match rates" in text and not made.pictures
 
 
 @pytest.mark.usefixtures("no_figures")
@@ -306,4 +311,4 @@ def test_the_folder_is_read_once_and_understood(run: Path) -> None:
     assert found.main is not None and found.main.name == "test"
     assert [result.name for result in found.results] == ["train", "validation", "test"]
     assert found.main.impostor == 120 and found.main.numbers["fnmr@0.1"] > 0
-    assert found.strangers_validate() and found.missing == ()
+    assert found.held_out_validation() and found.missing == ()

@@ -1,4 +1,4 @@
-"""``facealike calibrate``: what a model's scores mean for people like one's own."""
+"""``facealike calibrate``: fit a threshold and probabilities to people of your own."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class MethodChoice(str, Enum):
-    """``calibration.Method`` once more, since importing that would cost ``--help`` a NumPy."""
+    """``calibration.Method``, whose import would load NumPy for ``--help``."""
 
     platt = "platt"
     isotonic = "isotonic"
@@ -45,7 +45,7 @@ def calibrate(
         typer.Argument(
             metavar="MODEL",
             show_default=False,
-            help="A .facealike file, or 'default' for the one that ships with facealike.",
+            help="A .facealike file, or 'default' for the default model.",
         ),
     ],
     people: Annotated[
@@ -65,7 +65,7 @@ def calibrate(
     split: Annotated[
         PeopleChoice,
         typer.Option(
-            "--split", help="Whose photos: of the split calibration, of all but the test's, or everybody's."
+            "--split", help="Whose photos: of the split calibration, of all but the test's, or of all people."
         ),
     ] = PeopleChoice.calibration,
     face: FaceOption = DEFAULT_FACE_CHOICE,
@@ -75,7 +75,7 @@ def calibrate(
     cache: CacheOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Learn threshold and probabilities from a folder of people, and write the model with them.
+    """Fit threshold and probabilities to a folder of people, and write the model with them.
 
     The model keeps its id: embeddings made with it stay valid.  With --detector it gets that one in place
     of its own, and with it a new id.  People who took part in training are refused.  Exit code: 0, or 2

@@ -52,7 +52,7 @@ def evaluate(
         typer.Argument(
             metavar="MODEL",
             show_default=False,
-            help="A .facealike file, or 'default' for the one that ships with facealike.",
+            help="A .facealike file, or 'default' for the default model.",
         ),
     ],
     people: Annotated[

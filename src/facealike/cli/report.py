@@ -1,4 +1,4 @@
-"""``facealike report``: a training run as a page to read."""
+"""``facealike report``: write the report of a training run."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def report(
     ] = None,
     as_json: JsonOption = False,
 ) -> int:  # fmt: skip
-    """Write one HTML file that needs nothing else, and the same as Markdown: results, curves, mistakes.
+    """Write a self-contained HTML file, and the same as Markdown: results, curves, mistakes.
 
     Exit code: 0, or 2 on an error.
     """

@@ -1,1 +1,1 @@
-"""Figures and montages: the only package that loads matplotlib."""
+"""Figures and montages; the only package that imports matplotlib."""

@@ -1,4 +1,4 @@
-"""Error curves: ROC, DET and rates by group."""
+"""Draw error curves: ROC, DET, and rates by group."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..utils.escape import figure_text
-from .style import BLUE, GREY, PAPER, VERMILION, legend, percent, style_axes
+from .style import BLUE, GRAY, PAPER, VERMILION, legend, percent, style_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Band(Protocol):
-    """A curve with its interval at each FMR; all float64 (k,).  ``bootstrap.RocBand`` is one."""
+    """A curve with its interval at each FMR, all float64 (k,), such as ``bootstrap.RocBand``."""
 
     @property
     def fmr(self) -> NDArray[np.float64]: ...
@@ -29,29 +29,37 @@ class Band(Protocol):
 
 
 class ErrorCurve(NamedTuple):
-    """A ROC curve to draw: of how many pairs it was made, and what the figure says of it.
+    """A ROC curve to draw.
 
-    ``band`` is the interval around it; ``point`` the (FMR, FNMR) of the threshold in use.
+    Args:
+        roc: The curve.
+        impostor: The number of impostor pairs.
+        genuine: The number of genuine pairs.
+        label: In the legend.
+        color: Of the line.
+        style: Of the line.
+        band: The interval around it.
+        point: (FMR, FNMR) at the threshold in use.
     """
 
     roc: Roc
     impostor: int
     genuine: int
     label: str = ""
-    colour: str = BLUE
+    color: str = BLUE
     style: str = "-"
     band: Band | None = None
     point: tuple[float, float] | None = None
 
 
 def draw_roc(ax: Axes, curves: Sequence[ErrorCurve]) -> None:
-    """The true match rate over the FMR, which has a logarithmic axis.
+    """Draw the true match rate over the FMR, which has a logarithmic axis.
 
-    A curve ends on the left at one impostor pair: below that nothing was measured.
+    A curve ends on the left at one impostor pair: nothing is measured below.
     """
     left = min(1 / max(curve.impostor, 2) for curve in curves)
     guess = np.geomspace(left, 1, 100)
-    ax.plot(guess, guess, ":", color=GREY, label="guessing")
+    ax.plot(guess, guess, ":", color=GRAY, label="guessing")
     for curve in curves:
         fmr = rate_grid(curve.impostor)
         _shade(ax, curve, error=False)
@@ -59,7 +67,7 @@ def draw_roc(ax: Axes, curves: Sequence[ErrorCurve]) -> None:
             fmr,
             tmr_at(curve.roc, fmr),
             curve.style,
-            color=curve.colour,
+            color=curve.color,
             label=figure_text(curve.label) or None,
         )
         if curve.point is not None:
@@ -72,7 +80,7 @@ def draw_roc(ax: Axes, curves: Sequence[ErrorCurve]) -> None:
 
 
 def draw_det(ax: Axes, curves: Sequence[ErrorCurve]) -> None:
-    """The FNMR over the FMR, both on logarithmic axes: lower is better, and small errors are not hidden.
+    """Draw the FNMR over the FMR, both on logarithmic axes: lower is better.
 
     A curve ends at one impostor pair on the left and at one genuine pair below.
     """
@@ -84,7 +92,7 @@ def draw_det(ax: Axes, curves: Sequence[ErrorCurve]) -> None:
         _shade(ax, curve, error=True, floor=low)
         known = fnmr >= 1 / curve.genuine
         ax.plot(
-            fmr[known], fnmr[known], curve.style, color=curve.colour, label=figure_text(curve.label) or None
+            fmr[known], fnmr[known], curve.style, color=curve.color, label=figure_text(curve.label) or None
         )
         if curve.point is not None:
             _mark(ax, curve, max(curve.point[0], left), max(curve.point[1], low))
@@ -97,12 +105,12 @@ def draw_det(ax: Axes, curves: Sequence[ErrorCurve]) -> None:
 
 
 def rate_grid(impostor: int, points: int = 160) -> NDArray[np.float64]:
-    """False match rates from 1 / ``impostor`` to 1, evenly spaced on a logarithmic axis."""
+    """Return FMRs from 1 / ``impostor`` to 1, evenly spaced on a logarithmic axis."""
     return np.geomspace(1 / max(impostor, 2), 1, points)
 
 
 def tmr_at(roc: Roc, fmr: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The highest true match rate that keeps the FMR at or under each of ``fmr``."""
+    """Return the highest true match rate that keeps the FMR at or under each of ``fmr``."""
     # A grid's point that equals a rate but for rounding still counts as equal.
     found: NDArray[np.float64] = roc.tmr[np.searchsorted(roc.fmr, fmr * (1 + 1e-9), side="right") - 1]
     return found
@@ -116,15 +124,15 @@ def _shade(ax: Axes, curve: ErrorCurve, error: bool, floor: float = 0.0) -> None
     low, high = band.low[known], band.high[known]
     if error:
         low, high = np.maximum(1 - high, floor), np.maximum(1 - low, floor)
-    ax.fill_between(band.fmr[known], low, high, color=curve.colour, alpha=0.22, linewidth=0)
+    ax.fill_between(band.fmr[known], low, high, color=curve.color, alpha=0.22, linewidth=0)
 
 
 def _mark(ax: Axes, curve: ErrorCurve, x: float, y: float) -> None:
-    ax.plot([x], [y], "o", color=curve.colour, markersize=7, markeredgecolor=PAPER, zorder=5)
+    ax.plot([x], [y], "o", color=curve.color, markersize=7, markeredgecolor=PAPER, zorder=5)
 
 
 def name_rates(axis: Any) -> None:
-    """Ticks such as 1 % and 0.1 %, which more people read than 10 to the -3."""
+    """Label ticks in percent, such as 1 % and 0.1 %."""
     from matplotlib.ticker import FuncFormatter, NullFormatter
 
     axis.set_major_formatter(FuncFormatter(lambda rate, _: percent(rate)))
@@ -134,10 +142,14 @@ def name_rates(axis: Any) -> None:
 def draw_rates(
     ax: Axes, names: Sequence[str], rates: NDArray[np.float64], target: float | None, breaks: Sequence[int]
 ) -> None:
-    """One line a name, from the top: a share with its interval on a logarithmic axis.
+    """Draw one line a name, from the top: a share with its interval on a logarithmic axis.
 
-    ``rates`` (n, 3) are low, estimate and high, NaN where nothing was measured.  ``target`` is the share
-    to compare them with; a rule is drawn above each line whose number is in ``breaks``.
+    Args:
+        ax: The axes.
+        names: One a line.
+        rates: (n, 3): low, estimate and high, NaN where nothing was measured.
+        target: The share to compare them with.
+        breaks: A rule is drawn above each line with such a number.
     """
     from matplotlib.ticker import LogLocator
 
@@ -151,7 +163,7 @@ def draw_rates(
         label = f"target: {percent(float(f'{target:.2g}'))}"
         ax.axvline(target, color=VERMILION, linestyle="--", label=label)
     for number in breaks:
-        ax.axhline(number - 0.5, color=GREY, linewidth=0.6)
+        ax.axhline(number - 0.5, color=GRAY, linewidth=0.6)
     ax.set(xscale="log", xlabel="false match rate (FMR), 95 % interval", ylim=(len(names) - 0.5, -0.5))
     ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     ax.set_yticks(place, list(map(figure_text, names)), fontsize=8)

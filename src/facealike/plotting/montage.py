@@ -1,7 +1,7 @@
-"""Pictures of pairs: what a split looks like, and where a model is right and wrong.
+"""Draw montages of pairs: the pairs of a split, and the right and wrong decisions of a model.
 
 Pillow only, so that the base install can draw them.  Right and wrong differ in color (see
-``facealike.plotting.drawing``), in a drawn sign and in a word.
+``facealike.plotting.drawing``), in a sign and in a word.
 """
 
 from __future__ import annotations
@@ -55,10 +55,14 @@ CELL_HEIGHT = TILE + 2 * FRAME + CAPTION
 
 @dataclass(frozen=True)
 class MontageCell:
-    """Two crops, uint8 (S, S, 3), a short caption, and whether a decision on them was right.
+    """Two crops of a pair, with a caption.
 
-    ``right`` is None where nothing was decided.  ``labels`` are lines of text below each of the two crops;
-    what is too long for its place is shortened in its middle.
+    Args:
+        a: uint8 (S, S, 3).
+        b: uint8 (S, S, 3).
+        caption: A short text.
+        right: Whether the decision was right; None where nothing was decided.
+        labels: Lines of text below each of the two crops; what is too long is shortened in its middle.
     """
 
     a: Image
@@ -75,13 +79,13 @@ class MontageCell:
                 raise UsageError(f"a cell shows square crops, not {crop.shape[1]} x {crop.shape[0]}")
 
     @property
-    def colour(self) -> Color:
+    def color(self) -> Color:
         return NEUTRAL if self.right is None else RIGHT if self.right else WRONG
 
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, a remark beside it, and the cells below; without cells it says so."""
+    """A heading, a note beside it, and the cells below."""
 
     heading: str
     remark: str
@@ -91,11 +95,11 @@ class Section:
 def sections_montage(
     sections: Sequence[Section], columns: int, title: str, subtitle: str = ""
 ) -> PillowImage.Image:
-    """Several groups of cells on one page, each under its heading."""
+    """Draw several groups of cells on one page, each under its heading."""
     if columns < 1:
         raise UsageError(f"a montage needs at least one column, not {columns}")
     width = 2 * MARGIN + max(columns * CELL_WIDTH + (columns - 1) * GAP, LEGEND_WIDTH)
-    judged = any(cell.right is not None for section in sections for cell in section.cells)
+    decided_any = any(cell.right is not None for section in sections for cell in section.cells)
     # Drawn on a page that is surely high enough, then cut: no second copy of the layout sums.
     rows = sum(-(-len(section.cells) // columns) for section in sections)
     lines = sum(len(text) for text in (title, subtitle)) + 20
@@ -103,7 +107,7 @@ def sections_montage(
     height = 400 + 40 * lines + rows * (CELL_HEIGHT + most * LABEL + GAP) + 200 * len(sections)
     page = PillowImage.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(page)
-    y = _header(draw, width, title, subtitle, judged)
+    y = _header(draw, width, title, subtitle, decided_any)
     for section in sections:
         y = _section(page, draw, y, section, columns)
     return page.crop((0, 0, width, y - GAP + MARGIN))
@@ -112,7 +116,7 @@ def sections_montage(
 def sample_pairs_montage(
     take: Take, pairs: PairIndices, title: str, each: int = 8, columns: int = 4
 ) -> PillowImage.Image:
-    """``each`` genuine and ``each`` impostor pairs, spread evenly over the list of pairs."""
+    """Draw ``each`` genuine and ``each`` impostor pairs, evenly spaced in the list of pairs."""
     same = np.asarray(pairs.same, dtype=np.bool_)
     sections = []
     for truth, heading in ((True, "Same person"), (False, "Different people")):
@@ -126,11 +130,11 @@ def predictions_montage(
     take: Take, pairs: PairIndices, scores: ArrayLike, threshold: float, title: str,
     each: int = 8, columns: int = 4,
 ) -> PillowImage.Image:  # fmt: skip
-    """Where the decision "same" at ``score >= threshold`` is right and where it is wrong.
+    """Draw pairs on which the decision "same" at ``score >= threshold`` is right and on which it is wrong.
 
-    Four groups of at most ``each`` pairs.  Of the right decisions a sample from the surest to the
-    closest call, evenly spread by score; of the wrong ones the worst, worst first.  Leave out
-    pairs without a detected face: they have no score and no crop to look at.
+    Four groups of at most ``each`` pairs: of the right decisions a sample evenly spaced by score, of the
+    wrong ones the worst, worst first.  Leave out pairs without a detected face: they have no score and no
+    crop.
     """
     values, same = np.asarray(scores, dtype=np.float64), np.asarray(pairs.same, dtype=np.bool_)
     if values.shape != same.shape:
@@ -150,8 +154,8 @@ def predictions_montage(
         group = group[np.argsort(-values[group] if decided else values[group], kind="stable")]
         right = truth == decided
         chosen = _spread(group, each) if right else group[:each]
-        said = "same" if decided else "different"
-        captions = [f"{values[i]:.3f}  said {said}" for i in chosen]
+        decision = "same" if decided else "different"
+        captions = [f"{values[i]:.3f}  decided {decision}" for i in chosen]
         cells = _cells(take, pairs, chosen, captions, right)
         kind = "genuine" if truth else "impostor"
         remark = f"{len(group):,} of {int(np.sum(same == truth)):,} {kind} pairs"
@@ -191,11 +195,11 @@ def _of(shown: int, total: int, noun: str) -> str:
 
 
 def _header(draw: ImageDraw.ImageDraw, width: int, title: str, subtitle: str, legend: bool) -> int:
-    """Draw title, subtitle and legend; returns where the cells begin."""
+    """Draw title, subtitle and legend; return where the cells begin."""
     y = MARGIN
-    for text, size, colour in ((title, 26, INK), (subtitle, 16, FAINT)):
+    for text, size, color in ((title, 26, INK), (subtitle, 16, FAINT)):
         for line in wrapped(text, size, width - 2 * MARGIN):
-            draw.text((MARGIN, y), line, fill=colour, font=font(size))
+            draw.text((MARGIN, y), line, fill=color, font=font(size))
             y += line_height(size)
     if legend:
         y += 6
@@ -239,7 +243,7 @@ def _label_lines(cell: MontageCell) -> int:
 
 def _cell(page: PillowImage.Image, draw: ImageDraw.ImageDraw, x: int, y: int, cell: MontageCell) -> None:
     bottom = y + TILE + 2 * FRAME
-    draw.rectangle((x, y, x + CELL_WIDTH - 1, bottom - 1), fill=cell.colour)
+    draw.rectangle((x, y, x + CELL_WIDTH - 1, bottom - 1), fill=cell.color)
     for k, crop in enumerate((cell.a, cell.b)):
         tile = PillowImage.fromarray(crop)
         if tile.width != TILE:
@@ -259,7 +263,7 @@ def _cell(page: PillowImage.Image, draw: ImageDraw.ImageDraw, x: int, y: int, ce
 
 
 def _sign(draw: ImageDraw.ImageDraw, x: float, y: float, size: int, right: bool) -> None:
-    """A tick or a cross, drawn because the font that comes with Pillow has neither."""
+    """Draw a tick or a cross; the font of Pillow has neither."""
 
     def line(*points: tuple[float, float]) -> None:
         at = [(x + u * size, y + v * size) for u, v in points]

@@ -1,4 +1,4 @@
-"""Figures of what a score says: one comparison, the calibration behind it, the quality of a face."""
+"""Draw single results: a comparison, a calibration, the quality of a face."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from ..utils.escape import figure_text
 from ..utils.wording import in_a_row, rate_text
 from .error_curves import name_rates
-from .style import BLUE, GREEN, GREY, INK, VERMILION, legend, legend_above, style_axes
+from .style import BLUE, GRAY, GREEN, INK, VERMILION, legend, legend_above, style_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,9 +28,9 @@ def _title(text: str) -> str:
 
 
 def draw_comparison(ax: Axes, result: Comparison) -> None:
-    """Where the score lies: on which side of the threshold, and whether within the band of doubt.
+    """Draw the score, the threshold and its interval.
 
-    The legend has the rates that the comparison knows: the FMR and FNMR at the threshold, and the share of
+    The legend has the rates that the comparison knows: FMR and FNMR at the threshold, and the share of
     impostor pairs that score as high.
     """
     same, other = BLUE, VERMILION
@@ -41,15 +41,15 @@ def draw_comparison(ax: Axes, result: Comparison) -> None:
     ax.axvspan(low, result.threshold, 0, drawn, color=other, alpha=0.2, linewidth=0, label="different people")
     ax.axvspan(result.threshold, high, 0, drawn, color=same, alpha=0.2, linewidth=0, label="same person")
     if result.band is not None:
-        ax.axvspan(*result.band, 0, drawn, color=GREY, alpha=0.4, linewidth=0, label="uncertain")
-    ax.axvline(result.threshold, 0, drawn, color=INK, linewidth=1.4, label=_threshold_told(result))
-    told = f"score {result.score:.3f}"
+        ax.axvspan(*result.band, 0, drawn, color=GRAY, alpha=0.4, linewidth=0, label="uncertain")
+    ax.axvline(result.threshold, 0, drawn, color=INK, linewidth=1.4, label=_threshold_text(result))
+    text = f"score {result.score:.3f}"
     if result.fmr is not None:
         share = f"{'below ' * result.fmr_is_bound}{rate_text(result.fmr)}"
-        told += f": {share} of impostor pairs score this high" if result.best_of == 1 else f": FMR {share}"
+        text += f": {share} of impostor pairs score this high" if result.best_of == 1 else f": FMR {share}"
     color = same if result.same else other
     ax.plot([result.score] * 2, [0, 0.25], color=color, linewidth=2)
-    ax.plot([result.score], [0.25], "o", color=color, markersize=11, label=told, zorder=5)
+    ax.plot([result.score], [0.25], "o", color=color, markersize=11, label=text, zorder=5)
     ax.set(xlim=(low, high), ylim=(0, 1), xlabel="score (cosine)", title=_title(result.lines()[0]))
     ax.set_yticks([])
     style_axes(ax)
@@ -58,21 +58,21 @@ def draw_comparison(ax: Axes, result: Comparison) -> None:
     legend(ax, "upper left")
 
 
-def _threshold_told(result: Comparison) -> str:
-    told = f"threshold {result.threshold:.3f}"
+def _threshold_text(result: Comparison) -> str:
+    text = f"threshold {result.threshold:.3f}"
     if result.threshold_fmr is not None:
-        told += f": FMR {'below ' * result.threshold_fmr_is_bound}{rate_text(result.threshold_fmr)}"
+        text += f": FMR {'below ' * result.threshold_fmr_is_bound}{rate_text(result.threshold_fmr)}"
         if result.best_of > 1:
-            told += f" for the best of {result.best_of:,} pairs"
-    return told
+            text += f" for the best of {result.best_of:,} pairs"
+    return text
 
 
 def draw_calibration(ax: Axes, calibration: Calibration, prior: float, score: float | None = None) -> None:
-    """Error rates over the threshold on a logarithmic axis, the probability on a second one to the right.
+    """Draw error rates over the threshold, logarithmic, and the probability on a second axis.
 
     Dots are the operating points: the target FMR, with the 95 % interval of the FMR measured there, and the
     FNMR.  A rate of zero has no place on the axis and is left out.  The threshold in use is a line, its
-    interval a grey field.  ``score``, if given, is marked.
+    interval a gray field. ``score``, if given, is marked.
     """
     points = sorted(calibration.operating_points, key=lambda point: point.threshold)
     typical = calibration.typical_impostor
@@ -82,7 +82,7 @@ def draw_calibration(ax: Axes, calibration: Calibration, prior: float, score: fl
         calibration.threshold, color=INK, linewidth=1.2, label=f"threshold {calibration.threshold:.3f}"
     )
     if calibration.band is not None:
-        ax.axvspan(*calibration.band, color=GREY, alpha=0.3, linewidth=0, label="95 % interval of it")
+        ax.axvspan(*calibration.band, color=GRAY, alpha=0.3, linewidth=0, label="95 % interval of it")
     if score is not None:
         ax.axvline(score, color=INK, linestyle=":", linewidth=1.6, label=f"score {score:.3f}")
     if calibration.tail:
@@ -93,9 +93,9 @@ def draw_calibration(ax: Axes, calibration: Calibration, prior: float, score: fl
         rates = np.array([(point.fmr_low, point.fmr, point.fmr_high) for point in points]).T
         lows, middle, highs = np.clip(rates, floor, 1.0)
         # The target FMR may lie outside the interval of the one that was measured.
-        spread = np.maximum([middle - lows, highs - middle], 0)
+        errors = np.maximum([middle - lows, highs - middle], 0)
         ax.errorbar(
-            at, middle, yerr=spread, fmt="o", color=VERMILION, markersize=4, linewidth=1, capsize=2,
+            at, middle, yerr=errors, fmt="o", color=VERMILION, markersize=4, linewidth=1, capsize=2,
             label="target FMR, interval",
         )  # fmt: skip
     missed = [(point.threshold, point.fnmr) for point in points if point.fnmr > 0]
@@ -132,7 +132,7 @@ def _draw_probability(ax: Axes, calibration: Calibration, prior: float, low: flo
 
 
 def draw_quality(ax: Axes, quality: Quality) -> None:
-    """One bar for the quality and for each of its parts, with what was measured beside them."""
+    """Draw one bar for the quality and for each of its parts, with the measurements beside them."""
     bars = {"quality": quality.score, **quality.parts}
     place = np.arange(len(bars))
     colors = [VERMILION if quality.poor else BLUE, *[GREEN] * len(quality.parts)]
@@ -151,13 +151,13 @@ def draw_quality(ax: Axes, quality: Quality) -> None:
     ax.set_title(_title(f"quality {quality.score:.2f}" + (f": {reasons}" if reasons else "")))
     style_axes(ax)
     if quality.measures:
-        told = [
+        text = [
             f"{figure_text(name.replace('_', ' '))} {value:.3g}" for name, value in quality.measures.items()
         ]
         ax.text(
             1.03,
             0.5,
-            "\n".join(["measured:", *told]),
+            "\n".join(["measured:", *text]),
             transform=ax.transAxes,
             va="center",
             fontsize=9,

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-BLUE, VERMILION, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#767676"
+BLUE, VERMILION, GREEN, GRAY = "#0072B2", "#D55E00", "#009E73", "#767676"
 INK, GRID, PAPER = "#1A1A1A", "#DDDDDD", "#FFFFFF"
 
 SMALL = (4.2, 3.3)  # inches: a figure that is still readable on a phone, two of them side by side on paper
 
-# What the colours are called in a page's style sheet, which has others for a dark screen.
-CSS_COLOURS = {
-    BLUE: "--blue", VERMILION: "--vermilion", GREEN: "--green", GREY: "--grey", INK: "--ink",
+# The names of the colors in the style sheet of a page, which has others for a dark screen.
+CSS_COLORS = {
+    BLUE: "--blue", VERMILION: "--vermilion", GREEN: "--green", GRAY: "--gray", INK: "--ink",
     GRID: "--grid", PAPER: "--paper",
 }  # fmt: skip
 
@@ -38,8 +38,8 @@ CSS_COLOURS = {
 
 
 def new_figure(width: float = 6.4, height: float = 4.8) -> Figure:
-    """An empty figure, sizes in inches.  Raises MissingExtra without matplotlib."""
-    # The object interface and not pyplot, which keeps state and may want a screen.
+    """Return an empty figure, sizes in inches.  Raises MissingExtra without matplotlib."""
+    # The object interface, since pyplot keeps state and may need a screen.
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -51,46 +51,50 @@ def new_figure(width: float = 6.4, height: float = 4.8) -> Figure:
 
 
 def new_axes(width: float = 6.4, height: float = 4.8) -> Axes:
-    """The axes of a new figure, which is their ``.figure``."""
+    """Return the axes of a new figure, which is their ``.figure``."""
     return new_figure(width, height).subplots()
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:
     """Write a figure, such as ``evaluation.plot().figure``, whole or not at all.
 
-    Raises UsageError unless ``path`` ends in .png, .svg or .pdf, DataError if it cannot be written.
+    Raises:
+        UsageError: ``path`` does not end in .png, .svg or .pdf.
+        DataError: It cannot be written.
     """
     ending = Path(path).suffix.lower().lstrip(".")
     if ending not in ("png", "svg", "pdf"):
         raise UsageError(f"{path}: a plot is written as .png, .svg or .pdf; change the ending")
     from matplotlib import rc_context
 
-    # An equal figure is an equal file: no date, and ids that are not drawn anew each time.
+    # Equal figures give equal files: no date, and ids that are not random.
     undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}[ending]
     with rc_context({"svg.hashsalt": "facealike"}):
         write_bytes(path, _rendered(figure, ending, metadata=undated))
 
 
 def figure_png(figure: Figure) -> bytes:
-    """The figure as a PNG."""
+    """Return the figure as a PNG."""
     return _rendered(figure, "png")
 
 
 def _rendered(figure: Figure, kind: str, **settings: Any) -> bytes:
-    """The figure as a file. Names may have letters that the font lacks; a frame stands for each of them."""
+    """The figure as a file; letters that the font lacks are drawn as frames."""
     buffer = io.BytesIO()
     with warnings.catch_warnings():
-        # Names may be wide, too: then the figure is laid out without them.
+        # Names may be wide: then the figure is laid out without them.
         warnings.filterwarnings("ignore", message="Glyph .* missing from|constrained_layout not applied")
         figure.savefig(buffer, format=kind, **settings)
     return buffer.getvalue()
 
 
 def figure_svg(figure: Figure, name: str, alt: str) -> str:
-    """The figure as an ``<svg>`` element to put into a page: text as text, colours by the page.
+    """Return the figure as an ``<svg>`` element for a page: text as text, colors by the page.
 
-    ``name``, of letters and hyphens, keeps the ids of several figures on one page apart.  ``alt``
-    says in words what the figure shows.  The page's style sheet must set ``CSS_COLOURS``.
+    Args:
+        figure: The figure.
+        name: Of letters and hyphens; keeps the ids of several figures on one page apart.
+        alt: What the figure shows, in words.  The page's style sheet must set ``CSS_COLORS``.
     """
     from matplotlib import rc_context
 
@@ -103,9 +107,9 @@ def figure_svg(figure: Figure, name: str, alt: str) -> str:
     text = re.sub(r' (?:width|height)="[\d.]+pt"', "", text, count=2)
     text = re.sub(r'\bid="', f'id="{name}-', text)
     text = re.sub(r'((?:xlink:)?href="#|url\(#)', rf"\1{name}-", text)
-    for colour, variable in CSS_COLOURS.items():
-        text = re.sub(re.escape(colour), f"var({variable})", text, flags=re.IGNORECASE)
-    # matplotlib's own font is nowhere but here; the page's is.
+    for color, variable in CSS_COLORS.items():
+        text = re.sub(re.escape(color), f"var({variable})", text, flags=re.IGNORECASE)
+    # The page does not have matplotlib's own font.
     text = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1", text)  # as matplotlib wrote it until 3.9
     text = re.sub(r"; font-family: [^;\"]*", "", text)
     text = re.sub(r"\s*\n\s*", "\n", text)
@@ -114,7 +118,7 @@ def figure_svg(figure: Figure, name: str, alt: str) -> str:
 
 
 def style_axes(ax: Axes) -> None:
-    """Grid, frame and colours as in all figures."""
+    """Set grid, frame and colors as in all figures."""
     ax.set_axisbelow(True)
     ax.grid(True, which="major", color=GRID, linewidth=0.8)
     ax.tick_params(which="both", colors=INK, labelcolor=INK)
@@ -126,12 +130,13 @@ def style_axes(ax: Axes) -> None:
 
 
 def legend(ax: Axes, where: Any = "best") -> None:
+    """Draw a legend, if there is anything to name."""
     if ax.get_legend_handles_labels()[0]:
         ax.legend(loc=where, framealpha=0.85, facecolor=PAPER, edgecolor=GRID, labelcolor=INK, fontsize=9)
 
 
 def legend_above(ax: Axes) -> None:
-    """A legend over the frame, where there is no corner without curves."""
+    """Draw a legend above the frame, where no corner is free of curves."""
     if ax.get_legend_handles_labels()[0]:
         ax.legend(
             loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=2, frameon=False, labelcolor=INK, fontsize=9,
@@ -139,15 +144,6 @@ def legend_above(ax: Axes) -> None:
         )  # fmt: skip
 
 
-# ---- curves of error rates --------------------------------------------------------------------
-
-
 def percent(rate: float) -> str:
-    """A rate as a tick has it: 100 %, 1 %, 0.01 %."""
+    """Return a rate for a tick: 100 %, 1 %, 0.01 %."""
     return f"{100 * rate:.6f}".rstrip("0").rstrip(".") + "\u202f%"
-
-
-# ---- scores and probabilities -----------------------------------------------------------------
-
-
-# ---- training ---------------------------------------------------------------------------------

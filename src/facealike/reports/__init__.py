@@ -1,1 +1,1 @@
-"""Results as pages to read: tables, HTML, Markdown."""
+"""Reports to read: HTML, Markdown, pictures."""

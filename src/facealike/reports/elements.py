@@ -1,4 +1,4 @@
-"""The plain parts that a report is made of."""
+"""The elements of a report."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 
 class Cell(NamedTuple):
-    """A number in a table or on its own, and its interval or another small remark."""
+    """A number, with its interval or another small note."""
 
     text: str
     small: str = ""
@@ -23,7 +23,7 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Items:
-    """A list of sentences; those of kind ``warning`` are set apart."""
+    """A list of sentences; those of kind ``warning`` are highlighted."""
 
     items: tuple[str, ...]
     kind: Literal["plain", "warning"] = "plain"
@@ -31,16 +31,20 @@ class Items:
 
 @dataclass(frozen=True)
 class KeyNumbers:
-    """The few numbers that matter most: what it is, the number with its interval, what it means."""
+    """The most important numbers: name, number with its interval, meaning."""
 
     entries: tuple[tuple[str, Cell, str], ...]
 
 
 @dataclass(frozen=True)
 class Table:
-    """Cells in rows, the first of each row being its heading; ``header`` has one entry a column.
+    """Cells in rows; the first cell of a row is its heading.
 
-    The columns with a place in ``words`` hold text and not numbers.
+    Args:
+        caption: Above the table.
+        header: One entry a column.
+        rows: Cells.
+        words: The columns that hold text and not numbers.
     """
 
     caption: str
@@ -51,7 +55,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Terms:
-    """Words and what they mean, or settings and their values (``short``)."""
+    """Terms and their meanings, or settings and their values (``short``)."""
 
     entries: tuple[tuple[str, str], ...]
     short: bool = False
@@ -59,7 +63,7 @@ class Terms:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure: as an ``<svg>`` element and as a PNG, with what it shows (``alt``) and what it means."""
+    """A figure as an ``<svg>`` element and as a PNG, with a description (``alt``) and a caption."""
 
     name: str
     title: str
@@ -71,14 +75,14 @@ class Picture:
 
 @dataclass(frozen=True)
 class Pictures:
-    """Figures side by side where there is room."""
+    """Figures side by side where the page is wide enough."""
 
     pictures: tuple[Picture, ...]
 
 
 @dataclass(frozen=True)
 class PhotoPair:
-    """Two photos that were compared: their names, their crops as JPEG where they may be shown."""
+    """Two photos that were compared: their names, and their crops as JPEG where they may be shown."""
 
     name: str
     a: str
@@ -90,7 +94,7 @@ class PhotoPair:
 
 @dataclass(frozen=True)
 class PhotoPairs:
-    """Pairs of photos; where a form shows none of them, a table of their names stands in."""
+    """Pairs of photos; a format that shows none of them has a table of their names."""
 
     caption: str
     pairs: tuple[PhotoPair, ...]
@@ -102,7 +106,7 @@ Block: TypeAlias = "Paragraph | Items | KeyNumbers | Table | Terms | Pictures | 
 
 @dataclass(frozen=True)
 class Section:
-    """Parts under a heading; ``name`` is its anchor."""
+    """Blocks under a heading; ``name`` is its anchor."""
 
     name: str
     heading: str
@@ -111,7 +115,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Document:
-    """A title, a line below it, sections, and a line at the end."""
+    """A title, a subtitle, sections, and a last line."""
 
     title: str
     subtitle: str
@@ -119,7 +123,7 @@ class Document:
     end: str
 
     def pictures(self) -> dict[str, bytes]:
-        """The files that the Markdown refers to, by name."""
+        """Return the files that the Markdown refers to, by name."""
         files = {}
         for block in (block for section in self.sections for block in section.blocks):
             if isinstance(block, Pictures):

@@ -1,7 +1,7 @@
-"""Pictures of what was found: the faces of one photo, and a comparison of two.
+"""Draw the faces of one photo, and a comparison of two.
 
-Large photos are drawn smaller and small ones larger, so that both text and face can be read.  Coordinates
-are those of the whole upright photo, as everywhere.
+Large photos are drawn smaller and small ones larger, so that both text and face are readable.  Coordinates
+are those of the whole upright photo.
 """
 
 from __future__ import annotations
@@ -73,9 +73,13 @@ def faces_picture(photo: Photo, faces: Sequence[tuple[Face, Quality]], name: str
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """One of the two photos of a comparison: its name, what is told of its face, and the crop of that.
+    """One of the two photos of a comparison.
 
-    ``crop`` is uint8 (S, S, 3), what the model was given.
+    Args:
+        photo: The photo.
+        name: Of the photo.
+        caption: A description of its face.
+        crop: The input of the model, uint8 (S, S, 3).
     """
 
     photo: Photo

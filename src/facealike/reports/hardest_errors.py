@@ -1,7 +1,7 @@
-"""The hardest mistakes of an evaluation: which pairs, and the crops the model saw.
+"""Find the worst errors of an evaluation, and the crops the model received.
 
-A wrong decision is not always the model's fault: a photo filed under another person's name, or of the
-wrong one of two faces, shows up here first.
+A wrong decision is not always the model's: a photo in the folder of another person, or of the wrong one of
+two faces, appears here first.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ QUALITY = 82  # of its JPEG
 
 
 class Mistake(NamedTuple):
-    """A pair on which the decision was wrong; paths as in the file of scores."""
+    """A pair with a wrong decision; paths as in the file of scores."""
 
     a: str
     b: str
@@ -38,11 +38,10 @@ class Mistake(NamedTuple):
 
 
 def hardest_mistakes(scored: ScoredPairs, same: bool, count: int) -> tuple[tuple[Mistake, ...], int]:
-    """The ``count`` worst mistakes among the genuine (``same``) or the impostor pairs, of how many.
+    """Return the ``count`` worst errors among the genuine (``same``) or impostor pairs, and their number.
 
-    Worst first.  Each photo is there once: one bad photo is in many bad pairs, and the worst of them
-    tells it.  Pairs in which no face was found have no score to be wrong about and are left out.
-    None where the photos are not known.
+    Worst first.  Each photo appears once: one bad photo is in many bad pairs.  Pairs in which no face was
+    found have no score and are left out.  None where the photos are not known.
     """
     if scored.a is None or scored.b is None:
         return (), 0
@@ -66,16 +65,18 @@ def face_thumbnails(
     photos: Iterable[str], root: Path, model: ModelFile, face: FacePolicy,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, bytes]:  # fmt: skip
-    """The face crop of each photo below ``root`` as a small JPEG, as the model saw it.
+    """Return the face crop of each photo below ``root`` as a small JPEG.
 
-    Photos that cannot be read or show no face any more are left out.  Raises DetectorError if the
-    model's detector cannot run here.
+    Photos that cannot be read or show no face are left out.
+
+    Raises:
+        DetectorError: The model's detector cannot run here.
     """
     cropper = FaceCropper.of_file(model)
     names = list(dict.fromkeys(photos))
     crops = {}
     for done, name in enumerate(names, start=1):
-        with suppress(FacealikeError):  # told of by whoever finds it missing
+        with suppress(FacealikeError):  # reported by the caller
             crops[name] = _jpeg(cropper(root / name, face, shown(name))[0].crop)
         if progress is not None:
             progress(done, len(names))

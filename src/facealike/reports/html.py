@@ -1,7 +1,6 @@
-"""A report as one HTML file that needs nothing else.
+"""Write a report as one self-contained HTML file.
 
-It carries its style sheet, figures and pictures in itself, has no script and asks nothing of the
-network.
+Style sheet, figures and pictures are in the file; it has no script and loads nothing from the network.
 """
 
 from __future__ import annotations
@@ -35,12 +34,12 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 @cache
 def style_sheet() -> str:
-    """The style sheet of every page."""
+    """Return the style sheet of every page."""
     return (resources.files("facealike.reports") / "style.css").read_text("utf-8")
 
 
 def to_html(document: Document) -> str:
-    """The document as one HTML file."""
+    """Return the document as one HTML file."""
     title = escape(document.title)
     links = "".join(
         f'<li><a href="#{section.name}">{escape(section.heading)}</a></li>' for section in document.sections

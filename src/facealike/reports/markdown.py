@@ -1,4 +1,4 @@
-"""A report as Markdown: the same text as the HTML, with its figures as files beside it."""
+"""Write a report as Markdown: the text of the HTML, with its figures as files beside it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .html import pair_table
 
 
 def to_markdown(document: Document, folder: str) -> str:
-    """The document as Markdown, its pictures in ``folder``, a path relative to the file."""
+    """Return the document as Markdown, its pictures in ``folder``, a path relative to the file."""
     parts = [f"# {markdown(document.title)}", markdown(document.subtitle)]
     for section in document.sections:
         parts.append(f"## {markdown(section.heading)}")
@@ -74,7 +74,7 @@ def _joined(cell: Cell) -> str:
 
 
 def _address(folder: str, name: str) -> str:
-    """A relative address fit for Markdown, where blanks and brackets end it."""
+    """A relative address that is safe in Markdown, where blanks and brackets end it."""
     from urllib.parse import quote
 
     return quote(f"{folder}/{name}", errors="surrogateescape")

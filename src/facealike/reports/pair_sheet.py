@@ -56,7 +56,7 @@ def pair_sheet(
         [_section(pairs, crops, True), _section(pairs, crops, False)],
         columns=4,
         title=title,
-        subtitle=f"drawn with seed {seed} from {people}; photos without the face asked for are passed over",
+        subtitle=f"drawn with seed {seed} from {people}; photos without the face asked for are left out",
     )
     return PairSheet(picture, pairs, tuple(crops.unused))
 

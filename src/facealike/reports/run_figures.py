@@ -1,4 +1,4 @@
-"""The figures of a run's report, each with the sentences that say what it means and what it does not."""
+"""The figures of a run's report, each with a caption."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..evaluation.verification_result import FAILURE_SCORE, Evaluation
 from ..metrics.bootstrap import RocBand, roc_band
 from ..plotting.error_curves import ErrorCurve, draw_det, draw_roc, rate_grid
 from ..plotting.scores import draw_histogram, draw_reliability
-from ..plotting.style import BLUE, GREY, SMALL, figure_png, figure_svg, new_axes, percent
+from ..plotting.style import BLUE, GRAY, SMALL, figure_png, figure_svg, new_axes, percent
 from ..utils.wording import rate_text
 from .elements import Block, Picture, Pictures
 from .training_log import TrainingLog, best_text, draw_losses, draw_quality
@@ -32,14 +32,14 @@ def picture(name: str, title: str, draw: Callable[[Axes], None], alt: str, capti
 
 
 def error_curves(main: Evaluation, known: Evaluation | None) -> Block:
-    """ROC and DET of the evaluation that counts, beside that of the people of the training."""
+    """Draw ROC and DET of the main evaluation, beside that on the people of the training."""
     band = _band(main)
     curves = [
         ErrorCurve(main.roc, main.impostor, main.genuine, _who(main), BLUE, "-", band, (main.fmr, main.fnmr))
     ]
     if known is not None:
         curves.append(
-            ErrorCurve(known.roc, known.impostor, known.genuine, "people of the training", GREY, "--")
+            ErrorCurve(known.roc, known.impostor, known.genuine, "people of the training", GRAY, "--")
         )
     shaded = " The band is the 95 % interval at each false match rate by itself." if band is not None else ""
     also = " The dashed curve is that of people it was trained on." if known is not None else ""
@@ -68,12 +68,12 @@ def error_curves(main: Evaluation, known: Evaluation | None) -> Block:
 
 
 def score_histogram(main: Evaluation, uncertain: tuple[float, float] | None) -> Picture:
-    """How the scores lie, and where the threshold cuts them."""
+    """Draw the distribution of the scores, with the threshold."""
     kept = main.scores > FAILURE_SCORE
     lost = int(np.sum(~kept))
     left_out = f" {lost:,} pairs in which no face was found have no score and are not drawn." if lost else ""
     band = (
-        " In the grey field the answer is uncertain: other people to choose the threshold on could have "
+        " In the gray field the answer is uncertain: other people to choose the threshold on could have "
         "put it anywhere in there." if uncertain else ""
     )  # fmt: skip
     return picture(
@@ -89,7 +89,7 @@ def score_histogram(main: Evaluation, uncertain: tuple[float, float] | None) -> 
 
 
 def reliability_picture(main: Evaluation) -> Picture | None:
-    """How far the stated probabilities may be believed; None where there are none."""
+    """Draw the reliability of the probabilities; None where there are none."""
     bins = main.reliability
     if bins is None:
         return None
@@ -97,7 +97,7 @@ def reliability_picture(main: Evaluation) -> Picture | None:
         "reliability",
         "Reliability",
         lambda ax: draw_reliability(ax, bins),
-        f"Reliability plot: stated probability against what came true, expected calibration error "
+        f"Reliability plot: predicted probability against observed frequency, expected calibration error "
         f"{bins.ece:.3f}; the closer the dots to the dotted diagonal, the better.",
         "Each dot gathers the pairs that were given about the same probability; its size is their share. "
         "On the dotted line, of the pairs given 80 % just 80 % show one person. On average the distance from "
@@ -106,9 +106,9 @@ def reliability_picture(main: Evaluation) -> Picture | None:
     )
 
 
-def training_curves(log: TrainingLog, strangers: bool) -> Block:
-    """Loss, F1 and AUC by epoch."""
-    validation = "people never seen" if strangers else "other photos of them"
+def training_curves(log: TrainingLog, held_out: bool) -> Block:
+    """Draw loss, F1 and AUC by epoch."""
+    validation = "people never seen" if held_out else "other photos of them"
     best = "" if log.best is None else f" Dashed line: {best_text(log, log.best)}."
     loss = picture(
         "loss",

@@ -1,7 +1,7 @@
-"""What a training run left in its folder, whichever version wrote it, and what is not there.
+"""Read what a training run left in its folder, of any version.
 
-A report must not fail for a run of last year, so nothing here but the folder itself is required:
-each part that is not there is told of in ``missing``, in a sentence.
+A report must not fail for an old run, so only the folder itself is required: each part that does not exist is
+named in ``missing``, in a sentence.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ RATES = ("f1", "accuracy", "auc", "fmr", "fnmr", "eer", "far", "frr", "fta")
 
 @dataclass(frozen=True)
 class Result:
-    """One evaluation as ``results.json`` has it.
+    """One evaluation of ``results.json``.
 
-    ``numbers`` holds those of ``RATES`` that are known and ``fnmr@F`` for each FMR F; ``intervals``
-    (low, high) of those that have one.  Counts that are not known are None.
+    ``numbers`` has those of ``RATES`` that are known and ``fnmr@F`` for each FMR F; ``intervals`` (low, high)
+    of those that have one.  Counts that are not known are None.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Result:
 
     @classmethod
     def from_dict(cls, table: Mapping[str, Any]) -> Result:
-        """What of ``Evaluation.to_dict`` is there and of the right kind; the rest is left out."""
+        """Return those entries of ``Evaluation.to_dict`` that are valid; others are left out."""
         numbers = {name: number for name in RATES if (number := _number(table.get(name))) is not None}
         for limit, value in _table(table.get("fnmr_at_fmr")).items():
             # An FMR that the impostor pairs do not support is None.
@@ -75,8 +75,8 @@ class Result:
 class Run:
     """All that is known of a run.
 
-    ``warnings`` are those of the guard rails, None for a run that had none to give them;
-    ``comparison`` is the one with the shipped model, as the run wrote it.
+    ``warnings`` are those of the sanity checks, None for a run without them; ``comparison`` is the one with
+    the default model, as the run wrote it.
     """
 
     folder: Path
@@ -91,14 +91,14 @@ class Run:
 
     @property
     def recipe(self) -> dict[str, Any]:
-        """The recipe as tables of settings, empty where it is not known."""
+        """The recipe as tables of settings; empty where it is not known."""
         if self.model is not None:
             return self.model.card.recipe
         return _table(self.facts.get("recipe"))
 
     @property
     def main(self) -> Result | None:
-        """The result that counts most: of the test, else of people never seen, else the last."""
+        """The main result: of the test, else of people never seen, else the last."""
         for fits in (lambda r: r.name == "test", lambda r: r.leaked is False, lambda r: True):
             for result in reversed(self.results):
                 if fits(result):
@@ -106,18 +106,19 @@ class Run:
         return None
 
     def evaluation(self, name: str) -> Evaluation | None:
-        """The evaluation with the score of every pair, where the run kept them."""
+        """Return the evaluation with the score of every pair, where the run kept them."""
         return self.scored[name].evaluation if name in self.scored else None
 
-    def strangers_validate(self) -> bool:
-        """Whether the people of the validation are others than those of the training."""
+    def held_out_validation(self) -> bool:
+        """Return whether the people of the validation are not those of the training."""
         return bool(_table(self.recipe.get("data")).get("split", "identity") == "identity")
 
 
 def read_run(folder: str | Path) -> Run:
-    """Everything of the run in ``folder`` that can be read.
+    """Read everything of the run in ``folder`` that can be read.
 
-    Raises DataError if there is no such folder or nothing of a run in it.
+    Raises:
+        DataError: The folder does not exist or has nothing of a run.
     """
     run = Path(folder)
     if not run.is_dir():
@@ -183,12 +184,12 @@ def _read_model(run: Run) -> Run:
 
 
 def _not_there(run: Run) -> list[str]:
-    """What a run of today has and this one lacks, beyond whole files."""
+    """What a current run has and this one lacks, beyond whole files."""
     missing = []
     if run.results and run.warnings is None:
-        missing.append("the warnings of the guard rails: this run was trained without them")
+        missing.append("the warnings of the sanity checks: this run was trained without them")
     if run.results and run.comparison is None:
-        missing.append("the comparison with the shipped model on the same pairs")
+        missing.append("the comparison with the default model on the same pairs")
     model = run.model
     if model is not None and model.calibration.probability is None:
         missing.append("the probability of a score: the model has no calibration for it")
@@ -197,7 +198,7 @@ def _not_there(run: Run) -> list[str]:
     return missing
 
 
-# ---- what a stranger's JSON may hold ----------------------------------------------------------
+# ---- untrusted JSON ---------------------------------------------------------------------------
 
 
 def _json(path: Path, what: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""``report``: a training run as one HTML page and as Markdown."""
+"""Write the report of a training run as one HTML page and as Markdown."""
 
 from __future__ import annotations
 
@@ -33,9 +33,13 @@ CONSENT = " This page holds photos of people: share it only as those photos may 
 
 @dataclass(frozen=True, repr=False)
 class Report(Result):
-    """The files of a report: the HTML page, the Markdown, and the pictures of the latter.
+    """The files of a report.
 
-    ``missing`` says in sentences what the report could have held and did not, and why.
+    Args:
+        html: The HTML page.
+        markdown: The Markdown.
+        pictures: Those of the Markdown.
+        missing: What the report could have and has not, and why, in sentences.
     """
 
     ASK: ClassVar[str] = "ask .missing for what it lacks"
@@ -68,15 +72,24 @@ def report(
 ) -> Report:
     """Write the report of the training run in the folder ``run``.
 
-    ``out`` is the HTML file to write (default: report.html in ``run``); the Markdown lies beside it
-    with the ending .md, and its figures in a folder beside that.  The HTML is one file that needs
-    nothing else.  ``data`` is the folder of people, where it is no longer where the run found it.
-    ``thumbnails`` False shows no photo of anybody, True shows them in the Markdown too; by default
-    the HTML shows the hardest ``mistakes`` of each kind.  ``progress(done, total)`` counts their photos.
+    A run of an older facealike, or one that is not finished, gives a report of what exists.  The HTML file is
+    self-contained; the Markdown lies beside it with the ending .md, and its figures in a folder beside that.
 
-    A run of an older facealike, or one that is not finished, gives a report of what is there, which
-    says what is missing.  Raises DataError for a folder that holds no run or a file that cannot be
-    written, UsageError if ``out`` does not end in .html.
+    Example:
+        >>> print(report("model-run").html)
+
+    Args:
+        run: The folder of a run.
+        out: The HTML file to write; None for report.html in ``run``.
+        data: The folder of people, where it was moved since the run.
+        thumbnails: False shows no photo, True shows them in the Markdown too; None shows the worst errors of
+            each kind in the HTML only.
+        mistakes: How many errors of each kind.
+        progress: Called with (done, total) of their photos.
+
+    Raises:
+        DataError: The folder holds no run, or a file cannot be written.
+        UsageError: ``out`` does not end in .html.
     """
     page = Path(out) if out is not None else Path(run) / "report.html"
     if page.suffix.lower() not in (".html", ".htm"):
@@ -133,7 +146,7 @@ def _mistakes(
     run: Run, data: str | Path | None, wanted: bool | None, count: int,
     progress: Callable[[int, int], None] | None,
 ) -> tuple[Section | None, tuple[str, ...]]:  # fmt: skip
-    """The section of the hardest mistakes, and what it lacks."""
+    """The section of the worst errors, and what it lacks."""
     scored = None if run.main is None else run.scored.get(run.main.name)
     if scored is None:
         return None, ()
@@ -164,21 +177,21 @@ def _mistakes(
 def _crops(
     run: Run, data: str | Path | None, pairs: list[Mistake], progress: Callable[[int, int], None] | None
 ) -> tuple[dict[str, bytes], tuple[str, ...]]:
-    told = "thumbnails of the hardest mistakes: "
+    prefix = "thumbnails of the hardest mistakes: "
     root = data if data is not None else run.facts.get("root")
     if not isinstance(root, str | Path):
-        return {}, (f"{told}the run does not say where its photos are; name the folder with --data",)
+        return {}, (f"{prefix}the run does not say where its photos are; name the folder with --data",)
     if not Path(root).is_dir():
-        return {}, (f"{told}the photos are no longer in {shown(root)}; name the folder with --data",)
+        return {}, (f"{prefix}the photos are no longer in {shown(root)}; name the folder with --data",)
     if run.model is None:
-        return {}, (f"{told}without its model the crops cannot be made",)
+        return {}, (f"{prefix}without its model the crops cannot be made",)
     table = run.recipe.get("data")
     policy = table.get("face") if isinstance(table, dict) else None
     face = cast("FacePolicy", policy if policy in FACE_POLICIES and policy != "all" else DEFAULT_FACE)
     photos = [photo for pair in pairs for photo in (pair.a, pair.b)]
     crops = face_thumbnails(photos, Path(root), run.model, face, progress)
     if len(crops) < len(set(photos)):
-        return crops, (f"{told}some photos in {shown(root)} cannot be read or show no face any more",)
+        return crops, (f"{prefix}some photos in {shown(root)} cannot be read or show no face any more",)
     return crops, ()
 
 
@@ -194,7 +207,7 @@ def _photo_pairs(name: str, group: tuple[Mistake, ...], crops: dict[str, bytes])
 
 
 def _name(photo: str) -> str:
-    """A photo's path; without the folder where the file is called after it, as in LFW."""
+    """A photo's path; without the folder where the file is named after it, as in LFW."""
     folder, _, file = photo.rpartition("/")
     person = folder.rpartition("/")[2]
     return shown(file if person and file.startswith(person) else photo)

@@ -1,4 +1,4 @@
-"""A run's report in words: what each number is, what it means, and what it does not."""
+"""The sections of a run's report: each number and its meaning."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ def share(value: float) -> str:
 
 
 def one_in(value: float) -> str:
-    """A rate as people say it."""
+    """Return a rate in words."""
     if value <= 0 or value >= 0.995:
         return "none in this test" if value <= 0 else "every one"
     return f"about 1 in {round(1 / value):,}" if value <= 0.4 else share(value)
 
 
 def cell(result: Result, name: str, as_rate: bool = False) -> Cell:
-    """A number of a result with its interval, or a dash."""
+    """Return a number of a result with its interval, or a dash."""
     value = result.numbers.get(name)
     if value is None or math.isnan(value):
         return Cell("–")
@@ -68,7 +68,7 @@ def cell(result: Result, name: str, as_rate: bool = False) -> Cell:
     return Cell(text(value), "" if ends is None else f"{text(ends[0])} to {text(ends[1])}")
 
 
-def spoken(result: Result, name: str, as_rate: bool = False) -> str:
+def in_words(result: Result, name: str, as_rate: bool = False) -> str:
     number = cell(result, name, as_rate)
     return f"{number.text} [{number.small}]" if number.small else number.text
 
@@ -83,7 +83,7 @@ def on_pairs(result: Result) -> str:
 
 
 def summary(run: Run) -> Section:
-    """The report in a few sentences."""
+    """Return the report in a few sentences."""
     main = run.main
     if main is None:
         text = "This run has no results yet: what follows is how the training went so far."
@@ -125,7 +125,7 @@ def _remarks(run: Run, main: Result) -> list[str]:
         if math.isfinite(gap):
             more = f"{abs(gap):.3f} {'higher' if gap >= 0 else 'lower'}"
             remarks.append(
-                f"On the people of its training its F1 is {spoken(known, 'f1')}, {more} ({on_pairs(known)}). "
+                f"On its training people its F1 is {in_words(known, 'f1')}, {more} ({on_pairs(known)}). "
                 "That is the gap between faces it knows and faces it does not; only the latter count."
             )
     if main.ece is not None:
@@ -133,16 +133,15 @@ def _remarks(run: Run, main: Result) -> list[str]:
             f"Its probabilities are off by {100 * main.ece:.1f} percentage points on average (expected "
             "calibration error)."
         )
-    told = comparison_sentence(run)
-    if told:
-        remarks.append(told)
+    if found := comparison_sentence(run):
+        remarks.append(found)
     if run.warnings:
         count = len(run.warnings)
         remarks.append(
             f"The training gave {count} warning{'s' if count > 1 else ''}; read {_them(count)} below."
         )
     elif run.warnings is not None:
-        remarks.append("The guard rails of the training gave no warning.")
+        remarks.append("The sanity checks of the training gave no warning.")
     if main.failures:
         failed = main.failures / main.pairs if main.pairs else math.nan
         remarks.append(
@@ -166,7 +165,7 @@ def _known(run: Run) -> Result | None:
 
 
 def warnings(run: Run) -> Section | None:
-    """What the guard rails said."""
+    """Return the warnings of the sanity checks."""
     if not run.warnings:
         return None
     text = Paragraph("The training watched itself, and this is what it saw.")
@@ -174,7 +173,7 @@ def warnings(run: Run) -> Section | None:
 
 
 def results(run: Run) -> Section | None:
-    """All numbers, a column for each set of people."""
+    """Return all numbers, a column for each set of people."""
     if not run.results:
         return None
     main = run.main
@@ -199,7 +198,7 @@ def results(run: Run) -> Section | None:
         ("Chosen on", [Cell(r.threshold_from or "–") for r in ordered]),
         ("Seen in training", [Cell(SEEN[r.leaked]) for r in ordered]),
     ]
-    # A row that is empty for everybody says nothing.
+    # Rows without any value are left out.
     table = tuple((Cell(name), *cells) for name, cells in rows if any(c.text != "–" for c in cells))
     header = ("Measure", *(result.name for result in ordered))
     return Section(
@@ -226,7 +225,7 @@ def _named_rate(name: str) -> str:
 
 
 def _supported(result: Result, name: str) -> Cell:
-    """A dash where fewer than three false matches were to be expected (rule of 3, ISO/IEC 19795-1)."""
+    """A dash where fewer than three false matches are expected (rule of 3, ISO/IEC 19795-1)."""
     limit = float(name.removeprefix("fnmr@"))
     if result.impostor is not None and limit * result.impostor < 3:
         return Cell("–")
@@ -234,7 +233,7 @@ def _supported(result: Result, name: str) -> Cell:
 
 
 def errors(run: Run) -> Section | None:
-    """ROC and DET."""
+    """Return ROC and DET."""
     main = _evaluation(run)
     if main is None:
         return None
@@ -243,7 +242,7 @@ def errors(run: Run) -> Section | None:
 
 
 def scores(run: Run) -> Section | None:
-    """Histogram, reliability and the thresholds for named false match rates."""
+    """Return histogram, reliability and the thresholds for target FMRs."""
     main = _evaluation(run)
     if main is None:
         return None
@@ -264,8 +263,8 @@ def scores(run: Run) -> Section | None:
 def _operating(points: Sequence[OperatingPoint], main: Evaluation) -> tuple[Block, ...]:
     rows = []
     for point in points:
-        had = confusion(main.scores, main.same, point.threshold)
-        measured = Result(main.name, {"fmr": had.fmr, "fnmr": had.fnmr}, _intervals_at(main, point.threshold))
+        at = confusion(main.scores, main.same, point.threshold)
+        measured = Result(main.name, {"fmr": at.fmr, "fnmr": at.fnmr}, _intervals_at(main, point.threshold))
         rows.append((
             Cell(rate_text(point.fmr), f"{rate_text(point.fmr_low)} to {rate_text(point.fmr_high)}"),
             Cell(f"{point.threshold:.3f}"),
@@ -275,12 +274,12 @@ def _operating(points: Sequence[OperatingPoint], main: Evaluation) -> tuple[Bloc
     target = "target FMR (calibration people)"
     header = (target, "threshold", f"FMR on {main.name}", f"FNMR on {main.name}")
     text = (
-        "Each threshold was chosen on the people of the calibration so that no more than the named share of "
+        "Each threshold was chosen on the people of the calibration so that no more than the target share of "
         "strangers is let through; beside it stands the 95 % interval of the share really let through there. "
         f"The last two columns are what it gives on {main.name} ({main.impostor:,} pairs of "
         "strangers), where nothing was chosen. Use one with facealike compare --fmr."
     )
-    return (Table("Thresholds for named false match rates", header, tuple(rows)), Paragraph(text, weak=True))
+    return (Table("Thresholds for target false match rates", header, tuple(rows)), Paragraph(text, weak=True))
 
 
 def _intervals_at(main: Evaluation, threshold: float) -> dict[str, tuple[float, float]]:
@@ -291,21 +290,21 @@ def _intervals_at(main: Evaluation, threshold: float) -> dict[str, tuple[float, 
 
 
 def comparison_sentence(run: Run) -> str:
-    """How the run's model stands against the shipped one, in the words the run found for it."""
-    told = (run.comparison or {}).get("text")
-    return f"Against the model that ships with facealike: {told}." if isinstance(told, str) else ""
+    """Return the comparison of the run's model with the default one, as the run wrote it."""
+    found = (run.comparison or {}).get("text")
+    return f"Against the default model of facealike: {found}." if isinstance(found, str) else ""
 
 
 def comparison(run: Run) -> Section | None:
-    """The run's model and the shipped one on the same pairs, and what the difference says."""
-    told, main = run.comparison or {}, run.main
-    against = Result.from_dict({"f1": told.get("shipped")})
-    gap = told.get("difference")
+    """Return the table of the run's model and the default one on the same pairs."""
+    found, main = run.comparison or {}, run.main
+    against = Result.from_dict({"f1": found.get("shipped")})
+    gap = found.get("difference")
     if main is None or not isinstance(gap, dict) or "f1" not in against.numbers:
         return None
     difference = Result.from_dict({"f1": gap.get("estimate"), "intervals": {"f1": gap}})
     row = (Cell("F1"), cell(main, "f1"), cell(against, "f1"), cell(difference, "f1"))
-    header = ("Measure", "this model", "shipped model", "difference")
+    header = ("Measure", "this model", "default model", "difference")
     text = (
         f"Both on the same {on_pairs(main)} ({main.name}), each at its own threshold. The interval of the "
         "difference is made of differences on the same drawn people, so it is narrower than the other two "
@@ -313,20 +312,20 @@ def comparison(run: Run) -> Section | None:
     )
     return Section(
         "comparison",
-        "Against the shipped model",
+        "Against the default model",
         (Paragraph(comparison_sentence(run)), Table("Two models on the same pairs", header, (row,)),
          Paragraph(text, weak=True)),
     )  # fmt: skip
 
 
 def training(run: Run) -> Section | None:
-    """The curves."""
+    """Return the curves."""
     log = run.log
     if log is None:
         return None
     seconds = log["seconds"][~_nan(log["seconds"])].sum()
     text = f"{len(log['epoch'])} epochs" + (f", {seconds / 60:,.0f} minutes of training." if seconds else ".")
-    section = _drawn("training", "Training", lambda: (training_curves(log, run.strangers_validate()),))
+    section = _drawn("training", "Training", lambda: (training_curves(log, run.held_out_validation()),))
     return Section(section.name, section.heading, (Paragraph(text), *section.blocks))
 
 
@@ -335,7 +334,7 @@ def _nan(values: Any) -> Any:
 
 
 def card(run: Run) -> Section | None:
-    """What the model is, from its card, and the recipe."""
+    """Return the entries of the model's card, and the recipe."""
     blocks: list[Block] = []
     if run.model is not None:
         model, of = run.model, run.model.card
@@ -379,7 +378,7 @@ def _flat(table: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
 
 
 def missing(run: Run, more: Sequence[str] = ()) -> Section | None:
-    """What a report can have and this one lacks, and why."""
+    """Return what a report can have and this one lacks, and why."""
     lacking = (*run.missing, *more)
     return Section("missing", "What is missing", (Items(tuple(lacking)),)) if lacking else None
 
@@ -392,7 +391,7 @@ def _evaluation(run: Run) -> Evaluation | None:
 
 
 def _drawn(name: str, heading: str, blocks: Any) -> Section:
-    """A section of figures, or the sentence of why there are none."""
+    """A section of figures, or the reason why there are none."""
     try:
         return Section(name, heading, blocks())
     except MissingExtra as error:

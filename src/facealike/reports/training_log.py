@@ -1,4 +1,4 @@
-"""The log of a training run, and its curves, which need matplotlib (the extra ``train``)."""
+"""Read the log of a training run and draw its curves (matplotlib, extra ``train``)."""
 
 from __future__ import annotations
 
@@ -53,12 +53,13 @@ class TrainingLog:
 
 
 def read_log(path: str | Path) -> TrainingLog:
-    """The training log at ``path``: CSV with a header, of which ``epoch`` and one loss must be there.
+    """Read the training log at ``path``: a CSV with a header, of which ``epoch`` and one loss are required.
 
-    Unknown columns are passed over and missing ones are NaN throughout.  Where an epoch is there
-    twice, as after a run that was killed and resumed, the later row counts.
+    Unknown columns are ignored and missing ones are NaN.  Where an epoch occurs twice, as after a resumed
+    run, the later row counts.
 
-    Raises DataError naming the file, and the line where there is one.
+    Raises:
+        DataError: The log cannot be read; the message names the file, and the line where there is one.
     """
     file = Path(path)
     try:
@@ -98,13 +99,16 @@ def _number(cell: str, file: Path, line: int, name: str) -> float:
 def loss_curves(
     csv_path: str | Path, out: str | Path, validation: str = "people never seen in training"
 ) -> None:
-    """Draw the loss, F1 and AUC by epoch, on people of the training and on others, into ``out``.
+    """Draw the loss, F1 and AUC by epoch, on people of the training and on others.
 
-    The best epoch (``TrainingLog.best``) is marked.  ``validation`` is the legend's name for the
-    pictures of the validation; give another where the recipe's split does not keep people apart.
-    ``out`` ends in .png, .svg or .pdf and is written whole or not at all.
+    Args:
+        csv_path: The log.
+        out: The file to write, .png, .svg or .pdf; written whole or not at all.
+        validation: The name of the validation in the legend.
 
-    Raises DataError for a log that cannot be read, MissingExtra without matplotlib.
+    Raises:
+        DataError: The log cannot be read.
+        MissingExtra: matplotlib is not installed.
     """
     log = read_log(csv_path)
     figure = new_figure(7.2, 6.0)
@@ -118,7 +122,7 @@ def loss_curves(
 
 
 def draw_losses(ax: Axes, log: TrainingLog, validation: str, training: str = TRAINING) -> None:
-    """The loss by epoch into ``ax``, the best epoch marked; the last two are names in the legend."""
+    """Draw the loss by epoch into ``ax``, the best epoch marked; the last two are names in the legend."""
     curves = (
         Curve(log["train_loss"], training, BLUE, "--"),
         Curve(log["val_loss"], validation, BLUE),
@@ -128,7 +132,7 @@ def draw_losses(ax: Axes, log: TrainingLog, validation: str, training: str = TRA
 
 
 def draw_quality(ax: Axes, log: TrainingLog, validation: str, training: str = TRAINING) -> None:
-    """F1 and AUC by epoch into ``ax``, as ``draw_losses`` does."""
+    """Draw F1 and AUC by epoch into ``ax``, as ``draw_losses``."""
     curves = (
         Curve(log["train_auc"], f"ROC AUC, {training}", GREEN, "--"),
         Curve(log["val_auc"], f"ROC AUC, {validation}", GREEN),
@@ -140,7 +144,7 @@ def draw_quality(ax: Axes, log: TrainingLog, validation: str, training: str = TR
 
 
 def best_text(log: TrainingLog, best: int) -> str:
-    """The numbers of the row ``best`` in words."""
+    """Return the numbers of the row ``best`` in words."""
     shown_as = (("val_f1", "F1"), ("val_auc", "ROC AUC"), ("val_loss", "validation loss"))
     known = [f"{text} {log[name][best]:.3f}" for name, text in shown_as if np.isfinite(log[name][best])]
     return f"best epoch {log['epoch'][best]:g}: {', '.join(known)}"
