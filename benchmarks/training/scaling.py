@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from benchmarks.common.docs_page import put
 from benchmarks.common.record import RESULTS, ROOT, append_rows, circumstances
-from facealike.datasets.people import unlabelled_photos
+from facealike.datasets.people import unlabeled_photos
 from facealike.embedding.face_model import Model
 from facealike.evaluation.lfw_view2 import evaluate_view2
 from facealike.plotting.style import new_axes, save_figure, style_axes
@@ -90,7 +90,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 def some_of(folder: Path, count: int, linked: Path) -> Path:
     """A folder of links to ``count`` photos from all over ``folder``, by the names that they have there."""
-    people = unlabelled_photos(folder)
+    people = unlabeled_photos(folder)
     if not 0 < count <= len(people.paths):
         raise SystemExit(f"{folder} has {len(people.paths):,} photos; ask for that many or fewer")
     for place in range(count):

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from facealike.cli import app
 from facealike.datasets.folders import find_photos
-from facealike.datasets.people import People, unlabelled_photos
+from facealike.datasets.people import People, unlabeled_photos
 from facealike.errors import DataError, UnreadableImage
 from facealike.imaging import formats
 from facealike.imaging.photo_warning import PhotoWarning
@@ -66,7 +66,7 @@ def test_people_and_trees_are_walked_alike(messy: Path) -> None:
     assert tuple(found) == people.paths
     assert {s.path for s in skipped} == {s.path for s in people.skipped} and len(skipped) == 3
     with pytest.warns(PhotoWarning, match="3 entries are passed over"):
-        assert unlabelled_photos(messy).paths == people.paths
+        assert unlabeled_photos(messy).paths == people.paths
 
 
 def test_every_command_that_walks_says_what_it_passes_over(messy: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Fit a calibration to the scores of labelled pairs."""
+"""Fit a calibration to the scores of labeled pairs."""
 
 from __future__ import annotations
 

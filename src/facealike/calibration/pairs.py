@@ -34,7 +34,7 @@ def calibration_pairs(labels: ArrayLike, seed: int, limit: int = 2_000_000) -> P
     keep_genuine = min(genuine, max(limit // 2, limit - impostor))
     keep_impostor = min(impostor, limit - keep_genuine)
     rng = np.random.default_rng(seed)
-    # Counted through photo by photo, so that all pairs are never held at once.
+    # Enumerated photo by photo, so that not all pairs are in memory at once.
     chosen = {
         True: _chosen(rng, genuine, keep_genuine),
         False: _chosen(rng, impostor, keep_impostor),

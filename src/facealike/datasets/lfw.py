@@ -174,7 +174,7 @@ class _Photos:
                     self._member(tar, member, number)
                     yield
             # tarfile takes a damaged header for the end of the archive; the true end is a block of
-            # zeros.  What follows is read too, since only at its end does gzip check its checksum.
+            # zeros.  The rest is read too, since gzip checks its checksum only at the end.
             if reader.last != bytes(_HEADER):
                 raise EOFError
             while reader.read(2**20):

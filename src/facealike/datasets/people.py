@@ -181,7 +181,7 @@ def people_of(root: str | Path, split: Split | Literal["all"]) -> People:
     return people
 
 
-def unlabelled_photos(folder: Path) -> People:
+def unlabeled_photos(folder: Path) -> People:
     """Return every photo in ``folder`` and below it, sorted, each as a person of its own.
 
     Raises:

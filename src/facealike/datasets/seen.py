@@ -32,7 +32,7 @@ _HASH = re.compile(r"[0-9a-f]{16}")
 
 
 def identity_hash(salt: str, name: str) -> str:
-    """The first 16 hex digits of SHA-256(salt, NUL, name): a person in a card, without the name."""
+    """Return the first 16 hex digits of SHA-256(salt, NUL, name): a person in a card, without the name."""
     return hashlib.sha256(f"{salt}\0{name}".encode(errors="surrogateescape")).hexdigest()[:16]
 
 

@@ -143,7 +143,7 @@ class SetEvaluation(Result):
         rows = {}
         for name, found in self.intervals.items():
             kind, _, limit = name.partition("@")
-            if kind != "fmr" or not limit:  # the FMR really had at a threshold is for those who calibrate
+            if kind != "fmr" or not limit:  # the FMR of other people matters only for a calibration
                 rows[words.get(name) or f"FNMR at FMR {rate_text(float(limit))}"] = found
         return rate_table(rows, str(self))
 
@@ -159,7 +159,14 @@ class SetEvaluation(Result):
         )
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the ROC curve of all comparisons.  Raises MissingExtra without matplotlib."""
+        """Draw the ROC curve of all comparisons.
+
+        Args:
+            ax: The axes to draw into; None for a new figure.
+
+        Raises:
+            MissingExtra: matplotlib is not installed.
+        """
         return self.comparisons.plot(ax)
 
 

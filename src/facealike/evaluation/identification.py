@@ -110,7 +110,14 @@ class IdentificationEvaluation(Result):
         return f"{self.name}: {self.closed}; {self.open}{remarks(self)}"
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw FNIR over FPIR.  Raises MissingExtra without matplotlib."""
+        """Draw FNIR over FPIR.
+
+        Args:
+            ax: The axes to draw into; None for a new figure.
+
+        Raises:
+            MissingExtra: matplotlib is not installed.
+        """
         ax = self.open.plot(ax)
         ax.set_title(f"{figure_text(self.name)}: rank 1 {self.rank1:.3f}")
         return ax

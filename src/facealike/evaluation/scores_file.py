@@ -64,11 +64,15 @@ def save_scores(
 ) -> None:
     """Write ``evaluations`` to ``path``, whole or not at all.
 
-    ``pairs`` holds, by the name of an evaluation, the pairs it was made of, in their order; the
-    photos are stored relative to ``root``, those elsewhere with their whole path.
+    Args:
+        path: The file to write.
+        evaluations: Evaluations of different names.
+        pairs: By the name of an evaluation, the pairs it was made of, in their order.
+        root: The folder of people; photos in it are stored relative to it, others with their whole path.
 
-    Raises UsageError if there are no evaluations, two of one name, or pairs that do not fit them,
-    and DataError if the file cannot be written.
+    Raises:
+        UsageError: There are no evaluations, two of one name, or pairs that do not fit them.
+        DataError: The file cannot be written.
     """
     names = [evaluation.name for evaluation in evaluations]
     if not names or len(set(names)) != len(names):
@@ -105,9 +109,10 @@ def save_scores(
 
 
 def load_scores(path: str | os.PathLike[str]) -> tuple[ScoredPairs, ...]:
-    """What ``save_scores`` wrote to ``path``, in its order.
+    """Return what ``save_scores`` wrote to ``path``, in its order.
 
-    Raises DataError, naming the file, if it is missing, damaged or of another kind or version.
+    Raises:
+        DataError: The file is missing, damaged, or of another kind or version.
     """
     file = Path(path)
     try:
@@ -133,8 +138,8 @@ def load_scores(path: str | os.PathLike[str]) -> tuple[ScoredPairs, ...]:
 
 def _entry(facts: dict[str, Any], number: str, content: dict[str, NDArray[Any]]) -> ScoredPairs:
     arrays: dict[str, Any] = {name: content.get(f"{number}.{name}") for name in ARRAYS}
-    told = {name: facts[name] for name in FACTS} | {name: facts.get(name) for name in LATER_FACTS}
-    evaluation = Evaluation(**told, **arrays)
+    entries = {name: facts[name] for name in FACTS} | {name: facts.get(name) for name in LATER_FACTS}
+    evaluation = Evaluation(**entries, **arrays)
     if f"{number}.a" not in content:
         return ScoredPairs(evaluation)
     photos = content["photos"]

@@ -40,7 +40,7 @@ class PairEvaluator:
     """Score labeled pairs of photos and compare the scores with the model's threshold.
 
     Each photo is embedded once, however many pairs it is in.  A person is the name of the folder that a photo
-    lies in; where the folders are not one person each, or the model's card lists nobody, the result's
+    lies in; where the folders are not one person each, or the model's card lists no person, the result's
     ``leaked`` is None.
 
     A pair in which the face asked for is not found in a photo is a failure to acquire (ISO/IEC 19795-1).  It

@@ -298,7 +298,11 @@ class Exhaustive(Result):
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the ROC curve, FMR on a logarithmic axis, with its 95 % interval shaded.
 
-        Draws into ``ax``, else into a new figure.  Raises MissingExtra without matplotlib.
+        Args:
+            ax: The axes to draw into; None for a new figure.
+
+        Raises:
+            MissingExtra: matplotlib is not installed.
         """
         ax = new_axes() if ax is None else ax
         band = self.roc_band(np.geomspace(3 / self.impostor, 1, 60))

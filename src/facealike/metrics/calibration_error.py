@@ -68,9 +68,13 @@ class Reliability(Result):
         return f"ECE {self.ece:.3f}, Brier score {self.brier:.3f} on {int(self.pairs.sum()):,} pairs"
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw predicted probability against observed frequency; a dot is as large as its share of pairs.
+        """Draw observed frequency against predicted probability; a dot is as large as its share of pairs.
 
-        Draws into ``ax``, else into a new figure.  Raises MissingExtra without matplotlib.
+        Args:
+            ax: The axes to draw into; None for a new figure.
+
+        Raises:
+            MissingExtra: matplotlib is not installed.
         """
         ax = new_axes(5, 5) if ax is None else ax
         draw_reliability(ax, self)
@@ -90,7 +94,7 @@ def reliability(
     if type(bins) is not int or not 1 <= bins <= 10_000:
         raise UsageError(f"the number of bins is an integer from 1 to 10,000, not {bins}")
     edges = np.linspace(0, 1, bins + 1)
-    place = np.searchsorted(edges[1:-1], predicted, side="right")  # a bin owns its lower edge
+    place = np.searchsorted(edges[1:-1], predicted, side="right")  # a bin includes its lower edge
     mass: NDArray[np.float64] = np.bincount(place, weight, bins).astype(np.float64)
     filled = np.maximum(mass, np.finfo(float).tiny)
     mean = np.bincount(place, weight * predicted, bins) / filled

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .demographics import GroupEvaluation
 
 TOO_FEW = "too small"
-PIVOT_FROM = 3  # columns, from which a list of groups becomes a table with the last one across
+PIVOT_FROM = 3  # levels with so many columns become a table with the last column across
 
 
 def group_order(name: str) -> tuple[int, float, str]:

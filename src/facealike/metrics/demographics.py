@@ -90,8 +90,8 @@ class GroupEvaluation(Result):
             UsageError: There is no such level.
         """
         if tuple(columns) not in self.levels:
-            told = ", ".join(" x ".join(level) for level in self.levels)
-            raise UsageError(f"there are no groups by {' x '.join(columns)}; those there are: {told}")
+            known = ", ".join(" x ".join(level) for level in self.levels)
+            raise UsageError(f"there are no groups by {' x '.join(columns)}; those there are: {known}")
         return tuple(group for group in self.groups if group.columns == tuple(columns))
 
     def spread(self, columns: Sequence[str] | None = None, point: int = 0) -> Disparity | None:
@@ -113,7 +113,7 @@ class GroupEvaluation(Result):
         worst, worst_fmr = max(rated, key=lambda each: each[1].estimate)
         best, best_fmr = min(rated, key=lambda each: each[1].estimate)
         target = self.points[point].target
-        positive = best_fmr.estimate > 0  # then all are
+        positive = best_fmr.estimate > 0  # then all rates are
         mean = math.exp(np.mean([math.log(rate.estimate) for _, rate in rated])) if positive else 0.0
         return Disparity(
             worst=worst,
@@ -210,7 +210,11 @@ class GroupEvaluation(Result):
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the FMR of each group by one or two columns at the point in use, with its interval.
 
-        Draws into ``ax``, else into a new figure.  Raises MissingExtra without matplotlib.
+        Args:
+            ax: The axes to draw into; None for a new figure.
+
+        Raises:
+            MissingExtra: matplotlib is not installed.
         """
         return group_tables.plot(self, ax)
 

@@ -204,7 +204,14 @@ class Identification(Result):
         return f"{shares} of {len(self.ranks):,} probes among {self.gallery_people:,} enrolled people"
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the CMC curve, ranks on a logarithmic axis; raises MissingExtra without matplotlib."""
+        """Draw the CMC curve, ranks on a logarithmic axis.
+
+        Args:
+            ax: The axes to draw into; None for a new figure.
+
+        Raises:
+            MissingExtra: matplotlib is not installed.
+        """
         ax = new_axes() if ax is None else ax
         ax.step(np.arange(1, self.gallery_people + 1), self.cmc(), where="post")
         ax.set(xscale="log", xlabel="rank", ylabel="share of probes found", ylim=(0, 1.01))
@@ -293,7 +300,7 @@ class OpenSet(Result):
             of_mated = _cumulative(weights[:, : len(mated)])
             of_non_mated = _cumulative(weights[:, len(mated) :])
             total = of_non_mated[:, -1:]
-            # The fewest non_mated to turn away, counted from the lowest score.
+            # The fewest non-mated searches to reject, counted from the lowest score.
             cut = np.argmax(total - of_non_mated <= fpir * total * (1 + 1e-12), axis=1)
             rejected = of_mated[np.arange(len(cut)), rejected_mated[cut]]
             with np.errstate(invalid="ignore", divide="ignore"):
@@ -324,7 +331,14 @@ class OpenSet(Result):
         )
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw FNIR over FPIR, which has a logarithmic axis; raises MissingExtra without matplotlib."""
+        """Draw FNIR over FPIR, which has a logarithmic axis.
+
+        Args:
+            ax: The axes to draw into; None for a new figure.
+
+        Raises:
+            MissingExtra: matplotlib is not installed.
+        """
         ax = new_axes() if ax is None else ax
         fpir, fnir, _ = self.curve()
         floor = 1 / len(self.non_mated)

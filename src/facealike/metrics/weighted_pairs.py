@@ -138,7 +138,7 @@ class Block:
 
     def __init__(self, pairs: Pairs, genuine: Floats, impostor: Floats) -> None:
         self._pairs, self._weights = pairs, genuine
-        # Column j: the weight of the j lowest scores.  Sums of whole numbers, so exact as a rule.
+        # Column j: the weight of the j lowest scores.  Sums of integers are exact.
         self._genuine, self._impostor = _cumulative(genuine), _cumulative(impostor)
 
     def fmr(self, threshold: float) -> Floats:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..calibration.calibration import Calibration
-from ..datasets.people import unlabelled_photos
+from ..datasets.people import unlabeled_photos
 from ..detection.face_policy import DEFAULT_FACE, FacePolicy
 from ..embedding.crop_cache import cached_crops
 from ..embedding.embedder import Embedder
@@ -134,7 +134,7 @@ def _faces(
 
     Then how many of the photos show no face, and those that could not be used.
     """
-    paths = unlabelled_photos(root).paths
+    paths = unlabeled_photos(root).paths
     paths = paths[:: -(-len(paths) // most)]
     with tempfile.TemporaryDirectory() as passing:
         detector = None if aligned else model.detector

@@ -13,7 +13,7 @@ from PIL import Image as PillowImage
 from torch import nn
 
 from facealike import Model
-from facealike.datasets.people import unlabelled_photos
+from facealike.datasets.people import unlabeled_photos
 from facealike.embedding.crop_cache import Crops
 from facealike.errors import DataError, NotCalibrated, RecipeError, TrainingError, UnreadableImage
 from facealike.imaging.align import DLIB_CHIP_TEMPLATE
@@ -53,7 +53,7 @@ def test_aligned_photos_are_taken_as_they_are(photos: Path, tmp_path: Path) -> N
     path = sorted(photos.rglob("*.png"))[0]
     with PillowImage.open(path) as picture:
         whole = np.asarray(picture.resize((CHIP, CHIP), PillowImage.Resampling.BILINEAR)).astype(float)
-    chip = read.chips.take(np.flatnonzero([p == path for p in unlabelled_photos(photos).paths]))[0]
+    chip = read.chips.take(np.flatnonzero([p == path for p in unlabeled_photos(photos).paths]))[0]
     assert np.abs(chip - whole).mean() < 2
     assert read.preprocessing.align == "chip" and read.detector.spec["kind"] == "dlib-landmarks"
 

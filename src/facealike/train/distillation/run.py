@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from ...calibration.calibration import Calibration
-from ...datasets.people import People, unlabelled_photos
+from ...datasets.people import People, unlabeled_photos
 from ...datasets.seen import Seen
 from ...detection.base import Detector
 from ...detection.registry import detector_license, named_detector
@@ -230,7 +230,7 @@ def read_photos(
     """
     detector = detector if detector is not None else named_detector(recipe.crop.detector)
     preprocessing = choose_preprocessing(recipe, detector)
-    people = unlabelled_photos(root)
+    people = unlabeled_photos(root)
     chips = cached_crops(
         people.paths, None if recipe.teacher.aligned else detector, Preprocessing(DLIB_CHIP_SIZE, "chip"),
         recipe.data.face, cache, progress, strict=strict,

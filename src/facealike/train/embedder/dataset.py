@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ...datasets.pair_sampling import balanced_pairs
 from ...datasets.parts import Parts, divide
-from ...datasets.people import People, unlabelled_photos
+from ...datasets.people import People, unlabeled_photos
 from ...detection.base import Detector
 from ...detection.registry import named_detector
 from ...embedding.crop_cache import Crops, cached_crops
@@ -176,7 +176,7 @@ def make_plan(
     unnamed = None
     if recipe.data.unlabeled:
         _refuse_the_people(root, Path(recipe.data.unlabeled))
-        unnamed = unlabelled_photos(Path(recipe.data.unlabeled))
+        unnamed = unlabeled_photos(Path(recipe.data.unlabeled))
         _refuse_copies(everyone, unnamed, {*splits["train"].names}, recipe.data.unlabeled)
     paths = (*everyone.paths, *(unnamed.paths if unnamed is not None else ()))
     crops = cached_crops(paths, detector, preprocessing, recipe.data.face, cache, progress, strict=strict)
