@@ -258,3 +258,39 @@ def test_everything_that_is_asked_for_is_pinned_at_a_version_that_fits() -> None
             version = pinned[canonicalize_name(requirement.name)]
             assert requirement.specifier.contains(version), f"{requirement} against {version}"
     assert not [version for version in pinned.values() if "+" in version]  # those of one machine only
+
+
+# --- the site and the files of the project ------------------------------------------------------------
+
+
+def test_every_page_is_in_the_navigation_once() -> None:
+    navigation = (ROOT / "mkdocs.yml").read_text("utf-8").split("\nnav:\n")[1]
+    listed = re.findall(r": (\S+\.md)$", navigation, re.MULTILINE)
+    assert sorted(listed) == sorted(
+        path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")
+    )
+
+
+def test_the_site_loads_nothing_from_a_network() -> None:
+    for path in (ROOT / "docs").rglob("*"):
+        if path.suffix in (".md", ".css", ".svg"):
+            text = path.read_text("utf-8")
+            assert not re.search(r"(?:src=[\"']|!\[[^]]*\]\(|@import |url\()[\"']?https?:", text), path
+    assert "font: false" in (ROOT / "mkdocs.yml").read_text("utf-8")
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 120
+
+
+def test_the_citation_names_this_version() -> None:
+    citation = (ROOT / "CITATION.cff").read_text("utf-8")
+    assert f'version: "{facealike.__version__}"' in citation and "license: Apache-2.0" in citation
+
+
+def test_pre_commit_runs_what_make_lint_runs() -> None:
+    recipe = (ROOT / "Makefile").read_text("utf-8").split("\nlint:")[1].split("\n\n")[0]
+    checks = [re.sub(r"^(\$\(RUN\) |\$\(VENV\)/bin/)", "", line.strip()) for line in recipe.splitlines()[1:]]
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text("utf-8")
+    entries = re.findall(r"entry: \.venv/bin/(?:python -m )?(.+)", hooks)
+    assert checks == entries
