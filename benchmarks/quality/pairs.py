@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from facealike import Model
 from facealike.quality.result import Quality
-from facealike.quality.score import judge
+from facealike.quality.score import quality_of
 
 BLOCK = 1 << 18  # pairs whose embeddings are held at a time
 
@@ -41,7 +41,7 @@ def load(path: Path, model: Model) -> Photos:
     kind = str(model.file.detector_spec["kind"])
     names = content["names"].tolist()
     told = [
-        judge({name: value for name, value in zip(names, row, strict=True) if np.isfinite(value)}, kind)
+        quality_of({name: value for name, value in zip(names, row, strict=True) if np.isfinite(value)}, kind)
         for row in content["measures"].tolist()
     ]
     good = np.flatnonzero(content["degradation"] == "none")

@@ -1,4 +1,4 @@
-"""Every error that facealike raises on purpose, in one tree.
+"""The errors that facealike raises, in one tree.
 
     FacealikeError                  exit code 2
     |-- ImageError                  an image that cannot be used
@@ -11,27 +11,27 @@
     |-- DetectorError               a detector file or package that cannot be used
     |-- DataError                   folders of people, pair lists, archives, caches
     |   |-- UnsafeArchive           an archive that would write outside its folder
-    |   `-- PeopleOverlap           people of the test took part in training
-    |-- RecipeError                 a training recipe that makes no sense
-    |-- TrainingError               a run that cannot start, go on or be resumed
+    |   `-- PeopleOverlap           people of the test set took part in training
+    |-- RecipeError                 an invalid training recipe
+    |-- TrainingError               a run that cannot start, continue or be resumed
     |-- ModelError                  a model file that cannot be used
     |   |-- MixedModels             embeddings of two models were about to be compared
     |   |-- NotCalibrated           a model without a threshold was asked for a verdict
-    |   `-- LicenceRefused          a licence that does not allow the use that was stated
-    |-- DownloadError               a file that could not be had whole and as it should be
-    |-- DeviceError                 a device that was asked for and is not there
+    |   `-- LicenceRefused          a license that does not allow the stated use
+    |-- DownloadError               a file that could not be downloaded intact
+    |-- DeviceError                 a requested device that is not there
     |-- MissingExtra                an optional part of facealike is not installed
-    `-- UsageError                  arguments that contradict each other or make no sense
+    `-- UsageError                  arguments that contradict each other or are out of range
 
-Each message is one sentence a user can act on: which file, what is wrong, what to do.
-The command line prints it and exits with ``exit_code``; it never prints a traceback for these.
+Each message is one sentence: which file, what is wrong, what to do.  The command line prints it without a
+traceback and exits with ``exit_code``.
 """
 
 from __future__ import annotations
 
 
 class FacealikeError(Exception):
-    """Base of all errors a user can cause and mend."""
+    """Base of all errors that a user can cause and fix."""
 
     exit_code = 2
 
@@ -45,7 +45,7 @@ class ImageNotFound(ImageError):
 
 
 class UnreadableImage(ImageError):
-    """The bytes are empty, truncated or no image in a format that is supported."""
+    """The file is empty, truncated or no image of a supported format."""
 
 
 class ImageTooLarge(ImageError):
@@ -53,7 +53,7 @@ class ImageTooLarge(ImageError):
 
 
 class FaceError(FacealikeError):
-    """An image without the face that was asked for."""
+    """An image without the requested face."""
 
 
 class NoFaceFound(FaceError):
@@ -63,7 +63,7 @@ class NoFaceFound(FaceError):
 
 
 class SeveralFaces(FaceError):
-    """The policy ``only`` met more than one face."""
+    """There is more than one face under the policy ``only``."""
 
     exit_code = 4
 
@@ -89,7 +89,7 @@ class RecipeError(FacealikeError):
 
 
 class TrainingError(FacealikeError):
-    """A training run that cannot start, go on or be resumed."""
+    """A training run that cannot start, continue or be resumed."""
 
 
 class ModelError(FacealikeError):
@@ -101,19 +101,19 @@ class MixedModels(ModelError):
 
 
 class NotCalibrated(ModelError):
-    """A model that has no threshold yet was asked for a verdict."""
+    """A model without a threshold was asked for a verdict."""
 
 
 class LicenceRefused(ModelError):
-    """The licence of a model does not allow the use that was stated."""
+    """The license of a model does not allow the stated use."""
 
 
 class DownloadError(FacealikeError):
-    """A file could not be downloaded, or is not the one that was promised."""
+    """A file could not be downloaded, or has another SHA-256 than stated."""
 
 
 class DeviceError(FacealikeError):
-    """A device that was asked for by name and is not there."""
+    """A device that was requested by name and is not there."""
 
 
 class MissingExtra(FacealikeError):
@@ -121,4 +121,4 @@ class MissingExtra(FacealikeError):
 
 
 class UsageError(FacealikeError):
-    """Arguments that contradict each other or make no sense."""
+    """Arguments that contradict each other or are out of range."""

@@ -1,8 +1,7 @@
 """What travels between packages: arrays, ``Box``, ``Face`` and ``Pair``.
 
-Coordinates are pixels of the upright image, x to the right and y down; the center of the top left pixel
-is (0, 0). Every class is frozen and checked when it is made, so a function that receives one need not
-check it again.
+Coordinates are pixels of the upright image, x to the right and y down; the center of the top left pixel is
+(0, 0).  Every class is frozen and checked on creation, so functions need not check it again.
 """
 
 from __future__ import annotations
@@ -22,13 +21,18 @@ Image: TypeAlias = NDArray[np.uint8]
 """RGB, uint8, shape (H, W, 3)."""
 
 Embeddings: TypeAlias = NDArray[np.float32]
-"""One unit vector a row, shape (n, d)."""
+"""Unit vectors, float32, shape (n, d)."""
 
 Point: TypeAlias = tuple[float, float]
 
 
 class Box(NamedTuple):
-    """A rectangle in pixels; it may reach beyond the image."""
+    """A rectangle in pixels; it may reach beyond the image.
+
+    Example:
+        >>> Box(10, 20, 110, 140).center
+        (60.0, 80.0)
+    """
 
     left: float
     top: float
@@ -37,14 +41,17 @@ class Box(NamedTuple):
 
     @property
     def width(self) -> float:
+        """``right - left``."""
         return self.right - self.left
 
     @property
     def height(self) -> float:
+        """``bottom - top``."""
         return self.bottom - self.top
 
     @property
     def area(self) -> float:
+        """``width * height``."""
         return self.width * self.height
 
     @property
@@ -64,11 +71,14 @@ class Box(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class Face(Shown):
-    """One face found in an image.
+    """One face in an image.
 
-    ``landmarks`` are five points or None: the eye on the image's left, the eye on the right,
-    the tip of the nose, the corner of the mouth on the left, the corner on the right.
-    ``confidence`` rises with the detector's belief; its scale is the detector's own.
+    ``landmarks`` are None or five points: the eye on the image's left, the eye on the right, the tip of the
+    nose, the left and the right corner of the mouth.  ``confidence`` has a scale of the detector's own;
+    higher is surer.
+
+    Example:
+        >>> Face(Box(10, 20, 110, 140), confidence=0.99)
     """
 
     box: Box
@@ -102,9 +112,12 @@ class Face(Shown):
 
 @dataclass(frozen=True, repr=False)
 class Pair(Result):
-    """Two images by path, and whether they show the same person (None: not known).
+    """Two images by path, and whether they show the same person (None: unknown).
 
     ``fold`` is the fold of a protocol such as LFW View 2, where there is one.
+
+    Example:
+        >>> Pair("a.jpg", "b.jpg", same=True)
     """
 
     ASK: ClassVar[str] = "ask .same, which is None where it is not known"
@@ -124,3 +137,4 @@ class PairIndices(NamedTuple):
 
 
 Progress = Callable[[int, int], None]
+"""Called with (done, total)."""

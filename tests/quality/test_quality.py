@@ -36,10 +36,10 @@ from facealike.quality.score import (
     POOR,
     PairQuality,
     face_quality,
-    judge,
     pair_quality,
+    quality_margin,
+    quality_of,
     warning,
-    widening,
 )
 from facealike.types import Box, Face
 from facealike.utils.wording import in_a_row
@@ -431,10 +431,10 @@ shares = st.floats(0, 1)
 @given(shares, shares, shares, shares, st.floats(0.01, 2))
 def test_the_poorer_the_wider(a: float, b: float, c: float, d: float, unit: float) -> None:
     poor, good = PairQuality(min(a, b), min(c, d)), PairQuality(max(a, b), max(c, d))
-    assert widening(poor, unit)[0] >= widening(good, unit)[0] >= 0
-    assert widening(poor, unit)[1] >= widening(good, unit)[1] >= 0
-    assert widening(poor, 2 * unit) == pytest.approx([2 * side for side in widening(poor, unit)])
-    assert widening(PairQuality(1.0, 1.0), unit) == (0, 0)
+    assert quality_margin(poor, unit)[0] >= quality_margin(good, unit)[0] >= 0
+    assert quality_margin(poor, unit)[1] >= quality_margin(good, unit)[1] >= 0
+    assert quality_margin(poor, 2 * unit) == pytest.approx([2 * side for side in quality_margin(poor, unit)])
+    assert quality_margin(PairQuality(1.0, 1.0), unit) == (0, 0)
 
 
 part_shares = st.dictionaries(st.sampled_from(["size", "sharpness", "pose", "lighting"]), shares)
@@ -459,7 +459,7 @@ def test_a_poor_face_always_has_a_reason(monkeypatch: pytest.MonkeyPatch) -> Non
     """Many flaws, none of which would be named alone."""
     small = tuple(replace_curve(flaw, 0.955 + 0.001 * i) for i, flaw in enumerate(FLAWS))
     monkeypatch.setattr(module, "FLAWS", small)
-    found = judge({flaw.measure: 1.0 for flaw in FLAWS})
+    found = quality_of({flaw.measure: 1.0 for flaw in FLAWS})
     assert found.poor and found.reasons == (FLAWS[0].words(1.0),)
 
 
@@ -503,7 +503,7 @@ def test_a_good_pair_leaves_the_band_as_it_is(calibrated: Model) -> None:
     result = compare(astronaut(), astronaut(), calibrated)
     assert result.warnings == () and all(quality is not None for quality in result.quality)
     pair = pair_quality(*result.quality)
-    below, above = widening(pair, 0.4)
+    below, above = quality_margin(pair, 0.4)
     assert result.band == pytest.approx((0.88 - below, 0.92 + above))
     assert pair.least > 0.9
 
@@ -527,7 +527,7 @@ def test_a_poor_face_widens_the_band_and_is_warned_of(calibrated: Model) -> None
     first, second = result.quality
     assert first is not None and second is not None and second.poor and not first.poor
     assert result.warnings == (warning(second, "second"),) and "blurred" in result.warnings[0]
-    below, above = widening(PairQuality(0.24, 1.0), 0.4)
+    below, above = quality_margin(PairQuality(0.24, 1.0), 0.4)
     assert below > 0 == above and result.widening == pytest.approx((below, 0))
     assert result.band == pytest.approx((0.88 - below, 0.92))
     both = compare(poor, poor, calibrated)

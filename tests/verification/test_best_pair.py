@@ -373,7 +373,7 @@ def test_d2_the_faces_that_are_remembered_are_bounded(
     monkeypatch.setattr(model, "embed_many", lambda crops: embedded.append(len(crops)) or real(crops))
     every = [row.comparison for row in compare_list(folder / "list.csv", model, face="any")]
     whole = sum(embedded)
-    monkeypatch.setattr(module, "REMEMBERED", 2)
+    monkeypatch.setattr(module, "CACHED", 2)
     embedded.clear()
     again = [row.comparison for row in compare_list(folder / "list.csv", model, face="any")]
     assert sum(embedded) > whole

@@ -167,7 +167,7 @@ def test_a_model_without_a_calibration_says_so(model: Model) -> None:
     result = compare(astronaut(), hopper_path(), model)
     assert result.probability is None and result.fmr is None and not result.uncertain
     assert result.lines() == (
-        "different people (no probability; facealike calibrate learns it)",
+        "different people (no probability; facealike calibrate fits it)",
         "the error rates at this threshold are not known; facealike calibrate measures them",
         f"score {result.score:.3f}, threshold 0.900 (best F1)",
     )

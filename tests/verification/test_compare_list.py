@@ -86,7 +86,7 @@ def test_photos_are_embedded_once_and_memory_is_bounded(
     rows = [f"{a},{b}" for a in names for b in names]
     every = list(compare_list(listed(folder, *rows), model))
     assert sum(embedded) == 6
-    monkeypatch.setattr(module, "REMEMBERED", 3)
+    monkeypatch.setattr(module, "CACHED", 3)
     embedded.clear()
     again = list(compare_list(listed(folder, *rows), model))
     assert sum(embedded) > 6

@@ -17,7 +17,7 @@ import numpy as np
 from ..datasets.seen import Seen, counts, read_records
 from ..detection.face_policy import ALIGNED, FacePolicy, face_words
 from ..errors import ModelError, NotCalibrated, UsageError
-from ..imaging.photo_warning import LEFT_OUT, UnusedPhoto, left_out_told
+from ..imaging.photo_warning import LEFT_OUT, UnusedPhoto, left_out_summary
 from ..plotting.results import draw_calibration
 from ..plotting.style import new_axes
 from ..utils.json_fields import (
@@ -347,7 +347,7 @@ class Calibration(Shown):
         if self.threshold_people is not None and self.calibrator is not None:
             curve += f" (on {self.pairs:,} pairs of {self.people})"
         suffix = f"; {face_words(self.face)} of each photo" if self.face else ""
-        suffix += left_out_told(self.left_out) + copies_told(self.copies)
+        suffix += left_out_summary(self.left_out) + copies_told(self.copies)
         return (
             f"threshold {self.threshold:.3f}{band} ({self.rule}, on {self.threshold_from}); {curve}{suffix}"
         )

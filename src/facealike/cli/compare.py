@@ -1,4 +1,4 @@
-"""``facealike compare``: are these two photos of the same person?"""
+"""``facealike compare``: compare two photos, or the pairs of a list."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class PairFaceChoice(str, Enum):
-    """``best_pair.PairFacePolicy`` once more, since importing that would cost ``--help`` a NumPy."""
+    """``best_pair.PairFacePolicy`` as an enum; ``--help`` must not import NumPy."""
 
     largest = "largest"
     central = "central"
@@ -86,20 +86,20 @@ def compare(
     ] = None,
     draw: DrawOption = None,
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Also tell how long each step took.")
+        bool, typer.Option("--verbose", "-v", help="Also print the time of each step.")
     ] = False,
     as_json: JsonOption = False,
 ) -> int:
-    """Tell whether two photos show the same person, how probable that is, and which faces were used.
+    """Compare two photos: same person or not, the probability, and the faces used.
 
-    The threshold decides.  The probability holds for the prior; it is a guess of yours about the pairs
-    you compare.  A verdict is uncertain where other people to calibrate on, or better photos of the
-    same people, could have turned it; a line of its own warns of a poor face.
+    The threshold decides.  The probability depends on --prior, your estimate of the share of genuine pairs.
+    A verdict is uncertain where other calibration people, or better photos of the same people, could change
+    it.  A poor face adds a warning.
 
-    With --face any all faces of both photos are compared: the best pair is told, and its false match rate is
-    that of the best of so many pairs.
+    With --face any all faces of both photos are compared.  The best pair is reported, and its false match
+    rate is that of the best of so many pairs.
 
-    With --pairs the pairs of a list are scored, and written to --out; one that cannot be has a reason there.
+    With --pairs the pairs of a list are scored and written to --out, with a reason where a pair has no score.
 
     Exit code: 0 the same person, 1 different people, 2 an error, 3 no face found, 4 several faces
     where --face only allows one.  With --pairs: 0 all were scored, else that of the first that was not.
@@ -181,15 +181,15 @@ def _list(
     if as_json:
         print_json({"out": str(out), "model": loaded.id, "device": loaded.device, **counts})
     else:
-        told = f"; {failed:,} could not be scored, the reasons are in the file" if failed else ""
-        show(f"{out}: {same:,} pairs of the same person, {different:,} of different people{told}")
+        without = f"; {failed:,} could not be scored, the reasons are in the file" if failed else ""
+        show(f"{out}: {same:,} pairs of the same person, {different:,} of different people{without}")
     return code
 
 
 def report(
     result: Comparison, a: str, b: str, face: FaceChoice | PairFaceChoice, verbose: bool, as_json: bool
 ) -> int:
-    """Print a comparison of the photos ``a`` and ``b``; returns the exit code."""
+    """Print a comparison of the photos ``a`` and ``b``, and return the exit code."""
     if as_json:
         print_json(result.to_dict())
     else:

@@ -21,7 +21,7 @@ import typer
 
 from ..errors import FacealikeError
 from ..utils.escape import one_line
-from .warned import warnings_told
+from .warned import printed_warnings
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 PIPE_CLOSED = 141  # 128 + SIGPIPE
@@ -45,7 +45,7 @@ def command(run: Callable[P, int | None]) -> Callable[P, None]:
     @functools.wraps(run)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
-            with warnings_told(say):
+            with printed_warnings(say):
                 code = run(*args, **kwargs) or 0
             sys.stdout.flush()
         except (FacealikeError, KeyboardInterrupt, OSError, MemoryError, OutputError) as error:

@@ -1,4 +1,4 @@
-"""``facealike detect``: where are the faces?"""
+"""``facealike detect``: find the faces in photos."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ def detect(
 ) -> int:
     """Find the faces in photos: box, confidence, quality, landmarks; in pixels of the upright photo.
 
-    Folders are searched to their bottom.  The detector is that of the model, or the one named with
+    Folders are searched recursively.  The detector is that of the model, or the one named with
     --detector.
 
-    Exit code: 0 every photo has the face asked for; otherwise that of the first photo that has not:
+    Exit code: 0 every photo has the face asked for; otherwise that of the first photo without it:
     2 an error, 3 no face found, 4 several faces where --face only allows one.
     """
     from ..detection.registry import named_detector
-    from ..embedding.crop_cache import UNUSED, unused_photo
     from ..embedding.cropper import FaceCropper
-    from ..imaging.photo_warning import unused_rows, unused_told
+    from ..embedding.unused_photos import UNUSED, unused_photo
+    from ..imaging.photo_warning import unused_rows, unused_summary
     from ..plotting.drawing import save_picture
     from ..reports.face_picture import faces_picture
 
@@ -94,7 +94,7 @@ def detect(
     if as_json:
         print_json({"detector": finder.spec, "images": results, **unused_rows(unused)})
     elif unused and len(photos) > 1:
-        show(unused_told(unused, "", f"{len(photos):,} photos"))
+        show(unused_summary(unused, "", f"{len(photos):,} photos"))
     return code
 
 

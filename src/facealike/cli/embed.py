@@ -1,4 +1,4 @@
-"""``facealike embed``: photos to vectors, many at a time."""
+"""``facealike embed``: embed many photos into a file."""
 
 from __future__ import annotations
 
@@ -48,18 +48,18 @@ def embed(
 ) -> int:
     """Embed photos and write vectors, paths, boxes and the model's id to an .npz file.
 
-    Folders are searched to their bottom.  With --face all, a photo gives one vector a face.  A
-    photo without the face asked for, or that cannot be read, is named and left out.
+    Folders are searched recursively.  With --face all, a photo has one vector a face.  A photo without the
+    face asked for, or that cannot be read, is named and left out.
 
     Exit code: 0 every photo was embedded; otherwise that of the first that was not: 2 an error,
     3 no face found, 4 several faces where --face only allows one.
     """
     import numpy as np
 
-    from ..embedding.crop_cache import UNUSED, unused_photo
     from ..embedding.embeddings_file import save_embeddings
     from ..embedding.face_model import Model
-    from ..imaging.photo_warning import left_out_told, unused_counts, unused_rows
+    from ..embedding.unused_photos import UNUSED, unused_photo
+    from ..imaging.photo_warning import left_out_summary, unused_counts, unused_rows
 
     check_folder(out)
     photos = [photo for path in inputs for photo in photos_below(path)]
@@ -98,15 +98,15 @@ def embed(
         print_json(report)
     elif vectors:
         done = len(photos) - len(failures)
-        told = left_out_told({"no_face": len(failures) - len(unused), **unused_counts(unused)})
-        show(f"{out}: {len(paths)} vectors of {done} photos by model {loaded.id}{told}")
+        left_out = left_out_summary({"no_face": len(failures) - len(unused), **unused_counts(unused)})
+        show(f"{out}: {len(paths)} vectors of {done} photos by model {loaded.id}{left_out}")
     else:
         say(f"none of {len(photos)} photos could be embedded, so nothing is written")
     return code
 
 
 def photos_below(path: Path) -> list[Path]:
-    """The photos below a folder, sorted; anything else is taken as a photo itself."""
+    """Return the photos in and below a folder, sorted; any other path is a photo itself."""
     from ..datasets.folders import find_photos, warn_skipped
 
     if not path.is_dir():

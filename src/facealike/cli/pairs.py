@@ -1,4 +1,4 @@
-"""``facealike pairs``: look at the pairs before trusting any number about them."""
+"""``facealike pairs``: draw genuine and impostor pairs as a model receives them."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ def pairs(
     face: FaceOption = DEFAULT_FACE_CHOICE,
     as_json: JsonOption = False,
 ) -> int:
-    """Draw a picture of pairs as a model sees them, with the names of their folders and files.
+    """Draw a picture of pairs as a model receives them, with the names of their folders and files.
 
-    The crops are those the model would get, or those that fit the detector named with --detector.
+    The crops are those of the model, or those that fit the detector named with --detector.
 
     Exit code: 0, or 2 on an error.
     """
     from ..datasets.people import People
-    from ..imaging.photo_warning import unused_rows, unused_told
+    from ..imaging.photo_warning import unused_rows, unused_summary
     from ..plotting.drawing import save_picture
     from ..reports.pair_sheet import pair_sheet
 
@@ -83,7 +83,7 @@ def pairs(
         found = {"out": str(out), "split": split.value, "seed": seed, "pairs": rows}
         print_json({**found, **unused_rows(sheet.unused)})
     else:
-        left_out = unused_told(sheet.unused)
+        left_out = unused_summary(sheet.unused)
         show(f"{out}: {genuine} pairs of one person, {len(pairs.same) - genuine} of two{left_out}")
     return 0
 

@@ -1,4 +1,4 @@
-"""``facealike predict``: the old script's arguments, for those who call it from scripts of theirs."""
+"""``facealike predict``: ``compare`` with the arguments of the old script."""
 
 from __future__ import annotations
 
@@ -25,14 +25,13 @@ def predict(
     ] = None,
     threshold: Annotated[
         float | None,
-        typer.Option("-t", metavar="X", help="Ignored, for it is a distance of the old network."),
+        typer.Option("-t", metavar="X", help="Ignored: it is a distance of the old network."),
     ] = None,
     as_json: JsonOption = False,
 ) -> int:
     """Compare two photos with the arguments of the old script; use facealike compare in new scripts.
 
-    Thresholds do not carry over: the old one was a distance of another network, which fell with
-    likeness, so the threshold of the model is used.
+    Old thresholds are distances of another network, so the threshold of the model is used.
 
     Exit code: 0 the same person, 1 different people, 2 an error, 3 no face found.
     """
@@ -40,7 +39,7 @@ def predict(
 
     if threshold is not None:
         say(
-            f"-t {threshold:g} is a distance of the old network and means nothing to this model, whose own "
+            f"-t {threshold:g} is a distance of the old network and does not apply to this model, whose own "
             "threshold is used; facealike compare --fmr or --threshold chooses another"
         )
     device = "auto" if gpu is None else "cpu" if gpu < 0 else f"cuda:{gpu}"

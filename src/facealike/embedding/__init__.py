@@ -1,1 +1,1 @@
-"""From photos to embeddings."""
+"""Crop faces, embed them, and cache crops."""

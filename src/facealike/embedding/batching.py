@@ -1,4 +1,4 @@
-"""Work through many items in batches, overlapped over threads."""
+"""Embed crops in batches, overlapped over threads."""
 
 from __future__ import annotations
 
@@ -18,11 +18,14 @@ def in_batches(
     embed: Callable[[Image], Embeddings], crops: Iterable[tuple[K, Image]], batch: int,
     threads: int | None = None,
 ) -> Generator[tuple[list[K], Embeddings], None, None]:  # fmt: skip
-    """Keys and unit vectors (n, d) of ``crops``, ``batch`` at a time, in order; the last may be fewer.
+    """Yield the keys and unit vectors (n, d) of ``batch`` crops at a time, in order; the last may be fewer.
 
-    ``crops`` are drawn by the caller's thread while earlier batches are embedded.  ``threads`` is
-    that of ``crop_faces``: half as many embed, and twice as many batches are held at most.  Closing the
-    iterator closes ``crops``.
+    Args:
+        embed: Returns the unit vectors (n, d) of crops, uint8 (n, S, S, 3).
+        crops: Keys and crops, drawn by the caller's thread while earlier batches are embedded.  Closing the
+            result closes them.
+        batch: Crops to embed at a time.
+        threads: As for ``crop_faces``: half as many embed, and at most twice as many batches are held.
     """
     if batch < 1:
         raise UsageError(f"a batch holds at least one crop, not {batch}")
@@ -35,7 +38,7 @@ def in_batches(
 
 
 def helpers(threads: int | None) -> int:
-    """How many threads to start beside the caller's, which suffices where one is asked for."""
+    """Return how many threads to start beside the caller's: none where one is asked for."""
     if threads is None:
         threads = default_threads()
     if threads < 1:

@@ -1,17 +1,16 @@
-"""Find and cut each face once, and keep the crops on disk for every later run.
+"""Detect and crop each face once, and keep the crops on disk for later runs.
 
-A cache is a folder with one sub-folder for each way of making crops, named by a hash of all that
-shapes their pixels: detector, alignment, size, face policy and ``CROPS_VERSION``.  Inside lie
+A cache is a folder with one sub-folder for each way of cropping, named by a hash of all that shapes the
+pixels: detector, alignment, size, face policy and ``CROPS_VERSION``.  It contains
 
     crops.u8        the crops, raw uint8, one after the other
     index.npz       SHA-256 of each photo's content, and its row in crops.u8 (-1: no face)
-    pipeline.json   what the hash stands for, for people who look
-    lock            there while a process writes, and names it
+    pipeline.json   what is hashed, for readers
+    lock            present while a process writes; names that process
 
-Photos are known by content, not by name: one that was edited is simply another photo, so a stale
-crop is never used.  Rows are only ever appended, and reach the disk before the index that mentions
-them is renamed into place.  A run that is killed at any point leaves a good index, and perhaps some
-rows that nothing mentions, which the next run overwrites.
+Photos are identified by content, not by name, so a stale crop is never used.  Rows are only appended, and are
+on disk before the index that refers to them is renamed into place.  A run that is killed at any point leaves
+a valid index, and perhaps rows without an entry, which the next run overwrites.
 """
 
 from __future__ import annotations
@@ -20,8 +19,7 @@ import hashlib
 import io
 import json
 import os
-import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,9 +30,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..detection.base import Detector, fingerprint
 from ..detection.face_policy import FacePolicy
-from ..errors import DataError, FacealikeError, ImageError, NoFaceFound, SeveralFaces, UsageError
-from ..imaging.photo_warning import UnusedPhoto, UnusedPhotoWarning
-from ..imaging.read import read_file, read_image
+from ..errors import DataError, FacealikeError, UsageError
+from ..imaging.photo_warning import UnusedPhoto
+from ..imaging.read import read_file
 from ..types import Image
 from ..utils.atomic_write import write_bytes
 from ..utils.escape import shown
@@ -42,32 +40,24 @@ from ..utils.locking import own_folder
 from ..utils.ordered_threads import in_order
 from .batching import helpers
 from .cropper import Cropping, FaceCropper, crop_faces, without_pixels
+from .unused_photos import NO_FACE, UNUSED, unused_photo, warn_unused
 
 CROPS_VERSION = 1
-"""Raised whenever the same photo, detector and settings would give other pixels than before."""
+"""Incremented whenever the same photo, detector and settings would give other pixels."""
 
 SAVE_EVERY = 2000
-"""Photos between two writings of the index: what a kill can cost at most."""
+"""Photos between two writes of the index: the most that a killed run loses."""
 
 DIGEST_BYTES = 32
-
-NO_FACE = (NoFaceFound, UsageError)
-"""Why a photo has no crop; the second: a detection beside the photo or with collapsed landmarks."""
-
-UNUSED = (ImageError, SeveralFaces)
-"""Why a photo is left out where a run is not strict; the second under the policy "only"."""
-
-NAMED = 3
-"""Photos of several faces that a warning names; all have the same reason."""
 
 
 @dataclass(frozen=True, eq=False)
 class Crops:
     """The crops of n photos, on disk.
 
-    ``rows`` is (n,) int64: where in ``store``, uint8 (m, S, S, 3), the crop of each photo lies, or
-    -1 where no face was found or the photo is among the ``unused``, which could not be read or show
-    several faces.  Two photos with the same content share a row.
+    ``rows``, int64 (n,), is the index of each photo's crop in ``store``, uint8 (m, S, S, 3), or -1 where no
+    face was found or the photo is among the ``unused``, which could not be read or show several faces.
+    Photos with the same content share a row.
     """
 
     rows: NDArray[np.int64]
@@ -88,9 +78,13 @@ class Crops:
         return len(self.rows)
 
     def take(self, indices: ArrayLike) -> NDArray[np.uint8]:
-        """The crops of these photos, in this order, read into memory: uint8 (k, S, S, 3).
+        """Read the crops of these photos, in this order: uint8 (k, S, S, 3).
 
-        ``indices`` are integers or a bool mask (n,).  Raises UsageError for a photo without a crop.
+        Args:
+            indices: Integers, or a bool mask (n,).
+
+        Raises:
+            UsageError: A photo has no crop.
         """
         index = np.asarray(indices)
         rows = self.rows[index if index.size else index.astype(np.int64)]
@@ -107,11 +101,11 @@ def stream_crops(
     face: FacePolicy, threads: int | None = None, strict: bool = True,
     failed: Callable[[UnusedPhoto], None] | None = None,
 ) -> Generator[Image | None, None, None]:  # fmt: skip
-    """The face crop of each photo, in order, or None where its face is not found; nothing is kept.
+    """Yield the face crop of each photo, in order, or None where there is none; nothing is stored.
 
-    Without ``strict`` a photo that cannot be read, or shows several faces under the policy "only", gives
-    None too: ``failed`` is told of it, and PhotoWarnings say why and how many.
-    A few photos are held at a time.  The arguments and errors are those of ``cached_crops``.
+    Without ``strict`` a photo that cannot be read, or shows several faces under the policy ``only``, also
+    yields None: ``failed`` is called with it, and PhotoWarnings state why and how many.  The other
+    arguments and errors are those of ``cached_crops``.
     """
     unused: list[UnusedPhoto] = []
     named = ((path, shown(path)) for path in paths)
@@ -129,53 +123,11 @@ def stream_crops(
                 raise faces
             else:
                 yield faces[0].crop
-    _tell_unused(unused, len(paths))
-
-
-def readable_photos(paths: Iterable[Path]) -> Iterator[tuple[Path, Image]]:
-    """Each photo that can be read, whole, RGB uint8 (H, W, 3); the others are left out and told."""
-    unused: list[UnusedPhoto] = []
-    count = 0
-    for path in paths:
-        count += 1
-        try:
-            image = read_image(path)
-        except ImageError as error:
-            unused.append(unused_photo(path, error))
-        else:
-            yield path, image
-    _tell_unused(unused, count)
-
-
-def unused_photo(path: str | os.PathLike[str], error: FacealikeError) -> UnusedPhoto:
-    """Return the row of a photo that ended with ``error``, one of ``UNUSED``."""
-    reason = str(error).removeprefix(f"{shown(path)}: ")
-    return UnusedPhoto(
-        os.fspath(path), reason, "several faces" if isinstance(error, SeveralFaces) else "unreadable"
-    )
-
-
-def _tell_unused(unused: Sequence[UnusedPhoto], photos: int) -> None:
-    """Warn of each photo that could not be read, and of how many photos were left out."""
-    unread = [one for one in unused if one.kind == "unreadable"]
-    several = [shown(one.photo) for one in unused if one.kind == "several faces"]
-    told = [f"{shown(one.photo)}: {one.reason} (left out)" for one in unread]
-    if unread:
-        told.append(
-            f"{len(unread):,} of {photos:,} photos could not be read; they are left out, and counted apart "
-            "from photos without a face"
-        )
-    if several:
-        told.append(
-            f"{len(several):,} of {photos:,} photos show several faces where the policy 'only' allows one; "
-            f"they are left out: {', '.join(several[:NAMED])}{', ...' if len(several) > NAMED else ''}"
-        )
-    for sentence in told:
-        warnings.warn(sentence, UnusedPhotoWarning, stacklevel=3)
+    warn_unused(unused, len(paths))
 
 
 class _Made(NamedTuple):
-    """What a worker hands back: the photo's digest, and its crop unless the index knew it already."""
+    """The result of a worker: the photo's digest, and its crop unless the index has it."""
 
     digest: bytes
     known: bool
@@ -193,20 +145,28 @@ def cached_crops(
     threads: int | None = None,
     strict: bool = True,
 ) -> Crops:
-    """The face crop of each photo in ``paths``, from ``cache`` where it is there already.
-
-    ``detector`` None says that the photos are face crops already; they are only resized, and all
-    count as found.  ``face`` says which face is meant where there are several.  ``progress`` is
-    called with (done, total).  ``threads`` None takes one a core; the result does not depend on it.
+    """Return the face crop of each photo, from a cache where it is there already.
 
     One process at a time fills a cache; a second one waits.
 
-    With ``strict`` the first photo that cannot be read raises ImageError, and the first with several faces
-    under the policy "only" SeveralFaces; what was done until then is kept.  Else such a photo is left out,
-    is among ``unused`` of the result, and PhotoWarnings tell of it.
+    Args:
+        paths: The photos.
+        detector: Finds the faces.  None means that photos are face crops already; they are only resized,
+            and all count as found.
+        preprocessing: Shapes the crops.
+        face: Which face of a photo is meant.
+        cache: The folder of the cache.
+        progress: Called with (done, total).
+        threads: None for one a core; the result does not depend on it.
+        strict: Raise for the first photo that cannot be read, or that shows several faces under the policy
+            ``only``; the crops before it are kept.  Otherwise such photos are left out, listed as
+            ``unused``, and PhotoWarnings name them.
 
-    Raises UsageError for settings that contradict each other, and DataError for a cache that is damaged
-    or cannot be written.
+    Raises:
+        ImageError: With ``strict``: a photo cannot be read.
+        SeveralFaces: With ``strict``: a photo shows several faces under the policy ``only``.
+        DataError: The cache is damaged or cannot be written.
+        UsageError: The settings contradict each other.
     """
     if face == "all":
         raise UsageError("a cache holds one face a photo; choose largest, central or only")
@@ -228,7 +188,7 @@ def cached_crops(
             f"{shown(folder)}: this cache cannot be written ({error.strerror or error}); "
             "free space there or choose another folder"
         ) from error
-    _tell_unused(unused, len(paths))
+    warn_unused(unused, len(paths))
     return Crops(rows, store.map(), unused)
 
 
@@ -236,7 +196,7 @@ def _pipeline(detector: Detector | None, preprocessing: Cropping, face: FacePoli
     """All that shapes a crop.  An aligned input is only resized, so only the size counts for it."""
     if detector is None:
         return {"version": CROPS_VERSION, "aligned": True, "size": preprocessing.size}
-    # Named only where there is some: crops of before are then found under the name they always had.
+    # Left out when zero, so that existing caches keep their key.
     context = {"context": preprocessing.context} if preprocessing.context else {}
     return {
         "version": CROPS_VERSION,
@@ -251,7 +211,7 @@ def _pipeline(detector: Detector | None, preprocessing: Cropping, face: FacePoli
 
 
 class _Maker:
-    """From a path to a crop, in any thread."""
+    """Crop one photo, in any thread."""
 
     def __init__(
         self,
@@ -270,15 +230,15 @@ class _Maker:
         except UNUSED as error:
             if self.strict:
                 raise
-            # Not in the index: the next run says again why there is no crop.
+            # Not in the index, so that the next run warns again.
             return _Made(b"", False, None, without_pixels(error))
 
     def _made(self, path: str | os.PathLike[str]) -> _Made:
-        # One reading serves both the digest and the decoder: the file might change in between.
+        # Read once for digest and decoder, since the file might change in between.
         data = read_file(path)
         photo = self.cropper.photo(data, os.fspath(path))
         digest = hashlib.sha256(data)
-        if photo.factor > 1:  # no crop from before there was such a thing is taken for one of these
+        if photo.factor > 1:  # crops of earlier versions were never reduced
             digest.update(b"reduced")
         key = digest.digest()
         if key in self.index:
@@ -299,7 +259,7 @@ def _fill(
     rows = np.empty(len(paths), dtype=np.int64)
     unused: list[UnusedPhoto] = []
     try:
-        # Results come in the order of the paths, so rows are dealt out alike for any number of threads.
+        # Results come in the order of the paths, so rows do not depend on the number of threads.
         with closing(in_order(maker, paths, threads, 16 * threads)) as made_in_order:
             for done, made in enumerate(made_in_order):
                 if made.error is not None:
@@ -356,8 +316,8 @@ class _Store:
             raise self._damaged() from error
 
     def add(self, digest: bytes, crop: Image | None) -> int:
-        """The row of a new photo; -1 without a crop.  Nothing is sure until ``save``."""
-        if digest in self.index:  # a second photo of the same content, made at the same time
+        """Return the row of a new photo, -1 without a crop.  Not stored until ``save``."""
+        if digest in self.index:  # a second photo of the same content, cropped at the same time
             return self.index[digest]
         row = -1
         if crop is not None:
@@ -382,7 +342,7 @@ class _Store:
         self.unsaved = 0
 
     def map(self) -> NDArray[np.uint8]:
-        """All crops, read-only, without reading them; a file of no crops cannot be mapped."""
+        """Map all crops, read-only; an empty file cannot be mapped."""
         shape = (self.count, *self.shape)
         if not self.count:
             return np.zeros(shape, dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""The device that a network runs on: the one that was asked for, or an error."""
+"""Select the device that a network runs on: the requested one, or an error."""
 
 from __future__ import annotations
 
@@ -10,10 +10,17 @@ from ..utils.onnx_session import Session
 
 
 def open_on(onnx: bytes, device: str, threads: int) -> tuple[Session, str]:
-    """The embedder in ``onnx`` as a session, and the device it really runs on.
+    """Open the embedder in ``onnx`` and return the session and the device in use.
 
-    Raises UsageError for a device that is none, DeviceError for one that is not there, ModelError for a
-    graph that cannot be run.
+    Args:
+        onnx: The ONNX file.
+        device: ``auto``, ``cpu`` or ``cuda:N``.
+        threads: Threads of one run on the CPU; 0 lets onnxruntime choose.
+
+    Raises:
+        UsageError: ``device`` is no device.
+        DeviceError: The device is not there.
+        ModelError: The graph cannot be run.
     """
     import onnxruntime
 
@@ -31,7 +38,6 @@ def open_on(onnx: bytes, device: str, threads: int) -> tuple[Session, str]:
     if has_cuda and device != "cpu":
         providers.append(("CUDAExecutionProvider", {"device_id": index}))
     try:
-        # With CUDA, what goes wrong is said below, in one sentence.
         session = Session(onnx, "the embedder", threads, providers)
     except FacealikeError:
         raise
@@ -49,7 +55,7 @@ def open_on(onnx: bytes, device: str, threads: int) -> tuple[Session, str]:
 
 
 def check_same(asked: str, loaded: str) -> None:
-    """Refuse, with UsageError, to run a model that is loaded on the device ``loaded`` on another one."""
+    """Raise UsageError if a model that is loaded on the device ``loaded`` should run on another one."""
     if asked not in ("auto", loaded):
         raise UsageError(
             f"the model is loaded on {loaded} already and cannot run on {asked}; name the device when it is "

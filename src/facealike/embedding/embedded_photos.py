@@ -1,4 +1,4 @@
-"""Embed every face of many photos, in order, with the quality of each face and a reason where none is."""
+"""Embed the faces of many photos, in order: one row a photo, with the reason where it has no face."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from .batching import helpers
 from .cropper import FaceCrop, FaceCropper, crop_faces
 
 OnError: TypeAlias = Literal["raise", "skip"]
-"""What a photo that cannot be embedded does: end the work, or become a row with a reason."""
+"""What happens with a photo that cannot be embedded: its error is raised, or it is a row with a reason."""
 
 LEAD = 4
-"""Photos a thread that are drawn ahead of those that were returned; a photo may be a large array."""
+"""Photos a thread that are drawn ahead of the rows; small, since a photo may be a large array."""
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -35,7 +35,12 @@ class EmbeddedFace(Shown):
     """One face of a photo with its embedding, a unit vector, float32 (d,).
 
     ``face`` is in pixels of the whole upright photo, and ``quality`` is that of this face; both are None
-    where the photo was declared to be a face crop already (``aligned``).
+    where the photo is a face crop already (``aligned``).
+
+    Example:
+        >>> for photo in model.stream(paths):
+        ...     for face in photo.faces:
+        ...         print(photo.photo, face.face.box, face.embedding.shape)
     """
 
     face: Face | None
@@ -50,18 +55,22 @@ class EmbeddedFace(Shown):
         }
 
     def __str__(self) -> str:
-        told = "a face crop" if self.face is None else str(self.face)
-        return told if self.quality is None else f"{told}, {self.quality}"
+        face = "a face crop" if self.face is None else str(self.face)
+        return face if self.quality is None else f"{face}, {self.quality}"
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class EmbeddedPhoto(Result):
     """One photo of several: its embedded faces, or the reason why there are none.
 
-    ``index`` is the place of the photo in what was given, from 0.  ``photo`` is its path as given, or
-    ``image 3`` for the third where it has none; it holds no pixels.  ``faces`` are those that the face
-    policy means: at most one, or with ``all`` every face, the most confident first.  ``error`` is what
-    went wrong (NoFaceFound, SeveralFaces, an ImageError), None where nothing did.
+    ``index`` is the place of the photo among those given, from 0.  ``photo`` is its path as given, or
+    ``image 3`` for the third where it has none; no pixels are kept.  ``faces`` are those that the face
+    policy selects: at most one, or with ``all`` every face, the most confident first.  ``error`` is the error
+    (NoFaceFound, SeveralFaces, an ImageError), None where there is none.
+
+    Example:
+        >>> for photo in model.embed(paths, on_error="skip"):
+        ...     print(photo.photo, photo.reason or len(photo.faces))
     """
 
     ASK: ClassVar[str] = "ask for .faces, which is empty where there is none, or for .reason"
@@ -156,7 +165,7 @@ def _chunks(cropped: Iterable[Cropped], batch: int, raises: bool) -> Iterator[li
 
 
 def check_photos(photos: object, face: FacePolicy, on_error: str, batch: int) -> None:
-    """Raise UsageError for a single photo in place of several, or for an option that makes no sense."""
+    """Raise UsageError for a single photo in place of several, or for an invalid option."""
     if (
         isinstance(photos, str | bytes | bytearray | memoryview | os.PathLike)
         or getattr(photos, "ndim", 4) == 3

@@ -1,4 +1,4 @@
-"""``Embedder``: crops in, embeddings out, on one network in onnxruntime."""
+"""``Embedder``: embed crops with a network in onnxruntime."""
 
 from __future__ import annotations
 
@@ -15,14 +15,23 @@ from .device import open_on
 
 
 class Embedder:
-    """An ONNX network that turns crops into unit vectors.
+    """An ONNX network that embeds crops as unit vectors.
 
-    ``onnx`` is a graph with one float32 input (n, 3, S, S), whose first output is (n, d); n is free, or
-    1, and the crops then go through it one by one.
-    ``device`` is ``auto`` (a CUDA device if onnxruntime has one, else the CPU), ``cpu`` or ``cuda:N``.
-    ``threads`` are those of one run on the CPU; 0 lets onnxruntime choose.
+    Args:
+        onnx: A graph with one float32 input (n, 3, S, S), whose first output is (n, d); n is free, or 1, and
+            crops are then embedded one by one.
+        preprocessing: How pixels become the network's input.
+        device: ``auto`` (a CUDA device if onnxruntime has one, else the CPU), ``cpu`` or ``cuda:N``.
+        threads: Threads of one run on the CPU; 0 lets onnxruntime choose.
 
-    Raises ModelError for a graph that cannot be used, DeviceError for a device that is not there.
+    Raises:
+        ModelError: The graph cannot be used.
+        DeviceError: The device is not there.
+
+    Example:
+        >>> file = ModelFile.read("mine.facealike")
+        >>> Embedder(file.embedder, file.preprocessing).embed(crops).shape
+        (2, 128)
     """
 
     def __init__(
@@ -61,17 +70,22 @@ class Embedder:
     def single_threaded(self) -> Embedder:
         """This embedder with one thread a run, for threads that embed and detect at the same time.
 
-        Where the number of threads was chosen, or the device is no CPU, that is this one.
+        It is the same embedder where the number of threads was given, or the device is no CPU.
         """
         if self._threads or self.device != "cpu":
             return self
         return Embedder(self._onnx, self.preprocessing, "cpu", threads=1)
 
     def embed(self, crops: Image, batch: int = 64) -> Embeddings:
-        """Unit vectors, float32 (n, d), of crops, uint8 (n, S, S, 3), ``batch`` at a time.
+        """Return the unit vectors, float32 (n, d), of crops, uint8 (n, S, S, 3).
 
-        Raises UsageError for crops of another shape, ModelError where the network returns a vector
-        that has no direction.
+        Args:
+            crops: RGB crops of the model's size.
+            batch: Crops a run.
+
+        Raises:
+            UsageError: The crops have another shape.
+            ModelError: The network returns a zero or non-finite vector.
         """
         if batch < 1:
             raise UsageError(f"a batch holds at least one crop, not {batch}")
@@ -95,7 +109,7 @@ class Embedder:
 
 def _unit_rows(vectors: NDArray[np.float32]) -> Embeddings:
     lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
-    # One comparison that a NaN fails too.
+    # Also false for NaN.
     if not ((lengths > 1e-12) & np.isfinite(lengths)).all():
         raise ModelError("the embedder returned a zero or non-finite vector; train or export the model again")
     unit: Embeddings = (vectors / lengths).astype(np.float32)

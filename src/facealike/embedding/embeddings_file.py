@@ -1,4 +1,4 @@
-"""Embeddings in a file that names their model: an .npz without pickle."""
+"""Files of embeddings: an .npz without pickle that names its model."""
 
 from __future__ import annotations
 
@@ -23,10 +23,22 @@ def save_embeddings(
     model: Model,
     faces: Sequence[Face | None] | None = None,
 ) -> None:
-    """Write embeddings (n, d), their photos and the model's id to ``path``, an .npz without pickle.
+    """Write embeddings, their photos and the model's id to an .npz without pickle.
 
-    The arrays are ``embeddings``, ``paths``, ``boxes`` (n, 4; NaN where no face was looked for) and
-    ``model``.
+    The arrays are ``embeddings``, ``paths``, ``boxes`` (n, 4; NaN for a face crop) and ``model``.
+
+    Args:
+        path: The file to write.
+        embeddings: Unit vectors, float32 (n, d).
+        paths: The n photos.
+        model: The model that embedded them.
+        faces: The n faces, for their boxes.
+
+    Raises:
+        UsageError: The lengths differ.
+
+    Example:
+        >>> save_embeddings("faces.npz", model.embed(paths), paths, model)
     """
     if len(paths) != len(embeddings) or (faces is not None and len(faces) != len(paths)):
         raise UsageError(f"{len(embeddings)} embeddings do not fit {len(paths)} paths")
@@ -46,10 +58,14 @@ def save_embeddings(
 
 
 def load_embeddings(path: str | os.PathLike[str], model: Model) -> tuple[Embeddings, tuple[str, ...]]:
-    """The embeddings (n, d) in ``path`` and the photos they are of.
+    """Return the embeddings (n, d) in a file and their photos.
 
-    Raises MixedModels if another model made them, for their scores would mean nothing; DataError
-    for a file that ``save_embeddings`` did not write.
+    Raises:
+        MixedModels: Another model made them, so scores between the two would be meaningless.
+        DataError: ``save_embeddings`` did not write the file.
+
+    Example:
+        >>> vectors, paths = load_embeddings("faces.npz", model)
     """
     try:
         with np.load(path, allow_pickle=False) as content:

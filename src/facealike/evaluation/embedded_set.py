@@ -16,7 +16,7 @@ from ..datasets.people import People, people_of
 from ..datasets.splits import Split
 from ..detection.face_policy import DEFAULT_FACE
 from ..embedding.face_model import Model
-from ..imaging.photo_warning import unused_rows, unused_told
+from ..imaging.photo_warning import unused_rows, unused_summary
 from ..metrics.bootstrap import Interval
 from ..types import Embeddings
 from ..utils.escape import markdown, shown
@@ -119,7 +119,7 @@ def remarks(result: SetEvaluation | IdentificationEvaluation, policy: str = "") 
         notes += f"; {result.missing:,} more photos were left out because a face was not found"
         if result.fta is not None:
             notes += f" (failure to acquire: {rate_text(result.fta)} of {result.photos:,} photos)"
-        notes += unused_told(result.unused, of="photos left out")
+        notes += unused_summary(result.unused, of="photos left out")
     far, frr = getattr(result, "far", None), getattr(result, "frr", None)
     if result.missing and far is not None and frr is not None:
         notes += f"; FAR {rate_text(far)} and FRR {rate_text(frr)} count those as rejected"

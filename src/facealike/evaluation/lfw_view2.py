@@ -16,7 +16,7 @@ from ..datasets.pair_lists import read_pairs
 from ..detection.face_policy import LFW_FACE, FacePolicy, face_words
 from ..embedding.face_model import Model
 from ..errors import DataError, UsageError
-from ..imaging.photo_warning import unused_told
+from ..imaging.photo_warning import unused_summary
 from ..metrics.verification import roc
 from ..types import Pair
 from ..utils.escape import markdown, shown
@@ -190,7 +190,7 @@ class View2(Result):
         return (
             f"; in {found.failures:,} of the {found.pairs:,} pairs a face was not found: wrong in the "
             f"accuracy, rejected in TAR and FAR, not in the AUC{acquired}"
-            + unused_told(found.unused, of="photos without a face")
+            + unused_summary(found.unused, of="photos without a face")
         )
 
     def plot(self, ax: Axes | None = None) -> Axes:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
-from ..imaging.photo_warning import unused_told
+from ..imaging.photo_warning import unused_summary
 from ..utils.escape import markdown
 from ..utils.markdown_table import markdown_table
 from ..utils.wording import copies_told
@@ -83,7 +83,7 @@ def _notes(evaluation: Evaluation) -> list[str]:
     if copies := copies_told(evaluation.copies, evaluation.copied_pairs, evaluation.shared):
         notes.append(f"{name}: {copies.removeprefix('; ')}.")
     if evaluation.skipped:
-        reasons = unused_told(evaluation.unused)
+        reasons = unused_summary(evaluation.unused)
         notes.append(
             f"{name}: {evaluation.skipped:,} more pairs were left out, for a face was not found{reasons}."
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..detection.face_policy import policy_difference
-from ..imaging.photo_warning import unused_told
+from ..imaging.photo_warning import unused_summary
 from ..utils.wording import copies_told, rate_text, rate_with_interval
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def sentence(result: Evaluation) -> str:
         text += f"; {failures(result)}"
     if result.skipped:
         text += f"; {result.skipped:,} more pairs left out because a face was not found"
-        text += unused_told(result.unused)
+        text += unused_summary(result.unused)
     text += policy_difference(result.face, result.learned_faces, "; ")
     return text + copies_told(result.copies, result.copied_pairs, result.shared)
 
@@ -61,7 +61,7 @@ def failures(result: Evaluation) -> str:
     return (
         f"in {result.failures:,} of the pairs a face was not found{acquired}; they are in FAR "
         f"{figure_of(result, 'far')} and FRR {figure_of(result, 'frr')} as rejected, and in no other rate"
-        + unused_told(result.unused, of="photos without a face")
+        + unused_summary(result.unused, of="photos without a face")
     )
 
 

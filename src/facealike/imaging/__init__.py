@@ -1,1 +1,1 @@
-"""From a file to upright RGB, and from a face in it to an aligned crop."""
+"""Decode photo files to upright RGB and align faces to crops."""

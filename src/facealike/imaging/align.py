@@ -1,8 +1,10 @@
-"""From a face in a photo to the canonical crop that an embedder expects.
+"""Align a face in a photo to the crop that an embedder expects.
 
-With five landmarks: the least-squares similarity transform onto a fixed template (Umeyama,
-"Least-squares estimation of transformation parameters between two point patterns", IEEE TPAMI
-13(4), 1991).  With only a box: the box and a margin on each side.
+With five landmarks: the least-squares similarity transform onto a fixed template.  With only a box: the box
+and a margin on each side.
+
+Source: Umeyama, "Least-squares estimation of transformation parameters between two point patterns",
+IEEE TPAMI 13(4), 1991.
 """
 
 from __future__ import annotations
@@ -16,15 +18,15 @@ from ..errors import UsageError
 from ..types import Box, Face, Image, Point
 from .geometry import expand, similarity_transform, warp
 
-# Where the five landmarks of a frontal face lie in a 112 x 112 crop: the template of the ArcFace
-# family (Deng et al., CVPR 2019), so that crops fit embedders trained elsewhere too.
+# The five landmarks of a frontal face in a 112 x 112 crop: the template of the ArcFace family
+# (Deng et al., CVPR 2019), so that crops also fit embedders trained elsewhere.
 TEMPLATE_112: NDArray[np.float64] = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
 )
 TEMPLATE_112.setflags(write=False)
 
-# Where the same points lie in a face chip of dlib, 150 px with a padding of 0.25: their mean over faces
-# of FairFace, whose photos are such chips (scripts/measure_dlib_template.py measures it again).
+# The same points in a face chip of dlib, 150 px with a padding of 0.25: their mean over faces of
+# FairFace, whose photos are such chips (scripts/measure_dlib_template.py measures it again).
 DLIB_CHIP_TEMPLATE: NDArray[np.float64] = np.array(
     [[48.742, 46.333], [103.033, 46.784], [75.026, 79.342], [52.696, 105.802], [98.812, 106.14]]
 )
@@ -36,24 +38,30 @@ Edge = Literal["pad", "clip"]
 
 
 def landmark_matrix(face: Face, size: int, context: float = 0.0) -> NDArray[np.float64]:
-    """The (2, 3) transform from the photo to a crop of ``size`` pixels, by the five landmarks.
+    """Return the (2, 3) transform from the photo to a crop of ``size`` pixels, by the five landmarks.
 
-    ``context`` shows that part of the usual crop's side more on each of its sides; the whole is then
-    made smaller to fit.
+    Args:
+        face: A face with landmarks.
+        size: Side of the crop in pixels.
+        context: Additional border on each side, as a share of the usual crop's side.
+
+    Raises:
+        UsageError: The face has no landmarks, or they cannot be aligned.
     """
     target = TEMPLATE_112 * (size / 112.0)
-    if context:  # else untouched to the last bit: crops in caches depend on it
-        centre = (size - 1) / 2
-        target = centre + (target - centre) / (1 + 2 * context)
+    if context:  # else equal to the last bit: crops in caches depend on it
+        center = (size - 1) / 2
+        target = center + (target - center) / (1 + 2 * context)
     return similarity_transform(_landmarks_of(face), target)
 
 
 def chip_matrix(face: Face, size: int) -> NDArray[np.float64]:
-    """The (2, 3) transform that takes ``face`` to a (size, size) crop as dlib's networks expect it.
+    """Return the (2, 3) transform from the photo to a (size, size) crop as dlib's networks expect it.
 
-    Raises UsageError if the face has no landmarks.
+    Raises:
+        UsageError: The face has no landmarks, or they cannot be aligned.
     """
-    # Both are counted from pixel centres; a chip of another size shares its edges with this one.
+    # Both are counted from pixel centers; a chip of another size shares its edges with this one.
     target = (DLIB_CHIP_TEMPLATE + 0.5) * (size / DLIB_CHIP_SIZE) - 0.5
     return similarity_transform(_landmarks_of(face), target)
 
@@ -65,10 +73,18 @@ def _landmarks_of(face: Face) -> tuple[Point, ...]:
 
 
 def box_crop(image: Image, box: Box, size: int, margin: float = 0.2, edge: Edge = "pad") -> Image:
-    """The box and a margin on each side, resized to (size, size, 3).
+    """Return the box and a margin on each side, resized to (size, size, 3).
 
-    Where it reaches beyond the photo, ``edge="pad"`` fills with black and keeps the face's
-    proportions; ``edge="clip"`` cuts at the border, as the seed repository did.
+    Args:
+        image: RGB uint8 (H, W, 3).
+        box: The face's box; it may reach beyond the photo.
+        size: Side of the crop in pixels.
+        margin: Margin on each side, as a share of the box.
+        edge: Beyond the photo, ``pad`` fills with black and keeps the face's proportions; ``clip`` crops at
+            the border, as the legacy network expects it.
+
+    Raises:
+        UsageError: The box lies outside the photo and ``edge`` is ``clip``.
     """
     wide = expand(box, margin)
     if edge == "clip":
@@ -90,13 +106,23 @@ def align(
     image: Image, face: Face, size: int, method: Method = "landmarks",
     margin: float = 0.2, edge: Edge = "pad", context: float = 0.0,
 ) -> Image:  # fmt: skip
-    """The canonical crop of ``face``, RGB uint8 of shape (size, size, 3).
+    """Return the canonical crop of ``face``, RGB uint8 (size, size, 3).
 
-    ``method="landmarks"`` maps the five landmarks onto the usual template, ``"chip"`` onto their
-    places in dlib's face chips, which are somewhat tighter; ``"box"`` takes the box and ``margin``
-    times its size on each side.  ``context`` belongs to landmarks, ``margin`` and
-    ``edge`` to the box.  A model knows its method: mixing the two
-    would feed an embedder crops it has never seen, so there is no silent fallback.
+    A model states its method.  There is no fallback to another one, since the embedder was not trained on
+    such crops.
+
+    Args:
+        image: RGB uint8 (H, W, 3).
+        face: The face, in pixels of ``image``.
+        size: Side of the crop in pixels.
+        method: ``landmarks`` maps the five landmarks onto the ArcFace template, ``chip`` onto their places
+            in dlib's face chips, which are tighter; ``box`` takes the box and a margin.
+        margin: With ``box``: the margin on each side, as a share of the box.
+        edge: With ``box``: see ``box_crop``.
+        context: With ``landmarks``: see ``landmark_matrix``.
+
+    Raises:
+        UsageError: The face has no landmarks that the method needs, or cannot be aligned by them.
     """
     if method == "landmarks":
         return warp(image, landmark_matrix(face, size, context), size)

@@ -1,6 +1,6 @@
-"""Which photos can be read: the endings of their names, the first bytes of their files, and their decoders.
+"""Image formats that can be read: file extensions, first bytes and decoders.
 
-A decoder is picked by the first bytes of a file, never by its name.  AVIF needs a Pillow that has it (11.3
+A decoder is chosen by the first bytes of a file, never by its name.  AVIF needs a Pillow that has it (11.3
 or later), HEIC the extra ``facealike[heic]``; both are imported when the first such photo is met.
 """
 
@@ -23,7 +23,7 @@ from PIL import (
 IMAGE_EXTENSIONS = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif",
 )  # fmt: skip
-"""What can be read everywhere; lower case, compare case-insensitively."""
+"""Extensions that can be read everywhere; lower case, compare case-insensitively."""
 
 AVIF_EXTENSIONS = (".avif",)
 HEIC_EXTENSIONS = (".heic", ".heif", ".hif")
@@ -31,13 +31,13 @@ HEIC_EXTENSIONS = (".heic", ".heif", ".hif")
 FORMATS = "JPEG, PNG, WebP, AVIF, BMP, TIFF or GIF"
 
 CURES = {"AVIF": "update Pillow to 11.3 or later", "HEIC": "pip install facealike[heic]"}
-"""What to do where a format of these cannot be read here."""
+"""What to do where one of these formats cannot be read here."""
 
 # The brands of ISO base media files (ISO/IEC 14496-12) that hold a picture.
 _AVIF_BRANDS = frozenset((b"avif", b"avis"))
 _HEIC_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"))
 
-# What people hand over by mistake, by its first bytes; only to make the message more helpful.
+# Other files by their first bytes, for a more helpful message.
 _OTHERS = (
     (b"%PDF", "a PDF document"),
     (b"PK\x03\x04", "a zip archive"),
@@ -55,11 +55,11 @@ _OTHERS = (
 
 
 class NoDecoder(Exception):
-    """A format that is known and cannot be read here; the message says what to do."""
+    """A known format that cannot be read here; the message states what to do."""
 
 
 def sniff(data: bytes) -> str | None:
-    """The format that the first bytes announce, or None."""
+    """Return the format by the first bytes, or None."""
     if data[:3] == b"\xff\xd8\xff":
         return "JPEG"
     if data[:8] == b"\x89PNG\r\n\x1a\n":
@@ -85,7 +85,7 @@ def _media(data: bytes) -> str | None:
 
 
 def looks_like(data: bytes) -> str | None:
-    """What a file that is no photo seems to be, in words; None where nothing is known."""
+    """Return in words what a file that is no photo seems to be; None where it is unknown."""
     if data[4:8] == b"ftyp":
         return "a film (MP4 or MOV)"
     head = data[:64].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
@@ -93,22 +93,24 @@ def looks_like(data: bytes) -> str | None:
 
 
 def open_photo(kind: str, data: bytes) -> Any:
-    """The Pillow image of ``data``, its header read and nothing decoded.
+    """Return the Pillow image of ``data`` with its header read and nothing decoded.
 
-    Raises NoDecoder where this format cannot be read here, and nearly anything for damaged content.
+    Raises:
+        NoDecoder: This format cannot be read here.
+        Exception: Nearly any class, for damaged content.
     """
     return _OPENERS[kind](io.BytesIO(data))
 
 
 @cache
 def readable_extensions() -> tuple[str, ...]:
-    """The endings of all photos that can be read here, lower case."""
+    """Return the file extensions that can be read here, lower case."""
     avif = AVIF_EXTENSIONS if _avif() is not None else ()
     return (*IMAGE_EXTENSIONS, *avif, *(HEIC_EXTENSIONS if _heic() is not None else ()))
 
 
 def cure(extension: str) -> str | None:
-    """What to do for photos of this ending, lower case, where they cannot be read here; else None."""
+    """Return what to do where photos of this extension, lower case, cannot be read here; else None."""
     if extension in readable_extensions():
         return None
     if extension in AVIF_EXTENSIONS:
@@ -158,10 +160,9 @@ _OPENERS: dict[str, Callable[[io.BytesIO], Any]] = {
 
 
 def webp_size(data: bytes) -> tuple[int, int] | None:
-    """Width and height from the header (RFC 9649); None where it is too damaged to tell.
+    """Return width and height from a WebP header (RFC 9649); None where it is damaged.
 
-    Pillow's WebP decoder claims memory for the whole canvas as soon as it opens a file, so the
-    header has to be read before that.
+    Pillow's WebP decoder allocates the whole canvas when it opens a file, so the size is checked before.
     """
     kind, head = data[12:16], data[20:30]
     if len(head) < 10:

@@ -1,4 +1,4 @@
-"""Similarity transforms and the pictures, points and boxes that they move."""
+"""Similarity transforms, applied to images and points; scaling of images and boxes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,19 @@ from ..types import Box, Image
 
 
 def similarity_transform(source: ArrayLike, target: ArrayLike) -> NDArray[np.float64]:
-    """The rotation, uniform scale and shift that brings ``source`` closest to ``target``.
+    """Return the rotation, uniform scale and shift that bring ``source`` closest to ``target``.
 
-    Both are (n, 2) with n >= 2; the result is a (2, 3) matrix M with target ~ M @ [x, y, 1].
-    A reflection is never returned (Umeyama 1991, equation 43).
+    Args:
+        source: Points, (n, 2) with n >= 2.
+        target: Points, (n, 2).
 
-    Raises UsageError if the shapes do not fit, a point is not finite or all source points coincide.
+    Returns:
+        A (2, 3) matrix M with target ~ M @ [x, y, 1]; never a reflection.
+
+    Raises:
+        UsageError: The shapes do not fit, a point is not finite, or all source points coincide.
+
+    Source: Umeyama 1991, equation 43.
     """
     a = np.asarray(source, dtype=np.float64)
     b = np.asarray(target, dtype=np.float64)
@@ -25,11 +32,11 @@ def similarity_transform(source: ArrayLike, target: ArrayLike) -> NDArray[np.flo
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
         raise UsageError("the landmarks must be finite; no face can be aligned by these")
     mean_a, mean_b = a.mean(axis=0), b.mean(axis=0)
-    centred_a, centred_b = a - mean_a, b - mean_b
-    variance = (centred_a**2).sum() / len(a)
+    centered_a, centered_b = a - mean_a, b - mean_b
+    variance = (centered_a**2).sum() / len(a)
     if variance < 1e-12:
         raise UsageError("the landmarks all lie on one point; no face can be aligned by them")
-    u, singular, vt = np.linalg.svd(centred_b.T @ centred_a / len(a))
+    u, singular, vt = np.linalg.svd(centered_b.T @ centered_a / len(a))
     sign = np.array([1.0, np.sign(np.linalg.det(u) * np.linalg.det(vt)) or 1.0])
     rotation = (u * sign) @ vt
     scale = (singular * sign).sum() / variance
@@ -40,17 +47,20 @@ def similarity_transform(source: ArrayLike, target: ArrayLike) -> NDArray[np.flo
 
 
 def warp(image: Image, matrix: ArrayLike, size: int) -> Image:
-    """Resample ``image`` so that M maps its pixels into a (size, size, 3) crop; black outside.
+    """Resample ``image`` by ``matrix`` (2, 3) into a (size, size, 3) crop; black outside.
 
-    Bilinear.  Where the crop is much smaller than its source, the source is first averaged over
-    whole blocks of pixels, so that no fine detail aliases into the crop.
+    Bilinear.  Where the crop is much smaller than its source, the source is first averaged over whole blocks
+    of pixels against aliasing.
+
+    Raises:
+        UsageError: The transform is not finite or not invertible.
     """
     m = np.asarray(matrix, dtype=np.float64)
     determinant = float(np.linalg.det(m[:, :2])) if np.isfinite(m).all() else 0.0
     if abs(determinant) < 1e-12:
         raise UsageError("the transform of a crop must be finite and invertible")
     inverse = np.linalg.inv(m[:, :2])
-    # Pillow counts from pixel edges, our coordinates from pixel centres: half a pixel apart.
+    # Pillow counts from pixel edges, our coordinates from pixel centers: half a pixel apart.
     offset = 0.5 - inverse @ (m[:, 2] + 0.5)
     source = PillowImage.fromarray(image)
     shrink = int(1.0 / np.sqrt(abs(determinant)))
@@ -69,13 +79,13 @@ def warp(image: Image, matrix: ArrayLike, size: int) -> Image:
 
 
 def expand(box: Box, margin: float) -> Box:
-    """``box`` with ``margin`` times its width and height added on every side."""
+    """Return ``box`` with ``margin`` times its width and height added on every side."""
     dx, dy = box.width * margin, box.height * margin
     return Box(box.left - dx, box.top - dy, box.right + dx, box.bottom + dy)
 
 
 def fit_within(image: Image, max_side: int) -> tuple[Image, float]:
-    """``image`` scaled down until no side exceeds ``max_side``, and the scale (<= 1)."""
+    """Return ``image`` scaled down until no side exceeds ``max_side``, and the scale (<= 1)."""
     height, width = image.shape[:2]
     scale = min(1.0, max_side / max(height, width))
     if scale == 1.0:
@@ -86,12 +96,12 @@ def fit_within(image: Image, max_side: int) -> tuple[Image, float]:
 
 
 def transform_points(matrix: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(n, 2) points moved by a (2, 3) transform."""
+    """Return points (n, 2) transformed by ``matrix`` (2, 3)."""
     moved: NDArray[np.float64] = points @ matrix[:, :2].T + matrix[:, 2]
     return moved
 
 
 def invert(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The (2, 3) transform that undoes ``matrix``."""
+    """Return the inverse (2, 3) of the transform ``matrix`` (2, 3)."""
     inverse = np.linalg.inv(matrix[:, :2])
     return np.concatenate([inverse, -(inverse @ matrix[:, 2:])], axis=1)

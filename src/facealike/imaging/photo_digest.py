@@ -1,4 +1,4 @@
-"""Digests that tell whether two files show the same photo: of the bytes, and of the decoded pixels.
+"""Digests of photos, of the file's bytes and of the decoded pixels, to recognize copies.
 
 A copy has equal bytes under any name.  A photo whose metadata was edited, or that was saved again without
 loss, has other bytes and equal pixels.  A photo that was compressed again or scaled has neither.
@@ -22,10 +22,10 @@ SALTED_DIGITS = 16
 
 
 class PhotoDigest(NamedTuple):
-    """Two photos are the same one where either entry is equal.
+    """The digests of a photo; two photos are the same where either entry is equal.
 
     ``file`` is the SHA-256 of the file's bytes and ``pixels`` that of the upright RGB pixels and their
-    shape, both 64 hex digits.  A JPEG decoder of another make may round pixels otherwise.
+    shape, both 64 hex digits.  Another JPEG decoder may round pixels differently.
     """
 
     file: str
@@ -37,7 +37,7 @@ def photo_digest(source: Source, name: str | None = None) -> PhotoDigest:
 
     Args:
         source: A path, the content of a file, or an array; of an array ``file`` is the digest of its pixels.
-        name: How messages call a photo without a path.
+        name: What messages call a photo without a path.
 
     Raises:
         ImageError: The photo cannot be read.
@@ -87,16 +87,16 @@ def _or_none(path: str | os.PathLike[str]) -> PhotoDigest | None:
 def salted(digest: str, salt: str) -> str:
     """Return the first 16 hex digits of SHA-256(salt, NUL, digest): a photo in a card.
 
-    Without the salt nobody can look a known photo up in the cards of several models at once.
+    The salt prevents looking up a known photo in the cards of several models at once.
     """
     return hashlib.sha256(f"{salt}\0{digest}".encode()).hexdigest()[:SALTED_DIGITS]
 
 
 def same_photos(digests: Iterable[PhotoDigest | None]) -> list[int]:
-    """Return for each photo the place of the first one that is the same photo, its own where it is new.
+    """Return for each photo the index of the first photo that is the same, its own index where it is new.
 
-    Equal bytes or equal pixels make two photos the same.  A None, a photo that could not be read, is
-    the same as no other.
+    Equal bytes or equal pixels make two photos the same.  None, a photo that could not be read, equals no
+    other.
     """
     first: dict[str, int] = {}
     places: list[int] = []

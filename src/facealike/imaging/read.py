@@ -1,9 +1,8 @@
-"""Read a photo safely: any usual format in, upright RGB out, or one sentence that says why not.
+"""Read a photo of any usual format as upright RGB, safely, or raise an error of one sentence.
 
-Limits on bytes and pixels are checked before anything is decoded, and the decoders are picked by
-the first bytes of the file rather than through ``PIL.Image.open``: that function knows some forty
-formats and obeys a process-wide pixel limit, and a library has no business changing either for
-the program around it.
+Limits on bytes and pixels are checked before anything is decoded.  Decoders are chosen by the first bytes of
+the file, not by ``PIL.Image.open``: that function has some forty formats and a process-wide pixel limit,
+and a library must change neither for the program around it.
 """
 
 from __future__ import annotations
@@ -31,19 +30,22 @@ from .truncated import MOST_MISSING, with_end
 Source: TypeAlias = (
     "str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | PillowImage.Image | NDArray[Any]"
 )
-"""What a photo can be given as: a path, the content of a file, an open file, a Pillow image, or an array."""
+"""A photo: a path, the content of a file, an open file, a Pillow image, or an array."""
 
 MAX_BYTES = 64 * 2**20
 MAX_PIXELS = 100_000_000
 
 
 def read_file(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> bytes:
-    """The content of an image file; never hangs on a pipe and never reads more than ``max_bytes``.
+    """Return the content of an image file; a pipe never blocks it.
 
-    Raises ImageNotFound, UnreadableImage or ImageTooLarge.
+    Raises:
+        ImageNotFound: There is no such file.
+        UnreadableImage: It cannot be opened, is no regular file, or is empty.
+        ImageTooLarge: It has more than ``max_bytes``.
     """
     name = shown(path)
-    # Without O_NONBLOCK, opening a named pipe waits for a writer that may never come.
+    # Without O_NONBLOCK, opening a named pipe waits for a writer.
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
         with os.fdopen(os.open(path, flags), "rb") as file:
@@ -92,7 +94,7 @@ def _cannot_open(path: str | os.PathLike[str], name: str, error: Exception) -> E
 
 
 class Decoded(NamedTuple):
-    """Upright RGB, uint8 (H, W, 3), and what is wrong with the file although it could be read."""
+    """Upright RGB, uint8 (H, W, 3), and what is wrong with a damaged file that could be read."""
 
     image: Image
     note: str | None
@@ -104,26 +106,35 @@ def read_image(
 ) -> Image:  # fmt: skip
     """Return the photo as upright RGB, uint8 of shape (H, W, 3).
 
-    ``source`` is a path, the content of a JPEG, PNG, WebP, AVIF, BMP, TIFF or GIF file (the first frame),
-    an open binary file, which is read from its beginning, a Pillow image, or an array: uint8 of shape
-    (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA, or floats of these shapes from 0 (black) to 1
-    (white).  A float outside [0, 1] is refused, never guessed at.  HEIC files need ``facealike[heic]``.
+    The EXIF orientation is applied.  Transparent parts become white, since dark hair would vanish in black.
+    16-bit and floating-point grays are scaled to 8 bits.  Color profiles are not applied.
 
-    ``name`` is how messages call the photo where it has no path.  The orientation that EXIF states is
-    applied.  Transparent parts become white: that is what a page shows behind them, and dark hair would
-    melt into black.  16-bit and floating-point greys are scaled to 8 bits.  Color profiles are not applied.
+    A JPEG that lacks its end is accepted where at most 5 % of its height are missing; these rows are gray,
+    and a PhotoWarning states their share.
 
-    A JPEG that lacks its end is accepted where at most 5 % of its height are missing: they are grey, and a
-    PhotoWarning says how much it is.
+    Decoding takes about ten bytes a pixel, one gigabyte at the limit.  The result may be read-only, and is
+    the given array itself where that is RGB already.
 
-    ``reduce`` 2, 4 or 8 asks for that fraction of the pixels a side, rounded up, and is heeded for JPEG
-    only, whose decoder averages them in half the time; see ``facealike.imaging.scaled_jpeg``.
+    Args:
+        source: A path, the content of a JPEG, PNG, WebP, AVIF, BMP, TIFF or GIF file (the first frame), an
+            open binary file, which is read from its beginning, a Pillow image, or an array: uint8 of shape
+            (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA, or floats of these shapes from 0 (black) to
+            1 (white).  HEIC files need ``facealike[heic]``.
+        max_bytes: Limit on the size of the file.
+        max_pixels: Limit on the number of pixels.
+        name: What messages call a photo without a path.
+        reduce: 2, 4 or 8 decodes that fraction of the pixels a side, rounded up, in half the time; JPEG
+            only, see ``facealike.imaging.scaled_jpeg``.
 
-    Decoding takes about ten bytes a pixel for a moment, one gigabyte at the limit.  The result may be
-    read-only, and is the given array itself where that is RGB already.
+    Raises:
+        ImageNotFound: There is no such file.
+        UnreadableImage: The file is empty, truncated, damaged or no image.
+        ImageTooLarge: It is over a limit.
+        UsageError: The source or array is of another kind, or a float is outside [0, 1].
 
-    Raises ImageNotFound, UnreadableImage (empty, truncated, damaged, no image), ImageTooLarge, and
-    UsageError for a source or an array of another kind.
+    Example:
+        >>> read_image("photo.jpg").shape
+        (1080, 1920, 3)
     """
     content, label = content_of(source, max_bytes, max_pixels, name)
     image, note = decode(content, max_pixels, label, reduce)
@@ -135,7 +146,7 @@ def read_image(
 def content_of(
     source: Source, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS, name: str | None = None
 ) -> tuple[bytes | Image, str]:
-    """The bytes of the photo's file, or its pixels where there is no file, and what messages call it.
+    """Return the bytes of a photo's file, or its pixels where there is no file, and its name in messages.
 
     The arguments and errors are those of ``read_image``.
     """
@@ -172,7 +183,7 @@ def source_name(source: Source, otherwise: str) -> str:
 
 
 def _from_file(file: Any, max_bytes: int, name: str) -> bytes:
-    """What an open binary file holds from its beginning, one byte more than allowed at most."""
+    """The content of an open binary file from its beginning, at most one byte more than allowed."""
     try:
         if getattr(file, "seekable", lambda: False)():
             file.seek(0)
@@ -240,7 +251,7 @@ def _no_photo(data: bytes, name: str) -> UnreadableImage:
 
 
 def decode(content: bytes | Image, max_pixels: int, name: str, reduce: int = 1) -> Decoded:
-    """Decode what ``content_of`` gave; see ``read_image``."""
+    """Decode what ``content_of`` returned; see ``read_image``."""
     if not isinstance(content, bytes):
         return Decoded(content, None)
     kind = sniff(content)
@@ -307,9 +318,9 @@ def _without_end(data: bytes, max_pixels: int, name: str, reduce: int) -> Decode
 
 
 def jpeg_size(data: bytes) -> tuple[int, int, int] | None:
-    """Width, height and EXIF orientation that a JPEG's header states, as it lies; None for other content.
+    """Return the width, height and EXIF orientation in a JPEG's header, as stored; None for other content.
 
-    Nothing is checked: that is for ``read_image``, which also says what is wrong.
+    Nothing is checked; ``read_image`` does that.
     """
     if sniff(data) != "JPEG":
         return None
@@ -321,7 +332,7 @@ def jpeg_size(data: bytes) -> tuple[int, int, int] | None:
 
 
 def resize_square(image: Image, size: int) -> Image:
-    """``image`` stretched to (size, size, 3), averaged where it shrinks: a crop that was cut already."""
+    """Return an image that is a face crop already, resized to (size, size, 3), averaged where it shrinks."""
     if image.shape[:2] == (size, size):
         return image
     return np.asarray(PillowImage.fromarray(image).resize((size, size), PillowImage.Resampling.BILINEAR))

@@ -1,9 +1,8 @@
-"""A large JPEG decoded at the size that is needed, with its coordinates kept those of the whole.
+"""Decode large JPEGs at reduced size and map coordinates back to the full image.
 
-Half of a JPEG's decoding is the way from frequencies to pixels.  A detector that looks at 800 pixels
-needs few of those of a 12-megapixel photo, and the decoder can leave out the rest: each pixel is then
-the mean of 2 x 2, 4 x 4 or 8 x 8 (libjpeg's scaled inverse DCT).  Only a face that is small in such a
-photo takes decoding it whole.
+Half of a JPEG's decoding is the inverse DCT.  A detector with an input of 800 pixels needs few of the pixels
+of a 12-megapixel photo, and libjpeg's scaled inverse DCT returns the means of 2 x 2, 4 x 4 or 8 x 8 pixels
+directly.  Only a face that is small in such a photo takes decoding it whole.
 """
 
 from __future__ import annotations
@@ -22,12 +21,15 @@ _FROM_BELOW = (3, 4, 7, 8)
 
 
 class Photo:
-    """One photo, its file read at once and its pixels when they are asked for.
+    """One photo: its file is read at once, its pixels are decoded on first use.
 
-    ``source`` and ``name`` are those of ``read_image``, as are the errors; damage that does not keep a
-    photo from being used is in ``note`` here.  A JPEG is reduced as long
-    as its long side keeps ``side`` pixels; all else, and everything without a ``side``, is taken
-    whole.  ``factor`` is 1, 2, 4 or 8.
+    A JPEG is reduced by ``factor``, 1, 2, 4 or 8, as long as its long side keeps ``side`` pixels.  Other
+    formats are decoded whole.
+
+    Args:
+        source: See ``read_image``, as for the errors.
+        side: Pixels needed on the long side; None decodes the photo whole.
+        name: What messages call the photo.
     """
 
     def __init__(self, source: Source, side: int | None = None, name: str | None = None) -> None:
@@ -49,7 +51,7 @@ class Photo:
             self._top = height - self.factor * -(-height // self.factor)
 
     def at(self, side: int) -> Photo:
-        """The same photo, to be decoded anew for those who need only ``side`` pixels of its long side."""
+        """Return the same photo, to be decoded again with ``side`` pixels on its long side."""
         return Photo(self._content, side, self.name)
 
     @cached_property
@@ -66,12 +68,12 @@ class Photo:
 
     @property
     def note(self) -> str | None:
-        """What is wrong with the file although it could be read; None where nothing is."""
+        """What is wrong with a damaged file that could be read; None where nothing is."""
         return self._reduced.note
 
     @cached_property
     def whole(self) -> Image:
-        """The photo with all its pixels; a second decoding where ``factor`` is not 1."""
+        """The photo with all its pixels; decoded a second time where ``factor`` is not 1."""
         return self.reduced if self.factor == 1 else decode(self._content, MAX_PIXELS, self.name).image
 
     @property
@@ -80,10 +82,10 @@ class Photo:
         return self.reduced.shape if self.factor == 1 else self._shape
 
     def outward(self, face: Face) -> Face:
-        """A face that was found in ``reduced``, in pixels of the whole photo.
+        """Return a face that was found in ``reduced`` in pixels of the whole photo.
 
-        Landmarks are scaled like the edges of a box, for so detectors do where they shrink a photo
-        themselves: both ways lead to the same place.
+        Landmarks are scaled like the edges of a box, as detectors do where they scale a photo themselves, so
+        both ways agree.
         """
         if self.factor == 1:
             return face
@@ -93,9 +95,9 @@ class Photo:
         return Face(box, face.confidence, points)
 
     def inward(self, face: Face) -> Face:
-        """A face of the whole photo where it lies in ``reduced``.
+        """Return a face of the whole photo in pixels of ``reduced``.
 
-        The centres of pixels move by half of what the size of a pixel changes; the edges do not.
+        Pixel centers move by half of the change in pixel size; edges do not.
         """
         if self.factor == 1:
             return face
@@ -108,10 +110,9 @@ class Photo:
         return Face(box, face.confidence, points)
 
     def view(self, face: Face, pixels: int) -> tuple[Image, Face]:
-        """An image that shows ``face`` at least ``pixels`` wide and high, and the face as it lies there.
+        """Return an image that shows ``face`` at least ``pixels`` wide and high, and the face in it.
 
-        That is ``reduced`` where it has so many pixels, else ``whole``.  ``face`` and the choice do not
-        depend on the other faces of the photo.
+        That is ``reduced`` where it has so many pixels, else ``whole``, whatever other faces there are.
         """
         if min(face.box.width, face.box.height) >= pixels * self.factor:
             return self.reduced, self.inward(face)

@@ -1,8 +1,8 @@
-"""A JPEG that lacks its end: how much of the picture is missing, and the file with an end put to it.
+"""Measure how much of a JPEG without its end is missing, and add the end marker.
 
-libjpeg fills with grey what a file with an end marker does not hold.  How much that is, the file does not
-say; so it is decoded twice, once with nothing and once with noise behind its last byte.  The first row of
-pixels in which the two differ is where the picture ends.
+libjpeg fills the missing part of a file that has an end marker with gray.  To measure that part, the file is
+decoded twice, once with nothing and once with noise after its last byte.  The picture ends at the first row
+of pixels in which the two differ.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from PIL import Image as PillowImage
 from PIL import ImageChops
 
 MOST_MISSING = 0.05
-"""A photo of which a larger part of the height is missing is refused."""
+"""A photo that lacks a larger part of its height is refused."""
 
 MOST_PIXELS = 12_000_000  # of a picture that is decoded to measure this
 
@@ -30,16 +30,21 @@ _FRAMES = (0xC0, 0xC1, *_PROGRESSIVE, 0xC9)
 def with_end(
     data: bytes, size: tuple[int, int], decode: Callable[[bytes, int], PillowImage.Image]
 ) -> tuple[bytes, float] | None:
-    """``data`` of a JPEG without its end, made whole for a decoder, and what share of its height is missing.
+    """Return a JPEG with an end marker added, and the share of its height that is missing.
 
-    ``size`` is (W, H), and ``decode`` gives the picture at 1, 1/2, 1/4 or 1/8 of it.  None where a whole scan
-    is missing: of a color, or of the fine detail of a progressive JPEG.  The share counts rows that are grey,
-    or in a progressive JPEG coarse.
+    Args:
+        data: A JPEG file without its end.
+        size: (W, H).
+        decode: Returns the picture of a file at 1, 1/2, 1/4 or 1/8 of its size.
+
+    Returns:
+        The file and the share of rows that are gray, or in a progressive JPEG coarse.  None where a whole
+        scan is missing: a color, or the fine detail of a progressive JPEG.
     """
     scans = _scans(data)
     if not scans.complete:
         return None
-    # The means of 8 x 8 pixels tell it, unless the last scan is one of fine detail; memory stays bounded.
+    # Means of 8 x 8 pixels suffice unless the last scan is one of fine detail; memory stays bounded.
     reduce = 8
     if scans.progressive:
         reduce = next((k for k in (1, 2, 4) if size[0] * size[1] <= MOST_PIXELS * k * k), 8)
@@ -58,7 +63,7 @@ class _Scans(NamedTuple):
 def _scans(data: bytes) -> _Scans:
     """Whether each color has a scan, and in a progressive JPEG each coefficient its last bit."""
     progressive = False
-    left: dict[int, set[int]] = {}  # the coefficients of each colour that are not there to the last bit
+    left: dict[int, set[int]] = {}  # coefficients of each color that are not complete to the last bit
     for marker, content in _segments(data):
         if marker in _FRAMES and len(content) >= 6:
             progressive = marker in _PROGRESSIVE

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..detection.face_policy import policy_difference
-from ..imaging.photo_warning import unused_told
+from ..imaging.photo_warning import unused_summary
 from ..plotting.error_curves import draw_rates
 from ..plotting.style import new_axes
 from ..utils.escape import figure_text
@@ -54,7 +54,7 @@ def sentence(result: GroupEvaluation) -> str:
         f"; all {overall.pairs:,} pairs of the {len(overall.rows):,} photos together have "
         f"{group_rate(overall.rates[0])}; faces found by {result.detector}, none in "
         f"{overall.missing:,} of {overall.photos:,} photos"
-        + unused_told(result.unused, " (", "photos without a face")
+        + unused_summary(result.unused, " (", "photos without a face")
         + ")" * bool(result.unused)
     )
     text += policy_difference(result.face, result.learned_faces, "; ")

@@ -63,7 +63,7 @@ def _decision(found: Calibration) -> Iterator[tuple[str, str]]:
         low, high = found.band
         yield "uncertain", f"scores from {low:.3f} to {high:.3f}, the threshold's 95 % interval"
     if found.calibrator is None:
-        yield "probability", "none; facealike calibrate learns it"
+        yield "probability", "none; facealike calibrate fits it"
     else:
         yield "probability", str(found.calibrator)
         yield "learned from", f"{found.pairs:,} pairs of {found.people}" + _faces(found.face)

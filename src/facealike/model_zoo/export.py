@@ -16,7 +16,7 @@ from ..embedding.crop_cache import cached_crops
 from ..embedding.embedder import Embedder
 from ..embedding.face_model import Model
 from ..errors import DataError, TrainingError, UsageError
-from ..imaging.photo_warning import UnusedPhoto, left_out_told, unused_counts, unused_rows, unused_told
+from ..imaging.photo_warning import UnusedPhoto, left_out_summary, unused_counts, unused_rows, unused_summary
 from ..model_file.model_file import ModelFile
 from ..types import Image, Progress
 from ..utils.escape import shown
@@ -76,7 +76,7 @@ class Exported(Result):
                 f"scores count by the room among {self.cohort:,} faces, of which clusters "
                 f"tell {self.explained:.0%}"
             )
-        told = left_out_told({"no_face": self.no_face, **unused_counts(self.unused)})
+        told = left_out_summary({"no_face": self.no_face, **unused_counts(self.unused)})
         return "; ".join([*parts, "not calibrated yet"]) + told
 
 
@@ -108,7 +108,7 @@ def export_model(
     if len(crops) < FEWEST:
         raise DataError(
             f"{shown(root)}: a face was found in {len(crops)} photos, and {FEWEST} are needed to see what "
-            f"numbers occur; add photos{unused_told(unused, ' (', 'photos there')}" + ")" * bool(unused)
+            f"numbers occur; add photos{unused_summary(unused, ' (', 'photos there')}" + ")" * bool(unused)
         )
     whole = network = model.file.embedder
     provenance, lost, members, explained = dict(model.file.card.provenance), 0.0, 0, 0.0

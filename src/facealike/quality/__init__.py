@@ -1,1 +1,1 @@
-"""How fit a face is to be compared."""
+"""Face image quality: how suitable a face is for comparison."""

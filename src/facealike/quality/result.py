@@ -17,13 +17,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Quality(Result):
-    """How fit one face of a photo is to be compared, judged by the photo alone.
+    """The quality of one face: how suitable it is for comparison, from the photo alone.
 
-    ``score`` lies in [0, 1]: about the share that is left of what speaks for one person, against a
-    flawless photo of the same face.  It is the product of ``parts``, one a kind of flaw, and
-    ``reasons`` name the flaws that matter, in words, the worst first; none where nothing is wrong.
-    ``measures`` hold what was measured, in the units that ``facealike.quality.score`` states.  A face is
-    ``poor`` where a verdict should not rest on it without a second look.
+    ``score`` lies in [0, 1]: about the share of the genuine similarity that is left, relative to a flawless
+    photo of the same face.  It is the product of ``parts``, one for each kind of flaw.  ``reasons`` name the
+    flaws that matter, the worst first.  ``measures`` are in the units that ``face_quality`` states.  A face
+    is ``poor`` where a verdict on it should be checked.
+
+    Example:
+        >>> (face,) = Model.load().faces("portrait.jpg")
+        >>> face.quality.score, face.quality.reasons
+        (0.93, ())
     """
 
     ASK: ClassVar[str] = "ask .poor or .score"
@@ -49,14 +53,18 @@ class Quality(Result):
         }
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw a bar for the quality and each of its parts, with what was measured beside them.
+        """Draw a bar for the quality and each of its parts, with the measures beside them.
 
-        Draws into ``ax``, else into a new figure.  Raises MissingExtra without matplotlib.
+        Args:
+            ax: Draw into these axes; None makes a new figure.
+
+        Raises:
+            MissingExtra: matplotlib is not installed.
         """
         ax = new_axes(6.4, 3.6) if ax is None else ax
         draw_quality(ax, self)
         return ax
 
     def __str__(self) -> str:
-        told = f": {in_a_row(self.reasons)}" if self.reasons else ""
-        return f"quality {self.score:.2f}{told}"
+        reasons = f": {in_a_row(self.reasons)}" if self.reasons else ""
+        return f"quality {self.score:.2f}{reasons}"

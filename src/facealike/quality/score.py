@@ -1,10 +1,11 @@
-"""How fit a face is to be compared: size, sharpness, noise, pose, lighting, framing, the detector's doubt.
+"""Face image quality: size, sharpness, noise, pose, lighting, framing and the detector's confidence.
 
-Each flaw has a curve from what is measured to the share that is left of what speaks for one person.
-The curves, ``BELOW`` and ``ABOVE`` are fitted by ``benchmarks/quality/quality.py fit`` on scores of degraded
-photos by the default model (see ``docs/results/quality.md``).
-ISO/IEC 29794-5 lists such measures; sharpness here is a ratio of two bands of detail, so that neither
-lighting nor the tone of skin or hair counts as blur.
+Each flaw has a curve from its measure to the share of the genuine similarity that is left.  The curves, and
+``BELOW`` and ``ABOVE``, come from the default model's scores of degraded photos (docs/results/quality.md).
+Sharpness is a ratio of two bands of detail, so that neither lighting nor the tone of skin or hair counts as
+blur.
+
+Source: ISO/IEC 29794-5 lists such measures.
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ from ..utils.wording import in_a_row
 from .measures import TEMPLATE_EYES, pixel_measures, pose_measures, scale_of, template_matrix
 from .result import Quality
 
-TOLD = 0.95
-"""A flaw that leaves less than this share is named among the reasons."""
+NAMED_BELOW = 0.95
+"""A flaw that leaves a smaller share is named among the reasons."""
 
 POOR = 0.85
-"""Below this score ``compare`` warns: one person is missed at least twice as often as between good photos."""
+"""Below this score ``compare`` warns: the FNMR is at least twice that of good photos."""
 
 
 class Flaw(NamedTuple):
-    """One thing that can be wrong: its part, what measures it, what it costs, and how it is called."""
+    """One kind of flaw: its part, its measure, its curve, and the words for it."""
 
     part: str
     measure: str
@@ -83,32 +84,42 @@ ABOVE: Curve = (
     (0.05, 1.0), (0.4, 0.88), (0.56, 0.7), (0.65, 0.5), (0.77, 0.42), (0.82, 0.27), (0.88, 0.14),
     (0.96, 0.1), (1.0, 0.0),
 )  # fmt: skip
-"""How far the band reaches further down by ``PairQuality.least``, and up by ``PairQuality.shared``, in
-units of the distance from a typical stranger's score to the threshold.
+"""Quality margins: how far the threshold interval is extended downwards by ``PairQuality.least`` and upwards
+by ``PairQuality.shared``, in distances from the typical impostor score to the threshold.
 
-Measured on degraded photos of LFW's validation and calibration people: so far the scores of one person
-fall beside a good photo, and those of strangers rise where both photos have the same flaw.  With them, the
-verdicts outside the band are about as reliable as they are between good photos."""
+Measured on degraded photos of LFW's validation and calibration people: so far genuine scores fall beside a
+good photo, and impostor scores rise where both photos have the same flaw.  Verdicts outside the extended
+interval are about as reliable as between good photos."""
 
 
 def face_quality(image: Image, face: Face, detector: str | None = None, reduced: float = 1.0) -> Quality:
-    """The quality of ``face`` in ``image``, RGB uint8 (H, W, 3).
+    """Return the quality of a face.
 
-    ``detector`` is the kind of detector that found it (``spec["kind"]``), for its confidence to be
-    judged; None leaves that out.  ``reduced`` is how many pixels of the photo one of ``image`` stands for
-    on each side, where a large photo was decoded smaller.  Without landmarks the pose is not judged, and
-    the size is that usual for the box.  The measures:
+    Without landmarks the pose is left out, and the size is the usual one for the box.  The measures are:
 
-    ``eye_distance``: pixels between the eyes, as far apart as they are in a frontal face of this size.
-    ``sharpness``: detail over 2 px by that over 6 px, in a crop of 35 px between the eyes, or as many as
-    they are in the photo if fewer; neither brightness nor contrast changes it.
-    ``noise``: its standard deviation in that crop, by the contrast; a dark photo's is no smaller.
-    ``yaw``, ``pitch`` (positive: down), ``roll``: degrees, from where the landmarks lie; pitch is a
-    rough guess, since an open mouth looks the same.
-    ``brightness``: mean luma of the face, of 1.  ``contrast``: from its 5th to its 95th percentile.
-    ``clipped``: the share of it that is black or white.  ``side_light``: the difference of the means of
-    its left and right half, by their mean.  ``inside``: the share of it that the photo shows.
-    ``confidence``: the detector's.
+    - ``eye_distance``: pixels between the eyes of a frontal face of this size.
+    - ``sharpness``: detail over 2 px divided by detail over 6 px, in a crop with 35 px between the eyes, or
+      as many as in the photo if fewer; it depends neither on brightness nor on contrast.
+    - ``noise``: standard deviation of the noise in that crop, divided by the contrast.
+    - ``yaw``, ``pitch`` (positive: down), ``roll``: degrees, from the landmarks; pitch is a rough estimate,
+      since an open mouth looks alike.
+    - ``brightness``: mean luma of the face, in 0..1.
+    - ``contrast``: luma from its 5th to its 95th percentile.
+    - ``clipped``: share of the face that is black or white.
+    - ``side_light``: difference of the means of the left and right half, divided by the mean.
+    - ``inside``: share of the face that the photo shows.
+    - ``confidence``: that of the detector.
+
+    Args:
+        image: RGB uint8 (H, W, 3).
+        face: The face, in pixels of ``image``.
+        detector: Kind of the detector that found it (``spec["kind"]``), since each has its own scale of
+            confidence; None leaves the confidence out.
+        reduced: Pixels of the photo for one of ``image`` on each side, where it was decoded at reduced size.
+
+    Example:
+        >>> image = read_image("portrait.jpg")
+        >>> face_quality(image, default_detector().detect(image)[0], "yunet").score
     """
     matrix = template_matrix(face)
     measures = {"eye_distance": reduced * TEMPLATE_EYES / scale_of(matrix)}
@@ -116,37 +127,37 @@ def face_quality(image: Image, face: Face, detector: str | None = None, reduced:
     if face.landmarks is not None:
         measures |= pose_measures(np.array(face.landmarks), matrix)
     measures["confidence"] = face.confidence
-    return judge(measures, detector)
+    return quality_of(measures, detector)
 
 
-def judge(measures: dict[str, float], detector: str | None = None) -> Quality:
-    """The quality that these measures come to; those that are missing count as flawless."""
+def quality_of(measures: dict[str, float], detector: str | None = None) -> Quality:
+    """Return the quality by these measures; a missing one counts as flawless."""
     flaws = FLAWS
     if detector in KINDS:  # the scale of confidence is the detector's own
         curve = KINDS[detector].confidence_curve
         doubt = Flaw("detector", "confidence", curve, lambda v: "hardly a face to the detector")
         flaws = (*FLAWS, doubt)
     parts: dict[str, float] = {}
-    told: list[tuple[float, str]] = []
+    found: list[tuple[float, str]] = []
     for flaw in flaws:
         if flaw.measure in measures:
             value = measures[flaw.measure]
             share = _on(flaw.curve, abs(value) if flaw.part == "pose" else value)
             parts[flaw.part] = parts.get(flaw.part, 1.0) * share
-            told.append((share, flaw.words(value)))
+            found.append((share, flaw.words(value)))
     score = math.prod(parts.values())
-    told.sort(key=lambda item: item[0])
-    named = [words for share, words in told if share < TOLD]
-    if score < POOR and not named:  # many small flaws, of which the worst stands for all
-        named = [told[0][1]]
+    found.sort(key=lambda item: item[0])
+    named = [words for share, words in found if share < NAMED_BELOW]
+    if score < POOR and not named:  # many small flaws; name the worst
+        named = [found[0][1]]
     return Quality(score, tuple(named), measures, parts, score < POOR)
 
 
 class PairQuality(NamedTuple):
-    """The quality of two faces together, both in [0, 1]; a face that was not judged counts as good.
+    """The quality of two faces together; both values in [0, 1].
 
-    ``least`` multiplies the poorer share of each part: what one of the faces, or both, lack.
-    ``shared`` multiplies the better one: what both lack in the same way, which makes strangers alike.
+    ``least`` is the product of the poorer share of each part: flaws of either face.  ``shared`` is the
+    product of the better share: flaws that both have, which make impostors similar.
     """
 
     least: float
@@ -154,23 +165,25 @@ class PairQuality(NamedTuple):
 
 
 def pair_quality(a: Quality | None, b: Quality | None) -> PairQuality:
-    """What two qualities come to."""
+    """Return the quality of a pair; a face without a quality counts as flawless."""
     one, other = ({} if quality is None else quality.parts for quality in (a, b))
     both = [(one.get(part, 1.0), other.get(part, 1.0)) for part in {*one, *other}]
     return PairQuality(math.prod(map(min, both)), math.prod(map(max, both)))
 
 
-def widening(pair: PairQuality, unit: float) -> tuple[float, float]:
-    """How far the band of a threshold reaches further down and up for a pair of this quality.
+def quality_margin(pair: PairQuality, unit: float) -> tuple[float, float]:
+    """Return how far a threshold interval is extended downwards and upwards for a pair of this quality.
 
-    ``unit`` is the distance from the score of a typical stranger to the threshold, for models differ
-    in the range of their scores.  See ``BELOW`` and ``ABOVE``.
+    Args:
+        pair: The quality of the two faces.
+        unit: Distance from the typical impostor score to the threshold, since models differ in their range
+            of scores.
     """
     return unit * _on(BELOW, pair.least), unit * _on(ABOVE, pair.shared)
 
 
 def warning(quality: Quality | None, which: str) -> str | None:
-    """A sentence on a poor face, named by ``which`` ("first", "second"); None for any other."""
+    """Return a sentence on a poor face, named by ``which`` ("first", "second"); None for any other."""
     if quality is None or not quality.poor:
         return None
     return f"the {which} face is {in_a_row(quality.reasons) or 'flawed'}: the verdict rests on a poor face"

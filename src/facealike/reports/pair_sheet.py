@@ -11,10 +11,10 @@ from PIL import Image as PillowImage
 from ..datasets.pair_sampling import balanced_pairs
 from ..datasets.people import People
 from ..detection.face_policy import FacePolicy
-from ..embedding.crop_cache import NO_FACE, UNUSED, unused_photo
 from ..embedding.cropper import FaceCropper
+from ..embedding.unused_photos import NO_FACE, UNUSED, unused_photo
 from ..errors import DataError, FacealikeError, FaceError
-from ..imaging.photo_warning import UnusedPhoto, unused_told
+from ..imaging.photo_warning import UnusedPhoto, unused_summary
 from ..plotting.montage import MontageCell, Section, sections_montage
 from ..types import Image, PairIndices
 from ..utils.escape import shown
@@ -109,7 +109,7 @@ def _with_faces(drawn: PairIndices, crops: _Crops, count: int, seed: int) -> Pai
     if not kept:
         raise DataError(
             "no face found in any of the photos drawn; check the folder, or choose another --face"
-            + unused_told(crops.unused)
+            + unused_summary(crops.unused)
         )
     return PairIndices(drawn.a[kept], drawn.b[kept], drawn.same[kept])
 

@@ -1,1 +1,1 @@
-"""Compare two photos: do they show one person?"""
+"""1:1 verification: compare two photos, or the pairs of a list."""

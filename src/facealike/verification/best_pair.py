@@ -1,8 +1,8 @@
-"""The best of all pairs of faces of two photos, and what its error rates and its prior are then.
+"""The best of all pairs of faces of two photos, with its error rates and its prior.
 
-Each further pair is one more chance of a false match.  If one pair of different people scores so high with
-the probability f, the best of n independent pairs does with 1 - (1 - f)^n.  Pairs that share a face are
-not independent; where they tend to score high together, the true rate is lower.
+Each further pair is one more chance of a false match.  If one impostor pair reaches a score with probability
+f, the best of n independent pairs does with 1 - (1 - f)^n.  Pairs that share a face are not independent;
+where they tend to score high together, the true rate is lower.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from ..metrics.similarity import cosine
 from ..types import Embeddings
 
 PairFacePolicy: TypeAlias = FacePolicy | Literal["any"]
-"""Which faces of two photos are compared; ``any`` is the best pair of all, which only a comparison knows."""
+"""Which faces of two photos are compared; ``any``, only for comparisons, is the best pair of all."""
 
 PAIR_POLICIES = ("largest", "central", "only", "any")
 
 
 class BestPair(NamedTuple):
-    """The pair of faces with the highest score: the place of each in its photo, from 0, and of how many."""
+    """The pair of faces with the highest score: the index of each in its photo, and the number of pairs."""
 
     first: int
     second: int
@@ -41,7 +41,7 @@ class BestPair(NamedTuple):
 def best_pair(first: Embeddings, second: Embeddings) -> BestPair:
     """Return the best of all pairs of a row of ``first`` (n, d) and one of ``second`` (m, d).
 
-    Of several equal ones that of the earlier faces, which the detector is surer of.
+    Of equal pairs, that of the earlier faces, which are the more confident ones.
     """
     scores = first.astype(np.float64) @ second.astype(np.float64).T
     i, j = (int(k) for k in np.unravel_index(np.argmax(scores), scores.shape))
@@ -56,16 +56,21 @@ def rate_of_best(rate: float, n: int) -> float:
 
 
 def rate_of_one(rate: float, n: int) -> float:
-    """Return the FMR of one pair, where ``rate`` is that of the best of ``n``; undoes ``rate_of_best``."""
+    """Return the FMR of one pair where that of the best of ``n`` is ``rate``; inverse of ``rate_of_best``."""
     if n == 1 or rate >= 1:
         return rate
     return -math.expm1(math.log1p(-rate) / n)
 
 
 def score_at(tail: Sequence[tuple[float, float]], fmr: float) -> float:
-    """Return the score that a share ``fmr`` of the impostor pairs reach; undoes ``Calibration.fmr_of``.
+    """Return the score that a share ``fmr`` of the impostor pairs reach; inverse of ``Calibration.fmr_of``.
 
-    Raises UsageError for a share that is smaller than any of the ``tail`` of the calibration.
+    Args:
+        tail: ``Calibration.tail``, (score, FMR) points.
+        fmr: The FMR of one pair.
+
+    Raises:
+        UsageError: ``fmr`` is below the smallest FMR in ``tail``.
     """
     if not tail:
         raise UsageError("the model has no thresholds for the best of several pairs; see facealike calibrate")
@@ -79,16 +84,16 @@ def score_at(tail: Sequence[tuple[float, float]], fmr: float) -> float:
 
 
 def prior_of_one(prior: float, n: int) -> float:
-    """Return the prior whose odds are those of ``prior`` divided by ``n``.
+    """Return the prior of one of ``n`` pairs of faces: its odds are those of ``prior`` divided by ``n``.
 
     ``prior`` is the share of photo pairs that show a common person.  That person may be in any of the n
-    pairs of faces, so each is the one with prior / n, against 1 - prior for none.
+    pairs of faces, so each has the probability prior / n, and none has 1 - prior.
     """
     return prior if n == 1 else prior / (prior + n * (1 - prior))
 
 
 def check_pair_policy(face: str) -> None:
-    """Raise UsageError for a policy that does not say which faces of two photos are compared."""
+    """Raise UsageError for a policy that selects no pair of faces."""
     if face not in PAIR_POLICIES:
         raise UsageError(
             "compare needs one face a photo, so choose largest, central or only, or any for the best pair "

@@ -1,4 +1,4 @@
-"""Two photos in, one verdict out."""
+"""Compare two photos and decide whether they show the same person."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..embedding.face_model import Model
 from ..errors import UsageError
 from ..imaging.read import Source, source_name
 from ..model_file.alarms import model_alarms, unfit
-from ..quality.score import PairQuality, pair_quality, warning, widening
+from ..quality.score import PairQuality, pair_quality, quality_margin, warning
 from ..utils.wording import THE_CALLER, short_rule
 from .best_pair import (
     BestPair,
@@ -46,26 +46,39 @@ def compare(
     prior: float = PRIOR,
     fmr: float | None = None,
 ) -> Comparison:
-    """Whether two photos show the same person, how probable that is, and the faces used.
+    """Compare two photos: the score, the verdict, its probability, and the faces used.
 
-    ``a`` and ``b`` are paths, bytes of image files, or RGB arrays (H, W, 3).  ``model`` is a loaded
-    Model (best for many comparisons), the path of a model file, or None for the one that ships with
-    facealike; ``device`` is for loading it, and must be that of a Model that is loaded already.
-    ``threshold`` replaces the model's own; so
-    does ``fmr``, by the threshold that the model's calibration has for this false match rate.
-    ``face`` says which face of a photo is meant; with ``any`` every face of one photo is compared with
-    every face of the other, and the result is that of the best pair: see ``Comparison.best_of`` for what
-    the rates and the prior then are of.  ``aligned=True`` says that both are face crops
-    already, so that no detector runs.  ``prior`` is the share of pairs that show one person among
-    all that are compared; the probability depends on it, the verdict does not.
+    The quality of both faces is assessed (see ``face_quality``).  A poor face adds a warning and extends the
+    interval in which a verdict is uncertain; score and verdict do not change.
 
-    The quality of both faces is judged too (see ``facealike.quality.score``).  Poor faces give ``warnings``
-    and widen the band in which a verdict counts as uncertain; score and verdict stay as they are.
+    Args:
+        a: A photo, whatever ``read_image`` takes.
+        b: Another photo.
+        model: A loaded Model (best for many comparisons), the path of a model file, or None for the default
+            model.
+        threshold: Cosine from which on the verdict is ``same``; None takes the model's.
+        face: Which face of a photo is meant.  With ``any`` every face of one photo is compared with every
+            face of the other, and the result is that of the best pair; see ``Comparison.best_of``.
+        aligned: Both photos are face crops already, so no detector runs.
+        device: Where to load the model; must be the device of a Model that is loaded.
+        prior: Share of genuine pairs among all that are compared.  The probability depends on it, the
+            verdict does not.
+        fmr: Take the threshold of the model's calibration for this target FMR.
 
-    Raises ImageError for a photo that cannot be read, NoFaceFound or SeveralFaces for one without
-    the face asked for, ModelError or DeviceError for the model, NotCalibrated for one that has no
-    threshold while none is given, UsageError for ``face="all"``, a threshold outside [-1, 1], a prior
-    not between 0 and 1, or an FMR that the model has no threshold for.
+    Raises:
+        ImageError: A photo cannot be read.
+        NoFaceFound: A photo shows no face.
+        SeveralFaces: A photo shows several under the policy ``only``.
+        ModelError: The model file cannot be used.
+        NotCalibrated: The model has no threshold, and none is given.
+        DeviceError: The device is not there.
+        UsageError: An argument is out of range, the arguments contradict each other, or the model has no
+            threshold for ``fmr``.
+
+    Example:
+        >>> result = compare("a.jpg", "b.jpg")
+        >>> result.same, result.score, result.threshold
+        (True, 0.71, 0.34)
     """
     clock = _Clock()
     check_arguments(face, threshold, prior, fmr)
@@ -75,7 +88,7 @@ def compare(
         with clock.step("load"):
             model = Model.load(model, device)
             if not aligned:
-                _ = model.detector  # made now, so that its start is not counted as detection
+                _ = model.detector  # loaded here, so that its start does not count as detection
     decision = decide(model.calibration, threshold, fmr)
     cropper = FaceCropper(None if aligned else model.detector, model.preprocessing, step=clock.step)
     policy = "all" if face == "any" else face
@@ -87,11 +100,11 @@ def compare(
     if best.of > 1:
         decision = decide(model.calibration, threshold, fmr, best.of)
     pair = first[best.first], second[best.second]
-    return judge_pair(best, face, pair, model, decision, prior, clock.report())
+    return comparison_of(best, face, pair, model, decision, prior, clock.report())
 
 
 def check_arguments(face: PairFacePolicy, threshold: float | None, prior: float, fmr: float | None) -> None:
-    """Raise UsageError for arguments of a comparison that contradict each other or make no sense."""
+    """Raise UsageError for arguments that contradict each other or are out of range."""
     check_pair_policy(face)
     if threshold is not None and not (math.isfinite(threshold) and -1 <= threshold <= 1):
         raise UsageError(f"the threshold is a cosine between -1 and 1, not {threshold}")
@@ -100,20 +113,20 @@ def check_arguments(face: PairFacePolicy, threshold: float | None, prior: float,
     check_prior(prior)
 
 
-def judge_pair(
+def comparison_of(
     best: BestPair, face: PairFacePolicy, pair: tuple[FaceCrop, FaceCrop], model: Model, decision: Decision,
     prior: float, milliseconds: dict[str, float],
 ) -> Comparison:  # fmt: skip
-    """Return what the score of two faces, chosen by ``face``, means by the model's calibration."""
+    """Return the comparison of two faces, selected by ``face``, with the model's calibration."""
     calibration, score, n = model.calibration, best.score, best.of
     first, second = pair
     fmr = calibration.fmr_of(score)
     quality = (first.quality, second.quality)
-    band, wider = _widened(decision, calibration, pair_quality(*quality))
+    interval, margin = _extended(decision, calibration, pair_quality(*quality))
     poor = (warning(each, place) for each, place in zip(quality, ("first", "second"), strict=True))
     several = max(first.found or 0, second.found or 0) > 1
     differs = policy_difference(face, calibration.faces) if several else ""
-    said = (unfit(model_alarms(model.file)), *poor, differs)
+    sentences = (unfit(model_alarms(model.file)), *poor, differs)
     return Comparison(
         score=score,
         threshold=decision.threshold,
@@ -127,10 +140,10 @@ def judge_pair(
         fmr=None if fmr is None else rate_of_best(fmr, n),
         fmr_is_bound=calibration.fmr_is_bound(score),
         threshold_from=decision.source,
-        band=band,
+        band=interval,
         quality=quality,
-        warnings=tuple(filter(None, said)),
-        widening=wider,
+        warnings=tuple(filter(None, sentences)),
+        widening=margin,
         threshold_fmr=None if decision.fmr is None else rate_of_best(decision.fmr, n),
         threshold_fmr_is_bound=decision.fmr_is_bound,
         threshold_fnmr=calibration.fnmr_between(decision.threshold),
@@ -141,11 +154,11 @@ def judge_pair(
 
 
 class Decision(NamedTuple):
-    """The threshold that decides, where it comes from, its interval, and the FMR of one pair there."""
+    """The threshold in use, its source, its 95 % interval, and the FMR of one pair at it."""
 
     threshold: float
     source: str
-    band: tuple[float, float] | None
+    interval: tuple[float, float] | None
     fmr: float | None
     fmr_is_bound: bool = False
 
@@ -153,10 +166,18 @@ class Decision(NamedTuple):
 def decide(
     calibration: Calibration, threshold: float | None, fmr: float | None, best_of: int = 1
 ) -> Decision:
-    """The threshold to use, where it comes from, and its interval.
+    """Return the threshold to use.
 
-    With ``best_of`` several pairs, ``fmr`` is that of their best: each of them then has a lower one, whose
-    threshold has no interval.
+    Args:
+        calibration: That of the model.
+        threshold: A threshold from the caller.
+        fmr: A target FMR from the caller.
+        best_of: Number of pairs of which the best is taken.  ``fmr`` is then that of the best: each pair has
+            a lower one, whose threshold has no interval.
+
+    Raises:
+        NotCalibrated: The model has no threshold, and none is given.
+        UsageError: The model has no threshold for ``fmr``.
     """
     if fmr is not None:
         point = calibration.threshold_for(fmr)
@@ -165,28 +186,28 @@ def decide(
             return Decision(score_at(calibration.tail, one), f"FMR {point.fmr:g}", None, one)
         return Decision(point.threshold, f"FMR {point.fmr:g}", point.band, point.fmr)
     if threshold is not None:
-        cut, source, band = float(threshold), THE_CALLER, None
+        value, source, interval = float(threshold), THE_CALLER, None
     else:
         calibration.check()
-        cut, source, band = calibration.threshold, short_rule(calibration.rule), calibration.band
-    return Decision(cut, source, band, calibration.fmr_of(cut), calibration.fmr_is_bound(cut))
+        value, source, interval = calibration.threshold, short_rule(calibration.rule), calibration.band
+    return Decision(value, source, interval, calibration.fmr_of(value), calibration.fmr_is_bound(value))
 
 
-def _widened(
+def _extended(
     decision: Decision, calibration: Calibration, quality: PairQuality
 ) -> tuple[tuple[float, float] | None, tuple[float, float]]:
-    """The band with what the quality of the pair adds to it, and how much that is below and above."""
+    """The threshold interval with the quality margin of the pair, and the margin below and above."""
     typical = calibration.typical_impostor
-    if decision.band is None or typical is None or typical >= decision.threshold:
-        return decision.band, (0.0, 0.0)
-    below, above = widening(quality, decision.threshold - typical)
-    low, high = decision.band
+    if decision.interval is None or typical is None or typical >= decision.threshold:
+        return decision.interval, (0.0, 0.0)
+    below, above = quality_margin(quality, decision.threshold - typical)
+    low, high = decision.interval
     wide = max(low - below, min(low, -1.0)), min(high + above, max(high, 1.0))
     return wide, (low - wide[0], wide[1] - high)
 
 
 class _Clock:
-    """Milliseconds spent in each named step; a step that runs twice is summed."""
+    """Milliseconds of each named step; a step that runs twice is summed."""
 
     def __init__(self) -> None:
         self._start = time.perf_counter()

@@ -1,7 +1,7 @@
-"""Compare the pairs of a list, one row a pair: as many as a file can hold, in memory that does not grow.
+"""Compare the pairs of a list, one row a pair, of any length, in constant memory.
 
-Photos are cut and embedded a few hundred at a time, each once as long as it is remembered.  A row that
-cannot be scored has a reason in place of a score.
+Photos are cropped and embedded a few hundred at a time, each once as long as it is cached.  A row that cannot
+be scored has a reason in place of a score.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from ..types import Embeddings, Image
 from ..utils.csv_table import Row, Table, open_table
 from ..utils.escape import csv_path, csv_text, shown
 from .best_pair import PairFacePolicy, best_pair
-from .compare import Decision, check_arguments, decide, judge_pair
+from .compare import Decision, check_arguments, comparison_of, decide
 from .result import Comparison
 
 AT_A_TIME = 256
 """Pairs whose photos are embedded together."""
 
-REMEMBERED = 20_000
+CACHED = 20_000
 """Faces whose embeddings are kept, so that a photo of many pairs is embedded once."""
 
 COLUMNS = (
@@ -46,7 +46,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class ListedPair:
-    """One row of a list: its line, its two photos as they stand there, and the comparison or the error."""
+    """One row of a list: its line, its two photos as given, and the comparison or the error."""
 
     line: int
     a: str
@@ -55,7 +55,7 @@ class ListedPair:
     error: FacealikeError | None = None
 
     def cells(self) -> list[str]:
-        """The row as ``COLUMNS`` have it."""
+        """Return the cells of ``COLUMNS``."""
         place = [str(self.line), csv_path(self.a), csv_path(self.b)]
         found = self.comparison
         if found is None:
@@ -70,7 +70,7 @@ class ListedPair:
 
 @dataclass(frozen=True)
 class _Known:
-    """A photo that was embedded: its faces without the pixels, and their vectors (n, d)."""
+    """A photo that was embedded: its faces without pixels, and their vectors (n, d)."""
 
     faces: tuple[FaceCrop, ...]
     vectors: Embeddings
@@ -83,12 +83,22 @@ def compare_list(
 ) -> Iterator[ListedPair]:  # fmt: skip
     """Compare every pair of a CSV with the columns a and b, in its order, as ``compare`` does.
 
-    Relative paths are looked up in ``root``, then beside the list.  ``progress`` is told how many rows are
-    done.  The other arguments are those of ``compare``; with ``face="any"`` each row is the best pair of all
-    faces of its two photos, and has their numbers.
+    Args:
+        path: The CSV.
+        model: The model.
+        root: Where relative paths are looked up, before the folder of the list.
+        threshold: As for ``compare``.
+        face: As for ``compare``; with ``any`` each row has the numbers of the two faces of the best pair.
+        aligned: As for ``compare``.
+        prior: As for ``compare``.
+        fmr: As for ``compare``.
+        progress: Called with the number of rows that are done.
+        threads: None for one a core.
 
-    Raises UsageError, NotCalibrated and ModelError as ``compare`` does, and DataError for a file that is
-    no such list; a row that cannot be scored raises nothing.
+    Raises:
+        DataError: The file is no such list.
+        NotCalibrated: As for ``compare``.
+        UsageError: As for ``compare``.  A row that cannot be scored raises nothing.
     """
     check_arguments(face, threshold, prior, fmr)
     decisions = _Decisions(model.calibration, threshold, fmr)
@@ -103,7 +113,7 @@ def compare_list(
         done = 0
         for rows in _chunks(table):
             pairs = [_located(row, folders) for row in rows]
-            photos.learn([path for pair in pairs if isinstance(pair, tuple) for path in pair])
+            photos.embed([path for pair in pairs if isinstance(pair, tuple) for path in pair])
             for row, pair in zip(rows, pairs, strict=True):
                 yield _compared(row, pair, photos, model, decisions, prior, face)
             done += len(rows)
@@ -125,7 +135,7 @@ def _located(row: Row, folders: Sequence[Path]) -> tuple[str, str] | DataError:
         if not name or "\0" in name:
             return DataError("a photo is missing; name two photos")
         tried = [os.path.join(folder, name) for folder in folders]  # noqa: PTH118
-        # What lies nowhere keeps its first place, and the reader says what is wrong there.
+        # A photo that is nowhere keeps its first place; reading it raises the error.
         paths.append(next((path for path in tried if os.path.isfile(path)), tried[0]))  # noqa: PTH113
     return paths[0], paths[1]
 
@@ -153,11 +163,11 @@ def _compared(
     except UsageError as error:  # an FMR that so many pairs of faces cannot have
         return ListedPair(line, a, b, None, error)
     faces = first.faces[best.first], second.faces[best.second]
-    return ListedPair(line, a, b, judge_pair(best, face, faces, model, decision, prior, {}))
+    return ListedPair(line, a, b, comparison_of(best, face, faces, model, decision, prior, {}))
 
 
 class _Decisions:
-    """The decision for each number of pairs of faces, looked up once; that of one raises at once."""
+    """The decision for each number of pairs of faces, computed once; that of one pair raises at once."""
 
     def __init__(self, calibration: Calibration, threshold: float | None, fmr: float | None) -> None:
         self._given = calibration, threshold, fmr
@@ -170,7 +180,7 @@ class _Decisions:
 
 
 class _Photos:
-    """What is known of photos by path: an embedding, or the error that there is instead."""
+    """Photos by path: their embeddings, or the error in their place."""
 
     def __init__(self, model: Model, face: FacePolicy, aligned: bool, threads: int | None) -> None:
         self.known: OrderedDict[str, _Known | FacealikeError] = OrderedDict()
@@ -178,8 +188,8 @@ class _Photos:
         self._cropper = model.cropper(aligned, many=True)
         self._held = 0
 
-    def learn(self, paths: Sequence[str]) -> None:
-        """Embed those of ``paths`` that are not known yet, and forget the ones unused for longest."""
+    def embed(self, paths: Sequence[str]) -> None:
+        """Embed the photos that are not cached, and drop the least recently used ones."""
         wanted = dict.fromkeys(paths)
         for path in wanted:
             if path in self.known:
@@ -192,7 +202,7 @@ class _Photos:
                     embedded.setdefault(path, []).append((face, vector))
         for path, faces in embedded.items():
             self._keep(path, _Known(tuple(face for face, _ in faces), np.stack([row for _, row in faces])))
-        while self._held > REMEMBERED and len(self.known) > len(wanted):
+        while self._held > CACHED and len(self.known) > len(wanted):
             self._held -= _faces(self.known.popitem(last=False)[1])
 
     def _keep(self, path: str, known: _Known | FacealikeError) -> None:
@@ -211,5 +221,5 @@ class _Photos:
 
 
 def _faces(known: _Known | FacealikeError) -> int:
-    """How much room a photo takes: its faces, or that of one."""
+    """Number of faces of a photo in the cache; an error counts as one."""
     return len(known.faces) if isinstance(known, _Known) else 1

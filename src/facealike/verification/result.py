@@ -1,4 +1,4 @@
-"""What ``compare`` found out about two photos."""
+"""``Comparison``: the result of ``compare``."""
 
 from __future__ import annotations
 
@@ -20,35 +20,43 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Comparison(Shown):
-    """What ``compare`` found out about two photos.
+    """The result of comparing two photos; true for the same person.
 
-    ``score`` is the cosine of the two embeddings, in [-1, 1], and rises with likeness.
-    ``same`` is ``score >= threshold``.  ``faces`` are the two faces that were used; an entry is
-    None where the input was declared to be a face crop already (``aligned``); ``found`` is how many
-    faces each photo showed, None likewise.  ``milliseconds`` tells how long each step took.
+    Attributes:
+        score: Cosine of the two embeddings, in [-1, 1]; it rises with similarity.
+        threshold: ``same`` is ``score >= threshold``.
+        faces: The two faces used; None where the input was a face crop already (``aligned``).
+        model: Id of the model.
+        device: Device of the model.
+        milliseconds: Time of each step.
+        found: Number of faces in each photo; None for a face crop.
+        probability: Probability that both are one person if a share ``prior`` of all compared pairs is
+            genuine; None without a calibration.
+        prior: See ``probability``.
+        fmr: Share of the impostor pairs that score at least this high.
+        fmr_is_bound: The true share is smaller than ``fmr``.
+        threshold_from: Source of the threshold.
+        band: 95 % interval of the threshold, extended by the quality margin; None where it has none.  A
+            score in it is ``uncertain``: with other calibration people the verdict could differ.
+        quality: Quality of the two faces; None where no face was looked for.
+        warnings: Sentences on poor faces and on the calibration.
+        widening: Quality margin: how far the poorer face extends ``band`` below and above.  There the
+            verdict could differ with good photos of the same people.
+        threshold_fmr: FMR at the threshold on the calibration people; None where it is unknown.
+        threshold_fmr_is_bound: The true FMR is smaller than ``threshold_fmr``.
+        threshold_fnmr: FNMR at the threshold lies between these values, which are equal where it was
+            measured at this threshold.
+        best_of: Number n of pairs of faces of which this is the best; 1 unless every face was compared
+            (``face="any"``).  ``fmr`` and ``threshold_fmr`` are then those of the best of n impostor pairs,
+            1 - (1 - FMR)^n, as if they were independent.  ``prior`` is the share of photo pairs with a
+            common person, so the odds of each pair are divided by n.  ``threshold_fnmr`` is that of one
+            genuine pair.
+        face_numbers: Which faces ``any`` has selected, from 1, the most confident first; else None.
+        threshold_rates_of: People on whom the rates at the threshold were measured.
 
-    ``probability`` is the chance that the two are one person if a share ``prior`` of all pairs that
-    are compared show one person; None where the model has no calibration.  ``fmr`` is the share of
-    pairs of strangers that score at least this high; the true share is smaller if ``fmr_is_bound``.
-    ``threshold_from`` says where the threshold comes from, and ``band`` is its 95 % interval, None
-    where it has none; ``uncertain`` is a score within the band: with other people to calibrate on,
-    the verdict could have been the other one.
-
-    ``quality`` is that of the two faces, None where no face was looked for.  ``warnings`` are sentences
-    on poor faces.  ``widening`` is what the poorer face has added to ``band`` below and above: there
-    the verdict could have been the other one with good photos of the same people.
-
-    ``threshold_fmr`` and ``threshold_fnmr`` are the rates at the threshold on the calibration people, whom
-    ``threshold_rates_of`` names; None where the calibration does not have them.  The true FMR is smaller if
-    ``threshold_fmr_is_bound``; the FNMR lies between the two values, which are equal where it was measured
-    at this very threshold.
-
-    ``best_of`` is the number n of pairs of faces of which this is the best, 1 unless every face was compared
-    (``face="any"``); ``face_numbers`` says which faces, counted from 1, the most confident first, None for
-    other policies.  ``fmr`` and ``threshold_fmr`` are those of the best of n pairs of different people,
-    1 - (1 - FMR)^n, as if the pairs were independent.  ``prior`` is the share of photo pairs that show a
-    common person; it is spread over the n pairs, so the odds of each are divided by n.  ``threshold_fnmr``
-    stays that of one genuine pair.
+    Example:
+        >>> if compare("a.jpg", "b.jpg"):
+        ...     print("the same person")
     """
 
     score: float
@@ -84,10 +92,11 @@ class Comparison(Shown):
 
     @property
     def same(self) -> bool:
+        """Whether the score reaches the threshold."""
         return self.score >= self.threshold
 
     def __bool__(self) -> bool:
-        """Return the verdict, so that ``if compare(a, b):`` asks whether the two are one person."""
+        """Return ``same``."""
         return self.same
 
     def _brief(self) -> str:
@@ -96,10 +105,12 @@ class Comparison(Shown):
 
     @property
     def verdict(self) -> str:
+        """``same`` or ``different``."""
         return "same" if self.same else "different"
 
     @property
     def uncertain(self) -> bool:
+        """Whether the score lies in ``band``."""
         return self.band is not None and self.band[0] <= self.score < self.band[1]
 
     def to_dict(self) -> dict[str, Any]:
@@ -132,17 +143,23 @@ class Comparison(Shown):
         }
 
     def lines(self, photos: tuple[str, str] = ("the first photo", "the second photo")) -> tuple[str, ...]:
-        """In words: the verdict and its probability, the operating point, the score, what it means.
+        """Return sentences on the verdict, its probability, the operating point and the score.
 
-        ``photos`` are the names of the two where the best of several pairs of faces is told.
+        Args:
+            photos: Names of the photos, used where several pairs of faces were compared.
         """
         return comparison_lines(self, photos)
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the score with the threshold, its band, and the error rates that are known there.
+        """Draw the score, the threshold with its interval, and the error rates known there.
 
-        ``model.calibration.plot(score=result.score)`` draws it against the calibration's curves.  Draws into
-        ``ax``, else into a new figure (``.figure.savefig(...)``).  Raises MissingExtra without matplotlib.
+        ``model.calibration.plot(score=result.score)`` draws it against the calibration's curves.
+
+        Args:
+            ax: Draw into these axes; None makes a new figure (``.figure.savefig(...)``).
+
+        Raises:
+            MissingExtra: matplotlib is not installed.
         """
         ax = new_axes(6.4, 3.0) if ax is None else ax
         draw_comparison(ax, self)

@@ -16,7 +16,7 @@ COMMON, RARE = 0.05, 0.01
 
 
 def in_digits(probability: float) -> str:
-    """A probability as far as a calibration can tell it: two digits, three near 0 and 1, no certainty."""
+    """Return a probability with two digits, three near 0 and 1, and never 0 or 1."""
     if probability > 0.999:
         return "above 0.999"
     if probability < 0.001:
@@ -25,9 +25,9 @@ def in_digits(probability: float) -> str:
 
 
 def comparison_lines(result: Comparison, photos: tuple[str, str]) -> tuple[str, ...]:
-    """What a comparison found: the verdict and its probability, the operating point, the score, its rarity.
+    """Return one line each on the verdict, the operating point, the score and how rare it is.
 
-    A line of its own tells of an uncertain verdict, and one which faces are the best of several pairs.
+    An uncertain verdict and the best of several pairs add a line.
     """
     return tuple(_lines(result, photos))
 
@@ -36,7 +36,7 @@ def _lines(result: Comparison, photos: tuple[str, str]) -> Iterator[str]:
     verdict = ("same person" if result.same else "different people") + ", uncertain" * result.uncertain
     score = f"score {result.score:.3f}, threshold {result.threshold:.3f}"
     if result.probability is None:
-        yield f"{verdict} (no probability; facealike calibrate learns it)"
+        yield f"{verdict} (no probability; facealike calibrate fits it)"
     else:
         yield (
             f"{verdict} (match probability {in_digits(result.probability)}, "
@@ -67,7 +67,7 @@ def _lines(result: Comparison, photos: tuple[str, str]) -> Iterator[str]:
 
 
 def prior_in_words(prior: float, best_of: int = 1) -> str:
-    """``if half of all pairs match`` and the like; of photos where several pairs of faces were compared."""
+    """Return the prior in words: ``if half of all pairs match``."""
     photo = "photo " if best_of > 1 else ""
     if prior == 0.5:
         return f"if half of all {photo}pairs match"
@@ -77,10 +77,14 @@ def prior_in_words(prior: float, best_of: int = 1) -> str:
 
 
 def how_rare(fmr: float, is_bound: bool = False, best_of: int = 1) -> str:
-    """How often two different people score at least this high; ``is_bound`` says that it is less often.
+    """Return in words how often impostors score at least this high.
 
-    With ``best_of`` it is how often the best of so many pairs does.  The sentence begins with its
-    conclusion, so that a high rate cannot be read as support for a match.
+    The sentence begins with its conclusion, so that a high rate is not read as support for a match.
+
+    Args:
+        fmr: The FMR at the score.
+        is_bound: The true FMR is smaller.
+        best_of: Number of pairs of which this is the best; ``fmr`` is that of the best.
     """
     if best_of > 1:
         often = (
@@ -110,11 +114,17 @@ def operating_point(
     fmr: float | None, fmr_is_bound: bool, fnmr: tuple[float, float] | None, best_of: int = 1,
     people: str | None = None,
 ) -> str | None:  # fmt: skip
-    """What happens at a threshold: its FMR, and the share of genuine pairs that it misses.
+    """Return in words the FMR at a threshold, and the share of genuine pairs that it misses.
 
-    ``fnmr`` holds the lowest and the highest value that the calibration allows, and ``best_of`` says that the
-    FMR is that of the best of several pairs.  What is not known is left out; None where nothing is.
-    ``people`` names those on whom the rates were measured.
+    Args:
+        fmr: The FMR; None where it is unknown.
+        fmr_is_bound: The true FMR is smaller.
+        fnmr: The lowest and the highest FNMR that the calibration allows; None where it is unknown.
+        best_of: Number of pairs of which the best is taken; ``fmr`` is that of the best.
+        people: On whom the rates were measured.
+
+    Returns:
+        The sentence; None where neither rate is known.
     """
     best = f" for the best of {best_of:,} pairs" if best_of > 1 else ""
     parts = [] if fmr is None else [f"threshold at FMR {'below ' * fmr_is_bound}{rate_text(fmr)}{best}"]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from PIL import ImageDraw, ImageFilter
 
-from ...embedding.crop_cache import readable_photos
+from ...embedding.unused_photos import readable_photos
 from ...errors import DataError
 from ...types import Image
 from ...utils.atomic_write import write_bytes

@@ -28,7 +28,7 @@ from ...embedding.crop_cache import Crops, cached_crops
 from ...errors import DataError
 from ...imaging.align import DLIB_CHIP_SIZE
 from ...imaging.photo_digest import photo_digests
-from ...imaging.photo_warning import UnusedPhoto, left_out_told, unused_counts, unused_rows, unused_told
+from ...imaging.photo_warning import UnusedPhoto, left_out_summary, unused_counts, unused_rows, unused_summary
 from ...model_file.card import new_card
 from ...model_file.locate import read_model_file
 from ...model_file.model_file import ModelFile
@@ -123,7 +123,7 @@ class DistilResult(Result):
             f"agreement with the teacher on held-out photos: {held_out}\n"
             f"on training photos: {trained}\n"
             f"model {self.model_id} in {self.model_path}, not calibrated yet"
-            + left_out_told({"no_face": self.no_face, **unused_counts(self.unused)})
+            + left_out_summary({"no_face": self.no_face, **unused_counts(self.unused)})
         )
 
 
@@ -241,7 +241,7 @@ def read_photos(
     if len(train) < MIN_PHOTOS or len(held_out) < 2:
         raise DataError(
             f"{root}: a face was found in {len(rows)} photos, too few to distil a teacher; "
-            f"give some thousands of photos{unused_told(chips.unused, ' (', 'photos there')}"
+            f"give some thousands of photos{unused_summary(chips.unused, ' (', 'photos there')}"
             + ")"
             * bool(chips.unused)
         )

@@ -36,7 +36,7 @@ from ...errors import DataError, TrainingError, UsageError
 from ...evaluation.lfw_view2 import View2, fold_numbers, view2
 from ...evaluation.verification import evaluate_pairs
 from ...evaluation.verification_result import Evaluation
-from ...imaging.photo_warning import told_before
+from ...imaging.photo_warning import without_repeated_warnings
 from ...types import Pair
 from ...utils.atomic_write import write_text
 from ...utils.escape import csv_path, shown
@@ -144,7 +144,7 @@ def train_folds(
                 fitted = fit(
                     root, recipe, folder / "model.facealike", folder, replace(options, resume=begun), others
                 )
-                with told_before():
+                with without_repeated_warnings():
                     _score(fitted, recipe, mine, fold, root)
     return summarize(out, pairs, root)
 

@@ -24,7 +24,13 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from ...evaluation.verification_result import Evaluation
-from ...imaging.photo_warning import UnusedPhoto, left_out_told, told_before, unused_counts, unused_rows
+from ...imaging.photo_warning import (
+    UnusedPhoto,
+    left_out_summary,
+    unused_counts,
+    unused_rows,
+    without_repeated_warnings,
+)
 from ...model_zoo.quantization import SHOWN
 from ...utils.result import Result
 from ..data.batches import ChunkDataset, StepDataset, chunk_loader, make_sampler, step_loader
@@ -102,7 +108,7 @@ class TrainResult(Result):
 
     def left_out(self) -> tuple[str, ...]:
         """Return one line with the photos that were left out, or none if all were used."""
-        text = left_out_told({"no_face": self.no_face, **unused_counts(self.unused)})
+        text = left_out_summary({"no_face": self.no_face, **unused_counts(self.unused)})
         return (text.removeprefix("; "),) if text else ()
 
     def _brief(self) -> str:
@@ -150,7 +156,7 @@ def train(
     run = run_folder(out, run)
     with own_run(run):
         fitted = fit(people_dir, recipe, out, run, with_keywords(options, keywords))
-        with told_before():
+        with without_repeated_warnings():
             final = finalize_run(fitted, recipe)
         write_model(final.file, run, out)
     crops = fitted.plan.crops

@@ -23,7 +23,7 @@ from ...detection.dlib_hog import DlibDetector
 from ...detection.landmarks import SIZE, box_matrix
 from ...detection.select import select_faces
 from ...detection.yunet import YuNetDetector
-from ...embedding.crop_cache import readable_photos
+from ...embedding.unused_photos import readable_photos
 from ...imaging.boxes import iou
 from ...imaging.geometry import transform_points, warp
 from ...types import Box, Image
