@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..errors import TrainingError
 from ..model_zoo.quantization import MOST_LOST, apart, in_8_bits, in_16_bits
+from ..utils.onnx_session import Session
 from .lightning.silence import quiet
 from .networks.resnet import to_unit
 
@@ -115,9 +116,7 @@ def to_onnx(network: nn.Module, example: Tensor, input_name: str, output_name: s
 
 def run_onnx(content: bytes, crops: NDArray[np.float32], input_name: str = "crops") -> NDArray[np.float32]:
     """Return the output of an ONNX file for ``crops`` (n, 3, S, S)."""
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    session = Session(content, "the exported network")
     parts = [session.run(None, {input_name: crops[i : i + CHUNK]})[0] for i in range(0, len(crops), CHUNK)]
     outputs: NDArray[np.float32] = np.concatenate(parts)
     return outputs

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import onnxruntime
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -27,6 +26,7 @@ from torch.utils.data import Dataset
 from ...datasets.people import People
 from ...detection.yunet import STRIDES
 from ...types import Image
+from ...utils.onnx_session import Session
 from .command import detector_parser, images_in, limited, run_command
 from .loss import KNEE, eiou_loss
 from .network import SCALE, Prediction, load_folded, to_pixels
@@ -45,10 +45,7 @@ class Teacher:
     """A YuNet-format ONNX file; its output for every cell of a picture."""
 
     def __init__(self, weights: bytes) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(weights, options, providers=["CPUExecutionProvider"])
+        self._session = Session(weights, "the teacher", threads=1)
         self._input = self._session.get_inputs()[0].name
         self._names = [output.name for output in self._session.get_outputs()]
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ...detection.yunet import STRIDES
 from ...errors import MissingExtra, TrainingError
+from ...utils.onnx_session import Session
 from .network import OUTPUTS, SCALE, DetectorNet, Folded, Stage, folded_convolution
 
 
@@ -126,14 +127,10 @@ def _model(onnx: Any, graph: _Graph) -> Any:
 
 def _check(network: DetectorNet, content: bytes) -> None:
     """Raise TrainingError unless the outputs of onnxruntime and torch agree on a non-square picture."""
-    import onnxruntime
-
     pixels = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(0)) * 255
     with torch.no_grad():
         wanted = network(pixels * SCALE)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    session = Session(content, "the exported detector")
     raw = session.run(None, {"input": pixels.numpy()})
     found = dict(zip([output.name for output in session.get_outputs()], raw, strict=True))
     for kind, values in wanted._asdict().items():
