@@ -32,7 +32,7 @@ from facealike.types import Pair
 from facealike.utils.wording import rate_text
 from facealike.verification import compare_list as module
 from facealike.verification.best_pair import best_pair, prior_of_one, rate_of_best, rate_of_one, score_at
-from facealike.verification.compare import compare
+from facealike.verification.compare import CompareOptions, compare
 from facealike.verification.compare_list import COLUMNS, compare_list
 from facealike.verification.wording import how_rare, operating_point, prior_in_words
 from support.tiny_model import astronaut, hopper_path, tiny_model_file
@@ -336,7 +336,7 @@ def test_d2_other_commands_refuse_any(
 
 def test_d2_a_list_of_pairs_has_the_faces_of_each_row(folder: Path, model: Model) -> None:
     """Issue 19 D2: each row is what ``compare`` says; a row that cannot be scored has a reason."""
-    rows = list(compare_list(folder / "list.csv", model, face="any"))
+    rows = list(compare_list(folder / "list.csv", model, options=CompareOptions(face="any")))
     assert [row.comparison is None for row in rows] == [False, True, False, False]
     for row in rows:
         if row.comparison is not None:
@@ -358,7 +358,7 @@ def test_d2_a_list_of_pairs_has_the_faces_of_each_row(folder: Path, model: Model
 
 
 def test_d2_a_row_that_an_fmr_cannot_be_had_for_is_a_row_with_a_reason(folder: Path, model: Model) -> None:
-    rows = list(compare_list(folder / "list.csv", model, face="any", fmr=0.001))
+    rows = list(compare_list(folder / "list.csv", model, options=CompareOptions(face="any", fmr=0.001)))
     assert [row.comparison is None for row in rows] == [True, True, False, True]
     assert "the model knows none below 0.001" in rows[0].cells()[-1]
 
@@ -371,10 +371,14 @@ def test_d2_the_faces_that_are_remembered_are_bounded(
     embedded: list[int] = []
     real = model.embed_many
     monkeypatch.setattr(model, "embed_many", lambda crops: embedded.append(len(crops)) or real(crops))
-    every = [row.comparison for row in compare_list(folder / "list.csv", model, face="any")]
+    every = [
+        row.comparison for row in compare_list(folder / "list.csv", model, options=CompareOptions(face="any"))
+    ]
     whole = sum(embedded)
     monkeypatch.setattr(module, "CACHED", 2)
     embedded.clear()
-    again = [row.comparison for row in compare_list(folder / "list.csv", model, face="any")]
+    again = [
+        row.comparison for row in compare_list(folder / "list.csv", model, options=CompareOptions(face="any"))
+    ]
     assert sum(embedded) > whole
     assert [c and round(c.score, 5) for c in again] == [c and round(c.score, 5) for c in every]

@@ -17,7 +17,7 @@ from facealike.embedding.face_model import Model
 from facealike.errors import DataError, UsageError
 from facealike.utils.atomic_write import written_whole
 from facealike.verification import compare_list as module
-from facealike.verification.compare import compare
+from facealike.verification.compare import CompareOptions, compare
 from facealike.verification.compare_list import COLUMNS, compare_list
 from support.drawn_people import CentralBox, draw_face
 from support.tiny_model import tiny_model_file
@@ -47,7 +47,11 @@ def listed(folder: Path, *rows: str, header: str = "a,b") -> Path:
 
 def test_each_row_is_what_compare_says(model: Model, folder: Path) -> None:
     pairs = [("00.png", "01.png"), ("00.png", "10.png"), ("21.png", "00.png"), ("11.png", "11.png")]
-    found = list(compare_list(listed(folder, *(",".join(pair) for pair in pairs)), model, prior=0.1))
+    found = list(
+        compare_list(
+            listed(folder, *(",".join(pair) for pair in pairs)), model, options=CompareOptions(prior=0.1)
+        )
+    )
     assert [(row.a, row.b) for row in found] == pairs and [row.line for row in found] == [2, 3, 4, 5]
     for row, (a, b) in zip(found, pairs, strict=True):
         alone = compare(folder / a, folder / b, model, prior=0.1)
@@ -110,7 +114,7 @@ def test_what_is_no_list_is_refused(model: Model, folder: Path) -> None:
     with pytest.raises(DataError, match="line 1: no columns a and b"):
         list(compare_list(listed(folder, header="a,c"), model))
     with pytest.raises(UsageError, match="'all'"):
-        list(compare_list(listed(folder), model, face="all"))
+        list(compare_list(listed(folder), model, options=CompareOptions(face="all")))
 
 
 # ---- the command --------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from .options import (
 
 if TYPE_CHECKING:
     from ..verification.best_pair import PairFacePolicy
+    from ..verification.compare import CompareOptions
     from ..verification.result import Comparison
 
 
@@ -104,6 +105,7 @@ def compare(
     Exit code: 0 the same person, 1 different people, 2 an error, 3 no face found, 4 several faces
     where --face only allows one.  With --pairs: 0 all were scored, else that of the first that was not.
     """
+    from ..verification.compare import CompareOptions
     from ..verification.compare import compare as run
 
     if pairs is not None or out is not None or root is not None:
@@ -115,7 +117,8 @@ def compare(
             raise UsageError(
                 "--draw makes a picture of two photos, not of a list; leave out --pairs or --draw"
             )
-        return _list(pairs, root, out, model, device, as_json, (threshold, face.policy, aligned, prior, fmr))
+        options = CompareOptions(threshold, face.policy, aligned, prior, fmr)
+        return _list(pairs, root, out, model, device, as_json, options)
     if a is None or b is None:
         raise UsageError("give two photos, or a list of them with --pairs; see facealike compare --help")
     if draw is not None:
@@ -146,7 +149,7 @@ def _draw(
 
 def _list(
     pairs: Path, root: Path | None, out: Path, model: Path | None, device: str, as_json: bool,
-    options: tuple[float | None, PairFacePolicy, bool, float, float | None],
+    options: CompareOptions,
 ) -> int:  # fmt: skip
     """Score the pairs of a list into a CSV, row by row."""
     import csv
@@ -164,7 +167,7 @@ def _list(
     with written_whole(out) as stream, counter("comparing", "pairs") as done:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(COLUMNS)
-        for pair in compare_list(pairs, loaded, root, *options, progress=done):
+        for pair in compare_list(pairs, loaded, root, options, done):
             writer.writerow(pair.cells())
             found = (None, None) if pair.comparison is None else pair.comparison.found
             several = several or any(count is not None and count > 1 for count in found)
@@ -175,7 +178,7 @@ def _list(
                 same += 1
             else:
                 different += 1
-    if several and (differs := policy_difference(options[1], loaded.calibration.faces)):
+    if several and (differs := policy_difference(options.face, loaded.calibration.faces)):
         say(differs)
     counts = {"pairs": same + different + failed, "same": same, "different": different, "failed": failed}
     if as_json:

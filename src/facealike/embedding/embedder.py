@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import FacealikeError, ModelError, UsageError
+from ..metrics.similarity import unit_rows
 from ..model_file.preprocessing import Preprocessing
 from ..types import Embeddings, Image
 from ..utils.once import made_once
@@ -108,9 +109,10 @@ class Embedder:
 
 
 def _unit_rows(vectors: NDArray[np.float32]) -> Embeddings:
-    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
-    # Also false for NaN.
-    if not ((lengths > 1e-12) & np.isfinite(lengths)).all():
-        raise ModelError("the embedder returned a zero or non-finite vector; train or export the model again")
-    unit: Embeddings = (vectors / lengths).astype(np.float32)
+    try:
+        unit: Embeddings = unit_rows(vectors).astype(np.float32)
+    except UsageError:
+        raise ModelError(
+            "the embedder returned a zero or non-finite vector; train or export the model again"
+        ) from None
     return unit

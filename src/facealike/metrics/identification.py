@@ -25,7 +25,7 @@ from ..utils.result import Result
 from ..utils.wording import rate_text
 from .bootstrap import Interval
 from .intervals import BootstrapOptions, Method, StatisticSpec, bounds, drawn, left_out
-from .similarity import unit_rows
+from .similarity import labeled_unit_rows
 from .verification import check_fpir, checked_rate, midway, supported_fmrs
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def open_set(
 
 class _Gallery:
     def __init__(self, embeddings: ArrayLike, labels: ArrayLike) -> None:
-        rows, person = unit_rows(embeddings, labels)
+        rows, person = labeled_unit_rows(embeddings, labels)
         order = np.argsort(person, kind="stable")
         self._rows = rows[order]
         self._starts = np.searchsorted(person[order], np.arange(person.max() + 1))
@@ -139,7 +139,7 @@ class _Gallery:
 def _probes(
     embeddings: ArrayLike, labels: ArrayLike, gallery: _Gallery
 ) -> tuple[NDArray[np.float32], NDArray[Any]]:
-    rows, _ = unit_rows(embeddings, labels)
+    rows, _ = labeled_unit_rows(embeddings, labels)
     if rows.shape[1] != gallery.dimensions:
         raise UsageError(
             f"probes of {rows.shape[1]} dimensions cannot be searched in a gallery of {gallery.dimensions}"

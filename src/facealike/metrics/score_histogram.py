@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import UsageError
-from .similarity import Counts, Floats, unit_rows
+from .similarity import Counts, Floats, labeled_unit_rows
 
 FINE_BINS = 1 << 16  # over [-1, 1], and one more for a score of exactly 1
 COARSE_BINS = 1 << 9
@@ -65,7 +65,7 @@ def count_pairs(
     Raises:
         UsageError: The arrays do not fit, a row has no direction, or a kind of pairs is missing.
     """
-    rows, person = unit_rows(embeddings, labels)
+    rows, person = labeled_unit_rows(embeddings, labels)
     order = np.argsort(person, kind="stable")
     rows, person = rows[order], person[order]
     starts = np.searchsorted(person, np.arange(person[-1] + 2))

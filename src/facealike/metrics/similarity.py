@@ -22,7 +22,7 @@ def cosine(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
     x, y = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     if x.ndim != 2 or x.shape != y.shape:
         raise UsageError(f"two equal sets of embeddings (n, d) are needed, not {x.shape} and {y.shape}")
-    product: NDArray[np.float64] = np.sum(_unit(x) * _unit(y), axis=1)
+    product: NDArray[np.float64] = np.sum(unit_rows(x) * unit_rows(y), axis=1)
     return np.clip(product, -1.0, 1.0)
 
 
@@ -35,17 +35,25 @@ def paired_cosines(embeddings: Floats, a: Counts, b: Counts) -> NDArray[np.float
     return scores
 
 
-def _unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+def unit_rows(rows: ArrayLike) -> NDArray[np.float64]:
+    """Return the rows of an array (n, d) scaled to length 1, float64.
+
+    Raises:
+        UsageError: A row is zero or not finite and so has no direction.
+    """
+    vectors = np.asarray(rows, dtype=np.float64)
     # Divided by the largest entry first: the square of a tiny or a huge one is 0 or infinity.
-    largest = np.abs(rows).max(axis=1, initial=0.0, keepdims=True)
-    if not np.all((largest > 0) & (largest < np.inf)):
-        raise UsageError("every embedding must be finite and other than zero")
-    scaled = rows / largest
+    largest = np.abs(vectors).max(axis=1, initial=0.0, keepdims=True)
+    usable = (largest > 0) & (largest < np.inf)  # also false for NaN
+    if not usable.all():
+        bad = int(np.sum(~usable))
+        raise UsageError(f"{bad} of {len(vectors)} embeddings are zero or not finite; leave those photos out")
+    scaled = vectors / largest
     unit: NDArray[np.float64] = scaled / np.linalg.norm(scaled, axis=1, keepdims=True)
     return unit
 
 
-def unit_rows(embeddings: ArrayLike, labels: ArrayLike) -> tuple[Floats, Counts]:
+def labeled_unit_rows(embeddings: ArrayLike, labels: ArrayLike) -> tuple[Floats, Counts]:
     """Return rows of length 1, float32 (n, d), and the people as numbers from 0, int64 (n,).
 
     Raises:
@@ -57,9 +65,5 @@ def unit_rows(embeddings: ArrayLike, labels: ArrayLike) -> tuple[Floats, Counts]
             f"embeddings (n, d) and as many labels (n,) are needed, not arrays of shapes {vectors.shape} and "
             f"{names.shape}"
         )
-    length = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
-    if not (np.isfinite(length).all() and (length > 0).all()):
-        bad = int(np.sum(~(np.isfinite(length) & (length > 0))))
-        raise UsageError(f"{bad} of {len(vectors)} embeddings are zero or not finite; leave those photos out")
     person = np.unique(names, return_inverse=True)[1].reshape(-1).astype(np.int64)
-    return (vectors / length).astype(np.float32), person
+    return unit_rows(vectors).astype(np.float32), person

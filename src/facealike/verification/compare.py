@@ -7,13 +7,14 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from ..calibration.calibration import Calibration
 from ..calibration.probability import PRIOR, check_prior
-from ..detection.face_policy import DEFAULT_FACE, policy_difference
+from ..detection.face_policy import DEFAULT_FACE, FacePolicy, policy_difference
 from ..embedding.cropper import FaceCrop, FaceCropper
 from ..embedding.device import check_same
 from ..embedding.face_model import Model
@@ -33,6 +34,36 @@ from .best_pair import (
     score_at,
 )
 from .result import Comparison
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """How photos are compared; the fields are arguments of ``compare``.
+
+    Raises:
+        UsageError: The options contradict each other or are out of range.
+    """
+
+    threshold: float | None = None
+    face: PairFacePolicy = DEFAULT_FACE
+    aligned: bool = False
+    prior: float = PRIOR
+    fmr: float | None = None
+
+    def __post_init__(self) -> None:
+        check_pair_policy(self.face)
+        if self.threshold is not None and not (math.isfinite(self.threshold) and -1 <= self.threshold <= 1):
+            raise UsageError(f"the threshold is a cosine between -1 and 1, not {self.threshold}")
+        if self.threshold is not None and self.fmr is not None:
+            raise UsageError(
+                "give a threshold or an FMR, not both: the model looks up a threshold for the FMR"
+            )
+        check_prior(self.prior)
+
+    @property
+    def face_policy(self) -> FacePolicy:
+        """Which faces of each photo are embedded."""
+        return "all" if self.face == "any" else self.face
 
 
 def compare(
@@ -81,7 +112,7 @@ def compare(
         (True, 0.71, 0.34)
     """
     clock = _Clock()
-    check_arguments(face, threshold, prior, fmr)
+    options = CompareOptions(threshold, face, aligned, prior, fmr)
     if isinstance(model, Model):
         check_same(device, model.device)
     else:
@@ -91,9 +122,8 @@ def compare(
                 _ = model.detector  # loaded here, so that its start does not count as detection
     decision = decide(model.calibration, threshold, fmr)
     cropper = FaceCropper(None if aligned else model.detector, model.preprocessing, step=clock.step)
-    policy = "all" if face == "any" else face
-    first = cropper(a, policy, source_name(a, "the first photo"), quality=True)
-    second = cropper(b, policy, source_name(b, "the second photo"), quality=True)
+    first = cropper(a, options.face_policy, source_name(a, "the first photo"), quality=True)
+    second = cropper(b, options.face_policy, source_name(b, "the second photo"), quality=True)
     with clock.step("embed"):
         vectors = model.embed_crops(np.stack([each.crop for each in (*first, *second)]))
         best = best_pair(vectors[: len(first)], vectors[len(first) :])
@@ -101,16 +131,6 @@ def compare(
         decision = decide(model.calibration, threshold, fmr, best.of)
     pair = first[best.first], second[best.second]
     return comparison_of(best, face, pair, model, decision, prior, clock.report())
-
-
-def check_arguments(face: PairFacePolicy, threshold: float | None, prior: float, fmr: float | None) -> None:
-    """Raise UsageError for arguments that contradict each other or are out of range."""
-    check_pair_policy(face)
-    if threshold is not None and not (math.isfinite(threshold) and -1 <= threshold <= 1):
-        raise UsageError(f"the threshold is a cosine between -1 and 1, not {threshold}")
-    if threshold is not None and fmr is not None:
-        raise UsageError("give a threshold or an FMR, not both: the model looks up a threshold for the FMR")
-    check_prior(prior)
 
 
 def comparison_of(

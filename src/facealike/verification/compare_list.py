@@ -18,9 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..calibration.calibration import Calibration
-from ..calibration.probability import PRIOR
 from ..datasets.pair_lists import PAIR_COLUMNS
-from ..detection.face_policy import DEFAULT_FACE, FacePolicy
 from ..embedding.batching import in_batches
 from ..embedding.cropper import NO_PIXELS, FaceCrop, crop_faces
 from ..embedding.face_model import Model
@@ -28,8 +26,8 @@ from ..errors import DataError, FacealikeError, UsageError
 from ..types import Embeddings, Image
 from ..utils.csv_table import Row, Table, open_table
 from ..utils.escape import csv_path, csv_text, shown
-from .best_pair import PairFacePolicy, best_pair
-from .compare import Decision, check_arguments, comparison_of, decide
+from .best_pair import best_pair
+from .compare import CompareOptions, Decision, comparison_of, decide
 from .result import Comparison
 
 AT_A_TIME = 256
@@ -77,9 +75,8 @@ class _Known:
 
 
 def compare_list(
-    path: str | Path, model: Model, root: str | Path | None = None, threshold: float | None = None,
-    face: PairFacePolicy = DEFAULT_FACE, aligned: bool = False, prior: float = PRIOR,
-    fmr: float | None = None, progress: Callable[[int], None] | None = None, threads: int | None = None,
+    path: str | Path, model: Model, root: str | Path | None = None, options: CompareOptions | None = None,
+    progress: Callable[[int], None] | None = None, threads: int | None = None,
 ) -> Iterator[ListedPair]:  # fmt: skip
     """Compare every pair of a CSV with the columns a and b, in its order, as ``compare`` does.
 
@@ -87,21 +84,17 @@ def compare_list(
         path: The CSV.
         model: The model.
         root: Where relative paths are looked up, before the folder of the list.
-        threshold: As for ``compare``.
-        face: As for ``compare``; with ``any`` each row has the numbers of the two faces of the best pair.
-        aligned: As for ``compare``.
-        prior: As for ``compare``.
-        fmr: As for ``compare``.
+        options: How to compare; with the face policy ``any`` each row has the numbers of the two faces.
         progress: Called with the number of rows that are done.
         threads: None for one a core.
 
     Raises:
         DataError: The file is no such list.
-        NotCalibrated: As for ``compare``.
-        UsageError: As for ``compare``.  A row that cannot be scored raises nothing.
+        NotCalibrated: The model has no threshold, and none is given.
+        UsageError: The model has no threshold for the FMR.  A row that cannot be scored raises nothing.
     """
-    check_arguments(face, threshold, prior, fmr)
-    decisions = _Decisions(model.calibration, threshold, fmr)
+    options = options or CompareOptions()
+    decisions = _Decisions(model.calibration, options)
     file = Path(path)
     with open_table(file, "list of pairs", ("a", "b"), PAIR_COLUMNS, "surrogateescape") as table:
         if not {"a", "b"} <= set(table.columns):
@@ -109,13 +102,13 @@ def compare_list(
                 f"{shown(file)}, line {table.line}: no columns a and b; add a header that names them"
             )
         folders = [file.parent] if root is None else [Path(root), file.parent]
-        photos = _Photos(model, "all" if face == "any" else face, aligned, threads)
+        photos = _Photos(model, options, threads)
         done = 0
         for rows in _chunks(table):
             pairs = [_located(row, folders) for row in rows]
             photos.embed([path for pair in pairs if isinstance(pair, tuple) for path in pair])
             for row, pair in zip(rows, pairs, strict=True):
-                yield _compared(row, pair, photos, model, decisions, prior, face)
+                yield _compared(row, pair, photos, model, decisions, options)
             done += len(rows)
             if progress is not None:
                 progress(done)
@@ -146,8 +139,7 @@ def _compared(
     photos: _Photos,
     model: Model,
     decisions: _Decisions,
-    prior: float,
-    face: PairFacePolicy,
+    options: CompareOptions,
 ) -> ListedPair:
     line, a, b = row.line, row.cells.get("a", ""), row.cells.get("b", "")
     if isinstance(pair, DataError):
@@ -163,15 +155,16 @@ def _compared(
     except UsageError as error:  # an FMR that so many pairs of faces cannot have
         return ListedPair(line, a, b, None, error)
     faces = first.faces[best.first], second.faces[best.second]
-    return ListedPair(line, a, b, comparison_of(best, face, faces, model, decision, prior, {}))
+    found = comparison_of(best, options.face, faces, model, decision, options.prior, {})
+    return ListedPair(line, a, b, found)
 
 
 class _Decisions:
     """The decision for each number of pairs of faces, computed once; that of one pair raises at once."""
 
-    def __init__(self, calibration: Calibration, threshold: float | None, fmr: float | None) -> None:
-        self._given = calibration, threshold, fmr
-        self._known = {1: decide(calibration, threshold, fmr)}
+    def __init__(self, calibration: Calibration, options: CompareOptions) -> None:
+        self._given = calibration, options.threshold, options.fmr
+        self._known = {1: decide(*self._given)}
 
     def of(self, pairs: int) -> Decision:
         if pairs not in self._known:
@@ -182,10 +175,10 @@ class _Decisions:
 class _Photos:
     """Photos by path: their embeddings, or the error in their place."""
 
-    def __init__(self, model: Model, face: FacePolicy, aligned: bool, threads: int | None) -> None:
+    def __init__(self, model: Model, options: CompareOptions, threads: int | None) -> None:
         self.known: OrderedDict[str, _Known | FacealikeError] = OrderedDict()
-        self._model, self._face, self._threads = model, face, threads
-        self._cropper = model.cropper(aligned, many=True)
+        self._model, self._face, self._threads = model, options.face_policy, threads
+        self._cropper = model.cropper(options.aligned, many=True)
         self._held = 0
 
     def embed(self, paths: Sequence[str]) -> None:
