@@ -43,7 +43,7 @@ Take = Callable[[NDArray[np.int64]], NDArray[np.uint8]]
 RIGHT, WRONG = BLUE, VERMILION  # of a decision
 
 TILE = 112  # side of a crop on the page
-FRAME = 4  # width of the coloured frame
+FRAME = 4  # width of the colored frame
 GAP = 18  # between cells
 CAPTION = 24  # height of the line under a pair
 LABEL = 15  # height of a line under a crop
@@ -100,7 +100,7 @@ def sections_montage(
         raise UsageError(f"a montage needs at least one column, not {columns}")
     width = 2 * MARGIN + max(columns * CELL_WIDTH + (columns - 1) * GAP, LEGEND_WIDTH)
     decided_any = any(cell.right is not None for section in sections for cell in section.cells)
-    # Drawn on a page that is surely high enough, then cut: no second copy of the layout sums.
+    # Drawn on a page that is high enough in any case, then cropped to what was used.
     rows = sum(-(-len(section.cells) // columns) for section in sections)
     lines = sum(len(text) for text in (title, subtitle)) + 20
     most = max((_label_lines(cell) for section in sections for cell in section.cells), default=0)
@@ -150,7 +150,7 @@ def predictions_montage(
         (False, True, "Different people, accepted: false matches"),
     ):
         group = np.flatnonzero((same == truth) & (accepted == decided))
-        # Surest first: high scores where the answer was "same", low ones where it was "different".
+        # Most confident first: high scores where the answer was "same", low ones where it was "different".
         group = group[np.argsort(-values[group] if decided else values[group], kind="stable")]
         right = truth == decided
         chosen = _spread(group, each) if right else group[:each]

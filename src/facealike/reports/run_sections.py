@@ -342,7 +342,7 @@ def card(run: Run) -> Section | None:
             ("Model", f"{of.name}, {model.id}, made {of.created}"),
             ("Intended use", of.intended_use),
             ("Limits", of.limits),
-            *((f"Licence: {part.replace('_', ' ')}", text) for part, text in of.licence.items()),
+            *((f"License: {part.replace('_', ' ')}", text) for part, text in of.licence.items()),
             ("Data", _data(of.data)),
             ("Identities", f"{counts(of.trained_records)['people']:,} people of the training, as digests"),
             *((key.replace("_", " ").capitalize(), _words(value)) for key, value in of.provenance.items()),
