@@ -240,7 +240,7 @@ def test_load_reads_a_file_and_names_the_missing_one(tmp_path: Path, monkeypatch
     assert (loaded.file, loaded.id, loaded.threshold, loaded.device) == (file, file.id, 0.25, "cpu")
     assert loaded.preprocessing == file.preprocessing
     monkeypatch.setattr("facealike.model_file.locate.resources.files", lambda package: tmp_path)
-    with pytest.raises(ModelError, match="carries no model of its own"):
+    with pytest.raises(ModelError, match="has no default model"):
         Model.load()
     (tmp_path / "weights").mkdir()
     file.write(tmp_path / "weights" / "default.facealike")

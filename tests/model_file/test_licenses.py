@@ -43,7 +43,7 @@ def test_commercial_use_needs_weights_that_surely_allow_it() -> None:
     for licences, words in (
         ({"weights": RESEARCH}, "weights .research only. allows no"),
         ({"weights": FREE, "code": RESEARCH}, "code .research only. allows no"),
-        ({"weights": UNKNOWN}, "state no licence that surely"),
+        ({"weights": UNKNOWN}, "state no license that surely"),
         ({"code": FREE}, "nothing"),
         ({}, "nothing"),
     ):

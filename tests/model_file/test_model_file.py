@@ -366,7 +366,7 @@ def test_preprocessing_of_before_has_no_context() -> None:
 def test_normalise_equals_its_slow_twin() -> None:
     made = Preprocessing(8, "box", mean=(122.0, 117.0, 104.0), std=(256.0, 128.0, 64.0))
     crops = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
-    fast = made.normalise(crops)
+    fast = made.normalize(crops)
     assert fast.dtype == np.float32 and fast.shape == (2, 3, 8, 8) and fast.flags.c_contiguous
     for n in range(2):
         for c in range(3):
@@ -380,8 +380,8 @@ def test_normalise_refuses_other_arrays() -> None:
     made = Preprocessing(8, "box")
     for crops in (np.zeros((1, 8, 8, 3)), np.zeros((8, 8, 3), np.uint8), np.zeros((1, 3, 8, 8), np.uint8)):
         with pytest.raises(UsageError, match="crops must be uint8"):
-            made.normalise(crops)
-    assert made.normalise(np.zeros((0, 8, 8, 3), np.uint8)).shape == (0, 3, 8, 8)
+            made.normalize(crops)
+    assert made.normalize(np.zeros((0, 8, 8, 3), np.uint8)).shape == (0, 3, 8, 8)
 
 
 @pytest.mark.parametrize("method", ["box", "landmarks"])

@@ -21,7 +21,7 @@ from facealike.model_file.locate import read_model_file
 from facealike.model_file.model_file import ModelFile
 from facealike.model_file.store import (
     HOME_VARIABLE,
-    STALE,
+    STALE_AFTER,
     find_stored,
     home_folder,
     is_name,
@@ -137,7 +137,7 @@ def test_what_else_lies_in_the_folder_is_left_out_and_swept_when_old(home: Path)
     folder = home / "models"
     (folder / "notes.txt").write_text("x")
     (folder / ".x.facealike").write_text("x")
-    for name, age in ((".old.part", STALE + 60), (".young.part", 60)):
+    for name, age in ((".old.part", STALE_AFTER + 60), (".young.part", 60)):
         (folder / name).write_text("x")
         os.utime(folder / name, (time.time() - age,) * 2)
     assert stored_names() == ("mine",)

@@ -23,7 +23,7 @@ from facealike.errors import DataError, UsageError
 from facealike.metrics.similarity import cosine
 from facealike.model_file.model_file import ModelFile
 from facealike.model_zoo import export as exported
-from facealike.model_zoo.quantization import apart, in_8_bits
+from facealike.model_zoo.quantization import quantize_int8, relative_error
 from support.small_network import SIZE, pictures, small_network  # noqa: F401
 from support.tiny_model import tiny_model_file
 
@@ -70,7 +70,7 @@ def test_networks_of_others(file: ModelFile, photos: Path, batch: str | int, ops
     graph = onnx.load_model_from_string(found.file.embedder).graph
     assert sum(node.op_type == "Conv" for node in graph.node) == 2
     assert sum(weight.data_type == TensorProto.INT8 for weight in graph.initializer) >= 2
-    assert not any(node.op_type == "BatchNormalization" for node in graph.node), "folded away"
+    assert not any(node.op_type == "BatchNormalization" for node in graph.node), "fold_batch_norms away"
     assert found.lost < 0.01
 
 
@@ -82,7 +82,7 @@ def test_what_cannot_be_done_is_told(
     with pytest.raises(UsageError, match="no convolutions"):
         export_model(Model(tiny_model_file()), photos, aligned=True)
     short = replace(
-        file, embedder=in_8_bits(file.embedder, Model(file).preprocessing.normalise(pictures(8, 3)))
+        file, embedder=quantize_int8(file.embedder, Model(file).preprocessing.normalize(pictures(8, 3)))
     )
     with pytest.raises(UsageError, match="8 bits already"):
         export_model(Model(short), photos, aligned=True)
@@ -91,7 +91,7 @@ def test_what_cannot_be_done_is_told(
     PillowImage.fromarray(pictures(1, 4)[0]).save(tmp_path / "one.png")
     with pytest.raises(DataError, match="in 1 photos, and 32 are needed"):
         export_model(Model(file), tmp_path, aligned=True)
-    monkeypatch.setattr(exported, "MOST_LOST", 1e-9)
+    monkeypatch.setattr(exported, "MAX_RELATIVE_ERROR", 1e-9)
     for bits, advice in ((8, "try --bits 16"), (16, "leave it as it is")):
         with pytest.raises(UsageError, match=advice):
             export_model(Model(file), photos, bits, aligned=True)
@@ -114,8 +114,8 @@ def test_the_command(file: ModelFile, photos: Path, tmp_path: Path) -> None:
 
 def test_how_far_apart_vectors_are() -> None:
     wanted = np.array([[0.0, 0], [2, 0]], dtype=np.float32)  # a variance of 1
-    assert apart(wanted, wanted) == 0
-    assert apart(wanted, wanted + np.float32(0.1)) == pytest.approx(0.02, rel=1e-5)
+    assert relative_error(wanted, wanted) == 0
+    assert relative_error(wanted, wanted + np.float32(0.1)) == pytest.approx(0.02, rel=1e-5)
 
 
 WITHOUT = """

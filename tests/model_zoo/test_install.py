@@ -109,7 +109,7 @@ def test_again_fetches_nothing_and_keeps_what_was_learned(server: FileServer, re
 
 
 def test_commercial_only_refuses_before_anything_is_fetched(server: FileServer, registry: Path) -> None:
-    for name, words in (("research", "allows no commercial use"), ("unknown", "no licence that surely")):
+    for name, words in (("research", "allows no commercial use"), ("unknown", "no license that surely")):
         with pytest.raises(LicenceRefused, match=words):
             add_model(name, commercial_only=True, registry=registry)
     assert server.asked == [] and left_over() == []
@@ -149,7 +149,7 @@ def test_an_onnx_file_of_ones_own(tmp_path: Path) -> None:
     )
     assert added.name == "My-net--v2" and added.file is not None
     assert added.file.preprocessing.align == "box" and added.file.card.name == "My-net--v2"
-    with pytest.raises(LicenceRefused, match=r"--licence"):
+    with pytest.raises(LicenceRefused, match=r"--license"):
         add_model(path, "other", commercial_only=True)
     with pytest.raises(UsageError, match="choose another with --name"):
         add_model(path, "a/b")

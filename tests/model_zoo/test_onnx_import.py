@@ -90,7 +90,7 @@ def test_mean_and_std_may_differ_by_channel_and_red_comes_first(embedder: Path) 
     for channels, order in (("rgb", [0, 1, 2]), ("bgr", [2, 1, 0])):
         file = wrap_onnx(embedder, 112, "123.7,116.3,103.5/58.4,57.1,57.4", channels=channels)  # type: ignore[arg-type]
         expected = ((crops - mean) / std)[..., order].transpose(0, 3, 1, 2)
-        assert np.abs(file.preprocessing.normalise(crops) - expected).max() < 1e-4
+        assert np.abs(file.preprocessing.normalize(crops) - expected).max() < 1e-4
 
 
 @pytest.mark.parametrize("text", ["", "arc", "1/2/3", "1,2/3", "a/b", "1,2,3,4/1", "/", "1"])

@@ -1,4 +1,4 @@
-"""Scores that count by how crowded a face's place is, and the export that builds them into a model."""
+"""Score normalization with a cohort, and the export that adds it to a model."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from facealike.embedding.face_model import Model
 from facealike.errors import DataError, UsageError
 from facealike.model_file.model_file import ModelFile
 from facealike.model_zoo import score_normalization as rooms
-from facealike.model_zoo.score_normalization import Cohort, gather, true_room, with_cohort
+from facealike.model_zoo.score_normalization import Cohort, append_cohort, fit_cohort, neighbor_distances
 from support.small_network import SIZE, small_network
 from support.tiny_model import tiny_model_file
 
@@ -47,7 +47,7 @@ def strangers(each: int, seed: int, dimensions: int = 16) -> tuple[Vectors, Vect
 
 @pytest.fixture(scope="module")
 def cohort() -> Cohort:
-    return gather(np.concatenate(strangers(700, 0)))
+    return fit_cohort(np.concatenate(strangers(700, 0)))
 
 
 def rate(faces: Vectors, threshold: float) -> float:
@@ -60,7 +60,7 @@ def test_one_threshold_means_the_same_in_both_groups(cohort: Cohort) -> None:
     groups = strangers(300, 1)  # other people than the cohort's
     before = [rate(group, 0.9) for group in groups]
     assert before[0] > 100 * before[1], "as they were, one threshold does not do"
-    placed = [cohort.placed(group) for group in groups]
+    placed = [cohort.transform(group) for group in groups]
     ten = float(np.quantile((placed[0] @ placed[0].T)[np.triu_indices(300, 1)], 0.9))
     found = [rate(group, ten) for group in placed]
     assert found[0] == pytest.approx(0.1, abs=0.005) and 0.03 < found[1] < 0.3
@@ -68,24 +68,24 @@ def test_one_threshold_means_the_same_in_both_groups(cohort: Cohort) -> None:
 
 
 def test_the_room_of_a_face(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rooms, "NEAREST", 0.02)
-    monkeypatch.setattr(rooms, "BLOCK", 64)
+    monkeypatch.setattr(rooms, "NEIGHBORS", 0.02)
+    monkeypatch.setattr(rooms, "BLOCK_ROWS", 64)
     faces = np.concatenate(strangers(75, 2))
     slow = []
     for i, face in enumerate(faces):
         scores = sorted((float(face @ other) for j, other in enumerate(faces) if j != i), reverse=True)
         slow.append(sum(1 - score for score in scores[:3]) / 3)
-    np.testing.assert_allclose(true_room(faces), slow, atol=1e-5)
+    np.testing.assert_allclose(neighbor_distances(faces), slow, atol=1e-5)
 
 
 def test_where_a_face_is_placed(cohort: Cohort) -> None:
     faces = np.concatenate(strangers(20, 3))
-    placed = cohort.placed(faces)
+    placed = cohort.transform(faces)
     assert placed.shape == (40, 17) and placed.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(placed, axis=1), 1, atol=1e-6)
     for face, found in zip(faces, placed, strict=True):
         density = 0.0
-        for centre, share in zip(cohort.centres, cohort.shares, strict=True):
+        for centre, share in zip(cohort.centers, cohort.shares, strict=True):
             density += float(share) * math.exp((float(face @ centre) - 1) / cohort.width)
         room = math.exp(cohort.intercept + cohort.slope * math.log(density))
         along = min(0.98, math.sqrt(cohort.least / room))
@@ -101,40 +101,40 @@ def test_equal_room_scales_the_difference(ratio: float, score: float) -> None:
         intercept=math.log(0.2), slope=0.0, least=0.2 * ratio, faces=0, explained=1.0,
     )  # fmt: skip
     pair = np.array([[1, 0, 0], [score, math.sqrt(1 - score**2), 0]], dtype=np.float32)
-    one, other = flat.placed(pair).astype(np.float64)
+    one, other = flat.transform(pair).astype(np.float64)
     assert 1 - one @ other == pytest.approx((1 - score) * ratio, abs=1e-5)
 
 
 def test_no_centre_is_a_face_of_few_people() -> None:
     faces = np.concatenate(strangers(600, 4))
     few = unit(-np.eye(16)[[5] * 5] + 1e-3 * np.random.default_rng(5).normal(size=(5, 16)))
-    found = gather(np.concatenate([faces, few]))
-    assert float((unit(found.centres) @ few.T).max()) < 0.9
-    assert np.isfinite(found.placed(few)).all(), "far from all centres is a place, too"
-    assert (found.placed(few)[:, -1] > 0.5).all(), "and one with much room"
+    found = fit_cohort(np.concatenate([faces, few]))
+    assert float((unit(found.centers) @ few.T).max()) < 0.9
+    assert np.isfinite(found.transform(few)).all(), "far from all centres is a place, too"
+    assert (found.transform(few)[:, -1] > 0.5).all(), "and one with much room"
 
 
 def test_what_is_no_cohort_is_refused() -> None:
     with pytest.raises(DataError, match="cohort of 999 faces is too small"):
-        gather(unit(np.random.default_rng(6).normal(size=(999, 16))))
+        fit_cohort(unit(np.random.default_rng(6).normal(size=(999, 16))))
     same = np.zeros((1200, 16), dtype=np.float32)
     same[:, 0] = 1
-    with pytest.raises(UsageError, match="explain 0% of how crowded"):
-        gather(same)
+    with pytest.raises(UsageError, match="explain 0% of the local density"):
+        fit_cohort(same)
 
 
 @pytest.mark.parametrize(("batch", "opset"), [("n", 17), (1, 12), ("n", 7)])
 def test_the_graph_says_what_the_formula_says(cohort: Cohort, batch: str | int, opset: int) -> None:
     file = tiny_model_file()
     plain = small_network(batch, opset)
-    placed = with_cohort(plain, cohort)
+    placed = append_cohort(plain, cohort)
     onnx.checker.check_model(onnx.load_model_from_string(placed))
     crops = np.random.default_rng(7).integers(0, 256, (20, SIZE, SIZE, 3), dtype=np.uint8)
     before, after = (Embedder(each, file.preprocessing, "cpu") for each in (plain, placed))
     assert (before.dimensions, after.dimensions) == (16, 17)
-    np.testing.assert_allclose(after.embed(crops), cohort.placed(before.embed(crops)), atol=1e-4)
+    np.testing.assert_allclose(after.embed(crops), cohort.transform(before.embed(crops)), atol=1e-4)
     with pytest.raises(UsageError, match="has a cohort already"):
-        with_cohort(placed, cohort)
+        append_cohort(placed, cohort)
 
 
 @pytest.fixture(scope="module")
@@ -153,8 +153,8 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """A cohort of 240 will do, of which 12 are the nearest."""
-    monkeypatch.setattr(rooms, "FEWEST", 200)
-    monkeypatch.setattr(rooms, "NEAREST", 0.05)
+    monkeypatch.setattr(rooms, "MIN_FACES", 200)
+    monkeypatch.setattr(rooms, "NEIGHBORS", 0.05)
 
 
 @pytest.mark.usefixtures("small")
@@ -184,7 +184,7 @@ def test_the_command(photos: Path, tmp_path: Path) -> None:
     told = json.loads(result.stdout)
     assert told["model_id"] == ModelFile.read(out).id and told["cohort"] == 240 and told["bits"] is None
     plain = CliRunner().invoke(app, words)
-    assert plain.exit_code == 0 and "by the room among 240 faces" in " ".join(plain.stdout.split())
+    assert plain.exit_code == 0 and "with a cohort of 240 faces" in " ".join(plain.stdout.split())
 
 
 def test_too_few_photos_write_nothing(photos: Path, tmp_path: Path) -> None:
@@ -205,7 +205,7 @@ def test_no_centroid_is_made_of_fewer_than_eight_faces() -> None:
         for axis, size in zip(far, range(1, 9), strict=True)
     ]
     crowd = unit(np.eye(16)[0] + 0.3 * random.normal(size=(2000, 16)) / 4)
-    centres, shares = rooms._clusters(np.concatenate([*bunches, crowd]))
+    centres, shares = rooms._cluster(np.concatenate([*bunches, crowd]))
     near = [float((centres @ bunch.mean(axis=0)).max()) > 0.9 for bunch in bunches]
     assert near == [False] * 7 + [True], "bunches of 1 to 7 faces must leave no centroid, and one of 8 may"
     assert shares.min() >= 8 / 2036 and shares.sum() == pytest.approx(1, abs=1e-6)

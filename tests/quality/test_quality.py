@@ -42,7 +42,7 @@ from facealike.quality.score import (
     warning,
 )
 from facealike.types import Box, Face
-from facealike.utils.wording import in_a_row
+from facealike.utils.wording import join_words
 from facealike.verification.compare import compare
 from facealike.verification.result import Comparison
 from support.paths import ROOT
@@ -473,7 +473,7 @@ def test_only_a_poor_face_is_warned_of() -> None:
         "the second face is small (18 px between the eyes) and blurred: the verdict rests on a poor face"
     )
     assert warning(Quality(0.8, ("blurred",)), "first") is None and warning(None, "first") is None
-    assert in_a_row(["a"]) == "a" and in_a_row(["a", "b", "c"]) == "a, b and c" and in_a_row([]) == ""
+    assert join_words(["a"]) == "a" and join_words(["a", "b", "c"]) == "a, b and c" and join_words([]) == ""
     assert str(poor) == "quality 0.20: small (18 px between the eyes) and blurred"
 
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from facealike.errors import TrainingError
-from facealike.model_zoo.quantization import LARGE, apart, in_8_bits
+from facealike.model_zoo.quantization import MIN_FP16_SIZE, quantize_int8, relative_error
 from facealike.train import export_onnx as export
 from facealike.train.export_onnx import LiftedEmbedder, UnitEmbedder, export_embedder, export_student
 from facealike.train.networks.resnet import make_network, to_unit
@@ -196,7 +196,9 @@ def test_16_bits_say_the_same_in_half_the_size(network: torch.nn.Module) -> None
     found, wanted = run(content, crops(5)), run(whole, crops(5))
     assert found.shape == (5, 7) and 0 < np.abs(found - wanted).max() < 5e-3
     model = onnx.load_model_from_string(content)
-    kinds = {weight.data_type for weight in model.graph.initializer if math.prod(weight.dims) >= LARGE}
+    kinds = {
+        weight.data_type for weight in model.graph.initializer if math.prod(weight.dims) >= MIN_FP16_SIZE
+    }
     assert kinds == {onnx.TensorProto.FLOAT16}
     onnx.checker.check_model(model)
 
@@ -226,7 +228,7 @@ def test_8_bits_say_nearly_the_same_of_new_faces(network: torch.nn.Module, in_by
     with torch.no_grad():
         wanted = LiftedEmbedder(network.eval(), True, CENTRE)(crops(40)).numpy()
     found = run(in_bytes, crops(40))
-    assert 0 < apart(wanted, found) < 0.01
+    assert 0 < relative_error(wanted, found) < 0.01
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
     np.testing.assert_allclose(run(in_bytes, crops(40).flip(3)), found, atol=1e-5)
     for i in range(3):  # one by one as all together
@@ -236,12 +238,12 @@ def test_8_bits_say_nearly_the_same_of_new_faces(network: torch.nn.Module, in_by
 def test_8_bits_are_a_quarter_of_the_weights() -> None:
     network = make_network(NetworkSpec("resnet", (16, 64, 128), (1, 1), 16, 0.0), SIZE)
     whole = export_embedder(network.eval(), SIZE, True)
-    assert len(in_8_bits(whole, crops(16).numpy())) < 0.3 * len(whole)
+    assert len(quantize_int8(whole, crops(16).numpy())) < 0.3 * len(whole)
 
 
 def test_an_embedder_of_people_can_have_8_bits_too(network: torch.nn.Module, content: bytes) -> None:
     short = export_embedder(network, SIZE, True, 1, 8, crops(64, 1).numpy())
-    assert 0 < apart(run(content, crops(40)), run(short, crops(40))) < 0.01
+    assert 0 < relative_error(run(content, crops(40)), run(short, crops(40))) < 0.01
     assert short == export_embedder(network, SIZE, True, 1, 8, crops(64, 1).numpy()), "equal files"
     assert short != export_embedder(network, SIZE, True, 1, 8, 3 * crops(64, 1).numpy()), "other ranges"
 
@@ -254,7 +256,7 @@ def test_bits_that_do_not_suffice_become_more(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(export, "MOST_LOST", 1e-9)
+    monkeypatch.setattr(export, "MAX_RELATIVE_ERROR", 1e-9)
     assert export_embedder(network, SIZE, True, 1, bits, crops(16).numpy()) == content
     told = [line.split()[0] + line.split()[-1] for line in capfd.readouterr().err.splitlines()]
     assert told == ["816", "1632"][bits // 16 :]

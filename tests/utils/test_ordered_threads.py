@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facealike.utils import ordered_threads as workers
-from facealike.utils.ordered_threads import default_threads, in_order
+from facealike.utils.ordered_threads import default_threads, map_ordered
 from support.thread_checks import interrupted, left, needs_signals, none_left_behind  # noqa: F401 (a fixture)
 
 
@@ -50,14 +50,14 @@ def test_results_come_in_the_order_of_the_items(pauses: list[float], threads: in
         time.sleep(item[1])
         return item[0]
 
-    assert list(in_order(work, enumerate(pauses), threads, ahead)) == list(range(len(pauses)))
+    assert list(map_ordered(work, enumerate(pauses), threads, ahead)) == list(range(len(pauses)))
 
 
 def test_threads_work_at_the_same_time_and_none_is_started_for_nothing() -> None:
     meeting = threading.Barrier(3)
-    assert list(in_order(lambda item: meeting.wait(10) >= 0, range(6), 3)) == [True] * 6
+    assert list(map_ordered(lambda item: meeting.wait(10) >= 0, range(6), 3)) == [True] * 6
     seen: set[int] = set()
-    stream = in_order(lambda item: item, range(2), 50)
+    stream = map_ordered(lambda item: item, range(2), 50)
     with closing(stream):
         for _ in stream:
             seen.add(len(left()))
@@ -65,17 +65,17 @@ def test_threads_work_at_the_same_time_and_none_is_started_for_nothing() -> None
 
 
 def test_no_threads_means_the_callers_own() -> None:
-    with closing(in_order(lambda item: threading.current_thread(), range(3), 0)) as stream:
+    with closing(map_ordered(lambda item: threading.current_thread(), range(3), 0)) as stream:
         assert set(stream) == {threading.current_thread()}
     source = Source()
-    with closing(in_order(lambda item: item, source, 0)) as stream:
+    with closing(map_ordered(lambda item: item, source, 0)) as stream:
         assert (next(stream), next(stream), source.drawn) == (0, 1, 2)
 
 
 @pytest.mark.parametrize(("threads", "ahead"), [(1, 1), (1, 3), (2, 8), (3, None), (4, 2)])
 def test_no_more_is_drawn_than_allowed(threads: int, ahead: int | None) -> None:
     source, limit = Source(200), max(threads, 4 * threads if ahead is None else ahead)
-    with closing(in_order(lambda item: item, source, threads, ahead)) as stream:
+    with closing(map_ordered(lambda item: item, source, threads, ahead)) as stream:
         most = 0
         for taken, item in enumerate(stream):
             most = max(most, source.drawn - taken)
@@ -87,7 +87,7 @@ def test_a_result_that_was_taken_is_let_go() -> None:
     class Large:
         pass
 
-    with closing(in_order(lambda item: Large(), range(8), 2)) as stream:
+    with closing(map_ordered(lambda item: Large(), range(8), 2)) as stream:
         for made in stream:
             alive = weakref.ref(made)
             del made
@@ -103,7 +103,7 @@ def test_an_error_comes_in_its_place_and_stops_everything() -> None:
     source = Source()
     taken: list[int] = []
     with pytest.raises(ValueError, match="seven") as caught:
-        taken.extend(in_order(work, source, 3))
+        taken.extend(map_ordered(work, source, 3))
     # ``caught`` keeps every frame of the error alive, and yet nothing runs on.
     assert taken == list(range(7)) and source.closed and left() == []
     assert source.drawn <= 7 + 12 and caught.value is not None
@@ -113,14 +113,14 @@ def test_an_error_of_the_items_comes_after_the_results_before_it() -> None:
     source = Source(fails_at=5)
     taken: list[int] = []
     with pytest.raises(KeyError, match="5"):
-        taken.extend(in_order(lambda item: item, source, 2))
+        taken.extend(map_ordered(lambda item: item, source, 2))
     assert taken == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("how", ["close", "break", "delete", "cycle", "throw"])
 def test_a_consumer_that_stops_early_leaves_nothing(how: str) -> None:
     source = Source()
-    stream: Any = in_order(lambda item: item, source, 3)
+    stream: Any = map_ordered(lambda item: item, source, 3)
     for item in stream:
         if item == 4:
             break
@@ -140,7 +140,7 @@ def test_a_consumer_that_stops_early_leaves_nothing(how: str) -> None:
 
 def test_never_started_never_threaded() -> None:
     source = Source()
-    in_order(lambda item: item, source, 3)
+    map_ordered(lambda item: item, source, 3)
     assert source.drawn == 0 and left() == []
 
 
@@ -154,7 +154,7 @@ def test_stages_end_together(end: str) -> None:
         return item + 1
 
     source = Source(40)
-    stream = in_order(last, in_order(lambda item: item, source, 2), 1, 2)
+    stream = map_ordered(last, map_ordered(lambda item: item, source, 2), 1, 2)
     if end == "error":
         with pytest.raises(ValueError, match="twenty"):
             list(stream)
@@ -167,9 +167,9 @@ def test_stages_end_together(end: str) -> None:
 
 
 def test_work_that_hangs_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "PATIENCE", 0.2)
+    monkeypatch.setattr(workers, "JOIN_TIMEOUT", 0.2)
     release = threading.Event()
-    stream = in_order(lambda item: item or release.wait(30), range(9, -1, -1), 2)
+    stream = map_ordered(lambda item: item or release.wait(30), range(9, -1, -1), 2)
     assert next(stream) == 9
     assert [next(stream) for _ in range(8)] == list(range(8, 0, -1))  # up to the item that hangs
     started = time.monotonic()
@@ -185,10 +185,10 @@ def test_work_that_hangs_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_ctrl_c_ends_all_threads_at_once() -> None:
     script = (
         "import threading, time\n"
-        "from facealike.utils.ordered_threads import in_order\n"
+        "from facealike.utils.ordered_threads import map_ordered\n"
         "def work(item): time.sleep(0.05); return item\n"
         "try:\n"
-        "    for item in in_order(work, range(10**9), 3):\n"
+        "    for item in map_ordered(work, range(10**9), 3):\n"
         "        print(item, flush=True)\n"
         "except KeyboardInterrupt:\n"
         "    print('interrupted with', threading.active_count(), 'thread')\n"
@@ -204,9 +204,9 @@ def test_ctrl_c_is_heeded_while_nothing_comes_out() -> None:
     script = (
         "import sys, threading, time\n"
         "from facealike.utils import ordered_threads as workers\n"
-        "workers.PATIENCE = 0.2\n"
+        "workers.JOIN_TIMEOUT = 0.2\n"
         "def work(item): print('asleep', flush=True); time.sleep(600)\n"
-        "list(workers.in_order(work, range(1), 1))\n"
+        "list(workers.map_ordered(work, range(1), 1))\n"
     )
     assert interrupted(script, after="asleep").stderr.splitlines()[-1] == "KeyboardInterrupt"
 
@@ -214,8 +214,8 @@ def test_ctrl_c_is_heeded_while_nothing_comes_out() -> None:
 @pytest.mark.parametrize("line", range(1, 13))
 def test_ctrl_c_at_any_line_of_the_wait_is_not_hidden(line: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The wait of a condition has a line at which Ctrl-C became "cannot release un-acquired lock"."""
-    monkeypatch.setattr(workers, "GLANCE", 0.001)
-    monkeypatch.setattr(workers, "PATIENCE", 0.05)
+    monkeypatch.setattr(workers, "POLL_INTERVAL", 0.001)
+    monkeypatch.setattr(workers, "JOIN_TIMEOUT", 0.05)
     release, seen = threading.Event(), 0
 
     def trace(frame: FrameType, event: str, argument: object) -> Any:
@@ -232,7 +232,7 @@ def test_ctrl_c_at_any_line_of_the_wait_is_not_hidden(line: int, monkeypatch: py
     sys.settrace(trace)
     try:
         with pytest.raises(KeyboardInterrupt):
-            list(in_order(lambda item: release.wait(30), range(1), 1))
+            list(map_ordered(lambda item: release.wait(30), range(1), 1))
     finally:
         sys.settrace(before)
         release.set()
@@ -242,6 +242,6 @@ def test_ctrl_c_at_any_line_of_the_wait_is_not_hidden(line: int, monkeypatch: py
 
 def test_the_default_is_a_thread_a_core_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(64)), raising=False)
-    assert default_threads() == workers.MOST
+    assert default_threads() == workers.MAX_THREADS
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {3}, raising=False)
     assert default_threads() == 1

@@ -38,11 +38,11 @@ def list_(registry: RegistryOption = None, as_json: JsonOption = False) -> int:
     Every stored file is verified on the way.  Exit code: 0, or 2 if one is damaged.
     """
     from ..model_file.locate import read_model_file
-    from ..model_file.store import SHIPPED, StoredModel, models_folder, stored_models
+    from ..model_file.store import DEFAULT_MODEL, StoredModel, models_folder, stored_models
     from ..model_zoo.registry import read_registry
 
     entries = read_registry(registry)
-    here = [StoredModel(SHIPPED, Path(), read_model_file()), *stored_models()]
+    here = [StoredModel(DEFAULT_MODEL, Path(), read_model_file()), *stored_models()]
     names = {model.name for model in here}
     if as_json:
         print_json(

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import UsageError
 from ..types import Embeddings, Image
-from ..utils.ordered_threads import default_threads, in_order
+from ..utils.ordered_threads import default_threads, map_ordered
 
 K = TypeVar("K")
 
@@ -34,7 +34,7 @@ def in_batches(
     def run(chunk: list[tuple[K, Image]]) -> tuple[list[K], Embeddings]:
         return [key for key, _ in chunk], embed(np.stack([crop for _, crop in chunk]))
 
-    return in_order(run, _chunks(crops, batch), count, 2 * count)
+    return map_ordered(run, _chunks(crops, batch), count, 2 * count)
 
 
 def helpers(threads: int | None) -> int:

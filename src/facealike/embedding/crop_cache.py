@@ -37,7 +37,7 @@ from ..types import Image
 from ..utils.atomic_write import write_bytes
 from ..utils.escape import shown
 from ..utils.locking import own_folder
-from ..utils.ordered_threads import in_order
+from ..utils.ordered_threads import map_ordered
 from .batching import helpers
 from .cropper import Cropping, FaceCropper, crop_faces, without_pixels
 from .unused_photos import NO_FACE, UNUSED, unused_photo, warn_unused
@@ -260,7 +260,7 @@ def _fill(
     unused: list[UnusedPhoto] = []
     try:
         # Results come in the order of the paths, so rows do not depend on the number of threads.
-        with closing(in_order(maker, paths, threads, 16 * threads)) as made_in_order:
+        with closing(map_ordered(maker, paths, threads, 16 * threads)) as made_in_order:
             for done, made in enumerate(made_in_order):
                 if made.error is not None:
                     unused.append(unused_photo(paths[done], made.error))

@@ -34,7 +34,7 @@ from ..quality.measures import SIDE
 from ..quality.result import Quality
 from ..quality.score import face_quality
 from ..types import Face, Image
-from ..utils.ordered_threads import in_order
+from ..utils.ordered_threads import map_ordered
 from ..utils.result import Shown
 from ..utils.turns import turn
 from .batching import helpers
@@ -209,7 +209,7 @@ def crop_faces(
         except FacealikeError as error:
             return without_pixels(error)
 
-    return in_order(crop, sources, count, lead * count)
+    return map_ordered(crop, sources, count, lead * count)
 
 
 def without_pixels(error: FacealikeError) -> FacealikeError:

@@ -18,7 +18,7 @@ from ..imaging.read import Source, source_name
 from ..quality.result import Quality
 from ..types import Embeddings, Face, Image
 from ..utils.escape import shown
-from ..utils.ordered_threads import in_order
+from ..utils.ordered_threads import map_ordered
 from ..utils.result import Result, Shown
 from .batching import helpers
 from .cropper import FaceCrop, FaceCropper, crop_faces
@@ -138,7 +138,7 @@ def embed_photos(
 
     cropped = crop_faces(cropper, named(), face, threads, LEAD, quality)
     chunks = _chunks(((*places.popleft(), each) for each in cropped), batch, on_error == "raise")
-    with closing(cropped), closing(in_order(run, chunks, count, 2 * count)) as done:
+    with closing(cropped), closing(map_ordered(run, chunks, count, 2 * count)) as done:
         for rows in done:
             yield from rows
 

@@ -96,7 +96,7 @@ class Embedder:
         return result
 
     def _run(self, crops: Image) -> NDArray[np.float32]:
-        batch = self.preprocessing.normalise(crops)
+        batch = self.preprocessing.normalize(crops)
         parts = [batch[i : i + 1] for i in range(len(batch))] if self._one_by_one and len(batch) else [batch]
         try:
             outputs = [self._session.run([self._output], {self._input: part})[0] for part in parts]

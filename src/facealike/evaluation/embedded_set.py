@@ -21,7 +21,7 @@ from ..metrics.bootstrap import Interval
 from ..types import Embeddings
 from ..utils.escape import markdown, shown
 from ..utils.markdown_table import markdown_table
-from ..utils.wording import copies_told, rate_text
+from ..utils.wording import copies_note, rate_text
 from .embed_dataset import embed_photos
 from .evaluator import EvaluationOptions
 from .leakage import check_overlap
@@ -123,7 +123,7 @@ def remarks(result: SetEvaluation | IdentificationEvaluation, policy: str = "") 
     far, frr = getattr(result, "far", None), getattr(result, "frr", None)
     if result.missing and far is not None and frr is not None:
         notes += f"; FAR {rate_text(far)} and FRR {rate_text(frr)} count those as rejected"
-    return notes + policy + copies_told(result.copies, shared=result.shared)
+    return notes + policy + copies_note(result.copies, shared=result.shared)
 
 
 def rate_table(rates: dict[str, Interval], text: str) -> str:

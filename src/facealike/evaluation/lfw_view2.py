@@ -22,7 +22,7 @@ from ..types import Pair
 from ..utils.escape import markdown, shown
 from ..utils.markdown_table import markdown_table
 from ..utils.result import Result
-from ..utils.wording import copies_told, rate_text
+from ..utils.wording import copies_note, rate_text
 from .evaluator import DEFAULT_OPTIONS, EvaluationKeywords, EvaluationOptions
 from .verification import PairEvaluator
 from .verification_result import Evaluation
@@ -163,7 +163,7 @@ class View2(Result):
             + (f", TAR {tars}" if tars else "")
             + self._face_text()
             + self._failures_text()
-            + copies_told(0, self.evaluation.copied_pairs)
+            + copies_note(0, self.evaluation.copied_pairs)
             + doubts[self.evaluation.leaked]
         )
 

@@ -9,7 +9,7 @@ from ..errors import UsageError
 from ..imaging.photo_warning import unused_summary
 from ..utils.escape import markdown
 from ..utils.markdown_table import markdown_table
-from ..utils.wording import copies_told
+from ..utils.wording import copies_note
 
 if TYPE_CHECKING:
     from .verification_result import Evaluation
@@ -80,7 +80,7 @@ def _notes(evaluation: Evaluation) -> list[str]:
             f"{name}: the false non-matches are those of {few} people. Of 4 to {FEW_PEOPLE} people, 95 % "
             "intervals of F1, AUC and FNMR held the truth in 86 to 94 of 100 simulated tests."
         )
-    if copies := copies_told(evaluation.copies, evaluation.copied_pairs, evaluation.shared):
+    if copies := copies_note(evaluation.copies, evaluation.copied_pairs, evaluation.shared):
         notes.append(f"{name}: {copies.removeprefix('; ')}.")
     if evaluation.skipped:
         reasons = unused_summary(evaluation.unused)

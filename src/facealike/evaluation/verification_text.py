@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..detection.face_policy import policy_difference
 from ..imaging.photo_warning import unused_summary
-from ..utils.wording import copies_told, rate_text, rate_with_interval
+from ..utils.wording import copies_note, rate_text, rate_with_interval
 
 if TYPE_CHECKING:
     from .verification_result import Evaluation
@@ -46,7 +46,7 @@ def sentence(result: Evaluation) -> str:
         text += f"; {result.skipped:,} more pairs left out because a face was not found"
         text += unused_summary(result.unused)
     text += policy_difference(result.face, result.learned_faces, "; ")
-    return text + copies_told(result.copies, result.copied_pairs, result.shared)
+    return text + copies_note(result.copies, result.copied_pairs, result.shared)
 
 
 def failures(result: Evaluation) -> str:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import ImageError
-from ..utils.ordered_threads import default_threads, in_order
+from ..utils.ordered_threads import default_threads, map_ordered
 from .read import Source, read_file, read_image
 
 SALTED_DIGITS = 16
@@ -69,7 +69,7 @@ def photo_digests(
     """
     count = default_threads() if threads is None else max(0, threads - 1)
     digests: list[PhotoDigest | None] = []
-    with closing(in_order(photo_digest if strict else _or_none, paths, count)) as found:
+    with closing(map_ordered(photo_digest if strict else _or_none, paths, count)) as found:
         for digest in found:
             digests.append(digest)
             if progress is not None:

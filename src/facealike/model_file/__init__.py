@@ -1,1 +1,1 @@
-"""The one file that a model is: weights, preprocessing, detector, card, calibration."""
+"""Model files: weights, preprocessing, detector, card and calibration in one file."""

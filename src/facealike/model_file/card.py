@@ -1,4 +1,4 @@
-"""What a model file says of itself: its card."""
+"""The card of a model: what it is, where it comes from, and what it may be used for."""
 
 from __future__ import annotations
 
@@ -26,15 +26,27 @@ from .licenses import Licence, read_licences
 
 @dataclass(frozen=True, repr=False)
 class ModelCard(Shown):
-    """What a model is, where it comes from, what it may be used for and what it cannot do.
+    """The card of a model.
 
-    ``licence`` names those of ``code``, ``weights`` and ``training_data``; ``provenance`` the
-    command, commit, seed, machine and versions.  ``trained_on`` are the people and the photos it was
-    trained on, as salted digests, so that an evaluation can refuse an overlap; also those of the model it
-    began with.  An older card has in its place ``identity_hashes``, the people as
-    ``identity_hash(identity_salt, name)``.
-    ``licences`` says of the same three parts what a program can check: see ``facealike.model_file.licenses``.
-    It is empty in a model from before there was such a thing.
+    Attributes:
+        name: The model's name.
+        created: The date, ISO 8601.
+        licence: The license of each part (``code``, ``weights``, ``training_data``, ``detector``), as text.
+        data: The training data: folder, fingerprint, counts.
+        recipe: The settings of the training run.
+        provenance: Command, commit, seed, machine and versions.
+        metrics: Results of evaluations, by name.
+        identity_salt: The salt of ``identity_hashes``.
+        identity_hashes: In older cards the training people, as ``identity_hash(identity_salt, name)``.
+        intended_use: What the model is for.
+        limits: What it cannot do.
+        licences: The licenses of code, weights and training data in a form that a program can check; empty in
+            older cards.
+        trained_on: The people and photos it was trained on, as salted digests, with those of the model it
+            started from, so that an evaluation can refuse an overlap.
+
+    Raises:
+        ModelError: A field has a wrong type or is too long.
     """
 
     name: str
@@ -56,7 +68,7 @@ class ModelCard(Shown):
         tables = ("licence", "data", "recipe", "provenance", "metrics")
         check_types(self, "card", **dict.fromkeys(texts, str), **dict.fromkeys(tables, dict))
         for table in tables:
-            # Through JSON and back: a copy of its own, equal to what a reader of the file will see.
+            # Through JSON and back: a copy, equal to what a reader of the file will see.
             check_plain(getattr(self, table), f"card: {table}")
             object.__setattr__(self, table, json.loads(to_json(getattr(self, table), f"card: {table}")))
         check_lengths(self, "card", name=200, created=200, identity_salt=200)
@@ -75,13 +87,14 @@ class ModelCard(Shown):
 
     @cached_property
     def trained_records(self) -> tuple[Seen, ...]:
-        """Whom the model was trained on: ``trained_on``, and the ``identity_hashes`` of an older card."""
+        """The people the model was trained on: ``trained_on``, and ``identity_hashes`` of an older card."""
         old = [Seen.of_hashes(self.identity_salt, self.identity_hashes)] if self.identity_hashes else []
         return (*old, *self.trained_on)
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the card as a dict for JSON."""
         table = {**asdict(self), "identity_hashes": list(self.identity_hashes)}
-        # Cards from before there were such entries stay as they are, to the byte.
+        # Left out when empty, so that older cards keep their bytes.
         if not self.licences:
             del table["licences"]
         del table["trained_on"]
@@ -91,7 +104,7 @@ class ModelCard(Shown):
 
     @classmethod
     def from_dict(cls, values: Any) -> ModelCard:
-        """The inverse of ``to_dict``; ModelError for a missing, unknown or senseless entry."""
+        """Return the card of a dict made by ``to_dict``; ModelError for an invalid entry."""
         return from_dict(cls, values, "card", ["licences", "trained_on"])
 
     def __str__(self) -> str:

@@ -1,7 +1,7 @@
-"""What a licence allows, in a form that a program can check.
+"""Licenses in a form that a program can check.
 
-Names are those of the SPDX licence list (https://spdx.org/licenses) where it has the licence.  Nothing
-here is legal advice: ``commercial`` repeats what the licence's own text says about commercial use.
+Names are those of the SPDX license list (https://spdx.org/licenses) where it has the license.  Nothing here
+is legal advice: ``commercial`` repeats what the text of the license says about commercial use.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..utils.result import Result
 
 PARTS = ("code", "weights", "training_data")
 
-# Licences whose text settles the question; any other one is for its reader to judge.
+# Licenses whose text settles the question of commercial use.
 COMMERCIAL_BY_SPDX = {
     **dict.fromkeys(
         [
@@ -31,14 +31,19 @@ COMMERCIAL_BY_SPDX = {
 
 @dataclass(frozen=True, repr=False)
 class Licence(Result):
-    """The licence of one part of a model.
+    """The license of one part of a model.
 
-    ``name`` is what people call it, ``spdx`` its identifier in the SPDX list, None where it has none.
-    ``commercial`` says whether commercial use is allowed, None where nobody can say for certain.
-    ``source`` is where it is stated.  Raises ModelError for values of another type.
+    Attributes:
+        name: The license's common name.
+        spdx: Its identifier in the SPDX list, or None.
+        commercial: Whether commercial use is allowed; None if that is not certain.
+        source: Where it is stated.
+
+    Raises:
+        ModelError: A value has another type.
     """
 
-    ASK: ClassVar[str] = "ask .commercial, which is None where nobody can say"
+    ASK: ClassVar[str] = "ask .commercial, which is None if that is not certain"
 
     name: str
     spdx: str | None = None
@@ -54,11 +59,12 @@ class Licence(Result):
 
     @classmethod
     def named(cls, name: str, source: str = "") -> Licence:
-        """The licence that people call ``name``; whether it is commercial is known for some of SPDX."""
+        """Return the license of this name; ``commercial`` is known for some SPDX identifiers."""
         known = {spdx.lower(): spdx for spdx in COMMERCIAL_BY_SPDX}.get(name.strip().lower())
         return cls(known or name.strip(), known, COMMERCIAL_BY_SPDX.get(known or ""), source)
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the fields as a dict for JSON."""
         return asdict(self)
 
     def __str__(self) -> str:
@@ -67,7 +73,7 @@ class Licence(Result):
 
 
 def read_licences(values: Any, what: str) -> dict[str, Licence]:
-    """The licences of the parts of a model, from a table of tables; ModelError for a senseless one."""
+    """Return the licenses of the parts of a model from a dict of dicts; ModelError for an invalid one."""
     table = checked_table(values, what)
     unknown = sorted(set(table) - set(PARTS))
     if unknown:
@@ -81,22 +87,25 @@ def read_licences(values: Any, what: str) -> dict[str, Licence]:
 
 
 def check_commercial(licences: Mapping[str, Licence], name: str) -> None:
-    """Refuse a model whose code or weights may not be used commercially, or of which nobody knows.
+    """Check that the code and weights of a model surely allow commercial use.
 
-    The training data do not decide: whether their terms reach the weights is disputed, and the card
-    states them beside.  Raises LicenceRefused, naming the licence.
+    The training data do not decide: whether their terms extend to the weights is disputed.  The card states
+    them separately.
+
+    Raises:
+        LicenceRefused: They forbid it, or it is not certain.
     """
     for part in ("weights", "code"):
         licence = licences.get(part)
         if licence is not None and licence.commercial is False:
             raise LicenceRefused(
-                f"{name}: the licence of its {part} ({licence.name}) allows no commercial use; choose "
+                f"{name}: the license of its {part} ({licence.name}) allows no commercial use; choose "
                 "another model, or leave out --commercial-only"
             )
     weights = licences.get("weights")
     if weights is None or weights.commercial is None:
-        told = "nothing" if weights is None else weights.name
+        stated = "nothing" if weights is None else weights.name
         raise LicenceRefused(
-            f"{name}: its weights state no licence that surely allows commercial use ({told}); name it with "
-            "--licence, or leave out --commercial-only"
+            f"{name}: its weights state no license that surely allows commercial use ({stated}); name it "
+            "with --license, or leave out --commercial-only"
         )

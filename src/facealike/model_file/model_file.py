@@ -1,4 +1,4 @@
-"""The one file that a model is: weights, preprocessing, detector, card and calibration.
+"""Model files: weights, preprocessing, detector, card and calibration in one file.
 
 A ``.facealike`` file is a zip (see ``facealike.model_file.zip_format``) of ``manifest.json``,
 ``embedder.onnx``, ``detector.onnx`` (where the detector has weights), ``card.json`` and
@@ -31,11 +31,18 @@ from .zip_format import open_file, pack, sha256, unpack
 
 @dataclass(frozen=True, repr=False)
 class ModelFile(Shown):
-    """A whole model in memory: what ``write`` stores and ``read`` brings back, equal to the byte.
+    """The content of a model file; what ``write`` stores, ``read`` returns unchanged.
 
-    ``embedder`` and ``detector_weights`` are ONNX files; ``detector_spec`` is the detector's
-    ``spec`` (see ``facealike.detection.yunet``).  Raises ModelError if the parts do not fit each other, such
-    as crops by landmarks with a detector that finds none.
+    Attributes:
+        embedder: The network, an ONNX file.
+        preprocessing: How a face becomes the network's input.
+        detector_spec: The detector's ``spec`` (see ``facealike.detection.yunet``).
+        detector_weights: Its ONNX file; None for a kind without weights.
+        card: What the model is.
+        calibration: Its threshold and probabilities.
+
+    Raises:
+        ModelError: The parts do not fit each other, such as crops by landmarks and a detector without them.
     """
 
     embedder: bytes = field(repr=False)
@@ -69,19 +76,19 @@ class ModelFile(Shown):
 
     @cached_property
     def id(self) -> str:
-        """12 hex digits of all that shapes an embedding: embedder, preprocessing and detector.
+        """12 hex digits of a hash of the embedder, the preprocessing and the detector.
 
-        Neither the card nor the calibration counts, so a new threshold keeps old embeddings valid.
+        The card and the calibration do not count, so a new threshold keeps old embeddings valid.
         """
         parts = [sha256(self.embedder), self.preprocessing.to_dict(), self.detector_spec]
         return sha256(to_json(parts, "model").encode())[:12]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A pickle holds the bytes of the file, which are verified when it is loaded."""
+        """Pickle the bytes of the file, which are verified on loading."""
         return ModelFile.from_bytes, (self.to_bytes(),)
 
     def to_bytes(self) -> bytes:
-        """The file's content; the same for an equal model on every machine."""
+        """Return the file's content, which is the same for equal models on every machine."""
         members = {
             "embedder.onnx": self.embedder,
             "card.json": to_json(self.card.to_dict(), "card").encode(),
@@ -97,20 +104,20 @@ class ModelFile(Shown):
         return pack(members, about)
 
     def write(self, path: str | os.PathLike[str]) -> None:
-        """Store the model at ``path``, whole or not at all."""
+        """Write the model to ``path`` atomically."""
         write_bytes(Path(path), self.to_bytes())
 
     @classmethod
     def from_bytes(cls, content: bytes, name: str = "the model") -> ModelFile:
-        """The model in the content of a file; ModelError, naming ``name``, if it is not whole."""
+        """Return the model in the content of a file; ModelError, naming ``name``, if it is damaged."""
         return cls._from(content, name)
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> ModelFile:
-        """Open the model at ``path`` and verify the SHA-256 of every part.
+        """Read the model at ``path`` and verify the SHA-256 of every part.
 
-        Raises ModelError, naming the file and what to do, if it is missing, damaged, of an unknown
-        version or unreasonably large.
+        Raises:
+            ModelError: It is missing, damaged, of an unknown version or too large.
         """
         with open_file(path) as stream:
             return cls._from(stream, shown(path))
@@ -141,11 +148,17 @@ def _assembled(manifest: dict[str, Any], members: dict[str, bytes]) -> ModelFile
 
 
 def with_detector(file: ModelFile, detector: Detector) -> ModelFile:
-    """The same embedder behind another detector: a model with another id, that is not calibrated.
+    """Return the model with another detector.
 
-    Other boxes and landmarks make other crops, so neither the old model's threshold and metrics nor
-    embeddings made with it fit.  Raises ModelError if the crops go by landmarks and ``detector`` finds
-    none.
+    The result has another id and is not calibrated: other boxes and landmarks give other crops, so the old
+    threshold, metrics and embeddings do not apply.
+
+    Raises:
+        ModelError: The crops need landmarks and ``detector`` finds none.
+
+    Example:
+        >>> from facealike import DlibDetector, ModelFile, with_detector
+        >>> file = with_detector(ModelFile.read("mine.facealike"), DlibDetector())
     """
     card = replace(
         file.card,

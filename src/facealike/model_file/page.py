@@ -1,4 +1,4 @@
-"""A model file as a page: what it is for, how it decides, how well, and of what it is made."""
+"""The text of ``facealike model info``: purpose, decision rule, metrics, and provenance of a model."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from .licenses import Licence
 from .model_file import ModelFile
 
 LABEL = 14  # columns of the names on the left
-MOST_EVALUATIONS = 6
-"""Evaluations of a card that the page has room for."""
+MAX_EVALUATIONS = 6
+"""Evaluations of a card that the page shows."""
 
 SHARES = {"accuracy": "accuracy", "f1": "F1", "auc": "AUC"}
 ERRORS = {"fmr": "FMR", "fnmr": "FNMR"}
-"""What the page tells of an evaluation, in its order; error rates in percent."""
+"""Figures of an evaluation on the page, in this order; error rates in percent."""
 
 
 def model_page(file: ModelFile, width: int = 80) -> list[str]:
-    """Return the lines of the page, none longer than ``width`` where its words allow it."""
+    """Return the lines of the page, none longer than ``width`` unless a word is."""
     card = file.card
     lines = [f"{card.name}, id {file.id}, made {card.created}", ""]
     for heading, rows in (
@@ -44,8 +44,8 @@ def model_page(file: ModelFile, width: int = 80) -> list[str]:
 
 
 def _row(name: str, text: str, width: int) -> list[str]:
-    room = max(width - LABEL - 2, 20)
-    first, *more = textwrap.wrap(text, room, break_on_hyphens=False) or [""]
+    available = max(width - LABEL - 2, 20)
+    first, *more = textwrap.wrap(text, available, break_on_hyphens=False) or [""]
     if len(name) > LABEL:
         return [f"  {name}", *(f"  {'':{LABEL}}{line}" for line in (first, *more))]
     return [f"  {name:{LABEL}}{first}", *(f"  {'':{LABEL}}{line}" for line in more)]
@@ -70,7 +70,7 @@ def _decision(found: Calibration) -> Iterator[tuple[str, str]]:
 
 
 def _faces(policy: str | None) -> str:
-    """Which face of each photo a calibration was learned on, to follow on its people."""
+    """Return which face of each photo a calibration was learned on, as the end of a sentence."""
     if policy is None:
         return ""
     return ", face crops as they are" if policy == ALIGNED else f", {face_words(policy)} of each photo"
@@ -98,16 +98,16 @@ def _points(found: Calibration) -> list[str]:
 
 
 def _measured(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """One row an evaluation of the card; a group evaluation tells the worst group of each column."""
-    told = [(name, table) for name, table in metrics.items() if isinstance(table, dict)]
-    for name, table in told[:MOST_EVALUATIONS]:
+    """Yield one row for each evaluation; of demographic groups, the worst group of each column."""
+    evaluations = [(name, table) for name, table in metrics.items() if isinstance(table, dict)]
+    for name, table in evaluations[:MAX_EVALUATIONS]:
         text = "; ".join(_worst_groups(table) if "spread" in table else _rates(table))
         if text:
             yield name, text
     single = [f"{name} {value:.3g}" for name, value in metrics.items() if is_number(value)]
     if single:
         yield "rates", ", ".join(single)
-    if not told and not single:
+    if not evaluations and not single:
         yield "nothing", "the card has no metrics"
 
 
@@ -164,7 +164,7 @@ def _made(file: ModelFile) -> Iterator[tuple[str, str]]:
     seen = card.data.get("seen")
     parts = seen if isinstance(seen, dict) else {}
     if "embedder" not in parts or people:
-        yield "trained on", " of ".join(filter(None, (counted, people))) or "not told"
+        yield "trained on", " of ".join(filter(None, (counted, people))) or "not stated"
     for name, key in (("teacher", "teacher"), ("began with", "initialisation")):
         if isinstance(card.provenance.get(key), str):
             yield name, card.provenance[key]
@@ -173,8 +173,8 @@ def _made(file: ModelFile) -> Iterator[tuple[str, str]]:
     yield "crop", f"{crop.size} x {crop.size} pixels, aligned by {crop.align}"
     found = str(file.detector_spec["kind"])
     for part, data in {"detector": "", **parts}.items():
-        told = f"from {data}" if data else ""
-        yield part, ", ".join(filter(None, (found, told))) if part == "detector" else told
+        source = f"from {data}" if data else ""
+        yield part, ", ".join(filter(None, (found, source))) if part == "detector" else source
 
 
 def _license(text: str, known: Licence | None) -> str:

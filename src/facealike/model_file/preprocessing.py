@@ -1,7 +1,8 @@
-"""How an embedder wants its crops."""
+"""Preprocessing: from a photo and a face to the embedder's input."""
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
@@ -20,29 +21,29 @@ from ..utils.json_fields import (
 from ..utils.result import Shown
 
 MAX_SIZE = 512  # pixels of a crop's side; a batch of 64 such crops takes 200 MB
-
-
-LARGEST_PIXEL = 1e5  # of mean and std; one over it is the smallest std
-
+LARGEST_PIXEL = 1e5  # of mean and std; its inverse is the smallest std
 
 Align = Method
-
-
 Channels = Literal["rgb", "bgr"]
 
 
 @dataclass(frozen=True, repr=False)
 class Preprocessing(Shown):
-    """How a face becomes the embedder's input; it travels with the weights.
+    """How a face becomes the embedder's input; stored in the model file.
 
-    ``size`` is the side of the crop in pixels; ``align`` says what places it: the five landmarks on
-    the usual template (``landmarks``) or on that of dlib's chips (``chip``), or the ``box``.  ``margin``
-    and ``edge`` belong to the box (see ``facealike.imaging.align``) and ``context``, how much more of the
-    surroundings is shown, to ``landmarks``.  ``mean`` and ``std`` are per channel,
-    red first, in pixel values from 0 to 255.  ``channels`` is the order in which the network takes
-    them; embedders that learned from OpenCV's images want ``bgr``.
+    Attributes:
+        size: The side of the crop in pixels, 8 to 512.
+        align: ``landmarks`` maps the five landmarks onto the ArcFace template, ``chip`` onto that of dlib's
+            chips; ``box`` takes the detector's box.
+        margin: With ``box``, how much to enlarge it (see ``facealike.imaging.align``).
+        edge: With ``box``, what to do at the border of the photo: ``pad`` or ``clip``.
+        mean: Per channel, red first, in pixel values from 0 to 255.
+        std: Likewise.
+        context: With ``landmarks``, how much more of the surroundings the crop shows.
+        channels: The order of the network's input; embedders trained on OpenCV images need ``bgr``.
 
-    Raises ModelError for values that make no sense.
+    Raises:
+        ModelError: A value is out of range.
     """
 
     size: int
@@ -72,7 +73,7 @@ class Preprocessing(Shown):
                 raise ModelError(
                     f"preprocessing: {name} must be three finite numbers, not {in_words(values)}"
                 )
-            # Beyond these a pixel is no float32 any more, or all pixels are the same one.
+            # Beyond these a pixel overflows float32, or all pixels become equal.
             low = -LARGEST_PIXEL if name == "mean" else 1 / LARGEST_PIXEL
             for value in values:
                 checked_number(value, f"preprocessing: {name}", low, LARGEST_PIXEL)
@@ -81,8 +82,9 @@ class Preprocessing(Shown):
         object.__setattr__(self, "context", float(self.context))
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the fields as a dict for JSON."""
         table = {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
-        # What models from before it had come without is left out where it says nothing: they keep their id.
+        # Later fields are left out at their default, so that older models keep their id.
         if not self.context:
             del table["context"]
         if self.channels == "rgb":
@@ -91,13 +93,25 @@ class Preprocessing(Shown):
 
     @classmethod
     def from_dict(cls, values: Any) -> Preprocessing:
-        """The inverse of ``to_dict``; ModelError for a missing, unknown or senseless entry."""
+        """Return the preprocessing of a dict made by ``to_dict``; ModelError for an invalid entry."""
         return from_dict(cls, values, "preprocessing", ["context", "channels"])
 
     def normalise(self, crops: Image) -> NDArray[np.float32]:
-        """Crops, uint8 (n, S, S, 3), as the network's input (x - mean) / std, float32 (n, 3, S, S).
+        """Deprecated name of ``normalize``; the next release removes it."""
+        warnings.warn("normalise is renamed: use normalize", DeprecationWarning, stacklevel=2)
+        return self.normalize(crops)
 
-        Raises UsageError for crops of another type or shape.
+    def normalize(self, crops: Image) -> NDArray[np.float32]:
+        """Return the network's input, (x - mean) / std.
+
+        Args:
+            crops: uint8 (n, S, S, 3), RGB.
+
+        Returns:
+            float32 (n, 3, S, S).
+
+        Raises:
+            UsageError: The crops have another type or shape.
         """
         crops = np.asarray(crops)
         wanted = (self.size, self.size, 3)
@@ -114,8 +128,9 @@ class Preprocessing(Shown):
         return result
 
     def crop(self, image: Image, face: Face) -> Image:
-        """The canonical crop of ``face``, uint8 (S, S, 3).
+        """Return the crop of ``face``, uint8 (S, S, 3).
 
-        Raises UsageError if ``align`` goes by landmarks and the face has none.
+        Raises:
+            UsageError: ``align`` needs landmarks and the face has none.
         """
         return align(image, face, self.size, self.align, self.margin, self.edge, self.context)

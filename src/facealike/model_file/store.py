@@ -1,8 +1,7 @@
-"""The user's own models: a folder of model files, each known by a name.
+"""The model store: a folder of model files by name, for each user.
 
-``FACEALIKE_HOME`` names the folder of all that facealike keeps for a user; by default it is where the
-platform keeps what programs can make or fetch again.  Every file is written whole or not at all, and
-its hashes are verified whenever it is read.
+``FACEALIKE_HOME`` names the folder of all that facealike keeps for a user; by default it is in the platform's
+cache folder.  Files are written atomically, and their hashes are verified on every read.
 """
 
 from __future__ import annotations
@@ -23,18 +22,22 @@ from ..utils.result import Shown
 from .model_file import ModelFile
 
 HOME_VARIABLE = "FACEALIKE_HOME"
-SHIPPED = "default"  # the name of the model that comes with facealike
+DEFAULT_MODEL = "default"  # the name of the default model, which is part of the package
 SUFFIX = ".facealike"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 LOCK = ".lock"  # while a process stores a model
-STALE = 24 * 3600  # seconds after which a half-written file belongs to nobody any more
+STALE_AFTER = 24 * 3600  # seconds; older temporary files are deleted
 
 
 @dataclass(frozen=True, repr=False)
 class StoredModel(Shown):
-    """A model in the store: its ``name``, its ``path``, and what is in it.
+    """A model in the store.
 
-    ``file`` is None where the file cannot be used; ``problem`` then says why.
+    Attributes:
+        name: Its name.
+        path: Its file.
+        file: Its content; None if the file cannot be used.
+        problem: Why it cannot be used, or None.
     """
 
     name: str
@@ -43,7 +46,7 @@ class StoredModel(Shown):
     problem: str | None = None
 
     def __bool__(self) -> bool:
-        """Whether the model can be used, that is, has no ``problem``."""
+        """Return whether the model can be used, that is, has no ``problem``."""
         return self.problem is None
 
     def _brief(self) -> str:
@@ -51,7 +54,7 @@ class StoredModel(Shown):
 
 
 def home_folder() -> Path:
-    """The folder of all that facealike keeps for this user; it need not exist yet."""
+    """Return the folder of all that facealike keeps for this user; it may not exist yet."""
     named = os.environ.get(HOME_VARIABLE)
     if named:
         return Path(named).expanduser()
@@ -61,54 +64,54 @@ def home_folder() -> Path:
     elif sys.platform == "darwin":
         base = Path.home() / "Library" / "Caches"
     else:
-        # The standard has relative paths ignored.
+        # The XDG standard: relative paths are ignored.
         stated = Path(os.environ.get("XDG_CACHE_HOME") or "")
         base = stated if stated.is_absolute() else Path.home() / ".cache"
     return base / "facealike"
 
 
 def models_folder() -> Path:
-    """Where the models lie; it need not exist yet."""
+    """Return the folder of the stored models; it may not exist yet."""
     return home_folder() / "models"
 
 
 def downloads_folder() -> Path:
-    """Where downloads grow until they are whole; it need not exist yet."""
+    """Return the folder of unfinished downloads; it may not exist yet."""
     return home_folder() / "downloads"
 
 
 def is_name(text: str) -> bool:
-    """Whether ``text`` can only be the name of a model, and not the path of a file."""
+    """Return whether ``text`` can only be the name of a model, and not the path of a file."""
     return NAME.fullmatch(text) is not None and not text.lower().endswith(SUFFIX)
 
 
 def check_name(name: str) -> str:
-    """``name``, if a model may be stored under it; else UsageError."""
+    """Return ``name`` if a model may be stored under it, else raise UsageError."""
     if not is_name(name):
         raise UsageError(
             f"{shown(name)}: a model's name has up to 64 letters, digits, dots, dashes and underscores, and "
             f"does not end in {SUFFIX}; choose another with --name"
         )
-    if name.lower() == SHIPPED:
-        raise UsageError(f"the name {name} is that of the model that ships with facealike; choose another")
+    if name.lower() == DEFAULT_MODEL:
+        raise UsageError(f"the name {name} is that of the default model; choose another")
     return name
 
 
 def stored_path(name: str) -> Path:
-    """Where the model of this name lies, or would lie."""
+    """Return the path at which a model of this name is stored."""
     return models_folder() / f"{check_name(name)}{SUFFIX}"
 
 
 def find_stored(name: str) -> Path | None:
-    """The file of the model that is stored under ``name``; None where there is none."""
-    if not is_name(name) or name.lower() == SHIPPED:
+    """Return the file of the model stored under ``name``, or None."""
+    if not is_name(name) or name.lower() == DEFAULT_MODEL:
         return None
     path = models_folder() / f"{name}{SUFFIX}"
     return path if path.is_file() else None
 
 
 def stored_names() -> tuple[str, ...]:
-    """The names of all stored models, sorted."""
+    """Return the names of all stored models, sorted."""
     try:
         found = [path.stem for path in models_folder().iterdir() if path.suffix == SUFFIX and path.is_file()]
     except OSError:
@@ -117,7 +120,7 @@ def stored_names() -> tuple[str, ...]:
 
 
 def stored_models() -> list[StoredModel]:
-    """Every stored model, by name, each verified; one that is damaged has a ``problem``."""
+    """Return all stored models, sorted by name and verified; a damaged one has a ``problem``."""
     models = []
     for name in stored_names():
         path = models_folder() / f"{name}{SUFFIX}"
@@ -129,14 +132,15 @@ def stored_models() -> list[StoredModel]:
 
 
 def store_model(file: ModelFile, name: str, replace: bool = False) -> StoredModel:
-    """Keep ``file`` under ``name``, whole or not at all.
+    """Store ``file`` under ``name`` atomically.
 
-    Raises UsageError for a name that cannot be one or, without ``replace``, is taken by another
-    model; DataError if the folder cannot be written.
+    Raises:
+        UsageError: The name is invalid or, without ``replace``, taken by another model.
+        DataError: The folder cannot be written.
     """
     path = stored_path(name)
     content = file.to_bytes()
-    if _taken(path, content, replace):  # seen without the lock, so that a folder may be read-only
+    if _taken(path, content, replace):  # checked without the lock, which a read-only folder does not allow
         return StoredModel(name, path, file)
     try:
         with own_folder(path.parent, wait=True, name=LOCK):
@@ -152,9 +156,11 @@ def store_model(file: ModelFile, name: str, replace: bool = False) -> StoredMode
 
 
 def remove_model(name: str) -> Path:
-    """Delete the model that is stored under ``name``; returns the file it was.
+    """Delete the model stored under ``name`` and return its path.
 
-    Raises UsageError where there is none, DataError if it cannot be deleted.
+    Raises:
+        UsageError: There is none.
+        DataError: It cannot be deleted.
     """
     path = stored_path(name)
     try:
@@ -173,7 +179,7 @@ def remove_model(name: str) -> Path:
 
 
 def _taken(path: Path, content: bytes, replace: bool) -> bool:
-    """Whether this very model is stored already; UsageError where another one has its name."""
+    """Return whether this model is stored already; UsageError if another one has its name."""
     if replace or not path.exists():
         return False
     if _same(path, content):
@@ -191,8 +197,8 @@ def _same(path: Path, content: bytes) -> bool:
 
 
 def _sweep(folder: Path) -> None:
-    """Delete what processes that were killed long ago left half-written."""
+    """Delete old temporary files of processes that were killed."""
     for part in folder.glob(".*.part"):
         with contextlib.suppress(OSError):
-            if time.time() - part.stat().st_mtime > STALE:
+            if time.time() - part.stat().st_mtime > STALE_AFTER:
                 part.unlink()

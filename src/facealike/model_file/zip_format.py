@@ -1,11 +1,11 @@
-"""The zip below a ``.facealike`` file: named members, and a manifest that states their SHA-256.
+"""The zip container of a ``.facealike`` file: named members, and a manifest with their SHA-256.
 
-Nothing in it is pickled, so opening a stranger's file runs no code of theirs.  Equal content gives
-equal bytes: members are stored, not deflated, under one fixed date.  An archive is refused before a
-member of it is read if it has others than the known ones, or states unreasonable sizes.
+Nothing is pickled, so opening an untrusted file runs no code.  Equal content gives equal bytes: members are
+stored, not deflated, with one fixed date.  An archive with unknown members or unreasonable sizes is refused
+before any member is read.
 
-Version 2 of the format lets ``calibration.json`` hold more than the threshold; everything else is
-as in version 1, which is read as well.
+Version 2 of the format lets ``calibration.json`` hold more than the threshold; all else is as in version 1,
+which is read as well.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ..utils.onnx_session import MAX_WEIGHTS
 
 FORMAT_VERSION = 2
 READABLE = (1, 2)
-FIXED_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip can state
+FIXED_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest date of the zip format
 MAX_DETECTOR = 128 << 20  # bytes of the detector's ONNX
 MAX_JSON = 16 << 20  # bytes of one JSON member: the hashes of 800,000 people
 MAX_TOTAL = MAX_WEIGHTS + MAX_DETECTOR  # bytes of a whole model file
@@ -40,7 +40,7 @@ MEMBERS = {
     MANIFEST: MAX_JSON, "card.json": MAX_JSON, "calibration.json": MAX_JSON, "embedder.onnx": MAX_WEIGHTS,
     "detector.onnx": MAX_DETECTOR,
 }  # fmt: skip
-"""The members of a model file, of both versions, with the most bytes that each may have."""
+"""The members of a model file, in both versions, with the maximum size of each in bytes."""
 
 ENCRYPTED = 1  # of a member's flags
 END = struct.Struct("<4s4H2LH")  # a zip's end record: APPNOTE.TXT, section 4.3.16
@@ -50,12 +50,12 @@ Unpacked = tuple[dict[str, Any], dict[str, bytes]]
 
 
 def sha256(content: bytes) -> str:
-    """The SHA-256 of ``content`` in hex."""
+    """Return the SHA-256 of ``content`` in hex."""
     return hashlib.sha256(content).hexdigest()
 
 
 def pack(members: dict[str, bytes], about: dict[str, Any]) -> bytes:
-    """The content of a file with these members; ``about`` goes into the manifest."""
+    """Return the content of a file with these members; ``about`` goes into the manifest."""
     manifest = {
         "format": "facealike",
         "version": FORMAT_VERSION,
@@ -71,9 +71,14 @@ def pack(members: dict[str, bytes], about: dict[str, Any]) -> bytes:
 
 
 def unpack(source: bytes | BinaryIO, known: Mapping[str, int] = MEMBERS) -> Unpacked:
-    """(manifest, members) of what ``pack`` made; ModelError if it is not whole, to the last bit.
+    """Return the manifest and the members of a file made by ``pack``.
 
-    ``known`` are the members that there may be, with the most bytes of each.
+    Args:
+        source: The content of the file, or the open file.
+        known: Members that are allowed, with the maximum size of each in bytes.
+
+    Raises:
+        ModelError: A bit of it is wrong.
     """
     stream = io.BytesIO(source) if isinstance(source, bytes) else source
     with opened(stream, "facealike model file; copy it again or train a new one") as archive:
@@ -82,9 +87,10 @@ def unpack(source: bytes | BinaryIO, known: Mapping[str, int] = MEMBERS) -> Unpa
 
 @contextmanager
 def opened(stream: BinaryIO, what: str, directory: int = MAX_DIRECTORY) -> Iterator[zipfile.ZipFile]:
-    """The zip in ``stream``, whose directory has at most ``directory`` bytes.
+    """Open the zip in ``stream``, whose directory has at most ``directory`` bytes.
 
-    Raises ModelError, saying that it is not a whole ``what``, for bytes that are no zip.
+    Raises:
+        ModelError: The bytes are not a whole zip; the message calls it ``what``.
     """
     try:
         _check_directory(stream, directory)
@@ -96,11 +102,17 @@ def opened(stream: BinaryIO, what: str, directory: int = MAX_DIRECTORY) -> Itera
 
 
 def check_members(archive: zipfile.ZipFile, limit_of: Callable[[str], int | None]) -> None:
-    """Refuse an archive before any of its members is read, by what its directory states.
+    """Check the directory of an archive before any member is read.
 
-    ``limit_of`` gives the most bytes that a member may have, None for one that must not be there.  All
-    members must be stored as they are: then none is larger than its place in the file, and all together
+    All members must be stored uncompressed: then none is larger than its place in the file, and all together
     are not larger than the file.
+
+    Args:
+        archive: The open zip.
+        limit_of: Returns the maximum size of a member in bytes, or None if it is not allowed.
+
+    Raises:
+        ModelError: The archive is refused.
     """
     stated = 0
     names = set()
@@ -126,7 +138,7 @@ def check_members(archive: zipfile.ZipFile, limit_of: Callable[[str], int | None
 
 
 def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
-    """One member of an archive that ``check_members`` has accepted."""
+    """Return one member of an archive that ``check_members`` has accepted."""
     try:
         return archive.read(name)  # never more than the stated size; the CRC is checked at its end
     except Exception as error:  # struct.error, BadZipFile and others by kind of damage
@@ -135,7 +147,7 @@ def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
 
 @contextmanager
 def open_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """The model file at ``path``, open; ModelError, naming it, if it is none to be read."""
+    """Open the model file at ``path``; ModelError, naming it, if it cannot be read."""
     file = Path(path)
     refuse_foreign_model(file)
     try:
@@ -157,9 +169,9 @@ def open_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 
 def _check_directory(stream: BinaryIO, limit: int) -> None:
-    """Refuse a zip whose directory is too large to be read, by the record at its very end.
+    """Refuse a zip with too large a directory, from its end record.
 
-    zipfile reads the whole directory at once and makes an object of each entry, whatever their number.
+    zipfile reads the whole directory at once and creates an object for each entry.
     """
     size = stream.seek(0, os.SEEK_END)
     stream.seek(max(0, size - len(ZIP64_LOCATOR) - END.size))
@@ -201,8 +213,8 @@ def _unpack(archive: zipfile.ZipFile, known: Mapping[str, int]) -> Unpacked:
 
 
 def file_entry(name: str) -> zipfile.ZipInfo:
-    """The header of a member: the same on every machine, whenever it is made."""
+    """Return the header of a member, the same on every machine and at any time."""
     entry = zipfile.ZipInfo(name, FIXED_DATE)
-    entry.create_system = 3  # else the byte would tell Windows from Unix
+    entry.create_system = 3  # otherwise Windows and Unix would differ
     entry.external_attr = 0o644 << 16
     return entry

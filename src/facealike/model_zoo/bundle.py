@@ -16,7 +16,7 @@ from typing import Any
 from ..errors import ModelError, UsageError
 from ..model_file.locate import read_model_file
 from ..model_file.model_file import ModelFile
-from ..model_file.store import SHIPPED, SUFFIX, is_name
+from ..model_file.store import DEFAULT_MODEL, SUFFIX, is_name
 from ..model_file.zip_format import MAX_TOTAL, check_members, file_entry, opened, read_member, sha256
 from ..utils.atomic_write import write_bytes
 from ..utils.escape import shown
@@ -96,7 +96,7 @@ def read_bundle(path: str | os.PathLike[str]) -> Iterator[tuple[str, ModelFile]]
                 if sha256(content) != entry["sha256"]:
                     raise ModelError(f"{entry['file']} does not match its SHA-256; copy the bundle again")
                 model = ModelFile.from_bytes(content, entry["file"])
-                yield (f"shipped-{model.id}" if entry["name"] == SHIPPED else entry["name"]), model
+                yield (f"shipped-{model.id}" if entry["name"] == DEFAULT_MODEL else entry["name"]), model
     except OSError as error:
         raise ModelError(f"{shown(path)}: no bundle can be read ({error.strerror}); check the path") from None
     except ModelError as error:

@@ -1,4 +1,4 @@
-"""``facealike export``: a finished model in fewer bits, or with a cohort: ours, dlib's or one of others."""
+"""Export a finished model: quantize it, or add score normalization with a cohort."""
 
 from __future__ import annotations
 
@@ -24,22 +24,34 @@ from ..utils.extras import needs_extra
 from ..utils.result import Result
 
 with needs_extra("export", "exporting a model"):
-    from .quantization import MOST_LOST, SHOWN, apart, in_8_bits, in_16_bits
-    from .score_normalization import MOST, gather, with_cohort
+    from .quantization import (
+        CALIBRATION_CROPS,
+        MAX_RELATIVE_ERROR,
+        convert_fp16,
+        quantize_int8,
+        relative_error,
+    )
+    from .score_normalization import MAX_FACES, append_cohort, fit_cohort
 
-FEWEST = 32  # faces, below which the ranges of the numbers would be those of a few people
+MIN_FACES = 32  # fewer would not show the activation ranges
 
 
 @dataclass(frozen=True, repr=False)
 class Exported(Result):
-    """A model in ``bits`` bits, or with a cohort, and not calibrated.
+    """An exported model, which is not calibrated.
 
-    ``lost``: the mean squared distance that ``bits`` brought between its embeddings and those of the model
-    it was made from, as a part of their variance; 0 where ``bits`` is None, for they were not asked for.
-    ``cohort``: how many faces are in it, of ``faces`` that were found, and ``explained`` how much of
-    the variance of log room its clusters tell; 0 where there is none.  ``before`` and ``after``: bytes of the
-    two networks.  ``no_face`` and ``unused`` are the photos that were left out: those without a face, and
-    those that could not be read or show several faces, each with its reason.
+    Attributes:
+        file: The model.
+        bits: Bits of the quantized weights, 8 or 16; None if it was not quantized.
+        lost: The mean squared distance between its embeddings and the original ones that quantization caused,
+            relative to their variance.
+        cohort: The number of faces in the cohort, or 0.
+        explained: The share of the variance of the log neighbor distance that the cohort's clusters explain.
+        faces: The number of faces found in the photos.
+        before: Bytes of the original network.
+        after: Bytes of the new network.
+        no_face: Photos without a face, which were left out.
+        unused: Photos that could not be read or show several faces, each with its reason.
     """
 
     file: ModelFile
@@ -54,6 +66,7 @@ class Exported(Result):
     unused: tuple[UnusedPhoto, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the figures as a dict for JSON."""
         return {
             "model_id": self.file.id,
             "bits": self.bits,
@@ -70,14 +83,14 @@ class Exported(Result):
     def __str__(self) -> str:
         parts = [f"model {self.file.id}: {self.after:,} bytes of network instead of {self.before:,}"]
         if self.bits is not None:
-            parts.append(f"its embeddings differ by {self.lost:.2%} of what {self.faces:,} faces differ by")
+            parts.append(f"quantization error {self.lost:.2%} of the variance over {self.faces:,} faces")
         if self.cohort:
             parts.append(
-                f"scores count by the room among {self.cohort:,} faces, of which clusters "
-                f"tell {self.explained:.0%}"
+                f"scores are normalized with a cohort of {self.cohort:,} faces, whose clusters explain "
+                f"{self.explained:.0%} of the local density"
             )
-        told = left_out_summary({"no_face": self.no_face, **unused_counts(self.unused)})
-        return "; ".join([*parts, "not calibrated yet"]) + told
+        left_out = left_out_summary({"no_face": self.no_face, **unused_counts(self.unused)})
+        return "; ".join([*parts, "not calibrated yet"]) + left_out
 
 
 def export_model(
@@ -85,43 +98,58 @@ def export_model(
     face: FacePolicy = DEFAULT_FACE, aligned: bool = False, cache: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Exported:  # fmt: skip
-    """``model`` in ``bits`` bits, 8 or 16 (``train.bits``): a smaller file, and with 8 a faster one.
+    """Quantize a model, or add score normalization with a cohort.
 
-    ``photos`` is a folder of photos of faces, of whom does not matter: some thousand of them show which
-    numbers occur between the layers, and how far the result is from ``model``.  ``aligned`` says that they
-    are face crops already.  The result has another id, so that embeddings of both are never mixed, and
-    no threshold: ``calibrate`` learns one.  Photos that cannot be read are left out and told.
+    The result has another id, so that its embeddings are never mixed with the original ones, and no
+    threshold: ``calibrate`` sets one.  Photos that cannot be read are left out and counted.
 
-    With ``cohort`` the photos, at most 20,000 and each of another person, are those among whom a face
-    has little room or much (``train.cohort``), and embeddings have one dimension more.  ``bits`` None then
-    leaves the network as it is, and means 8 otherwise.
+    Args:
+        model: The model to export.
+        photos: A folder of photos of any faces.  Up to 1,024 of them calibrate the quantization.  With
+            ``cohort``, at least 1,000, each of another person; up to 20,000 are used.
+        bits: 8 for INT8 or 16 for FP16.  None means 8, or with ``cohort`` no quantization.
+        cohort: Add score normalization, which adds one dimension to the embeddings.
+        face: Which face of each photo to use.
+        aligned: The photos are face crops already.
+        cache: A folder to keep the crops in.
+        progress: Called with the numbers of finished and of all photos.
 
-    Raises DataError where too few faces are found, UsageError for other ``bits``, for a network without
-    convolutions, where so few bits would change embeddings too much, and for a model with a cohort.
+    Raises:
+        DataError: Too few faces are found.
+        UsageError: ``bits`` is another number, the network has no convolutions, quantization would change the
+            embeddings too much, or the model has a cohort already.
+
+    Example:
+        >>> from facealike import Model, export_model
+        >>> export_model(Model.load(), "photos", bits=8).file.write("small.facealike")
     """
     if bits is None and not cohort:
         bits = 8
     if bits not in (None, 8, 16):
         raise UsageError(f"a model is exported in 8 or in 16 bits, not in {bits}")
     root = Path(photos)
-    crops, no_face, unused = _faces(model, root, MOST if cohort else SHOWN, face, aligned, cache, progress)
-    if len(crops) < FEWEST:
+    crops, no_face, unused = _faces(
+        model, root, MAX_FACES if cohort else CALIBRATION_CROPS, face, aligned, cache, progress
+    )
+    if len(crops) < MIN_FACES:
         raise DataError(
-            f"{shown(root)}: a face was found in {len(crops)} photos, and {FEWEST} are needed to see what "
-            f"numbers occur; add photos{unused_summary(unused, ' (', 'photos there')}" + ")" * bool(unused)
+            f"{shown(root)}: a face was found in {len(crops)} photos, and {MIN_FACES} are needed for "
+            f"calibration; add photos{unused_summary(unused, ' (', 'photos there')}" + ")" * bool(unused)
         )
-    whole = network = model.file.embedder
+    original = network = model.file.embedder
     provenance, lost, members, explained = dict(model.file.card.provenance), 0.0, 0, 0.0
     if bits is not None:
-        network, lost = _in_bits(model, bits, crops[:: max(1, len(crops) // SHOWN)][:SHOWN])
+        network, lost = _quantize(
+            model, bits, crops[:: max(1, len(crops) // CALIBRATION_CROPS)][:CALIBRATION_CROPS]
+        )
         provenance["bits"] = f"{bits}, made from {model.id}"
     if cohort:
-        network, members, explained = _among(network, model, crops)
+        network, members, explained = _add_cohort(network, model, crops)
         provenance["cohort"] = f"{members:,} faces of {root.name}, added to {model.id}"
     card = replace(model.file.card, provenance=provenance, metrics={})
     file = replace(model.file, embedder=network, card=card, calibration=Calibration.none())
     return Exported(
-        file, bits, lost, members, explained, len(crops), len(whole), len(network),
+        file, bits, lost, members, explained, len(crops), len(original), len(network),
         no_face, unused,
     )  # fmt: skip
 
@@ -130,10 +158,7 @@ def _faces(
     model: Model, root: Path, most: int, face: FacePolicy, aligned: bool, cache: str | Path | None,
     progress: Progress | None,
 ) -> tuple[Image, int, tuple[UnusedPhoto, ...]]:  # fmt: skip
-    """Crops (n, S, S, 3) of the faces in at most ``most`` photos, from all over the folder.
-
-    Then how many of the photos show no face, and those that could not be used.
-    """
+    """Return crops (n, S, S, 3) from at most ``most`` photos, the number without a face, and the unused."""
     paths = unlabeled_photos(root).paths
     paths = paths[:: -(-len(paths) // most)]
     with tempfile.TemporaryDirectory() as passing:
@@ -144,28 +169,31 @@ def _faces(
         return crops.take(np.flatnonzero(crops.found)), crops.no_face, crops.unused
 
 
-def _in_bits(model: Model, bits: int, crops: Image) -> tuple[bytes, float]:
-    """The network in ``bits`` bits, and what its embeddings lost by it."""
-    whole, preprocessing = model.file.embedder, model.preprocessing
-    short = in_16_bits(whole) if bits == 16 else in_8_bits(whole, preprocessing.normalise(crops))
-    lost = apart(model.embedder.embed(crops), Embedder(short, preprocessing, "cpu").embed(crops))
-    if not lost < MOST_LOST:
+def _quantize(model: Model, bits: int, crops: Image) -> tuple[bytes, float]:
+    """Return the quantized network and its relative error."""
+    original, preprocessing = model.file.embedder, model.preprocessing
+    quantized = (
+        convert_fp16(original) if bits == 16 else quantize_int8(original, preprocessing.normalize(crops))
+    )
+    after = Embedder(quantized, preprocessing, "cpu").embed(crops)
+    lost = relative_error(model.embedder.embed(crops), after)
+    if not lost < MAX_RELATIVE_ERROR:
         raise UsageError(
-            f"{bits} bits would change this model's embeddings by {lost:.0%} of what faces differ by; "
+            f"{bits} bits would change this model's embeddings by {lost:.0%} of their variance; "
             + ("try --bits 16" if bits == 8 else "leave it as it is")
         )
-    return short, lost
+    return quantized, lost
 
 
-def _among(network: bytes, model: Model, crops: Image) -> tuple[bytes, int, float]:
-    """The network with the cohort of all crops behind it, how many they are, and what its clusters tell."""
+def _add_cohort(network: bytes, model: Model, crops: Image) -> tuple[bytes, int, float]:
+    """Return the network with a cohort of all crops, the cohort's size, and its explained variance."""
     before = Embedder(network, model.preprocessing, "cpu").embed(crops)
-    cohort = gather(before)
-    placed = with_cohort(network, cohort)
-    after = Embedder(placed, model.preprocessing, "cpu").embed(crops[:SHOWN])
-    difference = float(np.abs(after - cohort.placed(before[:SHOWN])).max())
+    cohort = fit_cohort(before)
+    normalized = append_cohort(network, cohort)
+    after = Embedder(normalized, model.preprocessing, "cpu").embed(crops[:CALIBRATION_CROPS])
+    difference = float(np.abs(after - cohort.transform(before[:CALIBRATION_CROPS])).max())
     if not difference < 1e-3:  # narrow kernels multiply the last digits of cosines
         raise TrainingError(
-            f"the exported cohort differs from the gathered one by {difference:.2g}; please report this"
+            f"the exported cohort differs from the fitted one by {difference:.2g}; please report this"
         )
-    return placed, cohort.faces, cohort.explained
+    return normalized, cohort.faces, cohort.explained

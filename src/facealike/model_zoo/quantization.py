@@ -1,10 +1,10 @@
-"""An exported network in fewer bits: 16 for half the size, 8 for a quarter of it and of the time, too.
+"""Quantize an ONNX network: FP16 halves its size; INT8 quarters size and latency.
 
-In 8 bits a network computes in whole numbers (Jacob et al., "Quantization and training of neural networks
-for efficient integer-arithmetic-only inference", CVPR 2018).  Weights get a scale for each output channel
-and seven bits of the eight: processors without VNNI add two products of bytes in 16 bits, and full bytes
-would overflow there and give other scores than elsewhere.  What is left in 32 bits is what follows the last
-convolution's block: pooling, the embedding and its length, which are cheap and decide the digits.
+INT8 computes in integers (Jacob et al., "Quantization and training of neural networks for efficient
+integer-arithmetic-only inference", CVPR 2018).  Weights get one scale for each output channel and use seven
+of the eight bits: processors without VNNI add two products of bytes in 16 bits, where full bytes would
+overflow and give other scores than on other processors.  The layers after the last convolution's block stay
+in FP32: pooling, the embedding and its normalization, which are cheap and decide the precision.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from numpy.typing import NDArray
 
 from ..errors import UsageError
 
-LARGE = 256  # numbers, from which on a weight is worth storing in 16 bits
-IN_BYTES = ("Conv", "Relu", "Add", "AveragePool", "MaxPool")
-OPSET = 13  # of ONNX, from which on each channel may have a scale of its own
-CHUNK = 32  # faces at a time
-SHOWN = 1024  # crops, that the ranges of an 8-bit network are taken from
-MOST_LOST = 0.02  # of the variance of embeddings, by fewer bits
+MIN_FP16_SIZE = 256  # values; smaller weights stay in FP32
+QUANTIZED_OPERATORS = ("Conv", "Relu", "Add", "AveragePool", "MaxPool")
+OPSET = 13  # the first ONNX opset with a scale for each channel
+CHUNK = 32  # faces in one batch
+CALIBRATION_CROPS = 1024  # used to estimate activation ranges
+MAX_RELATIVE_ERROR = 0.02  # of the variance of the embeddings
 
 
-def in_16_bits(content: bytes) -> bytes:
-    """The ONNX file with each large float weight as 16 bits and a Cast, which a runtime folds on loading."""
+def convert_fp16(content: bytes) -> bytes:
+    """Return the ONNX file with large weights in FP16, each with a Cast, which a runtime folds on loading."""
     model = onnx.load_model_from_string(content)
     graph = model.graph
     casts = []
     for weight in graph.initializer:
         values = onnx.numpy_helper.to_array(weight)
-        if values.dtype != np.float32 or values.size < LARGE:
+        if values.dtype != np.float32 or values.size < MIN_FP16_SIZE:
             continue
         name, stored = weight.name, f"{weight.name}_half"
         weight.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), stored))
@@ -49,26 +49,31 @@ def in_16_bits(content: bytes) -> bytes:
     return smaller
 
 
-def in_8_bits(content: bytes, faces: NDArray[np.float32]) -> bytes:
-    """The ONNX file with its convolutions in whole numbers.
+def quantize_int8(content: bytes, faces: NDArray[np.float32]) -> bytes:
+    """Return the ONNX file with its convolutions in INT8.
 
-    ``faces``, normalised crops (n, 3, S, S), show what range the numbers between the layers have.  Raises
-    UsageError for a network without convolutions, in 8 bits already, or beyond what onnxruntime can do.
+    Args:
+        content: The ONNX file.
+        faces: Normalized crops, float32 (n, 3, S, S), from which activation ranges are estimated.
+
+    Raises:
+        UsageError: The network has no convolutions, is in INT8 already, or cannot be quantized by
+        onnxruntime.
     """
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
     with tempfile.TemporaryDirectory() as name, _silent():
         folder = Path(name)
         try:
-            merged = folded(content, folder / "folded.onnx")
+            merged = fold_batch_norms(content, folder / "folded.onnx")
             operators = {node.op_type for node in merged.graph.node}
             if "DequantizeLinear" in operators or "Conv" not in operators:
                 has = "is in 8 bits already" if "Conv" in operators else "has no convolutions to do in 8 bits"
                 raise UsageError(f"the network {has}; leave it as it is")
             quantize_static(
                 merged, folder / "bytes.onnx", _Faces(merged.graph.input[0], faces), QuantFormat.QDQ,
-                op_types_to_quantize=list(IN_BYTES),
-                nodes_to_exclude=_behind_the_last_convolution(merged.graph),
+                op_types_to_quantize=list(QUANTIZED_OPERATORS),
+                nodes_to_exclude=_after_last_convolution(merged.graph),
                 per_channel=True, reduce_range=True,
                 activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
             )  # fmt: skip
@@ -81,14 +86,14 @@ def in_8_bits(content: bytes, faces: NDArray[np.float32]) -> bytes:
         return (folder / "bytes.onnx").read_bytes()
 
 
-def apart(wanted: NDArray[np.float32], found: NDArray[np.float32]) -> float:
-    """The mean squared distance of vectors (n, d) from those they should be, as a part of their variance."""
+def relative_error(wanted: NDArray[np.float32], found: NDArray[np.float32]) -> float:
+    """Return the mean squared distance of vectors (n, d) from ``wanted``, relative to their variance."""
     variance = np.square(wanted - wanted.mean(axis=0)).sum(axis=1).mean()
     return float(np.square(wanted - found).sum(axis=1).mean() / max(float(variance), 1e-12))
 
 
-def folded(content: bytes, path: Path) -> onnx.ModelProto:
-    """The network with its batch norms in the convolutions before them: one scale must do for both."""
+def fold_batch_norms(content: bytes, path: Path) -> onnx.ModelProto:
+    """Return the network with each batch norm folded into the convolution before it, as INT8 needs."""
     import onnxruntime
 
     model = onnx.load_model_from_string(content)
@@ -101,13 +106,13 @@ def folded(content: bytes, path: Path) -> onnx.ModelProto:
     onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     model = onnx.load_model(path)
     for number, node in enumerate(model.graph.node):
-        node.name = node.name or f"node_{number}"  # what is left out is told by its name
+        node.name = node.name or f"node_{number}"  # nodes are excluded from quantization by name
     return model
 
 
-def _behind_the_last_convolution(graph: onnx.GraphProto) -> list[str]:
-    """Names of the nodes that stay as they are: all but what leads to the block of the last
-    convolution, its sum and ReLU included."""
+def _after_last_convolution(graph: onnx.GraphProto) -> list[str]:
+    """Return the names of nodes to leave in FP32: all but those that lead to the block of the last
+    convolution, with its Add and ReLU."""
     makers = {output: node for node in graph.node for output in node.output}
     last = [node for node in graph.node if node.op_type == "Conv"][-1]
     block = {last.output[0]: last}
@@ -125,10 +130,10 @@ def _behind_the_last_convolution(graph: onnx.GraphProto) -> list[str]:
 
 
 class _Faces:
-    """Hands the faces out as onnxruntime's calibration asks for them."""
+    """The calibration data reader that onnxruntime expects."""
 
     def __init__(self, given: onnx.ValueInfoProto, faces: NDArray[np.float32]) -> None:
-        at_once = given.type.tensor_type.shape.dim[0].dim_value or CHUNK  # 0 is any number
+        at_once = given.type.tensor_type.shape.dim[0].dim_value or CHUNK  # 0: any
         self._feeds: Iterator[dict[str, Any]] = (
             {given.name: faces[i : i + at_once]} for i in range(0, len(faces), at_once)
         )
@@ -139,7 +144,7 @@ class _Faces:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """No advice of onnxruntime's on preparing a network that is prepared already."""
+    """Suppress onnxruntime's advice to preprocess a network, which is done already."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

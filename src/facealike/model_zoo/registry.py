@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args
 from ..errors import ModelError
 from ..model_file.licenses import Licence, read_licences
 from ..model_file.preprocessing import Align, Channels
-from ..model_file.store import SHIPPED, is_name
+from ..model_file.store import DEFAULT_MODEL, is_name
 from ..utils.escape import shown
 from ..utils.json_fields import from_dict, in_words
 
@@ -70,7 +70,7 @@ class Entry:
         for key in ("about", "url", "package", "file", "normalise"):
             if not isinstance(getattr(self, key), str):
                 raise ModelError(f"{self.name}: {key} must be a text, not {in_words(getattr(self, key))}")
-        if not is_name(self.name) or self.name == SHIPPED:
+        if not is_name(self.name) or self.name == DEFAULT_MODEL:
             raise ModelError(f"{in_words(self.name)} cannot be the name of a model")
         if self.kind not in get_args(Kind):
             raise ModelError(f"{self.name}: kind must be onnx, ir or package, not {in_words(self.kind)}")

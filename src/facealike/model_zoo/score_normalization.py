@@ -1,22 +1,21 @@
-"""Scores told by how crowded a face's place is, so that no group of people is more alike than another.
+"""Score normalization with a cohort, applied inside the embedding so that cosine search keeps working.
 
-A network that has seen few faces of some kind puts them close together: two strangers among them score
-higher than two among others, and one threshold means another false match rate in each group.  Speaker
-recognition answers with score normalisation: a score counts against those of the same voice with a cohort of
-strangers (Matejka et al., "Analysis of score normalization in multilingual speaker recognition", Interspeech
-2017), and Terhorst et al. ("Post-comparison mitigation of demographic bias in face recognition using fair
-score normalization", Pattern Recognition Letters 2020) do so for faces, by clusters of a cohort and without
-knowing anybody's group.  Both change scores; here the embeddings change, so that a gallery, a file of
-embeddings and any search by cosines remain what they are.
+A network trained on few faces of a group places them close together: impostor pairs of that group score
+higher, and one threshold has another false match rate in each group.  Speaker recognition normalizes a score
+by the scores against a cohort of impostors (AS-norm: Matejka et al., "Analysis of score normalization in
+multilingual speaker recognition", Interspeech 2017).  Terhorst et al. ("Post-comparison mitigation of
+demographic bias in face recognition using fair score normalization", Pattern Recognition Letters 2020) do so
+for faces, with clusters of a cohort and without group labels.  Both change scores; here the embeddings
+change, so that galleries, files of embeddings and cosine search work as before.
 
-Let ``room`` be the mean of 1 - cosine to the nearest 0.5 % of the cohort.  With least room anywhere r0 and
-u = sqrt(r0 / room), at most 0.98, the unit vector e becomes the unit vector (u e, sqrt(1 - u^2)): crowded
-faces stay near the equator and lonely ones move towards the pole, where everybody is nearer to everybody.
-Where two faces have equal room, 1 - cosine becomes (1 - cosine) r0 / room, which is local scaling
-(Zelnik-Manor and Perona, "Self-tuning spectral clustering", NIPS 2004).
+Let d be the neighbor distance of an embedding: the mean of 1 - cosine to the nearest 0.5 % of the cohort.
+With d0 the least neighbor distance and u = sqrt(d0 / d), at most 0.98, the unit vector e becomes the unit
+vector (u e, sqrt(1 - u^2)).  Faces in dense regions stay near the equator; faces in sparse regions move
+towards the pole, where all scores rise.  For two faces of equal d, 1 - cosine becomes (1 - cosine) d0 / d,
+which is local scaling (Zelnik-Manor and Perona, "Self-tuning spectral clustering", NIPS 2004).
 
-A model cannot carry its cohort.  It carries the centres of its clusters, never fewer than 8 faces in one, so
-that no face of anybody is in the file; the logarithm of ``room`` is a straight line in that of their density.
+A model cannot carry its cohort.  It carries cluster centers, each of at least 8 faces, so that the file holds
+no single face; log d is a linear function of the log density of these centers.
 """
 
 from __future__ import annotations
@@ -32,31 +31,39 @@ from sklearn.cluster import KMeans
 from ..errors import DataError, UsageError
 from ..types import Embeddings
 
-FEWEST = 1000  # faces of a cohort, of which 5 are the nearest
-MOST = 20_000  # so that scores of all with all take seconds
-NEAREST = 0.005  # of the cohort
-CENTRES = 256  # at most, and one for each 40 faces
-IN_A_CLUSTER = 8  # faces, so that a centre is nobody's face
-WIDTHS = (0.01, 0.015, 0.02, 0.03, 0.04, 0.06)  # of the kernel, as differences of cosines
-LEAST = 0.001  # the share of the cohort that has less room than the least that counts
-FLOOR = np.float32(1e-30)  # of the density, for faces that are far from all
-FARTHEST = 0.98  # from the pole: nearer the equator sqrt(1 - u^2) would blow up the last digits of u
-EXPLAINED = 0.5  # of the variance of log room, below which nobody's place is known
-BLOCK = 512  # faces, whose scores with all the others are in memory at a time
-PREFIX = "cohort."  # of the names in the graph
-OPSET = 8  # of ONNX, from which on Min repeats what is too short
+MIN_FACES = 1000  # of a cohort, of which 5 are the nearest
+MAX_FACES = 20_000  # all scores between them take seconds
+NEIGHBORS = 0.005  # share of the cohort
+MAX_CENTERS = 256  # and at most one for each 40 faces
+MIN_CLUSTER_SIZE = 8  # privacy: no centroid is a single face
+KERNEL_WIDTHS = (0.01, 0.015, 0.02, 0.03, 0.04, 0.06)  # bandwidths to try, in cosine distance
+LEAST_QUANTILE = 0.001  # of the neighbor distances: d0
+FLOOR = np.float32(1e-30)  # of the density, for faces far from all centers
+FARTHEST = 0.98  # upper limit of u: closer to 1, sqrt(1 - u^2) loses precision
+MIN_EXPLAINED = 0.5  # of the variance of log d; a fit below it is refused
+BLOCK_ROWS = 512  # faces whose scores with all others are in memory at a time
+PREFIX = "cohort."  # of the tensor names in the graph
+OPSET = 8  # the first ONNX opset in which Min broadcasts
 
 
 @dataclass(frozen=True, eq=False)
 class Cohort:
-    """How much room a face has among ``faces`` others.
+    """A fitted cohort: the local density of embeddings among many faces.
 
-    log room = ``intercept`` + ``slope`` log sum_j shares_j exp((cosine(e, centres_j) - 1) / ``width``), with
-    ``centres`` (k, d) and ``shares`` (k,), which sum to 1.  ``least`` is the room from which on it counts,
-    and ``explained`` the part of the variance of log room over the cohort that the line explains.
+    log d = intercept + slope log sum_j shares_j exp((cosine(e, centers_j) - 1) / width)
+
+    Attributes:
+        centers: Cluster centers, float32 (k, d).
+        shares: The share of the cohort in each cluster, float32 (k,); they sum to 1.
+        width: The kernel's bandwidth, in cosine distance.
+        intercept: Of the regression line.
+        slope: Of the regression line.
+        least: d0, the least neighbor distance.
+        faces: The size of the cohort.
+        explained: The share of the variance of log d over the cohort that the line explains.
     """
 
-    centres: NDArray[np.float32]
+    centers: NDArray[np.float32]
     shares: NDArray[np.float32]
     width: float
     intercept: float
@@ -65,60 +72,65 @@ class Cohort:
     faces: int
     explained: float
 
-    def room(self, embeddings: Embeddings) -> NDArray[np.float32]:
-        """What the line says of unit vectors (n, d): the room of each, (n,)."""
-        crowded = _log_density(embeddings, self.centres, self.shares, self.width)
-        room: NDArray[np.float32] = np.exp(self.intercept + self.slope * crowded)
-        return room
+    def neighbor_distance(self, embeddings: Embeddings) -> NDArray[np.float32]:
+        """Return the estimated neighbor distances, (n,), of unit vectors (n, d)."""
+        log_density = _log_density(embeddings, self.centers, self.shares, self.width)
+        distance: NDArray[np.float32] = np.exp(self.intercept + self.slope * log_density)
+        return distance
 
-    def placed(self, embeddings: Embeddings) -> Embeddings:
-        """Unit vectors (n, d) as unit vectors (n, d + 1) whose cosines count by room."""
-        along = np.minimum(FARTHEST, np.sqrt(self.least / self.room(embeddings)))[:, None]
-        placed: Embeddings = np.concatenate([along * embeddings, np.sqrt(1 - along**2)], axis=1)
-        return placed.astype(np.float32)
+    def transform(self, embeddings: Embeddings) -> Embeddings:
+        """Return unit vectors (n, d + 1), whose cosines are normalized scores, of unit vectors (n, d)."""
+        u = np.minimum(FARTHEST, np.sqrt(self.least / self.neighbor_distance(embeddings)))[:, None]
+        transformed: Embeddings = np.concatenate([u * embeddings, np.sqrt(1 - u**2)], axis=1)
+        return transformed.astype(np.float32)
 
 
-def gather(embeddings: Embeddings) -> Cohort:
-    """The cohort that unit vectors (n, d) make, each of another person.
+def fit_cohort(embeddings: Embeddings) -> Cohort:
+    """Fit a cohort to unit vectors (n, d), each of another person.
 
-    Raises DataError for fewer than 1,000, and UsageError where clusters do not tell how crowded a place is.
+    Raises:
+        DataError: There are fewer than 1,000.
+        UsageError: The clusters do not explain the local density.
     """
-    if len(embeddings) < FEWEST:
+    if len(embeddings) < MIN_FACES:
         raise DataError(
-            f"a cohort of {len(embeddings):,} faces is too small to tell how crowded a place is; "
-            f"it takes {FEWEST:,}, each of another person"
+            f"a cohort of {len(embeddings):,} faces is too small for score normalization; "
+            f"it needs {MIN_FACES:,}, each of another person"
         )
-    log_room = np.log(np.maximum(true_room(embeddings), 1e-6))
-    centres, shares = _clusters(embeddings)
-    explained, width = max((_explained(embeddings, centres, shares, w, log_room), w) for w in WIDTHS)
-    if not explained > EXPLAINED:
+    log_distance = np.log(np.maximum(neighbor_distances(embeddings), 1e-6))
+    centers, shares = _cluster(embeddings)
+    explained, width = max(
+        (_explained_variance(embeddings, centers, shares, w, log_distance), w) for w in KERNEL_WIDTHS
+    )
+    if not explained > MIN_EXPLAINED:
         raise UsageError(
-            f"the clusters of these {len(embeddings):,} faces explain {explained:.0%} of how crowded places "
-            "are; use photos of more people, or leave this model without a cohort"
+            f"the clusters of these {len(embeddings):,} faces explain {explained:.0%} of the local "
+            "density; use photos of more people, or leave this model without a cohort"
         )
-    crowded = _log_density(embeddings, centres, shares, width)
-    slope, intercept = (float(value) for value in np.polyfit(crowded, log_room, 1))
-    least = float(np.quantile(np.exp(intercept + slope * crowded), LEAST))
-    return Cohort(centres, shares, width, intercept, slope, least, len(embeddings), explained)
+    log_density = _log_density(embeddings, centers, shares, width)
+    slope, intercept = (float(value) for value in np.polyfit(log_density, log_distance, 1))
+    least = float(np.quantile(np.exp(intercept + slope * log_density), LEAST_QUANTILE))
+    return Cohort(centers, shares, width, intercept, slope, least, len(embeddings), explained)
 
 
-def true_room(embeddings: Embeddings) -> NDArray[np.float32]:
-    """The mean of 1 - cosine of each unit vector (n, d) to the nearest 0.5 % of the others, (n,)."""
-    nearest = max(1, round(NEAREST * len(embeddings)))
-    room = np.empty(len(embeddings), dtype=np.float32)
-    for start in range(0, len(embeddings), BLOCK):
-        scores = embeddings[start : start + BLOCK] @ embeddings.T
+def neighbor_distances(embeddings: Embeddings) -> NDArray[np.float32]:
+    """Return the mean of 1 - cosine of each unit vector (n, d) to the nearest 0.5 % of the others, (n,)."""
+    nearest = max(1, round(NEIGHBORS * len(embeddings)))
+    distances = np.empty(len(embeddings), dtype=np.float32)
+    for start in range(0, len(embeddings), BLOCK_ROWS):
+        scores = embeddings[start : start + BLOCK_ROWS] @ embeddings.T
         rows = np.arange(len(scores))
-        scores[rows, start + rows] = -2  # nobody is a neighbour of oneself
+        scores[rows, start + rows] = -2  # a face is not its own neighbor
         scores.partition(scores.shape[1] - nearest, axis=1)
-        room[start : start + BLOCK] = 1 - scores[:, -nearest:].mean(axis=1)
-    return room
+        distances[start : start + BLOCK_ROWS] = 1 - scores[:, -nearest:].mean(axis=1)
+    return distances
 
 
-def with_cohort(content: bytes, cohort: Cohort) -> bytes:
-    """The ONNX embedder with ``cohort.placed`` behind it: (n, 3, S, S) -> (n, d + 1).
+def append_cohort(content: bytes, cohort: Cohort) -> bytes:
+    """Return the ONNX embedder followed by ``cohort.transform``: (n, 3, S, S) to (n, d + 1).
 
-    Raises UsageError for one that has a cohort already.
+    Raises:
+        UsageError: It has a cohort already.
     """
     model = onnx.load_model_from_string(content)
     if any(known.domain in ("", "ai.onnx") and known.version < OPSET for known in model.opset_import):
@@ -126,20 +138,21 @@ def with_cohort(content: bytes, cohort: Cohort) -> bytes:
     graph = model.graph
     if any(name.startswith(PREFIX) for node in graph.node for name in node.output):
         raise UsageError("the model has a cohort already; name the one it was made from")
-    ones = np.ones((cohort.centres.shape[1], 1), dtype=np.float32)
+    ones = np.ones((cohort.centers.shape[1], 1), dtype=np.float32)
+    # These names are part of the file, and so of a model's id: they never change.
     constants = {
         "ones": ones,
-        "centres": cohort.centres.T / cohort.width,
+        "centres": cohort.centers.T / cohort.width,
         "shift": 1 / cohort.width,
         "shares": cohort.shares[:, None],
         "floor": FLOOR,
-        # log u = (log least - log room) / 2
+        # log u = (log d0 - log d) / 2
         "slope": -cohort.slope / 2,
         "intercept": (np.log(cohort.least) - cohort.intercept) / 2,
         "farthest": FARTHEST,
         "one": 1.0,
     }
-    steps = [  # operator, result, inputs; "" is what the network says
+    steps = [  # operator, result, inputs; "" is the output of the network
         ("Mul", "squares", "", ""), ("MatMul", "square", "squares", "ones"),
         ("Sqrt", "length", "square"), ("Div", "unit", "", "length"),
         ("MatMul", "scaled", "unit", "centres"), ("Sub", "near", "scaled", "shift"),
@@ -164,42 +177,44 @@ def with_cohort(content: bytes, cohort: Cohort) -> bytes:
     graph.node.append(onnx.helper.make_node("Concat", both, [last], last, axis=1))
     batch = graph.output[0].type.tensor_type.shape.dim[0]
     shape = [batch.dim_value or batch.dim_param or "n", len(ones) + 1]
-    placed = onnx.helper.make_tensor_value_info(last, onnx.TensorProto.FLOAT, shape)
+    output = onnx.helper.make_tensor_value_info(last, onnx.TensorProto.FLOAT, shape)
     del graph.output[:]
-    graph.output.append(placed)
+    graph.output.append(output)
     whole: bytes = model.SerializeToString()
     return whole
 
 
-def _clusters(embeddings: Embeddings) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Centres (k, d) of the clusters that are large enough, and the share of faces in each, (k,)."""
-    count = min(CENTRES, len(embeddings) // 40)
+def _cluster(embeddings: Embeddings) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the centers (k, d) of clusters that are large enough, and the share of faces in each, (k,)."""
+    count = min(MAX_CENTERS, len(embeddings) // 40)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # fewer different faces than clusters: what is left out below
+        warnings.simplefilter(
+            "ignore"
+        )  # fewer distinct faces than clusters; small clusters are dropped below
         found = KMeans(count, n_init=1, max_iter=50, random_state=0).fit(embeddings)
     inside = np.bincount(found.labels_, minlength=count)
-    kept = inside >= IN_A_CLUSTER
+    kept = inside >= MIN_CLUSTER_SIZE
     shares = inside[kept] / max(1, int(inside[kept].sum()))
     return found.cluster_centers_[kept].astype(np.float32), shares.astype(np.float32)
 
 
 def _log_density(
-    embeddings: Embeddings, centres: NDArray[np.float32], shares: NDArray[np.float32], width: float
+    embeddings: Embeddings, centers: NDArray[np.float32], shares: NDArray[np.float32], width: float
 ) -> NDArray[np.float32]:
-    kernel = np.exp((embeddings @ centres.T - 1) / np.float32(width))
+    kernel = np.exp((embeddings @ centers.T - 1) / np.float32(width))
     log: NDArray[np.float32] = np.log(kernel @ shares + FLOOR)
     return log
 
 
-def _explained(
+def _explained_variance(
     embeddings: Embeddings,
-    centres: NDArray[np.float32],
+    centers: NDArray[np.float32],
     shares: NDArray[np.float32],
     width: float,
-    log_room: NDArray[np.float32],
+    log_distance: NDArray[np.float32],
 ) -> float:
-    """The squared correlation of the line with what it is to tell; 0 where one of the two is constant."""
-    crowded = _log_density(embeddings, centres, shares, width)
-    if min(crowded.std(), log_room.std()) < 1e-6:
+    """Return R^2 of the regression of ``log_distance`` on the log density; 0 if one of them is constant."""
+    log_density = _log_density(embeddings, centers, shares, width)
+    if min(log_density.std(), log_distance.std()) < 1e-6:
         return 0.0
-    return float(np.corrcoef(crowded, log_room)[0, 1] ** 2)
+    return float(np.corrcoef(log_density, log_distance)[0, 1] ** 2)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..utils.escape import figure_text
-from ..utils.wording import in_a_row, rate_text
+from ..utils.wording import join_words, rate_text
 from .error_curves import name_rates
 from .style import BLUE, GRAY, GREEN, INK, VERMILION, legend, legend_above, style_axes
 
@@ -147,7 +147,7 @@ def draw_quality(ax: Axes, quality: Quality) -> None:
     ax.set(
         xlim=(0, 1), ylim=(len(bars) - 0.4, -0.6), xlabel="share that is left of what speaks for one person"
     )
-    reasons = in_a_row([figure_text(reason) for reason in quality.reasons])
+    reasons = join_words([figure_text(reason) for reason in quality.reasons])
     ax.set_title(_title(f"quality {quality.score:.2f}" + (f": {reasons}" if reasons else "")))
     style_axes(ax)
     if quality.measures:

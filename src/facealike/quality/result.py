@@ -9,7 +9,7 @@ from ..errors import UsageError
 from ..plotting.results import draw_quality
 from ..plotting.style import new_axes
 from ..utils.result import Result
-from ..utils.wording import in_a_row
+from ..utils.wording import join_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -66,5 +66,5 @@ class Quality(Result):
         return ax
 
     def __str__(self) -> str:
-        reasons = f": {in_a_row(self.reasons)}" if self.reasons else ""
+        reasons = f": {join_words(self.reasons)}" if self.reasons else ""
         return f"quality {self.score:.2f}{reasons}"

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..detection.kinds import KINDS, Curve
 from ..types import Face, Image
-from ..utils.wording import in_a_row
+from ..utils.wording import join_words
 from .measures import TEMPLATE_EYES, pixel_measures, pose_measures, scale_of, template_matrix
 from .result import Quality
 
@@ -186,7 +186,7 @@ def warning(quality: Quality | None, which: str) -> str | None:
     """Return a sentence on a poor face, named by ``which`` ("first", "second"); None for any other."""
     if quality is None or not quality.poor:
         return None
-    return f"the {which} face is {in_a_row(quality.reasons) or 'flawed'}: the verdict rests on a poor face"
+    return f"the {which} face is {join_words(quality.reasons) or 'flawed'}: the verdict rests on a poor face"
 
 
 def _on(curve: Curve, value: float) -> float:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..errors import TrainingError
-from ..model_zoo.quantization import MOST_LOST, apart, in_8_bits, in_16_bits
+from ..model_zoo.quantization import MAX_RELATIVE_ERROR, convert_fp16, quantize_int8, relative_error
 from ..utils.onnx_session import Session
 from .lightning.silence import quiet
 from .networks.resnet import to_unit
@@ -174,9 +174,9 @@ def _export(embedder: nn.Module, size: int, bits: int, faces: Faces) -> bytes:
     for tried in (8, 16):
         if tried < bits:
             continue
-        short = in_8_bits(whole, shown) if tried == 8 else in_16_bits(whole)
-        lost = apart(run_onnx(whole, shown), run_onnx(short, shown))
-        if lost < MOST_LOST:
+        short = quantize_int8(whole, shown) if tried == 8 else convert_fp16(whole)
+        lost = relative_error(run_onnx(whole, shown), run_onnx(short, shown))
+        if lost < MAX_RELATIVE_ERROR:
             return short
         print(
             f"{tried} bits would change embeddings by {lost:.0%} of what faces differ by; "

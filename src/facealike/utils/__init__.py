@@ -1,1 +1,1 @@
-"""Small tools that know nothing of faces: text, files, locks, threads, ONNX files."""
+"""Helpers without knowledge of faces: text, files, locks, threads, ONNX files."""

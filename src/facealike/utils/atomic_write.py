@@ -1,8 +1,8 @@
-"""Write a file whole or not at all.
+"""Write files atomically.
 
-The bytes go to a hidden file beside the target, are flushed to the disk and then renamed over it.
-POSIX renames within a folder are atomic, so whoever looks, and whenever the process dies, finds
-the old file or the new one and never half of either.
+The bytes go to a hidden file beside the target, are flushed to the disk, and the file is renamed over the
+target.  POSIX renames within a folder are atomic: a reader finds the old file or the new one, even if the
+process dies.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from ..errors import DataError
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
-    """Put ``data`` into the file ``path``, replacing what is there; the folder must exist.
+    """Write ``data`` to the file ``path``, replacing it; the folder must exist.
 
-    Raises DataError if the file cannot be written (no such folder, no permission, full disk); the
-    old file, if there is one, is then untouched and nothing else is left behind.
+    Raises:
+        DataError: The file cannot be written (no such folder, no permission, full disk).  An old file is
+            then unchanged, and nothing else is left behind.
     """
     target = Path(path)
     beside = _beside(target)
@@ -44,10 +45,10 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
-    """Refuse a file that could not be written in the end, before the work and not after it.
+    """Check before long work that the file ``path`` can be written, by writing a probe beside it.
 
-    A file beside it is made and removed again.  Raises DataError where the folder or the name does not
-    allow it.
+    Raises:
+        DataError: The folder or the name does not allow it.
     """
     target = Path(path)
     try:
@@ -59,9 +60,10 @@ def check_writable(path: str | os.PathLike[str]) -> None:
 
 
 def check_writable_folder(path: str | os.PathLike[str]) -> None:
-    """Refuse a folder that could not be made or written to; nothing of it is made yet.
+    """Check that the folder ``path`` can be created or written to, without creating it.
 
-    Raises DataError.
+    Raises:
+        DataError: It cannot.
     """
     folder = Path(path).absolute()
     try:
@@ -81,8 +83,8 @@ def _probe(path: Path) -> None:
 
 
 def _beside(target: Path) -> Path:
-    """A hidden name in the same folder, of its own for each writer, so that two never write into one file."""
-    # File systems count bytes, mostly up to 255: a character of a name may be four of them.
+    """Return a hidden name in the same folder, unique to each writer."""
+    # File systems limit a name's bytes, mostly to 255; one character may take four.
     name = os.fsencode(target.name)[:100].decode("utf-8", "ignore")
     return target.with_name(f".{name}.{os.getpid()}-{secrets.token_hex(4)}.part")
 
@@ -96,26 +98,28 @@ def _cannot_write(target: Path, error: OSError) -> DataError:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Put ``text`` into the file ``path`` as UTF-8, line ends as they are; see ``write_bytes``.
+    """Write ``text`` to the file ``path`` as UTF-8, with line ends unchanged; see ``write_bytes``.
 
-    Names of files that are no UTF-8, as Python hands them over, get their own bytes back.
+    Surrogate escapes, as in names of files that are not UTF-8, become their original bytes.
     """
     write_bytes(path, text.encode("utf-8", "surrogateescape"))
 
 
 @contextlib.contextmanager
 def written_whole(path: str | os.PathLike[str]) -> Iterator[TextIO]:
-    """Open a text to write line by line; it becomes the file ``path`` at the end, or nothing does.
+    """Open a text file to write line by line; it replaces ``path`` when the block ends without an error.
 
-    UTF-8, line ends as they are; names of files that are no UTF-8 get their own bytes back.  Raises
-    DataError if the file cannot be written.  Whatever the caller raises leaves the old file as it was.
+    UTF-8 and surrogate escapes as in ``write_text``.  An error in the block leaves the old file unchanged.
+
+    Raises:
+        DataError: The file cannot be written.
     """
     target = Path(path)
-    beside = target.with_name(f".facealike-{os.getpid()}-{secrets.token_hex(4)}.part")
+    beside = _beside(target)
     try:
         stream = beside.open("x", encoding="utf-8", errors="surrogateescape", newline="")
     except OSError as error:
-        raise _unwritable(target, error) from error
+        raise _cannot_write(target, error) from error
     try:
         with stream:
             yield stream
@@ -123,11 +127,11 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[TextIO]:
                 stream.flush()
                 os.fsync(stream.fileno())
             except OSError as error:
-                raise _unwritable(target, error) from error
+                raise _cannot_write(target, error) from error
         try:
             beside.replace(target)
         except OSError as error:
-            raise _unwritable(target, error) from error
+            raise _cannot_write(target, error) from error
     except BaseException:
         with contextlib.suppress(OSError):
             beside.unlink()
@@ -135,15 +139,8 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[TextIO]:
     flush_folder(target.parent)
 
 
-def _unwritable(target: Path, error: OSError) -> DataError:
-    return DataError(
-        f"{target}: the file cannot be written ({error.strerror or error}); check the folder, its "
-        "permissions and the free space"
-    )
-
-
 def flush_folder(folder: Path) -> None:
-    """Make a rename in ``folder`` survive a power cut, on the systems where a folder can be flushed."""
+    """Flush a folder, where the system can, so that a rename in it survives a power cut."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

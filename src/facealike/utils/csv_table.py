@@ -1,9 +1,9 @@
-"""Read a CSV with a header, as people's programs write it.
+"""Read a CSV with a header, as spreadsheets and other programs write it.
 
-The separator is a comma, a semicolon or a tab, whichever makes a header with the columns that are needed.
-The text is UTF-8, with a byte order mark or without, or UTF-16 with one (a spreadsheet's "Unicode text");
-a first line ``sep=;`` is understood.  Column names are compared without regard to case, and some have
-further names (``image1`` for ``a``).  Rows are read one at a time.
+The separator is the comma, semicolon or tab with which most of the needed columns are found.  The text is
+UTF-8, with or without a byte order mark, or UTF-16 with one (a spreadsheet's "Unicode text"); a first line
+``sep=;`` is honored.  Column names are case-insensitive and may have aliases (``image1`` for ``a``).  Rows
+are read one at a time.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from .escape import shown
 
 SEPARATORS = (",", ";", "\t")
 LONGEST_LINE = 1 << 20
-"""Characters; a file with a longer first line is no table."""
+"""Characters; a file with a longer first line is not a table."""
 
 _STATED = re.compile(r"sep=(.)\s*", re.IGNORECASE)
 
 Aliases = Mapping[str, Sequence[str]]
-"""Further names of columns, in lower case and without spaces, dashes and underscores."""
+"""Aliases of columns, in lower case and without spaces, dashes and underscores."""
 
 
 class Row(NamedTuple):
-    """One line: its number, its cells by column, stripped, and why it cannot be used (no cells then)."""
+    """One row: its line number, its stripped cells by column, or its problem and no cells."""
 
     line: int
     cells: dict[str, str]
@@ -40,7 +40,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Table:
-    """A CSV: the line number of its header, its columns, and its rows, which can be read once."""
+    """An open CSV: the line number of its header, its columns, and its rows, which can be read once."""
 
     file: Path
     line: int
@@ -48,7 +48,7 @@ class Table:
     rows: Iterator[Row]
 
     def whole_rows(self) -> Iterator[Row]:
-        """The rows; DataError, naming the file and the line, at the first that cannot be used."""
+        """Yield the rows; raise DataError, naming the file and the line, at the first with a problem."""
         for row in self.rows:
             if row.problem is not None:
                 raise DataError(f"{shown(self.file)}, line {row.line}: {row.problem}")
@@ -60,14 +60,17 @@ def open_table(
     path: str | Path, what: str, needed: Sequence[str] = (), aliases: Aliases | None = None,
     errors: str = "strict",
 ) -> Iterator[Table]:  # fmt: skip
-    """Open the CSV ``path`` for reading; ``what`` names it in messages ("list of pairs").
+    """Open the CSV ``path`` for reading.
 
-    The separator is the one with which most of the columns ``needed`` are found.  A column whose name is
-    among the ``aliases`` of another gets that one's name, unless that one is there itself.  ``errors`` is
-    that of ``bytes.decode``: "surrogateescape" keeps names of files that are not UTF-8.
+    Args:
+        path: The file.
+        what: Its name in messages, such as "list of pairs".
+        needed: Columns that decide which separator is taken.
+        aliases: Further names of columns; used where the column itself is missing.
+        errors: As for ``bytes.decode``; "surrogateescape" keeps names of files that are not UTF-8.
 
-    Raises DataError, naming the file, where it cannot be read, is empty, or is no text; a row that is no
-    text ends the rows likewise.
+    Raises:
+        DataError: The file cannot be read, is empty or is not text; also while reading rows.
     """
     file = Path(path)
     with _named_errors(file, what):
@@ -91,7 +94,7 @@ def _named_errors(file: Path, what: str) -> Iterator[None]:
 
 
 def read_text(path: str | Path) -> str:
-    """The text of a file in UTF-8, or in UTF-16 with a byte order mark; UnicodeError, OSError."""
+    """Return the text of a file in UTF-8, or UTF-16 with a byte order mark; UnicodeError, OSError."""
     with _opened(Path(path), "strict") as stream:
         return stream.read()
 
@@ -134,7 +137,7 @@ def _split(line: str, mark: str) -> list[str]:
 
 
 def _named(header: Iterable[str], aliases: Aliases) -> tuple[str, ...]:
-    """The names of the columns, lower case, known aliases replaced; empty ones at the end are left out."""
+    """Return column names in lower case, with aliases replaced and without empty names at the end."""
     names = [name.lower() for name in header]
     while names and not names[-1]:
         names.pop()

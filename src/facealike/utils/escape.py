@@ -1,8 +1,8 @@
-"""Text that others chose, made safe for where it goes: one function for each kind of output.
+"""Escape untrusted text for each kind of output.
 
-Names of files, folders, people, groups and models, and every text of a model file, may hold anything:
-control sequences of a terminal, markup, formulas. Whatever prints or writes such a text passes it through
-the function of that output, at the place where it is written and nowhere else.
+Names of files, folders, people, groups and models, and every text in a model file, may hold anything:
+terminal control sequences, markup, formulas.  Code that prints or writes such a text passes it through the
+function for that output, where it is written and nowhere else.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ import html as _html
 import os
 import re
 
-THIN_SPACE = "\u202f"  # keeps a number and its per cent sign on one line; Python calls it not printable
+THIN_SPACE = "\u202f"  # keeps a number and its percent sign on one line; not printable to Python
 FIGURE_WIDTH = 40  # characters of a text in a figure
 
-FORMULA = ("=", "+", "-", "@")  # what a spreadsheet takes for the beginning of a formula
+FORMULA = ("=", "+", "-", "@")  # a spreadsheet runs text that begins with one of these
 
 
 def one_line(text: str) -> str:
-    """Return ``text`` for a terminal or a message: what is not printable is escaped, line ends too.
+    """Return ``text`` for a terminal or a message, with all that is not printable escaped, line ends too.
 
-    Control sequences, characters that turn the direction of writing and lone surrogates are not printable.
+    Control sequences, bidirectional overrides and lone surrogates are not printable.
     """
     return "".join(
         c if c.isprintable() or c == THIN_SPACE else c.encode("unicode_escape").decode() for c in text
@@ -28,7 +28,7 @@ def one_line(text: str) -> str:
 
 
 def html(text: str) -> str:
-    """Return ``text`` as HTML, also within an attribute."""
+    """Return ``text`` as HTML, valid in an attribute too."""
     return _html.escape(_flat(text), quote=True)
 
 
@@ -38,10 +38,10 @@ def markdown(text: str) -> str:
 
 
 def figure_text(text: str) -> str:
-    """Return ``text`` for a figure of matplotlib, which reads formulas between dollar signs.
+    """Return ``text`` for a matplotlib figure, with dollar signs escaped, which would delimit formulas.
 
-    The middle of a long text is left out, since the figure has no room for it.  A legend leaves out a label
-    that begins with an underscore, so a blank goes before it.
+    The middle of a long text is replaced by dots.  A space goes before a leading underscore, since a legend
+    leaves out labels that begin with one.
     """
     plain = _flat(text)
     if len(plain) > FIGURE_WIDTH:
@@ -51,28 +51,27 @@ def figure_text(text: str) -> str:
 
 
 def csv_path(path: str) -> str:
-    """Return a relative path for a cell of a CSV; a spreadsheet would run one that begins like a formula.
+    """Return a relative path for a CSV cell, prefixed with ``./`` where a spreadsheet would see a formula.
 
-    The path still leads to the same file, unless control characters had to be escaped in it.
+    The path still leads to the same file, unless it holds control characters, which are escaped.
     """
     plain = one_line(path)
     return f"./{plain}" if plain.startswith(FORMULA) else plain
 
 
 def csv_text(text: str) -> str:
-    """Return ``text`` for a cell of a CSV; an apostrophe keeps a spreadsheet from running it."""
+    """Return ``text`` for a CSV cell; an apostrophe keeps a spreadsheet from running it as a formula."""
     plain = one_line(text)
     return f"'{plain}" if plain.startswith(FORMULA) else plain
 
 
 def _flat(text: str) -> str:
-    """``text`` on one line; a number and its per cent sign stay together."""
+    """Return ``text`` on one line; a number and its percent sign stay together."""
     return re.sub(r"(?<=\d) %", f"{THIN_SPACE}%", one_line(" ".join(text.split())))
 
 
 def shown(name: str | os.PathLike[str]) -> str:
-    """``name`` fit for a one-line message: non-printable characters escaped, the middle of a very
-    long name left out."""
+    """Return ``name`` for a message of one line: escaped, and a very long name without its middle."""
     text = os.fspath(name) or "''"
     text = one_line(text)
     return text if len(text) <= 1000 else f"{text[:500]}...{text[-200:]}"

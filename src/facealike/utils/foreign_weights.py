@@ -1,7 +1,7 @@
-"""Recognize weights of other frameworks where a model is expected, and say what to do with them.
+"""Recognize weights of other frameworks where a model is expected, and raise an error that names the remedy.
 
-PyTorch's files are pickles, which can run code when they are opened, so none is opened here: the first
-bytes and the ending of the name decide.
+PyTorch's files are pickles, which can run code when they are loaded, so none is loaded here: the first bytes
+and the file's suffix decide.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ..errors import DetectorError, ModelError
 from .escape import shown
 
 HEAD = 512
-"""Bytes that are read to recognize a file."""
+"""Bytes read to recognize a file."""
 
 PYTORCH, KERAS, ONNX = "PyTorch weights", "Keras or TensorFlow weights", "an ONNX network"
 
@@ -25,7 +25,7 @@ ENDINGS = {
 
 
 def foreign_format(path: str | os.PathLike[str]) -> str | None:
-    """Return what kind of file of another framework ``path`` is; None for any other, and for none."""
+    """Return the format of a file of another framework; None for any other file, and for none."""
     try:
         if not Path(path).is_file():  # opening a pipe would wait for a writer
             return None
@@ -36,19 +36,19 @@ def foreign_format(path: str | os.PathLike[str]) -> str | None:
     if head.startswith(b"\x89HDF\r\n\x1a\n"):
         return KERAS
     if len(head) > 1 and head[0] == 0x80 and 2 <= head[1] <= 5:  # the opcode PROTO of a pickle
-        # An old PyTorch file begins with a pickled number of its own.
+        # An old PyTorch file begins with a pickled magic number.
         return PYTORCH if head[2:12] == b"\x8a\nl\xfc\x9cF\xf9 j\xa8" or b"torch" in head else ENDINGS[".pkl"]
     if head.startswith(b"PK\x03\x04"):
         first = head[30 : 30 + int.from_bytes(head[26:28], "little")]
         if first.endswith(b"data.pkl"):
             return PYTORCH
-        if first == b"manifest.json":  # a file of ours, whatever it is called
+        if first == b"manifest.json":  # a facealike model, whatever its suffix
             return None
     return ENDINGS.get(Path(path).suffix.lower())
 
 
 def refuse_foreign_model(path: str | os.PathLike[str]) -> None:
-    """Raise ModelError, saying what the file is and what to do, where no model of ours can be in it."""
+    """Raise ModelError, with the format and the remedy, for a file that cannot be a facealike model."""
     found = foreign_format(path)
     if found == ONNX:
         raise ModelError(
@@ -59,14 +59,14 @@ def refuse_foreign_model(path: str | os.PathLike[str]) -> None:
 
 
 def refuse_foreign_network(path: str | os.PathLike[str]) -> None:
-    """Raise ModelError likewise where an ONNX network is expected."""
+    """Raise ModelError, likewise, for a file that cannot be an ONNX network."""
     found = foreign_format(path)
     if found not in (None, ONNX):
         raise ModelError(f"{shown(path)}: {found}, not an ONNX network; {_ADVICE}")
 
 
 def refuse_foreign_detector(path: str | os.PathLike[str]) -> None:
-    """Raise DetectorError likewise where an ONNX file of a detector is expected."""
+    """Raise DetectorError, likewise, for a file that cannot be an ONNX detector."""
     found = foreign_format(path)
     if found not in (None, ONNX):
         raise DetectorError(

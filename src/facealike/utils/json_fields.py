@@ -1,7 +1,6 @@
-"""Values that come out of a file: their types checked, and what is wrong said in one sentence.
+"""Check values that come from a JSON file.
 
-A model file may come from a stranger, so nothing in its JSON is taken on trust.  All errors here
-are ModelError.
+A model file may be untrusted, so every value is checked.  All errors are ModelError, one sentence each.
 """
 
 from __future__ import annotations
@@ -13,15 +12,15 @@ from typing import Any, TypeVar
 
 from ..errors import ModelError
 
-MAX_CONTAINERS = 100_000  # lists and tables in one JSON file; each takes twenty times its text in memory
-MAX_DEPTH = 32  # of lists and tables in each other
-MAX_TEXT = 100_000  # characters of one text in a table
+MAX_CONTAINERS = 100_000  # lists and tables in one JSON file; each takes 20 times its text in memory
+MAX_DEPTH = 32  # of nested lists and tables
+MAX_TEXT = 100_000  # characters of one text
 
 T = TypeVar("T")
 
 
 def to_json(value: Any, what: str) -> str:
-    """``value`` as JSON with sorted keys, so that equal values give equal text; no NaN, no infinity."""
+    """Return ``value`` as JSON with sorted keys, so that equal values give equal text; NaN is an error."""
     try:
         return json.dumps(value, sort_keys=True, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
@@ -29,7 +28,7 @@ def to_json(value: Any, what: str) -> str:
 
 
 def parse_table(content: bytes, name: str) -> dict[str, Any]:
-    """The table in the JSON file ``name``."""
+    """Return the table in the JSON file ``name``."""
     if content.count(b"[") + content.count(b"{") > MAX_CONTAINERS:
         raise ModelError(f"{name} holds more lists and tables than a model needs; make the model again")
     try:
@@ -40,29 +39,29 @@ def parse_table(content: bytes, name: str) -> dict[str, Any]:
 
 
 def checked_table(value: Any, name: str) -> dict[str, Any]:
-    """``value``, which must be a table of names and values."""
+    """Return ``value``, which must be a dict."""
     if not isinstance(value, dict):
         raise ModelError(f"{name} must be a table of names and values; make the model again")
     return value
 
 
 def is_number(value: Any) -> bool:
-    """Whether ``value`` is a finite number, and no bool."""
-    # Compared, not given to math.isfinite: that overflows for the long integers that JSON allows.
+    """Return whether ``value`` is a finite int or float; a bool is not."""
+    # math.isfinite would overflow for the long integers that JSON allows.
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
 
 
 def in_words(value: Any) -> str:
-    """A value for a message; what a stranger's file holds may be long."""
+    """Return a short text of an untrusted value, for a message."""
     try:
         text = repr(value)
-    except (ValueError, RecursionError):  # a number of thousands of digits, or lists in lists in lists
+    except (ValueError, RecursionError):  # a number of thousands of digits, or deeply nested lists
         return "something that cannot be shown"
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def check_types(thing: Any, what: str, **types: type) -> None:
-    """Refuse ``thing`` unless each of its attributes is of the type named."""
+    """Raise ModelError unless each named attribute of ``thing`` has the given type."""
     for name, kind in types.items():
         value = getattr(thing, name)
         if not isinstance(value, kind):
@@ -70,14 +69,14 @@ def check_types(thing: Any, what: str, **types: type) -> None:
 
 
 def checked_number(value: Any, what: str, low: float, high: float, whole: bool = False) -> None:
-    """Refuse ``value`` unless it is a number from ``low`` to ``high``, of type int if ``whole``."""
+    """Raise ModelError unless ``value`` is a number from ``low`` to ``high``, an int if ``whole``."""
     if not is_number(value) or not low <= value <= high or (whole and type(value) is not int):
-        kind = "whole number" if whole else "number"
-        raise ModelError(f"{what} must be a {kind} from {low:g} to {high:g}, not {in_words(value)}")
+        kind = "an integer" if whole else "a number"
+        raise ModelError(f"{what} must be {kind} from {low:g} to {high:g}, not {in_words(value)}")
 
 
 def check_lengths(thing: Any, what: str, **longest: int) -> None:
-    """Refuse ``thing`` if one of its texts has more characters than stated."""
+    """Raise ModelError if a named text of ``thing`` has more characters than its limit."""
     for name, limit in longest.items():
         length = len(getattr(thing, name))
         if length > limit:
@@ -85,7 +84,7 @@ def check_lengths(thing: Any, what: str, **longest: int) -> None:
 
 
 def check_plain(value: Any, what: str, depth: int = 0) -> None:
-    """Refuse a JSON value that would not print: nested too deeply, of huge numbers or endless texts."""
+    """Raise ModelError for a JSON value nested too deeply, or with too large a number or too long a text."""
     if depth > MAX_DEPTH:
         raise ModelError(f"{what}: nested more than {MAX_DEPTH} deep; make the model again")
     if isinstance(value, str) and len(value) > MAX_TEXT:
@@ -102,7 +101,7 @@ def check_plain(value: Any, what: str, depth: int = 0) -> None:
 
 
 def checked_pair(value: Any, what: str, low: float = -1, high: float = 1) -> tuple[float, float]:
-    """``value`` as two numbers from ``low`` to ``high``, the first not above the second."""
+    """Return ``value`` as two floats from ``low`` to ``high``, the first not above the second."""
     if not isinstance(value, list | tuple) or len(value) != 2 or not all(map(is_number, value)):
         raise ModelError(f"{what} must be two finite numbers, not {in_words(value)}")
     first, second = float(value[0]), float(value[1])
@@ -112,9 +111,16 @@ def checked_pair(value: Any, what: str, low: float = -1, high: float = 1) -> tup
 
 
 def from_dict(cls: type[T], values: Any, what: str, optional: Iterable[str] = ()) -> T:
-    """A dataclass from the table of its fields; those in ``optional`` may be missing.
+    """Return a dataclass from a dict of its fields.
 
-    They are the ones that earlier versions of the file did not have.
+    Args:
+        cls: The dataclass.
+        values: Its fields by name.
+        what: The name of the table in messages.
+        optional: Fields that may be missing, since earlier versions of the file did not have them.
+
+    Raises:
+        ModelError: A field is missing or unknown.
     """
     table = checked_table(values, what)
     known = {entry.name for entry in fields(cls)}  # type: ignore[arg-type]

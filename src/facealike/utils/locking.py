@@ -1,8 +1,8 @@
-"""Let one process at a time write in a folder.
+"""Lock a folder, so that one process at a time writes in it.
 
-Training runs, the unpacking of LFW, crop caches and the model store each own a folder.  The owner holds
-``flock`` on a small file in it, which names the owner's process.  The system frees the lock of a process that
-dies, so no lock outlives its owner, and a file that a killed process left behind keeps nobody out.
+Training runs, the unpacking of LFW, crop caches and the model store each lock a folder.  The owner holds
+``flock`` on a small file in it, which names the owner's process.  The system releases the lock of a process
+that dies, so a file that a killed process left behind locks out no other process.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from ..errors import DataError, FacealikeError
 
 try:
     import fcntl
-except ImportError:  # Windows has no flock: there nobody is kept out
+except ImportError:  # Windows has no flock: no process is locked out there
     LOCKS = False
 else:
     LOCKS = True
 
 HELD = (errno.EACCES, errno.EAGAIN)
-"""Errors of ``flock`` where another process holds the lock; a file system without locks has others."""
+"""Errors of ``flock`` if another process holds the lock; a file system without locks has others."""
 
 
 @contextmanager
@@ -35,14 +35,20 @@ def own_folder(
     folder: Path, cure: str = "wait until it is done", wait: bool = False, name: str = "lock",
     error: type[FacealikeError] = DataError,
 ) -> Iterator[None]:  # fmt: skip
-    """Keep other processes out of ``folder`` until the block ends; the folder is made where there is none.
+    """Lock ``folder`` against other processes until the block ends; create the folder if needed.
 
-    ``name`` is the file that holds the lock; it goes away with it, and so does a folder that was made here
-    and stayed empty.  Where another process is in the folder, ``wait`` waits for it, and says so once on
-    stderr.
+    The lock file is removed afterwards, and so is a folder that was created here and stayed empty.
 
-    Raises ``error`` without ``wait``: which folder, which process, and the ``cure``.  OSError where the
-    folder cannot be written.
+    Args:
+        folder: The folder to lock.
+        cure: What to do if another process holds the lock, for the error message.
+        wait: Wait for another process, with one line on stderr, instead of raising an error.
+        name: The name of the lock file.
+        error: The class of the error to raise.
+
+    Raises:
+        FacealikeError: ``error``, if another process holds the lock and ``wait`` is false.
+        OSError: The folder cannot be written.
     """
     made = _make(folder)
     path = folder / name
@@ -51,7 +57,7 @@ def own_folder(
         try:
             yield
         finally:
-            # Unlinked while it is still held: whoever opened it meanwhile sees that it is another file now.
+            # Unlinked while still held: a process that opened it meanwhile sees that the name has changed.
             with contextlib.suppress(OSError):
                 path.unlink()
             file.close()
@@ -62,7 +68,7 @@ def own_folder(
 
 
 def try_lock(file: IO[Any]) -> bool:
-    """Lock an open file against other processes, without waiting; False where one of them holds it."""
+    """Lock an open file without waiting; return False if another process holds the lock."""
     if not LOCKS:
         return True
     try:
@@ -73,18 +79,18 @@ def try_lock(file: IO[Any]) -> bool:
 
 
 def owner(path: Path) -> str:
-    """Who holds the lock file: "process 123", with the machine where it is another one."""
+    """Return who holds the lock file: "process 123", with the host name if it is another machine."""
     try:
         number, _, host = path.read_text("utf-8").strip().partition(" ")
     except (OSError, ValueError):
         number, host = "", ""
     if not number.isdigit():
-        return "another process"  # which has not said yet who it is
+        return "another process"  # it has not written its number yet
     return f"process {number}" + (f" on {host}" if host and host != socket.gethostname() else "")
 
 
 def _make(folder: Path) -> bool:
-    """Make the folder; whether it was not there before."""
+    """Create the folder; return whether it was missing."""
     if folder.is_dir():
         return False
     folder.mkdir(parents=True, exist_ok=True)
@@ -92,21 +98,21 @@ def _make(folder: Path) -> bool:
 
 
 def _acquire(path: Path, folder: Path, cure: str, wait: bool, error: type[FacealikeError]) -> IO[str]:
-    """The lock file, open, locked and signed."""
-    told = False
+    """Return the lock file, open and locked, with this process written in it."""
+    announced = False
     while True:
         file = path.open("a+", encoding="utf-8")
         try:
             if not try_lock(file):
                 if not wait:
                     raise error(f"{folder}: {owner(path)} is at work in this folder; {cure}")
-                if not told:
+                if not announced:
                     print(
                         f"waiting for {owner(path)}, which is at work in {folder}",
                         file=sys.stderr,
                         flush=True,
                     )
-                    told = True
+                    announced = True
                 fcntl.flock(file, fcntl.LOCK_EX)
             if _still_there(file, path):
                 file.truncate(0)
@@ -116,11 +122,11 @@ def _acquire(path: Path, folder: Path, cure: str, wait: bool, error: type[Faceal
         except BaseException:
             file.close()
             raise
-        file.close()  # its owner has just gone, and the file with it: once more
+        file.close()  # its owner has just removed it: try again
 
 
 def _still_there(file: IO[str], path: Path) -> bool:
-    """Whether the file that was opened still has the name; one that was unlinked locks nobody out."""
+    """Return whether ``path`` is still this open file; an unlinked file locks out no process."""
     if not LOCKS:
         return True
     try:

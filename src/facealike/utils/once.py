@@ -1,6 +1,6 @@
-"""Make something once, however many threads ask for it at the same time.
+"""Compute a property once, even if several threads ask for it at the same time.
 
-``functools.cached_property`` has no lock since Python 3.12: threads that come together each make one.
+``functools.cached_property`` has no lock since Python 3.12: concurrent threads each compute the value.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ _made: list[made_once[Any]] = []
 
 
 class made_once(Generic[T]):
-    """A property that is computed on first use and then kept, by one thread while the others wait.
+    """A cached property with a lock: one thread computes the value while others wait.
 
-    As with ``functools.cached_property``, what is kept lies in the instance's ``__dict__`` under the name
-    of the property, and may be put there beforehand.
+    As with ``functools.cached_property``, the value lies in the instance's ``__dict__`` under the property's
+    name, and may be put there beforehand.
     """
 
     def __init__(self, make: Callable[[Any], T]) -> None:
@@ -46,7 +46,7 @@ class made_once(Generic[T]):
 
 
 def _after_fork() -> None:
-    """A thread that held a lock is not there in the child, and would hold it for ever."""
+    """Replace the locks in a forked child, where a thread that held one does not exist."""
     for each in _made:
         each.lock = threading.RLock()
 

@@ -1,8 +1,8 @@
 """Find and embed the weights that an ONNX file keeps in other files (external data).
 
-A model file must hold all of its weights: onnxruntime would else load whatever lies under the stated
-name in the current directory.  The base install has no onnx package, so the protobuf is walked here:
-only messages that can hold a tensor are entered, everything else is skipped by its length.
+A model file must hold all of its weights: otherwise onnxruntime would load whatever file has the stated name
+in the current directory.  The base install has no onnx package, so the protobuf is parsed here: only messages
+that can hold a tensor are entered, all others are skipped by their length.
 
 Source: onnx/onnx.proto3, and docs/ExternalData.md of the same repository.
 """
@@ -56,7 +56,7 @@ class _Field(NamedTuple):
 def refuse_external_data(onnx: bytes, what: str) -> None:
     """Raise ModelError, naming ``what``, if a tensor of this ONNX file lies in another file.
 
-    So it is for bytes that are no ONNX file at all: what cannot be walked cannot be checked.
+    Bytes that are not an ONNX file are refused too, since they cannot be checked.
     """
     try:
         external = _Walk(onnx).external_locations()
@@ -71,12 +71,13 @@ def refuse_external_data(onnx: bytes, what: str) -> None:
 
 
 def embed_external_data(onnx: bytes, folder: Path, limit: int) -> bytes:
-    """Return the ONNX file with the weights that it keeps in other files of ``folder`` embedded.
+    """Return the ONNX file with its external data, in files of ``folder``, embedded.
 
-    Without such weights, the same bytes come back.
+    Without external data, the same bytes are returned.
 
-    Raises ModelError where a stated file is missing or lies outside ``folder``, where it is shorter than
-    stated, where the result would exceed ``limit`` bytes, and for bytes that are no ONNX file.
+    Raises:
+        ModelError: A stated file is missing, lies outside ``folder`` or is shorter than stated; the result
+            would exceed ``limit`` bytes; or the bytes are not an ONNX file.
     """
     room = limit - len(onnx)
 
@@ -95,18 +96,18 @@ def embed_external_data(onnx: bytes, folder: Path, limit: int) -> bytes:
 
 
 class _NotProtobuf(Exception):
-    """The bytes are no protobuf message, or one that no ONNX file would hold."""
+    """The bytes are not a protobuf message, or not one that an ONNX file would hold."""
 
 
 class _Walk:
-    """A walk through one ONNX file, which counts the fields it sees."""
+    """A walk through one ONNX file, with a limit on the number of fields."""
 
     def __init__(self, onnx: bytes) -> None:
         self._view = memoryview(onnx)
         self._left = MAX_FIELDS
 
     def external_locations(self) -> Iterator[str]:
-        """The stated file of each tensor that has one, empty where only the flag is set."""
+        """Yield the stated file of each external tensor, empty where only the flag is set."""
         todo = [("ModelProto", 0, len(self._view), 0)]
         while todo:
             kind, start, end, depth = todo.pop()
@@ -120,13 +121,13 @@ class _Walk:
                     yield self._entries(start, end).get("location", "")
 
     def embedded(self, kind: str, start: int, end: int, read: Reader, depth: int = 0) -> Chunks | None:
-        """The message with its external data embedded; None where it has none."""
+        """Return the message with its external data embedded; None where it has none."""
         if depth > MAX_DEPTH:
             raise _NotProtobuf("nested too deeply")
         if kind == "TensorProto":
             return self._embedded_tensor(start, end, read)
         chunks: Chunks = []
-        copied = start  # up to where the message stands in the chunks
+        copied = start  # end of what the chunks hold
         for field in self.fields(start, end):
             child = CHILDREN[kind].get(field.number) if field.wire == BYTES else None
             inner = child and self.embedded(child, field.value, field.end, read, depth + 1)
@@ -154,7 +155,7 @@ class _Walk:
         return chunks
 
     def fields(self, start: int, end: int) -> Iterator[_Field]:
-        """The fields of the message from ``start`` to ``end``."""
+        """Yield the fields of the message from ``start`` to ``end``."""
         view, at = self._view, start
         while at < end:
             self._left -= 1
@@ -194,13 +195,13 @@ class _Walk:
 
     @staticmethod
     def _is_external(field: _Field) -> bool:
-        """Whether a tensor's field says that its data lie elsewhere, in any way a parser may take it."""
+        """Return whether a field marks a tensor as external, in any way that a parser may accept."""
         if field.number == DATA_LOCATION and field.wire == VARINT:
             return field.varint != 0
         return field.number == EXTERNAL_DATA and field.wire == BYTES
 
     def _entries(self, start: int, end: int) -> dict[str, str]:
-        """The entries of a tensor's external data: location, offset, length, checksum."""
+        """Return the entries of a tensor's external data: location, offset, length, checksum."""
         entries: dict[str, str] = {}
         for field in self.fields(start, end):
             if field.number == EXTERNAL_DATA and field.wire == BYTES:
@@ -223,7 +224,7 @@ def _varint(value: int) -> bytes:
 
 
 def _external_bytes(entries: dict[str, str], folder: Path, room: int, limit: int) -> bytes:
-    """The bytes of one tensor from the file that ``entries`` state, which must lie in ``folder``."""
+    """Return the bytes of one tensor from its stated file, which must lie in ``folder``."""
     location = entries.get("location", "")
     file = _inside(location, folder)
     try:
@@ -250,7 +251,7 @@ def _external_bytes(entries: dict[str, str], folder: Path, room: int, limit: int
 
 
 def _inside(location: str, folder: Path) -> Path:
-    """The file at ``location``, if that is a plain path to a file below ``folder``."""
+    """Return the file at ``location``, if that is a plain path to a file below ``folder``."""
     posix, windows = PurePosixPath(location), PureWindowsPath(location)
     plain = not (posix.is_absolute() or windows.drive or windows.root or "\\" in location or "\0" in location)
     try:
@@ -267,6 +268,6 @@ def _inside(location: str, folder: Path) -> Path:
     except (OSError, ValueError, RuntimeError):
         pass
     raise ModelError(
-        f"its weights are said to be in {location[:60]!r}, which is outside the folder of the ONNX file; put "
+        f"its weights are in {location[:60]!r}, which is outside the folder of the ONNX file; put "
         "both files into one folder and save the network again"
     )

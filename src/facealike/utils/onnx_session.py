@@ -1,8 +1,8 @@
-"""Open onnxruntime sessions: one place, so that every network is checked and run alike.
+"""Open onnxruntime sessions, with the same checks and options for every network.
 
-A session does not survive a fork: its threads stay in the parent, and destroying it in the child waits
-for them or crashes (onnxruntime pull request 31961).  ``Session`` therefore opens another one in the
-child, on first use, and lets the copied one alone.
+A session does not survive a fork: its threads stay in the parent, and destroying it in the child waits for
+them or crashes (onnxruntime pull request 31961).  ``Session`` therefore opens a new one in the child, on
+first use, and never destroys the copied one.
 """
 
 from __future__ import annotations
@@ -19,20 +19,24 @@ from typing import Any
 from ..errors import DeviceError
 from .onnx_external_data import refuse_external_data
 
-FATAL = 4  # a log level of onnxruntime: it raises its errors, and would color them on stderr as well
+FATAL = 4  # log level: onnxruntime raises its errors, and would print them on stderr as well
 
 _all: weakref.WeakSet[Session] = weakref.WeakSet()
 _opening = threading.Lock()
 
 
 class Session:
-    """A network that onnxruntime runs, in any thread and in forked processes.
+    """A network in onnxruntime, usable from any thread and in forked processes.
 
-    ``onnx`` is the ONNX file, called ``what`` in messages.  ``providers`` come before the CPU.  ``threads``
-    are those of one run; 0 lets onnxruntime choose.
+    Args:
+        onnx: The ONNX file.
+        what: Its name in messages.
+        threads: Threads of one run; 0 lets onnxruntime choose.
+        providers: Execution providers to try before the CPU.
 
-    Raises ModelError for a file that keeps weights in other files, and whatever onnxruntime raises for
-    one that it cannot run.
+    Raises:
+        ModelError: The file keeps weights in other files.
+        Exception: Whatever onnxruntime raises for a file that it cannot run.
     """
 
     def __init__(self, onnx: bytes, what: str, threads: int = 0, providers: Sequence[Any] = ()) -> None:
@@ -42,7 +46,7 @@ class Session:
         _all.add(self)
 
     def run(self, outputs: Sequence[str] | None, feeds: dict[str, Any]) -> list[Any]:
-        """The named outputs, None for all, of the network on ``feeds``."""
+        """Run the network on ``feeds`` and return the named outputs, or all for None."""
         found: list[Any] = self._live().run(outputs, feeds)
         return found
 
@@ -59,7 +63,7 @@ class Session:
         return found
 
     def abandon(self) -> None:
-        """Forget the session without destroying it, for its threads are in another process."""
+        """Drop the session without destroying it, since its threads are in another process."""
         session, self._session = self._session, None
         for each in (session, getattr(session, "_sess", None)):
             if each is not None:
@@ -86,7 +90,7 @@ class Session:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._threads
         options.log_severity_level = FATAL
-        # Else onnxruntime would take bytes that say so as its own format, which nothing has checked.
+        # Otherwise onnxruntime accepts its own ORT format, which refuse_external_data does not check.
         options.add_session_config_entry("session.load_model_format", "ONNX")
         return onnxruntime.InferenceSession(
             self._onnx, options, providers=[*self._providers, "CPUExecutionProvider"]
@@ -103,11 +107,11 @@ def _after_fork() -> None:
 
 
 def _leave_before_onnxruntime() -> None:
-    """Let this process end before onnxruntime's own exit handler runs.
+    """End this process before onnxruntime's exit handler runs.
 
-    onnxruntime 1.32 has a thread of its own from its import on, and its exit handler waits for it: a
-    forked child, where there is no such thread, would hang for ever.  Handlers run last registered first,
-    after Python has flushed its files and run its own (``atexit``).
+    onnxruntime 1.32 starts a thread on import, and its exit handler waits for it: a forked child, which
+    lacks that thread, would hang.  Handlers run in reverse order of registration, after Python has flushed
+    its files and run its own (``atexit``).
     """
     with suppress(OSError, AttributeError):  # on_exit is glibc's
         libc = ctypes.CDLL(None)

@@ -1,8 +1,7 @@
 """Write a small ONNX graph without the ``onnx`` package.
 
-An ONNX file is one protocol-buffer message; for a graph of a few operators its encoding is shorter
-than the package that would write it is large, and the base install stays without it.  Field numbers
-are those of ``onnx.proto`` (ONNX IR version 8); the tests read the result back with ``onnx``.
+An ONNX file is one protocol-buffer message, and the base install has no ``onnx`` package.  Field numbers are
+those of ``onnx.proto`` (ONNX IR version 8); tests read the result back with ``onnx``.
 """
 
 from __future__ import annotations
@@ -19,14 +18,14 @@ OPSET = 17
 Array: TypeAlias = NDArray[np.float32] | NDArray[np.int64]
 Attribute: TypeAlias = int | Sequence[int]
 Shape: TypeAlias = Sequence[int | str]
-"""The sides of a tensor; a name stands for a side that is free."""
+"""The dimensions of a tensor; a name stands for a free dimension."""
 
 _FLOAT, _INT64 = 1, 7  # TensorProto.DataType
 _INT, _INTS = 2, 7  # AttributeProto.AttributeType
 
 
 def node(operator: str, inputs: Sequence[str], output: str, **attributes: Attribute) -> bytes:
-    """One operator, its inputs and its only output by name; attributes are whole numbers or lists of them."""
+    """Encode an operator with inputs and one output by name; attributes are integers or lists of them."""
     parts = [_text(1, name) for name in inputs]
     parts += [_text(2, output), _text(3, output), _text(4, operator)]
     for name, value in attributes.items():
@@ -39,7 +38,7 @@ def node(operator: str, inputs: Sequence[str], output: str, **attributes: Attrib
 
 
 def tensor(name: str, values: Array) -> bytes:
-    """A constant of the graph, float32 or int64."""
+    """Encode a constant of the graph, float32 or int64."""
     kind = {np.dtype(np.float32): _FLOAT, np.dtype(np.int64): _INT64}[values.dtype]
     little = np.ascontiguousarray(values).astype(values.dtype.newbyteorder("<"))
     sides = b"".join(write_number(1, side) for side in values.shape)
@@ -49,14 +48,18 @@ def tensor(name: str, values: Array) -> bytes:
 def model(
     nodes: Iterable[bytes], tensors: Iterable[bytes], source: tuple[str, Shape], result: tuple[str, Shape]
 ) -> bytes:
-    """The whole file: ``nodes`` in an order in which each finds its inputs, ``tensors`` for the constants.
+    """Return the ONNX file.
 
-    ``source`` and ``result`` are the names and shapes of the only input and output, both float32.
+    Args:
+        nodes: What ``node`` returned, in topological order.
+        tensors: What ``tensor`` returned, for the constants.
+        source: Name and shape of the only input, float32.
+        result: Name and shape of the only output, float32.
     """
     graph = [write_message(1, each) for each in nodes]
     graph += [_text(2, "facealike"), *(write_message(5, each) for each in tensors)]
     graph += [write_message(11, _value(*source)), write_message(12, _value(*result))]
-    # No version of the writer: equal graphs are equal files, and a model's id is made from its file.
+    # Without a version of the writer, equal graphs give equal files, and so equal model ids.
     about = write_number(1, IR_VERSION) + _text(2, "facealike")
     return about + write_message(7, b"".join(graph)) + write_message(8, _text(1, "") + write_number(2, OPSET))
 
@@ -69,7 +72,7 @@ def _value(name: str, shape: Shape) -> bytes:
 
 
 def write_varint(value: int) -> bytes:
-    """Seven bits a byte, lowest first; the high bit says that more follow."""
+    """Encode seven bits a byte, lowest first; the high bit is set on all but the last byte."""
     value &= (1 << 64) - 1  # a negative number is written as its two's complement
     encoded = bytearray()
     while value > 0x7F:

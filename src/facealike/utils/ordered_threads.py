@@ -1,4 +1,4 @@
-"""Work spread over threads: results in the order of the items, few in flight, no thread left behind."""
+"""Map a function over items in threads; results come in the order of the items, few at a time."""
 
 from __future__ import annotations
 
@@ -12,35 +12,40 @@ from typing import Generic, TypeVar, cast
 T = TypeVar("T")
 R = TypeVar("R")
 
-MOST = 8
-"""Threads are taken up to this number only: each may hold a decoded photo."""
+MAX_THREADS = 8
+"""Upper limit of the default: each thread may hold a decoded photo."""
 
-PATIENCE = 10.0
-"""Seconds that stopping waits for what the threads have in hand; then it leaves them behind."""
+JOIN_TIMEOUT = 10.0
+"""Seconds that stopping waits for threads that are still working; after that they are abandoned."""
 
-GLANCE = 0.5
-"""Seconds between two looks at whether Ctrl-C was pressed, where a waiting thread is not woken by it."""
+POLL_INTERVAL = 0.5
+"""Seconds between checks for Ctrl-C, on systems where it does not wake a waiting thread."""
 
 
 def default_threads() -> int:
-    """One thread for each core that this process may use, up to ``MOST``."""
+    """Return the number of cores that this process may use, at most ``MAX_THREADS``."""
     if hasattr(os, "sched_getaffinity"):
-        return min(MOST, len(os.sched_getaffinity(0)))
-    return min(MOST, os.cpu_count() or 1)
+        return min(MAX_THREADS, len(os.sched_getaffinity(0)))
+    return min(MAX_THREADS, os.cpu_count() or 1)
 
 
-def in_order(
+def map_ordered(
     work: Callable[[T], R], items: Iterable[T], threads: int, ahead: int | None = None
 ) -> Generator[R, None, None]:
-    """``work`` of each item, in order, by ``threads`` threads beside the caller's; 0 for none.
+    """Yield ``work(item)`` for each item, in order.
 
-    At most ``ahead`` items (4 a thread unless told) are in work or done and not yet taken.  ``items``
-    are drawn by the caller's thread, as their results are taken.  An error of ``work`` or of ``items``
-    is raised in its place, after the results before it.  Once the iterator ends, fails, is closed or
-    interrupted, ``items`` is closed too and the threads end as soon as the work in hand is done.
+    The caller's thread draws the items as their results are taken.  An error of ``work`` or ``items`` is
+    raised in its place, after the results before it.  When the iterator ends, fails, is closed or is
+    interrupted, ``items`` is closed too, and each thread ends after its current item.
+
+    Args:
+        work: The function to call.
+        items: What to call it on.
+        threads: Threads to use; with 0 the caller's thread works.
+        ahead: Items that may be in work, or done and not yet taken; by default 4 a thread.
     """
     source = iter(items)
-    crew = _Crew(work, threads)
+    pool = _WorkerPool(work, threads)
     waiting: deque[_Task[T, R]] = deque()
     ahead = max(1, threads, 4 * threads if ahead is None else ahead)
     late: Exception | None = None
@@ -55,15 +60,15 @@ def in_order(
                 except Exception as error:
                     late, more = error, False
                 else:
-                    waiting.append(crew.give(item))
+                    waiting.append(pool.give(item))
             if not waiting:
                 break
-            yield crew.result(waiting.popleft())
+            yield pool.result(waiting.popleft())
         if late is not None:
             raise late
     finally:
         try:
-            crew.stop()
+            pool.stop()
         finally:
             close = getattr(source, "close", None)  # a generator, with threads of its own perhaps
             if close is not None:
@@ -71,10 +76,10 @@ def in_order(
 
 
 class _Task(Generic[T, R]):
-    """One item, and in time its result or its error.
+    """One item and, when it is done, its result or its error.
 
-    ``running`` is held until then.  It is a plain lock: Ctrl-C during the wait for a condition may find
-    the condition's lock released, and would be hidden by the error of releasing it again.
+    ``running`` is held until then.  It is a plain lock and not a condition: Ctrl-C during the wait for a
+    condition may find its lock released, and the error of releasing it again would hide the Ctrl-C.
     """
 
     __slots__ = ("error", "item", "running", "value")
@@ -94,11 +99,11 @@ class _Task(Generic[T, R]):
         self.item = None  # it may be large
 
 
-class _Crew(Generic[T, R]):
-    """Threads that start as work comes in, up to a number, and end with ``stop``.
+class _WorkerPool(Generic[T, R]):
+    """A pool of threads, started on demand up to a limit, that ``stop`` ends.
 
-    They are daemons, so that one that hangs, in a file of a dead network drive for instance, cannot
-    keep the program from ending.
+    The threads are daemons: one that hangs, for example on a dead network drive, cannot keep the program
+    from ending.
     """
 
     def __init__(self, work: Callable[[T], R], limit: int) -> None:
@@ -107,13 +112,13 @@ class _Crew(Generic[T, R]):
         self._threads: list[threading.Thread] = []
         self._idle = 0
         self._stopped = False
-        # Re-entrant: the collector may close an abandoned iterator inside any of these blocks.
+        # Re-entrant: garbage collection may close an abandoned iterator inside any of these blocks.
         self._given = threading.Condition(threading.RLock())
 
     def give(self, item: T) -> _Task[T, R]:
         task: _Task[T, R] = _Task(item)
         if self._limit == 0:
-            return task  # done when its result is asked for
+            return task  # result() does the work
         with self._given:
             self._todo.append(task)
             self._given.notify()
@@ -128,7 +133,7 @@ class _Crew(Generic[T, R]):
         if self._limit == 0:
             task.carry_out(self._work)
         else:
-            while not task.running.acquire(timeout=GLANCE):
+            while not task.running.acquire(timeout=POLL_INTERVAL):
                 pass
         if task.error is not None:
             try:
@@ -142,9 +147,9 @@ class _Crew(Generic[T, R]):
             self._stopped = True
             self._todo.clear()
             self._given.notify_all()
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + JOIN_TIMEOUT
         for thread in self._threads:
-            # The collector may have called this from one of the threads, or before one was started.
+            # Garbage collection may call this in one of the threads, or before one has started.
             if thread is not threading.current_thread() and thread.ident is not None:
                 thread.join(max(0.0, until - time.monotonic()))
 
@@ -160,4 +165,4 @@ class _Crew(Generic[T, R]):
                 task = self._todo.popleft()
             task.carry_out(self._work)
             task.running.release()
-            del task  # its result may be large, and the next item may be long in coming
+            del task  # its result may be large, and the next item may come late

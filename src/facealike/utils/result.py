@@ -1,4 +1,4 @@
-"""What all results have in common: one line in a terminal, a table in a notebook, no truth by accident."""
+"""Base classes of all results: a ``repr`` of one line, an HTML table in notebooks, no accidental ``bool``."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from ..errors import UsageError
 from .escape import html, one_line
 
 REPR_WIDTH = 100
-"""Characters that the repr of a result has at most: one line of a terminal."""
+"""Maximum length of the repr of a result, in characters: one line of a terminal."""
 
-MOST_LISTED = 10  # entries of a list in a table
+MAX_LISTED = 10  # entries of a list shown in a table
 
 
 class Shown:
-    """Something that shows itself briefly: its ``repr`` is one short line, its HTML a table.
+    """Base class with a ``repr`` of one short line and an HTML table.
 
-    A dataclass below it must be made with ``repr=False``, or it writes a ``__repr__`` of its own.
+    A dataclass derived from it needs ``repr=False``, or it gets a ``__repr__`` of its own.
     """
 
     def _brief(self) -> str:
-        """Return the few words of the repr; nothing that takes time to compute."""
+        """Return the text of the repr; it must be quick to compute."""
         if type(self).__str__ is not object.__str__:
             return str(self)
         entries: tuple[dataclasses.Field[Any], ...] = (
@@ -36,17 +36,17 @@ class Shown:
         return f"<{name}: {text if len(text) <= room else text[: room - 3].rstrip() + '...'}>"
 
     def _html_rows(self) -> dict[str, Any]:
-        """The rows of the table in a notebook: numbers, texts, and lists of those, from ``to_dict``."""
+        """Return the rows of the notebook table: numbers, texts and lists of those, from ``to_dict``."""
         to_dict = getattr(self, "to_dict", None)
         rows: dict[str, Any] = {} if to_dict is None else to_dict()
         return {name: value for name, value in rows.items() if _is_row(value)}
 
     def _repr_html_(self) -> str:
-        """Return the result as HTML: its sentence and a table of its figures.  Notebooks call this."""
-        told = {name.replace("_", " "): v for name, v in self._html_rows().items() if v is not None}
+        """Return the result as HTML for a notebook: its sentence and a table of its figures."""
+        listed = {name.replace("_", " "): v for name, v in self._html_rows().items() if v is not None}
         rows = "".join(
             f'<tr><th style="text-align:left">{_cell(name)}</th><td>{_cell(value)}</td></tr>'
-            for name, value in told.items()
+            for name, value in listed.items()
         )
         text = self._brief() if type(self).__str__ is object.__str__ else str(self)
         return (
@@ -57,9 +57,10 @@ class Shown:
 
 
 class Result(Shown):
-    """A result that is no verdict: ``bool(result)`` raises, for it would be true whatever was found.
+    """Base class of results that are not a yes or no: ``bool(result)`` raises UsageError.
 
-    ``ASK`` says in the message what to ask in its place.  Results that are a verdict define ``__bool__``.
+    Without this, a result would be true whatever was found.  ``ASK`` names the alternative in the message.
+    Results that are a yes or no define ``__bool__``.
     """
 
     ASK: ClassVar[str] = "ask for one of its figures"
@@ -70,7 +71,7 @@ class Result(Shown):
 
 
 def _is_row(value: object) -> bool:
-    """Whether a value fits into one cell: no table, and no list of tables."""
+    """Return whether a value fits into one cell: not a dict, and not a list of lists or dicts."""
     if isinstance(value, list | tuple):
         return len(value) > 0 and not any(isinstance(entry, dict | list | tuple) for entry in value)
     return not isinstance(value, dict)
@@ -78,16 +79,16 @@ def _is_row(value: object) -> bool:
 
 def _cell(value: object) -> str:
     if isinstance(value, list | tuple):
-        lines = [_cell(entry) for entry in value[:MOST_LISTED]]
-        if len(value) > MOST_LISTED:
-            lines.append(f"and {len(value) - MOST_LISTED:,} more")
+        lines = [_cell(entry) for entry in value[:MAX_LISTED]]
+        if len(value) > MAX_LISTED:
+            lines.append(f"and {len(value) - MAX_LISTED:,} more")
         return ("<br>" if any(isinstance(entry, str) for entry in value) else ", ").join(lines)
     text = f"{value:.4g}" if isinstance(value, float) else str(value)
     return "<br>".join(map(html, text.splitlines()))
 
 
 def _short(value: object) -> str:
-    """A field for a repr: numbers rounded, what is long only counted."""
+    """Return a field for a repr: numbers rounded, long values only counted."""
     if isinstance(value, float):
         return f"{value:.4g}"
     shape = getattr(value, "shape", None)

@@ -1,4 +1,4 @@
-"""Let threads take turns at a detector that is not thread-safe: one lock for each, whoever calls it."""
+"""Serialize calls of a detector that is not thread-safe, with one lock for each detector."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 
 _locks: dict[int, threading.Lock] = {}
 _guard = threading.Lock()
-_shared = threading.Lock()  # for detectors whose end cannot be noticed, so that none could have its own
+_shared = threading.Lock()  # for detectors without weak references, whose locks could not be removed
 
 
 def turn(detector: Any) -> AbstractContextManager[Any]:
-    """The turn at ``detector``, to be held while it detects; free where it has ``thread_safe = True``."""
+    """Return the lock to hold while ``detector`` detects; no lock where it has ``thread_safe = True``."""
     if getattr(detector, "thread_safe", False):
         return nullcontext()
     with _guard:
@@ -29,7 +29,7 @@ def turn(detector: Any) -> AbstractContextManager[Any]:
 
 
 def _after_fork() -> None:
-    """Threads that held a lock are not there in the child."""
+    """Replace the locks in a forked child, where a thread that held one does not exist."""
     global _guard, _shared
     _guard, _shared = threading.Lock(), threading.Lock()
     for key in _locks:

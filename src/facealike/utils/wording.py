@@ -1,4 +1,4 @@
-"""Numbers and comparisons in plain words, for messages to end users."""
+"""Format rates, counts and rules of thresholds for messages."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ _NUMBER = r"(0?\.[0-9]{1,20}|[1-9](?:\.[0-9]{1,20})?e-[0-9]{1,2})"
 """A share between 0 and 1 as ``f"{share:g}"`` writes it."""
 
 _WORST_GROUP = re.compile(rf"FMR {_NUMBER} in the worst group of .*: (.+)")
-"""How a calibration names the rule of a threshold that was chosen for the worst of several groups."""
+"""The rule of a threshold that was chosen for the worst of several groups."""
 
 FMR_RULE = re.compile(rf"FMR {_NUMBER}(?![0-9.e-])")
-"""How it names a target FMR."""
+"""The rule of a threshold that was chosen for a target FMR."""
 
 THE_CALLER = "the caller"
-"""Where a threshold comes from that was given with the comparison."""
+"""The rule of a threshold that was given with the comparison."""
 
 
-def in_a_row(words: Sequence[str]) -> str:
-    """``a``, ``a and b``, ``a, b and c``."""
+def join_words(words: Sequence[str]) -> str:
+    """Return ``a``, ``a and b`` or ``a, b and c``."""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def in_percent(rate: float) -> str:
-    """A rate with two significant digits: ``2.5``, ``0.1``, ``100``; without the sign."""
+    """Return a rate in percent with two significant digits, without the sign: ``2.5``, ``0.1``, ``100``."""
     rounded = float(f"{100 * rate:.2g}")
     return f"{rounded:.0f}" if rounded >= 10 else f"{rounded:.9f}".rstrip("0").rstrip(".")
 
 
 def rate_text(rate: float) -> str:
-    """An error rate as every command and table writes it: in percent, with two significant digits.
+    """Return an error rate in percent with two significant digits, as every command and table writes it.
 
-    From 10 % on there is one decimal.  Above 99 % what is missing to 100 % has two digits, below a millionth
-    of a percent there is an exponent: no rate is told as 0 or 100 % that is not.
+    From 10 % on it has one decimal.  Above 99 % the difference to 100 % has two digits, and below a millionth
+    of a percent there is an exponent: no other rate is written as 0 or 100 %.
     """
     if not math.isfinite(rate):
         return "not measured"
@@ -47,46 +47,48 @@ def rate_text(rate: float) -> str:
 
 
 def rate_with_interval(rate: float, low: float, high: float) -> str:
-    """A rate and its interval in one unit: ``1.6 % [1.1 %, 2.1 %]``."""
+    """Return a rate and its interval in one unit: ``1.6 % [1.1 %, 2.1 %]``."""
     if not math.isfinite(low + high):
         return f"{rate_text(rate)} [not measured]"
     return f"{rate_text(rate)} [{rate_text(low)}, {rate_text(high)}]"
 
 
 def percent_range(low: float, high: float) -> str:
-    """``about 15 %`` where both say the same, else ``0.5-4.2 %``."""
+    """Return ``about 15 %`` where both round to the same text, else ``0.5-4.2 %``."""
     first, last = in_percent(low), in_percent(high)
     return f"about {first} %" if first == last else f"{first}-{last} %"
 
 
-def copies_told(copies: int, pairs: int = 0, shared: int = 0) -> str:
-    """What a reader must be told of copies of photos, to follow on a result; empty where there are none.
+def copies_note(copies: int, pairs: int = 0, shared: int = 0) -> str:
+    """Return the note on copies of photos that follows a result; empty where there are none.
 
-    ``copies`` were left out, ``pairs`` are of a photo with itself or its copy, and ``shared`` photos stay
-    under several names.
+    Args:
+        copies: Photos left out as copies of others.
+        pairs: Pairs of a photo with itself or its copy.
+        shared: Photos under several names that stay in the data set.
     """
-    told = [
+    notes = [
         f"; {copies:,} more photos were left out as copies of others" if copies else "",
         f"; {pairs:,} of the pairs are of one photo with itself or its copy" if pairs else "",
         f"; {shared:,} photos are there under two names" if shared else "",
     ]
-    return "".join(told)
+    return "".join(notes)
 
 
 def target_fmr(rule: str) -> float | None:
-    """The FMR that the rule of a threshold states; None for any other text."""
+    """Return the target FMR that the rule of a threshold states; None for any other text."""
     target = FMR_RULE.match(rule)
     return float(target[1]) if target else None
 
 
 def short_rule(rule: str) -> str:
-    """The rule of a threshold without the list that a worst group is of; other rules stay as they are."""
+    """Return the rule of a threshold without the list of groups; other rules are unchanged."""
     worst = _WORST_GROUP.fullmatch(rule)
     return rule if worst is None else f"FMR {in_percent(float(worst[1]))} % in the worst group: {worst[2]}"
 
 
 def rule_in_words(rule: str) -> str:
-    """The rule of a threshold, readable: ``FMR 0.1 %``, ``FMR 10 % in the worst group: 0-2``."""
+    """Return the rule of a threshold as text: ``FMR 0.1 %``, ``FMR 10 % in the worst group: 0-2``."""
     target = FMR_RULE.fullmatch(rule)
     if target:
         return f"FMR {in_percent(float(target[1]))} %"

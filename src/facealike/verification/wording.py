@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ..utils.wording import FMR_RULE, in_a_row, percent_range, rate_text, rule_in_words
+from ..utils.wording import FMR_RULE, join_words, percent_range, rate_text, rule_in_words
 
 if TYPE_CHECKING:
     from .result import Comparison
@@ -57,7 +57,9 @@ def _lines(result: Comparison, photos: tuple[str, str]) -> Iterator[str]:
         score += ": the threshold decides"
     yield score
     if result.best_of > 1 and result.face_numbers is not None:
-        faces = in_a_row([f"face {k} of {name}" for k, name in zip(result.face_numbers, photos, strict=True)])
+        faces = join_words(
+            [f"face {k} of {name}" for k, name in zip(result.face_numbers, photos, strict=True)]
+        )
         yield f"best of {result.best_of:,} pairs of faces: {faces}"
     if result.uncertain and result.band is not None:
         other = "other people to calibrate on" + ", or better photos," * any(result.widening)

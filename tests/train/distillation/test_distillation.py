@@ -227,7 +227,7 @@ def test_lifted_vectors_hold_the_students_descriptors(photos: Path, tmp_path: Pa
     )
     crops = np.stack([draw_face(number, 0)[16:48, 16:48] for number in range(30)])
     model = Model.load(out)
-    normal = torch.from_numpy(model.preprocessing.normalise(crops))
+    normal = torch.from_numpy(model.preprocessing.normalize(crops))
     with torch.no_grad():
         apart = distances(network(normal)).numpy()
     vectors = model.embed_crops(crops)

@@ -21,7 +21,7 @@ from facealike.embedding.face_model import Model
 from facealike.errors import RecipeError, TrainingError
 from facealike.model_file.model_file import ModelFile
 from facealike.model_file.preprocessing import Preprocessing
-from facealike.model_zoo.score_normalization import Cohort, with_cohort
+from facealike.model_zoo.score_normalization import Cohort, append_cohort
 from facealike.train import TrainResult, load_recipe, train
 from facealike.train.embedder.fine_tuning import Tail, better_epoch, export_tuned, read_start
 from facealike.train.embedder.module import SiameseModule
@@ -63,7 +63,7 @@ def stored(folder: Path, kind: str, net: torch.nn.Module) -> Path:
     centre = torch.linspace(-1, 1, DIMENSIONS)
     onnx = export_embedder(net, 32, True) if kind == "plain" else export_student(net, 32, True, centre)
     if kind == "cohort":
-        onnx = with_cohort(onnx, some_cohort())
+        onnx = append_cohort(onnx, some_cohort())
     detector = CentralBox()
     path = folder / f"{kind}.facealike"
     card = tiny_card(metrics={})
@@ -86,7 +86,7 @@ def test_it_begins_with_the_embeddings_of_the_start(tmp_path: Path, kind: str) -
     recipe, faces = tuning(path), crops(24)
     start = read_start(recipe, PREPROCESSING)
     wanted = Embedder(start.file.embedder, PREPROCESSING, "cpu").embed(faces)
-    shown = torch.from_numpy(PREPROCESSING.normalise(faces))
+    shown = torch.from_numpy(PREPROCESSING.normalize(faces))
     module = SiameseModule(recipe, PREPROCESSING, 3, 10, (), start, shown).eval()
     with torch.no_grad():
         found = module.embed(torch.from_numpy(faces)).numpy()
@@ -100,7 +100,7 @@ def test_the_anchor_counts_how_far_outputs_moved(tmp_path: Path) -> None:
     path = stored(tmp_path, "lifted", network())
     recipe = tuning(path)
     start = read_start(recipe, PREPROCESSING)
-    shown = torch.from_numpy(PREPROCESSING.normalise(crops(24)))
+    shown = torch.from_numpy(PREPROCESSING.normalize(crops(24)))
     module = SiameseModule(recipe, PREPROCESSING, 3, 10, (), start, shown)
     module.train()
     assert not any(m.training for m in module.network.modules() if isinstance(m, torch.nn.BatchNorm2d))

@@ -37,7 +37,7 @@ def test_network_begins_where_the_dlib_model_stands(weights: bytes) -> None:
     crops = np.random.default_rng(0).integers(0, 256, (3, SIZE, SIZE, 3), dtype=np.uint8)
     network = build.build_network(load_recipe("dlib")).eval()
     with torch.no_grad():
-        found = network(torch.from_numpy(preprocessing.normalise(crops)))
+        found = network(torch.from_numpy(preprocessing.normalize(crops)))
     assert np.allclose(ready.embed(crops), found.numpy(), atol=1e-5)
     assert all(parameter.requires_grad for parameter in network.parameters())
 

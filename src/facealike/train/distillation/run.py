@@ -33,7 +33,7 @@ from ...model_file.card import new_card
 from ...model_file.locate import read_model_file
 from ...model_file.model_file import ModelFile
 from ...model_file.preprocessing import Preprocessing
-from ...model_zoo.quantization import SHOWN
+from ...model_zoo.quantization import CALIBRATION_CROPS
 from ...types import Progress
 from ...utils.atomic_write import write_text
 from ...utils.result import Result
@@ -181,7 +181,7 @@ def _distil(
         photos.chips, photos.train, DlibTeacher.load(), recipe, torch.device(device_name.split(" ")[0])
     )
     steps = DistillationSteps(batches, recipe)
-    plain = batches.plain(photos.train[:: max(1, len(photos.train) // SHOWN)])
+    plain = batches.plain(photos.train[:: max(1, len(photos.train) // CALIBRATION_CROPS)])
     module = StudentModule(recipe, photos.preprocessing, steps.steps * recipe.training.epochs, plain)
     size = recipe.training.batch_size
     log = EpochLog(run / "log.csv", steps.steps * size, not sys.stderr.isatty(), WATCHED, REPORTED)

@@ -27,7 +27,7 @@ from ...errors import TrainingError
 from ...model_file.locate import read_model_file
 from ...model_file.model_file import ModelFile
 from ...model_file.preprocessing import Preprocessing
-from ...model_zoo.score_normalization import FARTHEST, FLOOR, PREFIX, Cohort, with_cohort
+from ...model_zoo.score_normalization import FARTHEST, FLOOR, PREFIX, Cohort, append_cohort
 from ..export_onnx import Faces, export_embedder, export_student
 from ..networks.resnet import to_unit
 from ..recipe.schema import Recipe
@@ -78,7 +78,7 @@ class Tail(nn.Module):
         if start.cohort is not None:
             cohort = start.cohort
             self.width, self.slope, self.intercept = cohort.width, cohort.slope, cohort.intercept
-            self.register_buffer("centers", torch.from_numpy(cohort.centres), persistent=False)
+            self.register_buffer("centers", torch.from_numpy(cohort.centers), persistent=False)
             self.register_buffer("shares", torch.from_numpy(cohort.shares), persistent=False)
 
     def lift(self, raw: Tensor) -> Tensor:
@@ -115,7 +115,7 @@ def export_tuned(network: nn.Module, start: Start, recipe: Recipe, faces: Faces)
         content = export_embedder(network, size, net.mirror, 1, net.bits, faces)
     else:
         content = export_student(network, size, net.mirror, torch.from_numpy(start.center), net.bits, faces)
-    return content if start.cohort is None else with_cohort(content, start.cohort)
+    return content if start.cohort is None else append_cohort(content, start.cohort)
 
 
 def better_epoch(rows: Sequence[Mapping[str, float]], start: Mapping[str, float]) -> bool:
@@ -153,7 +153,7 @@ def _cohort(held: Mapping[str, NDArray[np.float32]]) -> Cohort | None:
     at = {name.removeprefix(PREFIX): value for name, value in held.items()}
     width = 1 / float(at["shift"])
     return Cohort(
-        centres=np.ascontiguousarray(at["centres"].T * width), shares=at["shares"].reshape(-1), width=width,
+        centers=np.ascontiguousarray(at["centres"].T * width), shares=at["shares"].reshape(-1), width=width,
         intercept=-2 * float(at["intercept"]), slope=-2 * float(at["slope"]), least=1.0, faces=0,
         explained=math.nan,
     )  # fmt: skip

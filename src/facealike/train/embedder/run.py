@@ -31,7 +31,7 @@ from ...imaging.photo_warning import (
     unused_rows,
     without_repeated_warnings,
 )
-from ...model_zoo.quantization import SHOWN
+from ...model_zoo.quantization import CALIBRATION_CROPS
 from ...utils.result import Result
 from ..data.batches import ChunkDataset, StepDataset, chunk_loader, make_sampler, step_loader
 from ..export_onnx import Faces, export_embedder
@@ -192,7 +192,7 @@ def fit(
     net, rows = recipe.network, plan.training_data.rows
     faces = None
     if net.bits == 8 or net.start:
-        faces = plan.preprocessing.normalise(plan.crops.take(rows[:: max(1, len(rows) // SHOWN)]))
+        faces = plan.preprocessing.normalise(plan.crops.take(rows[:: max(1, len(rows) // CALIBRATION_CROPS)]))
     start = read_start(recipe, plan.preprocessing) if net.start else None
 
     steps, trainer, module, log, checks = _prepare(recipe, plan, run, accelerator, devices, start, faces)

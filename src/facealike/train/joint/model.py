@@ -20,7 +20,7 @@ from ...model_file.locate import read_model_file
 from ...model_file.model_file import ModelFile
 from ...model_file.preprocessing import Preprocessing
 from ...model_zoo.dlib_weights import MEAN, STD
-from ...model_zoo.quantization import SHOWN
+from ...model_zoo.quantization import CALIBRATION_CROPS
 from ..data.augment import shrink
 from ..export_onnx import export_embedder
 from ..model_card import INTENDED_USE
@@ -61,7 +61,9 @@ def write_model(
         bits: 32, 16 or 8; more are used where quantization would change embeddings too much.
     """
     preprocessing = Preprocessing(SIZE, "chip", mean=MEAN, std=(STD,) * 3)
-    faces = preprocessing.normalise(plain_crops(chips[:: max(1, len(chips) // SHOWN)][:SHOWN]))
+    faces = preprocessing.normalize(
+        plain_crops(chips[:: max(1, len(chips) // CALIBRATION_CROPS)][:CALIBRATION_CROPS])
+    )
     student = run.evaluated.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     onnx = export_embedder(Embedding(student.eval()), SIZE, False, bits=bits, faces=faces)
     detector = default_detector()

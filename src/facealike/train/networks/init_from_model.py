@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ...errors import TrainingError
-from ...model_zoo.quantization import folded
+from ...model_zoo.quantization import fold_batch_norms
 
 Norm = nn.BatchNorm1d | nn.BatchNorm2d
 Weighted = nn.Conv2d | nn.Linear
@@ -66,7 +66,7 @@ def stored_weights(content: bytes) -> dict[str, NDArray[np.float32]]:
     model = onnx.load_model_from_string(content)
     if all(node.op_type != "DequantizeLinear" for node in model.graph.node):
         with tempfile.TemporaryDirectory() as folder:
-            model = folded(content, Path(folder) / "folded.onnx")
+            model = fold_batch_norms(content, Path(folder) / "folded.onnx")
     raw = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     found = {name: value for name, value in raw.items() if value.dtype == np.float32}
     for name, value in raw.items():
