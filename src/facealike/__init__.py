@@ -38,7 +38,7 @@ if TYPE_CHECKING:
         ImageError,
         ImageNotFound,
         ImageTooLarge,
-        LicenceRefused,
+        LicenseRefused,
         MissingExtra,
         MixedModels,
         ModelError,
@@ -71,7 +71,7 @@ if TYPE_CHECKING:
     from .metrics.demographics import GroupEvaluation
     from .metrics.identification import Identification, OpenSet, closed_set, open_set
     from .model_file.card import ModelCard
-    from .model_file.licenses import Licence
+    from .model_file.licenses import License
     from .model_file.model_file import ModelFile, with_detector
     from .model_file.preprocessing import Preprocessing
     from .model_file.store import StoredModel, remove_model, stored_models
@@ -119,8 +119,8 @@ __all__ = [
     "ImageNotFound",
     "ImageTooLarge",
     "Interval",
-    "Licence",
-    "LicenceRefused",
+    "License",
+    "LicenseRefused",
     "MissingExtra",
     "MixedModels",
     "Model",
@@ -214,7 +214,7 @@ _MODULES = {
     "metrics.demographics": ["GroupEvaluation"],
     "metrics.identification": ["Identification", "OpenSet", "closed_set", "open_set"],
     "model_file.card": ["ModelCard"],
-    "model_file.licenses": ["Licence"],
+    "model_file.licenses": ["License"],
     "model_file.model_file": ["ModelFile", "with_detector"],
     "model_file.preprocessing": ["Preprocessing"],
     "model_file.store": ["StoredModel", "remove_model", "stored_models"],
@@ -236,7 +236,11 @@ _HOME.update({name: "errors" for name in __all__ if name not in _HOME and name !
 
 # Public names of the last release and what they are called now; each is kept for one release.
 # To rename a public name: rename it everywhere, add one row here and one line to CHANGELOG.md (Changed).
-_RENAMED: dict[str, str] = {"shipped_detector": "default_detector"}
+_RENAMED: dict[str, str] = {
+    "Licence": "License",
+    "LicenceRefused": "LicenseRefused",
+    "shipped_detector": "default_detector",
+}
 
 
 def __getattr__(name: str) -> Any:

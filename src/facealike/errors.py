@@ -17,7 +17,7 @@
     |-- ModelError                  a model file that cannot be used
     |   |-- MixedModels             embeddings of two models were about to be compared
     |   |-- NotCalibrated           a model without a threshold was asked for a verdict
-    |   `-- LicenceRefused          a license that does not allow the stated use
+    |   `-- LicenseRefused          a license that does not allow the stated use
     |-- DownloadError               a file that could not be downloaded intact
     |-- DeviceError                 a requested device that is not there
     |-- MissingExtra                an optional part of facealike is not installed
@@ -104,7 +104,7 @@ class NotCalibrated(ModelError):
     """A model without a threshold was asked for a verdict."""
 
 
-class LicenceRefused(ModelError):
+class LicenseRefused(ModelError):
     """The license of a model does not allow the stated use."""
 
 

@@ -32,7 +32,7 @@ def told(result: Result) -> Any:
 
 def test_a_model_is_added_listed_used_and_removed(tmp_path: Path) -> None:
     (tmp_path / "theirs.onnx").write_bytes(tiny_onnx(size=112))
-    added = run("models", "add", tmp_path / "theirs.onnx", "--normalise", "0-1", "--bgr", "--licence", "MIT")
+    added = run("models", "add", tmp_path / "theirs.onnx", "--normalize", "0-1", "--bgr", "--license", "MIT")
     file = read_model_file("theirs")
     assert added.exit_code == 0 and file.id in added.stdout and "learn its threshold" in added.stderr
     assert file.preprocessing.channels == "bgr" and file.preprocessing.std == (255.0,) * 3
@@ -100,7 +100,7 @@ def test_a_bundle_goes_to_another_machine(tmp_path: Path, monkeypatch: pytest.Mo
     [
         (["no-such"], "neither a file nor a model of the registry"),
         (["arcface-resnet50", "--commercial-only"], "allows no commercial use"),
-        (["theirs.onnx", "--normalise", "best"], "127.5/128"),
+        (["theirs.onnx", "--normalize", "best"], "127.5/128"),
         (["theirs.onnx", "--align", "sideways"], "align must be"),
         (["theirs.onnx", "--input", "64"], "not 64"),
         (["theirs.onnx", "--name", "default"], "choose another"),

@@ -23,7 +23,7 @@ from facealike import (
     Face,
     FaceCrop,
     Interval,
-    Licence,
+    License,
     OperatingPoint,
     Pair,
     Quality,
@@ -124,7 +124,7 @@ MADE: dict[str, Callable[[], Any]] = {
     "Verification": lambda: Verification(
         "id", HOSTILE, {"a": "b"}, 128, "cpu", 1.0, "yunet", False, "none", None
     ),
-    "Licence": lambda: Licence("MIT", "MIT", False),
+    "License": lambda: License("MIT", "MIT", False),
     "Report": lambda: Report(Path("a/" * 60 + "x.html"), Path("x.md"), (), ("nothing",)),
     "StoredModel": lambda: StoredModel("broken", Path("broken.facealike"), None, HOSTILE),
     "ModelFile": tiny_model_file,

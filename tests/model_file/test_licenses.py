@@ -6,20 +6,20 @@ from typing import Any
 
 import pytest
 
-from facealike.errors import LicenceRefused, ModelError
+from facealike.errors import LicenseRefused, ModelError
 from facealike.model_file.card import ModelCard
-from facealike.model_file.licenses import Licence, check_commercial, read_licences
+from facealike.model_file.licenses import License, check_commercial, read_licenses
 from support.tiny_model import tiny_card, tiny_model_file
 
-FREE = Licence("MIT", "MIT", True, "https://example.org")
-RESEARCH = Licence("research only", None, False)
-UNKNOWN = Licence("see the authors")
+FREE = License("MIT", "MIT", True, "https://example.org")
+RESEARCH = License("research only", None, False)
+UNKNOWN = License("see the authors")
 
 
 def test_names_of_the_spdx_list_are_known_and_others_are_not_guessed() -> None:
-    assert Licence.named(" mit ", "x") == Licence("MIT", "MIT", True, "x")
-    assert Licence.named("CC-BY-NC-4.0").commercial is False
-    assert Licence.named("the usual one") == Licence("the usual one", None, None, "")
+    assert License.named(" mit ", "x") == License("MIT", "MIT", True, "x")
+    assert License.named("CC-BY-NC-4.0").commercial is False
+    assert License.named("the usual one") == License("the usual one", None, None, "")
     assert str(FREE) == "MIT (commercial use allowed)" and "no commercial use" in str(RESEARCH)
 
 
@@ -33,7 +33,7 @@ def test_names_of_the_spdx_list_are_known_and_others_are_not_guessed() -> None:
 )  # fmt: skip
 def test_a_strangers_table_is_checked(table: Any) -> None:
     with pytest.raises(ModelError) as caught:
-        read_licences(table, "card")
+        read_licenses(table, "card")
     assert "\n" not in str(caught.value)
 
 
@@ -47,7 +47,7 @@ def test_commercial_use_needs_weights_that_surely_allow_it() -> None:
         ({"code": FREE}, "nothing"),
         ({}, "nothing"),
     ):
-        with pytest.raises(LicenceRefused, match=words):
+        with pytest.raises(LicenseRefused, match=words):
             check_commercial(licences, "m")
 
 

@@ -26,7 +26,7 @@ from facealike.detection.yunet import YuNetDetector
 from facealike.errors import DataError, ModelError, UsageError
 from facealike.imaging.align import align
 from facealike.model_file.card import ModelCard, new_card
-from facealike.model_file.licenses import Licence
+from facealike.model_file.licenses import License
 from facealike.model_file.model_file import ModelFile
 from facealike.model_file.preprocessing import Preprocessing
 from facealike.types import Box, Face
@@ -397,7 +397,7 @@ def test_crop_is_align_with_the_models_own_values(method: Any) -> None:
 
 
 def test_a_new_card_is_dated_today_and_repeats_the_names_of_the_licences() -> None:
-    licences = {"code": Licence.named("MIT"), "weights": Licence("of its own")}
+    licences = {"code": License.named("MIT"), "weights": License("of its own")}
     about: dict[str, Any] = {"data": {}, "recipe": {}, "provenance": {"seed": 1}}
     card = new_card("mine", licences, intended_use="tests", limits="none", **about)
     assert card.licence == {"code": "MIT", "weights": "of its own"} and card.licences == licences

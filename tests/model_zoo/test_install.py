@@ -20,8 +20,8 @@ import pytest
 
 from facealike.calibration.calibration import Calibration
 from facealike.embedding.face_model import Model
-from facealike.errors import DownloadError, LicenceRefused, MissingExtra, ModelError, UsageError
-from facealike.model_file.licenses import Licence
+from facealike.errors import DownloadError, LicenseRefused, MissingExtra, ModelError, UsageError
+from facealike.model_file.licenses import License
 from facealike.model_file.locate import read_model_file
 from facealike.model_file.store import (
     HOME_VARIABLE,
@@ -34,7 +34,7 @@ from facealike.model_file.store import (
 )
 from facealike.model_zoo.bundle import write_bundle
 from facealike.model_zoo.install import add_model
-from facealike.model_zoo.onnx_import import Wrapping
+from facealike.model_zoo.onnx_import import OnnxConfig
 from facealike.model_zoo.registry import read_registry
 from support.data_paths import needs_data
 from support.file_server import FileServer, serving
@@ -88,7 +88,7 @@ def test_from_the_registry_as_it_says(server: FileServer, registry: Path) -> Non
     file = added.file
     assert file is not None and file.embedder == ONNX and file.calibration.is_none
     assert file.preprocessing.channels == "bgr" and file.preprocessing.std == (1.0, 1.0, 1.0)
-    assert file.card.licences == {"weights": Licence("MIT", None, True)}
+    assert file.card.licences == {"weights": License("MIT", None, True)}
     assert file.card.provenance["source"] == server.url
     assert left_over() == ["free.facealike"]  # the download itself is not kept twice
     assert Model.load("free", device="cpu").embedder.dimensions == 64
@@ -110,7 +110,7 @@ def test_again_fetches_nothing_and_keeps_what_was_learned(server: FileServer, re
 
 def test_commercial_only_refuses_before_anything_is_fetched(server: FileServer, registry: Path) -> None:
     for name, words in (("research", "allows no commercial use"), ("unknown", "no license that surely")):
-        with pytest.raises(LicenceRefused, match=words):
+        with pytest.raises(LicenseRefused, match=words):
             add_model(name, commercial_only=True, registry=registry)
     assert server.asked == [] and left_over() == []
     assert add_model("free", commercial_only=True, registry=registry)[0].name == "free"
@@ -125,7 +125,7 @@ def test_the_shipped_registry_is_held_to_its_licences(monkeypatch: pytest.Monkey
     forbidden = [entry.name for entry in read_registry().values() if entry.commercial is not True]
     assert forbidden
     for name in forbidden:
-        with pytest.raises(LicenceRefused):
+        with pytest.raises(LicenseRefused):
             add_model(name, commercial_only=True)
 
 
@@ -145,16 +145,16 @@ def test_an_onnx_file_of_ones_own(tmp_path: Path) -> None:
     path = tmp_path / "My net (v2).onnx"
     path.write_bytes(ONNX)
     (added,) = add_model(
-        path, wrapping=Wrapping(64, "0-1", "box"), licence="Apache-2.0", commercial_only=True
+        path, config=OnnxConfig(64, "0-1", "box"), license="Apache-2.0", commercial_only=True
     )
     assert added.name == "My-net--v2" and added.file is not None
     assert added.file.preprocessing.align == "box" and added.file.card.name == "My-net--v2"
-    with pytest.raises(LicenceRefused, match=r"--license"):
+    with pytest.raises(LicenseRefused, match=r"--license"):
         add_model(path, "other", commercial_only=True)
     with pytest.raises(UsageError, match="choose another with --name"):
         add_model(path, "a/b")
     with pytest.raises(ModelError):
-        add_model(path, "other", Wrapping(96))
+        add_model(path, "other", OnnxConfig(96))
     assert stored_names() == ("My-net--v2",)
     (tmp_path / "ü.onnx").write_bytes(ONNX)
     with pytest.raises(UsageError, match="choose one with --name"):
@@ -162,13 +162,13 @@ def test_an_onnx_file_of_ones_own(tmp_path: Path) -> None:
 
 
 def test_a_model_file(tmp_path: Path) -> None:
-    free = tiny_model_file(card=tiny_card(licences={"weights": Licence.named("MIT")}))
+    free = tiny_model_file(card=tiny_card(licences={"weights": License.named("MIT")}))
     free.write(tmp_path / "mine.facealike")
     assert add_model(tmp_path / "mine.facealike", commercial_only=True)[0].file == free
     tiny_model_file().write(tmp_path / "other.facealike")
-    with pytest.raises(LicenceRefused, match="nothing"):
+    with pytest.raises(LicenseRefused, match="nothing"):
         add_model(tmp_path / "other.facealike", commercial_only=True)
-    for arguments in ({"wrapping": Wrapping(64)}, {"licence": "MIT"}):
+    for arguments in ({"wrapping": OnnxConfig(64)}, {"licence": "MIT"}):
         with pytest.raises(UsageError, match="describe an ONNX file"):
             add_model(tmp_path / "other.facealike", **arguments)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="neither a file nor a model of the registry; that has dlib, sface"):
@@ -188,7 +188,7 @@ def test_a_bundle_all_or_none(tmp_path: Path) -> None:
     assert stored_names() == ("second",)
     with pytest.raises(UsageError, match="leave out --name"):
         add_model(tmp_path / "b.zip", "one", overwrite=True)
-    with pytest.raises(LicenceRefused):
+    with pytest.raises(LicenseRefused):
         add_model(tmp_path / "b.zip", commercial_only=True, overwrite=True)
     assert stored_names() == ("second",)
     assert [model.name for model in add_model(tmp_path / "b.zip", overwrite=True)] == ["first", "second"]
@@ -250,7 +250,7 @@ def test_a_file_of_the_registry_needs_no_options(tmp_path: Path, registry: Path)
     assert added.name == "free" and added.file is not None
     assert added.file.preprocessing.channels == "bgr" and added.file.card.licences["weights"].name == "MIT"
     (own,) = add_model(
-        path, "own", Wrapping(normalise="0-1"), registry=registry
+        path, "own", OnnxConfig(normalize="0-1"), registry=registry
     )  # the user's word goes first
     assert own.file is not None and own.file.preprocessing.channels == "rgb"
 
@@ -263,7 +263,7 @@ def test_commercial_only_holds_for_a_file_of_the_registry(tmp_path: Path) -> Non
         f'[r]\nkind = "onnx"\nurl = "https://example.org/a"\nsha256 = "{"0" * 64}"\nsize = 5\n'
         f'also = ["{sha}"]\ninput = 64\n[r.licences.weights]\nname = "research only"\ncommercial = false\n'
     )
-    with pytest.raises(LicenceRefused):
+    with pytest.raises(LicenseRefused):
         add_model(path, commercial_only=True, registry=listed)
     assert add_model(path, registry=listed)[0].name == "r"  # by a digest of ``also``
 
@@ -292,7 +292,7 @@ def test_an_openvino_ir_becomes_a_model(tmp_path: Path) -> None:
     wanted = small_ir().compute(crops[..., ::-1].transpose(0, 3, 1, 2).astype(np.float32))
     wanted /= np.linalg.norm(wanted, axis=1, keepdims=True)
     np.testing.assert_allclose(model.embedder.embed(crops), wanted, atol=1e-4)
-    (own,) = add_model(xml, "own", Wrapping(8, "raw", "landmarks", "bgr"), "Apache-2.0", registry=listed)
+    (own,) = add_model(xml, "own", OnnxConfig(8, "raw", "landmarks", "bgr"), "Apache-2.0", registry=listed)
     assert own.file is not None and added.file is not None and own.file.embedder == added.file.embedder
 
 
@@ -375,7 +375,7 @@ def test_block_quantized_files_run_in_float(tmp_path: Path) -> None:
     """Issue 21: such a file was refused, for its weights are among the graph's inputs as well."""
     path = tmp_path / "blocks.onnx"
     path.write_bytes(block_quantized_embedder())
-    (added,) = add_model(path, wrapping=Wrapping(8, "raw"))
+    (added,) = add_model(path, config=OnnxConfig(8, "raw"))
     assert added.file is not None and b"DequantizeLinear" not in added.file.embedder
 
 

@@ -26,8 +26,8 @@ from facealike.evaluation.lfw_view2 import evaluate_view2
 from facealike.evaluation.verification import evaluate_pairs
 from facealike.imaging.align import TEMPLATE_112
 from facealike.imaging.geometry import similarity_transform
-from facealike.model_file.licenses import Licence
-from facealike.model_zoo.onnx_import import parse_normalise, wrap_onnx
+from facealike.model_file.licenses import License
+from facealike.model_zoo.onnx_import import parse_normalize, wrap_onnx
 from facealike.types import Pair
 from facealike.verification.compare import compare
 from support.drawn_people import CentralBox, draw_face
@@ -77,7 +77,7 @@ def by_hand(
 def test_the_vector_is_that_of_the_network_run_directly(
     embedder: Path, normalise: str, scale: Callable[[Any], Any], bgr: bool
 ) -> None:
-    wrapped = wrap_onnx(embedder, normalise=normalise, channels="bgr" if bgr else "rgb")
+    wrapped = wrap_onnx(embedder, normalize=normalise, channels="bgr" if bgr else "rgb")
     crop, expected = by_hand(embedder, scale, bgr)
     model = Model(wrapped, device="cpu")
     assert np.abs(model.embed_crops(crop[None])[0] - expected).max() < 1e-6
@@ -96,18 +96,18 @@ def test_mean_and_std_may_differ_by_channel_and_red_comes_first(embedder: Path) 
 @pytest.mark.parametrize("text", ["", "arc", "1/2/3", "1,2/3", "a/b", "1,2,3,4/1", "/", "1"])
 def test_a_normalisation_that_is_none(text: str) -> None:
     with pytest.raises(UsageError, match=r"arcface, 0-1, .*127\.5/128"):
-        parse_normalise(text)
+        parse_normalize(text)
 
 
 def test_what_the_file_says_of_itself(embedder: Path) -> None:
-    file = wrap_onnx(embedder, licence="mit", name="theirs", source="https://example.org/theirs.onnx")
+    file = wrap_onnx(embedder, license="mit", name="theirs", source="https://example.org/theirs.onnx")
     assert file.detector_spec == default_detector().spec and file.embedder == embedder.read_bytes()
     assert file.preprocessing.size == 112 and file.preprocessing.align == "landmarks"
-    assert file.card.licences == {"weights": Licence("MIT", "MIT", True, "https://example.org/theirs.onnx")}
+    assert file.card.licences == {"weights": License("MIT", "MIT", True, "https://example.org/theirs.onnx")}
     assert file.card.licence == {"weights": "MIT"} and file.card.identity_hashes == ()
     assert file.calibration.is_none and file.from_bytes(file.to_bytes()) == file
     assert wrap_onnx(embedder).card.licences["weights"].commercial is None
-    assert wrap_onnx(embedder, channels="bgr").id != file.id != wrap_onnx(embedder, normalise="raw").id
+    assert wrap_onnx(embedder, channels="bgr").id != file.id != wrap_onnx(embedder, normalize="raw").id
     json.dumps(file.card.to_dict())
 
 

@@ -10,7 +10,7 @@ import pytest
 from facealike.errors import ModelError
 from facealike.model_file.licenses import PARTS
 from facealike.model_zoo.download import MAX_BYTES
-from facealike.model_zoo.onnx_import import parse_normalise
+from facealike.model_zoo.onnx_import import parse_normalize
 from facealike.model_zoo.registry import Entry, read_registry
 
 ENTRIES = read_registry()
@@ -32,7 +32,7 @@ def test_an_entry_is_complete(entry: Entry) -> None:
     assert set(entry.licences) == set(PARTS) and entry.about and 0 < entry.size < MAX_BYTES
     assert all(licence.name and licence.source for licence in entry.licences.values())
     if entry.kind == "onnx":
-        assert urlsplit(entry.url).scheme == "https" and parse_normalise(entry.normalise)
+        assert urlsplit(entry.url).scheme == "https" and parse_normalize(entry.normalise)
         assert "/main/" not in entry.url and "/master/" not in entry.url  # a branch would move
     assert entry.to_dict()["sha256"] == entry.sha256
     # Only the licence's own text settles commercial use.

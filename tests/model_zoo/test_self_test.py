@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from facealike.errors import DetectorError, ModelError
-from facealike.model_file.licenses import Licence
+from facealike.model_file.licenses import License
 from facealike.model_file.model_file import ModelFile
 from facealike.model_zoo.self_test import verify_model
 from support.tiny_model import tiny_card, tiny_model_file
@@ -35,7 +35,7 @@ def written(tmp_path: Path, file: ModelFile) -> Path:
 
 
 def test_a_whole_model(tmp_path: Path) -> None:
-    card = tiny_card(licences={"weights": Licence.named("MIT")})
+    card = tiny_card(licences={"weights": License.named("MIT")})
     file = tiny_model_file(card=card)
     found = verify_model(written(tmp_path, file), "cpu")
     assert (found.model, found.dimensions, found.device) == (file.id, 16, "cpu")

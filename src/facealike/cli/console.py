@@ -30,7 +30,7 @@ UNEXPECTED = 70  # EX_SOFTWARE of sysexits.h: a fault of facealike itself
 TRACEBACK = "FACEALIKE_TRACEBACK"  # the environment variable that shows where an unexpected error came from
 
 Progress = Callable[[int, int], None]
-"""Told how many are done, of how many."""
+"""Called with the number done and the total."""
 
 P = ParamSpec("P")
 
@@ -38,7 +38,7 @@ P = ParamSpec("P")
 def command(run: Callable[P, int | None]) -> Callable[P, None]:
     """Turn what a command returns or raises into an exit code; None counts as 0.
 
-    An error that a user can mend becomes its one sentence (see ``end_with``).  One that nobody foresaw is
+    An error that a user can mend becomes its one sentence (see ``end_with``).  An unexpected one is
     passed on to ``program.run``, and to the tests.
     """
 
@@ -81,7 +81,7 @@ def end_with(error: BaseException, as_json: bool) -> int:
     """
     if interrupts.seen:
         error = KeyboardInterrupt()
-    name, sentence, code = _told(error)
+    name, sentence, code = _describe(error)
     if code == UNEXPECTED and os.environ.get(TRACEBACK):
         traceback.print_exception(error)
     if sentence:
@@ -95,7 +95,7 @@ def end_with(error: BaseException, as_json: bool) -> int:
     return code
 
 
-def _told(error: BaseException) -> tuple[str, str, int]:
+def _describe(error: BaseException) -> tuple[str, str, int]:
     """The name of an error, the sentence that tells it, and its exit code."""
     name = type(error).__name__
     if isinstance(error, FacealikeError):
@@ -174,7 +174,7 @@ def _finite(value: Any) -> Any:
 
 @contextmanager
 def progress_bar(*passes: str, unit: str = "photos") -> Iterator[Progress]:
-    """A bar on stderr, only where that is a terminal; yields what is to be told of each step.
+    """A bar on stderr, only where that is a terminal; yields the function to call after each step.
 
     ``passes`` name what is done, where all photos are gone through several times; a count that falls begins
     the next.
@@ -196,7 +196,7 @@ def progress_bar(*passes: str, unit: str = "photos") -> Iterator[Progress]:
         names, last = list(passes), 0
         task = bar.add_task(names.pop(0), total=None)
 
-        def told(done: int, total: int) -> None:
+        def advance(done: int, total: int) -> None:
             nonlocal last
             if done < last and names:
                 bar.reset(task, description=names.pop(0))
@@ -206,12 +206,12 @@ def progress_bar(*passes: str, unit: str = "photos") -> Iterator[Progress]:
             if done >= total:
                 bar.stop()  # whatever comes next may draw a bar of its own
 
-        yield told
+        yield advance
 
 
 @contextmanager
 def counter(what: str, unit: str) -> Iterator[Callable[[int], None]]:
-    """A count on stderr, only where that is a terminal, of work whose end nobody knows yet."""
+    """A count on stderr, only where that is a terminal, of work whose length is not known yet."""
     if not sys.stderr.isatty():
         yield lambda done: None
         return

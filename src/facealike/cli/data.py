@@ -69,9 +69,9 @@ def _summary(folder: Path) -> dict[str, Any]:
     from ..datasets.people import People
     from ..datasets.splits import SPLITS
 
-    everybody = People.from_folder(folder)
+    people = People.from_folder(folder)
     splits: dict[str, dict[str, int]] = {}
-    for name, part in (*((split, everybody.split(split)) for split in SPLITS), ("all", everybody)):
+    for name, part in (*((split, people.split(split)) for split in SPLITS), ("all", people)):
         photos = np.bincount(part.labels, minlength=len(part.names))
         splits[name] = {
             "people": len(part.names),
@@ -79,5 +79,5 @@ def _summary(folder: Path) -> dict[str, Any]:
             "genuine_pairs": int((photos * (photos - 1) // 2).sum()),
             "people_with_one_photo": int((photos == 1).sum()),
         }
-    skipped = [each.to_dict() for each in everybody.skipped]
+    skipped = [each.to_dict() for each in people.skipped]
     return {"folder": str(folder), "splits": splits, "skipped": skipped}

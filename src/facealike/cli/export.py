@@ -40,7 +40,7 @@ def export(
         bool,
         typer.Option(
             "--cohort",
-            help="Weigh scores by how crowded a face's place is among those in DIR, strangers all.",
+            help="Normalize scores with the faces in DIR as cohort: one photo per person.",
         ),
     ] = False,
     face: FaceOption = DEFAULT_FACE_CHOICE,

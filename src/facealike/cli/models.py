@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..model_file.model_file import ModelFile
     from ..model_file.preprocessing import Align
     from ..model_file.store import StoredModel
-    from ..model_zoo.onnx_import import Wrapping
+    from ..model_zoo.onnx_import import OnnxConfig
 
 app = typer.Typer(help="Add models by name, your own and public ones.", no_args_is_help=True)
 model_app = typer.Typer(help="Look into a model file.", no_args_is_help=True)
@@ -54,15 +54,15 @@ def list_(registry: RegistryOption = None, as_json: JsonOption = False) -> int:
         )
     else:
         print_table(
-            ["name", "id", "calibration", "commercial use", "licence of the weights"],
+            ["name", "id", "calibration", "commercial use", "license of the weights"],
             [_row(model) for model in here],
         )
         missing = [entry for entry in entries.values() if entry.name not in names]
         for entry in missing:
-            licence = entry.licences.get("weights")
-            told = "no licence stated" if licence is None else str(licence)
+            license = entry.licences.get("weights")
+            told = "no license stated" if license is None else str(license)
             show()
-            show(f"to add: {entry.name}, {entry.size / 1e6:.0f} MB, {told}")
+            show(f"to add: {entry.name}, {entry.size / 1e6:.0f} MB, {stated}")
             show(f"  {entry.about}")
     damaged = [model for model in here if model.problem is not None]
     for model in damaged:
@@ -85,18 +85,18 @@ def add(
     size: Annotated[
         int | None, typer.Option("--input", metavar="PIXELS", help="ONNX: the side of the face crop.")
     ] = None,
-    normalise: Annotated[
+    normalize: Annotated[
         str | None,
-        typer.Option("--normalise", metavar="HOW", help="ONNX: arcface, 0-1, raw, or MEAN/STD as 127.5/128."),
+        typer.Option("--normalize", metavar="HOW", help="ONNX: arcface, 0-1, raw, or MEAN/STD as 127.5/128."),
     ] = None,
     align: Annotated[
         str | None,
         typer.Option("--align", metavar="HOW", help="ONNX: landmarks (ArcFace's template) or box."),
     ] = None,
     bgr: Annotated[bool, typer.Option("--bgr", help="ONNX: the network takes blue first.")] = False,
-    licence: Annotated[
+    license: Annotated[
         str | None,
-        typer.Option("--licence", metavar="NAME", help="ONNX: the licence of the weights, such as MIT."),
+        typer.Option("--license", metavar="NAME", help="ONNX: the license of the weights, such as MIT."),
     ] = None,
     commercial_only: Annotated[
         bool, typer.Option("--commercial-only", help="Refuse weights not surely allowed for commercial use.")
@@ -114,9 +114,9 @@ def add(
     """
     from ..model_zoo.install import add_model
 
-    wrapping = _wrapping(size, normalise, align, bgr)
+    config = _onnx_config(size, normalize, align, bgr)
     with progress_bar("downloading", unit="bytes") as progress:
-        added = add_model(source, name, wrapping, licence, commercial_only, replace, registry, progress)
+        added = add_model(source, name, config, license, commercial_only, replace, registry, progress)
     if as_json:
         print_json({"added": [_describe(model) for model in added]})
         return 0
@@ -217,14 +217,14 @@ def verify(
     return 0
 
 
-def _wrapping(size: int | None, normalise: str | None, align: str | None, bgr: bool) -> Wrapping | None:
+def _onnx_config(size: int | None, normalize: str | None, align: str | None, bgr: bool) -> OnnxConfig | None:
     """What the options say of an ONNX file; None where they say nothing."""
-    if size is None and normalise is None and align is None and not bgr:
+    if size is None and normalize is None and align is None and not bgr:
         return None
-    from ..model_zoo.onnx_import import Wrapping
+    from ..model_zoo.onnx_import import OnnxConfig
 
     how = cast("Align", align or "landmarks")  # Preprocessing refuses what is none
-    return Wrapping(size, normalise or "arcface", how, "bgr" if bgr else "rgb")
+    return OnnxConfig(size, normalize or "arcface", how, "bgr" if bgr else "rgb")
 
 
 def _remarks(name: str, file: ModelFile) -> list[str]:
@@ -236,9 +236,9 @@ def _remarks(name: str, file: ModelFile) -> list[str]:
             f"then facealike models add FILE --name {name} --replace"
         )
     for part in ("weights", "training_data"):
-        licence = file.card.licences.get(part)
-        if licence is not None and licence.commercial is not True:
-            remarks.append(f"{name}: licence of the {part.replace('_', ' ')}: {licence}")
+        license = file.card.licences.get(part)
+        if license is not None and license.commercial is not True:
+            remarks.append(f"{name}: license of the {part.replace('_', ' ')}: {license}")
     return remarks
 
 
@@ -253,7 +253,7 @@ def _describe(model: StoredModel) -> dict[str, Any]:
         "calibrated": file.calibration.state == "calibrated",
         "calibration": file.calibration.state,
         "commercial": _commercial(file),
-        "licences": {part: licence.to_dict() for part, licence in file.card.licences.items()},
+        "licences": {part: license.to_dict() for part, license in file.card.licences.items()},
     }
 
 
@@ -267,8 +267,8 @@ def _row(model: StoredModel) -> list[str]:
     if file is None:
         return [model.name, "damaged", "", "", ""]
     use = {True: "yes", False: "no", None: "not stated"}[_commercial(file)]
-    licence = one_line(file.card.licence.get("weights", "not stated"))
-    short = licence if len(licence) <= 40 else f"{licence[:37]}..."
+    license = one_line(file.card.licence.get("weights", "not stated"))
+    short = license if len(license) <= 40 else f"{license[:37]}..."
     return [model.name, file.id, file.calibration.state, use, short]
 
 

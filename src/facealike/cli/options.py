@@ -43,7 +43,7 @@ class SplitChoice(str, Enum):
 # Option names of the last release, without dashes, and their names now, as in {"normalise": "normalize"}.
 # To rename an option: rename it in its command and add one row here.  The old name then works for one release
 # and is not shown in --help.  A row applies to every command, and to command names and Enum values too.
-RENAMED_OPTIONS: dict[str, str] = {}
+RENAMED_OPTIONS: dict[str, str] = {"licence": "license", "normalise": "normalize"}
 
 
 def current_name(name: str) -> str:
@@ -83,7 +83,7 @@ StrictOption = Annotated[
     typer.Option(
         "--strict",
         help="End at the first photo that cannot be read, or with several faces under --face only; without "
-        "it such photos are left out and told.",
+        "it such photos are left out and listed.",
     ),
 ]
 DetectorOption = Annotated[

@@ -23,7 +23,7 @@ def run(app: Callable[..., Any]) -> int:
     """
     fill_descriptors()
     if sys.stdout is None:
-        say("standard output is closed, so no result can be told; to do without it, add >/dev/null")
+        say("standard output is closed, so no result can be printed; to do without it, add >/dev/null")
         return 2
     limit = _too_little_memory()
     if limit is not None:
@@ -135,7 +135,7 @@ class _Results(_Stream):
         try:
             return int(self._stream.write(text))
         except OSError as error:
-            _discard_output(self._stream)  # what is buffered would fail again, and be told twice
+            _discard_output(self._stream)  # what is buffered would fail again, and be reported twice
             raise OutputError from error
 
     def flush(self) -> None:

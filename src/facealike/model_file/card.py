@@ -21,7 +21,7 @@ from ..utils.json_fields import (
     to_json,
 )  # fmt: skip
 from ..utils.result import Shown
-from .licenses import Licence, read_licences
+from .licenses import License, read_licenses
 
 
 @dataclass(frozen=True, repr=False)
@@ -60,7 +60,7 @@ class ModelCard(Shown):
     identity_hashes: tuple[str, ...]
     intended_use: str
     limits: str
-    licences: dict[str, Licence] = field(default_factory=dict)
+    licences: dict[str, License] = field(default_factory=dict)
     trained_on: tuple[Seen, ...] = ()
 
     def __post_init__(self) -> None:
@@ -76,13 +76,13 @@ class ModelCard(Shown):
         for part, text in self.licence.items():
             if not isinstance(text, str):
                 raise ModelError(
-                    f"card: the licence of {in_words(part)} must be a text, not {in_words(text)}"
+                    f"card: the license of {in_words(part)} must be a text, not {in_words(text)}"
                 )
         hashes = self.identity_hashes
         if not isinstance(hashes, list | tuple) or not all(isinstance(h, str) for h in hashes):
             raise ModelError("card: identity_hashes must be a list of texts")
         object.__setattr__(self, "identity_hashes", tuple(hashes))
-        object.__setattr__(self, "licences", read_licences(self.licences, "card: licences"))
+        object.__setattr__(self, "licences", read_licenses(self.licences, "card: licences"))
         object.__setattr__(self, "trained_on", read_records(self.trained_on, "card: trained_on"))
 
     @cached_property
@@ -115,7 +115,7 @@ class ModelCard(Shown):
         )
 
 
-def new_card(name: str, licences: Mapping[str, Licence], **entries: Any) -> ModelCard:
+def new_card(name: str, licences: Mapping[str, License], **entries: Any) -> ModelCard:
     """Return the card of a model made today.
 
     Args:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
-from ..errors import LicenceRefused, ModelError
+from ..errors import LicenseRefused, ModelError
 from ..utils.json_fields import checked_table, from_dict, in_words
 from ..utils.result import Result
 
@@ -30,7 +30,7 @@ COMMERCIAL_BY_SPDX = {
 
 
 @dataclass(frozen=True, repr=False)
-class Licence(Result):
+class License(Result):
     """The license of one part of a model.
 
     Attributes:
@@ -58,7 +58,7 @@ class Licence(Result):
                 raise ModelError(f"licence: {field} must not be {in_words(getattr(self, field))}")
 
     @classmethod
-    def named(cls, name: str, source: str = "") -> Licence:
+    def named(cls, name: str, source: str = "") -> License:
         """Return the license of this name; ``commercial`` is known for some SPDX identifiers."""
         known = {spdx.lower(): spdx for spdx in COMMERCIAL_BY_SPDX}.get(name.strip().lower())
         return cls(known or name.strip(), known, COMMERCIAL_BY_SPDX.get(known or ""), source)
@@ -72,7 +72,7 @@ class Licence(Result):
         return f"{self.name} ({use[self.commercial]})"
 
 
-def read_licences(values: Any, what: str) -> dict[str, Licence]:
+def read_licenses(values: Any, what: str) -> dict[str, License]:
     """Return the licenses of the parts of a model from a dict of dicts; ModelError for an invalid one."""
     table = checked_table(values, what)
     unknown = sorted(set(table) - set(PARTS))
@@ -80,32 +80,32 @@ def read_licences(values: Any, what: str) -> dict[str, Licence]:
         raise ModelError(f"{what}: the parts are {', '.join(PARTS)}, not {in_words(', '.join(unknown))}")
     return {
         part: entry
-        if isinstance(entry, Licence)
-        else from_dict(Licence, entry, f"{what}: {part}", ("spdx", "commercial", "source"))
+        if isinstance(entry, License)
+        else from_dict(License, entry, f"{what}: {part}", ("spdx", "commercial", "source"))
         for part, entry in table.items()
     }
 
 
-def check_commercial(licences: Mapping[str, Licence], name: str) -> None:
+def check_commercial(licences: Mapping[str, License], name: str) -> None:
     """Check that the code and weights of a model surely allow commercial use.
 
     The training data do not decide: whether their terms extend to the weights is disputed.  The card states
     them separately.
 
     Raises:
-        LicenceRefused: They forbid it, or it is not certain.
+        LicenseRefused: They forbid it, or it is not certain.
     """
     for part in ("weights", "code"):
         licence = licences.get(part)
         if licence is not None and licence.commercial is False:
-            raise LicenceRefused(
+            raise LicenseRefused(
                 f"{name}: the license of its {part} ({licence.name}) allows no commercial use; choose "
                 "another model, or leave out --commercial-only"
             )
     weights = licences.get("weights")
     if weights is None or weights.commercial is None:
         stated = "nothing" if weights is None else weights.name
-        raise LicenceRefused(
+        raise LicenseRefused(
             f"{name}: its weights state no license that surely allows commercial use ({stated}); name it "
             "with --license, or leave out --commercial-only"
         )

@@ -11,7 +11,7 @@ from ..datasets.seen import counts
 from ..detection.face_policy import ALIGNED, face_words
 from ..utils.json_fields import is_number
 from ..utils.wording import in_percent, rate_text, rate_with_interval, rule_in_words
-from .licenses import Licence
+from .licenses import License
 from .model_file import ModelFile
 
 LABEL = 14  # columns of the names on the left
@@ -177,5 +177,5 @@ def _made(file: ModelFile) -> Iterator[tuple[str, str]]:
         yield part, ", ".join(filter(None, (found, source))) if part == "detector" else source
 
 
-def _license(text: str, known: Licence | None) -> str:
+def _license(text: str, known: License | None) -> str:
     return text if known is None else f"{known}; {known.source}" if known.source else str(known)

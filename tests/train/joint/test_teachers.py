@@ -14,7 +14,7 @@ from facealike.embedding.face_model import Model
 from facealike.errors import ModelError, UsageError
 from facealike.model_file.store import HOME_VARIABLE
 from facealike.model_zoo.install import add_model
-from facealike.model_zoo.onnx_import import Wrapping
+from facealike.model_zoo.onnx_import import OnnxConfig
 from facealike.model_zoo.openvino_ir import read_ir
 from facealike.train.joint import teachers
 from facealike.train.joint.teachers import named_teacher
@@ -112,7 +112,7 @@ def test_a_stored_model_teaches_what_it_embeds(
     ir = small_ir()
     (tmp_path / "net.xml").write_bytes(ir.xml)
     (tmp_path / "net.bin").write_bytes(ir.bin)
-    add_model(tmp_path / "net.xml", wrapping=Wrapping(8, "3/2", "landmarks", "bgr"))
+    add_model(tmp_path / "net.xml", config=OnnxConfig(8, "3/2", "landmarks", "bgr"))
     teacher = named_teacher("net", 0.4)
     assert (teacher.name, teacher.size, teacher.weight, teacher.layout) == ("net", 8, 0.4, "arcface")
     crops = np.random.default_rng(0).integers(0, 256, (35, 8, 8, 3), dtype=np.uint8)  # more than a chunk
@@ -125,7 +125,7 @@ def test_a_teacher_takes_crops_on_the_template(tmp_path: Path) -> None:
     ir = small_ir()
     (tmp_path / "net.xml").write_bytes(ir.xml)
     (tmp_path / "net.bin").write_bytes(ir.bin)
-    add_model(tmp_path / "net.xml", wrapping=Wrapping(8, "raw", "box"))
+    add_model(tmp_path / "net.xml", config=OnnxConfig(8, "raw", "box"))
     with pytest.raises(UsageError, match="ArcFace template"):
         named_teacher("net", 1.0)
 

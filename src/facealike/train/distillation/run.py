@@ -52,7 +52,7 @@ from ..lightning.trainer import (
     run_loop,
     write_model,
 )
-from ..model_card import INTENDED_USE, licences
+from ..model_card import INTENDED_USE, licenses
 from ..networks.dlib_resnet import DlibTeacher
 from ..optim.mixed_precision import autocast, digits
 from ..options import TrainingKeywords, TrainingOptions, run_folder, with_keywords
@@ -281,7 +281,7 @@ def _model_file(
 ) -> ModelFile:  # fmt: skip
     card = new_card(
         recipe.card.name or recipe.name,
-        licences(recipe),
+        licenses(recipe),
         licence={
             "code": "Apache-2.0",
             "weights": recipe.card.weights_license,

@@ -41,7 +41,7 @@ from ...reports.training_log import loss_curves
 from ...types import Pair, PairIndices
 from ...utils.atomic_write import write_text
 from ...utils.escape import one_line
-from ..model_card import INTENDED_USE, InitialWeights, initialization, licences
+from ..model_card import INTENDED_USE, InitialWeights, initialization, licenses
 from ..optim.mixed_precision import digits
 from ..provenance import git_commit, machine, versions
 from ..recipe.schema import Recipe
@@ -190,7 +190,7 @@ def draft_model(fitted: Fitted, recipe: Recipe) -> ModelFile:
     }
     card = new_card(
         recipe.card.name or recipe.name,
-        licences(recipe),
+        licenses(recipe),
         licence=licence,
         data={"folder": plan.root.name, "fingerprint": plan.fingerprint, **describe(plan)},
         recipe=recipe.to_dict(),

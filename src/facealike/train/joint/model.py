@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ...calibration.calibration import Calibration
 from ...detection.registry import default_detector, detector_license
 from ...model_file.card import ModelCard, new_card
-from ...model_file.licenses import Licence
+from ...model_file.licenses import License
 from ...model_file.locate import read_model_file
 from ...model_file.model_file import ModelFile
 from ...model_file.preprocessing import Preprocessing
@@ -29,7 +29,7 @@ from .student import SIZE, JointStudent
 from .targets import TargetsAbout
 from .training import JointRun
 
-LICENCES = {"code": "Apache-2.0", "weights": "Apache-2.0", "training_data": "CC-BY-4.0"}
+LICENSES = {"code": "Apache-2.0", "weights": "Apache-2.0", "training_data": "CC-BY-4.0"}
 LIMITS = (
     "What its teachers cannot tell apart it cannot either. Small children, and people of one race, gender "
     "and age, pass for one person more often than others do: see the groups among its metrics."
@@ -98,8 +98,8 @@ def _card(run: JointRun, about: TargetsAbout, chips: NDArray[np.uint8], detector
     }
     return new_card(
         "facealike-default",
-        {part: Licence.named(name) for part, name in LICENCES.items()},
-        licence={**LICENCES, "detector": detector},
+        {part: License.named(name) for part, name in LICENSES.items()},
+        licence={**LICENSES, "detector": detector},
         data={
             "folder": "FairFace (CC BY 4.0), 144 px",
             "fingerprint": fingerprint,
