@@ -471,12 +471,12 @@ def test_train_hands_everything_on(monkeypatch: pytest.MonkeyPatch, people: Path
     )  # fmt: skip
     assert result.exit_code == 0 and told(result) == {"model": "m"}
     assert "remark" in result.stderr
-    folder, plan, out, kept, detector, device, resume, cache, progress, strict = calls[0]
-    progress(1, 2)
-    assert (folder, out, kept, cache) == (people, tmp_path / "m", tmp_path / "r", tmp_path / "c")
+    folder, plan, out, kept, options = calls[0]
+    options.progress(1, 2)
+    assert (folder, out, kept, options.cache) == (people, tmp_path / "m", tmp_path / "r", tmp_path / "c")
     assert (plan.seed, plan.training.epochs, plan.crop.size) == (7, 3, 64)
-    assert detector.spec == DlibDetector().spec and device == "cpu" and resume is True
-    assert strict is True
+    assert options.detector.spec == DlibDetector().spec
+    assert (options.device, options.resume, options.strict) == ("cpu", True, True)
 
 
 def test_train_refuses_before_it_starts(

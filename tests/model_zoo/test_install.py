@@ -168,7 +168,7 @@ def test_a_model_file(tmp_path: Path) -> None:
     tiny_model_file().write(tmp_path / "other.facealike")
     with pytest.raises(LicenseRefused, match="nothing"):
         add_model(tmp_path / "other.facealike", commercial_only=True)
-    for arguments in ({"wrapping": OnnxConfig(64)}, {"licence": "MIT"}):
+    for arguments in ({"config": OnnxConfig(64)}, {"license": "MIT"}):
         with pytest.raises(UsageError, match="describe an ONNX file"):
             add_model(tmp_path / "other.facealike", **arguments)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="neither a file nor a model of the registry; that has dlib, sface"):

@@ -60,7 +60,7 @@ def list_(registry: RegistryOption = None, as_json: JsonOption = False) -> int:
         missing = [entry for entry in entries.values() if entry.name not in names]
         for entry in missing:
             license = entry.licences.get("weights")
-            told = "no license stated" if license is None else str(license)
+            stated = "no license stated" if license is None else str(license)
             show()
             show(f"to add: {entry.name}, {entry.size / 1e6:.0f} MB, {stated}")
             show(f"  {entry.about}")
