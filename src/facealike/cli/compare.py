@@ -123,7 +123,7 @@ def compare(
         raise UsageError("give two photos, or a list of them with --pairs; see facealike compare --help")
     if draw is not None:
         check_picture(draw, (a, b))
-    result = run(a, b, model, threshold, face.policy, aligned, device, prior, fmr)
+    result = run(a, b, model, threshold, face.policy, device=device, aligned=aligned, prior=prior, fmr=fmr)
     if draw is not None:
         _draw(result, a, b, face, model, aligned, draw)
     return report(result, a, b, face, verbose, as_json)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
 import numpy as np
 
@@ -34,6 +34,9 @@ from .best_pair import (
     score_at,
 )
 from .result import Comparison
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 @dataclass(frozen=True)
@@ -66,16 +69,23 @@ class CompareOptions:
         return "all" if self.face == "any" else self.face
 
 
+class CompareKeywords(TypedDict, total=False):
+    """The fields of ``CompareOptions`` that ``compare`` takes as keyword arguments only."""
+
+    aligned: bool
+    prior: float
+    fmr: float | None
+
+
 def compare(
     a: Source,
     b: Source,
     model: Model | str | os.PathLike[str] | None = None,
     threshold: float | None = None,
     face: PairFacePolicy = DEFAULT_FACE,
-    aligned: bool = False,
+    *,
     device: str = "auto",
-    prior: float = PRIOR,
-    fmr: float | None = None,
+    **keywords: Unpack[CompareKeywords],
 ) -> Comparison:
     """Compare two photos: the score, the verdict, its probability, and the faces used.
 
@@ -90,11 +100,11 @@ def compare(
         threshold: Cosine from which on the verdict is ``same``; None takes the model's.
         face: Which face of a photo is meant.  With ``any`` every face of one photo is compared with every
             face of the other, and the result is that of the best pair; see ``Comparison.best_of``.
-        aligned: Both photos are face crops already, so no detector runs.
         device: Where to load the model; must be the device of a Model that is loaded.
-        prior: Share of genuine pairs among all that are compared.  The probability depends on it, the
-            verdict does not.
-        fmr: Take the threshold of the model's calibration for this target FMR.
+        keywords: Further fields of ``CompareOptions``.  ``aligned``: both photos are face crops already,
+            so no detector runs.  ``prior``: share of genuine pairs among all that are compared; the
+            probability depends on it, the verdict does not.  ``fmr``: take the threshold of the model's
+            calibration for this target FMR.
 
     Raises:
         ImageError: A photo cannot be read.
@@ -112,25 +122,25 @@ def compare(
         (True, 0.71, 0.34)
     """
     clock = _Clock()
-    options = CompareOptions(threshold, face, aligned, prior, fmr)
+    options = CompareOptions(threshold, face, **keywords)
     if isinstance(model, Model):
         check_same(device, model.device)
     else:
         with clock.step("load"):
             model = Model.load(model, device)
-            if not aligned:
+            if not options.aligned:
                 _ = model.detector  # loaded here, so that its start does not count as detection
-    decision = decide(model.calibration, threshold, fmr)
-    cropper = FaceCropper(None if aligned else model.detector, model.preprocessing, step=clock.step)
+    decision = decide(model.calibration, threshold, options.fmr)
+    cropper = FaceCropper(None if options.aligned else model.detector, model.preprocessing, step=clock.step)
     first = cropper(a, options.face_policy, source_name(a, "the first photo"), quality=True)
     second = cropper(b, options.face_policy, source_name(b, "the second photo"), quality=True)
     with clock.step("embed"):
         vectors = model.embed_crops(np.stack([each.crop for each in (*first, *second)]))
         best = best_pair(vectors[: len(first)], vectors[len(first) :])
     if best.of > 1:
-        decision = decide(model.calibration, threshold, fmr, best.of)
+        decision = decide(model.calibration, threshold, options.fmr, best.of)
     pair = first[best.first], second[best.second]
-    return comparison_of(best, face, pair, model, decision, prior, clock.report())
+    return comparison_of(best, face, pair, model, decision, options.prior, clock.report())
 
 
 def comparison_of(
