@@ -61,7 +61,7 @@ class StudentModule(BaseModule):
         if recipe.network.start:
             model = read_model_file(recipe.network.start)
             initialization = weights_of(model)
-            faces = torch.from_numpy(preprocessing.normalise(plain.crops.numpy()))
+            faces = torch.from_numpy(preprocessing.normalize(plain.crops.numpy()))
             start_from(network, model.embedder, faces, recipe.network.start)
         else:
             initialization = "random"

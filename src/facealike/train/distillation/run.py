@@ -196,7 +196,7 @@ def _distil(
     kept = torch.load(run / "checkpoints" / "last.ckpt", map_location="cpu", weights_only=True)
     module.load_state_dict(kept["state_dict"])
     center = plain.descriptors.mean(dim=0)
-    net, faces = recipe.network, photos.preprocessing.normalise(plain.crops.numpy())
+    net, faces = recipe.network, photos.preprocessing.normalize(plain.crops.numpy())
     agreed = {name.removeprefix("val_"): log.rows[-1][name] for name in WATCHED}
     trained = agreement(described(module, plain), plain.descriptors)
     onnx = export_student(module.evaluated, recipe.crop.size, net.mirror, center, net.bits, faces)

@@ -192,7 +192,7 @@ def fit(
     net, rows = recipe.network, plan.training_data.rows
     faces = None
     if net.bits == 8 or net.start:
-        faces = plan.preprocessing.normalise(plan.crops.take(rows[:: max(1, len(rows) // CALIBRATION_CROPS)]))
+        faces = plan.preprocessing.normalize(plan.crops.take(rows[:: max(1, len(rows) // CALIBRATION_CROPS)]))
     start = read_start(recipe, plan.preprocessing) if net.start else None
 
     steps, trainer, module, log, checks = _prepare(recipe, plan, run, accelerator, devices, start, faces)
