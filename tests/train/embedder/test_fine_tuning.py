@@ -92,7 +92,7 @@ def test_it_begins_with_the_embeddings_of_the_start(tmp_path: Path, kind: str) -
         found = module.embed(torch.from_numpy(faces)).numpy()
     np.testing.assert_allclose(found, wanted, atol=2e-4)
     assert Tail(start).lifts == (kind != "plain") and Tail(start).normalizes == (kind == "cohort")
-    again = export_tuned(module.evaluated, start, recipe, PREPROCESSING.normalise(faces))
+    again = export_tuned(module.evaluated, start, recipe, PREPROCESSING.normalize(faces))
     np.testing.assert_allclose(Embedder(again, PREPROCESSING, "cpu").embed(faces), wanted, atol=5e-4)
 
 
