@@ -86,7 +86,7 @@ def unpack_lfw(
 
 @contextlib.contextmanager
 def _alone_in(target: Path) -> Iterator[None]:
-    """Lock the folder.  Raises DataError where another process unpacks into it, or it cannot be written."""
+    """Lock the folder; DataError if another process unpacks into it or it cannot be written."""
     with contextlib.ExitStack() as held:
         try:
             held.enter_context(own_folder(target, name=LOCK))

@@ -144,7 +144,11 @@ class Seen(Shown):
 
     @classmethod
     def from_dict(cls, values: Any, what: str = "seen") -> Seen:
-        """Return the record that ``to_dict`` wrote.  Raises ModelError for other entries."""
+        """Return the record that ``to_dict`` wrote.
+
+        Raises:
+            ModelError: The entries are others.
+        """
         table = checked_table(values, what)
         if set(table) != {"version", "salt", "people", "photos"}:
             raise ModelError(f"{what}: entries are version, salt, people and photos; make the model again")
@@ -156,7 +160,11 @@ class Seen(Shown):
 
 
 def read_records(values: Any, what: str) -> tuple[Seen, ...]:
-    """Return records from a file, or those that are records already.  Raises ModelError for anything else."""
+    """Return the records of a file; records are returned unchanged.
+
+    Raises:
+        ModelError: The values are anything else.
+    """
     if not isinstance(values, list | tuple):
         raise ModelError(f"{what} must be a list; make the model again")
     return tuple(each if isinstance(each, Seen) else Seen.from_dict(each, what) for each in values)

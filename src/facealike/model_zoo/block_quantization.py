@@ -29,9 +29,10 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 def fold_blocks(content: bytes) -> bytes:
-    """The same network with float weights, if it is block-quantized; any other file as it is.
+    """Return the network with float weights if it is block-quantized, any other file unchanged.
 
-    Raises ModelError for a block-quantized file that is damaged.
+    Raises:
+        ModelError: The file is block-quantized and damaged.
     """
     if b"block_size" not in content:
         return content

@@ -32,10 +32,22 @@ MAX_DIRECTORY = 1 << 20  # bytes of the zip's table of contents, for some thousa
 
 
 def write_bundle(names: Sequence[str], out: str | os.PathLike[str]) -> list[str]:
-    """Put the models of these names into the zip ``out``, whole or not at all; returns their ids.
+    """Write several models into one zip, whole or not at all.
 
-    ``names`` are those of stored models, or ``default``.  Raises UsageError for no name or one twice,
-    ModelError for a model that is not there or damaged, DataError if the file cannot be written.
+    Args:
+        names: Names of stored models, or ``default``.
+        out: The zip to write.
+
+    Returns:
+        The ids of the models.
+
+    Raises:
+        UsageError: There is no name, or one twice.
+        ModelError: A model is not there or damaged.
+        DataError: The file cannot be written.
+
+    Example:
+        >>> ids = write_bundle(["default", "mine"], "models.zip")
     """
     if not names or len(set(names)) != len(names):
         raise UsageError("a bundle holds one model or more, each once; name them")
@@ -84,10 +96,12 @@ def is_bundle(path: str | os.PathLike[str]) -> bool:
 
 
 def read_bundle(path: str | os.PathLike[str]) -> Iterator[tuple[str, ModelFile]]:
-    """(name, model) of each model in the bundle at ``path``, one at a time, all hashes verified.
+    """Yield name and model of each model in a bundle, one at a time, all hashes verified.
 
-    The model that ships with facealike comes under the name ``shipped-ID``, for every machine has a
-    ``default`` of its own.  Raises ModelError, naming the file, if the bundle is not whole.
+    The default model has the name ``shipped-ID``, because every machine has a ``default`` of its own.
+
+    Raises:
+        ModelError: The bundle is not whole; the message names the file.
     """
     try:
         with Path(path).open("rb") as stream, opened(stream, WHAT, MAX_DIRECTORY) as archive:

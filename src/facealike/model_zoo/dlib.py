@@ -47,10 +47,12 @@ LICENCES = {
 
 
 def dlib_model(dat: str | os.PathLike[str]) -> ModelFile:
-    """The model file of dlib's network, from its ``.dat`` file, with our detector.
+    """Return the model file of dlib's network, from its ``.dat`` file, with the default detector.
 
-    Its threshold is dlib's tolerance of 0.6; ``facealike calibrate`` learns probabilities and one of
-    your own.  Raises ModelError where the file cannot be read or is not the public-domain network.
+    Its threshold is dlib's tolerance of 0.6; ``calibrate`` sets another one and adds probabilities.
+
+    Raises:
+        ModelError: The file cannot be read or is not the public-domain network.
     """
     try:
         data = Path(dat).read_bytes()
@@ -76,9 +78,10 @@ def dlib_model(dat: str | os.PathLike[str]) -> ModelFile:
 
 
 def lift(descriptors: ArrayLike, e: float = LIFT) -> Embeddings:
-    """dlib's descriptors, (n, 128), as embeddings of the ``dlib`` model, float32 unit rows (n, 129).
+    """Return dlib's descriptors (n, 128) as embeddings of the ``dlib`` model, (n, 129) float32 unit rows.
 
-    Raises UsageError for another shape.
+    Raises:
+        UsageError: The descriptors have another shape.
     """
     x = np.asarray(descriptors, dtype=np.float64)
     if x.ndim != 2 or x.shape[1] != DIMENSIONS:

@@ -86,17 +86,19 @@ class DlibResNet:
 
 
 def find_dlib_weights() -> Path:
-    """Where the installed package ``face_recognition_models`` keeps dlib's face network.
+    """Return the path of dlib's face network in the installed package ``face_recognition_models``.
 
-    Raises MissingExtra where the package is not installed or lacks the file.
+    Raises:
+        MissingExtra: The package is not installed or lacks the file.
     """
     return package_file(WEIGHTS)
 
 
 def package_file(name: str) -> Path:
-    """The file ``name`` of the installed ``face_recognition_models``, found without importing it.
+    """Return the path of a file of the installed ``face_recognition_models``, without importing it.
 
-    Raises MissingExtra where the package is not installed or lacks the file.
+    Raises:
+        MissingExtra: The package is not installed or lacks the file.
     """
     try:
         files = metadata.files(PACKAGE) or []
@@ -110,10 +112,11 @@ def package_file(name: str) -> Path:
 
 
 def read_dlib_resnet(data: bytes) -> DlibResNet:
-    """The network in the content of dlib's ``.dat`` file.
+    """Return the network in the content of dlib's ``.dat`` file.
 
-    Raises ModelError where the content is no such file: not one byte of it is taken on trust, and a
-    layer of another shape, a missing one or one too many is refused.
+    Raises:
+        ModelError: The content is not such a file: a byte is invalid, or a layer is missing, has another
+            shape or is one too many.
     """
     try:
         return _Reader(data).network()

@@ -1,4 +1,4 @@
-"""Fetch one file whose SHA-256 is known beforehand, and go on where an interrupted run stopped.
+"""Download one file whose SHA-256 is known beforehand, and resume where an interrupted run stopped.
 
 The bytes grow in a hidden file beside the target, which keeps its name from one run to the next; only
 once its length and SHA-256 are right does it take the target's name.  Resuming is by HTTP ranges
@@ -45,14 +45,27 @@ def download(
     progress: Progress | None = None, attempts: int = ATTEMPTS, pause: float = PAUSE,
     timeout: float = TIMEOUT,
 ) -> Path:  # fmt: skip
-    """Fetch ``url`` into the file ``to``; its length in bytes and SHA-256 must be those given.
+    """Download ``url`` into the file ``to``, whole or not at all.
 
-    A connection that breaks is taken up again, up to ``attempts`` times in all, where the last one
-    stopped; so is what an earlier process left.  ``progress(done, total)`` counts bytes.  Nothing is
-    fetched if ``to`` is that file already.
+    A broken connection is resumed where it stopped, as is what an earlier process left.  Nothing is
+    downloaded if ``to`` is that file already.
 
-    Raises DownloadError where the file cannot be had, is too large, is not the one that was promised
-    (it is then deleted), or is being fetched by another process.
+    Args:
+        url: An http or https address.
+        to: The file to write.
+        sha256: The SHA-256 that the file must have.
+        size: The length in bytes that it must have.
+        progress: Called with the bytes done and the total.
+        attempts: Number of connections to try.
+        pause: Seconds before the second attempt, doubled for each further one.
+        timeout: Seconds without a byte after which a connection counts as broken.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        DownloadError: The file cannot be had, is too large, has another SHA-256 (it is then deleted), or is
+            being downloaded by another process.
     """
     target = Path(to)
     _check(url, sha256, size)

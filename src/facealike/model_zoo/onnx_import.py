@@ -1,7 +1,7 @@
-"""Bring your own: any ONNX embedder of faces, wrapped with our detector into a model file.
+"""Import an ONNX face embedder as a model file.
 
-Such a model is not calibrated.  Its scores rise with likeness, but from which one on two photos count
-as one person is for ``facealike calibrate`` to learn, on photos of one's own people.
+Such a model is not calibrated: its scores rise with likeness, and ``facealike calibrate`` sets the threshold
+from which on two photos count as one person, on your own photos.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ NORMALIZATIONS: dict[str, tuple[float, float]] = {
 
 
 class OnnxConfig(NamedTuple):
-    """How an ONNX embedder wants its faces; see ``wrap_onnx``."""
+    """How faces are prepared for an ONNX embedder; the fields are arguments of ``wrap_onnx``."""
 
     input_size: int | None = None
     normalize: str = "arcface"
@@ -56,22 +56,29 @@ def wrap_onnx(
     align: Align = "landmarks", name: str | None = None,
     license: str | Mapping[str, License] = "not stated", channels: Channels = "rgb", source: str = "",
 ) -> ModelFile:  # fmt: skip
-    """The ONNX embedder at ``path`` with our detector, as a model file that is not calibrated.
+    """Return a model file of an ONNX embedder with the default detector, not calibrated.
 
-    ``path`` may also be the .xml of an OpenVINO IR, with its .bin beside it; it is written as ONNX.
-    Block-quantized weights of an ONNX file become float ones (``onnx_fold``).
+    The graph takes float32 (n, 3, S, S), with n free or 1, and its first output is (n, d).  Weights in files
+    beside it (external data) are embedded, and block-quantized weights become float32.
 
-    The graph takes float32 (n, 3, S, S), n free or 1, and returns (n, d) first.  ``input_size`` is S,
-    needed only where the graph leaves it open.  ``normalize`` is ``arcface`` ((x - 127.5) / 127.5:
-    ArcFace, AdaFace, MobileFaceNet), ``0-1`` (also ``unit``), ``raw`` (0 to 255: SFace), or
-    ``MEAN/STD`` with one number or three each, red first.  ``align="landmarks"`` maps the five points
-    onto the template of the ArcFace family.  ``channels`` is ``bgr`` for networks that learned from
-    OpenCV's images.  ``license`` is that of the weights, by its name, or the licenses of all parts;
-    ``source`` is where the file comes from.
+    Args:
+        path: An ONNX file, or the .xml of an OpenVINO IR with its .bin beside it, which is converted to ONNX.
+        input_size: S, needed only if the graph leaves it open.
+        normalize: ``arcface`` ((x - 127.5) / 127.5: ArcFace, AdaFace, MobileFaceNet), ``0-1`` (also
+            ``unit``), ``raw`` (0 to 255: SFace), or ``MEAN/STD`` with one number or three each, red first.
+        align: ``landmarks`` maps the five points onto the template of the ArcFace family; see
+            ``Preprocessing``.
+        name: The name on the card; by default that of the file.
+        license: The license of the weights by its name, or the licenses of all parts.
+        channels: ``bgr`` for networks trained on OpenCV's images.
+        source: Where the file comes from, for the card.
 
-    Weights that the graph keeps in files beside it (external data) are embedded.
+    Raises:
+        ModelError: The graph cannot be used.
+        UsageError: An argument is invalid.
 
-    Raises ModelError for a graph that cannot be used, UsageError for arguments that make no sense.
+    Example:
+        >>> wrap_onnx("w600k_mbf.onnx", license="research only").write("mbf.facealike")
     """
     content = _read(path)
     preprocessing = Preprocessing(
@@ -93,9 +100,10 @@ def wrap_onnx(
 
 
 def parse_normalize(text: str) -> tuple[Channel, Channel]:
-    """Mean and std, each red, green, blue, of ``arcface``, ``0-1``, ``raw`` or ``MEAN/STD``.
+    """Return mean and std, each red, green and blue, of ``arcface``, ``0-1``, ``raw`` or ``MEAN/STD``.
 
-    Raises UsageError for anything else.
+    Raises:
+        UsageError: The text is anything else.
     """
     if text in NORMALIZATIONS:
         mean, std = NORMALIZATIONS[text]

@@ -63,10 +63,10 @@ class IrGraph:
 
 
 def read_ir(xml: bytes, weights: bytes) -> IrGraph:
-    """The network of an IR's two files.
+    """Return the network of an IR from the content of its .xml and its .bin.
 
-    Raises ModelError for files that are no IR, an operation that is not supported, or weights that do
-    not fit the graph.
+    Raises:
+        ModelError: The files are no IR, an operation is not supported, or the weights do not fit the graph.
     """
     try:
         root = ElementTree.fromstring(xml)

@@ -35,14 +35,25 @@ OPTIONAL = (
 
 @dataclass(frozen=True)
 class Entry:
-    """A public embedder: ``kind`` ``onnx`` has an ``url``, ``package`` a ``file`` in a Python package.
+    """A public embedder that is installed by name.
 
-    ``ir`` is OpenVINO's format: ``url`` is that of the .xml, ``size`` and ``sha256`` are too, and
-    ``bin_size`` and ``bin_sha256`` are those of the .bin beside it.
-    ``size`` is in bytes, ``input`` the side of a crop in pixels; ``normalise``, ``channels`` and
-    ``align`` are those of ``wrap_onnx``.  ``also`` lists the SHA-256 of other files of the same network,
-    such as a block-quantized one, which count as this entry when they are added from a local file.
-    Raises ModelError for entries that do not fit each other.
+    Attributes:
+        name: What it is called.
+        kind: ``onnx``: a file at ``url``.  ``ir``: OpenVINO's format, an .xml at ``url`` with a .bin beside
+            it. ``package``: the file ``file`` of the Python package ``package``.
+        sha256: SHA-256 of the file; of the .xml for ``ir``.
+        size: Length of that file in bytes.
+        input: Side of the face crop in pixels.
+        normalise: As ``normalize`` of ``wrap_onnx``.
+        channels: As in ``wrap_onnx``.
+        align: As in ``wrap_onnx``.
+        bin_sha256: SHA-256 of the .bin of an IR.
+        bin_size: Its length in bytes.
+        also: SHA-256 of other files of the same network, such as a block-quantized one; added from disk, they
+            count as this entry.
+
+    Raises:
+        ModelError: The entries do not fit each other.
     """
 
     name: str
@@ -97,7 +108,7 @@ class Entry:
 
     @property
     def commercial(self) -> bool | None:
-        """Whether the license of the weights allows commercial use; None where that is not certain."""
+        """Whether the license of the weights allows commercial use; None if that is not certain."""
         weights = self.licences.get("weights")
         return None if weights is None else weights.commercial
 
@@ -124,9 +135,13 @@ class Entry:
 
 
 def read_registry(path: str | os.PathLike[str] | None = None) -> dict[str, Entry]:
-    """The entries of the registry at ``path``, by name; without a path, of the one that ships.
+    """Return the entries of a registry by name.
 
-    Raises ModelError, naming the file, for one that cannot be read or an entry that makes no sense.
+    Args:
+        path: A TOML file; None for the registry of the package.
+
+    Raises:
+        ModelError: The file cannot be read, or an entry is invalid; the message names the file.
     """
     name = "the registry" if path is None else shown(path)
     try:

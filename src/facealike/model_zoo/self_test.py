@@ -1,4 +1,4 @@
-"""Whether a model file is whole, and really runs on this machine."""
+"""Self-test of a model file: check its hashes and run it once."""
 
 from __future__ import annotations
 
@@ -64,14 +64,24 @@ class Verification(Shown):
 
 
 def verify_model(path: str | os.PathLike[str] | None = None, device: str = "auto") -> Verification:
-    """Check every hash of a model file, embed drawn crops and look for faces in a drawn picture.
+    """Check every hash of a model file, embed drawn crops and detect faces in a drawn picture.
 
-    ``path`` may be the name of a stored model; without one it is the model that ships.  The crops must
-    give finite unit vectors that differ from each other and do not depend on what else is embedded.
+    The crops must give finite unit vectors that differ from each other and do not depend on the rest of the
+    batch.
 
-    Raises ModelError, DetectorError or DeviceError, saying what is wrong.
+    Args:
+        path: A model file or the name of a stored model; None for the default model.
+        device: ``auto``, ``cpu`` or ``cuda:N``.
+
+    Raises:
+        ModelError: A part is damaged, or the network does not embed.
+        DetectorError: The detector does not run.
+        DeviceError: The device is not there.
+
+    Example:
+        >>> print(verify_model("mine.facealike"))
     """
-    name = "the model that ships" if path is None else shown(path)
+    name = "the default model" if path is None else shown(path)
     file = read_model_file(path)
     model = Model(file, device)
     milliseconds = _probe_embedder(model, name)

@@ -93,7 +93,9 @@ def check_picture_name(path: str | Path) -> None:
 def save_picture(image: PillowImage.Image, path: str | Path) -> None:
     """Write a PNG or a JPEG, by the ending of ``path``, whole or not at all.
 
-    Raises UsageError for another ending and DataError where the file cannot be written.
+    Raises:
+        UsageError: ``path`` has another ending.
+        DataError: The file cannot be written.
     """
     check_picture_name(path)
     buffer = io.BytesIO()
