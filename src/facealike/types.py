@@ -29,7 +29,7 @@ Point: TypeAlias = tuple[float, float]
 class Box(NamedTuple):
     """A rectangle in pixels; it may reach beyond the image.
 
-    Example:
+    Examples:
         >>> Box(10, 20, 110, 140).center
         (60.0, 80.0)
     """
@@ -77,7 +77,7 @@ class Face(Shown):
     nose, the left and the right corner of the mouth.  ``confidence`` has a scale of the detector's own;
     higher is surer.
 
-    Example:
+    Examples:
         >>> Face(Box(10, 20, 110, 140), confidence=0.99)
     """
 
@@ -116,7 +116,7 @@ class Pair(Result):
 
     ``fold`` is the fold of a protocol such as LFW View 2, where there is one.
 
-    Example:
+    Examples:
         >>> Pair("a.jpg", "b.jpg", same=True)
     """
 

@@ -65,7 +65,7 @@ class Calibration(Shown):
     ``Calibration.none()`` is that of an embedder that is not calibrated: ``check`` refuses it wherever a
     verdict needs a threshold.
 
-    Example:
+    Examples:
         >>> calibration = Model.load().file.calibration
         >>> calibration.probability_of(0.6, prior=0.01)
 

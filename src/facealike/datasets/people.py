@@ -21,7 +21,7 @@ from .splits import SPLITS, Split, split_of
 class People(Shown):
     """Photos by person: ``paths[i]`` shows ``names[labels[i]]``.
 
-    Example:
+    Examples:
         >>> people = People.from_folder("photos").split("test")
         >>> print(len(people.names), "people,", len(people), "photos")
 

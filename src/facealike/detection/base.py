@@ -16,7 +16,7 @@ class Detector(Protocol):
     time.  A detector that states ``max_side``, the side in pixels to which it shrinks larger photos, may be
     given large JPEGs that were decoded at reduced size.
 
-    Example:
+    Examples:
         >>> class WholePhoto:
         ...     spec = {"kind": "whole"}
         ...     has_landmarks, weights = False, None

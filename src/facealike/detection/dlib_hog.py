@@ -36,7 +36,7 @@ class DlibDetector:
     Raises:
         DetectorError: dlib is not installed, or ``landmarks`` is no such file.
 
-    Example:
+    Examples:
         >>> DlibDetector().detect(read_image("photo.jpg"))
     """
 

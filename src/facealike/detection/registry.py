@@ -28,7 +28,7 @@ def default_detector(threads: int = 0) -> YuNetDetector:
     Args:
         threads: Threads of one run; 0 lets onnxruntime choose.
 
-    Example:
+    Examples:
         >>> faces = default_detector().detect(read_image("photo.jpg"))
     """
     return YuNetDetector(

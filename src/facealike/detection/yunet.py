@@ -92,7 +92,7 @@ class YuNetDetector:
     Raises:
         DetectorError: The file is missing, is no ONNX file, or has other outputs than YuNet.
 
-    Example:
+    Examples:
         >>> YuNetDetector("face_detection_yunet_2023mar.onnx").detect(read_image("photo.jpg"))
     """
 

@@ -51,7 +51,7 @@ class FaceCrop(Shown):
     ``crop`` is RGB uint8 (S, S, 3), or (0, 0, 3) where no crop was asked for.  ``found`` is the number of
     faces in the photo, None where none was looked for.  ``quality`` is None where it was not asked for.
 
-    Example:
+    Examples:
         >>> for found in Model.load().faces("group.jpg", "all"):
         ...     print(found.face, found.quality, found.crop.shape)
     """

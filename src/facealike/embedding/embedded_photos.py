@@ -37,7 +37,7 @@ class EmbeddedFace(Shown):
     ``face`` is in pixels of the whole upright photo, and ``quality`` is that of this face; both are None
     where the photo is a face crop already (``aligned``).
 
-    Example:
+    Examples:
         >>> for photo in model.stream(paths):
         ...     for face in photo.faces:
         ...         print(photo.photo, face.face.box, face.embedding.shape)
@@ -68,7 +68,7 @@ class EmbeddedPhoto(Result):
     policy selects: at most one, or with ``all`` every face, the most confident first.  ``error`` is the error
     (NoFaceFound, SeveralFaces, an ImageError), None where there is none.
 
-    Example:
+    Examples:
         >>> for photo in model.embed(paths, on_error="skip"):
         ...     print(photo.photo, photo.reason or len(photo.faces))
     """

@@ -29,7 +29,7 @@ class Embedder:
         ModelError: The graph cannot be used.
         DeviceError: The device is not there.
 
-    Example:
+    Examples:
         >>> file = ModelFile.read("mine.facealike")
         >>> Embedder(file.embedder, file.preprocessing).embed(crops).shape
         (2, 128)

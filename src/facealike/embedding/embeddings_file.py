@@ -37,7 +37,7 @@ def save_embeddings(
     Raises:
         UsageError: The lengths differ.
 
-    Example:
+    Examples:
         >>> save_embeddings("faces.npz", model.embed(paths), paths, model)
     """
     if len(paths) != len(embeddings) or (faces is not None and len(faces) != len(paths)):
@@ -64,7 +64,7 @@ def load_embeddings(path: str | os.PathLike[str], model: Model) -> tuple[Embeddi
         MixedModels: Another model made them, so scores between the two would be meaningless.
         DataError: ``save_embeddings`` did not write the file.
 
-    Example:
+    Examples:
         >>> vectors, paths = load_embeddings("faces.npz", model)
     """
     try:

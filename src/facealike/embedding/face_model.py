@@ -48,7 +48,7 @@ class Model:
         ModelError: The file cannot be used.
         DeviceError: The device is not there.
 
-    Example:
+    Examples:
         >>> model = Model.load()
         >>> vectors = model.embed(["a.jpg", "b.jpg"])
         >>> float(vectors[0] @ vectors[1])  # the cosine score
@@ -126,7 +126,7 @@ class Model:
             NoFaceFound: It shows no face.
             SeveralFaces: It shows several under the policy ``only``.
 
-        Example:
+        Examples:
             >>> (face,) = Model.load().faces("portrait.jpg")
             >>> face.face.box, face.quality.score, face.crop.shape
         """
@@ -229,7 +229,7 @@ class Model:
             threads: None for one a core; 1 does all work in the caller's thread.
             quality: Also assess each face, which takes some time.
 
-        Example:
+        Examples:
             >>> for photo in model.stream(paths, face="all"):
             ...     print(photo.reason or [face.quality.score for face in photo.faces])
         """

@@ -31,7 +31,7 @@ class SetEvaluation(Result):
     FMR and FNMR are of the comparisons made.  ``far`` and ``frr`` are of all pairs of the ``photos`` and
     count those without a comparison as rejected (ISO/IEC 19795-1: failure to acquire).
 
-    Example:
+    Examples:
         >>> print(evaluate_exhaustive(Model.load(), "people", "all").fmr)
 
     Args:
@@ -178,7 +178,7 @@ class AllPairsEvaluator:
 
     Uses the options ``allow_overlap``, ``allow_duplicates`` and ``threshold``.
 
-    Example:
+    Examples:
         >>> AllPairsEvaluator("people", "all")(Model.load()).fmr
 
     Args:
@@ -224,7 +224,7 @@ def evaluate_exhaustive(
     Short for ``AllPairsEvaluator(root, split, EvaluationOptions(face, ...))(model)``: arguments, options and
     errors are those of ``AllPairsEvaluator`` and ``EvaluationOptions``.
 
-    Example:
+    Examples:
         >>> evaluate_exhaustive(Model.load(), "people", "all")
     """
     return AllPairsEvaluator(root, split, EvaluationOptions(face=face, **options))(model)

@@ -47,7 +47,7 @@ def calibrate(
     the latter two with their reasons.  The people are recorded in the calibration as salted digests, so that
     they are recognized in an evaluation.
 
-    Example:
+    Examples:
         >>> calibration = calibrate(model, "people", rule=0.001, split="all")
         >>> replace(model.file, calibration=calibration).write("mine.facealike")
 

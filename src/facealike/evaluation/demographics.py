@@ -39,7 +39,7 @@ class GroupEvaluator:
 
     Uses the options ``threshold``, ``seed`` and ``resamples``.
 
-    Example:
+    Examples:
         >>> GroupEvaluator("fairface.csv", "fairface")(Model.load()).disparity()
 
     Args:
@@ -112,7 +112,7 @@ def evaluate_groups(
     Short for ``GroupEvaluator(groups, root, by, detector, aligned, EvaluationOptions(face, ...))(model)``:
     arguments, options and errors are those of ``GroupEvaluator`` and ``EvaluationOptions``.
 
-    Example:
+    Examples:
         >>> evaluate_groups(Model.load(), "fairface.csv", by=("race",))
     """
     chosen = EvaluationOptions(face=face, **options)

@@ -35,7 +35,7 @@ class EvaluationKeywords(TypedDict, total=False):
 class EvaluationOptions:
     """What evaluators have in common.  An evaluator refuses an option that it does not use.
 
-    Example:
+    Examples:
         >>> options = EvaluationOptions(face="central", allow_overlap=True)
         >>> result = SplitEvaluator("people", "test", options=options)(Model.load())
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class IdentificationEvaluation(Result):
     """The result of searches in a gallery of one photo a person, mated and non-mated.
 
-    Example:
+    Examples:
         >>> print(evaluate_identification(Model.load(), "people", "all").rank1)
 
     Args:
@@ -132,7 +132,7 @@ class IdentificationEvaluator:
 
     Uses the options ``seed``, ``allow_overlap`` and ``allow_duplicates``.
 
-    Example:
+    Examples:
         >>> IdentificationEvaluator("people", "all")(Model.load()).rank1
 
     Args:
@@ -176,7 +176,7 @@ def evaluate_identification(
     Short for ``IdentificationEvaluator(root, split, EvaluationOptions(face, ...))(model)``:
     arguments, options and errors are those of ``IdentificationEvaluator`` and ``EvaluationOptions``.
 
-    Example:
+    Examples:
         >>> evaluate_identification(Model.load(), "people", "all", seed=3)
     """
     return IdentificationEvaluator(root, split, EvaluationOptions(face=face, **options))(model)

@@ -74,7 +74,7 @@ class View2(Result):
 
     Source: Huang, Ramesh, Berg and Learned-Miller, UMass TR 07-49, 2007.
 
-    Example:
+    Examples:
         >>> result = evaluate_view2(Model.load(), "lfw", "pairs.txt")
         >>> print(result.accuracy, result.standard_error)
 
@@ -292,7 +292,7 @@ class View2Evaluator:
 
     Uses the option ``allow_overlap``.
 
-    Example:
+    Examples:
         >>> View2Evaluator("lfw", "pairs.txt")(Model.load()).accuracy
 
     Args:
@@ -333,7 +333,7 @@ def evaluate_view2(
     Short for ``View2Evaluator(root, pairs_file, EvaluationOptions(face, ...))(model)``: arguments, options
     and errors are those of ``View2Evaluator`` and ``EvaluationOptions``.
 
-    Example:
+    Examples:
         >>> evaluate_view2(Model.load(), "lfw", "pairs.txt")
     """
     return View2Evaluator(root, pairs_file, EvaluationOptions(face=face, **options))(model)

@@ -52,7 +52,7 @@ class PairEvaluator:
 
     Uses the options ``allow_overlap``, ``threshold`` and ``skip_missing``.
 
-    Example:
+    Examples:
         >>> evaluator = PairEvaluator(read_pairs("pairs.csv", "photos"), "mine")
         >>> result = evaluator(Model.load())
         >>> result.metrics[result.primary]
@@ -150,7 +150,7 @@ def evaluate_pairs(
     Short for ``PairEvaluator(pairs, name, EvaluationOptions(face, ...))(model)``: arguments, options and
     errors are those of ``PairEvaluator`` and ``EvaluationOptions``.
 
-    Example:
+    Examples:
         >>> evaluate_pairs(Model.load(), pairs, "mine", allow_overlap=True)
     """
     chosen = EvaluationOptions(face=face, **options)
@@ -167,7 +167,7 @@ class SplitEvaluator:
 
     Uses the options ``seed``, ``allow_overlap``, ``allow_duplicates``, ``threshold`` and ``skip_missing``.
 
-    Example:
+    Examples:
         >>> SplitEvaluator("people", "all")(Model.load()).f1
 
     Args:
@@ -216,7 +216,7 @@ def evaluate_split(
     Short for ``SplitEvaluator(root, split, limit, EvaluationOptions(face, ...))(model)``: arguments, options
     and errors are those of ``SplitEvaluator`` and ``EvaluationOptions``.
 
-    Example:
+    Examples:
         >>> evaluate_split(Model.load(), "people", "test", face="central")
     """
     return SplitEvaluator(root, split, limit, EvaluationOptions(face=face, **options))(model)

@@ -51,7 +51,7 @@ class Evaluation(Result):
     ``fta``, the failure-to-acquire rate, is the share of photos that are ``missing``.  A rate is NaN where a
     kind of pairs has no comparison.  The arrays cannot be written to.
 
-    Example:
+    Examples:
         >>> result = evaluate_split(Model.load(), "people", "all")
         >>> print(result.fmr, result.intervals()["fmr"])
 

@@ -13,7 +13,7 @@ class PhotoWarning(Warning):
 
     The message is one sentence that names the photo or the folder; the command line prints it on stderr.
 
-    Example:
+    Examples:
         >>> warnings.simplefilter("error", PhotoWarning)  # refuse such photos
     """
 

@@ -132,7 +132,7 @@ def read_image(
         ImageTooLarge: It is over a limit.
         UsageError: The source or array is of another kind, or a float is outside [0, 1].
 
-    Example:
+    Examples:
         >>> read_image("photo.jpg").shape
         (1080, 1920, 3)
     """

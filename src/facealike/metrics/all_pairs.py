@@ -42,7 +42,7 @@ def exhaustive(
 ) -> Exhaustive:  # fmt: skip
     """Compare every photo with every other.
 
-    Example:
+    Examples:
         >>> exhaustive(embeddings, labels).fnmr_at_fmr(0.001)
 
     Args:

@@ -57,7 +57,7 @@ class Interval(Result):
 
     ``docs/results/interval-coverage.md`` reports the measured coverage.
 
-    Example:
+    Examples:
         >>> interval = evaluate_split(model, "people", "test").intervals()["f1"]
         >>> print(interval.low, interval.high)
 
@@ -136,7 +136,7 @@ def pair_intervals(
 ) -> dict[str, Interval]:  # fmt: skip
     """Return intervals of ``f1 accuracy auc fmr fnmr eer``, and ``fnmr@F`` for each F of ``fmrs``.
 
-    Example:
+    Examples:
         >>> pair_intervals(scores, same, first, second, 0.5, fmrs=(0.01,), resamples=200)["fnmr@0.01"]
 
     Args:
@@ -167,7 +167,7 @@ def difference_interval(
     It compares two systems better than whether their intervals overlap, for what makes a resample hard is
     hard for both.
 
-    Example:
+    Examples:
         >>> difference_interval(new, 0.5, old, 0.4, same, first, second, "auc")
 
     Args:

@@ -42,7 +42,7 @@ RATIOS = ("max_min_ratio", "max_mean_ratio", "max_target_ratio")
 class GroupEvaluation(Result):
     """FMR and share of photos without a face in each group, at each of several points.
 
-    Example:
+    Examples:
         >>> result = evaluate_groups(Model.load(), "fairface.csv")
         >>> print(result.disparity(["race"]).max_min_ratio)
 

@@ -43,7 +43,7 @@ def closed_set(
 ) -> Identification:  # fmt: skip
     """Search each probe in a gallery that holds its person.
 
-    Example:
+    Examples:
         >>> closed_set(gallery, gallery_labels, probes, probe_labels).rank1
 
     Args:
@@ -73,7 +73,7 @@ def open_set(
 ) -> OpenSet:  # fmt: skip
     """Search mated and non-mated probes in a gallery.
 
-    Example:
+    Examples:
         >>> open_set(gallery, names, probes, probe_names, others, other_names).fnir_at_fpir(0.01)
 
     Args:

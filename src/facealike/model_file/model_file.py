@@ -156,7 +156,7 @@ def with_detector(file: ModelFile, detector: Detector) -> ModelFile:
     Raises:
         ModelError: The crops need landmarks and ``detector`` finds none.
 
-    Example:
+    Examples:
         >>> from facealike import DlibDetector, ModelFile, with_detector
         >>> file = with_detector(ModelFile.read("mine.facealike"), DlibDetector())
     """

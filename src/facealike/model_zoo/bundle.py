@@ -46,7 +46,7 @@ def write_bundle(names: Sequence[str], out: str | os.PathLike[str]) -> list[str]
         ModelError: A model is not there or damaged.
         DataError: The file cannot be written.
 
-    Example:
+    Examples:
         >>> ids = write_bundle(["default", "mine"], "models.zip")
     """
     if not names or len(set(names)) != len(names):

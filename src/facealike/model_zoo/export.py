@@ -119,7 +119,7 @@ def export_model(
         UsageError: ``bits`` is another number, the network has no convolutions, quantization would change the
             embeddings too much, or the model has a cohort already.
 
-    Example:
+    Examples:
         >>> from facealike import Model, export_model
         >>> export_model(Model.load(), "photos", bits=8).file.write("small.facealike")
     """

@@ -59,7 +59,7 @@ def add_model(
         MissingExtra: A package that carries the weights is not installed.
         DataError: The folder of the store cannot be written.
 
-    Example:
+    Examples:
         >>> add_model("retail-0095.xml", name="retail")[0].name
         'retail'
     """

@@ -77,7 +77,7 @@ def wrap_onnx(
         ModelError: The graph cannot be used.
         UsageError: An argument is invalid.
 
-    Example:
+    Examples:
         >>> wrap_onnx("w600k_mbf.onnx", license="research only").write("mbf.facealike")
     """
     content = _read(path)

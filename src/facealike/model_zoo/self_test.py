@@ -78,7 +78,7 @@ def verify_model(path: str | os.PathLike[str] | None = None, device: str = "auto
         DetectorError: The detector does not run.
         DeviceError: The device is not there.
 
-    Example:
+    Examples:
         >>> print(verify_model("mine.facealike"))
     """
     name = "the default model" if path is None else shown(path)

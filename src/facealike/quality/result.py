@@ -24,7 +24,7 @@ class Quality(Result):
     flaws that matter, the worst first.  ``measures`` are in the units that ``face_quality`` states.  A face
     is ``poor`` where a verdict on it should be checked.
 
-    Example:
+    Examples:
         >>> (face,) = Model.load().faces("portrait.jpg")
         >>> face.quality.score, face.quality.reasons
         (0.93, ())

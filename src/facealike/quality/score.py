@@ -117,7 +117,7 @@ def face_quality(image: Image, face: Face, detector: str | None = None, reduced:
             confidence; None leaves the confidence out.
         reduced: Pixels of the photo for one of ``image`` on each side, where it was decoded at reduced size.
 
-    Example:
+    Examples:
         >>> image = read_image("portrait.jpg")
         >>> face_quality(image, default_detector().detect(image)[0], "yunet").score
     """

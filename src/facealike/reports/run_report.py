@@ -75,7 +75,7 @@ def report(
     A run of an older facealike, or one that is not finished, gives a report of what exists.  The HTML file is
     self-contained; the Markdown lies beside it with the ending .md, and its figures in a folder beside that.
 
-    Example:
+    Examples:
         >>> print(report("model-run").html)
 
     Args:

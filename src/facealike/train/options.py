@@ -25,7 +25,7 @@ class TrainingKeywords(TypedDict, total=False):
 class TrainingOptions:
     """How a run is carried out; the recipe decides what is trained.
 
-    Example:
+    Examples:
         >>> options = TrainingOptions(device="cuda:0", cache="crops")
         >>> result = train("people", load_recipe("fine-tuned"), "mine.facealike", options=options)
 

@@ -116,10 +116,9 @@ def compare(
         UsageError: An argument is out of range, the arguments contradict each other, or the model has no
             threshold for ``fmr``.
 
-    Example:
+    Examples:
         >>> result = compare("a.jpg", "b.jpg")
-        >>> result.same, result.score, result.threshold
-        (True, 0.71, 0.34)
+        >>> print(result.verdict, result.score, result.threshold, result.probability)
     """
     clock = _Clock()
     options = CompareOptions(threshold, face, **keywords)

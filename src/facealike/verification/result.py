@@ -54,7 +54,7 @@ class Comparison(Shown):
         face_numbers: Which faces ``any`` has selected, from 1, the most confident first; else None.
         threshold_rates_of: People on whom the rates at the threshold were measured.
 
-    Example:
+    Examples:
         >>> if compare("a.jpg", "b.jpg"):
         ...     print("the same person")
     """

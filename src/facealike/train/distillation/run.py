@@ -154,7 +154,7 @@ def distil(
     Arguments and errors are those of ``train``.  No identity labels are used: sub-folders of
     ``photos_dir`` have no meaning.
 
-    Example:
+    Examples:
         >>> result = distil("photos", load_recipe("distilled"), "small.facealike")
         >>> result.agreement["correlation"]
         0.97

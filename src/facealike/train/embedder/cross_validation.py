@@ -101,7 +101,7 @@ def train_folds(
 ) -> FoldsResult:
     """Train and score ``folds`` of a list of pairs; summarize once every fold is done.
 
-    Example:
+    Examples:
         >>> result = train_folds("lfw", load_recipe("lfw"), "pairs.txt", "folds", device="cuda:0")
 
     Args:

@@ -132,7 +132,7 @@ def train(
 ) -> TrainResult:
     """Train ``recipe`` on a folder of people and write the model to ``out``.
 
-    Example:
+    Examples:
         >>> result = train("people", load_recipe("fine-tuned"), "mine.facealike")
         >>> result.model_path
         PosixPath('mine.facealike')

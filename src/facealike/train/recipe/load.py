@@ -23,7 +23,7 @@ from .schema import Recipe
 def recipe_names() -> list[str]:
     """Return the names of the recipes that come with facealike, sorted.
 
-    Example:
+    Examples:
         >>> "fine-tuned" in recipe_names()
         True
     """
@@ -34,7 +34,7 @@ def recipe_names() -> list[str]:
 def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """Return a named recipe or the one in a TOML file, with overrides applied.
 
-    Example:
+    Examples:
         >>> load_recipe("fine-tuned", ["training.epochs=8"]).training.epochs
         8
 

@@ -275,7 +275,7 @@ class CardSpec:
 class Recipe:
     """Everything that decides the result of a training run, but for the photos.
 
-    Example:
+    Examples:
         >>> recipe = load_recipe("fine-tuned", ["training.epochs=8"])
         >>> recipe.training.epochs
         8
