@@ -121,7 +121,7 @@ class Exhaustive(Result):
         return self._impostors.threshold_at_fmr(fmr, supported)
 
     def fnmr_at_fmr(self, fmr: float, supported: bool = True) -> float:
-        """Return the FNMR at ``threshold_at_fmr(fmr, supported)``."""
+        """Return the FNMR at ``threshold_at_fmr(fmr, supported)``, whose UsageError it may raise."""
         return self.fnmr_at(self.threshold_at_fmr(fmr, supported))
 
     @cached_property

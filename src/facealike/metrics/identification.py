@@ -259,7 +259,7 @@ class OpenSet(Result):
         return midway(rejected, float(above.min()) if len(above) else math.inf)
 
     def fnir_at_fpir(self, fpir: float, supported: bool = True) -> float:
-        """Return the FNIR at ``threshold_at_fpir(fpir, supported)``."""
+        """Return the FNIR at ``threshold_at_fpir(fpir, supported)``, whose UsageError it may raise."""
         return self.fnir_at(self.threshold_at_fpir(fpir, supported))
 
     def curve(self) -> tuple[Floats, Floats, Floats]:

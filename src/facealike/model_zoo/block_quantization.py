@@ -48,7 +48,7 @@ def fold_blocks(content: bytes) -> bytes:
 
 
 def fields(content: bytes) -> Iterator[Field]:
-    """The fields of a protocol-buffer message; ValueError where it is damaged."""
+    """Yield the fields of a protocol-buffer message; ValueError if it is damaged."""
     at = 0
     while at < len(content):
         key, at = _varint(content, at)
@@ -70,7 +70,7 @@ def fields(content: bytes) -> Iterator[Field]:
 
 
 def encode(message: list[Field]) -> bytes:
-    """The message of these fields."""
+    """Return the message of these fields."""
     parts = []
     for number, wire, value in message:
         if isinstance(value, int):
@@ -137,7 +137,7 @@ class _Node:
 
 
 def read_tensor(content: bytes) -> NDArray[Any]:
-    """The values of a TensorProto; ValueError for a type or a storage that is not read here."""
+    """Return the values of a TensorProto; ValueError for a type or storage that is not supported."""
     sides: list[int] = []
     kind, raw = 0, None
     listed: list[int] = []

@@ -9,13 +9,15 @@ from .dlib_weights import DIMENSIONS, SIZE, Block, Convolution, DlibResNet
 
 
 def to_onnx(net: DlibResNet, lift: float | None = None) -> bytes:
-    """The network as an ONNX file: crops, float32 (n, 3, 150, 150), to descriptors, (n, 128).
+    """Return the network as an ONNX file: crops, float32 (n, 3, 150, 150), to descriptors (n, 128).
 
-    The crops are RGB, less ``MEAN``, over ``STD``.  dlib compares descriptors by their Euclidean
-    distance.  With ``lift`` = e each descriptor x becomes the unit vector of 129 numbers
-    (2 e x, 1 - e^2 |x|^2) / (1 + e^2 |x|^2), the inverse of the stereographic projection: for small e
-    the distance between two of those is 2 e times the one of the descriptors, so that cosines rank
-    pairs as dlib's distances do.
+    The crops are RGB, less ``MEAN``, over ``STD``.  dlib compares descriptors by their Euclidean distance.
+
+    Args:
+        net: dlib's network.
+        lift: e, with which each descriptor x becomes the unit vector (2 e x, 1 - e^2 |x|^2) / (1 + e^2 |x|^2)
+            of 129 numbers, the inverse of the stereographic projection.  For small e the distance between
+            two of them is 2 e times that of the descriptors, so cosines rank pairs as dlib's distances do.
     """
     graph = _Graph()
     x = graph.convolution(net.stem, "crops", "stem", relu=True)

@@ -1,4 +1,4 @@
-"""``models add``: from a name, a network's file, a model file or a bundle to models in the store."""
+"""Install models by name: from the registry, an ONNX or IR file, a model file or a bundle."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class IrGraph:
     output_shape: tuple[int, ...]
 
     def to_onnx(self) -> bytes:
-        """The network as an ONNX file: float32 (n, 3, S, S) to (n, d)."""
+        """Return the network as an ONNX file: float32 (n, 3, S, S) to (n, d)."""
         nodes = [
             onnx_writer.node(each.operator, each.inputs, each.output, **each.attributes)
             for each in self.nodes

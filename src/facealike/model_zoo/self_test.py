@@ -24,11 +24,19 @@ CLOSE = 1e-3  # of unit vectors, between a crop embedded alone and among others
 
 @dataclass(frozen=True, repr=False)
 class Verification(Shown):
-    """What ``verify_model`` found: every part whole, the network and the detector running.
+    """The result of ``verify_model``: every part is whole, the network and the detector run.
 
-    ``sha256`` has the hash of each ONNX file in the model; ``milliseconds`` is the time of one
-    embedding; ``calibrated``, ``calibration`` (see ``Calibration.state``) and ``commercial`` (None: not
-    stated) are what the file says of itself.
+    Attributes:
+        model: The id of the model.
+        name: The name or path that was checked.
+        sha256: The hash of each ONNX file in the model.
+        dimensions: Length of an embedding.
+        device: Where the network ran.
+        milliseconds: Time of one embedding.
+        detector: The kind of the detector.
+        calibrated: Whether the model has a threshold and probabilities.
+        calibration: See ``Calibration.state``.
+        commercial: Whether the license of the weights allows commercial use; None if it is not stated.
     """
 
     model: str
