@@ -34,6 +34,7 @@ from PIL import Image as PillowImage
 from benchmarks.common.record import RESULTS, append_rows, circumstances
 from facealike.detection.registry import DEFAULT_CONFIDENCE, DEFAULT_LANDMARK_OVERLAP, default_detector
 from facealike.detection.yunet import YuNetDetector
+from facealike.imaging.boxes import iou
 from facealike.imaging.read import read_image
 from facealike.types import Face, Image
 
@@ -78,7 +79,7 @@ def read_photos(folder: Path) -> list[Photo]:
 def matched(detected: Boxes, labeled: Boxes) -> NDArray[np.intp]:
     """The labeled face of each detection, -1 for none; (n,).  Each face is given once, best overlap first."""
     given = np.full(len(detected), -1, dtype=np.intp)
-    overlap = overlaps(detected, labeled)
+    overlap = iou(detected, labeled)
     for place in np.argsort(-overlap, axis=None, kind="stable"):
         mine, face = divmod(int(place), max(len(labeled), 1))
         if overlap[mine, face] < OVERLAP:
@@ -86,13 +87,6 @@ def matched(detected: Boxes, labeled: Boxes) -> NDArray[np.intp]:
         if given[mine] < 0 and face not in given:
             given[mine] = face
     return given
-
-
-def overlaps(one: Boxes, other: Boxes) -> Boxes:
-    """Intersection over union of every two boxes, (n, m)."""
-    sides = np.minimum(one[:, None, 2:], other[:, 2:]) - np.maximum(one[:, None, :2], other[:, :2])
-    shared = np.clip(sides, 0, None).prod(axis=2)
-    return np.asarray(shared / (_areas(one)[:, None] + _areas(other) - shared))
 
 
 def _areas(boxes: Boxes) -> Boxes:
@@ -109,7 +103,7 @@ def largest_is_right(detected: Boxes, photo: Photo) -> bool:
         return False
     largest = detected[[_areas(detected).argmax()]]
     right = photo.areas >= NEARLY_LARGEST * photo.areas.max()
-    return bool((overlaps(largest, photo.boxes)[0][right] >= OVERLAP).any())
+    return bool((iou(largest, photo.boxes)[0][right] >= OVERLAP).any())
 
 
 def portrait(photo: Photo, share: float) -> Photo | None:

@@ -40,7 +40,7 @@ def test_overlaps_agree_with_counted_pixels(module: Any) -> None:
             grid[side, number, top:bottom, left:right] = True
     one, other = grid[0][:, None], grid[1][None]
     wanted = (one & other).sum((2, 3)) / (one | other).sum((2, 3))
-    np.testing.assert_allclose(module.overlaps(*boxes), wanted)
+    np.testing.assert_allclose(module.iou(*boxes), wanted)
 
 
 def test_each_face_is_found_once_and_by_the_best_detection(module: Any) -> None:

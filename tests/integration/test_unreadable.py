@@ -13,7 +13,6 @@ import pytest
 from PIL import Image as PillowImage
 
 from facealike.calibration.calibration import Calibration
-from facealike.cli import app
 from facealike.embedding.crop_cache import cached_crops, stream_crops
 from facealike.errors import ImageError, ModelError, SeveralFaces, UnreadableImage, UsageError
 from facealike.evaluation.all_pairs import evaluate_exhaustive
@@ -28,6 +27,7 @@ from facealike.model_file.preprocessing import Preprocessing
 from facealike.types import Pair
 from support.drawn_people import CentralBox, make_people
 from support.flat_color_model import ColourModel, make_coloured
+from support.run_command import command
 
 BROKEN, BLACK, CROWD = "Person_00/1.png", "Person_01/1.png", "Person_02/1.png"
 REASON = "not an image that can be read; use JPEG, PNG, WebP, AVIF, BMP, TIFF or GIF"
@@ -246,16 +246,6 @@ def test_an_evaluation_refuses_more_unusable_photos_than_missing_ones(whole: Pat
 
 
 # ---- the command line -------------------------------------------------------------------------
-
-
-def command(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of a command in this process."""
-    capsys.readouterr()
-    with pytest.raises(SystemExit) as stopped:
-        app([str(each) for each in arguments])
-    out, err = capsys.readouterr()
-    code = stopped.value.code
-    return (code if isinstance(code, int) else 0), out, err
 
 
 @pytest.fixture

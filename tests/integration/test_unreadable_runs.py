@@ -13,7 +13,6 @@ import pytest
 from PIL import Image as PillowImage
 
 from facealike import export_model
-from facealike.cli import app
 from facealike.embedding.embeddings_file import load_embeddings
 from facealike.errors import DataError, UnreadableImage
 from facealike.imaging.photo_warning import PhotoWarning, UnusedPhoto
@@ -21,6 +20,7 @@ from facealike.model_file.model_file import ModelFile
 from facealike.train import train
 from facealike.types import Box, Face
 from support.drawn_people import CentralBox, draw_face, make_people, tiny_recipe
+from support.run_command import command
 from support.tiny_model import tiny_model_file
 from support.training_runs import one_thread
 
@@ -39,16 +39,6 @@ class Eyes(CentralBox):
             return []
         faces = super().detect(image)
         return [*faces, Face(Box(1, 1, 9, 9), 0.5)] if image[0, 0].tolist() == [0, 0, 255] else faces
-
-
-def command(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of a command in this process."""
-    capsys.readouterr()
-    with pytest.raises(SystemExit) as stopped:
-        app([str(each) for each in arguments])
-    out, err = capsys.readouterr()
-    code = stopped.value.code
-    return (code if isinstance(code, int) else 0), out, err
 
 
 @pytest.fixture(autouse=True)
