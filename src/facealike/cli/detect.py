@@ -36,6 +36,15 @@ def detect(
     model: ModelOption = None,
     detector: DetectorOption = None,
     face: FaceOption = FaceChoice.all,
+    min_face: Annotated[
+        int | None,
+        typer.Option(
+            "--min-face",
+            metavar="PX",
+            show_default=False,
+            help="Search large photos for faces down to so many pixels, which takes longer.",
+        ),
+    ] = None,
     draw: DrawOption = None,
     as_json: JsonOption = False,
 ) -> int:
@@ -48,6 +57,7 @@ def detect(
     2 an error, 3 no face found, 4 several faces where --face only allows one.
     """
     from ..detection.registry import named_detector
+    from ..detection.yunet import YuNetDetector
     from ..embedding.cropper import FaceCropper
     from ..embedding.unused_photos import UNUSED, unused_photo
     from ..imaging.photo_warning import unused_rows, unused_summary
@@ -61,6 +71,10 @@ def detect(
             raise UsageError("--draw makes a picture of one photo; give one photo, or leave out --draw")
         check_picture(draw, images)
     finder = named_detector(detector) if detector is not None else model_detector(model)
+    if min_face is not None:
+        if not isinstance(finder, YuNetDetector):
+            raise UsageError("--min-face needs a detector of the YuNet family, such as the default one")
+        finder = finder.with_min_face(min_face)
     cropper = FaceCropper(finder, None)
     code = 0
     results: list[dict[str, Any]] = []

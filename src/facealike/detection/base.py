@@ -8,13 +8,16 @@ from typing import Any, Protocol
 
 from ..types import Box, Face, Image
 
+MAX_SIDE = 4096
+"""Largest input side in pixels; at 4,096 squared YuNet takes about a gigabyte."""
+
 
 class Detector(Protocol):
     """A detector finds faces in an image: the most confident first, an empty list where there is none.
 
     A detector with ``thread_safe = True`` is called from several threads at once; others by one thread at a
     time.  A detector that states ``max_side``, the side in pixels to which it shrinks larger photos, may be
-    given large JPEGs that were decoded at reduced size.
+    given large JPEGs that were decoded at reduced size, unless it also states ``min_face``.
 
     Examples:
         >>> class WholePhoto:

@@ -12,12 +12,9 @@ from typing import Any, NamedTuple
 
 from ..errors import ModelError
 from ..utils.json_fields import checked_number, in_words
-from .base import Detector
+from .base import MAX_SIDE, Detector
 from .dlib_hog import DlibDetector
-from .yunet import YuNetDetector
-
-MAX_SIDE = 4096
-"""Largest input side in pixels; at 4,096 squared YuNet takes about a gigabyte."""
+from .yunet import SMALLEST, YuNetDetector
 
 Curve = tuple[tuple[float, float], ...]
 """(measure, share) points, rising in the measure; straight lines between, level outside."""
@@ -49,10 +46,13 @@ class DetectorKind:
     make: Callable[[dict[str, Any], bytes | None, int], Detector]
 
 
+YUNET_OPTIONS = ("landmark_overlap", "close_side", "min_face")
+
+
 def _make_yunet(spec: dict[str, Any], weights: bytes | None, threads: int) -> Detector:
     assert weights is not None
     sides = spec["min_confidence"], spec["overlap"], spec["max_side"]
-    return YuNetDetector(weights, *sides, threads, spec.get("landmark_overlap"))
+    return YuNetDetector(weights, *sides, threads, *map(spec.get, YUNET_OPTIONS))
 
 
 def _make_dlib(spec: dict[str, Any], weights: bytes | None, threads: int) -> Detector:
@@ -75,7 +75,10 @@ _KINDS = (
             "min_confidence": Setting(0, 1),
             "overlap": Setting(0, 1),
             "max_side": _SIDE,
-            "landmark_overlap": Setting(0, 1, optional=True),  # older models have none
+            # Older models have none of these.
+            "landmark_overlap": Setting(0, 1, optional=True),
+            "close_side": _SIDE._replace(optional=True),
+            "min_face": _SIDE._replace(low=SMALLEST, optional=True),
         },
         make=_make_yunet,
     ),

@@ -9,13 +9,14 @@ Source: Wu, Peng and Yu, "YuNet: a tiny millisecond-level face detector", Machin
 from __future__ import annotations
 
 import hashlib
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DetectorError, ModelError
+from ..errors import DetectorError, ModelError, UsageError
 from ..imaging.boxes import iou, non_maximum_suppression
 from ..imaging.geometry import fit_within
 from ..types import Box, Face, Image
@@ -23,9 +24,12 @@ from ..utils.foreign_weights import refuse_foreign_detector
 from ..utils.once import made_once
 from ..utils.onnx_external_data import embed_external_data
 from ..utils.onnx_session import MAX_WEIGHTS, Session
-from .base import scale_face
+from .base import MAX_SIDE, scale_face
+from .second_look import joined
 
 STRIDES = (8, 16, 32)
+SMALLEST = 10
+"""Pixels of the smallest face that is found in a photo as it is searched; see docs/results/detector.md."""
 
 
 def decode_yunet(
@@ -88,6 +92,10 @@ class YuNetDetector:
         max_side: Larger photos are scaled down to this side in pixels.
         threads: Threads of one run; 0 lets onnxruntime choose.
         landmark_overlap: See ``decode_yunet``; None is OpenCV's way.
+        close_side: Photos larger than this side in pixels are searched at this size too, for faces that
+            fill much of them; None searches once.  See ``second_look``.
+        min_face: Photos are reduced only so far that a face of so many pixels, the square root of its
+            box's area, can still be found, and never below ``max_side``; None reduces all to ``max_side``.
 
     Raises:
         DetectorError: The file is missing, is no ONNX file, or has other outputs than YuNet.
@@ -102,6 +110,7 @@ class YuNetDetector:
     def __init__(
         self, weights: str | Path | bytes, min_confidence: float = 0.6, overlap: float = 0.3,
         max_side: int = 800, threads: int = 0, landmark_overlap: float | None = None,
+        close_side: int | None = None, min_face: int | None = None,
     ) -> None:  # fmt: skip
         name = "the detector" if isinstance(weights, bytes) else str(weights)
         if not isinstance(weights, bytes):
@@ -125,7 +134,8 @@ class YuNetDetector:
         if not wanted <= set(self._outputs):
             raise DetectorError(f"{name}: an ONNX graph, but not of the YuNet format (cls_8 ... kps_32)")
         self.min_confidence, self.overlap, self.max_side = min_confidence, overlap, max_side
-        self.landmark_overlap, self._threads = landmark_overlap, threads
+        self.landmark_overlap, self.close_side, self.min_face = landmark_overlap, close_side, min_face
+        self._threads = threads
         self._input = self._session.get_inputs()[0].name
         sides = self._session.get_inputs()[0].shape[2:]
         self._fixed = tuple(sides) if all(isinstance(side, int) for side in sides) else None
@@ -142,6 +152,10 @@ class YuNetDetector:
         }
         if self.landmark_overlap is not None:  # left out so that older models keep their spec
             spec["landmark_overlap"] = self.landmark_overlap
+        if self.close_side is not None:
+            spec["close_side"] = self.close_side
+        if self.min_face is not None:
+            spec["min_face"] = self.min_face
         return spec
 
     @made_once
@@ -151,13 +165,42 @@ class YuNetDetector:
 
     def _arguments(self, threads: int) -> tuple[Any, ...]:
         settings = self.min_confidence, self.overlap, self.max_side
-        return self.weights, *settings, threads, self.landmark_overlap
+        return self.weights, *settings, threads, self.landmark_overlap, self.close_side, self.min_face
+
+    def with_min_face(self, pixels: int) -> YuNetDetector:
+        """Return this detector with another ``min_face``: large photos take longer and show smaller faces.
+
+        Raises:
+            UsageError: No photo can be searched for faces of this size.
+        """
+        if pixels < SMALLEST:
+            raise UsageError(
+                f"faces of {pixels} pixels are too small to be found; ask for {SMALLEST} or more, or enlarge "
+                "the photo"
+            )
+        if self._fixed:
+            raise UsageError(
+                f"this detector searches photos at {self._fixed[1]} x {self._fixed[0]} pixels; use another"
+            )
+        arguments: tuple[Any, ...] = (*self._arguments(self._threads)[:-1], pixels)
+        return YuNetDetector(*arguments)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return YuNetDetector, self._arguments(self._threads)
 
     def detect(self, image: Image) -> list[Face]:
-        small, scale = fit_within(image, self._limit)
+        side = max(image.shape[:2])
+        limit = self._limit
+        if self.min_face is not None:
+            limit = min(max(limit, math.ceil(side * SMALLEST / self.min_face)), MAX_SIDE)
+        found = self._look(image, limit)
+        if self.close_side is None or side <= self.close_side or self.close_side >= self._limit:
+            return found
+        return joined(found, self._look(image, self.close_side), side)
+
+    def _look(self, image: Image, limit: int) -> list[Face]:
+        """Search the photo once, reduced to the side ``limit``."""
+        small, scale = fit_within(image, limit)
         height, width = small.shape[:2]
         # The graph halves its input five times; black is added below and to the right.
         sides = self._fixed or (-(-height // 32) * 32, -(-width // 32) * 32)

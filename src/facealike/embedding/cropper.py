@@ -109,7 +109,8 @@ class FaceCropper:
         if many:
             detector = getattr(detector, "single_threaded", detector)
         self.detector, self.preprocessing = detector, preprocessing
-        self._side: int | None = getattr(detector, "max_side", None)
+        whole = getattr(detector, "min_face", None)  # in pixels of the whole photo
+        self._side: int | None = None if whole else getattr(detector, "max_side", None)
         self._step = step or _untimed
         self._kind: str | None = None
 
