@@ -174,6 +174,7 @@ def main() -> None:
     parser.add_argument("--confidence", type=float, default=DEFAULT_CONFIDENCE, help="of that file")
     parser.add_argument("--yunet", type=Path, help="YuNet's own file, measured in the same run")
     parser.add_argument("--side", type=int, default=800, help="pixels, the longer side of a photo looked at")
+    parser.add_argument("--close-side", type=int, help="pixels, the side of a second look at large faces")
     parser.add_argument("--write", action="store_true", help=f"append to {CSV.name}")
     options = parser.parse_args()
     weights = options.detector or default_detector().weights
@@ -183,6 +184,7 @@ def main() -> None:
         max_side=options.side,
         threads=1,
         landmark_overlap=DEFAULT_LANDMARK_OVERLAP,
+        close_side=options.close_side,
     )
     detectors = {"default" if options.detector is None else options.detector.name: ours}
     if options.yunet:
@@ -195,7 +197,8 @@ def main() -> None:
             print(f"{name:10} {what:12} {count} of {of}", flush=True)
             rows.append({
                 **circumstances("onnxruntime"), "detector": name, "confidence": confidence,
-                "side": options.side, "measure": what, "count": count, "of": of,
+                "side": options.side, "close_side": detector.close_side or "", "measure": what,
+                "count": count, "of": of,
             })  # fmt: skip
     if options.write:
         append_rows(CSV, rows)

@@ -216,6 +216,24 @@ def test_detect_shows_landmarks_of_a_yunet_file(here: SimpleNamespace) -> None:
     assert "landmarks (" in run("detect", here.a, "--detector", path).stdout
 
 
+def test_detect_searches_large_photos_for_small_faces(here: SimpleNamespace, tmp_path: Path) -> None:
+    photo = PillowImage.open(hopper_path()).convert("RGB")
+    small = photo.resize((photo.width // 9, photo.height // 9), PillowImage.Resampling.LANCZOS)
+    large = PillowImage.new("RGB", (2600, 2000), (90, 90, 90))
+    large.paste(small, (1500, 900))
+    large.save(tmp_path / "large.png")
+    usual, closer = (
+        told(run("detect", tmp_path / "large.png", *more, "--json")) for more in ((), ("--min-face", 12))
+    )
+    assert usual["images"][0]["faces"] == [] and "min_face" not in usual["detector"]
+    (face,) = closer["images"][0]["faces"]
+    assert closer["detector"]["min_face"] == 12 and 1500 < face["box"][0] < 1500 + small.width
+    tiny = run("detect", tmp_path / "large.png", "--min-face", 3)
+    assert tiny.exit_code == 2 and "enlarge the photo" in sentence(tiny)
+    other = run("detect", tmp_path / "large.png", "--detector", "dlib", "--min-face", 20)
+    assert other.exit_code == 2 and "YuNet family" in sentence(other)
+
+
 def test_embed_writes_what_the_library_embeds(here: SimpleNamespace, tmp_path: Path) -> None:
     out = tmp_path / "e.npz"
     result = run("embed", here.a, here.b, "--out", out, "-m", here.model, "--json")
