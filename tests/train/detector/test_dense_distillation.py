@@ -13,11 +13,10 @@ from facealike.detection.registry import default_detector
 from facealike.detection.yunet import STRIDES, YuNetDetector, decode_yunet
 from facealike.errors import DataError
 from facealike.imaging.read import read_image
-from facealike.train.detector import dense_distillation as detector_distillation
+from facealike.train.detector import dense_distillation
 from facealike.train.detector.dense_distillation import (
     WEIGHTS,
     DistillationRun,
-    Maps,
     PictureBatches,
     Teacher,
     distil_detector,
@@ -27,6 +26,7 @@ from facealike.train.detector.dense_distillation import (
 from facealike.train.detector.export_onnx import export
 from facealike.train.detector.network import DetectorNet, Prediction, cells, load_folded
 from facealike.train.detector.pictures import KINDS, SIDE, Pool, collect_images, compose
+from facealike.train.detector.stored_pictures import Maps, StoredPictures, mirrored, varied
 from facealike.train.detector.training import DetectorRecipe, LoopOptions
 from facealike.types import Face
 from support.tiny_model import hopper_path
@@ -175,13 +175,61 @@ def test_pictures_of_every_kind_are_the_same_each_time(pool: Path, kind) -> None
     assert sum(share for _, share in KINDS) == pytest.approx(1)
 
 
-def test_batches_hold_pictures_and_the_answers_to_them(pool: Path, weights: bytes, monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    monkeypatch.setattr(detector_distillation, "TURNED", 0.0)
-    pixels, targets = PictureBatches(pool, weights, RECIPE)[1]
+def test_batches_hold_pictures_and_the_answers_to_them(
+    pool: Path, weights: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dense_distillation, "TURNED", 0.0)
+    monkeypatch.setattr(dense_distillation, "varied", lambda rng, image, maps: (image, maps))
+    pixels, targets = PictureBatches(pool, weights, RECIPE, tmp_path, 3)[1]
     assert pixels.shape == (2, 3, SIDE, SIDE) and pixels.dtype == torch.uint8
-    picture = compose(np.random.default_rng([RECIPE.seed, 1, 0]), Pool.open(pool))
-    assert np.array_equal(pixels[0].permute(1, 2, 0).numpy()[:, :, ::-1], picture)
-    assert np.allclose(targets[0], Teacher(weights)(picture), atol=1e-6)
+    for row, number in enumerate((2, 0)):  # pictures 2 and 3, of which the latter is the first again
+        picture = compose(np.random.default_rng([RECIPE.seed, 0, number]), Pool.open(pool))
+        assert np.array_equal(pixels[row].permute(1, 2, 0).numpy()[:, :, ::-1], picture)
+        assert np.allclose(targets[row], Teacher(weights)(picture), atol=2e-2)
+
+
+def test_a_picture_is_made_once_and_again_if_the_run_was_killed_meanwhile(tmp_path: Path) -> None:
+    made = []
+
+    def make(number: int) -> tuple[np.ndarray, np.ndarray]:
+        made.append(number)
+        if len(made) == 2:
+            raise KeyboardInterrupt
+        return np.full((64, 64, 3), number, np.uint8), np.full((84, 15), number, np.float32)
+
+    store = StoredPictures(tmp_path, 4, 64, make)
+    assert store[2][0].max() == store[2][1].max() == 2 and made == [2]
+    with pytest.raises(KeyboardInterrupt):
+        store[1]
+    again = StoredPictures(tmp_path, 4, 64, make)
+    assert again[1][0].min() == 1 and again[2][1].min() == 2 and made == [2, 1, 1]
+    with pytest.raises(DataError, match="other pictures"):
+        StoredPictures(tmp_path, 5, 64, make)
+
+
+def test_a_mirrored_picture_has_the_mirrored_answer(weights: bytes) -> None:
+    """The mirror of a map describes the mirrored places; the right eye becomes the left one."""
+    image = hopper()
+    maps = Teacher(weights)(image)
+    (before,) = faces(maps)
+    (after,) = faces(mirrored(maps, SIDE))
+    left, top, right, bottom = before.box
+    assert np.allclose(after.box, (SIDE - right, top, SIDE - left, bottom), atol=1e-3)
+    wanted = np.array(before.landmarks)[[1, 0, 2, 4, 3]] * [-1, 1] + [SIDE - 1, 0]
+    assert np.allclose(after.landmarks, wanted, atol=1e-3)
+    assert np.allclose(mirrored(mirrored(maps, SIDE), SIDE), maps, atol=1e-5)
+
+
+def test_a_varied_picture_keeps_its_places(weights: bytes) -> None:
+    image = hopper()
+    maps = Teacher(weights)(image)
+    for seed in range(6):
+        other, answer = varied(np.random.default_rng(seed), image, maps)
+        mirror = not np.array_equal(answer, maps)
+        assert np.allclose(answer, mirrored(maps, SIDE) if mirror else maps)
+        straight = (other[:, ::-1] if mirror else other).astype(float)
+        assert np.corrcoef(straight.ravel(), image.ravel())[0, 1] > 0.97
+        assert not np.array_equal(straight, image)
 
 
 def test_a_run_that_stops_goes_on_as_if_it_had_not(pool: Path, weights: bytes, tmp_path: Path) -> None:

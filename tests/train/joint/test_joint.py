@@ -18,7 +18,7 @@ from facealike.imaging.align import DLIB_CHIP_TEMPLATE, TEMPLATE_112
 from facealike.train.data.occlusion import compressed, masked, noisy, with_glasses
 from facealike.train.joint.chips import pack_chips
 from facealike.train.joint.model import plain_crops, write_model
-from facealike.train.joint.student import RIDGE, SIZE, JointStudent, StudentChanges, joint_loss
+from facealike.train.joint.student import PLACES, RIDGE, SIZE, JointStudent, StudentChanges, joint_loss
 from facealike.train.joint.targets import (
     CHUNK,
     JointTarget,
@@ -262,7 +262,7 @@ def test_the_last_layer_is_the_ridge_regression(student: JointStudent) -> None:
 def test_the_student_is_its_features_and_its_last_layer(student: JointStudent) -> None:
     crops = torch.rand(2, 3, SIZE, SIZE) * 255
     features = student.features(crops)
-    assert features.shape == (2, 256)
+    assert features.shape == (2, (256 + 128) * PLACES**2)
     torch.testing.assert_close(student(crops), student.matrix(features), atol=1e-4, rtol=1e-4)
 
 

@@ -18,7 +18,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import Dataset
@@ -31,14 +30,15 @@ from .command import detector_parser, images_in, limited, run_command
 from .loss import KNEE, eiou_loss
 from .network import SCALE, Prediction, load_folded, to_pixels
 from .pictures import FACES, SCENERY, SIDE, Pool, collect_images, compose
+from .stored_pictures import Maps, StoredPictures, varied
 from .training import DEFAULT_LOOP, DetectorRecipe, DetectorRun, LoopOptions, fit
 
 TURNED = 0.2
 """Share of the pictures that are turned by a multiple of 90 degrees."""
 CONSIDERED = 0.2
 """Least confidence of the teacher at which a cell's box and landmarks count."""
-Maps = NDArray[np.float32]
-"""A teacher's output, (cells, 15): confidence, bbox (4) and kps (10) as in ``Prediction``."""
+DISTINCT = 50_000
+"""Pictures that are composed; 18 GB."""
 
 
 class Teacher:
@@ -143,28 +143,47 @@ def distillation_loss(prediction: Prediction, target: Tensor, corners: Tensor, s
 
 
 class PictureBatches(Dataset[tuple[Tensor, Tensor]]):
-    """Item i is batch i of a run: BGR uint8 (batch, 3, SIDE, SIDE) and targets (batch, cells, 15)."""
+    """Item i is batch i of a run: BGR uint8 (batch, 3, SIDE, SIDE) and targets (batch, cells, 15).
 
-    def __init__(self, folder: Path, teacher: bytes, recipe: DetectorRecipe) -> None:
-        self.folder, self.teacher, self.recipe = folder, teacher, recipe
-        self._opened: tuple[Pool, Teacher] | None = None  # opened by each worker for itself
+    Args:
+        pool: Folder that ``prepare`` filled.
+        teacher: A YuNet-format ONNX file.
+        recipe: The length of the run.
+        store: Folder of the composed pictures.
+        distinct: How many are composed; further batches use them again.
+    """
+
+    def __init__(
+        self, pool: Path, teacher: bytes, recipe: DetectorRecipe, store: Path, distinct: int = DISTINCT
+    ) -> None:
+        self.pool, self.teacher, self.recipe = pool, teacher, recipe
+        self.store, self.distinct = store, distinct
+        self._opened: StoredPictures | None = None  # opened by each worker for itself
 
     def __len__(self) -> int:
         return self.recipe.steps
 
     def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
         if self._opened is None:
-            self._opened = Pool.open(self.folder), Teacher(self.teacher)
-        pool, teacher = self._opened
+            self._opened = self._open()
         pixels, targets = [], []
-        for i in range(self.recipe.batch):
-            rng = np.random.default_rng([self.recipe.seed, number, i])
-            image = compose(rng, pool)
-            quarters = int(rng.integers(1, 4)) if rng.random() < TURNED else 0
-            image, maps = turn(image, teacher(image), quarters)
+        for i in range(number * self.recipe.batch, (number + 1) * self.recipe.batch):
+            rng = np.random.default_rng([self.recipe.seed, 1, i])
+            image, maps = varied(rng, *self._opened[i % self.distinct])
             pixels.append(image[:, :, ::-1])
             targets.append(maps)
         return torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2), torch.from_numpy(np.stack(targets))
+
+    def _open(self) -> StoredPictures:
+        pool, teacher, seed = Pool.open(self.pool), Teacher(self.teacher), self.recipe.seed
+
+        def make(number: int) -> tuple[Image, Maps]:
+            rng = np.random.default_rng([seed, 0, number])
+            image = compose(rng, pool)
+            quarters = int(rng.integers(1, 4)) if rng.random() < TURNED else 0
+            return turn(image, teacher(image), quarters)
+
+        return StoredPictures(self.store, self.distinct, SIDE, make)
 
 
 class DistillationRun(DetectorRun):
@@ -189,7 +208,7 @@ class DistillationRun(DetectorRun):
 
 def distil_detector(
     pool: Path, teacher: bytes, recipe: DetectorRecipe, work: Path, out: Path,
-    loop: LoopOptions = DEFAULT_LOOP, start: bytes | None = None,
+    loop: LoopOptions = DEFAULT_LOOP, start: bytes | None = None, distinct: int = DISTINCT,
 ) -> bytes:  # fmt: skip
     """Distil until ``recipe.steps``; return the ONNX file, also written to ``out``.
 
@@ -197,10 +216,12 @@ def distil_detector(
         pool: Folder that ``prepare`` filled.
         teacher: A YuNet-format ONNX file.
         recipe: The length of the run and its rates.
-        work: Folder of ``state.pt``, from which training continues where it exists, and of ``log.csv``.
+        work: Folder of ``state.pt``, from which training continues where it exists, of ``log.csv`` and of the
+            composed pictures.
         out: The ONNX file to write.
         loop: See ``LoopOptions``.
         start: A detector that ``export`` wrote; a new run begins with its weights.
+        distinct: How many pictures are composed.
 
     Raises:
         DataError: ``pool`` lacks images.
@@ -210,7 +231,8 @@ def distil_detector(
     run = DistillationRun(recipe, work / "state.pt")
     if start is not None and run.step == 0:
         run.begin_with(start, images)
-    return fit(run, PictureBatches(pool, teacher, recipe), out, loop)
+    batches = PictureBatches(pool, teacher, recipe, work / "composed", distinct)
+    return fit(run, batches, out, loop)
 
 
 def prepare(photos: Path, chips: Path, scenery: Path, folder: Path, limit: int | None = None) -> None:
@@ -232,6 +254,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = detector_parser(__doc__)
     parser.add_argument("--scenery", type=Path, required=True, help="pictures without people")
     parser.add_argument("--start", type=Path, help="begin with the weights of this detector of ours")
+    parser.add_argument("--distinct", type=int, default=DISTINCT, help="pictures to compose")
     options = parser.parse_args(arguments)
 
     def train(recipe: DetectorRecipe, loop: LoopOptions) -> bytes:
@@ -239,8 +262,9 @@ def main(arguments: list[str] | None = None) -> None:
         prepare(options.photos, options.chips, options.scenery, pool, options.limit)
         start = None if options.start is None else options.start.read_bytes()
         return distil_detector(
-            pool, options.teacher.read_bytes(), recipe, options.work, options.out, loop, start
-        )
+            pool, options.teacher.read_bytes(), recipe, options.work, options.out, loop, start,
+            options.distinct,
+        )  # fmt: skip
 
     run_command("detector_distillation", options, train)
 

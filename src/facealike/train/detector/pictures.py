@@ -100,7 +100,9 @@ def _tiles(rng: np.random.Generator, pool: Pool) -> Image:
             name = "photos" if rng.random() < 0.6 else "chips"
             whole, face = FACES[name]
             size = face * side / whole * rng.uniform(0.8, 2.0)
-            tile = _view(_draw(rng, pool, name), size / face, _roll(rng), (side / 2, side / 2), side, rng)
+            tile = _view(
+                _draw(rng, pool, name), size / face, _roll(rng), (side / 2, side / 2), (side, side), rng
+            )
             part = image[row * side : (row + 1) * side, column * side : (column + 1) * side]
             part[:] = np.asarray(tile)[: part.shape[0], : part.shape[1]]
     return image
@@ -154,15 +156,29 @@ def _layer(
 ) -> Image:  # fmt: skip
     """Put one image over ``under`` so that its face is ``size`` pixels and its center at ``middle``."""
     scale = size / FACES[name][1]
-    picture = _view(_draw(rng, pool, name), scale, _roll(rng), tuple(middle), SIDE, rng, soft, under)
-    return np.array(picture)
+    source = _draw(rng, pool, name)
+    # Only what the image covers is rendered: a crowd is thirty small faces.
+    reach = 1 + scale * math.hypot(*source.shape[:2]) / 2
+    low = np.clip(np.floor(middle - reach), 0, SIDE).astype(int)
+    high = np.clip(np.ceil(middle + reach), 0, SIDE).astype(int)
+    roll = _roll(rng)
+    if (low < high).all():
+        part = under[low[1] : high[1], low[0] : high[0]]
+        place = (float(middle[0] - low[0]), float(middle[1] - low[1]))
+        part[:] = np.asarray(
+            _view(source, scale, roll, place, (part.shape[1], part.shape[0]), rng, soft, part)
+        )
+    return under
 
 
 def _view(
-    source: Image, scale: float, degrees: float, middle: tuple[float, float], side: int,
+    source: Image, scale: float, degrees: float, middle: tuple[float, float], shape: tuple[int, int],
     rng: np.random.Generator, soft: bool = False, under: Image | None = None,
 ) -> PillowImage.Image:  # fmt: skip
-    """``source`` scaled, turned about its center, perhaps mirrored, with its center at ``middle``."""
+    """``source`` scaled, turned about its center, perhaps mirrored, with its center at ``middle``.
+
+    The picture is ``shape`` (width, height) pixels.
+    """
     picture = PillowImage.fromarray(np.ascontiguousarray(source[:, ::-1] if rng.random() < 0.5 else source))
     shrink = int(1 / scale)
     if shrink > 1:
@@ -172,7 +188,7 @@ def _view(
     x, y = picture.width / 2, picture.height / 2
     matrix = (a, b, x - a * middle[0] - b * middle[1], -b, a, y + b * middle[0] - a * middle[1])
     affine, bilinear = PillowImage.Transform.AFFINE, PillowImage.Resampling.BILINEAR
-    layer = picture.transform((side, side), affine, matrix, bilinear)
+    layer = picture.transform(shape, affine, matrix, bilinear)
     if under is None:
         return layer
     mask = PillowImage.new("L", picture.size, 0 if soft else 255)
@@ -182,8 +198,8 @@ def _view(
             [x - grow[0] * 0.8, y - grow[1], x + grow[0] * 0.8, y + grow[1]], fill=255
         )
         mask = mask.filter(ImageFilter.GaussianBlur(0.03 * picture.width))
-    result = PillowImage.fromarray(under)
-    result.paste(layer, (0, 0), mask.transform((side, side), affine, matrix, bilinear))
+    result = PillowImage.fromarray(np.ascontiguousarray(under))
+    result.paste(layer, (0, 0), mask.transform(shape, affine, matrix, bilinear))
     return result
 
 

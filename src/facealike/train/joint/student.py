@@ -1,8 +1,14 @@
-"""The student of a joint run: dlib's network with a new last layer, and its loss."""
+"""The student of a joint run: the larger part of dlib's network with a new last layer, and its loss.
+
+dlib's last layer sees the mean of its last map (256 numbers).  The student's sees the places of the two
+maps before that, 256 x 4 x 4 and 128 x 4 x 4: fitted by least squares to 32,768 views, its mean cosine to the
+joint target on held-out faces is 0.705 instead of 0.632.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -12,10 +18,12 @@ from ...model_zoo.dlib_weights import MEAN, STD
 from ..data.augment import Augmentation
 from ..data.occlusion import compressed, masked, noisy, with_glasses
 from ..networks.dlib_resnet import DlibTeacher
+from ..networks.product_gradient import with_product_gradients
 from ..recipe.schema import StudentSpec
 
 SIZE = 150  # pixels; the crop size of dlib's network
-RIDGE = 0.1  # ridge parameter, relative to the variance of a feature
+RIDGE = 1.0  # ridge parameter, relative to the variance of a feature
+PLACES = 4  # side of the described maps
 
 
 @dataclass(frozen=True)
@@ -53,7 +61,7 @@ class StudentChanges:
 
 
 class JointStudent(nn.Module):
-    """dlib's network with a new last layer: RGB crops in 0..255, (n, 3, SIZE, SIZE), to embeddings (n, d).
+    """RGB crops in 0..255, (n, 3, SIZE, SIZE), to embeddings (n, d).
 
     Args:
         body: dlib's network.
@@ -65,8 +73,13 @@ class JointStudent(nn.Module):
     def __init__(self, body: DlibTeacher, dimensions: int) -> None:
         super().__init__()
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
-        self.stem, self.blocks = body.stem, body.blocks
-        self.matrix = nn.Linear(body.matrix.in_features, dimensions)
+        down = [i for i, block in enumerate(body.blocks) if block.down]
+        self.stem = body.stem
+        blocks: Any = body.blocks
+        self.middle, self.deep = blocks[: down[-2]], blocks[down[-2] : down[-1]]
+        with_product_gradients(self)
+        width = sum(stage[-1].second.out_channels for stage in (self.middle, self.deep))
+        self.matrix = nn.Linear(width * PLACES**2, dimensions)
 
     @classmethod
     def start(cls, dimensions: int) -> JointStudent:
@@ -103,9 +116,9 @@ class JointStudent(nn.Module):
         return float(F.cosine_similarity(self.matrix(features), targets).mean())
 
     def _described(self, crops: Tensor) -> Tensor:
-        x = F.max_pool2d(F.relu(self.stem(crops)), 3, 2)
-        described: Tensor = self.blocks(x).mean(dim=(2, 3))
-        return described
+        middle = self.middle(F.max_pool2d(F.relu(self.stem(crops)), 3, 2))
+        maps = self.deep(middle), F.avg_pool2d(middle, middle.shape[2] // PLACES)
+        return torch.cat([map.flatten(1) for map in maps], dim=1)
 
 
 def joint_loss(student: Tensor, target: Tensor, similarity_weight: float) -> tuple[Tensor, Tensor, Tensor]:
