@@ -25,7 +25,9 @@ from ..utils.once import made_once
 from ..utils.onnx_external_data import embed_external_data
 from ..utils.onnx_session import MAX_WEIGHTS, Session
 from .base import MAX_SIDE, scale_face
+from .orientation import carried_orientation
 from .second_look import joined
+from .upright import upright
 
 STRIDES = (8, 16, 32)
 SMALLEST = 10
@@ -83,7 +85,8 @@ def decode_yunet(
 class YuNetDetector:
     """Run any YuNet-format ONNX file in onnxruntime; five landmarks a face.
 
-    Some files of the family take input of one size only, such as 640 x 640; photos are then fitted into it.
+    A file may carry a network that tells turned faces and boxes without a face (``orientation``).  Some
+    files of the family take input of one size only, such as 640 x 640; photos are then fitted into it.
 
     Args:
         weights: A path, or the file's bytes.
@@ -129,6 +132,7 @@ class YuNetDetector:
             raise DetectorError(f"{name}: {str(error).partition(';')[0]}; use a YuNet file") from None
         except Exception as error:  # onnxruntime has no error class of its own to catch
             raise DetectorError(f"{name}: not an ONNX graph that can be run; use a YuNet file") from error
+        self._orientation = carried_orientation(self._session)
         self._outputs = [output.name for output in self._session.get_outputs()]
         wanted = {f"{kind}_{stride}" for kind in ("cls", "obj", "bbox", "kps") for stride in STRIDES}
         if not wanted <= set(self._outputs):
@@ -194,9 +198,11 @@ class YuNetDetector:
         if self.min_face is not None:
             limit = min(max(limit, math.ceil(side * SMALLEST / self.min_face)), MAX_SIDE)
         found = self._look(image, limit)
-        if self.close_side is None or side <= self.close_side or self.close_side >= self._limit:
-            return found
-        return joined(found, self._look(image, self.close_side), side)
+        if self.close_side is not None and side > self.close_side and limit > self.close_side:
+            found = joined(found, self._look(image, self.close_side), side)
+        if self._orientation is not None:
+            found = upright(image, found, self._orientation, lambda near: self._look(near, limit))
+        return found
 
     def _look(self, image: Image, limit: int) -> list[Face]:
         """Search the photo once, reduced to the side ``limit``."""

@@ -58,6 +58,11 @@ class Session:
         found: list[Any] = self._live().get_outputs()
         return found
 
+    def metadata(self) -> dict[str, str]:
+        """Return the file's metadata."""
+        found: dict[str, str] = self._live().get_modelmeta().custom_metadata_map
+        return found
+
     def get_providers(self) -> list[str]:
         found: list[str] = self._live().get_providers()
         return found

@@ -64,6 +64,14 @@ def model(
     return about + write_message(7, b"".join(graph)) + write_message(8, _text(1, "") + write_number(2, OPSET))
 
 
+def with_metadata(onnx: bytes, name: str, value: str) -> bytes:
+    """Return an ONNX file with another entry in its metadata.
+
+    The entries are a repeated field of the message, so one may be appended.
+    """
+    return onnx + write_message(14, _text(1, name) + _text(2, value))
+
+
 def _value(name: str, shape: Shape) -> bytes:
     sides = [_text(2, side) if isinstance(side, str) else write_number(1, side) for side in shape]
     dimensions = b"".join(write_message(1, side) for side in sides)

@@ -1,0 +1,1 @@
+"""The network that tells which way up a face is."""
