@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from facealike.detection.orientation import ENTRY, SIZE, TURNS, Orientation, crop_matrix, with_orientation
+from facealike.detection.crop_network import crop_matrix
+from facealike.detection.orientation import ENTRY, SIZE, TURNS, Orientation, with_orientation
 from facealike.detection.registry import default_detector
 from facealike.detection.upright import NO_FACE, SURE, turned_face, upright
 from facealike.detection.yunet import YuNetDetector

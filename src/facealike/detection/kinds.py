@@ -14,7 +14,7 @@ from ..errors import ModelError
 from ..utils.json_fields import checked_number, in_words
 from .base import MAX_SIDE, Detector
 from .dlib_hog import DlibDetector
-from .yunet import SMALLEST, YuNetDetector
+from .yunet import OPTIONAL, SMALLEST, YuNetDetector
 
 Curve = tuple[tuple[float, float], ...]
 """(measure, share) points, rising in the measure; straight lines between, level outside."""
@@ -46,13 +46,10 @@ class DetectorKind:
     make: Callable[[dict[str, Any], bytes | None, int], Detector]
 
 
-YUNET_OPTIONS = ("landmark_overlap", "close_side", "min_face")
-
-
 def _make_yunet(spec: dict[str, Any], weights: bytes | None, threads: int) -> Detector:
     assert weights is not None
     sides = spec["min_confidence"], spec["overlap"], spec["max_side"]
-    return YuNetDetector(weights, *sides, threads, *map(spec.get, YUNET_OPTIONS))
+    return YuNetDetector(weights, *sides, threads, *map(spec.get, OPTIONAL))
 
 
 def _make_dlib(spec: dict[str, Any], weights: bytes | None, threads: int) -> Detector:

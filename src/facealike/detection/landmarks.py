@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DetectorError, FacealikeError
+from ..errors import DetectorError
 from ..imaging.align import TEMPLATE_112
 from ..imaging.geometry import invert, similarity_transform, transform_points, warp
 from ..types import Box, Image, Point
-from ..utils.onnx_session import Session
+from .crop_network import CropNetwork, crop_matrix
 
 SIZE = 64
 SURROUNDINGS = 0.3
@@ -30,12 +30,7 @@ UPRIGHT.setflags(write=False)
 
 def box_matrix(box: Box) -> NDArray[np.float64]:
     """Return the (2, 3) transform from the photo to the network's crop around ``box``."""
-    side = max(box.width, box.height) * (1 + 2 * SURROUNDINGS)
-    x, y = box.center
-    scale = SIZE / side
-    return np.array(
-        [[scale, 0, SIZE / 2 - 0.5 - scale * (x - 0.5)], [0, scale, SIZE / 2 - 0.5 - scale * (y - 0.5)]]
-    )
+    return crop_matrix(box, SIZE, 1 + 2 * SURROUNDINGS)
 
 
 class Landmarker:
@@ -51,18 +46,7 @@ class Landmarker:
     """
 
     def __init__(self, weights: bytes) -> None:
-        try:
-            # With so small a graph a second thread is slower.
-            self._session = Session(weights, "the landmark network", threads=1)
-            self._weights = weights
-            shape = self._session.get_outputs()[0].shape
-        except FacealikeError as error:
-            raise DetectorError(str(error)) from None
-        except Exception as error:  # onnxruntime has no error class of its own to catch
-            raise DetectorError("the landmark network is no ONNX graph that can be run") from error
-        if len(shape) != 2 or shape[1] != 10:
-            raise DetectorError(f"the landmark network must give ten numbers a face, not shape {shape}")
-        self._input = self._session.get_inputs()[0].name
+        self._weights, self._network = weights, CropNetwork(weights, "the landmark network", 10)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Landmarker, (self._weights,)
@@ -75,8 +59,7 @@ class Landmarker:
 
     def _predict(self, image: Image, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
         """The network's output (5, 2) on the crop by ``matrix``, in pixels of ``image``."""
-        crop = warp(image, matrix, SIZE).astype(np.float32) / 255.0
-        output = self._session.run(None, {self._input: crop.transpose(2, 0, 1)[None]})[0]
+        output = self._network(warp(image, matrix, SIZE)[None])
         inside = output.reshape(5, 2).astype(np.float64) * (SIZE / 2) + (SIZE / 2 - 0.5)
         return transform_points(invert(matrix), inside)
 

@@ -1,8 +1,8 @@
-"""Tell which way up a detected face is, and whether it is a face at all.
+"""Classify which way up a detected face is, and whether it is a face at all.
 
-Landmarks do not tell: a detector puts the eyes on top.  A small network sees the detected box with a margin
-and returns five probabilities: the face is upright, or turned by 90, 180 or 270 degrees counterclockwise, or
-the box holds no face.
+Landmarks do not show it: a detector puts the eyes on top.  A small network sees the detected box with a
+margin and returns five probabilities: the face is upright, or turned by 90, 180 or 270 degrees
+counterclockwise, or the box holds no face.
 """
 
 from __future__ import annotations
@@ -16,27 +16,20 @@ from numpy.typing import NDArray
 
 from ..errors import DetectorError
 from ..imaging.geometry import warp
-from ..types import Box, Face, Image
+from ..types import Face, Image
 from ..utils.onnx_session import Session
 from ..utils.onnx_writer import with_metadata
+from .crop_network import CropNetwork, crop_matrix
 
 SIZE = 48
 """Side of the network's crops, in pixels."""
 VIEW = 1.5
 """Side of the crop in the photo, relative to the longer side of the box."""
 TURNS = 4
-"""Quarter turns that are told apart; class ``TURNS`` is "no face"."""
+"""Quarter turns that are distinguished; class ``TURNS`` is "no face"."""
 CHUNK = 64  # crops at a time
 ENTRY = "facealike.orientation"
 """Name of the entry in a detector's ONNX metadata that holds this network, in base64."""
-
-
-def crop_matrix(box: Box, size: int = SIZE, view: float = VIEW) -> NDArray[np.float64]:
-    """Return the (2, 3) transform from the photo to a square crop of ``size`` pixels around ``box``."""
-    scale = size / (view * max(box.width, box.height))
-    # A box is counted from pixel edges, a point from pixel centers.
-    x, y = (size / 2 - 0.5 - scale * (c - 0.5) for c in box.center)
-    return np.array([[scale, 0, x], [0, scale, y]])
 
 
 class Orientation:
@@ -50,23 +43,15 @@ class Orientation:
     """
 
     def __init__(self, weights: bytes) -> None:
-        try:
-            # With so small a graph a second thread is slower.
-            self._session = Session(weights, "the orientation network", threads=1)
-        except Exception as error:  # onnxruntime has no error class of its own to catch
-            raise DetectorError("the orientation network is no ONNX graph that can be run") from error
-        shape = self._session.get_outputs()[0].shape
-        if len(shape) != 2 or shape[1] != TURNS + 1:
-            raise DetectorError(f"the orientation network must give five numbers a face, not shape {shape}")
-        self._input = self._session.get_inputs()[0].name
+        self._network = CropNetwork(weights, "the orientation network", TURNS + 1)
 
     def __call__(self, image: Image, faces: Sequence[Face]) -> NDArray[np.float32]:
         """Return the probabilities (n, 5) of the faces of a photo."""
         made = [np.zeros((0, TURNS + 1), np.float32)]
         for start in range(0, len(faces), CHUNK):
-            crops = [warp(image, crop_matrix(face.box), SIZE) for face in faces[start : start + CHUNK]]
-            batch = np.stack(crops).transpose(0, 3, 1, 2).astype(np.float32) / 255
-            made.append(self._session.run(None, {self._input: batch})[0])
+            some = faces[start : start + CHUNK]
+            crops = [warp(image, crop_matrix(face.box, SIZE, VIEW), SIZE) for face in some]
+            made.append(self._network(np.stack(crops)))
         return np.concatenate(made)
 
 

@@ -11,9 +11,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..imaging.boxes import iou
+from ..imaging.boxes import iou, shared_area
 from ..types import Face
 
 LARGE = 0.3
@@ -34,30 +33,20 @@ def joined(far: Sequence[Face], close: Sequence[Face], side: int) -> list[Face]:
         close: The faces found in the reduced photo; the large ones are taken.
         side: The photo's longer side in pixels; all faces are in these pixels.
     """
-    large = [face for face in close if _share(face, side) >= LARGE / LEEWAY]
-    kept: list[Face] = []
-    # A face of middle size may be in both lists; the reduced photo shows more of it.
-    for face in [*large, *(face for face in far if _share(face, side) < LARGE * LEEWAY)]:
-        if not kept or not _taken(face, kept, side):
-            kept.append(face)
-    return sorted(kept, key=lambda face: -face.confidence)
+    # A face of middle size may be in both lists; the reduced photo shows more of it, so it comes first.
+    faces = [face for face in close if _share(face, side) >= LARGE / LEEWAY]
+    faces += [face for face in far if _share(face, side) < LARGE * LEEWAY]
+    boxes = np.array([face.box for face in faces], dtype=np.float64).reshape(-1, 4)
+    large = np.array([_share(face, side) >= LARGE for face in faces], dtype=bool)
+    area = np.array([max(face.box.area, 1e-9) for face in faces])
+    # Face i is not kept where a kept face j is the same, or a large one that i is a part of.
+    taken = (iou(boxes, boxes) > SAME) | (large & (shared_area(boxes, boxes) / area[:, None] > WITHIN))
+    kept: list[int] = []
+    for i in range(len(faces)):
+        if not taken[i, kept].any():
+            kept.append(i)
+    return sorted((faces[i] for i in kept), key=lambda face: -face.confidence)
 
 
 def _share(face: Face, side: int) -> float:
     return math.sqrt(face.box.area) / side
-
-
-def _taken(face: Face, kept: Sequence[Face], side: int) -> bool:
-    """Return whether ``face`` is one of ``kept``, or a part of a large one."""
-    box = np.array([face.box], dtype=np.float64)
-    others = np.array([other.box for other in kept], dtype=np.float64)
-    large = np.array([_share(other, side) >= LARGE for other in kept])
-    inside = _shared(box[0], others) / max(face.box.area, 1e-9)
-    return bool((iou(box, others)[0] > SAME).any() or (large & (inside > WITHIN)).any())
-
-
-def _shared(box: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the area that ``box`` (4,) shares with each of ``others`` (n, 4)."""
-    low, high = np.maximum(box[:2], others[:, :2]), np.minimum(box[2:], others[:, 2:])
-    area: NDArray[np.float64] = (high - low).clip(min=0).prod(axis=1)
-    return area

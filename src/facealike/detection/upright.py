@@ -1,4 +1,4 @@
-"""Correct what a detector does not tell: faces turned by 90 degrees or more, and boxes without a face."""
+"""Correct what a detector does not see: faces turned by 90 degrees or more, and boxes without a face."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from ..imaging.align import TEMPLATE_112
 from ..imaging.boxes import iou
 from ..imaging.geometry import invert, transform_points, warp
 from ..types import Box, Face, Image, Point
-from .orientation import TURNS, Orientation, crop_matrix
+from .crop_network import crop_matrix
+from .orientation import TURNS, Orientation
 
 NO_FACE = 0.9
 """Probability from which on a detection is no face and is dropped."""
@@ -34,7 +35,7 @@ def upright(
     Args:
         image: The photo.
         faces: What the detector found in it.
-        orientation: The network that tells turned faces.
+        orientation: The network that classifies the faces.
         search: Returns the faces of a picture of ``SIDE`` pixels.
     """
     kept = []

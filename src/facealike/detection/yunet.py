@@ -30,6 +30,8 @@ from .second_look import joined
 from .upright import upright
 
 STRIDES = (8, 16, 32)
+OPTIONAL = ("landmark_overlap", "close_side", "min_face")
+"""The optional settings of a spec, in the order of ``YuNetDetector``'s arguments."""
 SMALLEST = 10
 """Pixels that ``min_face`` has in the photo as it is searched; of faces of 12 pixels most are found."""
 
@@ -85,7 +87,7 @@ def decode_yunet(
 class YuNetDetector:
     """Run any YuNet-format ONNX file in onnxruntime; five landmarks a face.
 
-    A file may carry a network that tells turned faces and boxes without a face (``orientation``).  Some
+    A file may carry a network that recognizes turned faces and boxes without a face (``orientation``).  Some
     files of the family take input of one size only, such as 640 x 640; photos are then fitted into it.
 
     Args:
@@ -154,13 +156,9 @@ class YuNetDetector:
             "overlap": self.overlap,
             "max_side": self.max_side,
         }
-        if self.landmark_overlap is not None:  # left out so that older models keep their spec
-            spec["landmark_overlap"] = self.landmark_overlap
-        if self.close_side is not None:
-            spec["close_side"] = self.close_side
-        if self.min_face is not None:
-            spec["min_face"] = self.min_face
-        return spec
+        # What is not set is left out, so that older models keep their spec.
+        optional = {name: getattr(self, name) for name in OPTIONAL}
+        return spec | {name: value for name, value in optional.items() if value is not None}
 
     @made_once
     def single_threaded(self) -> YuNetDetector:
@@ -169,7 +167,7 @@ class YuNetDetector:
 
     def _arguments(self, threads: int) -> tuple[Any, ...]:
         settings = self.min_confidence, self.overlap, self.max_side
-        return self.weights, *settings, threads, self.landmark_overlap, self.close_side, self.min_face
+        return self.weights, *settings, threads, *(getattr(self, name) for name in OPTIONAL)
 
     def with_min_face(self, pixels: int) -> YuNetDetector:
         """Return this detector with another ``min_face``: large photos take longer and show smaller faces.

@@ -11,13 +11,19 @@ def iou(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.float64]
 
     Boxes are left, top, right, bottom.
     """
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    shared = np.clip(high - low, 0, None).prod(axis=2).astype(np.float64)
+    shared = shared_area(a, b)
     area_a, area_b = ((x[:, 2:] - x[:, :2]).prod(axis=1) for x in (a, b))
     union = area_a[:, None] + area_b[None, :] - shared
     ratio: NDArray[np.float64] = shared / np.maximum(union, 1e-9)
     return ratio
+
+
+def shared_area(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the area that each box of ``a`` (n, 4) shares with each of ``b`` (m, 4): (n, m)."""
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    shared: NDArray[np.float64] = np.clip(high - low, 0, None).prod(axis=2).astype(np.float64)
+    return shared
 
 
 def non_maximum_suppression(

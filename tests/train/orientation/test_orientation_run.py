@@ -13,7 +13,7 @@ from facealike.detection.registry import default_detector
 from facealike.detection.yunet import YuNetDetector
 from facealike.imaging.read import read_image
 from facealike.train.orientation.crops import STORED, collect, examples, part_of, square
-from facealike.train.orientation.run import OrientationNet, measure, train
+from facealike.train.orientation.run import OrientationNet, OrientationRecipe, measure, train
 from facealike.types import Box
 from support.tiny_model import hopper_path
 
@@ -66,11 +66,11 @@ def test_a_short_run_learns_which_side_is_up(tmp_path: Path) -> None:
     crops = torch.from_numpy(rng.integers(90, 120, (60, 3, STORED, STORED), dtype=np.uint8))
     face = torch.arange(60) % 2 == 0
     crops[face, :, : STORED // 2] //= 4
-    network = train(crops, face, steps=60, batch=32, rate=4e-3, seed=0)
+    network = train(crops, face, OrientationRecipe(steps=60, batch=32))
     found = measure(network, crops, face)
     assert found["right"] > 0.9 and found["false"] < 0.1 and found["missed"] < 0.1
-    again = train(crops, face, steps=3, batch=8, rate=1e-3, seed=0)
-    same = train(crops, face, steps=3, batch=8, rate=1e-3, seed=0)
+    again = train(crops, face, OrientationRecipe(steps=3, batch=8, rate=1e-3))
+    same = train(crops, face, OrientationRecipe(steps=3, batch=8, rate=1e-3))
     assert all(torch.equal(a, b) for a, b in zip(again.parameters(), same.parameters(), strict=True))
 
 

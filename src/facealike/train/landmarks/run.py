@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ...datasets.people import People
+from ...detection.crop_network import crop_matrix
 from ...detection.dlib_hog import DlibDetector
-from ...detection.landmarks import SIZE, box_matrix
+from ...detection.landmarks import SIZE, SURROUNDINGS
 from ...detection.select import select_faces
 from ...detection.yunet import YuNetDetector
 from ...embedding.unused_photos import readable_photos
@@ -79,10 +80,7 @@ class LandmarkNet(nn.Module):
 
 def stored_matrix(box: Box) -> NDArray[np.float64]:
     """Return the matrix (2, 3) from the photo to the stored crop: twice the network's view, same center."""
-    matrix = box_matrix(box) * (STORED / SIZE / 2)
-    middle = transform_points(matrix, np.array([[box.center[0] - 0.5, box.center[1] - 0.5]]))[0]
-    matrix[:, 2] += STORED / 2 - 0.5 - middle
-    return matrix
+    return crop_matrix(box, STORED, 2 * (1 + 2 * SURROUNDINGS))
 
 
 def collect(paths: list[Path], teacher: YuNetDetector) -> Iterator[tuple[Image, NDArray[np.float64]]]:

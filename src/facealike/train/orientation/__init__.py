@@ -1,1 +1,1 @@
-"""The network that tells which way up a face is."""
+"""The network that classifies which way up a face is."""

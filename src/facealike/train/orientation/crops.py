@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from ...detection.orientation import SIZE, TURNS, VIEW, crop_matrix
+from ...detection.crop_network import crop_matrix
+from ...detection.orientation import SIZE, TURNS, VIEW
 from ...detection.yunet import YuNetDetector
 from ...imaging.boxes import iou
 from ...imaging.geometry import warp
@@ -20,7 +21,7 @@ STORED = 96
 FAINT = 0.3
 """Confidence of the teacher from which on a place may be a face; negatives keep away from it."""
 PER_PHOTO = 3
-"""Places without a face taken from a photo."""
+"""Places without a face taken from a photo or chip."""
 
 
 def stored(image: Image, box: Box) -> Image:
@@ -29,12 +30,12 @@ def stored(image: Image, box: Box) -> Image:
 
 
 def collect(
-    images: Iterable[Image], teacher: YuNetDetector, rng: np.random.Generator
+    images: Iterable[Image], teacher: YuNetDetector, rng: np.random.Generator, places: int = PER_PHOTO
 ) -> Iterator[tuple[Image, bool]]:
     """Yield stored crops of ``images`` and whether each is a face.
 
     A face is one of which the teacher is sure.  Places without one are squares of any size that overlap
-    nothing the teacher suspects, and parts of faces: eyes, mouths, ears.
+    nothing the teacher suspects, ``places`` of each image, and parts of faces: eyes, mouths, ears.
     """
     for image in images:
         found = teacher.detect(image)
@@ -43,7 +44,7 @@ def collect(
             if face.confidence > 0.85 and face.box.height > 20:
                 yield stored(image, face.box), True
                 yield stored(image, part_of(rng, face.box)), False
-        for _ in range(PER_PHOTO):
+        for _ in range(places):
             box = square(rng, image.shape[:2])
             if not (iou(np.array([box]), boxes)[0] > 0.03).any():
                 yield stored(image, box), False

@@ -1,4 +1,4 @@
-"""Train the network that tells which way up a face is, on a YuNet detector's faces.
+"""Train the network that classifies which way up a face is, on a YuNet detector's faces.
 
     python -m facealike.train.orientation.run --pool FOLDER --teacher yunet.onnx \\
         --detector detector.onnx --out turned.onnx
@@ -10,7 +10,7 @@ is written is the detector, which carries the network; without ``--detector`` it
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -21,18 +21,40 @@ from torch import Tensor, nn
 
 from ...detection.orientation import SIZE, TURNS, with_orientation
 from ...detection.yunet import YuNetDetector
-from ...types import Image
 from ...utils.atomic_write import write_bytes
-from ..command import command_parser, log_line, one_sentence_errors
+from ..command import add_recipe_options, command_parser, log_line, one_sentence_errors
 from ..detector.pictures import Pool
 from ..export_onnx import to_onnx
 from ..networks.ema import Average
+from ..networks.resnet import convolution
 from ..optim.mixed_precision import autocast
-from .crops import FAINT, collect, examples
+from .crops import FAINT, PER_PHOTO, collect, examples
 
 HELD_OUT = 0.05
 """Share of the crops on which the network is measured."""
 WIDTHS = (16, 32, 64, 64)
+PER_SCENE = 20 * PER_PHOTO
+"""Places taken from a picture without people: they are few, and large."""
+
+
+@dataclass(frozen=True)
+class OrientationRecipe:
+    """The length of a run and its rate.
+
+    Args:
+        steps: Steps of the whole run.
+        batch: Crops per step; half of them are faces.
+        rate: The largest learning rate.
+        seed: Random seed.
+    """
+
+    steps: int = 5000
+    batch: int = 256
+    rate: float = 4e-3
+    seed: int = 0
+
+
+RECIPE_OPTIONS = tuple(field.name for field in fields(OrientationRecipe))
 
 
 class OrientationNet(nn.Module):
@@ -42,7 +64,7 @@ class OrientationNet(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         for wide, out in zip((3, *WIDTHS), WIDTHS, strict=False):
-            layers += [nn.Conv2d(wide, out, 3, 2, 1, bias=False), nn.BatchNorm2d(out), nn.ReLU()]
+            layers += [convolution(wide, out, 2), nn.ReLU()]
         self.body = nn.Sequential(*layers)
         self.head = nn.Linear(WIDTHS[-1] * (SIZE // 16) ** 2, TURNS + 1)
 
@@ -68,27 +90,29 @@ class Probabilities(nn.Module):
 def gather(pool: Pool, teacher: YuNetDetector, limit: int, seed: int) -> tuple[Tensor, Tensor]:
     """Return stored crops of at most ``limit`` photos and as many chips, and whether each is a face."""
     rng = np.random.default_rng(seed)
-    images: list[Iterable[Image]] = [pool.photos[:limit], pool.chips[:limit], list(pool.scenery) * 20]
-    made = [each for some in images for each in collect(some, teacher, rng)]
+    made = [each for some in (pool.photos, pool.chips) for each in collect(some[:limit], teacher, rng)]
+    made += collect(pool.scenery, teacher, rng, PER_SCENE)
     order = rng.permutation(len(made))
     crops: NDArray[np.uint8] = np.stack([made[i][0] for i in order])
     return torch.from_numpy(crops).permute(0, 3, 1, 2).contiguous(), torch.tensor([made[i][1] for i in order])
 
 
-def train(crops: Tensor, face: Tensor, steps: int, batch: int, rate: float, seed: int) -> OrientationNet:
-    """Return the averaged network after ``steps`` steps; half of each batch are faces."""
-    torch.manual_seed(seed)
+def train(crops: Tensor, face: Tensor, recipe: OrientationRecipe) -> OrientationNet:
+    """Return the averaged network at the end of the run."""
+    torch.manual_seed(recipe.seed)
+    half = recipe.batch // 2
     network = OrientationNet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = Average(network, 0.998)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.1)
-    generator = torch.Generator().manual_seed(seed)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.rate, weight_decay=0.02)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, recipe.rate, total_steps=recipe.steps, pct_start=0.1
+    )
+    generator = torch.Generator().manual_seed(recipe.seed)
     kinds = [torch.nonzero(face == kind)[:, 0] for kind in (True, False)]
     begun = time.perf_counter()
-    for step in range(1, steps + 1):
-        rows = torch.cat(
-            [kind[torch.randint(len(kind), (batch // 2,), generator=generator)] for kind in kinds]
-        )[torch.randperm(2 * (batch // 2), generator=generator)]
+    for step in range(1, recipe.steps + 1):
+        drawn = [kind[torch.randint(len(kind), (half,), generator=generator)] for kind in kinds]
+        rows = torch.cat(drawn)[torch.randperm(2 * half, generator=generator)]
         shown, classes = examples(crops[rows], face[rows], generator)
         with autocast("auto", "cpu"):
             logits = network(shown.contiguous(memory_format=torch.channels_last))
@@ -124,17 +148,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--detector", type=Path, help="a YuNet-format ONNX that is to carry the network")
     parser.add_argument("--out", type=Path, required=True, help="write the file here")
     parser.add_argument("--limit", type=int, default=6000, help="at most so many photos, and so many chips")
-    parser.add_argument("--steps", type=int, default=5000)
-    parser.add_argument("--batch", type=int, default=256)
-    parser.add_argument("--rate", type=float, default=4e-3)
-    parser.add_argument("--seed", type=int, default=0)
+    add_recipe_options(parser, OrientationRecipe(), *RECIPE_OPTIONS)
     options = parser.parse_args(arguments)
     with one_sentence_errors("orientation"):
+        recipe = OrientationRecipe(**{name: getattr(options, name) for name in RECIPE_OPTIONS})
         teacher = YuNetDetector(options.teacher, FAINT, threads=1)
-        crops, face = gather(Pool.open(options.pool), teacher, options.limit, options.seed)
+        crops, face = gather(Pool.open(options.pool), teacher, options.limit, recipe.seed)
         log_line(f"{int(face.sum()):,} faces and {int((~face).sum()):,} places without one")
         held = int(len(face) * HELD_OUT)
-        network = train(crops[held:], face[held:], options.steps, options.batch, options.rate, options.seed)
+        network = train(crops[held:], face[held:], recipe)
         log_line(str(measure(network, crops[:held], face[:held])))
         example = torch.rand(4, 3, SIZE, SIZE)
         network = network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
