@@ -19,7 +19,7 @@ from ...utils.atomic_write import write_bytes
 from ..networks.ema import Average
 from ..optim.mixed_precision import autocast
 from ..optim.muon import Muon
-from ..optim.optimizer import parameter_groups, with_matrices
+from ..optim.optimizer import parameter_groups, with_matrices, without
 from ..seeds import step_seed
 from .student import SIZE, JointStudent, StudentChanges, joint_loss
 from .targets import CHUNK, PART, JointTarget, Part, Rounds, Stored, TargetsAbout, part_path, stored_parts
@@ -151,7 +151,8 @@ class JointRun:
         groups = parameter_groups(self.student, recipe.decay)
         if recipe.muon:
             groups = with_matrices(groups, recipe.muon)
-        groups = _with_last(groups, self.student.matrix, recipe.last)
+        last = list(self.student.matrix.parameters())
+        groups = [*without(groups, last), {"params": last, "lr": recipe.last, "weight_decay": 0.0}]
         self.optimizer = Muon(groups, lr=recipe.rate)
         self._rates = [group["lr"] for group in self.optimizer.param_groups]
         if saved is not None:
@@ -296,11 +297,3 @@ class JointRun:
             raise TrainingError(
                 f"{self.state}: the state of another recipe; delete it, or choose another --work"
             ) from error
-
-
-def _with_last(groups: list[dict[str, Any]], layer: torch.nn.Linear, rate: float) -> list[dict[str, Any]]:
-    """Return ``groups`` with a last one for ``layer``, trained at ``rate`` and without weight decay."""
-    own = list(layer.parameters())
-    taken = {id(weight) for weight in own}
-    rest = [{**group, "params": [p for p in group["params"] if id(p) not in taken]} for group in groups]
-    return [*rest, {"params": own, "lr": rate, "weight_decay": 0.0}]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -32,9 +33,14 @@ def with_matrices(groups: list[dict[str, Any]], rate: float) -> list[dict[str, A
         weight for group in groups for weight in group["params"]
         if weight.ndim == 4 and weight.shape[1] > PIXELS
     ]  # fmt: skip
-    taken = {id(weight) for weight in matrices}
-    rest = [{**group, "params": [p for p in group["params"] if id(p) not in taken]} for group in groups]
-    return [{"params": matrices, "lr": rate, "weight_decay": 0.0, "matrices": True}, *rest]
+    first = {"params": matrices, "lr": rate, "weight_decay": 0.0, "matrices": True}
+    return [first, *without(groups, matrices)]
+
+
+def without(groups: list[dict[str, Any]], parameters: Iterable[nn.Parameter]) -> list[dict[str, Any]]:
+    """Return ``groups`` without some of their parameters."""
+    taken = {id(parameter) for parameter in parameters}
+    return [{**group, "params": [p for p in group["params"] if id(p) not in taken]} for group in groups]
 
 
 def make_optimizer(module: nn.Module, run: TrainingSpec, total_steps: int) -> Any:
