@@ -21,12 +21,12 @@ from facealike.train.detector.dense_distillation import (
     Teacher,
     distil_detector,
     distillation_loss,
-    turn,
 )
 from facealike.train.detector.export_onnx import export
 from facealike.train.detector.network import DetectorNet, Prediction, cells, load_folded
 from facealike.train.detector.pictures import KINDS, SIDE, Pool, collect_images, compose
-from facealike.train.detector.stored_pictures import Maps, StoredPictures, mirrored, varied
+from facealike.train.detector.stored_pictures import StoredPictures, varied
+from facealike.train.detector.teacher_maps import Maps, mirrored, turn
 from facealike.train.detector.training import DetectorRecipe, LoopOptions
 from facealike.types import Face
 from support.tiny_model import hopper_path

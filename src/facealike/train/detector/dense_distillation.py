@@ -30,7 +30,8 @@ from .command import detector_parser, images_in, limited, run_command
 from .loss import KNEE, eiou_loss
 from .network import SCALE, Prediction, load_folded, to_pixels
 from .pictures import FACES, SCENERY, SIDE, Pool, collect_images, compose
-from .stored_pictures import Maps, StoredPictures, varied
+from .stored_pictures import StoredPictures, varied
+from .teacher_maps import Maps, turn
 from .training import DEFAULT_LOOP, DetectorRecipe, DetectorRun, LoopOptions, fit
 
 TURNED = 0.2
@@ -59,31 +60,6 @@ class Teacher:
             box, points = raw[f"bbox_{stride}"].reshape(-1, 4), raw[f"kps_{stride}"].reshape(-1, 10)
             parts.append(np.concatenate([np.sqrt(cls * obj), box, points], axis=1))
         return np.concatenate(parts).astype(np.float32)
-
-
-def turn(image: Image, maps: Maps, quarters: int) -> tuple[Image, Maps]:
-    """Turn a square picture and the teacher's output by ``quarters`` times 90 degrees, counter-clockwise.
-
-    Landmarks refer to pixel centers and boxes to pixel edges, so they turn about points half a pixel apart.
-    """
-    for _ in range(quarters % 4):
-        image, maps = np.rot90(image), _turn_maps(maps, image.shape[0])
-    return np.ascontiguousarray(image), maps
-
-
-def _turn_maps(maps: Maps, side: int) -> Maps:
-    turned, first = [], 0
-    for stride in STRIDES:
-        n = side // stride
-        part = np.rot90(maps[first : first + n * n].reshape(n, n, 15)).reshape(n * n, 15)
-        first += n * n
-        # (x, y) -> (y, side - x); a cell's corner moves to its bottom left, hence the 1.
-        new = part.copy()
-        new[:, 1], new[:, 2] = part[:, 2], 1 - part[:, 1]
-        new[:, 3], new[:, 4] = part[:, 4], part[:, 3]
-        new[:, 5::2], new[:, 6::2] = part[:, 6::2], 1 - 1 / stride - part[:, 5::2]
-        turned.append(new)
-    return np.concatenate(turned)
 
 
 class Losses(NamedTuple):

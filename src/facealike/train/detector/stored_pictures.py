@@ -15,13 +15,7 @@ from numpy.typing import NDArray
 from ...detection.yunet import STRIDES
 from ...errors import DataError
 from ...types import Image
-
-MIRRORED_POINTS = (1, 0, 2, 4, 3)
-"""The landmark that each becomes in a mirror: eyes, nose, corners of the mouth."""
-
-Maps = NDArray[np.float32]
-"""A detector's output for a square picture, (cells, 15): confidence, bbox (4) and kps (10) as in
-``network.Prediction``."""
+from .teacher_maps import Maps, mirrored
 
 
 class StoredPictures:
@@ -76,21 +70,3 @@ def varied(rng: np.random.Generator, image: Image, maps: Maps) -> tuple[Image, M
     gain, offset, cast = np.exp(rng.normal(0, 0.15)), rng.normal(0, 8), np.exp(rng.normal(0, 0.04, 3))
     table = np.clip(((level - 128) * gain + 128 + offset) * cast, 0, 255).astype(np.uint8)
     return np.stack([table[:, c][image[:, :, c]] for c in range(3)], axis=2), maps
-
-
-def mirrored(maps: Maps, side: int) -> Maps:
-    """Return the maps of the mirror image of a picture of ``side`` pixels.
-
-    Landmarks refer to pixel centers and boxes to pixel edges: half a pixel apart.
-    """
-    parts, first = [], 0
-    for stride in STRIDES:
-        n = side // stride
-        part = maps[first : first + n * n].reshape(n, n, 15)[:, ::-1].reshape(n * n, 15).copy()
-        first += n * n
-        part[:, 1] = 1 - part[:, 1]
-        points = part[:, 5:].reshape(-1, 5, 2)[:, MIRRORED_POINTS]
-        points[:, :, 0] = 1 - 1 / stride - points[:, :, 0]
-        part[:, 5:] = points.reshape(-1, 10)
-        parts.append(part)
-    return np.concatenate(parts)
