@@ -21,6 +21,7 @@ The truth is where YuNet finds the face in the photo as it is.  A detector is ru
 from __future__ import annotations
 
 import argparse
+import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -32,18 +33,19 @@ from PIL import ImageDraw
 
 from benchmarks.common.record import RESULTS, append_rows, circumstances
 from facealike.datasets.people import People
-from facealike.detection.registry import default_detector
+from facealike.detection.base import Detector
+from facealike.detection.registry import default_detector, make_detector
 from facealike.detection.select import select_faces
 from facealike.detection.yunet import YuNetDetector
 from facealike.imaging.boxes import iou
-from facealike.imaging.formats import IMAGE_EXTENSIONS
 from facealike.imaging.geometry import fit_within
 from facealike.imaging.read import read_image
+from facealike.train.detector.command import images_in
 from facealike.types import Box, Face, Image
 
 CSV = RESULTS / "built_photos.csv"
 SEED = 0
-FRAMES = (320, 640, 1000, 1600)
+FRAMES = (320, 640)
 SIZES = (12, 16, 20, 24, 32, 48, 64, 96, 128, 192, 256)
 SHARES = (0.35, 0.5, 0.65, 0.8, 0.95)
 ROLLS = (15, 30, 45, 60, 90, 135, 180)
@@ -102,9 +104,8 @@ def placed(
 
 
 def scenes_of(folder: Path) -> list[Image]:
-    """The central square of each picture of a folder, and the picture itself for ``quarters``."""
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_EXTENSIONS)
-    return [fit_within(read_image(path), 3200)[0] for path in paths]
+    """The pictures of a folder, at most 3,200 pixels."""
+    return [fit_within(read_image(path), 3200)[0] for path in images_in(folder)]
 
 
 def quarters(scene: Image) -> list[Image]:
@@ -152,10 +153,9 @@ def shape(number: int) -> Image:
     return np.asarray(picture)
 
 
-def searching(detector: YuNetDetector, side: int) -> YuNetDetector:
-    """The detector with another ``max_side``."""
-    settings = detector.min_confidence, detector.overlap, side, 1, detector.landmark_overlap
-    return YuNetDetector(detector.weights, *settings, detector.close_side)
+def with_settings(detector: Detector, weights: bytes | None, **changes: object) -> Detector:
+    """A detector with other weights or settings."""
+    return make_detector({**detector.spec, **changes}, weights, threads=1)
 
 
 def is_found(detect: Detect, picture: Placed) -> bool:
@@ -179,7 +179,7 @@ def series(
     for size in SIZES:
         yield (
             f"size {size}",
-            of(size, [side for side in FRAMES[:3] if side > 1.5 * size and side <= 800], [size], 0),
+            of(size, [side for side in FRAMES if side > 1.5 * size], [size], 0),
         )
     for share in SHARES:
         yield f"share {share:.2f}", of(int(1000 * share), [1000], [1000 * share * 0.85], 0)
@@ -205,12 +205,14 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help=f"append to {CSV.name}")
     options = parser.parse_args()
     usual = default_detector(threads=1)
-    yunet = YuNetDetector(options.yunet, threads=1, max_side=LOOKS[-1])
-    detectors = {"default": usual, "yunet": YuNetDetector(options.yunet, threads=1)}
+    yunet = YuNetDetector(options.yunet, threads=1)
+    detectors: dict[str, Detector] = {"default": usual, "yunet": yunet}
     if options.detector:
-        settings = usual.overlap, usual.max_side, 1, usual.landmark_overlap, usual.close_side
         weights = options.detector.read_bytes()
-        detectors["default"] = YuNetDetector(weights, options.confidence or usual.min_confidence, *settings)
+        detectors["default"] = with_settings(
+            usual, weights, sha256=hashlib.sha256(weights).hexdigest(),
+            min_confidence=options.confidence or usual.min_confidence,
+        )  # fmt: skip
     scenes = scenes_of(options.scenery)
     faces = faces_of(options.photos, yunet, options.count)
     rows = []
@@ -218,15 +220,16 @@ def main() -> None:
         counts = [
             (what, [is_found(detector.detect, each) for each in made]) for what, made in series(faces, scenes)
         ]
-        large = searching(detector, LOOKS[-1])
+        large = with_settings(detector, detector.weights, max_side=LOOKS[-1])
         for what, pictures in empty_series(scenes):
             looked = large if what.endswith(str(LOOKS[-1])) else detector
             counts.append((what, [bool(looked.detect(picture)) for picture in pictures]))
         for what, hits in counts:
             print(f"{name:10} {what:14} {sum(hits)} of {len(hits)}", flush=True)
             rows.append({
-                **circumstances("onnxruntime"), "detector": name, "confidence": detector.min_confidence,
-                "seed": SEED, "measure": what, "count": sum(hits), "of": len(hits),
+                **circumstances("onnxruntime"), "detector": name,
+                "confidence": detector.spec["min_confidence"], "seed": SEED, "measure": what,
+                "count": sum(hits), "of": len(hits),
             })  # fmt: skip
     if options.write:
         append_rows(CSV, rows)
