@@ -11,7 +11,7 @@ import torch
 
 from facealike.detection.registry import default_detector
 from facealike.detection.yunet import STRIDES, YuNetDetector, decode_yunet
-from facealike.errors import DataError
+from facealike.errors import DataError, TrainingError
 from facealike.imaging.read import read_image
 from facealike.train.detector import dense_distillation
 from facealike.train.detector.dense_distillation import (
@@ -23,9 +23,9 @@ from facealike.train.detector.dense_distillation import (
     distillation_loss,
 )
 from facealike.train.detector.export_onnx import export
-from facealike.train.detector.network import DetectorNet, Prediction, cells, load_folded
-from facealike.train.detector.pictures import KINDS, SIDE, Pool, collect_images, compose
-from facealike.train.detector.stored_pictures import StoredPictures, varied
+from facealike.train.detector.network import DetectorNet, Prediction, cells, load_exported
+from facealike.train.detector.pictures import KINDS, SIDE, Pool, collect_images
+from facealike.train.detector.stored_pictures import StoredPictures, enlarged_part, mosaic, varied
 from facealike.train.detector.teacher_maps import Maps, mirrored, turn
 from facealike.train.detector.training import DetectorRecipe, LoopOptions
 from facealike.types import Face
@@ -152,17 +152,21 @@ def test_a_student_that_answers_as_its_teacher_has_no_distance_left() -> None:
     assert float(found.box) == pytest.approx(0, abs=1e-6) and float(found.points) == 0
 
 
-def test_weights_come_back_from_a_file(weights: bytes) -> None:
-    """A network that took over a detector writes the same detector, up to 16 bits."""
-    pixels = torch.rand(2, 3, 96, 96, generator=torch.Generator().manual_seed(0))
-    network = DetectorNet()
-    load_folded(network, weights, pixels)
+def test_a_larger_network_begins_with_the_output_of_a_smaller_one(weights: bytes) -> None:
+    """The default detector has no ``fine`` and fewer channels at stride 8."""
+    network = DetectorNet((16, 32, 48, 64, 48))
+    load_exported(network, weights)
     again, first = (
         YuNetDetector(content, 0.6, threads=1).detect(hopper()) for content in (export(network), weights)
     )
     assert len(again) == len(first) == 1
     assert np.allclose(again[0].box, first[0].box, atol=0.5)
     assert again[0].confidence == pytest.approx(first[0].confidence, abs=0.01)
+
+
+def test_a_smaller_network_cannot_begin_with_a_larger_one(weights: bytes) -> None:
+    with pytest.raises(TrainingError, match=r"stage0\.down of the detector .* wider"):
+        load_exported(DetectorNet((16, 32, 16, 16, 16)), weights)
 
 
 @pytest.mark.parametrize("kind", [kind for kind, _ in KINDS], ids=lambda kind: kind.__name__)
@@ -180,18 +184,36 @@ def test_batches_hold_pictures_and_the_answers_to_them(
 ) -> None:
     monkeypatch.setattr(dense_distillation, "TURNED", 0.0)
     monkeypatch.setattr(dense_distillation, "varied", lambda rng, image, maps: (image, maps))
-    pixels, targets = PictureBatches(pool, weights, RECIPE, tmp_path, 3)[1]
-    assert pixels.shape == (2, 3, SIDE, SIDE) and pixels.dtype == torch.uint8
-    for row, number in enumerate((2, 0)):  # pictures 2 and 3, of which the latter is the first again
-        picture = compose(np.random.default_rng([RECIPE.seed, 0, number]), Pool.open(pool))
-        assert np.array_equal(pixels[row].permute(1, 2, 0).numpy()[:, :, ::-1], picture)
-        assert np.allclose(targets[row], Teacher(weights)(picture), atol=2e-2)
+    batches = PictureBatches(pool, weights, RECIPE, tmp_path, 6)
+    seen = []
+    for number in range(6):
+        pixels, targets = batches[number]
+        assert pixels.shape == (2, 3, SIDE, SIDE) and pixels.dtype == torch.uint8
+        for picture, maps in zip(pixels.permute(0, 2, 3, 1).numpy()[..., ::-1], targets, strict=True):
+            seen.append(picture.tobytes())
+            assert np.allclose(maps, Teacher(weights)(np.ascontiguousarray(picture)), atol=2e-2)
+    assert len(set(seen[:6])) == len(set(seen[6:])) == 6 and set(seen[:6]) == set(seen[6:])
+    assert seen[:6] != seen[6:]  # the order differs
+
+
+def test_a_mosaic_holds_each_picture_in_its_place() -> None:
+    whole = mosaic([np.full((320, 320, 3), 20 * k, np.uint8) for k in range(9)])
+    assert whole.shape == (320, 320, 3)
+    places = [whole[53 + 107 * row, 53 + 107 * column, 0] for row in range(3) for column in range(3)]
+    assert places == [20 * k for k in range(9)]
+
+
+def test_an_enlarged_part_is_a_part() -> None:
+    ramp = np.broadcast_to(np.arange(320)[None, :, None] // 2, (320, 320, 3)).astype(np.uint8)
+    for seed in range(20):
+        part = enlarged_part(np.random.default_rng(seed), ramp)[160, :, 0].astype(float)
+        assert 0.3 * 160 < part[-1] - part[0] < 0.95 * 160 and (np.diff(part) >= 0).all()
 
 
 def test_a_picture_is_made_once_and_again_if_the_run_was_killed_meanwhile(tmp_path: Path) -> None:
     made = []
 
-    def make(number: int) -> tuple[np.ndarray, np.ndarray]:
+    def make(number: int, earlier: object) -> tuple[np.ndarray, np.ndarray]:
         made.append(number)
         if len(made) == 2:
             raise KeyboardInterrupt
@@ -236,11 +258,13 @@ def test_a_run_that_stops_goes_on_as_if_it_had_not(pool: Path, weights: bytes, t
     def distil(folder: Path, stop_after: int | None = None) -> bytes:
         folder.mkdir(exist_ok=True)
         return distil_detector(
-            pool, weights, RECIPE, folder, folder / "d.onnx", LoopOptions(0, 2, stop_after), weights
+            pool, weights, RECIPE, folder, folder / "d.onnx", LoopOptions(0, 2, stop_after), start
         )
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    torch.manual_seed(0)
+    start = export(DetectorNet((16, 16, 16, 16, 16)))
     try:
         whole = distil(tmp_path / "whole")
         distil(tmp_path / "parts", stop_after=3)

@@ -65,8 +65,8 @@ def test_it_learns_one_batch(sources: Path, tmp_path: Path) -> None:
 
 
 def test_the_rate_climbs_stays_and_falls() -> None:
-    recipe = DetectorRecipe(steps=100, climb=10, fall=0.4, rate=1.0)
-    rates = [recipe.rate_at(step) for step in range(100)]
+    recipe = DetectorRecipe(steps=100, climb=10, fall=0.4)
+    rates = [recipe.factor_at(step) for step in range(100)]
     assert rates[0] == pytest.approx(0.1) and set(rates[10:60]) == {1.0}
     assert all(a > b for a, b in itertools.pairwise(rates[60:])) and rates[-1] < 0.05
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -35,7 +36,7 @@ from facealike.train.joint.views import ViewMaker, ViewSpec, chip_positions, dra
 from support.dlib_file import dlib_weights
 
 COUNT = 20
-STILL = ViewSpec(0, 0, 0, 0, 0, 0, 0, 0, 0)
+STILL = ViewSpec(0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +143,35 @@ def test_a_blend_is_part_of_another_face() -> None:
         wanted = 200 * draw.share[row] if draw.partner[row] else 0.0
         assert float(opened[row].mean()) == pytest.approx(wanted, abs=0.1)
     assert draw.share.max() <= 0.5 and 0.1 < draw.partner.mean() < 0.9
+
+
+def test_each_place_of_a_regional_blend_has_its_own_weight() -> None:
+    """The weight is the logistic function of smooth waves; here it is computed pixel by pixel."""
+    two = np.stack([np.zeros((12, 12, 3), np.uint8), np.full((12, 12, 3), 200, np.uint8)])
+    maker = ViewMaker(two, replace(STILL, blend=1.0, regions=1.0))
+    opened, draw = maker.open(np.zeros(20, int), np.arange(20))
+    spreads = []
+    for row in np.flatnonzero(draw.partner):
+        for y, x in ((0, 0), (3, 10), (11, 6)):
+            waves = [
+                math.cos(math.pi * across * (x + 0.5) / 12) * math.cos(math.pi * down * (y + 0.5) / 12)
+                for across in range(3)
+                for down in range(3)
+            ]
+            share = min(max(float(draw.share[row]), 1e-3), 1 - 1e-3)
+            logit = math.log(share / (1 - share)) + float(draw.field[row] @ waves[1:])
+            assert float(opened[row, 0, y, x]) == pytest.approx(200 / (1 + math.exp(-logit)), abs=0.1)
+        spreads.append(float(opened[row].std()))
+    assert np.mean(spreads) > 20
+
+
+def test_the_other_face_of_a_blend_is_often_mirrored() -> None:
+    ramp = np.broadcast_to(np.arange(12)[None, :, None] * 20, (12, 12, 3)).astype(np.uint8)
+    two = np.stack([np.zeros_like(ramp), ramp])
+    opened, draw = ViewMaker(two, replace(STILL, blend=1.0)).open(np.zeros(40, int), np.arange(40))
+    used = np.flatnonzero((draw.partner > 0) & (draw.share > 0.05))
+    falling = (opened[used, 0, 0, 0] > opened[used, 0, 0, -1]).numpy()
+    assert np.array_equal(falling, draw.mirrored[used]) and 0.2 < falling.mean() < 0.8
 
 
 # The student's own changes. -------------------------------------------------------------------------
@@ -262,7 +292,7 @@ def test_the_last_layer_is_the_ridge_regression(student: JointStudent) -> None:
 def test_the_student_is_its_features_and_its_last_layer(student: JointStudent) -> None:
     crops = torch.rand(2, 3, SIZE, SIZE) * 255
     features = student.features(crops)
-    assert features.shape == (2, (256 + 128) * PLACES**2)
+    assert features.shape == (2, (256 + 128) * PLACES**2 + 256)
     torch.testing.assert_close(student(crops), student.matrix(features), atol=1e-4, rtol=1e-4)
 
 

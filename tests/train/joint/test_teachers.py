@@ -20,6 +20,7 @@ from facealike.train.joint import teachers
 from facealike.train.joint.teachers import named_teacher
 from facealike.train.networks.onnx_network import OnnxNetwork
 from support.data_paths import data_path
+from support.dlib_file import dlib_weights
 from support.ir_files import small_ir
 
 onnx = pytest.importorskip("onnx")
@@ -121,12 +122,21 @@ def test_a_stored_model_teaches_what_it_embeds(
     np.testing.assert_allclose(found, Model.load("net", device="cpu").embedder.embed(crops), atol=2e-4)
 
 
-def test_a_teacher_takes_crops_on_the_template(tmp_path: Path) -> None:
+def test_dlib_teaches_on_its_own_chips() -> None:
+    dlib_weights()  # skips without the package
+    add_model("dlib")
+    teacher = named_teacher("dlib", 0.3)
+    assert (teacher.size, teacher.layout) == (150, "chip")
+    rows = teacher.embed(torch.full((3, 3, 150, 150), 90.0))
+    assert rows.shape == (3, 129) and np.allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-2)
+
+
+def test_a_teacher_takes_crops_aligned_by_landmarks(tmp_path: Path) -> None:
     ir = small_ir()
     (tmp_path / "net.xml").write_bytes(ir.xml)
     (tmp_path / "net.bin").write_bytes(ir.bin)
     add_model(tmp_path / "net.xml", config=OnnxConfig(8, "raw", "box"))
-    with pytest.raises(UsageError, match="ArcFace template"):
+    with pytest.raises(UsageError, match="aligned by landmarks"):
         named_teacher("net", 1.0)
 
 

@@ -15,6 +15,7 @@ from ...imaging.formats import IMAGE_EXTENSIONS
 from ..command import add_recipe_options, command_parser, one_sentence_errors
 from .training import DetectorRecipe, LoopOptions
 
+RECIPE_OPTIONS = ("steps", "batch", "seed", "rate", "muon")
 Name = TypeVar("Name", bound=str)
 
 
@@ -31,7 +32,7 @@ def detector_parser(documentation: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--limit", type=int, help="at most so many photos, and so many chips")
     parser.add_argument("--workers", type=int, default=1, help="processes that compose pictures (0: none)")
     parser.add_argument("--every", type=int, default=100, help="steps between two saved states")
-    add_recipe_options(parser, DetectorRecipe(), "steps", "batch", "seed", "rate")
+    add_recipe_options(parser, DetectorRecipe(), *RECIPE_OPTIONS)
     return parser
 
 
@@ -39,7 +40,7 @@ def run_command(
     name: str, options: argparse.Namespace, train: Callable[[DetectorRecipe, LoopOptions], bytes]
 ) -> None:
     """Call ``train`` with what ``options`` ask for and report the file; end in one sentence on an error."""
-    recipe = DetectorRecipe(steps=options.steps, batch=options.batch, rate=options.rate, seed=options.seed)
+    recipe = DetectorRecipe(**{name: getattr(options, name) for name in RECIPE_OPTIONS})
     with one_sentence_errors(name):
         options.work.mkdir(parents=True, exist_ok=True)
         content = train(recipe, LoopOptions(options.workers, options.every))

@@ -13,11 +13,13 @@ interrupted run.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import Dataset
@@ -28,14 +30,18 @@ from ...types import Image
 from ...utils.onnx_session import Session
 from .command import detector_parser, images_in, limited, run_command
 from .loss import KNEE, eiou_loss
-from .network import SCALE, Prediction, load_folded, to_pixels
+from .network import Prediction, load_exported, to_pixels
 from .pictures import FACES, SCENERY, SIDE, Pool, collect_images, compose
-from .stored_pictures import StoredPictures, varied
+from .stored_pictures import StoredPictures, enlarged_part, mosaic, varied
 from .teacher_maps import Maps, turn
 from .training import DEFAULT_LOOP, DetectorRecipe, DetectorRun, LoopOptions, fit
 
 TURNED = 0.2
-"""Share of the pictures that are turned by a multiple of 90 degrees."""
+"""Share of the pictures that are turned by 90, 180 or 270 degrees."""
+MOSAICS = 0.35
+"""Share of the stored pictures that are several others side by side, smaller."""
+PARTS = 0.15
+"""Share of the stored pictures that are a part of another, enlarged."""
 CONSIDERED = 0.2
 """Least confidence of the teacher at which a cell's box and landmarks count."""
 DISTINCT = 50_000
@@ -75,7 +81,7 @@ class Losses(NamedTuple):
         return self.confidence + self.box + self.points
 
 
-WEIGHTS = (2.0, 4.0, 60.0)
+WEIGHTS = (2.0, 8.0, 60.0)
 
 
 def distillation_loss(prediction: Prediction, target: Tensor, corners: Tensor, strides: Tensor) -> Losses:
@@ -135,6 +141,7 @@ class PictureBatches(Dataset[tuple[Tensor, Tensor]]):
         self.pool, self.teacher, self.recipe = pool, teacher, recipe
         self.store, self.distinct = store, distinct
         self._opened: StoredPictures | None = None  # opened by each worker for itself
+        self._order: tuple[int, NDArray[np.int64]] | None = None
 
     def __len__(self) -> int:
         return self.recipe.steps
@@ -145,19 +152,35 @@ class PictureBatches(Dataset[tuple[Tensor, Tensor]]):
         pixels, targets = [], []
         for i in range(number * self.recipe.batch, (number + 1) * self.recipe.batch):
             rng = np.random.default_rng([self.recipe.seed, 1, i])
-            image, maps = varied(rng, *self._opened[i % self.distinct])
+            image, maps = varied(rng, *self._opened[self._stored_number(i)])
+            quarters = int(rng.integers(1, 4)) if rng.random() < TURNED else 0
+            image, maps = turn(image, maps, quarters)
             pixels.append(image[:, :, ::-1])
             targets.append(maps)
         return torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2), torch.from_numpy(np.stack(targets))
 
+    def _stored_number(self, i: int) -> int:
+        """Return which stored picture comes as picture i: all of them in random order, again and again."""
+        cycle, place = divmod(i, self.distinct)
+        if self._order is None or self._order[0] != cycle:
+            order = np.random.default_rng([self.recipe.seed, 2, cycle]).permutation(self.distinct)
+            self._order = (cycle, order)
+        return int(self._order[1][place])
+
     def _open(self) -> StoredPictures:
         pool, teacher, seed = Pool.open(self.pool), Teacher(self.teacher), self.recipe.seed
 
-        def make(number: int) -> tuple[Image, Maps]:
+        def make(number: int, earlier: Callable[[int], Image]) -> tuple[Image, Maps]:
             rng = np.random.default_rng([seed, 0, number])
-            image = compose(rng, pool)
-            quarters = int(rng.integers(1, 4)) if rng.random() < TURNED else 0
-            return turn(image, teacher(image), quarters)
+            kind = rng.random() if number else 1.0
+            if kind < MOSAICS:
+                n = 2 if rng.random() < 0.7 else 3
+                image = mosaic([earlier(int(i)) for i in rng.integers(0, number, n * n)])
+            elif kind < MOSAICS + PARTS:
+                image = enlarged_part(rng, earlier(int(rng.integers(0, number))))
+            else:
+                image = compose(rng, pool)
+            return image, teacher(image)
 
         return StoredPictures(self.store, self.distinct, SIDE, make)
 
@@ -174,11 +197,9 @@ class DistillationRun(DetectorRun):
         losses = distillation_loss(prediction, targets, self.corners, self.strides)
         return losses.total, [float(part.detach()) for part in losses]
 
-    def begin_with(self, detector: bytes, pool: Pool) -> None:
+    def begin_with(self, detector: bytes) -> None:
         """Initialize the network with the weights of a detector that ``export`` wrote."""
-        rng = np.random.default_rng(self.recipe.seed)
-        pictures = np.stack([compose(rng, pool)[:, :, ::-1] for _ in range(self.recipe.batch)])
-        load_folded(self.network, detector, torch.from_numpy(pictures).permute(0, 3, 1, 2).float() * SCALE)
+        load_exported(self.network, detector)
         self.average.load_state_dict(self.network.state_dict())
 
 
@@ -203,10 +224,10 @@ def distil_detector(
         DataError: ``pool`` lacks images.
         TrainingError: The state cannot be resumed, or the loss is NaN or infinite.
     """
-    images = Pool.open(pool)  # raises at once if something is missing
+    Pool.open(pool)  # raises at once if something is missing
     run = DistillationRun(recipe, work / "state.pt")
     if start is not None and run.step == 0:
-        run.begin_with(start, images)
+        run.begin_with(start)
     batches = PictureBatches(pool, teacher, recipe, work / "composed", distinct)
     return fit(run, batches, out, loop)
 

@@ -8,11 +8,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from ...detection.yunet import STRIDES
 from ...errors import MissingExtra, TrainingError
 from ...utils.onnx_session import Session
-from .network import OUTPUTS, SCALE, DetectorNet, Folded, Stage, folded_convolution
+from .network import OUTPUTS, SCALE, DetectorNet, Stage
+
+Weights = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""Weight and bias of a convolution."""
 
 
 class _Graph:
@@ -38,8 +42,8 @@ class _Graph:
         stored = self.constant(f"{name}_half", values.astype(np.float16))
         return self.add("Cast", [stored], name, to=self.onnx.TensorProto.FLOAT)
 
-    def conv(self, x: str, name: str, folded: Folded, stride: int = 1, exact: bool = False) -> str:
-        weight, bias = folded
+    def conv(self, x: str, name: str, weights: Weights, stride: int = 1, exact: bool = False) -> str:
+        weight, bias = weights
         side = weight.shape[2]
         put = self.constant if exact else self.half
         inputs = [x, put(f"{name}.weight", weight), self.constant(f"{name}.bias", bias)]
@@ -63,17 +67,19 @@ def export(network: DetectorNet) -> bytes:
         raise MissingExtra("writing a detector needs onnx; run: pip install 'facealike[train]'") from error
     network = network.float().cpu().eval()
     graph = _Graph(onnx)
-    weight, bias = folded_convolution(network.stem[0])
+    weight, bias = _weights(network.stem[0])
     x = graph.add("Relu", [graph.conv("input", "stem0", (weight * SCALE, bias), 2, exact=True)])
-    x = graph.add("Relu", [graph.conv(x, "stem1", folded_convolution(network.stem[1]), 2)])
+    x = graph.add("Relu", [graph.conv(x, "stem1", _weights(network.stem[1]), 2)])
+    y = graph.conv(x, "fine", _weights(network.fine))
+    x = graph.add("Relu", [graph.add("Add", [x, y])])
     levels = []
     for i, stage in enumerate(network.stages):
         assert isinstance(stage, Stage)
-        x = graph.add("Relu", [graph.conv(x, f"stage{i}.down", folded_convolution(stage.down), 2)])
-        y = graph.add("Relu", [graph.conv(x, f"stage{i}.first", folded_convolution(stage.first))])
-        y = graph.conv(y, f"stage{i}.second", folded_convolution(stage.second))
+        x = graph.add("Relu", [graph.conv(x, f"stage{i}.down", _weights(stage.down), 2)])
+        y = graph.add("Relu", [graph.conv(x, f"stage{i}.first", _weights(stage.first))])
+        y = graph.conv(y, f"stage{i}.second", _weights(stage.second))
         x = graph.add("Relu", [graph.add("Add", [x, y])])
-        levels.append(graph.conv(x, f"lateral{i}", folded_convolution(network.lateral[i])))
+        levels.append(graph.conv(x, f"lateral{i}", _weights(network.lateral[i])))
     graph.constant("roi", np.zeros(0, dtype=np.float32))
     graph.constant("twice", np.array([1, 1, 2, 2], dtype=np.float32))
     for i in range(len(levels) - 1, 0, -1):
@@ -83,13 +89,18 @@ def export(network: DetectorNet) -> bytes:
         )  # fmt: skip
         levels[i - 1] = graph.add("Add", [levels[i - 1], up])
     for level, stride, tower, head in zip(levels, STRIDES, network.tower, network.head, strict=True):
-        _head(graph, level, stride, folded_convolution(tower), folded_convolution(head))
+        _head(graph, level, stride, _weights(tower), _weights(head))
     content: bytes = _model(onnx, graph).SerializeToString()
     _check(network, content)
     return content
 
 
-def _head(graph: _Graph, level: str, stride: int, tower: Folded, head: Folded) -> None:
+def _weights(layer: nn.Module) -> Weights:
+    assert isinstance(layer, nn.Conv2d) and layer.bias is not None
+    return layer.weight.detach().float().numpy(), layer.bias.detach().float().numpy()
+
+
+def _head(graph: _Graph, level: str, stride: int, tower: Weights, head: Weights) -> None:
     """Add the four outputs of one stride."""
     x = graph.add("Relu", [level])
     x = graph.add("Relu", [graph.conv(x, f"tower{stride}", tower)])

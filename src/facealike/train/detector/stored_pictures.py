@@ -1,21 +1,26 @@
 """Composed pictures and the teacher's output for them on disk, so that a run makes each only once.
 
-Composing a picture and asking the teacher takes several times as long as a training step on it.  Each use
-of a stored picture differs by a reflection and a change of tone.
+Composing a picture and asking the teacher takes as long as a training step on it.  Each use of a stored
+picture differs by a reflection and a change of tone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image as PillowImage
 
 from ...detection.yunet import STRIDES
 from ...errors import DataError
 from ...types import Image
 from .teacher_maps import Maps, mirrored
+
+Make = Callable[[int, Callable[[int], Image]], tuple[Image, Maps]]
+"""Returns picture i and its maps; its second argument returns a picture before i."""
 
 
 class StoredPictures:
@@ -25,15 +30,13 @@ class StoredPictures:
         folder: The arrays are created here, or opened if they exist.
         count: The number of pictures.
         side: Side of a picture in pixels.
-        make: Returns picture i and its maps.
+        make: Makes a picture.
 
     Raises:
         DataError: The folder holds another number of pictures, or of another size.
     """
 
-    def __init__(
-        self, folder: Path, count: int, side: int, make: Callable[[int], tuple[Image, Maps]]
-    ) -> None:
+    def __init__(self, folder: Path, count: int, side: int, make: Make) -> None:
         cells = sum((side // stride) ** 2 for stride in STRIDES)
         folder.mkdir(parents=True, exist_ok=True)
         self._make = make
@@ -46,7 +49,7 @@ class StoredPictures:
 
     def __getitem__(self, number: int) -> tuple[Image, Maps]:
         if not self._made[number]:
-            image, maps = self._make(number)
+            image, maps = self._make(number, lambda earlier: self[earlier][0])
             self._pictures[number], self._maps[number] = image, maps
             self._made[number] = 1  # last: a killed run leaves no half of a picture that counts as made
         return np.array(self._pictures[number]), self._maps[number].astype(np.float32)
@@ -69,4 +72,28 @@ def varied(rng: np.random.Generator, image: Image, maps: Maps) -> tuple[Image, M
     level = np.arange(256, dtype=np.float32)[:, None]
     gain, offset, cast = np.exp(rng.normal(0, 0.15)), rng.normal(0, 8), np.exp(rng.normal(0, 0.04, 3))
     table = np.clip(((level - 128) * gain + 128 + offset) * cast, 0, 255).astype(np.uint8)
-    return np.stack([table[:, c][image[:, :, c]] for c in range(3)], axis=2), maps
+    picture = PillowImage.fromarray(np.ascontiguousarray(image))
+    return np.asarray(picture.point(table.T.ravel().tolist())), maps
+
+
+def mosaic(images: Sequence[Image]) -> Image:
+    """Return n * n square pictures as one of the same size, each n times smaller: many small faces."""
+    n, side = math.isqrt(len(images)), images[0].shape[0]
+    whole = PillowImage.new("RGB", (side, side))
+    edges = [k * side // n for k in range(n + 1)]
+    for k, image in enumerate(images):
+        row, column = divmod(k, n)
+        size = edges[column + 1] - edges[column], edges[row + 1] - edges[row]
+        small = PillowImage.fromarray(image).resize(size, PillowImage.Resampling.BILINEAR)
+        whole.paste(small, (edges[column], edges[row]))
+    return np.array(whole)
+
+
+def enlarged_part(rng: np.random.Generator, image: Image) -> Image:
+    """Return a random part of a square picture at the size of the whole: large faces, and parts of faces."""
+    side = image.shape[0]
+    part = rng.uniform(0.35, 0.9) * side
+    left, top = rng.uniform(0, side - part, 2)
+    box = (left, top, left + part, top + part)
+    picture = PillowImage.fromarray(image).resize((side, side), PillowImage.Resampling.BILINEAR, box=box)
+    return np.array(picture)

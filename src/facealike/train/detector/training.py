@@ -18,7 +18,8 @@ from ...utils.atomic_write import write_bytes
 from ..command import append_row
 from ..networks.ema import Average
 from ..optim.mixed_precision import autocast
-from ..optim.optimizer import parameter_groups
+from ..optim.muon import Muon
+from ..optim.optimizer import parameter_groups, with_matrices
 from .export_onnx import export
 from .loss import Targets, detector_loss
 from .network import SCALE, DetectorNet, Prediction, cells
@@ -35,7 +36,8 @@ class DetectorRecipe:
     Args:
         steps: Steps of the whole run.
         batch: Images per step.
-        rate: The largest learning rate.
+        rate: The largest learning rate of AdamW.
+        muon: The largest learning rate of Muon for convolutions; 0 is AdamW for all.
         decay: Weight decay.
         climb: Steps of the warm-up.
         fall: Share of the steps, at the end, in which the rate falls.
@@ -46,17 +48,18 @@ class DetectorRecipe:
     steps: int = 12_000
     batch: int = 32
     rate: float = 2e-3
+    muon: float = 0.0
     decay: float = 0.02
     climb: int = 300
     fall: float = 0.5
     average: float = 0.998
     seed: int = 0
 
-    def rate_at(self, step: int) -> float:
-        """Return the learning rate of a step, counted from 0."""
+    def factor_at(self, step: int) -> float:
+        """Return the factor of the rates in a step, counted from 0."""
         falling = max(1.0, self.steps * self.fall)
         left = min(1.0, (self.steps - step) / falling)
-        return self.rate * min(1.0, (step + 1) / self.climb) * (0.01 + 0.99 * left)
+        return min(1.0, (step + 1) / self.climb) * (0.01 + 0.99 * left)
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,11 @@ class DetectorRun:
         self.network = DetectorNet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._average = Average(self.network, recipe.average)
         self.average: Any = self._average.network
-        self.optimizer = torch.optim.AdamW(parameter_groups(self.network, recipe.decay))
+        groups = parameter_groups(self.network, recipe.decay)
+        if recipe.muon:
+            groups = with_matrices(groups, recipe.muon)
+        self.optimizer = Muon(groups, lr=recipe.rate)
+        self._rates = [float(group["lr"]) for group in self.optimizer.param_groups]
         self.corners, self.strides = cells(side, side)
         if state.is_file():
             self._load()
@@ -131,8 +138,8 @@ class DetectorRun:
         Raises:
             TrainingError: The loss is NaN or infinite.
         """
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.recipe.rate_at(self.step)
+        for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
+            group["lr"] = rate * self.recipe.factor_at(self.step)
         self.network.train()
         x = (pixels.float() * SCALE).contiguous(memory_format=torch.channels_last)
         with autocast("auto", "cpu"):
@@ -165,7 +172,7 @@ def fit(run: DetectorRun, batches: Dataset[Any], out: Path, loop: LoopOptions) -
         batches, batch_size=None, sampler=order, num_workers=loop.workers,
         prefetch_factor=4 if loop.workers else None, worker_init_fn=_one_thread if loop.workers else None,
     )  # fmt: skip
-    names = ("step", "rate", *run.columns, "seconds", "images_per_second")
+    names = ("step", "factor", *run.columns, "seconds", "images_per_second")
     begun, sums, first = time.perf_counter(), np.zeros(len(run.columns)), run.step
     for pixels, targets in loader:
         sums += run.train_step(pixels, targets)
@@ -174,7 +181,7 @@ def fit(run: DetectorRun, batches: Dataset[Any], out: Path, loop: LoopOptions) -
             steps = run.step - first
             row = [
                 run.step,
-                recipe.rate_at(run.step - 1),
+                recipe.factor_at(run.step - 1),
                 *(sums / steps),
                 since,
                 steps * recipe.batch / since,

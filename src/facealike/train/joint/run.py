@@ -53,7 +53,7 @@ def run_joint(options: argparse.Namespace) -> None:
     held, _ = pack_chips(options.held_out, work / "held-out.npy")
     rounds = Rounds(weights, recipe.seed)
     maker = ViewMaker(chips, recipe.views)
-    held_maker = ViewMaker(held[:HELD_OUT], replace(recipe.views, seed=HELD_OUT_SEED))
+    held_maker = ViewMaker(held[:HELD_OUT], replace(recipe.views, seed=HELD_OUT_SEED, blend=0.0))
     folder = work / "targets"
     if options.only != "training":
         teachers = [named_teacher(name, weight) for name, weight in map(_weighted, options.teacher)]

@@ -1,8 +1,8 @@
 """Teachers of a joint run: stored models that compare by cosine, run on batches of crops.
 
-A teacher is named like a model: ``sface`` or ``retail-0095`` after ``facealike models add``.  On a CPU,
-OpenVINO runs it if it is installed, in bfloat16 if the processor has it: four times as fast as torch, which
-is used otherwise.
+A teacher is named like a model: ``dlib``, ``sface`` or ``retail-0095`` after ``facealike models add``.  On a
+CPU, OpenVINO runs it if it is installed, in bfloat16 if the processor has it: four times as fast as torch,
+which is used otherwise.
 """
 
 from __future__ import annotations
@@ -21,6 +21,10 @@ from ...model_file.preprocessing import Preprocessing
 from ..networks.onnx_network import OnnxNetwork
 from ..optim.mixed_precision import computes_bfloat16
 from .targets import CHUNK, Teacher
+from .views import Layout
+
+LAYOUTS: dict[str, Layout] = {"landmarks": "arcface", "chip": "chip"}
+"""Templates by the ``align`` of a model."""
 
 Runner = Callable[[Tensor], NDArray[np.float32]]
 
@@ -34,18 +38,19 @@ def named_teacher(name: str, weight: float, device: str = "cpu") -> Teacher:
         device: Where torch runs it.
 
     Raises:
-        UsageError: Its crops are not on the ArcFace template.
+        UsageError: Its crops lie on neither template.
         ModelError: It cannot be read or run.
     """
     file = read_model_file(name)
     crop = file.preprocessing
-    if crop.align != "landmarks" or crop.context:
-        raise UsageError(f"{name}: a teacher's crops lie on the ArcFace template; choose another model")
+    layout = LAYOUTS.get(crop.align)
+    if layout is None or crop.context:
+        raise UsageError(f"{name}: a teacher's crops are aligned by landmarks; choose another model")
     if device == "cpu" and find_spec("openvino") is not None:
         run = _openvino(file.embedder, crop.size)
     else:
         run = _torch(file.embedder, torch.device(device))
-    return Teacher(name, crop.size, lambda crops: run(normalized(crops, crop)), weight)
+    return Teacher(name, crop.size, lambda crops: run(normalized(crops, crop)), weight, layout)
 
 
 def normalized(crops: Tensor, crop: Preprocessing) -> Tensor:

@@ -23,6 +23,7 @@ from ...imaging.geometry import similarity_transform
 Layout = Literal["chip", "arcface"]
 
 WAVES = 3  # cosines per side of the smooth deformation
+REGION = 1.5  # standard deviation of the factors of ``ViewDraw.field``
 UNIFORMS = 16  # uniform draws of a view besides the deformation
 
 
@@ -41,6 +42,7 @@ class ViewSpec:
         shift: Largest shift, relative to the side.
         bend: Standard deviation of the deformation, relative to the side.
         blend: Share of views that are blended with another face.
+        regions: Share of the blended views in which each place has its own weight.
         brightness: Largest relative change.
         contrast: Largest relative change.
         saturation: Largest relative change.
@@ -51,8 +53,9 @@ class ViewSpec:
     rotation: float = 8.0
     scale: float = 0.08
     shift: float = 0.04
-    bend: float = 0.012
-    blend: float = 0.25
+    bend: float = 0.016
+    blend: float = 0.7
+    regions: float = 0.5
     brightness: float = 0.25
     contrast: float = 0.3
     saturation: float = 0.3
@@ -71,13 +74,17 @@ class ViewDraw:
     Args:
         place: (n, 2, 3 + WAVES**2 - 1); maps chip coordinates and cosines to a position in the chip.
         partner: (n,), the face that is blended in.
-        share: (n,), its weight.
+        mirrored: (n,), whether it is mirrored first.
+        share: (n,), its weight; 0 leaves it out.
+        field: (n, WAVES**2 - 1), factors of cosines that change the logit of its weight from place to place.
         tone: (n, 4), factors of brightness, contrast and saturation, and 1 for a gray view.
     """
 
     place: NDArray[np.float32]
     partner: NDArray[np.int64]
+    mirrored: NDArray[np.bool_]
     share: NDArray[np.float32]
+    field: NDArray[np.float32]
     tone: NDArray[np.float32]
 
 
@@ -85,11 +92,11 @@ def draw_views(faces: NDArray[np.int64], numbers: NDArray[np.int64], count: int,
     """Return the draws of view ``numbers[i]`` of face ``faces[i]``, both (n,), among ``count`` faces."""
     waves = WAVES * WAVES - 1
     uniform = np.empty((len(faces), UNIFORMS))
-    normal = np.empty((len(faces), 2, waves))
+    normal = np.empty((len(faces), 3, waves))
     for row, (face, number) in enumerate(zip(faces, numbers, strict=True)):
         rng = np.random.default_rng([spec.seed, int(number), int(face)])
         uniform[row] = rng.random(UNIFORMS)
-        normal[row] = rng.standard_normal((2, waves))
+        normal[row] = rng.standard_normal((3, waves))
     signed = 2 * uniform - 1
     angle = np.radians(signed[:, 0] * spec.rotation)
     zoom = np.exp(-signed[:, 1] * math.log1p(spec.scale))
@@ -98,8 +105,9 @@ def draw_views(faces: NDArray[np.int64], numbers: NDArray[np.int64], count: int,
     place = np.zeros((len(faces), 2, 3 + waves))
     place[:, 0, 0], place[:, 0, 1], place[:, 0, 2] = mirror * cos, -sin, 2 * signed[:, 3] * spec.shift
     place[:, 1, 0], place[:, 1, 1], place[:, 1, 2] = mirror * sin, cos, 2 * signed[:, 4] * spec.shift
-    place[:, :, 3:] = 2 * spec.bend * normal * (uniform[:, 5, None, None] < 0.5) / math.sqrt(waves / 2)
-    share = np.where(uniform[:, 6] < spec.blend, 0.5 * uniform[:, 7], 0.0)
+    place[:, :, 3:] = 2 * spec.bend * normal[:, :2] * (uniform[:, 5, None, None] < 0.5) / math.sqrt(waves / 2)
+    regional = uniform[:, 14] < spec.regions
+    share = np.where(uniform[:, 6] < spec.blend, np.where(regional, 1.0, 0.5) * uniform[:, 7], 0.0)
     tone = np.stack(
         [
             1 + signed[:, 8] * spec.brightness,
@@ -110,7 +118,11 @@ def draw_views(faces: NDArray[np.int64], numbers: NDArray[np.int64], count: int,
         axis=1,
     )
     partner = np.minimum((uniform[:, 12] * count).astype(np.int64), count - 1)
-    return ViewDraw(place.astype(np.float32), partner, share.astype(np.float32), tone.astype(np.float32))
+    field = REGION * normal[:, 2] * regional[:, None]
+    return ViewDraw(
+        place.astype(np.float32), partner, uniform[:, 13] < 0.5, share.astype(np.float32),
+        field.astype(np.float32), tone.astype(np.float32),
+    )  # fmt: skip
 
 
 def chip_positions(layout: Layout, size: int) -> Tensor:
@@ -128,9 +140,13 @@ def chip_positions(layout: Layout, size: int) -> Tensor:
 def basis(layout: Layout, size: int) -> Tensor:
     """Return the basis of ``ViewDraw.place``, (3 + WAVES**2 - 1, size * size): x, y, 1 and cosines."""
     at = chip_positions(layout, size)
+    return torch.cat([at.T, torch.ones(1, len(at)), cosines(at)]).float()
+
+
+def cosines(at: Tensor) -> Tensor:
+    """Return products of cosines, (WAVES**2 - 1, n), at positions in a chip, (n, 2)."""
     sides = [torch.stack([torch.cos(math.pi * k * (c + 1) / 2) for k in range(WAVES)]) for c in at.T]
-    waves = (sides[0][:, None] * sides[1][None]).reshape(WAVES * WAVES, -1)[1:]
-    return torch.cat([at.T, torch.ones(1, len(at)), waves]).float()
+    return (sides[0][:, None] * sides[1][None]).reshape(WAVES * WAVES, -1)[1:]
 
 
 def jittered(draw: ViewDraw, generator: Generator, degrees: float, scale: float, shift: float) -> ViewDraw:
@@ -154,6 +170,7 @@ class ViewMaker:
     def __init__(self, chips: NDArray[np.uint8], spec: ViewSpec) -> None:
         self.chips, self.spec = chips, spec
         self._basis: dict[tuple[Layout, int], Tensor] = {}
+        self._in_chip: Tensor | None = None
 
     def open(self, faces: NDArray[np.int64], numbers: NDArray[np.int64]) -> tuple[Tensor, ViewDraw]:
         """Return toned and blended chips, (n, 3, H, W) in 0..255, and the draws, for ``render``."""
@@ -161,8 +178,12 @@ class ViewMaker:
         chips = self._read(faces)
         mixed = np.flatnonzero(draw.share)
         if len(mixed):
-            share = torch.from_numpy(draw.share[mixed]).view(-1, 1, 1, 1)
-            chips[mixed] = chips[mixed].lerp_(self._read(draw.partner[mixed]), share)
+            others = self._read(draw.partner[mixed])
+            swapped = torch.from_numpy(draw.mirrored[mixed])
+            others[swapped] = others[swapped].flip(3)
+            logit = torch.logit(torch.from_numpy(draw.share[mixed]), eps=1e-3)[:, None]
+            weight = torch.sigmoid(logit + torch.from_numpy(draw.field[mixed]) @ self._cosines())
+            chips[mixed] = chips[mixed].lerp_(others, weight.view(-1, 1, *chips.shape[2:]))
         return toned(chips, torch.from_numpy(draw.tone)), draw
 
     def render(self, chips: Tensor, draw: ViewDraw, layout: Layout, size: int) -> Tensor:
@@ -178,6 +199,14 @@ class ViewMaker:
         grid = grid.view(len(chips), 2, size, size).permute(0, 2, 3, 1)
         fill = "border" if layout == "chip" else "zeros"
         return F.grid_sample(chips, grid, padding_mode=fill, align_corners=False)
+
+    def _cosines(self) -> Tensor:
+        """Return the cosines at each pixel of a chip."""
+        if self._in_chip is None:
+            rows, columns = (2 * (torch.arange(side) + 0.5) / side - 1 for side in self.chips.shape[1:3])
+            at = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), dim=-1).reshape(-1, 2)
+            self._in_chip = cosines(at)
+        return self._in_chip
 
     def _read(self, faces: NDArray[np.int64]) -> Tensor:
         pixels = torch.from_numpy(np.ascontiguousarray(self.chips[faces]))
