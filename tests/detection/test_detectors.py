@@ -156,9 +156,11 @@ def slow_decode(
         return kept
     faces = []
     for face in kept:
-        same = [f.landmarks for f in found if f is face or iou(face.box, f.box) > landmark_overlap]
-        means = [tuple(sum(p[k][axis] for p in same) / len(same) for axis in (0, 1)) for k in range(5)]
-        faces.append(Face(face.box, face.confidence, tuple(means)))
+        same = [f for f in found if f is face or iou(face.box, f.box) > landmark_overlap]
+        n = len(same)
+        box = Box(*(sum(f.box[side] for f in same) / n for side in range(4)))
+        means = [tuple(sum(f.landmarks[k][axis] for f in same) / n for axis in (0, 1)) for k in range(5)]
+        faces.append(Face(box, face.confidence, tuple(means)))
     return faces
 
 
@@ -187,7 +189,7 @@ def test_decoding_agrees_with_its_slow_twin(
     assert_same_faces(ours, slow, 1e-4, 1e-5)
 
 
-def test_landmarks_are_the_mean_of_those_who_see_the_same_face() -> None:
+def test_box_and_landmarks_are_the_mean_of_those_who_see_the_same_face() -> None:
     outputs = random_outputs(32, 32, 0)
     for stride in STRIDES:
         outputs[f"obj_{stride}"][:] = 0
@@ -202,7 +204,9 @@ def test_landmarks_are_the_mean_of_those_who_see_the_same_face() -> None:
     assert best.landmarks == ((8.0, 8.0),) * 5, "cell 5 alone"
     # Cell 6 says (16, 8) + 0.4 cells; cell 12, two rows below, overlaps too little.
     np.testing.assert_allclose(mean.landmarks, [((8 + 19.2) / 2, (8 + 11.2) / 2)] * 5, rtol=1e-6)
-    assert mean.box == best.box and mean.confidence == best.confidence
+    np.testing.assert_allclose(best.box, (-4, -4, 20, 20), atol=1e-5)
+    np.testing.assert_allclose(mean.box, (0, -4, 24, 20), atol=1e-5)
+    assert mean.confidence == best.confidence
 
 
 def test_decoding_nothing_gives_no_face() -> None:

@@ -52,8 +52,8 @@ def decode_yunet(
         width: Width of its input, a multiple of 32.
         min_confidence: Confidence from which on a face is reported, in 0..1.
         overlap: IoU with a more confident box above which a box is dropped.
-        landmark_overlap: Landmarks are the mean over all cells whose boxes overlap the face's box by more
-            than this IoU; None takes those of the most confident cell, as OpenCV does.
+        landmark_overlap: Landmarks and box are the mean over all cells whose boxes overlap that of the most
+            confident cell by more than this IoU; None takes those of that cell, as OpenCV does.
     """
     all_boxes, all_points, all_scores = [], [], []
     for stride in STRIDES:
@@ -75,12 +75,12 @@ def decode_yunet(
     scores = np.concatenate(all_scores)
     faces = []
     for i in non_maximum_suppression(boxes, scores, overlap):
-        own = points[i]
+        box, own = boxes[i], points[i]
         if landmark_overlap is not None:
             same = iou(boxes[i : i + 1], boxes)[0] > landmark_overlap
             same[i] = True  # also where its box has no area
-            own = points[same].mean(axis=0)
-        faces.append(Face(Box(*boxes[i].tolist()), float(scores[i]), tuple((x, y) for x, y in own.tolist())))
+            box, own = boxes[same].mean(axis=0), points[same].mean(axis=0)
+        faces.append(Face(Box(*box.tolist()), float(scores[i]), tuple((x, y) for x, y in own.tolist())))
     return faces
 
 
