@@ -28,23 +28,30 @@ FACES = {"photos": (250, 104.0), "chips": (144, 112.0)}
 """Side of the stored images, and the typical size of their central face, in pixels."""
 SCENERY = 640
 """Side of the stored pictures without people, in pixels."""
+HARD_SIDE = 128
+"""Side of what surrounds a hard place, in pixels."""
+HARD = 0.15
+"""Share of the pictures that show hard places, if the pool has any (``hard_negatives``)."""
 
 
 @dataclass(frozen=True)
 class Pool:
-    """The images to compose pictures of: memory-mapped uint8 arrays (n, side, side, 3)."""
+    """The images to compose pictures of: memory-mapped uint8 arrays (n, side, side, 3).
+
+    ``hard`` is None before ``hard_negatives`` filled it.
+    """
 
     photos: NDArray[np.uint8]
     chips: NDArray[np.uint8]
     scenery: NDArray[np.uint8]
+    hard: NDArray[np.uint8] | None = None
 
     @classmethod
     def open(cls, folder: Path) -> Pool:
         """Open the arrays of ``collect_images`` in ``folder``; raise DataError if one is missing."""
+        names = ["photos", "chips", "scenery", *(["hard"] if (folder / "hard.npy").exists() else [])]
         try:
-            return cls(
-                *(np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("photos", "chips", "scenery"))
-            )
+            return cls(*(np.load(folder / f"{name}.npy", mmap_mode="r") for name in names))
         except (OSError, ValueError) as error:
             raise DataError(
                 f"{folder}: the images to compose of are missing ({error}); collect them again"
@@ -75,6 +82,8 @@ def collect_images(paths: Iterable[Path], side: int, out: Path) -> int:
 
 def compose(rng: np.random.Generator, pool: Pool) -> Image:
     """Return a random picture, RGB uint8 (SIDE, SIDE, 3)."""
+    if pool.hard is not None and rng.random() < HARD:
+        return augment_photometric(rng, _hard(rng, pool.hard))
     kinds, shares = zip(*KINDS, strict=True)
     image = kinds[int(rng.choice(len(kinds), p=shares))](rng, pool)
     if rng.random() < 0.12:
@@ -131,6 +140,18 @@ def _part(rng: np.random.Generator, pool: Pool) -> Image:
     name = "photos" if rng.random() < 0.7 else "chips"
     whole = _draw(rng, pool, name)
     return _square(rng, whole, int(_log_uniform(rng, 16, 0.5 * whole.shape[0])))
+
+
+def _hard(rng: np.random.Generator, places: NDArray[np.uint8]) -> Image:
+    """Hard places side by side."""
+    n = int(rng.integers(1, 7))
+    whole = PillowImage.new("RGB", (SIDE, SIDE))
+    side = -(-SIDE // n)
+    for i in range(n * n):
+        place = np.ascontiguousarray(places[int(rng.integers(len(places)))][:, :: int(rng.choice([-1, 1]))])
+        tile = PillowImage.fromarray(place).resize((side, side), PillowImage.Resampling.BILINEAR)
+        whole.paste(tile, (i % n * side, i // n * side))
+    return np.array(whole)
 
 
 def _drawing(rng: np.random.Generator, pool: Pool) -> Image:
