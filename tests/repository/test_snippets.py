@@ -37,6 +37,8 @@ NOT_RUN = {
     "lfw-deepfunneled": "needs LFW",
     "build/model": "needs FairFace; a part of make model",
     "dlib8.facealike": "needs facealike[dlib]",
+    "apt-get download": "downloads packages of Debian",
+    "dpkg-deb": "unpacks packages that are not here",
     "git show": "shows a file of an earlier commit",
 }
 TRAINED = {"train", "distil", "train_folds"}  # of facealike.train: replaced, as they take minutes
