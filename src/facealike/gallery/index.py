@@ -1,0 +1,32 @@
+"""Search templates exactly: the product of all vectors in memory with the query."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class ExactIndex:
+    """Unit vectors (n, d) float32 with the person of each; equal to the store it was filled from.
+
+    Args:
+        vectors: Shape (n, d).
+        people: The person of each vector.
+    """
+
+    def __init__(self, vectors: NDArray[np.float32], people: list[str]) -> None:
+        self._vectors = np.ascontiguousarray(vectors, dtype=np.float32)
+        self._names, self._owner = np.unique(np.array(people, dtype=object), return_inverse=True)
+
+    def search(self, query: NDArray[np.float32], top: int) -> list[tuple[str, float, int]]:
+        """Return (person, score, row of the best template) of the ``top`` people, highest score first.
+
+        The score of a person is the maximum over the templates; equal scores are ordered by name.
+        """
+        if not len(self._owner):
+            return []
+        scores = self._vectors @ query.astype(np.float32)
+        order = np.lexsort((self._owner, -scores))
+        _, first = np.unique(self._owner[order], return_index=True)
+        rows = order[np.sort(first)[:top]]
+        return [(str(self._names[self._owner[row]]), float(scores[row]), int(row)) for row in rows]
