@@ -1,14 +1,16 @@
-"""Choose the threshold of an identification for a target FPIR and the number of enrolled people.
+"""Choose the threshold of an identification for a target FPIR and the number of templates.
 
-With N people whose comparisons are independent, FPIR(N) = 1 - (1 - FMR(t))^N (ISO/IEC 19795-1).  Scores of
-one probe are correlated, so this is a model and not a measurement.
+With N independent comparisons, FPIR(N) = 1 - (1 - FMR(t))^N (ISO/IEC 19795-1).  A person's score is the
+maximum over their templates, so each template is a comparison.  Scores of one probe are correlated, so
+this is a model and not a measurement.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -18,16 +20,19 @@ from ..utils.result import Result
 
 @dataclass(frozen=True, repr=False)
 class FpirThreshold(Result):
-    """The threshold for a target FPIR at a number of people; ``extrapolated`` where no pairs support it."""
+    """The threshold for a target FPIR at a number of templates; ``extrapolated`` beyond counted pairs."""
 
     fpir: float
-    people: int
+    templates: int
     fmr: float
     threshold: float
     extrapolated: bool
 
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
 
-def threshold_at_fpir(survival: Sequence[tuple[float, float]], fpir: float, people: int) -> FpirThreshold:
+
+def threshold_at_fpir(survival: Sequence[tuple[float, float]], fpir: float, templates: int) -> FpirThreshold:
     """Return the threshold from the (score, FMR) table of a calibration, linear in the logarithm of the FMR.
 
     Below the lowest FMR of the table the line through the last decade of the table is continued.
@@ -36,17 +41,17 @@ def threshold_at_fpir(survival: Sequence[tuple[float, float]], fpir: float, peop
         NotCalibrated: The table has fewer than two entries.
         UsageError: ``fpir`` or ``people`` is out of range.
     """
-    if not 0 < fpir < 1 or people < 1:
+    if not 0 < fpir < 1 or templates < 1:
         raise UsageError("the FPIR must lie between 0 and 1, and the gallery must hold somebody")
     if len(survival) < 2:
         raise NotCalibrated("the model has no table of impostor scores; calibrate it on more people")
-    fmr = -math.expm1(math.log1p(-fpir) / people)
+    fmr = -math.expm1(math.log1p(-fpir) / templates)
     scores, shares = np.array(sorted(survival), dtype=np.float64).T
     logs, wanted = np.log10(shares), math.log10(fmr)
     low = float(logs[-1])
     if wanted >= low:
-        return FpirThreshold(fpir, people, fmr, float(np.interp(-wanted, -logs, scores)), False)
+        return FpirThreshold(fpir, templates, fmr, float(np.interp(-wanted, -logs, scores)), False)
     tail = logs <= max(low + 1, float(logs[-2]))
     slope, offset = np.polyfit(logs[tail], scores[tail], 1)
     value = max(float(scores[-1]), float(slope * wanted + offset))
-    return FpirThreshold(fpir, people, fmr, min(value, 1.0), True)
+    return FpirThreshold(fpir, templates, fmr, min(value, 1.0), True)

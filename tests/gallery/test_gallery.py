@@ -1,0 +1,88 @@
+"""A gallery of real people: enrolled, identified, told from strangers, and forgotten."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from facealike.embedding.face_model import Model
+from facealike.errors import DataError, NoFaceFound, UsageError
+from facealike.gallery.gallery import Gallery
+from facealike.gallery.identification import decide
+from support.data_paths import data_path
+from support.tiny_model import hopper_path
+
+ENROLLED = {"George_Robertson": range(1, 4), "Gray_Davis": range(1, 4), "Serena_Williams": range(1, 4)}
+
+
+def photos(person: str, numbers: range) -> list[Path]:
+    folder = Path(data_path("FACEALIKE_LFW"))
+    return [folder / person / f"{person}_{number:04d}.jpg" for number in numbers]
+
+
+@pytest.fixture(scope="module")
+def gallery(tmp_path_factory: pytest.TempPathFactory) -> Gallery:
+    gallery = Gallery.open(tmp_path_factory.mktemp("gallery") / "people.db")
+    for person, numbers in ENROLLED.items():
+        result = gallery.enroll(person, photos(person, numbers))
+        assert (result.added, result.known, result.refused) == (3, 0, ())
+    return gallery
+
+
+def test_the_enrolled_are_named_and_strangers_are_not(gallery: Gallery) -> None:
+    for person in ENROLLED:
+        for photo in photos(person, range(4, 7)):
+            found = gallery.identify(photo, top=2)
+            assert found.candidates[0].person == person and found.decision == "match"
+            assert len(found.candidates) == 2 and found.candidates[0].score > found.candidates[1].score
+            assert found.threshold is not None and found.threshold.templates == 9
+    stranger = gallery.identify(hopper_path())
+    assert stranger.decision == "unknown" and len(stranger.candidates) == 3
+
+
+def test_a_photo_is_enrolled_once_and_bad_ones_are_told(gallery: Gallery, tmp_path: Path) -> None:
+    person = "Gray_Davis"
+    empty, missing = tmp_path / "empty.png", tmp_path / "missing.jpg"
+    Image.new("RGB", (200, 200), "white").save(empty)
+    result = gallery.enroll(person, [*photos(person, range(1, 3)), empty, missing])
+    assert (result.added, result.known) == (0, 2)
+    assert [Path(photo).name for photo, _ in result.refused] == ["empty.png", "missing.jpg"]
+    assert gallery.people()[person] == 3
+    blurred = tmp_path / "blurred.png"
+    Image.open(photos(person, range(4, 5))[0]).reduce(6).resize((250, 250)).save(blurred)
+    with pytest.raises(DataError, match=r"no photo can be enrolled; .*quality of"):
+        gallery.enroll("Nobody", [blurred], min_quality=0.9)
+    assert "Nobody" not in gallery.people()
+    with pytest.raises(NoFaceFound):
+        gallery.identify(empty)
+    with pytest.raises(UsageError, match="one candidate"):
+        gallery.identify(hopper_path(), top=0)
+    with pytest.raises(UsageError, match="needs a name"):
+        gallery.enroll(" ", [])
+
+
+def test_the_forgotten_are_unknown(tmp_path: Path) -> None:
+    gallery = Gallery.open(tmp_path / "g.db", Model.load())
+    assert gallery.identify(hopper_path()).decision == "unknown"
+    assert gallery.enroll("Grace Hopper", [hopper_path()]).added == 1
+    found = gallery.identify(hopper_path())
+    assert found.decision == "match" and found.candidates[0].score == pytest.approx(1, abs=1e-5)
+    assert gallery.forget("Grace Hopper") == 1
+    assert gallery.identify(hopper_path()).candidates == ()
+    with pytest.raises(DataError, match="nobody enrolled"):
+        gallery.forget("Grace Hopper")
+
+
+@pytest.mark.parametrize(
+    ("scores", "decision"),
+    [
+        ([], "unknown"), ([0.2], "unknown"), ([0.45, 0.1], "uncertain"), ([0.6, 0.1], "match"),
+        ([0.6, 0.45], "match"), ([0.6, 0.55], "uncertain"), ([0.5], "match"),
+    ],
+)  # fmt: skip
+def test_a_decision_needs_one_candidate_above_the_threshold(scores: list[float], decision: str) -> None:
+    assert decide(scores, 0.5, 0.4) == decision
+    assert decide(np.array(scores).tolist(), 0.5, 0.4) == decision
