@@ -10,8 +10,8 @@ from PIL import Image
 
 from facealike.embedding.face_model import Model
 from facealike.errors import DataError, NoFaceFound, UsageError
+from facealike.gallery.candidates import decide
 from facealike.gallery.gallery import Gallery
-from facealike.gallery.identification import decide
 from support.data_paths import data_path
 from support.tiny_model import hopper_path
 

@@ -21,6 +21,7 @@ from . import (
     embed,
     evaluate,
     export,
+    gallery,
     models,
     pairs,
     predict,
@@ -33,9 +34,10 @@ from .options import current_name
 
 HELP = """How alike two faces are, and how sure you may be.
 
-Exit codes: 0 done (compare: the same person), 1 compare: different people, 2 an error, 3 no face
-found, 4 several faces where --face only allows one, 70 a fault of facealike, 130 interrupted.  Errors
-are one line on stderr; with --json also an object with `error` and `message` on stdout.
+Exit codes: 0 done (compare: the same person; gallery identify: a match), 1 compare: different people;
+gallery identify: nobody for sure, 2 an error, 3 no face found, 4 several faces where --face only allows
+one, 70 a fault of facealike, 130 interrupted.  Errors are one line on stderr; with --json also an object
+with `error` and `message` on stdout.
 """
 
 app = typer.Typer(
@@ -55,6 +57,7 @@ app.command()(train.recipes)
 app.command()(export.export)
 app.command()(report.report)
 app.add_typer(data.app, name="data")
+app.add_typer(gallery.app, name="gallery")
 app.add_typer(models.model_app, name="model")
 app.add_typer(models.app, name="models")
 

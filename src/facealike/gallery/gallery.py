@@ -16,7 +16,7 @@ from ..errors import DataError, UsageError
 from ..imaging.photo_digest import photo_digest
 from ..imaging.read import Source, source_name
 from ..utils.result import Result
-from .identification import MARGIN, Candidate, Identification, decide
+from .candidates import MARGIN, Candidate, CandidateList, decide
 from .index import ExactIndex
 from .store import GalleryStore, SQLiteStore, Template
 from .threshold import threshold_at_fpir
@@ -119,7 +119,7 @@ class Gallery:
 
     def identify(
         self, photo: Source, top: int = 5, fpir: float = FPIR, face: FacePolicy = DEFAULT_FACE
-    ) -> Identification:
+    ) -> CandidateList:
         """Return who a face may be.
 
         Args:
@@ -142,10 +142,10 @@ class Gallery:
         name = source_name(photo, "image")
         tail = self.model.calibration.tail
         if not tail or not count:
-            return Identification(name, one.face, candidates[:top], None if count else "unknown", None)
+            return CandidateList(name, one.face, candidates[:top], None if count else "unknown", None)
         target, lower = (threshold_at_fpir(tail, min(f, 0.5), count) for f in (fpir, MARGIN * fpir))
         scores = [each.score for each in candidates]
-        return Identification(
+        return CandidateList(
             name, one.face, candidates[:top], decide(scores, target.threshold, lower.threshold), target
         )
 

@@ -28,6 +28,11 @@ class FpirThreshold(Result):
     threshold: float
     extrapolated: bool
 
+    def __str__(self) -> str:
+        how = ", extrapolated" if self.extrapolated else ""
+        held = "1 template" if self.templates == 1 else f"{self.templates:,} templates"
+        return f"{self.threshold:.3f} for an FPIR of {self.fpir:g} with {held}{how}"
+
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 

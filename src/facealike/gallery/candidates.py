@@ -33,7 +33,7 @@ class Candidate(Shown):
 
 
 @dataclass(frozen=True, repr=False)
-class Identification(Result):
+class CandidateList(Result):
     """The best candidates for a face, the highest score first, and what they amount to.
 
     ``decision`` is ``match`` where the first candidate reaches the threshold for the target FPIR and no other
