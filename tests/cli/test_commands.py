@@ -39,6 +39,7 @@ COMMANDS = [
     ["compare"], ["predict"], ["detect"], ["embed"], ["pairs"], ["evaluate"], ["calibrate"], ["report"],
     ["train"], ["recipes"], ["export"], ["data", "lfw"], ["data", "summary"], ["model", "info"],
     ["model", "verify"], ["models", "list"], ["models", "add"], ["models", "remove"], ["models", "bundle"],
+    ["gallery", "enroll"], ["gallery", "identify"], ["gallery", "forget"], ["gallery", "list"],
 ]  # fmt: skip
 
 

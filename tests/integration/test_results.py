@@ -111,6 +111,12 @@ MADE: dict[str, Callable[[], Any]] = {
     "EmbeddedFace": lambda: EmbeddedFace(FACE, Quality(0.5, (HOSTILE,)), np.ones(4, np.float32)),
     "EmbeddedPhoto": lambda: EmbeddedPhoto(0, HOSTILE, (MADE["EmbeddedFace"](),)),
     "Interval": lambda: Interval(0.5, 0.4, 0.6),
+    "Candidate": lambda: facealike.Candidate(HOSTILE, 0.5, HOSTILE),
+    "CandidateList": lambda: facealike.CandidateList(
+        HOSTILE, FACE, (MADE["Candidate"](),), "match", MADE["FpirThreshold"]()
+    ),
+    "Enrollment": lambda: facealike.Enrollment(HOSTILE, 1, 1, ((HOSTILE, HOSTILE),)),
+    "FpirThreshold": lambda: facealike.FpirThreshold(0.01, 1000, 1e-5, 0.7, True),
     "OperatingPoint": lambda: calibration().operating_points[0],
     "Calibration": calibration,
     "Evaluation": evaluation,
@@ -134,7 +140,17 @@ MADE: dict[str, Callable[[], Any]] = {
 }
 # The verdict, or else what a reader of `if thing:` expects; everything else that is a result raises.
 MEANT = {"Comparison", "Verification", "Calibration", "StoredModel"}
-THINGS = {"Box", "EmbeddedFace", "Face", "FaceCrop", "ModelFile", "ModelCard", "Preprocessing", "People"}
+THINGS = {
+    "Candidate",
+    "Box",
+    "EmbeddedFace",
+    "Face",
+    "FaceCrop",
+    "ModelFile",
+    "ModelCard",
+    "Preprocessing",
+    "People",
+}
 
 
 def test_the_list_has_every_public_noun() -> None:

@@ -99,6 +99,7 @@ class Gallery:
             raise UsageError("a person needs a name to be enrolled")
         if face == "all":
             raise UsageError("a photo is enrolled with one face; choose another face policy than all")
+        person = person.encode("utf-8", "backslashreplace").decode()
         listed = list(photos)
         templates: list[Template] = []
         refused: list[tuple[str, str]] = []
@@ -110,7 +111,8 @@ class Gallery:
             one = row.faces[0]
             quality = None if one.quality is None else one.quality.score
             digest = photo_digest(listed[row.index]).pixels
-            templates.append(Template(one.embedding, digest, quality, row.photo))
+            source = row.photo.encode("utf-8", "backslashreplace").decode()  # a name may be no Unicode
+            templates.append(Template(one.embedding, digest, quality, source))
         if not templates:
             raise DataError(f"{person}: no photo can be enrolled; {'; '.join(why for _, why in refused)}")
         added = self.store.add(person, templates, metadata)

@@ -41,7 +41,7 @@ MIGRATIONS = (
 """SQL that leads from each schema version (``user_version``) to the next."""
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Template(Shown):
     """One enrolled face: its unit vector (d,) float32, the photo's digest, its quality and its source."""
 

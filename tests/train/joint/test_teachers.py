@@ -123,6 +123,7 @@ def test_a_stored_model_teaches_what_it_embeds(
 
 
 def test_dlib_teaches_on_its_own_chips() -> None:
+    pytest.importorskip("openvino")
     dlib_weights()  # skips without the package
     add_model("dlib")
     teacher = named_teacher("dlib", 0.3)
