@@ -35,7 +35,7 @@ from .options import current_name
 HELP = """How alike two faces are, and how sure you may be.
 
 Exit codes: 0 done (compare: the same person; gallery identify: a match), 1 compare: different people;
-gallery identify: nobody for sure, 2 an error, 3 no face found, 4 several faces where --face only allows
+gallery identify: unknown or uncertain, 2 an error, 3 no face found, 4 several faces where --face only allows
 one, 70 a fault of facealike, 130 interrupted.  Errors are one line on stderr; with --json also an object
 with `error` and `message` on stdout.
 """

@@ -9,7 +9,7 @@ import typer
 
 from ..errors import UsageError
 from .console import command, print_json, print_table, show
-from .options import DEFAULT_FACE_CHOICE, FaceChoice, JsonOption, ModelOption, check_folder
+from .options import DEFAULT_FACE_CHOICE, FaceOption, JsonOption, ModelOption, check_folder
 
 if TYPE_CHECKING:
     from ..gallery.gallery import Gallery
@@ -20,9 +20,6 @@ GalleryArgument = Annotated[
     Path, typer.Argument(metavar="GALLERY", show_default=False, help="The file of the gallery.")
 ]
 PersonArgument = Annotated[str, typer.Argument(metavar="PERSON", show_default=False, help="A name.")]
-FaceOption = Annotated[
-    FaceChoice, typer.Option("--face", help="Which face of a photo is meant, if it shows several.")
-]
 
 
 def _open(path: Path, model: Path | None, new: bool = False) -> Gallery:
@@ -78,7 +75,9 @@ def identify(
     fpir: Annotated[
         float,
         typer.Option(
-            "--fpir", metavar="P", help="Target share of searches of strangers that return somebody."
+            "--fpir",
+            metavar="P",
+            help="Target share of searches of people not enrolled that return somebody.",
         ),
     ] = 0.01,
     as_json: JsonOption = False,

@@ -44,7 +44,7 @@ def threshold_at_fpir(survival: Sequence[tuple[float, float]], fpir: float, temp
 
     Raises:
         NotCalibrated: The table has fewer than two entries.
-        UsageError: ``fpir`` or ``people`` is out of range.
+        UsageError: ``fpir`` or ``templates`` is out of range.
     """
     if not 0 < fpir < 1 or templates < 1:
         raise UsageError("the FPIR must lie between 0 and 1, and the gallery must hold somebody")

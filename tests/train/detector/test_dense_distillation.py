@@ -24,8 +24,8 @@ from facealike.train.detector.dense_distillation import (
 )
 from facealike.train.detector.export_onnx import export
 from facealike.train.detector.network import DetectorNet, Prediction, cells, load_exported
-from facealike.train.detector.pictures import KINDS, SIDE, Pool, collect_images
-from facealike.train.detector.stored_pictures import StoredPictures, enlarged_part, mosaic, varied
+from facealike.train.detector.pictures import KINDS, SIDE, Pool, collect_images, mosaic
+from facealike.train.detector.stored_pictures import StoredPictures, enlarged_part, varied
 from facealike.train.detector.teacher_maps import Maps, mirrored, turn
 from facealike.train.detector.training import DetectorRecipe, LoopOptions
 from facealike.types import Face
@@ -197,7 +197,7 @@ def test_batches_hold_pictures_and_the_answers_to_them(
 
 
 def test_a_mosaic_holds_each_picture_in_its_place() -> None:
-    whole = mosaic([np.full((320, 320, 3), 20 * k, np.uint8) for k in range(9)])
+    whole = mosaic([np.full((320, 320, 3), 20 * k, np.uint8) for k in range(9)], 320)
     assert whole.shape == (320, 320, 3)
     places = [whole[53 + 107 * row, 53 + 107 * column, 0] for row in range(3) for column in range(3)]
     assert places == [20 * k for k in range(9)]

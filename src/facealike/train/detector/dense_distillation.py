@@ -31,8 +31,8 @@ from ...utils.onnx_session import Session
 from .command import detector_parser, images_in, limited, run_command
 from .loss import KNEE, eiou_loss
 from .network import Prediction, load_exported, to_pixels
-from .pictures import FACES, SCENERY, SIDE, Pool, collect_images, compose
-from .stored_pictures import StoredPictures, enlarged_part, mosaic, varied
+from .pictures import FACES, SCENERY, SIDE, Pool, collect_images, compose, mosaic
+from .stored_pictures import StoredPictures, enlarged_part, varied
 from .teacher_maps import Maps, turn
 from .training import DEFAULT_LOOP, DetectorRecipe, DetectorRun, LoopOptions, fit
 
@@ -175,7 +175,7 @@ class PictureBatches(Dataset[tuple[Tensor, Tensor]]):
             kind = rng.random() if number else 1.0
             if kind < MOSAICS:
                 n = 2 if rng.random() < 0.7 else 3
-                image = mosaic([earlier(int(i)) for i in rng.integers(0, number, n * n)])
+                image = mosaic([earlier(int(i)) for i in rng.integers(0, number, n * n)], SIDE)
             elif kind < MOSAICS + PARTS:
                 image = enlarged_part(rng, earlier(int(rng.integers(0, number))))
             else:

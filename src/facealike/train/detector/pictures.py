@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -145,12 +145,22 @@ def _part(rng: np.random.Generator, pool: Pool) -> Image:
 def _hard(rng: np.random.Generator, places: NDArray[np.uint8]) -> Image:
     """Hard places side by side."""
     n = int(rng.integers(1, 7))
-    whole = PillowImage.new("RGB", (SIDE, SIDE))
-    side = -(-SIDE // n)
-    for i in range(n * n):
-        place = np.ascontiguousarray(places[int(rng.integers(len(places)))][:, :: int(rng.choice([-1, 1]))])
-        tile = PillowImage.fromarray(place).resize((side, side), PillowImage.Resampling.BILINEAR)
-        whole.paste(tile, (i % n * side, i // n * side))
+    drawn = [places[int(rng.integers(len(places)))][:, :: int(rng.choice([-1, 1]))] for _ in range(n * n)]
+    return mosaic(drawn, SIDE)
+
+
+def mosaic(images: Sequence[Image], side: int) -> Image:
+    """Return n * n square pictures side by side in one of ``side`` pixels."""
+    n = math.isqrt(len(images))
+    whole = PillowImage.new("RGB", (side, side))
+    edges = [k * side // n for k in range(n + 1)]
+    for k, image in enumerate(images):
+        row, column = divmod(k, n)
+        size = edges[column + 1] - edges[column], edges[row + 1] - edges[row]
+        small = PillowImage.fromarray(np.ascontiguousarray(image)).resize(
+            size, PillowImage.Resampling.BILINEAR
+        )
+        whole.paste(small, (edges[column], edges[row]))
     return np.array(whole)
 
 

@@ -6,8 +6,7 @@ picture differs by a reflection and a change of tone.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -74,19 +73,6 @@ def varied(rng: np.random.Generator, image: Image, maps: Maps) -> tuple[Image, M
     table = np.clip(((level - 128) * gain + 128 + offset) * cast, 0, 255).astype(np.uint8)
     picture = PillowImage.fromarray(np.ascontiguousarray(image))
     return np.asarray(picture.point(table.T.ravel().tolist())), maps
-
-
-def mosaic(images: Sequence[Image]) -> Image:
-    """Return n * n square pictures as one of the same size, each n times smaller: many small faces."""
-    n, side = math.isqrt(len(images)), images[0].shape[0]
-    whole = PillowImage.new("RGB", (side, side))
-    edges = [k * side // n for k in range(n + 1)]
-    for k, image in enumerate(images):
-        row, column = divmod(k, n)
-        size = edges[column + 1] - edges[column], edges[row + 1] - edges[row]
-        small = PillowImage.fromarray(image).resize(size, PillowImage.Resampling.BILINEAR)
-        whole.paste(small, (edges[column], edges[row]))
-    return np.array(whole)
 
 
 def enlarged_part(rng: np.random.Generator, image: Image) -> Image:
