@@ -64,6 +64,9 @@ if TYPE_CHECKING:
     from .evaluation.lfw_view2 import View2, View2Evaluator, evaluate_view2
     from .evaluation.verification import PairEvaluator, SplitEvaluator, evaluate_pairs, evaluate_split
     from .evaluation.verification_result import Evaluation
+    from .gallery.candidates import Candidate, CandidateList
+    from .gallery.gallery import Enrollment, Gallery
+    from .gallery.threshold import FpirThreshold
     from .imaging.photo_warning import PhotoWarning
     from .imaging.read import read_image
     from .metrics.all_pairs import Exhaustive, exhaustive
@@ -212,8 +215,8 @@ _MODULES = {
     "evaluation.lfw_view2": ["View2", "View2Evaluator", "evaluate_view2"],
     "evaluation.verification": ["PairEvaluator", "SplitEvaluator", "evaluate_pairs", "evaluate_split"],
     "evaluation.verification_result": ["Evaluation"],
-    "gallery.gallery": ["Enrollment", "Gallery"],
     "gallery.candidates": ["Candidate", "CandidateList"],
+    "gallery.gallery": ["Enrollment", "Gallery"],
     "gallery.threshold": ["FpirThreshold"],
     "imaging.photo_warning": ["PhotoWarning"],
     "imaging.read": ["read_image"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import subprocess
@@ -147,6 +148,14 @@ def test_every_error_is_public_and_below_the_base() -> None:
     assert errors <= PUBLIC
     assert all(issubclass(getattr(facealike, name), facealike.FacealikeError) for name in errors)
     assert {getattr(facealike, name).exit_code for name in errors} == {2, 3, 4}
+
+
+def test_the_imports_that_type_checkers_and_the_docs_read_are_the_modules_of_the_lazy_ones() -> None:
+    tree = ast.parse(inspect.getsource(facealike))
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    imports = [node for node in block.body if isinstance(node, ast.ImportFrom)]
+    read = {alias.asname or alias.name: node.module for node in imports for alias in node.names}
+    assert read == facealike._HOME
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
