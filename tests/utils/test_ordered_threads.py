@@ -245,3 +245,30 @@ def test_the_default_is_a_thread_a_core_up_to_a_limit(monkeypatch: pytest.Monkey
     assert default_threads() == workers.MAX_THREADS
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {3}, raising=False)
     assert default_threads() == 1
+
+
+def test_ctrl_c_while_a_thread_starts_is_no_other_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``Thread.start`` waits on a condition, whose lock is released a second time if Ctrl-C comes then."""
+    start = threading.Thread.start
+
+    def interrupted_start(thread: threading.Thread) -> None:
+        start(thread)
+        try:
+            raise KeyboardInterrupt
+        finally:
+            threading.Lock().release()
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted_start)
+    source = Source()
+    with pytest.raises(KeyboardInterrupt):
+        list(map_ordered(lambda item: item, source, 2))
+    assert source.closed and left() == []
+
+
+def test_that_no_thread_can_start_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", full)
+    with pytest.raises(RuntimeError, match="start new thread"):
+        list(map_ordered(lambda item: item, range(3), 2))

@@ -126,7 +126,7 @@ class _WorkerPool(Generic[T, R]):
         if wanted:
             thread = threading.Thread(target=self._serve, name="facealike", daemon=True)
             self._threads.append(thread)
-            thread.start()
+            _start(thread)
         return task
 
     def result(self, task: _Task[T, R]) -> R:
@@ -166,3 +166,17 @@ class _WorkerPool(Generic[T, R]):
             task.carry_out(self._work)
             task.running.release()
             del task  # its result may be large, and the next item may come late
+
+
+def _start(thread: threading.Thread) -> None:
+    """Start ``thread``; Ctrl-C meanwhile stays a KeyboardInterrupt.
+
+    ``Thread.start`` waits on a condition.  Ctrl-C may find its lock released, and the error of releasing it
+    again would hide the Ctrl-C.
+    """
+    try:
+        thread.start()
+    except RuntimeError as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise error.__context__ from None
+        raise
