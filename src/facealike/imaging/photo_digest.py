@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import ImageError
+from ..types import Image
 from ..utils.ordered_threads import default_threads, map_ordered
 from .read import Source, read_file, read_image
 
@@ -44,12 +45,16 @@ def photo_digest(source: Source, name: str | None = None) -> PhotoDigest:
     """
     if isinstance(source, str | os.PathLike):
         name, source = name or os.fspath(source), read_file(source)
-    pixels = read_image(source, name=name)
-    digest = hashlib.sha256(f"{pixels.shape[0]}x{pixels.shape[1]} RGB\n".encode())
-    digest.update(np.ascontiguousarray(pixels).data)
+    of_pixels = pixels_digest(read_image(source, name=name))
     content = bytes(source) if isinstance(source, bytes | bytearray | memoryview) else None
-    of_pixels = digest.hexdigest()
     return PhotoDigest(of_pixels if content is None else hashlib.sha256(content).hexdigest(), of_pixels)
+
+
+def pixels_digest(image: Image) -> str:
+    """Return the entry ``pixels`` of a photo that is decoded already, upright RGB uint8 (H, W, 3)."""
+    digest = hashlib.sha256(f"{image.shape[0]}x{image.shape[1]} RGB\n".encode())
+    digest.update(np.ascontiguousarray(image).data)
+    return digest.hexdigest()
 
 
 def photo_digests(
