@@ -65,7 +65,12 @@ if TYPE_CHECKING:
     from .evaluation.verification import PairEvaluator, SplitEvaluator, evaluate_pairs, evaluate_split
     from .evaluation.verification_result import Evaluation
     from .gallery.candidates import Candidate, CandidateList
-    from .gallery.gallery import Enrollment, Gallery
+    from .gallery.enrollment import BulkEnrollment, Enrollment, RefusedPhoto
+    from .gallery.gallery import Gallery
+    from .gallery.info import GalleryInfo
+    from .gallery.integrity import GalleryCheck
+    from .gallery.person_verification import PersonVerification
+    from .gallery.portable import ImportedGallery
     from .gallery.threshold import FpirThreshold
     from .imaging.photo_warning import PhotoWarning
     from .imaging.read import read_image
@@ -94,6 +99,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AllPairsEvaluator",
     "Box",
+    "BulkEnrollment",
     "Calibration",
     "Candidate",
     "CandidateList",
@@ -118,6 +124,8 @@ __all__ = [
     "FacealikeError",
     "FpirThreshold",
     "Gallery",
+    "GalleryCheck",
+    "GalleryInfo",
     "GroupEvaluation",
     "GroupEvaluator",
     "Identification",
@@ -126,6 +134,7 @@ __all__ = [
     "ImageError",
     "ImageNotFound",
     "ImageTooLarge",
+    "ImportedGallery",
     "Interval",
     "License",
     "LicenseRefused",
@@ -143,10 +152,12 @@ __all__ = [
     "PairEvaluator",
     "People",
     "PeopleOverlap",
+    "PersonVerification",
     "PhotoWarning",
     "Preprocessing",
     "Quality",
     "RecipeError",
+    "RefusedPhoto",
     "Report",
     "SetEvaluation",
     "SeveralFaces",
@@ -216,7 +227,12 @@ _MODULES = {
     "evaluation.verification": ["PairEvaluator", "SplitEvaluator", "evaluate_pairs", "evaluate_split"],
     "evaluation.verification_result": ["Evaluation"],
     "gallery.candidates": ["Candidate", "CandidateList"],
-    "gallery.gallery": ["Enrollment", "Gallery"],
+    "gallery.enrollment": ["BulkEnrollment", "Enrollment", "RefusedPhoto"],
+    "gallery.gallery": ["Gallery"],
+    "gallery.info": ["GalleryInfo"],
+    "gallery.integrity": ["GalleryCheck"],
+    "gallery.person_verification": ["PersonVerification"],
+    "gallery.portable": ["ImportedGallery"],
     "gallery.threshold": ["FpirThreshold"],
     "imaging.photo_warning": ["PhotoWarning"],
     "imaging.read": ["read_image"],

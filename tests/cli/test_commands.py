@@ -40,6 +40,8 @@ COMMANDS = [
     ["train"], ["recipes"], ["export"], ["data", "lfw"], ["data", "summary"], ["model", "info"],
     ["model", "verify"], ["models", "list"], ["models", "add"], ["models", "remove"], ["models", "bundle"],
     ["gallery", "enroll"], ["gallery", "identify"], ["gallery", "forget"], ["gallery", "list"],
+    ["gallery", "verify"], ["gallery", "correct"], ["gallery", "info"], ["gallery", "check"],
+    ["gallery", "export"], ["gallery", "import"], ["identify"],
 ]  # fmt: skip
 
 

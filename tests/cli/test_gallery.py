@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from support.run_command import command
-from support.tiny_model import hopper_path
+from support.tiny_model import hopper_path, tiny_model_file
 
 
 def test_a_person_is_enrolled_identified_and_forgotten(
@@ -32,6 +33,80 @@ def test_a_person_is_enrolled_identified_and_forgotten(
     assert command(capsys, "gallery", "forget", gallery, "Grace Hopper")[0] == 2
     code, out, _ = command(capsys, "gallery", "identify", gallery, mirrored, "--json")
     assert code == 1 and json.loads(out)["decision"] == "unknown" and json.loads(out)["candidates"] == []
+
+
+def test_a_person_is_verified_corrected_and_checked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gallery = tmp_path / "people.db"
+    command(capsys, "gallery", "enroll", gallery, "Grace Hopper", hopper_path())
+    code, out, _ = command(capsys, "gallery", "verify", gallery, hopper_path(), "Grace Hopper")
+    assert code == 0 and out.startswith("same person (match probability ")
+    assert "Grace Hopper: the only template: " in out and out.splitlines()[-1].startswith("model ")
+    code, out, _ = command(capsys, "gallery", "verify", gallery, hopper_path(), "Grace Hopper", "--json")
+    told = json.loads(out)
+    assert code == 0 and told["verdict"] == "same" and told["templates"] == 1 and not told["corrected"]
+    assert command(capsys, "gallery", "verify", gallery, hopper_path(), "Nobody")[0] == 2
+    mirrored = tmp_path / "mirrored.png"
+    Image.open(hopper_path()).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(mirrored)
+    code, out, _ = command(capsys, "gallery", "correct", gallery, mirrored, "--not-person", "Grace Hopper")
+    assert code == 0 and out == f"{mirrored}: not Grace Hopper; 0 templates removed\n"
+    code, out, _ = command(capsys, "gallery", "verify", gallery, mirrored, "Grace Hopper", "-t", "-1")
+    assert code == 1 and out.startswith("different people (by a correction")
+    code, out, _ = command(capsys, "gallery", "info", gallery, "--json")
+    told = json.loads(out)
+    assert code == 0 and (told["people"], told["templates"], told["corrections"]) == (1, 1, 1)
+    code, out, _ = command(capsys, "gallery", "info", gallery)
+    assert code == 0 and "people: 1" in out.splitlines() and f"model: {told['model']}" in out.splitlines()
+    code, out, _ = command(capsys, "gallery", "check", gallery)
+    assert code == 0 and out.endswith("people.db: whole; 1 people, 1 templates\n")
+    with sqlite3.connect(gallery) as db:
+        db.execute("UPDATE templates SET digest = 'x'")
+    db.close()
+    code, out, _ = command(capsys, "gallery", "check", gallery, "--json")
+    assert code == 1 and not json.loads(out)["whole"] and len(json.loads(out)["problems"]) == 1
+
+
+def test_a_gallery_is_exported_and_imported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    gallery, out_file, copy = tmp_path / "people.db", tmp_path / "people.jsonl", tmp_path / "copy.db"
+    command(capsys, "gallery", "enroll", gallery, "Grace Hopper", hopper_path())
+    code, _, err = command(capsys, "gallery", "export", gallery, "-o", gallery)
+    assert code == 2 and "the gallery itself" in err
+    code, out, _ = command(capsys, "gallery", "export", gallery, "-o", out_file, "--json")
+    assert code == 0 and json.loads(out)["templates"] == 1
+    code, out, _ = command(capsys, "gallery", "import", copy, out_file)
+    assert code == 0 and out.endswith("people.jsonl: 1 person, 1 template and 0 corrections added\n")
+    code, out, _ = command(capsys, "gallery", "import", copy, out_file, "--json")
+    assert code == 0 and json.loads(out)["known"] == 1 and json.loads(out)["templates"] == 0
+    tiny = tmp_path / "tiny.facealike"
+    tiny_model_file().write(tiny)
+    code, _, err = command(capsys, "gallery", "import", tmp_path / "tiny.db", out_file, "-m", tiny)
+    assert code == 2 and "embeddings of the model" in err
+
+
+def test_a_folder_of_people_is_enrolled_or_searched_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FACEALIKE_HOME", str(tmp_path / "home"))
+    people, gallery = tmp_path / "people", tmp_path / "people.db"
+    (people / "Grace").mkdir(parents=True)
+    Image.open(hopper_path()).save(people / "Grace" / "1.png")
+    (people / "Grace" / "broken.png").write_bytes(b"nothing")
+    code, out, _ = command(capsys, "gallery", "enroll", gallery, "--from", people)
+    assert (
+        code == 0 and out.splitlines()[0] == "1 person: 1 added, 1 refused" and out.count("broken.png") == 1
+    )
+    code, out, _ = command(capsys, "gallery", "enroll", gallery, "--from", people, "--json")
+    assert code == 0 and (json.loads(out)["added"], json.loads(out)["known"]) == (0, 1)
+    for wrong in (["Ann", "--from", people], [], ["Ann"]):
+        assert command(capsys, "gallery", "enroll", gallery, *wrong)[0] == 2
+    code, out, err = command(capsys, "identify", hopper_path(), people)
+    assert code == 0 and "match; Grace 1.000" in out and "not enrolled: " in err and "broken.png" in err
+    code, out, err = command(capsys, "identify", hopper_path(), people, "--json")
+    assert code == 0 and json.loads(out)["decision"] == "match" and err == ""
+    (people / "Grace" / "1.png").write_bytes(b"nothing")
+    code, _, err = command(capsys, "gallery", "enroll", tmp_path / "none.db", "--from", people)
+    assert code == 2 and "no photo could be enrolled" in err
 
 
 def test_a_photo_without_a_face_has_its_own_exit_code(

@@ -87,7 +87,7 @@ def check(commands: list[list[Any]], home: Path, codes: tuple[int, ...] = (0, 2,
     told = json.loads(done.stdout)
     assert len(told["answers"]) == len(lines)
     for line, (code, out, err) in zip(lines, told["answers"], strict=True):
-        assert code in codes or (line[0] in ("compare", "predict", "gallery") and code == 1), (
+        assert code in codes or (line[0] in ("compare", "predict", "gallery", "identify") and code == 1), (
             line,
             code,
             err,
@@ -127,7 +127,8 @@ def test_every_command_is_run() -> None:
         "compare", "detect", "embed", "pairs", "evaluate", "calibrate", "train", "recipes", "export",
         "report", "data lfw", "data summary", "model info", "model verify", "models list", "models add",
         "models remove", "models bundle", "predict",
-        "gallery enroll", "gallery identify", "gallery forget", "gallery list",
+        "gallery enroll", "gallery identify", "gallery forget", "gallery list", "gallery verify",
+        "gallery correct", "gallery info", "gallery check", "gallery export", "gallery import", "identify",
     }  # fmt: skip
     assert {name.removeprefix("facealike ") for name in COMMANDS} <= run
 
@@ -151,8 +152,21 @@ def test_names_of_photos(corpus: Corpus, tmp_path: Path) -> None:
         commands += [
             ["gallery", "enroll", gallery, p.name if number % 2 else f"person {number}", p, *common],
             ["gallery", "identify", gallery, p, *common, "--json"],
+            ["gallery", "verify", gallery, p, p.name if number % 2 else f"person {number}", *common],
         ]
-    commands += [["gallery", "list", gallery, *common], ["gallery", "forget", gallery, "person 0", *common]]
+    exported = tmp_path / "people.jsonl"
+    commands += [
+        ["gallery", "list", gallery, *common],
+        ["gallery", "correct", gallery, corpus.names[0], "--not-person", "person 0"],
+        ["gallery", "forget", gallery, "person 0", *common],
+        ["gallery", "info", gallery],
+        ["gallery", "check", gallery],
+        ["gallery", "export", gallery, "-o", exported],
+        ["gallery", "import", tmp_path / "copy.db", exported, *common],
+        ["gallery", "enroll", tmp_path / "bulk.db", "--from", corpus.people, *common],
+        ["identify", corpus.photo, corpus.people, *common],
+        ["identify", corpus.photo, corpus.people, *common, "--json"],
+    ]
     answers = check(commands, tmp_path)
     assert all(code in (0, 1) for code, _, _ in answers), [one for one in answers if one[0] > 1]
 

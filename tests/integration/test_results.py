@@ -116,6 +116,14 @@ MADE: dict[str, Callable[[], Any]] = {
         HOSTILE, FACE, (MADE["Candidate"](),), "match", MADE["FpirThreshold"]()
     ),
     "Enrollment": lambda: facealike.Enrollment(HOSTILE, 1, 1, ((HOSTILE, HOSTILE),)),
+    "BulkEnrollment": lambda: facealike.BulkEnrollment(2, 1, 1, (MADE["RefusedPhoto"](),)),
+    "RefusedPhoto": lambda: facealike.RefusedPhoto(HOSTILE, HOSTILE, HOSTILE),
+    "GalleryInfo": lambda: facealike.GalleryInfo(
+        HOSTILE, 1, 2, 0, 0, "0123456789ab", 2, 4096, None, None, None
+    ),
+    "GalleryCheck": lambda: facealike.GalleryCheck(HOSTILE, 1, 2, (HOSTILE,)),
+    "ImportedGallery": lambda: facealike.ImportedGallery(HOSTILE, 1, 2, 1, 1, 0),
+    "PersonVerification": lambda: facealike.PersonVerification(HOSTILE, HOSTILE, HOSTILE, 3, comparison()),
     "FpirThreshold": lambda: facealike.FpirThreshold(0.01, 1000, 1e-5, 0.7, True),
     "OperatingPoint": lambda: calibration().operating_points[0],
     "Calibration": calibration,
@@ -139,7 +147,7 @@ MADE: dict[str, Callable[[], Any]] = {
     "People": lambda: facealike.People(("A",), (Path("a.jpg"),), np.zeros(1, np.int64)),
 }
 # The verdict, or else what a reader of `if thing:` expects; everything else that is a result raises.
-MEANT = {"Comparison", "Verification", "Calibration", "StoredModel"}
+MEANT = {"Comparison", "GalleryCheck", "PersonVerification", "Verification", "Calibration", "StoredModel"}
 THINGS = {
     "Candidate",
     "Box",
@@ -176,6 +184,9 @@ def test_a1_the_truth_of_the_other_results() -> None:
     assert not Calibration.none() and calibration()
     assert not MADE["StoredModel"]() and StoredModel("x", Path("x"), tiny_model_file())
     assert MADE["Verification"]()
+    assert not MADE["GalleryCheck"]() and facealike.GalleryCheck("x", 1, 2)
+    verified = MADE["PersonVerification"]()
+    assert verified and not replace(verified, corrected=True)
     for name in set(MADE) - MEANT - THINGS:
         with pytest.raises(UsageError, match=f"of the type {name} is neither true nor false; [a-z].*"):
             bool(MADE[name]())

@@ -22,6 +22,7 @@ from . import (
     evaluate,
     export,
     gallery,
+    identify,
     models,
     pairs,
     predict,
@@ -34,10 +35,11 @@ from .options import current_name
 
 HELP = """How alike two faces are, and how sure you may be.
 
-Exit codes: 0 done (compare: the same person; gallery identify: a match), 1 compare: different people;
-gallery identify: unknown or uncertain, 2 an error, 3 no face found, 4 several faces where --face only allows
-one, 70 a fault of facealike, 130 interrupted.  Errors are one line on stderr; with --json also an object
-with `error` and `message` on stdout.
+Exit codes: 0 done (compare, gallery verify: the same person; identify: a match; gallery check: whole),
+1 compare, gallery verify: different people; identify: unknown or uncertain; gallery check: damaged,
+2 an error, 3 no face found, 4 several faces where --face only allows one, 70 a fault of facealike,
+130 interrupted.  Errors are one line on stderr; with --json also an object with `error` and `message` on
+stdout.
 """
 
 app = typer.Typer(
@@ -47,6 +49,7 @@ app = typer.Typer(
 )  # fmt: skip
 app.command()(compare.compare)
 app.command()(predict.predict)
+app.command()(identify.identify)
 app.command()(detect.detect)
 app.command()(embed.embed)
 app.command()(pairs.pairs)

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UsageError
-from .console import command, print_json, print_table, show
+from .console import command, print_json, print_table, progress_bar, say, show
 from .options import DEFAULT_FACE_CHOICE, FaceOption, JsonOption, ModelOption, check_folder
 
 if TYPE_CHECKING:
+    from ..gallery.candidates import CandidateList
+    from ..gallery.enrollment import BulkEnrollment
     from ..gallery.gallery import Gallery
 
 app = typer.Typer(help="Enroll people, and ask who a face is.", no_args_is_help=True)
@@ -20,26 +22,62 @@ GalleryArgument = Annotated[
     Path, typer.Argument(metavar="GALLERY", show_default=False, help="The file of the gallery.")
 ]
 PersonArgument = Annotated[str, typer.Argument(metavar="PERSON", show_default=False, help="A name.")]
+PhotoArgument = Annotated[Path, typer.Argument(metavar="PHOTO", show_default=False, help="A photo.")]
+TopOption = Annotated[int, typer.Option("--top", metavar="N", min=1, help="How many candidates.")]
+FpirOption = Annotated[
+    float,
+    typer.Option(
+        "--fpir",
+        metavar="P",
+        help="Target share of searches of people not enrolled that return a candidate.",
+    ),
+]
 
 
 def _open(path: Path, model: Path | None, new: bool = False) -> Gallery:
+    """Open a gallery to embed photos."""
     from ..gallery.gallery import Gallery
 
     if new:
         check_folder(path)
-    elif not path.is_file():
-        raise UsageError(f"{path}: no such gallery; facealike gallery enroll makes one")
+    else:
+        _check_there(path)
     return Gallery.open(path, "default" if model is None else str(model))
+
+
+def _open_any(path: Path, model: Path | None = None) -> Gallery:
+    """Open a gallery that embeds no photo: one of any model, unless one is named."""
+    from ..gallery.gallery import Gallery
+
+    _check_there(path)
+    return Gallery.open(path, None if model is None else str(model))
+
+
+def _check_there(path: Path) -> None:
+    if not path.is_file():
+        raise UsageError(f"{path}: no such gallery; facealike gallery enroll makes one")
 
 
 @app.command()
 @command
 def enroll(
     gallery: GalleryArgument,
-    person: PersonArgument,
+    person: Annotated[
+        str | None, typer.Argument(metavar="PERSON", show_default=False, help="A name.")
+    ] = None,
     photos: Annotated[
-        list[Path], typer.Argument(metavar="PHOTO...", show_default=False, help="Photos of the person.")
-    ],
+        list[Path] | None,
+        typer.Argument(metavar="PHOTO...", show_default=False, help="Photos of the person."),
+    ] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="FOLDER|CSV",
+            help="Enroll many people: a folder with one sub-folder a person, or a CSV with the columns "
+            "person, photo and, where wanted, metadata.",
+        ),
+    ] = None,
     model: ModelOption = None,
     face: FaceOption = DEFAULT_FACE_CHOICE,
     min_quality: Annotated[
@@ -47,39 +85,55 @@ def enroll(
     ] = 0.0,
     as_json: JsonOption = False,
 ) -> int:
-    """Enroll a person; the file is made if there is none.
+    """Enroll a person, or with --from many; the file is made if there is none.
 
-    A photo counts once.  Photos that cannot be enrolled are listed with the reason.
+    A photo counts once.  Photos that cannot be enrolled are listed with the reason.  With --from, an
+    interrupted command goes on where it was: photos that are enrolled already are not embedded again.
 
     Exit code: 0, or 2 if no photo could be enrolled.
     """
+    if (source is None) == (person is None):
+        raise UsageError("give a person and photos, or --from with a folder of people or a CSV")
+    if source is None and not photos:
+        raise UsageError(f"{person}: give at least one photo to enroll")
     opened = _open(gallery, model, new=True)
-    result = opened.enroll(person, photos, face.policy, min_quality)
+    if source is not None:
+        with progress_bar("enrolling") as progress:
+            result = opened.enroll_all(source, face=face.policy, min_quality=min_quality, progress=progress)
+        return _report_bulk(result, as_json)
+    assert person is not None and photos is not None
+    enrolled = opened.enroll(person, photos, face.policy, min_quality)
     if as_json:
-        print_json(result.to_dict())
+        print_json(enrolled.to_dict())
         return 0
-    show(str(result))
-    for photo, reason in result.refused:
+    show(str(enrolled))
+    for photo, reason in enrolled.refused:
         show(f"  {reason if photo in reason else f'{photo}: {reason}'}")
     return 0
+
+
+def _report_bulk(result: BulkEnrollment, as_json: bool) -> int:
+    if as_json:
+        print_json(result.to_dict())
+    else:
+        show(str(result))
+        for one in result.refused:
+            show(f"  {one}")
+    if result.added or result.known:
+        return 0
+    say("no photo could be enrolled; the reasons are listed")
+    return 2
 
 
 @app.command()
 @command
 def identify(
     gallery: GalleryArgument,
-    photo: Annotated[Path, typer.Argument(metavar="PHOTO", show_default=False, help="A photo.")],
+    photo: PhotoArgument,
     model: ModelOption = None,
     face: FaceOption = DEFAULT_FACE_CHOICE,
-    top: Annotated[int, typer.Option("--top", metavar="N", min=1, help="How many candidates.")] = 5,
-    fpir: Annotated[
-        float,
-        typer.Option(
-            "--fpir",
-            metavar="P",
-            help="Target share of searches of people not enrolled that return somebody.",
-        ),
-    ] = 0.01,
+    top: TopOption = 5,
+    fpir: FpirOption = 0.01,
     as_json: JsonOption = False,
 ) -> int:
     """Say who a face may be: match, uncertain or unknown, and the candidates.
@@ -87,7 +141,11 @@ def identify(
     Exit code: 0 match, 1 unknown or uncertain, 2 an error, 3 no face found, 4 several faces where --face
     only allows one.
     """
-    found = _open(gallery, model).identify(photo, top, fpir, face.policy)
+    return report_candidates(_open(gallery, model).identify(photo, top, fpir, face.policy), as_json)
+
+
+def report_candidates(found: CandidateList, as_json: bool) -> int:
+    """Print candidates and return the exit code of their decision."""
     if as_json:
         print_json(found.to_dict())
     else:
@@ -99,11 +157,81 @@ def identify(
 
 @app.command()
 @command
+def verify(
+    gallery: GalleryArgument,
+    photo: PhotoArgument,
+    person: PersonArgument,
+    model: ModelOption = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            "--threshold", "-t", metavar="X", help="Cosine from which on it counts as the same person."
+        ),
+    ] = None,
+    fmr: Annotated[
+        float | None,
+        typer.Option(
+            "--fmr", metavar="F", help="Use the threshold for this false match rate of the best template."
+        ),
+    ] = None,
+    prior: Annotated[
+        float,
+        typer.Option(
+            "--prior", metavar="P", help="Share of the photos that show the person they are said to show."
+        ),
+    ] = 0.5,
+    face: FaceOption = DEFAULT_FACE_CHOICE,
+    as_json: JsonOption = False,
+) -> int:
+    """Say whether a photo shows an enrolled person; the best of the person's templates decides.
+
+    Exit code: 0 the same person, 1 different people, 2 an error, 3 no face found, 4 several faces where
+    --face only allows one.
+    """
+    opened = _open(gallery, model)
+    result = opened.verify(photo, person, threshold, face.policy, fmr=fmr, prior=prior)
+    if as_json:
+        print_json(result.to_dict())
+    else:
+        for line in (*result.lines(), *result.comparison.warnings):
+            show(line)
+        show(f"{photo}: {result.comparison.faces[0]}, {result.comparison.quality[0]}")
+        show(f"model {result.comparison.model} on {result.comparison.device}")
+    return 0 if result.same else 1
+
+
+@app.command()
+@command
+def correct(
+    gallery: GalleryArgument,
+    photo: PhotoArgument,
+    person: Annotated[
+        str,
+        typer.Option(
+            "--not-person", metavar="PERSON", show_default=False, help="Whom the photo does not show."
+        ),
+    ],
+    as_json: JsonOption = False,
+) -> int:
+    """State that a photo does not show a person: it never counts for that person again.
+
+    A template of that photo is removed for good.  Exit code: 0, or 2 on an error.
+    """
+    removed = _open_any(gallery).correct(photo, not_person=person)
+    if as_json:
+        print_json({"photo": str(photo), "not_person": person, "removed": removed})
+    else:
+        show(f"{photo}: not {person}; {removed} {'template' if removed == 1 else 'templates'} removed")
+    return 0
+
+
+@app.command()
+@command
 def forget(
     gallery: GalleryArgument, person: PersonArgument, model: ModelOption = None, as_json: JsonOption = False
 ) -> int:
-    """Remove a person for good.  Exit code: 0, or 2 if nobody of this name is enrolled."""
-    count = _open(gallery, model).forget(person)
+    """Remove a person for good.  Exit code: 0, or 2 if no person of this name is enrolled."""
+    count = _open_any(gallery, model).forget(person)
     if as_json:
         print_json({"person": person, "removed": count})
     else:
@@ -115,9 +243,92 @@ def forget(
 @command
 def list_(gallery: GalleryArgument, model: ModelOption = None, as_json: JsonOption = False) -> int:
     """List the enrolled people.  Exit code: 0, or 2 on an error."""
-    people = _open(gallery, model).people()
+    people = _open_any(gallery, model).people()
     if as_json:
         print_json({"people": people})
     else:
         print_table(["person", "templates"], [[name, str(count)] for name, count in people.items()])
+    return 0
+
+
+@app.command()
+@command
+def info(gallery: GalleryArgument, as_json: JsonOption = False) -> int:
+    """Show how many people and templates there are, the model, the dates and the size.
+
+    Exit code: 0, or 2 on an error.
+    """
+    found = _open_any(gallery).info().to_dict()
+    if as_json:
+        print_json(found)
+    else:
+        for name, value in found.items():
+            show(f"{name}: {'-' if value is None else f'{value:,}' if isinstance(value, int) else value}")
+    return 0
+
+
+@app.command()
+@command
+def check(gallery: GalleryArgument, as_json: JsonOption = False) -> int:
+    """Check that a gallery is whole: the file, the vectors, the digests and the index.
+
+    Exit code: 0 whole, 1 damaged, 2 an error, such as a file that is no gallery.
+    """
+    result = _open_any(gallery).check()
+    if as_json:
+        print_json(result.to_dict())
+    else:
+        show(str(result))
+        for problem in result.problems:
+            show(f"  {problem}")
+    return 0 if result.whole else 1
+
+
+@app.command()
+@command
+def export(
+    gallery: GalleryArgument,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="FILE", show_default=False, help="Where to write.")
+    ],
+    as_json: JsonOption = False,
+) -> int:
+    """Write people, templates and corrections to one portable file of JSON lines.
+
+    Exit code: 0, or 2 on an error.
+    """
+    opened = _open_any(gallery)
+    check_folder(out)
+    if out.exists() and out.samefile(gallery):
+        raise UsageError(f"{out}: this is the gallery itself; give another file")
+    count = opened.export(out)
+    if as_json:
+        print_json({"out": str(out), "model": opened.store.model_id, "templates": count})
+    else:
+        show(f"{out}: {count:,} {'template' if count == 1 else 'templates'} of model {opened.store.model_id}")
+    return 0
+
+
+@app.command("import")
+@command
+def import_(
+    gallery: GalleryArgument,
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", show_default=False, help="What facealike gallery export has written."),
+    ],
+    model: ModelOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Add an exported gallery, all of it or nothing; the gallery is made if there is none.
+
+    Photos that are enrolled already are skipped, and so are those that a correction excludes.
+
+    Exit code: 0, or 2 on an error, such as embeddings of another model.
+    """
+    result = _open(gallery, model, new=True).import_(file)
+    if as_json:
+        print_json(result.to_dict())
+    else:
+        show(str(result))
     return 0

@@ -40,7 +40,7 @@ class CandidateList(Result):
     does, ``unknown`` where none reaches the threshold of ten times that FPIR, and else ``uncertain``.  Both
     ``decision`` and ``threshold`` are None where the model is not calibrated.
 
-    FPIR is the share of searches of people not enrolled that return somebody (ISO/IEC 19795-1).
+    FPIR is the share of searches of people not enrolled that return a candidate (ISO/IEC 19795-1).
 
     Examples:
         >>> found = gallery.identify("visitor.jpg")
@@ -66,7 +66,7 @@ class CandidateList(Result):
         }
 
     def __str__(self) -> str:
-        listed = ", ".join(map(str, self.candidates)) or "nobody enrolled"
+        listed = ", ".join(map(str, self.candidates)) or "no person enrolled"
         decision = "not calibrated" if self.decision is None else self.decision
         return f"{shown(self.photo)}: {decision}; {listed}"
 

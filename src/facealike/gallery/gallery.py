@@ -1,50 +1,44 @@
-"""Enroll people, identify a face among them, and forget them again."""
+"""Enroll people, identify and verify faces among them, and forget them again."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from ..calibration.probability import PRIOR
 from ..detection.face_policy import DEFAULT_FACE, FacePolicy
-from ..embedding.embedded_photos import EmbeddedFace
 from ..embedding.face_model import Model
 from ..errors import DataError, UsageError
-from ..imaging.photo_digest import photo_digest
+from ..imaging.photo_digest import photo_digest, pixels_digest
 from ..imaging.read import Source, source_name
-from ..utils.result import Result
+from ..model_file.locate import read_model_file
+from ..model_file.model_file import ModelFile
+from ..utils.escape import shown
+from ..verification.compare import CompareOptions
 from .candidates import MARGIN, Candidate, CandidateList, decide
+from .enrollment import BulkEnrollment, Enrollment, RefusedPhoto
 from .index import ExactIndex
-from .store import GalleryStore, SQLiteStore, Template
-from .threshold import threshold_at_fpir
+from .info import GalleryInfo
+from .intake import IntakePolicy, check_face, is_many, take_in
+from .integrity import GalleryCheck, check_store
+from .people_list import PeopleList, read_people
+from .person_verification import PersonVerification, Probe, verify_person
+from .portable import ImportedGallery, export_store, import_store
+from .store import SQLiteStore
+from .template import Template, person_name
+from .threshold import check_fpir, threshold_at_fpir
 
 FPIR = 0.01
-"""Default target: one of a hundred searches of people not enrolled returns somebody."""
+"""Default target: one of a hundred searches of people not enrolled returns a candidate."""
 
-
-@dataclass(frozen=True, repr=False)
-class Enrollment(Result):
-    """What became of the photos of a person: templates added, photos known already, photos refused."""
-
-    ASK: ClassVar[str] = "ask for .added or .refused"
-
-    person: str
-    added: int
-    known: int
-    refused: tuple[tuple[str, str], ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        refused = [{"photo": photo, "reason": reason} for photo, reason in self.refused]
-        return {"person": self.person, "added": self.added, "known": self.known, "refused": refused}
-
-    def __str__(self) -> str:
-        parts = [f"{self.added} added"]
-        parts += [f"{self.known} known already"] if self.known else []
-        parts += [f"{len(self.refused)} refused"] if self.refused else []
-        return f"{self.person}: " + ", ".join(parts)
+HIGHEST_LOWER = 0.5
+"""Highest FPIR of the threshold from which on a candidate is uncertain instead of unknown."""
 
 
 class Gallery:
@@ -52,7 +46,8 @@ class Gallery:
 
     Args:
         store: Where the templates are.
-        model: The model that embeds photos.
+        model: The model that embeds photos, or its file, which is loaded on first use; None where no photo is
+            embedded.
 
     Examples:
         >>> gallery = Gallery.open("people.db")
@@ -62,21 +57,54 @@ class Gallery:
         'match'
     """
 
-    def __init__(self, store: GalleryStore, model: Model) -> None:
-        self.store, self.model = store, model
+    def __init__(self, store: SQLiteStore, model: Model | ModelFile | None) -> None:
+        self.store = store
+        self._model = model
         self._index: ExactIndex | None = None
         self._sources: list[str] = []
+        self._state: tuple[int, ...] = ()
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], model: Model | str = "default") -> Gallery:
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        model: Model | ModelFile | str | os.PathLike[str] | None = "default",
+    ) -> Gallery:
         """Open or create the gallery in a file.
 
+        Args:
+            path: The file.
+            model: A model, its file or its name.  With None an existing gallery of any model opens, also a
+                damaged one, to be listed, checked, exported and forgotten.
+
         Raises:
-            DataError: The file is no gallery.
+            DataError: The file is no gallery, or templates in it are damaged.
             MixedModels: It holds templates of another model.
         """
-        loaded = Model.load(model) if isinstance(model, str) else model
-        return cls(SQLiteStore(path, loaded.id), loaded)
+        loaded = read_model_file(model) if isinstance(model, str | os.PathLike) else model
+        store = SQLiteStore(path, None if loaded is None else loaded.id)
+        damaged = [] if loaded is None else store.damaged_templates()
+        if damaged:
+            store.close()
+            person, _, why = damaged[0]
+            raise DataError(
+                f"{store.name}: a template of {shown(person)!r} is damaged ({why}), {len(damaged):,} in all; "
+                "facealike gallery check lists them: forget and enroll those people, or restore a copy"
+            )
+        return cls(store, loaded)
+
+    @property
+    def model(self) -> Model:
+        """The model that embeds photos; loaded on first use.
+
+        Raises:
+            UsageError: The gallery was opened without one.
+        """
+        if self._model is None:
+            raise UsageError("this gallery was opened without a model; open it with one to embed photos")
+        if isinstance(self._model, ModelFile):
+            self._model = Model(self._model)
+        return self._model
 
     def enroll(
         self, person: str, photos: Iterable[Source], face: FacePolicy = DEFAULT_FACE,
@@ -95,29 +123,62 @@ class Gallery:
             UsageError: The name is empty, or the face policy is ``all``.
             DataError: Nothing could be enrolled: the person is not in the gallery.
         """
-        if not person.strip():
-            raise UsageError("a person needs a name to be enrolled")
-        if face == "all":
-            raise UsageError("a photo is enrolled with one face; choose another face policy than all")
-        person = person.encode("utf-8", "backslashreplace").decode()
-        listed = list(photos)
-        templates: list[Template] = []
-        refused: list[tuple[str, str]] = []
-        for row in self.model.stream(listed, face=face):
-            reason = row.reason or _too_poor(row.faces[0], min_quality)
-            if reason is not None:
-                refused.append((row.photo, reason))
-                continue
-            one = row.faces[0]
-            quality = None if one.quality is None else one.quality.score
-            digest = photo_digest(listed[row.index]).pixels
-            source = row.photo.encode("utf-8", "backslashreplace").decode()  # a name may be no Unicode
-            templates.append(Template(one.embedding, digest, quality, source))
-        if not templates:
+        person = person_name(person)
+        policy = self._policy(face, min_quality)
+        listed = [(person, photo) for photo in photos]
+        known, refused, templates = 0, [], []
+        with closing(take_in(self.model, listed, policy, is_many(len(listed)))) as batches:
+            for taken in (one for batch in batches for one in batch):
+                if taken.template is not None:
+                    templates.append(taken.template)
+                elif taken.reason is not None:
+                    refused.append((taken.photo, taken.reason))
+                else:
+                    known += 1
+        if not templates and not known:
             raise DataError(f"{person}: no photo can be enrolled; {'; '.join(why for _, why in refused)}")
         added = self.store.add(person, templates, metadata)
-        self._index = None
-        return Enrollment(person, added, len(templates) - added, tuple(refused))
+        return Enrollment(person, added, known + len(templates) - added, tuple(refused))
+
+    def enroll_all(
+        self, source: str | os.PathLike[str] | PeopleList, *, face: FacePolicy = DEFAULT_FACE,
+        min_quality: float = 0.0, progress: Callable[[int, int], None] | None = None,
+    ) -> BulkEnrollment:  # fmt: skip
+        """Enroll many people; interrupted, the same call goes on where it was.
+
+        Batches of photos are stored together.  Photos that are enrolled already are recognized by their
+        pixels and not embedded again.  A photo that cannot be enrolled is listed with its reason.
+
+        Args:
+            source: A folder with one sub-folder a person, or a CSV with the columns person, photo and, where
+                wanted, metadata (a JSON object); photos are relative to its folder.
+            face: Which face of a photo is meant; not ``all``.
+            min_quality: Faces of a lower quality are refused.
+            progress: Called with (done, total) after each batch.
+
+        Raises:
+            UsageError: The face policy is ``all``.
+            DataError: The folder or the list cannot be read.
+        """
+        policy = self._policy(face, min_quality)
+        people = source if isinstance(source, PeopleList) else read_people(source)
+        refused, added, known, done = list(people.refused), 0, 0, 0
+        total = len(people.photos)
+        with closing(take_in(self.model, people.photos, policy, is_many(total))) as batches:
+            for batch in batches:
+                rows = [(one.person, one.template) for one in batch if one.template is not None]
+                named = {one.person for one in batch if one.reason is None}
+                new = self.store.add_many(
+                    rows, {n: people.metadata[n] for n in named if n in people.metadata}
+                )
+                added += sum(new)
+                refused += [RefusedPhoto(*one[:2], one.reason) for one in batch if one.reason is not None]
+                done += len(batch)
+                known += sum(one.reason is None for one in batch) - sum(new)
+                if progress is not None:
+                    progress(done, total)
+        count = len({person for person, _ in people.photos})
+        return BulkEnrollment(count, added, known, tuple(refused))
 
     def identify(
         self, photo: Source, top: int = 5, fpir: float = FPIR, face: FacePolicy = DEFAULT_FACE
@@ -127,55 +188,150 @@ class Gallery:
         Args:
             photo: Whatever ``read_image`` takes.
             top: How many candidates.
-            fpir: The target share of searches of people not enrolled that return somebody.
+            fpir: The target share of searches of people not enrolled that return a candidate.
             face: Which face of the photo is meant; not ``all``.
 
         Raises:
             ImageError: The photo cannot be read.
             NoFaceFound: It shows no face.
+            UsageError: ``top`` or ``fpir`` is out of range, or the face policy is ``all``.
         """
         if top < 1:
             raise UsageError(f"a search returns one candidate or more, not {top}")
-        (row,) = self.model.stream([photo], face=face, on_error="raise")
-        one = row.faces[0]
-        index, count = self._searchable()
-        found = index.search(one.embedding, max(top, 2))
+        check_fpir(fpir)
+        index = self._searchable()
+        probe, without = self._probe(photo, face)
+        found = index.search(probe.vector, max(top, 2), without)
         candidates = tuple(Candidate(person, score, self._sources[row]) for person, score, row in found)
-        name = source_name(photo, "image")
+        count, seen = len(index), probe.face.face
         tail = self.model.calibration.tail
         if not tail or not count:
-            return CandidateList(name, one.face, candidates[:top], None if count else "unknown", None)
-        target, lower = (threshold_at_fpir(tail, min(f, 0.5), count) for f in (fpir, MARGIN * fpir))
-        scores = [each.score for each in candidates]
-        return CandidateList(
-            name, one.face, candidates[:top], decide(scores, target.threshold, lower.threshold), target
-        )
+            return CandidateList(probe.photo, seen, candidates[:top], None if count else "unknown", None)
+        target = threshold_at_fpir(tail, fpir, count)
+        lower = threshold_at_fpir(tail, min(MARGIN * fpir, max(fpir, HIGHEST_LOWER)), count)
+        decided = decide([each.score for each in candidates], target.threshold, lower.threshold)
+        return CandidateList(probe.photo, seen, candidates[:top], decided, target)
+
+    def verify(
+        self, photo: Source, person: str, threshold: float | None = None, face: FacePolicy = DEFAULT_FACE,
+        *, fmr: float | None = None, prior: float = PRIOR,
+    ) -> PersonVerification:  # fmt: skip
+        """Return whether a photo shows an enrolled person: the best of their templates decides.
+
+        Args:
+            photo: Whatever ``read_image`` takes.
+            person: The name.
+            threshold: Cosine from which on the verdict is ``same``; None takes the model's.
+            face: Which face of the photo is meant; not ``all``.
+            fmr: Take the threshold for this target FMR, of the best of all templates, instead.
+            prior: Share of the photos shown that show the person they are said to show.
+
+        Raises:
+            DataError: No such person, or a person without a template.
+            ImageError: The photo cannot be read.
+            NoFaceFound: It shows no face.
+            NotCalibrated: The model has no threshold, and none is given.
+            UsageError: An argument is out of range, or the face policy is ``all``.
+        """
+        person = person_name(person)
+        check_face(face)
+        options = CompareOptions(threshold, face, prior=prior, fmr=fmr)
+        templates = [one for _, one in self.store.templates(person)]
+        if not templates:
+            raise DataError(
+                f"{self.store.name}: {shown(person)!r} has no template left; enroll a photo first"
+            )
+        probe, without = self._probe(photo, face)
+        return verify_person(probe, person, templates, self.model, options, person in without)
+
+    def correct(self, photo: Source | Template, *, not_person: str) -> int:
+        """State that a photo does not show a person; it never counts for that person again.
+
+        ``identify`` leaves the person out for this photo, ``verify`` denies it, and it cannot be enrolled as
+        that person; a template that was is removed for good.  Photos are recognized by their pixels.
+        Forgetting the person removes the correction, too, since it names them.
+
+        Args:
+            photo: Whatever ``read_image`` takes, or a template.
+            not_person: An enrolled person.
+
+        Returns:
+            How many templates were removed.
+
+        Raises:
+            DataError: No such person.
+            ImageError: The photo cannot be read.
+        """
+        digest = photo.digest if isinstance(photo, Template) else photo_digest(photo).pixels
+        return self.store.correct(person_name(not_person), digest)
 
     def forget(self, person: str) -> int:
         """Remove a person for good and return how many templates were removed.
 
         Raises:
-            DataError: Nobody of this name is enrolled.
+            DataError: No person of this name is enrolled.
         """
-        self._index = None
-        return self.store.forget(person)
+        return self.store.forget(person_name(person))
 
     def people(self) -> dict[str, int]:
         """Return the number of templates of each person."""
         return self.store.people()
 
-    def _searchable(self) -> tuple[ExactIndex, int]:
-        if self._index is None:
+    def info(self) -> GalleryInfo:
+        """Return what the gallery holds: counts, dates, versions and size."""
+        return GalleryInfo(str(self.store.path), **self.store.about())
+
+    def check(self) -> GalleryCheck:
+        """Check that the file, its rows and the index are whole."""
+        return check_store(self.store)
+
+    def export(self, path: str | os.PathLike[str]) -> int:
+        """Write people, templates and corrections to one portable file; return the number of templates.
+
+        Raises:
+            DataError: The gallery is damaged, or the file cannot be written.
+        """
+        return export_store(self.store, Path(path))
+
+    def import_(self, path: str | os.PathLike[str]) -> ImportedGallery:
+        """Add what ``export`` has written, all of it or nothing; what is there already is skipped.
+
+        Raises:
+            DataError: The file cannot be read or is damaged.
+            MixedModels: It holds embeddings of another model.
+        """
+        return import_store(self.store, Path(path))
+
+    def close(self) -> None:
+        """Close the file."""
+        self.store.close()
+
+    def _policy(self, face: FacePolicy, min_quality: float) -> IntakePolicy:
+        corrected: dict[str, set[str]] = {}
+        for one in self.store.corrections():
+            corrected.setdefault(one.person, set()).add(one.digest)
+        return IntakePolicy(face, min_quality, self.store.digests(), corrected)
+
+    def _probe(self, photo: Source, face: FacePolicy) -> tuple[Probe, set[str]]:
+        """Return the face of a photo, embedded, and the people whom corrections exclude."""
+        check_face(face)
+        start, name = time.perf_counter(), source_name(photo, "image")
+        cropper = self.model.cropper()
+        decoded = cropper.photo(photo, name)
+        (crop,) = cropper.faces(decoded, face, quality=True)
+        corrections = self.store.corrections()
+        digest = pixels_digest(decoded.whole) if corrections else ""
+        without = {one.person for one in corrections if one.digest == digest}
+        return Probe(name, crop, self.model.embed_crops(crop.crop[None])[0], start), without
+
+    def _searchable(self) -> ExactIndex:
+        """Return the index of all templates, read again where the store has changed."""
+        state = self.store.state()
+        if self._index is None or state != self._state:
             held = self.store.templates()
             vectors = [template.vector for _, template in held]
             stacked = np.stack(vectors) if vectors else np.zeros((0, 1), np.float32)
             self._index = ExactIndex(stacked, [person for person, _ in held])
             self._sources = [template.source for _, template in held]
-        return self._index, len(self._sources)
-
-
-def _too_poor(face: EmbeddedFace, least: float) -> str | None:
-    if face.quality is None or face.quality.score >= least:
-        return None
-    why = ", ".join(face.quality.reasons) or "several small flaws"
-    return f"a quality of {face.quality.score:.2f}, below {least:.2f}: {why}"
+            self._state = state
+        return self._index

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,15 +20,31 @@ class ExactIndex:
         self._vectors = np.ascontiguousarray(vectors, dtype=np.float32)
         self._names, self._owner = np.unique(np.array(people, dtype=object), return_inverse=True)
 
-    def search(self, query: NDArray[np.float32], top: int) -> list[tuple[str, float, int]]:
+    def __len__(self) -> int:
+        return len(self._vectors)
+
+    @property
+    def people(self) -> int:
+        """How many people there are."""
+        return len(self._names)
+
+    def search(
+        self, query: NDArray[np.float32], top: int, without: Set[str] = frozenset()
+    ) -> list[tuple[str, float, int]]:
         """Return (person, score, row of the best template) of the ``top`` people, highest score first.
 
         The score of a person is the maximum over the templates; equal scores are ordered by name.
+
+        Args:
+            query: A unit vector (d,).
+            top: How many people.
+            without: People who are left out.
         """
         if not len(self._owner):
             return []
         scores = self._vectors @ query.astype(np.float32)
         order = np.lexsort((self._owner, -scores))
         _, first = np.unique(self._owner[order], return_index=True)
-        rows = order[np.sort(first)[:top]]
-        return [(str(self._names[self._owner[row]]), float(scores[row]), int(row)) for row in rows]
+        rows = order[np.sort(first)[: top + len(without)]]
+        found = [(str(self._names[self._owner[row]]), float(scores[row]), int(row)) for row in rows]
+        return [one for one in found if one[0] not in without][:top]

@@ -1,72 +1,53 @@
 """Keep people and their templates in one SQLite file.
 
 The file is the only truth; an index is rebuilt from it.  A write is acknowledged when its transaction is
-on the disk (WAL, ``synchronous=FULL``).  ``forget`` overwrites what it deletes (``secure_delete``) and
-truncates the WAL.  The audit table holds times and counts, and neither names nor digests: a digest of a name
-can be found again by trying names.
+on the disk (WAL, ``synchronous=FULL``).  ``forget`` erases what it deletes: the file is written anew and the
+WAL truncated.  The audit table holds times and counts, and neither names nor digests: a digest of a name can
+be found again by trying names.
 """
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timezone
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..errors import DataError, MixedModels
-from ..utils.result import Shown
+from ..errors import DataError
+from ..utils.escape import shown
+from .schema import BUSY_TIMEOUT, MIGRATIONS, erase, failure, mark_deleted, prepare, transaction
+from .template import Correction, Template, now, vector_problems
 
-APPLICATION_ID = 0x46414C47  # "FALG", in the header of the file
-MIGRATIONS = (
-    """
-    CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-    CREATE TABLE people (
-        id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, metadata TEXT NOT NULL DEFAULT '{}');
-    CREATE TABLE templates (
-        id INTEGER PRIMARY KEY, person INTEGER NOT NULL REFERENCES people(id) ON DELETE CASCADE,
-        vector BLOB NOT NULL, digest TEXT NOT NULL, quality REAL, time TEXT NOT NULL, source TEXT NOT NULL,
-        UNIQUE (person, digest));
-    CREATE TABLE audit (
-        id INTEGER PRIMARY KEY, time TEXT NOT NULL, action TEXT NOT NULL, templates INTEGER NOT NULL);
-    """,
+P = ParamSpec("P")
+R = TypeVar("R")
+
+CHUNK = 10_000
+"""Vectors that are read at a time to be checked."""
+
+INSERT = (
+    "INSERT OR IGNORE INTO templates (person, vector, digest, quality, time, source) "
+    "VALUES (?, ?, ?, ?, ?, ?)"
 )
-"""SQL that leads from each schema version (``user_version``) to the next."""
 
 
-@dataclass(frozen=True, repr=False, eq=False)
-class Template(Shown):
-    """One enrolled face: its unit vector (d,) float32, the photo's digest, its quality and its source."""
+def _guarded(
+    run: Callable[Concatenate[SQLiteStore, P], R],
+) -> Callable[Concatenate[SQLiteStore, P], R]:
+    """Let errors of SQLite leave as a DataError that names the file."""
 
-    vector: NDArray[np.float32]
-    digest: str
-    quality: float | None
-    source: str
+    @functools.wraps(run)
+    def guarded(self: SQLiteStore, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return run(self, *args, **kwargs)
+        except sqlite3.Error as error:
+            raise failure(self.path, error) from error
 
-
-class GalleryStore(Protocol):
-    """What a gallery needs of a store."""
-
-    def add(
-        self, person: str, templates: Sequence[Template], metadata: Mapping[str, Any] | None = None
-    ) -> int:
-        """Add templates of a person and return how many are new."""
-
-    def forget(self, person: str) -> int:
-        """Remove a person for good and return how many templates were removed."""
-
-    def people(self) -> dict[str, int]:
-        """Return the number of templates of each person."""
-
-    def templates(self) -> list[tuple[str, Template]]:
-        """Return all templates with the name of their person."""
+    return guarded
 
 
 class SQLiteStore:
@@ -74,109 +55,157 @@ class SQLiteStore:
 
     Args:
         path: The file; created if it does not exist.
-        model_id: The id of the model whose embeddings the file holds.
+        model_id: The id of the model whose embeddings the file holds; None opens an existing gallery of any
+            model.
 
     Raises:
         DataError: The file is no gallery, is of a newer version, or cannot be opened.
         MixedModels: The file holds templates of another model.
     """
 
-    def __init__(self, path: str | os.PathLike[str], model_id: str) -> None:
+    def __init__(self, path: str | os.PathLike[str], model_id: str | None = None) -> None:
         self.path = Path(path)
+        if model_id is None and not self.path.is_file():
+            raise DataError(f"{self.name}: no such gallery; facealike gallery enroll makes one")
         try:
-            self._db = sqlite3.connect(self.path, timeout=30, isolation_level=None)
+            self._db = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT / 1000, isolation_level=None)
         except sqlite3.Error as error:
-            raise DataError(f"{self.path}: cannot be opened as a gallery ({error})") from error
+            raise DataError(f"{self.name}: cannot be opened as a gallery ({error})") from error
         try:
-            self._prepare(model_id)
+            self.model_id = prepare(self._db, self.path, model_id)
         except sqlite3.Error as error:
             self.close()
-            raise DataError(f"{self.path}: not a usable gallery ({error}); name another file") from error
+            raise DataError(f"{self.name}: not a usable gallery ({error}); name another file") from error
         except BaseException:
             self.close()
             raise
 
-    def _prepare(self, model_id: str) -> None:
-        db = self._db
-        db.execute("PRAGMA foreign_keys = ON")
-        db.execute("PRAGMA secure_delete = ON")
-        with self._transaction():
-            owner = db.execute("PRAGMA application_id").fetchone()[0]
-            tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-            if owner != APPLICATION_ID and (owner or tables):
-                raise DataError(f"{self.path}: a database of another program; name another file")
-            version = db.execute("PRAGMA user_version").fetchone()[0]
-            if version > len(MIGRATIONS):
-                raise DataError(f"{self.path}: a gallery of a newer facealike; update facealike")
-            for script in MIGRATIONS[version:]:
-                for statement in filter(str.strip, script.split(";")):
-                    db.execute(statement)
-            db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
-            db.execute("INSERT OR IGNORE INTO about VALUES ('model', ?)", (model_id,))
-            held = db.execute("SELECT value FROM about WHERE key = 'model'").fetchone()[0]
-        if held != model_id:
-            raise MixedModels(
-                f"{self.path}: holds templates of the model {held}, not {model_id}; open it with that model, "
-                "or enroll the photos again in a new gallery"
-            )
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
+    @property
+    def name(self) -> str:
+        """The path for messages."""
+        return shown(self.path)
 
     def add(
         self, person: str, templates: Sequence[Template], metadata: Mapping[str, Any] | None = None
     ) -> int:
         """Add templates in one transaction; return how many are new (a photo counts once a person)."""
-        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        new = 0
-        with self._transaction():
-            self._db.execute("INSERT OR IGNORE INTO people (name) VALUES (?)", (person,))
-            key = self._db.execute("SELECT id FROM people WHERE name = ?", (person,)).fetchone()[0]
-            if metadata is not None:
-                self._db.execute(
-                    "UPDATE people SET metadata = ? WHERE id = ?", (json.dumps(dict(metadata)), key)
+        stated = None if metadata is None else {person: metadata}
+        return sum(self.add_many([(person, one) for one in templates], stated))
+
+    @_guarded
+    def add_many(
+        self, rows: Iterable[tuple[str, Template]], metadata: Mapping[str, Mapping[str, Any]] | None = None,
+        corrections: Iterable[Correction] = (), replace: bool = True,
+    ) -> list[bool]:  # fmt: skip
+        """Add templates of any people in one transaction; return which are new.
+
+        Args:
+            rows: Templates with the name of their person.  An error while they are drawn adds none.
+            metadata: By person; also people without a template are added.
+            corrections: Added before the templates.
+            replace: Replace the metadata of people who have some.
+        """
+        keys: dict[str, int] = {}
+        new: list[bool] = []
+        with transaction(self._db):
+            for person, values in (metadata or {}).items():
+                self._describe(self._key(person, keys), values, replace)
+            for one in corrections:
+                self._correct(self._key(one.person, keys), one)
+            for person, template in rows:
+                key = self._key(person, keys)
+                vector = template.vector.astype("<f4").tobytes()
+                row = (
+                    key,
+                    vector,
+                    template.digest,
+                    template.quality,
+                    template.time or now(),
+                    template.source,
                 )
-            for one in templates:
-                new += self._db.execute(
-                    "INSERT OR IGNORE INTO templates (person, vector, digest, quality, time, source) "
-                    "VALUES (?, ?, ?, ?, ?, ?)",
-                    (key, one.vector.astype("<f4").tobytes(), one.digest, one.quality, now, one.source),
-                ).rowcount
+                new.append(bool(self._db.execute(INSERT, row).rowcount))
         return new
 
+    def _key(self, person: str, keys: dict[str, int]) -> int:
+        if person not in keys:
+            self._db.execute("INSERT OR IGNORE INTO people (name) VALUES (?)", (person,))
+            found = self._db.execute("SELECT id FROM people WHERE name = ?", (person,)).fetchone()
+            keys[person] = int(found[0])
+        return keys[person]
+
+    def _describe(self, key: int, values: Mapping[str, Any], replace: bool) -> None:
+        only = "" if replace else " AND metadata = '{}'"
+        self._db.execute(
+            f"UPDATE people SET metadata = ? WHERE id = ?{only}", (json.dumps(dict(values)), key)
+        )
+
+    def _correct(self, key: int, one: Correction) -> int:
+        """Store a correction and remove the template that it contradicts; return how many that were."""
+        self._db.execute(
+            "INSERT OR IGNORE INTO corrections (person, digest, time) VALUES (?, ?, ?)",
+            (key, one.digest, one.time or now()),
+        )
+        return self._db.execute(
+            "DELETE FROM templates WHERE person = ? AND digest = ?", (key, one.digest)
+        ).rowcount
+
+    def _existing(self, person: str) -> int:
+        found = self._db.execute("SELECT id FROM people WHERE name = ?", (person,)).fetchone()
+        if found is None:
+            raise DataError(
+                f"{self.name}: no person {shown(person)!r} is enrolled; facealike gallery list shows who is"
+            )
+        return int(found[0])
+
+    @_guarded
     def forget(self, person: str) -> int:
         """Remove a person for good; return how many templates were removed.
 
         Raises:
-            DataError: No such person, or another process kept the WAL from being truncated.
+            DataError: No such person, or another process kept the old bytes from being erased.
         """
-        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        with self._transaction():
-            found = self._db.execute("SELECT id FROM people WHERE name = ?", (person,)).fetchone()
-            if found is None:
-                raise DataError(f"{self.path}: nobody enrolled as {person!r}; list the people of the gallery")
-            count = self._db.execute("SELECT count(*) FROM templates WHERE person = ?", found).fetchone()[0]
-            self._db.execute("DELETE FROM people WHERE id = ?", found)
-            self._db.execute(
-                "INSERT INTO audit (time, action, templates) VALUES (?, 'forget', ?)", (now, count)
-            )
-        if self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
-            raise DataError(
-                f"{self.path}: the person is removed, but another process still reads the gallery and the "
-                "write-ahead log keeps old bytes; close it and open the gallery once more"
-            )
+        with transaction(self._db):
+            key = self._existing(person)
+            count = self._db.execute("SELECT count(*) FROM templates WHERE person = ?", (key,)).fetchone()[0]
+            self._db.execute("DELETE FROM people WHERE id = ?", (key,))
+            self._log("forget", count)
+            mark_deleted(self._db)
+        self._erase("the person is removed")
         return int(count)
 
+    @_guarded
+    def correct(self, person: str, digest: str) -> int:
+        """Store that a photo does not show a person; return how many templates were removed for it.
+
+        Raises:
+            DataError: No such person, or another process kept the old bytes from being erased.
+        """
+        with transaction(self._db):
+            removed = self._correct(self._existing(person), Correction(person, digest))
+            self._log("correct", removed)
+            if removed:
+                mark_deleted(self._db)
+        if removed:
+            self._erase("the template is removed")
+        return removed
+
+    def _log(self, action: str, templates: int) -> None:
+        self._db.execute(
+            "INSERT INTO audit (time, action, templates) VALUES (?, ?, ?)", (now(), action, templates)
+        )
+
+    def _erase(self, done: str) -> None:
+        again = "open the gallery once more to erase old bytes from the file"
+        try:
+            erased = erase(self._db)
+        except sqlite3.Error as error:
+            raise DataError(f"{self.name}: {done}, but not erased yet ({error}); {again}") from error
+        if not erased:
+            raise DataError(
+                f"{self.name}: {done}, but another process still reads it; close that, and {again}"
+            )
+
+    @_guarded
     def people(self) -> dict[str, int]:
         """Return the number of templates of each person, by name."""
         rows = self._db.execute(
@@ -185,14 +214,114 @@ class SQLiteStore:
         )
         return dict(rows.fetchall())
 
-    def templates(self) -> list[tuple[str, Template]]:
-        """Return all templates with the name of their person, in order of enrollment."""
-        rows = self._db.execute(
-            "SELECT name, vector, digest, quality, source FROM templates JOIN people ON people.id = person "
-            "ORDER BY templates.id"
+    @_guarded
+    def metadata(self) -> dict[str, dict[str, Any]]:
+        """Return the metadata of each person who has some, by name."""
+        rows = self._db.execute("SELECT name, metadata FROM people WHERE metadata != '{}' ORDER BY name")
+        return {name: json.loads(text) for name, text in rows}
+
+    @_guarded
+    def templates(self, person: str | None = None) -> list[tuple[str, Template]]:
+        """Return all templates, or those of a person, with the name of their person, in order of enrollment.
+
+        Raises:
+            DataError: No such person.
+        """
+        query = (
+            "SELECT name, vector, digest, quality, source, templates.time FROM templates "
+            "JOIN people ON people.id = person"
         )
-        return [(n, Template(np.frombuffer(v, "<f4"), d, q, s)) for n, v, d, q, s in rows]
+        if person is None:
+            rows = self._db.execute(f"{query} ORDER BY templates.id")
+        else:
+            key = self._existing(person)
+            rows = self._db.execute(f"{query} WHERE person = ? ORDER BY templates.id", (key,))
+        return [(n, Template(np.frombuffer(v, "<f4"), d, q, s, t)) for n, v, d, q, s, t in rows]
+
+    @_guarded
+    def digests(self) -> dict[str, set[str]]:
+        """Return the digests of the enrolled photos of each person."""
+        return _sets(self._db.execute("SELECT name, digest FROM templates JOIN people ON people.id = person"))
+
+    @_guarded
+    def corrections(self) -> list[Correction]:
+        """Return all corrections, in the order in which they were made."""
+        rows = self._db.execute(
+            "SELECT name, digest, corrections.time FROM corrections JOIN people ON people.id = person "
+            "ORDER BY corrections.id"
+        )
+        return [Correction(*row) for row in rows]
+
+    @_guarded
+    def state(self) -> tuple[int, ...]:
+        """Return two numbers of which one changes when this or another connection has written."""
+        version = self._db.execute("PRAGMA data_version").fetchone()[0]
+        return int(version), self._db.total_changes
+
+    @_guarded
+    def about(self) -> dict[str, Any]:
+        """Return the counts, the dates, the versions and the size of the file."""
+        value = self._db.execute
+        first, last, templates = value("SELECT min(time), max(time), count(*) FROM templates").fetchone()
+        created = value("SELECT value FROM about WHERE key = 'created'").fetchone()
+        log = self.path.with_name(self.path.name + "-wal")
+        return {
+            "model": self.model_id, "schema": len(MIGRATIONS),
+            "people": value("SELECT count(*) FROM people").fetchone()[0], "templates": templates,
+            "corrections": value("SELECT count(*) FROM corrections").fetchone()[0],
+            "forgotten": value("SELECT count(*) FROM audit WHERE action = 'forget'").fetchone()[0],
+            "bytes": sum(file.stat().st_size for file in (self.path, log) if file.exists()),
+            "created": first if created is None else created[0], "first": first, "last": last,
+        }  # fmt: skip
+
+    @_guarded
+    def note(self, key: str) -> str | None:
+        """Return the note that ``set_note`` keeps under ``key``, None without one."""
+        found = self._db.execute("SELECT value FROM about WHERE key = ?", (f"note {key}",)).fetchone()
+        return None if found is None else str(found[0])
+
+    @_guarded
+    def set_note(self, key: str, value: str) -> None:
+        """Keep a text with the gallery."""
+        self._db.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", (f"note {key}", value))
+
+    @_guarded
+    def dimensions(self) -> int:
+        """Return the width of most vectors; 0 without one."""
+        lengths = "SELECT length(vector) FROM templates GROUP BY 1 ORDER BY count(*) DESC LIMIT 1"
+        usual = self._db.execute(lengths).fetchone()
+        return 0 if usual is None else int(usual[0]) // 4
+
+    @_guarded
+    def damaged_templates(self) -> list[tuple[str, str, str]]:
+        """Return (person, source, what is wrong) of each template whose vector cannot be one of the model."""
+        length = 4 * self.dimensions()
+        rows = self._db.execute(
+            "SELECT name, source, CAST(vector AS BLOB) FROM templates JOIN people ON people.id = person"
+        )
+        found: list[tuple[str, str, str]] = []
+        while chunk := rows.fetchmany(CHUNK):
+            wrong = vector_problems([vector for _, _, vector in chunk], length)
+            found += [(chunk[i][0], chunk[i][1], why) for i, why in wrong.items()]
+        return found
+
+    @_guarded
+    def file_problems(self) -> list[str]:
+        """Return what SQLite's own checks of pages, indices and references report."""
+        found = [str(row[0]) for row in self._db.execute("PRAGMA integrity_check") if row[0] != "ok"]
+        lost = [
+            f"{row[0]} {row[1]} refers to no row of {row[2]}"
+            for row in self._db.execute("PRAGMA foreign_key_check")
+        ]
+        return found + lost
 
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+
+
+def _sets(rows: Iterable[tuple[str, str]]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for name, value in rows:
+        found.setdefault(name, set()).add(value)
+    return found

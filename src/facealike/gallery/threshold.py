@@ -37,6 +37,12 @@ class FpirThreshold(Result):
         return asdict(self)
 
 
+def check_fpir(fpir: float) -> None:
+    """Raise UsageError for a target FPIR that is no share between 0 and 1, both excluded."""
+    if not 0 < fpir < 1:
+        raise UsageError(f"the FPIR lies between 0 and 1, both excluded, not at {fpir:g}")
+
+
 def threshold_at_fpir(survival: Sequence[tuple[float, float]], fpir: float, templates: int) -> FpirThreshold:
     """Return the threshold from the (score, FMR) table of a calibration, linear in the logarithm of the FMR.
 
@@ -46,8 +52,9 @@ def threshold_at_fpir(survival: Sequence[tuple[float, float]], fpir: float, temp
         NotCalibrated: The table has fewer than two entries.
         UsageError: ``fpir`` or ``templates`` is out of range.
     """
-    if not 0 < fpir < 1 or templates < 1:
-        raise UsageError("the FPIR must lie between 0 and 1, and the gallery must hold somebody")
+    check_fpir(fpir)
+    if templates < 1:
+        raise UsageError("a threshold for an FPIR needs a gallery with at least one template")
     if len(survival) < 2:
         raise NotCalibrated("the model has no table of impostor scores; calibrate it on more people")
     fmr = -math.expm1(math.log1p(-fpir) / templates)

@@ -1,0 +1,83 @@
+"""What became of photos that were to be enrolled: of one person, and of many."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from ..utils.result import Result
+
+
+@dataclass(frozen=True, repr=False)
+class Enrollment(Result):
+    """What became of the photos of a person: templates added, photos known already, photos refused."""
+
+    ASK: ClassVar[str] = "ask for .added or .refused"
+
+    person: str
+    added: int
+    known: int
+    refused: tuple[tuple[str, str], ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        refused = [{"photo": photo, "reason": reason} for photo, reason in self.refused]
+        return {"person": self.person, "added": self.added, "known": self.known, "refused": refused}
+
+    def __str__(self) -> str:
+        return f"{self.person}: {_counts(self.added, self.known, len(self.refused))}"
+
+
+@dataclass(frozen=True, repr=False)
+class RefusedPhoto(Result):
+    """A photo of a list that was not enrolled, and why."""
+
+    ASK: ClassVar[str] = "ask for .reason"
+
+    person: str
+    photo: str
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"person": self.person, "photo": self.photo, "reason": self.reason}
+
+    def __str__(self) -> str:
+        return self.reason if self.photo in self.reason else f"{self.photo}: {self.reason}"
+
+
+@dataclass(frozen=True, repr=False)
+class BulkEnrollment(Result):
+    """What became of the photos of many people.
+
+    Examples:
+        >>> result = gallery.enroll_all("people/")
+        >>> result.added, result.known, [one.photo for one in result.refused]
+        (198, 0, ['people/Ann/blurred.jpg'])
+
+    Attributes:
+        people: How many people the list names.
+        added: Templates added.
+        known: Photos that were enrolled already.
+        refused: The other photos, each with its reason.
+    """
+
+    ASK: ClassVar[str] = "ask for .added or .refused"
+
+    people: int
+    added: int
+    known: int
+    refused: tuple[RefusedPhoto, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        refused = [one.to_dict() for one in self.refused]
+        return {"people": self.people, "added": self.added, "known": self.known, "refused": refused}
+
+    def __str__(self) -> str:
+        people = "1 person" if self.people == 1 else f"{self.people:,} people"
+        return f"{people}: {_counts(self.added, self.known, len(self.refused))}"
+
+
+def _counts(added: int, known: int, refused: int) -> str:
+    parts = [f"{added:,} added"]
+    parts += [f"{known:,} known already"] if known else []
+    parts += [f"{refused:,} refused"] if refused else []
+    return ", ".join(parts)

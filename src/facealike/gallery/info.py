@@ -1,0 +1,54 @@
+"""What a gallery holds: counts, dates, versions and sizes."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+from ..utils.escape import shown
+from ..utils.result import Result
+
+
+@dataclass(frozen=True, repr=False)
+class GalleryInfo(Result):
+    """What a gallery holds.
+
+    Examples:
+        >>> gallery.info()
+        <GalleryInfo: people.db: 120 people, 364 templates, model 0123456789ab>
+
+    Attributes:
+        gallery: Its file.
+        people: Enrolled people.
+        templates: Enrolled faces.
+        corrections: Photos that are stated not to show a person.
+        forgotten: How many people were removed.
+        model: Id of the model.
+        schema: Version of the tables.
+        bytes: Size of the file and of its write-ahead log.
+        created: When the gallery was made, ISO 8601 in UTC; None where it is not known.
+        first: When the oldest template was enrolled; None without one.
+        last: When the newest was.
+    """
+
+    ASK: ClassVar[str] = "ask for .people or .templates"
+
+    gallery: str
+    people: int
+    templates: int
+    corrections: int
+    forgotten: int
+    model: str
+    schema: int
+    bytes: int
+    created: str | None
+    first: str | None
+    last: str | None
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def __str__(self) -> str:
+        people = "1 person" if self.people == 1 else f"{self.people:,} people"
+        templates = "1 template" if self.templates == 1 else f"{self.templates:,} templates"
+        return f"{shown(self.gallery)}: {people}, {templates}, model {self.model}"
