@@ -42,7 +42,12 @@ NOT_RUN = {
     "git show": "shows a file of an earlier commit",
 }
 TRAINED = {"train", "distil", "train_folds"}  # of facealike.train: replaced, as they take minutes
-CODES = {"facealike compare": (0, 1), "facealike predict": (0, 1), "facealike embed": (0, 3)}
+CODES = {
+    "facealike compare": (0, 1),
+    "facealike identify": (0, 1),
+    "facealike predict": (0, 1),
+    "facealike embed": (0, 3),
+}
 
 
 class Reached(Exception):
