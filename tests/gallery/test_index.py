@@ -22,5 +22,15 @@ def test_equals_slow_twin() -> None:
     assert all(people[row] == name for name, _, row in found)
 
 
+def test_people_are_left_out_and_equal_scores_are_ordered_by_name() -> None:
+    vectors = np.eye(4, dtype=np.float32)[[0, 0, 1, 0]]
+    index = ExactIndex(vectors, ["b", "a", "c", "a"])
+    query = np.eye(4, dtype=np.float32)[0]
+    assert index.search(query, 5) == [("a", 1.0, 1), ("b", 1.0, 0), ("c", 0.0, 2)]
+    assert index.search(query, 1, {"a"}) == [("b", 1.0, 0)]
+    assert index.search(query, 2, {"a", "nobody"}) == [("b", 1.0, 0), ("c", 0.0, 2)]
+    assert (len(index), index.people) == (4, 3)
+
+
 def test_empty_index_finds_nobody() -> None:
     assert ExactIndex(np.zeros((0, 4), np.float32), []).search(np.ones(4, np.float32), 5) == []

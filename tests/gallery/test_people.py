@@ -111,6 +111,14 @@ def test_no_network_is_started_where_no_photo_is_embedded(
         Gallery.open(tmp_path / "g.db", tiny_model_file(seed=1))
 
 
+def test_metadata_is_what_json_can_hold(gallery: Gallery) -> None:
+    with pytest.raises(UsageError, match="what JSON can hold"):
+        gallery.enroll("Grace", [hopper_path()], metadata={"x": object()})
+    assert gallery.people() == {}
+    gallery.enroll("Grace", [hopper_path()], metadata={"team": ["A", 1]})
+    assert gallery.store.metadata() == {"Grace": {"team": ["A", 1]}}
+
+
 def test_info_counts(gallery: Gallery) -> None:
     empty = gallery.info()
     assert (empty.people, empty.first) == (0, None) and empty.created is not None
@@ -256,6 +264,10 @@ def test_a_folder_s_gallery_is_cached_by_content(
     assert not path.exists(), "the gallery of the old photos is deleted"
     assert changed.identify(astronaut()).candidates[0].person == "Grace"
     changed.close()
+    changed.store.path.write_bytes(b"damaged" * 1000)
+    mended, built = folder_gallery(root, model)
+    assert built is not None and mended.people() == {"Grace": 2, "Michael": 2}
+    mended.close()
     other, built = folder_gallery(root, model, "only")
     assert built is not None
     other.close()

@@ -77,6 +77,7 @@ def changed(lines: list[str], place: int, **values: object) -> list[str]:
         (0, {"templates": -1}, "lacks the model or a count"),
         (0, {"dimensions": 8}, "64 bytes in place of 32"),
         (1, {"metadata": []}, "no person"),
+        (1, {"metadata": {"x": float("nan")}}, "metadata is what JSON can hold"),
         (3, {"correction": "Eve"}, "not among the people"),
         (4, {"embedding": "*"}, "not in base64"),
         (4, {"embedding": "AAAA"}, "3 bytes in place of 64"),

@@ -67,7 +67,7 @@ def folder_gallery(
     try:
         with own_folder(cache, wait=True, name=LOCK):
             _delete_old(cache, place, path)
-            gallery = Gallery(SQLiteStore(path, model.id), model)
+            gallery = _opened(path, model)
             try:
                 built = None if gallery.store.note("built") else _build(gallery, people, face, progress)
             except BaseException:
@@ -80,6 +80,17 @@ def folder_gallery(
             f"folder with {HOME_VARIABLE}"
         ) from None
     return gallery, built
+
+
+def _opened(path: Path, model: Model) -> Gallery:
+    """Open a cached gallery, or an empty one in place of a damaged one."""
+    with contextlib.suppress(DataError):
+        store = SQLiteStore(path, model.id)
+        if not store.damaged_templates():
+            return Gallery(store, model)
+        store.close()
+    _delete(path)
+    return Gallery(SQLiteStore(path, model.id), model)
 
 
 def _build(
@@ -116,5 +127,9 @@ def _delete_old(cache: Path, place: str, keep: Path) -> None:
             if path != keep and (
                 path.name.startswith(f"{place}-") or time.time() - path.stat().st_mtime > UNUSED_AFTER
             ):
-                for end in ("-wal", "-shm", ""):
-                    path.with_name(path.name + end).unlink(missing_ok=True)
+                _delete(path)
+
+
+def _delete(path: Path) -> None:
+    for end in ("-wal", "-shm", ""):
+        path.with_name(path.name + end).unlink(missing_ok=True)

@@ -17,8 +17,11 @@ class ExactIndex:
     """
 
     def __init__(self, vectors: NDArray[np.float32], people: list[str]) -> None:
-        self._vectors = np.ascontiguousarray(vectors, dtype=np.float32)
-        self._names, self._owner = np.unique(np.array(people, dtype=object), return_inverse=True)
+        self._names, owner = np.unique(np.array(people, dtype=object), return_inverse=True)
+        # The vectors of a person follow each other, so that one pass finds the maximum of each person.
+        self._rows = np.argsort(owner, kind="stable")
+        self._vectors = np.ascontiguousarray(vectors[self._rows], dtype=np.float32)
+        self._starts = np.searchsorted(owner[self._rows], np.arange(len(self._names) + 1))
 
     def __len__(self) -> int:
         return len(self._vectors)
@@ -40,11 +43,13 @@ class ExactIndex:
             top: How many people.
             without: People who are left out.
         """
-        if not len(self._owner):
+        if not len(self._vectors):
             return []
         scores = self._vectors @ query.astype(np.float32)
-        order = np.lexsort((self._owner, -scores))
-        _, first = np.unique(self._owner[order], return_index=True)
-        rows = order[np.sort(first)[: top + len(without)]]
-        found = [(str(self._names[self._owner[row]]), float(scores[row]), int(row)) for row in rows]
+        best = np.maximum.reduceat(scores, self._starts[:-1])
+        found: list[tuple[str, float, int]] = []
+        for person in np.argsort(-best, kind="stable")[: top + len(without)]:  # names are sorted
+            start, end = self._starts[person : person + 2]
+            row = self._rows[start + int(np.argmax(scores[start:end]))]
+            found.append((str(self._names[person]), float(best[person]), int(row)))
         return [one for one in found if one[0] not in without][:top]

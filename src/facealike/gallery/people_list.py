@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from ..datasets.people import People
-from ..errors import DataError
+from ..errors import DataError, UsageError
 from ..imaging.read import Source
 from ..utils.csv_table import open_table
 from ..utils.escape import shown
 from .enrollment import RefusedPhoto
-from .template import person_name
+from .template import metadata_text, person_name
 
 COLUMNS = {
     "person": ("name", "identity", "label", "subject"),
@@ -93,6 +93,15 @@ def _metadata(text: str) -> tuple[dict[str, Any] | None, str | None]:
         value = json.loads(text)
     except (ValueError, RecursionError):
         value = None
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or not _is_json(value):
         return None, 'metadata is a JSON object such as {"team": "A"}; correct it'
     return value, None
+
+
+def _is_json(value: dict[str, Any]) -> bool:
+    """Return whether the metadata can be stored; Python also reads NaN, which JSON does not have."""
+    try:
+        metadata_text(value)
+    except UsageError:
+        return False
+    return True

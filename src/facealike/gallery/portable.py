@@ -26,12 +26,12 @@ from typing import Any, BinaryIO, ClassVar, NoReturn
 
 import numpy as np
 
-from ..errors import DataError, MixedModels
+from ..errors import DataError, MixedModels, UsageError
 from ..utils.atomic_write import written_whole
 from ..utils.escape import shown
 from ..utils.result import Result
 from .store import SQLiteStore
-from .template import DIGEST, Correction, Template, vector_problems
+from .template import DIGEST, Correction, Template, metadata_text, vector_problems
 
 FORMAT = "facealike gallery"
 VERSION = 1
@@ -213,6 +213,10 @@ class _Reader:
             name, metadata = entry.get("person"), entry.get("metadata")
             if not (isinstance(name, str) and name.strip() and isinstance(metadata, dict)):
                 self._wrong("no person with a name and metadata")
+            try:
+                metadata_text(metadata)
+            except UsageError as error:
+                self._wrong(str(error))
             self.names.add(self._text(name))
             yield name, metadata
 

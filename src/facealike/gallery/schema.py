@@ -141,11 +141,13 @@ def erase(db: sqlite3.Connection, wait: bool = True) -> bool:
 
 def failure(path: Path, error: sqlite3.Error) -> DataError:
     """Return an error of SQLite as one sentence with what to do."""
-    text = str(error)
-    cure = next(
-        (cure for part, cure in _CURES.items() if part in text), "facealike gallery check examines it"
-    )
-    return DataError(f"{shown(path)}: the gallery cannot be used ({text}); {cure}")
+    todo = cure(error, "facealike gallery check examines it")
+    return DataError(f"{shown(path)}: the gallery cannot be used ({error}); {todo}")
+
+
+def cure(error: sqlite3.Error, otherwise: str) -> str:
+    """Return what to do about an error of SQLite."""
+    return next((todo for part, todo in _CURES.items() if part in str(error)), otherwise)
 
 
 _CURES = {

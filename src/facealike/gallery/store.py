@@ -20,8 +20,8 @@ import numpy as np
 
 from ..errors import DataError
 from ..utils.escape import shown
-from .schema import BUSY_TIMEOUT, MIGRATIONS, erase, failure, mark_deleted, prepare, transaction
-from .template import Correction, Template, now, vector_problems
+from .schema import BUSY_TIMEOUT, MIGRATIONS, cure, erase, failure, mark_deleted, prepare, transaction
+from .template import Correction, Template, metadata_text, now, vector_problems
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -75,7 +75,8 @@ class SQLiteStore:
             self.model_id = prepare(self._db, self.path, model_id)
         except sqlite3.Error as error:
             self.close()
-            raise DataError(f"{self.name}: not a usable gallery ({error}); name another file") from error
+            todo = cure(error, "name another file")
+            raise DataError(f"{self.name}: not a usable gallery ({error}); {todo}") from error
         except BaseException:
             self.close()
             raise
@@ -135,9 +136,7 @@ class SQLiteStore:
 
     def _describe(self, key: int, values: Mapping[str, Any], replace: bool) -> None:
         only = "" if replace else " AND metadata = '{}'"
-        self._db.execute(
-            f"UPDATE people SET metadata = ? WHERE id = ?{only}", (json.dumps(dict(values)), key)
-        )
+        self._db.execute(f"UPDATE people SET metadata = ? WHERE id = ?{only}", (metadata_text(values), key))
 
     def _correct(self, key: int, one: Correction) -> int:
         """Store a correction and remove the template that it contradicts; return how many that were."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,6 +63,18 @@ def person_name(name: str) -> str:
     if not name.strip():
         raise UsageError("a person needs a name to be enrolled")
     return name.encode("utf-8", "backslashreplace").decode()
+
+
+def metadata_text(values: Mapping[str, Any]) -> str:
+    """Return the metadata of a person as it is stored, a JSON object.
+
+    Raises:
+        UsageError: It cannot be written as JSON.
+    """
+    try:
+        return json.dumps(dict(values), allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UsageError(f"metadata is what JSON can hold, such as texts and numbers ({error})") from None
 
 
 def vector_problems(vectors: Sequence[bytes], length: int | None = None) -> dict[int, str]:
