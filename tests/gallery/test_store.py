@@ -91,6 +91,9 @@ def old_gallery(path: Path) -> None:
     db.execute("PRAGMA user_version = 1")
     db.execute("INSERT INTO about VALUES ('model', 'm')")
     db.execute("INSERT INTO people (name) VALUES ('Ann')")
+    db.execute("PRAGMA secure_delete = OFF")
+    db.execute("INSERT INTO people (name) VALUES ('Zebulon')")
+    db.execute("DELETE FROM people WHERE name = 'Zebulon'")
     one = template(1)
     row = (one.vector.tobytes(), one.digest, one.quality, "2026-01-01T00:00:00+00:00", one.source)
     db.execute(
@@ -98,6 +101,7 @@ def old_gallery(path: Path) -> None:
     )
     db.commit()
     db.close()
+    assert b"Zebulon" in path.read_bytes()
 
 
 def version(path: Path) -> int:
@@ -111,6 +115,7 @@ def test_an_older_gallery_is_migrated_and_a_newer_one_refused(tmp_path: Path) ->
     store = SQLiteStore(path, "m")
     assert version(path) == len(schema.MIGRATIONS) == store.about()["schema"]
     assert store.people() == {"Ann": 1} and store.corrections() == []
+    assert b"Zebulon" not in path.read_bytes(), "what version 1 has left of the forgotten is erased"
     assert store.about()["created"] == "2026-01-01T00:00:00+00:00"
     assert store.correct("Ann", "digest-2") == 0
     store.close()

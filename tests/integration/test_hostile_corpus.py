@@ -244,6 +244,10 @@ def test_lists_of_pairs(corpus: Corpus, tmp_path: Path) -> None:
                 tmp_path / f"{number}.csv",
             ],
         ]  # fmt: skip
+        commands += [
+            ["gallery", "enroll", tmp_path / f"{number}.db", "--from", path, "-m", corpus.model],
+            ["gallery", "import", tmp_path / f"{number}.db", path, "-m", corpus.model, "--json"],
+        ]
     answers = check(commands, tmp_path)
     assert len(written(tmp_path)) >= 4, "the lists with hostile names were evaluated"
     assert sum(code == 0 for code, _, _ in answers) >= 4

@@ -10,7 +10,13 @@ from ..utils.result import Result
 
 @dataclass(frozen=True, repr=False)
 class Enrollment(Result):
-    """What became of the photos of a person: templates added, photos known already, photos refused."""
+    """What became of the photos of a person: templates added, photos known already, photos refused.
+
+    Examples:
+        >>> result = gallery.enroll("Ann", ["ann1.jpg", "wall.jpg"])
+        >>> result.added, result.refused
+        (1, (('wall.jpg', 'wall.jpg: no face found'),))
+    """
 
     ASK: ClassVar[str] = "ask for .added or .refused"
 
@@ -29,7 +35,12 @@ class Enrollment(Result):
 
 @dataclass(frozen=True, repr=False)
 class RefusedPhoto(Result):
-    """A photo of a list that was not enrolled, and why."""
+    """A photo of a list that was not enrolled, and why.
+
+    Examples:
+        >>> for one in gallery.enroll_all("people.csv").refused:
+        ...     print(one.person, one.photo, one.reason)
+    """
 
     ASK: ClassVar[str] = "ask for .reason"
 

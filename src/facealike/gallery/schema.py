@@ -98,6 +98,8 @@ def _migrate(db: sqlite3.Connection, version: int) -> None:
     for script in MIGRATIONS[version:]:
         for statement in filter(str.strip, script.split(";")):
             db.execute(statement)
+    if version:
+        mark_deleted(db)  # version 1 left copies of deleted rows in the gaps of pages
     db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
 
@@ -156,6 +158,7 @@ _CURES = {
     "readonly": "allow writing the file and its folder",
     "disk I/O": "check the disk, and try again",
     "not a database": "name another file",
+    "malformed": "the file is damaged: restore a copy, or import an exported file",
     "unable to open": "check the path and its permissions",
     "closed database": "open the gallery again",
 }
