@@ -176,9 +176,7 @@ def verify(
     ] = None,
     prior: Annotated[
         float,
-        typer.Option(
-            "--prior", metavar="P", help="Share of the photos that show the person they are said to show."
-        ),
+        typer.Option("--prior", metavar="P", help="Share of genuine claims: photos that do show the person."),
     ] = 0.5,
     face: FaceOption = DEFAULT_FACE_CHOICE,
     as_json: JsonOption = False,

@@ -1,7 +1,7 @@
 """A gallery of a folder of people in the user's cache, for one search now and then.
 
 The name of the file holds a hash of the folder's path and one of its content: names of people, bytes of
-photos, the model, and which face of a photo is meant.  Where one of these changes, the gallery is built anew
+photos, the model, and which face of a photo is meant.  Where one of these changes, the gallery is rebuilt
 and the old one is deleted, so that a person who was removed from the folder does not stay in the cache.  A
 build that was interrupted goes on.
 """

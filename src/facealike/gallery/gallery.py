@@ -224,7 +224,7 @@ class Gallery:
             threshold: Cosine from which on the verdict is ``same``; None takes the model's.
             face: Which face of the photo is meant; not ``all``.
             fmr: Take the threshold for this target FMR, of the best of all templates, instead.
-            prior: Share of the photos shown that show the person they are said to show.
+            prior: Share of genuine claims: of the photos that do show the person they are compared with.
 
         Raises:
             DataError: No such person, or a person without a template.

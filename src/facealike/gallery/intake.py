@@ -1,6 +1,6 @@
 """Photos of named people become templates: each is decoded once, for its digest and for its face.
 
-A photo that is enrolled already, or of which a correction says that it does not show the person, is known by
+A photo that is enrolled already, or of which a correction states that it does not show the person, is known by
 the digest of its pixels; no face is looked for in it.
 """
 

@@ -47,7 +47,7 @@ def read_people(source: str | os.PathLike[str]) -> PeopleList:
     last row of a person counts.  A row that cannot be used is refused and does not end the list.
 
     Raises:
-        DataError: The folder or the list cannot be read, or names nobody.
+        DataError: The folder or the list cannot be read, or names no person.
     """
     path = Path(source)
     if path.is_dir():

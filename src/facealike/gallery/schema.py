@@ -113,7 +113,7 @@ def erase(db: sqlite3.Connection, wait: bool = True) -> bool:
     """Erase the bytes of deleted rows from the file and from the write-ahead log.
 
     ``secure_delete`` overwrites a deleted row where it stands, and not copies of it that stay in the gaps of
-    pages when SQLite moves rows between them.  So the file is written anew (VACUUM), which takes time in
+    pages when SQLite moves rows between them.  So the file is rewritten (VACUUM), which takes time in
     proportion to its size.  A process that was killed before it had done so has left its mark.
 
     Args:

@@ -1,7 +1,7 @@
 """Keep people and their templates in one SQLite file.
 
 The file is the only truth; an index is rebuilt from it.  A write is acknowledged when its transaction is
-on the disk (WAL, ``synchronous=FULL``).  ``forget`` erases what it deletes: the file is written anew and the
+on the disk (WAL, ``synchronous=FULL``).  ``forget`` erases what it deletes: the file is rewritten and the
 WAL truncated.  The audit table holds times and counts, and neither names nor digests: a digest of a name can
 be found again by trying names.
 """
