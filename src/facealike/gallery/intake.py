@@ -1,7 +1,7 @@
 """Photos of named people become templates: each is decoded once, for its digest and for its face.
 
-A photo that is enrolled already, or of which a correction states that it does not show the person, is known by
-the digest of its pixels; no face is looked for in it.
+A photo is known by the digest of its pixels.  If it is enrolled already, or a correction states that it does
+not show the person, no face is looked for in it.
 """
 
 from __future__ import annotations
