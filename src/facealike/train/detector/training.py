@@ -128,12 +128,23 @@ class DetectorRun:
         losses, count = detector_loss(prediction, self.corners, self.strides, Targets(*targets))
         return losses.total, [*(float(part.detach()) for part in losses), count]
 
+    def predict(self, pixels: Tensor) -> Prediction:
+        """Return the network's output for BGR pixels, uint8 (n, 3, H, W)."""
+        x = (pixels.float() * SCALE).contiguous(memory_format=torch.channels_last)
+        with autocast("auto", "cpu"):
+            prediction: Prediction = self.network(x)
+        return prediction
+
+    def batch_loss(self, pixels: Tensor, targets: Any) -> tuple[Tensor, list[float]]:
+        """Return the loss of a batch and its parts, as ``loss`` does."""
+        return self.loss(self.predict(pixels), targets)
+
     def train_step(self, pixels: Tensor, targets: Any) -> list[float]:
         """Take one step and return the parts of its loss.
 
         Args:
             pixels: BGR uint8 (batch, 3, side, side).
-            targets: What ``loss`` takes.
+            targets: What ``batch_loss`` takes.
 
         Raises:
             TrainingError: The loss is NaN or infinite.
@@ -141,10 +152,7 @@ class DetectorRun:
         for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
             group["lr"] = rate * self.recipe.factor_at(self.step)
         self.network.train()
-        x = (pixels.float() * SCALE).contiguous(memory_format=torch.channels_last)
-        with autocast("auto", "cpu"):
-            prediction = self.network(x)
-        total, parts = self.loss(prediction, targets)
+        total, parts = self.batch_loss(pixels, targets)
         if not torch.isfinite(total):
             raise TrainingError(
                 f"step {self.step}: the loss is NaN or infinite; lower --rate and start again"
