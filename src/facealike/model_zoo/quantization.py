@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import logging
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from numpy.typing import NDArray
 from ..errors import UsageError
 
 MIN_FP16_SIZE = 256  # values; smaller weights stay in FP32
+MIN_LINEAR_SIZE = 16_384  # values; smaller weights of linear layers stay in FP32
 QUANTIZED_OPERATORS = ("Conv", "Relu", "Add", "AveragePool", "MaxPool")
 OPSET = 13  # the first ONNX opset with a scale for each channel
 CHUNK = 32  # faces in one batch
@@ -73,7 +76,7 @@ def quantize_int8(content: bytes, faces: NDArray[np.float32]) -> bytes:
             quantize_static(
                 merged, folder / "bytes.onnx", _Faces(merged.graph.input[0], faces), QuantFormat.QDQ,
                 op_types_to_quantize=list(QUANTIZED_OPERATORS),
-                nodes_to_exclude=_after_last_convolution(merged.graph),
+                nodes_to_exclude=_after_last_convolutions(merged.graph),
                 per_channel=True, reduce_range=True,
                 activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
             )  # fmt: skip
@@ -83,7 +86,11 @@ def quantize_int8(content: bytes, faces: NDArray[np.float32]) -> bytes:
             raise UsageError(
                 f"onnxruntime cannot bring this network to 8 bits ({type(error).__name__}); try 16"
             ) from error
-        return (folder / "bytes.onnx").read_bytes()
+        model = onnx.load_model(folder / "bytes.onnx")
+        _store_linear_int8(model.graph)
+        _shorten(model.graph)
+        smaller: bytes = model.SerializeToString()
+        return smaller
 
 
 def relative_error(wanted: NDArray[np.float32], found: NDArray[np.float32]) -> float:
@@ -110,23 +117,94 @@ def fold_batch_norms(content: bytes, path: Path) -> onnx.ModelProto:
     return model
 
 
-def _after_last_convolution(graph: onnx.GraphProto) -> list[str]:
-    """Return the names of nodes to leave in FP32: all but those that lead to the block of the last
-    convolution, with its Add and ReLU."""
+def _after_last_convolutions(graph: onnx.GraphProto) -> list[str]:
+    """Return the names of nodes to leave in FP32: all but those that lead to a last convolution's block.
+
+    A convolution is a last one if no other is computed from it; a network with branches has several.  Its
+    block is its Add and ReLU.
+    """
     makers = {output: node for node in graph.node for output in node.output}
-    last = [node for node in graph.node if node.op_type == "Conv"][-1]
-    block = {last.output[0]: last}
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    earlier = _leading_to([makers[name] for node in convolutions for name in node.input if name in makers], makers)
+    block = {node.output[0]: node for node in convolutions if node.name not in earlier}
     for node in graph.node:  # in the order of computation
         if node.op_type in ("Add", "Relu") and any(name in block for name in node.input):
             block[node.output[0]] = node
-    inside: set[str] = set()
-    waiting = list(block.values())
+    inside = _leading_to(list(block.values()), makers)
+    return [node.name for node in graph.node if node.name not in inside]
+
+
+def _leading_to(nodes: list[onnx.NodeProto], makers: dict[str, onnx.NodeProto]) -> set[str]:
+    """Return the names of ``nodes`` and of all that they are computed from."""
+    found: set[str] = set()
+    waiting = list(nodes)
     while waiting:
         node = waiting.pop()
-        if node.name not in inside:
-            inside.add(node.name)
+        if node.name not in found:
+            found.add(node.name)
             waiting += [makers[name] for name in node.input if name in makers]
-    return [node.name for node in graph.node if node.name not in inside]
+    return found
+
+
+def _store_linear_int8(graph: onnx.GraphProto) -> None:
+    """Store the weights of large linear layers in INT8; change ``graph``.
+
+    There is a scale for each input, not for each output: the inputs of an embedding layer differ in range a
+    thousand times, and so do their weights.  Only storage is smaller: a runtime computes the weights in FP32
+    when it loads the file.
+    """
+    stored = {tensor.name: tensor for tensor in graph.initializer}
+    uses = Counter(name for node in graph.node for name in node.input)
+    unpacking: list[onnx.NodeProto] = []
+    for node in graph.node:
+        weight = stored.get(node.input[1]) if node.op_type in ("Gemm", "MatMul") else None
+        if weight is None or weight.data_type != onnx.TensorProto.FLOAT or len(weight.dims) != 2:
+            continue
+        values = onnx.numpy_helper.to_array(weight)
+        if values.size < MIN_LINEAR_SIZE or uses[weight.name] > 1:
+            continue
+        outputs = 0 if any(each.name == "transB" and each.i for each in node.attribute) else 1
+        scale = (np.abs(values).max(axis=outputs, keepdims=True) / 127).astype(np.float16)
+        step = np.where(scale > 0, scale, 1).astype(np.float32)
+        whole = np.clip(np.rint(values / step), -127, 127).astype(np.int8)
+        unpacking += _unpacking(weight.name)
+        for suffix, part in (("quantized", whole), ("scale", scale)):
+            graph.initializer.append(onnx.numpy_helper.from_array(part, f"{weight.name}_{suffix}"))
+        graph.initializer.remove(weight)
+    nodes = [*unpacking, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def _unpacking(name: str) -> list[onnx.NodeProto]:
+    """Return nodes that compute the weight ``name``.
+
+    Not a DequantizeLinear, which onnxruntime keeps, and would compute again in each run.
+    """
+    node, parts = onnx.helper.make_node, (f"{name}_quantized", f"{name}_scale")
+    casts = [node("Cast", [part], [f"{part}_float"], to=onnx.TensorProto.FLOAT) for part in parts]
+    return [*casts, node("Mul", [f"{part}_float" for part in parts], [name])]
+
+
+def _shorten(graph: onnx.GraphProto) -> None:
+    """Remove what a runtime does not need: shapes, long names of values, and equal zero points."""
+    del graph.value_info[:]
+    names = {name: name for name in ("", *(output.name for output in graph.output))}
+    names |= {given.name: given.name for given in (*graph.input, *graph.initializer)}
+    first: dict[bytes, str] = {}
+    for constant in list(graph.initializer):
+        if constant.name.endswith("_zero_point"):
+            values = onnx.numpy_helper.to_array(constant)
+            content = f"{values.dtype}{values.shape}".encode() + values.tobytes()
+            names[constant.name] = first.setdefault(content, constant.name)
+            if names[constant.name] != constant.name:
+                graph.initializer.remove(constant)
+    taken = set(names)
+    free = (short for number in count() if (short := f"v{number}") not in taken)
+    for node in graph.node:
+        node.name = ""
+        for given in (node.input, node.output):
+            given[:] = [names[name] if name in names else names.setdefault(name, next(free)) for name in given]
 
 
 class _Faces:

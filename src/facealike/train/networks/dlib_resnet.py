@@ -65,8 +65,20 @@ class DlibTeacher(nn.Module):
 
     def describe(self, crops: Tensor) -> Tensor:
         """Return descriptors (n, 128), float32, of chips that are normalized already."""
+        return self.describe_maps(self.maps(crops, 0), 0)
+
+    def maps(self, crops: Tensor, blocks: int) -> Tensor:
+        """Return the output of the first ``blocks`` blocks, (n, c, H, W), for normalized chips."""
         x = F.max_pool2d(F.relu(self.stem(crops)), 3, 2)
-        x = self.blocks(x).mean(dim=(2, 3))
+        for block in self.blocks[:blocks]:
+            x = block(x)
+        return x
+
+    def describe_maps(self, maps: Tensor, blocks: int) -> Tensor:
+        """Return descriptors (n, 128), float32, of what ``maps`` returned."""
+        for block in self.blocks[blocks:]:
+            maps = block(maps)
+        x = maps.mean(dim=(2, 3))
         # float32 under autocast too: rounding in this small matrix would be the largest error.
         with torch.autocast(x.device.type, enabled=False):
             described: Tensor = self.matrix(x.float())
@@ -90,9 +102,14 @@ class LiftedDlib(nn.Module):
 
     def forward(self, crops: Tensor) -> Tensor:
         """Return unit vectors (n, 129) of normalized chips."""
-        x = self.e * self.network.describe(crops)
-        square = x.square().sum(dim=1, keepdim=True)
-        return torch.cat([2 * x, 1 - square], dim=1) / (1 + square)
+        return lift(self.network.describe(crops), self.e)
+
+
+def lift(descriptors: Tensor, e: float) -> Tensor:
+    """Return unit vectors (n, 129) of descriptors (n, 128), lifted onto the sphere with scale ``e``."""
+    x = e * descriptors
+    square = x.square().sum(dim=1, keepdim=True)
+    return torch.cat([2 * x, 1 - square], dim=1) / (1 + square)
 
 
 class DlibBlock(nn.Module):
