@@ -125,7 +125,9 @@ def _after_last_convolutions(graph: onnx.GraphProto) -> list[str]:
     """
     makers = {output: node for node in graph.node for output in node.output}
     convolutions = [node for node in graph.node if node.op_type == "Conv"]
-    earlier = _leading_to([makers[name] for node in convolutions for name in node.input if name in makers], makers)
+    earlier = _leading_to(
+        [makers[name] for node in convolutions for name in node.input if name in makers], makers
+    )
     block = {node.output[0]: node for node in convolutions if node.name not in earlier}
     for node in graph.node:  # in the order of computation
         if node.op_type in ("Add", "Relu") and any(name in block for name in node.input):
@@ -204,7 +206,9 @@ def _shorten(graph: onnx.GraphProto) -> None:
     for node in graph.node:
         node.name = ""
         for given in (node.input, node.output):
-            given[:] = [names[name] if name in names else names.setdefault(name, next(free)) for name in given]
+            given[:] = [
+                names[name] if name in names else names.setdefault(name, next(free)) for name in given
+            ]
 
 
 class _Faces:

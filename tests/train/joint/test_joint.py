@@ -4,60 +4,35 @@ from __future__ import annotations
 
 import csv
 import math
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from PIL import Image as PillowImage
 
-from facealike.embedding.face_model import Model
-from facealike.errors import DataError, TrainingError
+from facealike.errors import DataError
 from facealike.imaging.align import DLIB_CHIP_TEMPLATE, TEMPLATE_112
 from facealike.train.data.occlusion import compressed, masked, noisy, with_glasses
 from facealike.train.joint.chips import pack_chips
-from facealike.train.joint.model import plain_crops, write_model
-from facealike.train.joint.student import PLACES, RIDGE, SIZE, JointStudent, StudentChanges, joint_loss
+from facealike.train.joint.student import StudentChanges
 from facealike.train.joint.targets import (
-    CHUNK,
     JointTarget,
     Rounds,
-    TargetsAbout,
-    Teacher,
-    embed_views,
     part_path,
     store_targets,
     stored_parts,
 )
-from facealike.train.joint.training import JointRecipe, JointRun, Views
 from facealike.train.joint.views import ViewMaker, ViewSpec, chip_positions, draw_views, jittered
-from support.dlib_file import dlib_weights
+from support.joint_data import COUNT, TEACHERS, random_chips
 
-COUNT = 20
 STILL = ViewSpec(0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
 @pytest.fixture(scope="module")
 def chips() -> np.ndarray:
-    rng = np.random.default_rng(0)
-    return rng.integers(0, 256, (COUNT, 12, 12, 3), dtype=np.uint8).repeat(12, 1).repeat(12, 2)
-
-
-def mean_teacher(name: str, size: int, width: int, weight: float) -> Teacher:
-    """A linear network over the means of a grid of cells."""
-    matrix = np.random.default_rng(size).normal(size=(48, width)).astype(np.float32)
-
-    def embed(crops: torch.Tensor) -> np.ndarray:
-        assert crops.shape[1:] == (3, size, size) and len(crops) <= CHUNK
-        cells = F.adaptive_avg_pool2d(crops, 4).flatten(1).numpy()
-        return (cells - 100) @ matrix
-
-    return Teacher(name, size, embed, weight)
-
-
-TEACHERS = (mean_teacher("first", 112, 8, 0.6), mean_teacher("second", 128, 12, 0.4))
+    return random_chips()
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -263,146 +238,6 @@ def test_the_joint_target_keeps_the_weighted_mean_of_cosines() -> None:
     np.testing.assert_allclose(fewer.matrix.T @ fewer.matrix, np.eye(5), atol=1e-5)
 
 
-# The student. ---------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def student() -> JointStudent:
-    dlib_weights()  # skips without the package
-    return JointStudent.start(6).eval()
-
-
-def test_the_last_layer_is_the_ridge_regression(student: JointStudent) -> None:
-    rng = torch.Generator().manual_seed(0)
-    width = student.matrix.in_features
-    features = torch.randn(400, width, generator=rng)
-    truth = torch.randn(width, 6, generator=rng)
-    targets = F.normalize(features @ truth + 3.0, dim=1)
-    student.fit(features, targets)
-    # The gradient of the ridge loss is zero at its minimum.
-    mean, spread = features.mean(0), features.std(0) + 1e-4
-    x = (features - mean) / spread
-    solved = student.matrix.weight.T * spread[:, None]
-    residual = x @ solved - (targets - targets.mean(0))
-    gradient = x.T @ residual + RIDGE * len(x) * solved
-    assert float(gradient.abs().max()) < 1e-2
-    torch.testing.assert_close(student.matrix(features).mean(0), targets.mean(0), atol=1e-4, rtol=0)
-
-
-def test_the_student_is_its_features_and_its_last_layer(student: JointStudent) -> None:
-    crops = torch.rand(2, 3, SIZE, SIZE) * 255
-    features = student.features(crops)
-    assert features.shape == (2, (256 + 128) * PLACES**2 + 256)
-    torch.testing.assert_close(student(crops), student.matrix(features), atol=1e-4, rtol=1e-4)
-
-
-def test_the_loss_is_that_of_its_words() -> None:
-    rng = np.random.default_rng(0)
-    own, target = rng.normal(size=(2, 7, 5))
-    target /= np.linalg.norm(target, axis=1, keepdims=True)
-    unit = own / np.linalg.norm(own, axis=1, keepdims=True)
-    point = np.mean([1 - unit[i] @ target[i] for i in range(7)])
-    pairs = [(i, j) for i in range(7) for j in range(7) if i != j]
-    apart = np.mean([(unit[i] @ unit[j] - target[i] @ target[j]) ** 2 for i, j in pairs])
-    found = joint_loss(torch.tensor(own), torch.tensor(target, dtype=torch.float32), 3.0)
-    np.testing.assert_allclose([float(part) for part in found], [point + 3 * apart, point, apart], rtol=1e-4)
-
-
-# Training and the model. ----------------------------------------------------------------------------
-
-RECIPE = JointRecipe(dimensions=6, steps=6, batch=8, climb=2, rate=1e-5, muon=1e-4)
-
-
-@pytest.fixture
-def views(chips: np.ndarray, tmp_path: Path) -> Views:
-    dlib_weights()
-    maker, rounds = ViewMaker(chips, RECIPE.views), Rounds(np.ones(COUNT), 0)
-    folder = tmp_path / "targets"
-    folder.mkdir()
-    store_targets(maker, rounds, TEACHERS, folder, 0)
-    TargetsAbout.of(TEACHERS, (8, 12), RECIPE.views).write(folder)
-    return Views(maker, rounds, folder)
-
-
-def begun(views: Views, tmp_path: Path, recipe: JointRecipe = RECIPE) -> JointRun:
-    return JointRun(recipe, views, TargetsAbout.read(views.folder), tmp_path / "state.pt")
-
-
-def test_a_resumed_run_ends_as_one_that_was_never_stopped(views: Views, tmp_path: Path) -> None:
-    whole = begun(views, tmp_path)
-    losses = [whole.train_step() for _ in range(3)]
-    whole.save()
-    losses += [whole.train_step() for _ in range(2)]
-    resumed = begun(views, tmp_path)
-    assert (resumed.step, resumed.place, resumed.uses) == (3, 1, {(0, 0): 2})
-    again = [resumed.train_step() for _ in range(2)]
-    np.testing.assert_allclose(again, losses[3:], rtol=1e-3, atol=1e-5)
-    for name, value in whole.evaluated.state_dict().items():
-        torch.testing.assert_close(resumed.evaluated.state_dict()[name], value, atol=1e-4, rtol=1e-2)
-
-
-def test_training_lowers_the_loss(views: Views, tmp_path: Path) -> None:
-    run = begun(views, tmp_path, replace(RECIPE, rate=2e-3, climb=1, steps=50))
-    with torch.no_grad():  # undo a part of the least squares, which know so few faces by heart
-        weight = run.student.matrix.weight
-        weight.add_(torch.randn(weight.shape, generator=torch.Generator().manual_seed(0)) * 2 * weight.std())
-    losses = [run.train_step()[0] for _ in range(12)]
-    assert np.mean(losses[-3:]) < 0.8 * np.mean(losses[:3])
-
-
-def test_a_state_that_does_not_fit_is_refused(views: Views, tmp_path: Path) -> None:
-    run = begun(views, tmp_path)
-    run.save()
-    with pytest.raises(TrainingError, match="another recipe"):
-        begun(views, tmp_path, replace(RECIPE, muon=0.0))
-    (tmp_path / "state.pt").write_bytes(b"no state")
-    with pytest.raises(TrainingError, match="delete it and start again"):
-        begun(views, tmp_path)
-
-
-def test_targets_are_needed_and_belong_to_their_chips(views: Views, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no stored targets"):
-        TargetsAbout.read(tmp_path)
-    other = Views(views.maker, Rounds(np.full(COUNT, 2.0), 0), views.folder)
-    with pytest.raises(DataError, match="targets of other chips"):
-        other.part((0, 0))
-
-
-def test_new_parts_are_taken_up_first(views: Views, tmp_path: Path) -> None:
-    run = begun(views, tmp_path)
-    for _ in range(3):  # two steps a part: the third begins it again
-        run.train_step()
-    assert run.uses == {(0, 0): 2}
-    store_targets(views.maker, views.rounds, TEACHERS, views.folder, 1)
-    for _ in range(2):
-        run.train_step()
-    assert run.uses == {(0, 0): 2, (1, 0): 1}
-
-
-def test_the_rates_climb_stay_and_fall() -> None:
-    recipe = JointRecipe(steps=100, climb=10, fall=0.4)
-    factors = [recipe.factor_at(step) for step in range(100)]
-    assert factors[0] == pytest.approx(0.1) and factors[10:60] == [1.0] * 50
-    assert factors[80] == pytest.approx(0.01 + 0.99 * 0.5) and 0.01 < factors[-1] < 0.05
-
-
-def test_the_model_embeds_as_the_student_does(
-    views: Views, chips: np.ndarray, tmp_path: Path, monkeypatch
-) -> None:
-    monkeypatch.setattr("facealike.train.joint.model.teacher_digest", lambda name: "abc")
-    run = begun(views, tmp_path)
-    out = tmp_path / "made.facealike"
-    file = write_model(run, TargetsAbout.read(views.folder), chips, out, bits=32)
-    model = Model.load(out, device="cpu")
-    crops = plain_crops(chips[:5])
-    with torch.no_grad():
-        wanted = F.normalize(run.evaluated(torch.from_numpy(crops).permute(0, 3, 1, 2).float()), dim=1)
-    np.testing.assert_allclose(model.embedder.embed(crops), wanted.numpy(), atol=1e-3)
-    assert file.preprocessing.align == "chip" and file.calibration.is_none
-    assert model.file.card.provenance["teachers"]["first"] == {"weight": 0.6, "sha256": "abc"}
-    assert model.file.card.recipe["joint"]["changes"]["mask"] == asdict(RECIPE)["changes"]["mask"]
-
-
 def test_chips_are_packed_once(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     with (tmp_path / "train.csv").open("w", newline="") as stream:
@@ -422,31 +257,3 @@ def test_chips_are_packed_once(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"1\.png: a chip of"):
         pack_chips(tmp_path / "train.csv", tmp_path / "again.npy")
     assert not (tmp_path / "again.npy").exists()
-
-
-def test_held_out_agreement_is_one_where_both_are_equal(views: Views, tmp_path: Path) -> None:
-    run = begun(views, tmp_path)
-    faces = np.arange(COUNT)
-    parts = list(zip(*embed_views(views.maker, faces, np.zeros_like(faces), TEACHERS), strict=True))
-    rows = np.concatenate([np.concatenate(each) for each in parts], axis=1).astype(np.float16)
-    cosine, correlation = run.agreement(views, rows)
-    assert -1 <= cosine <= 1 and -1 <= correlation <= 1
-    wanted = run.target(rows)
-
-    class Same(torch.nn.Module):
-        place = 0
-
-        def forward(self, crops: torch.Tensor) -> torch.Tensor:
-            found = torch.from_numpy(wanted[self.place : self.place + len(crops)])
-            self.place += len(crops)
-            return found
-
-    run._average.network = Same()
-    assert run.agreement(views, rows) == (pytest.approx(1, abs=1e-5), pytest.approx(1, abs=1e-4))
-
-
-def test_files_keep_their_keys() -> None:
-    """about.json is compared, and state.pt is resumed, across releases."""
-    assert "grey" in ViewSpec().to_dict() and "gray" not in ViewSpec().to_dict()
-    table = JointRecipe().to_dict()
-    assert "grey" in table["views"] and "grey" in table["changes"]["augment"]

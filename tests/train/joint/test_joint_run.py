@@ -12,7 +12,8 @@ from PIL import Image as PillowImage
 
 from facealike.embedding.face_model import Model
 from facealike.train.joint import run as joint_run
-from facealike.train.joint.targets import Teacher, stored_parts
+from facealike.train.joint.stored_maps import stored_maps
+from facealike.train.joint.targets import Teacher
 from support.dlib_file import dlib_weights
 
 
@@ -57,11 +58,11 @@ def arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_from_chips_to_a_model_and_on_from_there(arguments: list[str], tmp_path: Path) -> None:
     work = tmp_path / "work"
     joint_run.main([*arguments, "--only", "targets"])
-    assert stored_parts(work / "targets") == [(0, 0)] and not (work / "state.pt").exists()
+    assert stored_maps(work / "targets") == [(0, 0, 0), (0, 0, 1)] and not (work / "state.pt").exists()
     joint_run.main([*arguments, "--only", "training", "--steps", "1"])
     assert len((work / "log.csv").read_text().splitlines()) == 2  # a header and a row
     first = Model.load(tmp_path / "made.facealike", device="cpu")
-    assert first.embedder.dimensions == 16 and first.file.card.provenance["steps"] == 1
+    assert first.embedder.dimensions == 16 + 129 and first.file.card.provenance["steps"] == 1
     joint_run.main([*arguments, "--steps", "2"])  # goes on; nothing is stored again
     assert len((work / "log.csv").read_text().splitlines()) == 3
     assert Model.load(tmp_path / "made.facealike", device="cpu").file.card.provenance["steps"] == 2

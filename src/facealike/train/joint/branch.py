@@ -56,9 +56,12 @@ class Branch(nn.Module):
         mean, spread = features.mean(dim=0).double(), features.std(dim=0).double() + 1e-4
         x = (features.double() - mean) / spread
         center = targets.double().mean(dim=0)
-        square = x.T @ x
+        wide = x.shape[1] > len(x)  # then the dual is the smaller system
+        square = x @ x.T if wide else x.T @ x
         square.diagonal().add_(RIDGE * len(x))
-        solved = torch.linalg.solve(square, x.T @ (targets.double() - center)) / spread[:, None]
+        y = targets.double() - center
+        solved = x.T @ torch.linalg.solve(square, y) if wide else torch.linalg.solve(square, x.T @ y)
+        solved /= spread[:, None]
         self.matrix.weight.copy_(solved.T)
         self.matrix.bias.copy_(center - mean @ solved)
         return float(F.cosine_similarity(self.matrix(features), targets).mean())

@@ -44,14 +44,14 @@ class Embedding(nn.Module):
         self.student = student
 
     def forward(self, crops: Tensor) -> Tensor:
-        """Return raw embeddings (n, d) of normalized crops (n, 3, SIZE, SIZE)."""
+        """Return embeddings of normalized crops (n, 3, SIZE, SIZE)."""
         return self.student.embed(crops)
 
 
 def write_model(
     run: JointRun, about: TargetsAbout, chips: NDArray[np.uint8], out: Path, bits: int = 8
 ) -> ModelFile:
-    """Write the run's averaged network to ``out`` and return the model file.
+    """Write dlib's network with the run's averaged branch to ``out`` and return the model file.
 
     Args:
         run: The run.
@@ -64,7 +64,7 @@ def write_model(
     faces = preprocessing.normalize(
         plain_crops(chips[:: max(1, len(chips) // CALIBRATION_CROPS)][:CALIBRATION_CROPS])
     )
-    student = run.evaluated.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    student = run.student().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     onnx = export_embedder(Embedding(student.eval()), SIZE, False, bits=bits, faces=faces)
     detector = default_detector()
     file = ModelFile(

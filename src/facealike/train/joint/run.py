@@ -1,13 +1,13 @@
-"""Distil several teachers into dlib's network: from face chips to the default model.
+"""Distil several teachers into a branch beside dlib's network: from face chips to the default model.
 
     python -m facealike.train.joint.run --chips FAIRFACE/train.csv --held-out FAIRFACE/val.csv \\
         --teacher sface=0.6 --teacher retail-0095=0.4 --work FOLDER --out model.facealike
 
 Teachers are stored models (``facealike models add``).  The command packs the chips, stores the teachers'
-embeddings of several rounds of views (``targets``), fits the student's last layer by least squares, trains
-the student, and writes the model, which is not calibrated.  The same command resumes each part.  ``--only
-targets`` ends after storing targets; another process may meanwhile train on those that exist (``--only
-training``) and uses new ones as they come.
+embeddings and the branch's inputs of several rounds of views (``targets``), fits the branch's last layer by
+least squares, trains the branch, and writes the model, which is not calibrated.  The same command resumes
+each part.  ``--only targets`` ends after storing; another process may meanwhile train on the parts that exist
+(``--only training``) and uses new ones as they come.
 """
 
 from __future__ import annotations
@@ -20,21 +20,35 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
 
 from ...errors import DataError, UsageError
 from ..command import add_recipe_options, append_row, command_parser, log_line, one_sentence_errors
 from .chips import pack_chips
 from .model import write_model
+from .recipe import JointRecipe
+from .stored_maps import HELD_OUT as HELD_OUT_MAPS
+from .stored_maps import MapMaker, check_about
+from .student import JointStudent
 from .targets import Rounds, TargetsAbout, Teacher, embed_views, store_targets, write_array
 from .teachers import named_teacher
-from .training import JointRecipe, JointRun, Views
+from .training import JointRun
 from .views import ViewMaker
 
 HELD_OUT = 2048  # faces on which the agreement with the teachers is measured
 HELD_OUT_SEED = 9  # seed of their views
-RECIPE_OPTIONS = ("rounds", "steps", "batch", "seed", "rate", "muon")
-LOG = ("step", "factor", "point", "similarity", "cosine", "correlation", "seconds", "faces_per_second")
+RECIPE_OPTIONS = ("rounds", "copies", "steps", "batch", "seed", "rate", "muon", "local")
+LOG = (
+    "step",
+    "factor",
+    "point",
+    "similarity",
+    "local",
+    "cosine",
+    "correlation",
+    "seconds",
+    "faces_per_second",
+)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -51,25 +65,35 @@ def run_joint(options: argparse.Namespace) -> None:
     work.mkdir(parents=True, exist_ok=True)
     chips, weights = pack_chips(options.chips, work / "chips.npy")
     held, _ = pack_chips(options.held_out, work / "held-out.npy")
-    rounds = Rounds(weights, recipe.seed)
-    maker = ViewMaker(chips, recipe.views)
-    held_maker = ViewMaker(held[:HELD_OUT], replace(recipe.views, seed=HELD_OUT_SEED, blend=0.0))
     folder = work / "targets"
     if options.only != "training":
         teachers = [named_teacher(name, weight) for name, weight in map(_weighted, options.teacher)]
-        _store(teachers, maker, rounds, held_maker, folder, recipe.rounds)
+        maker = ViewMaker(chips, recipe.views)
+        held_maker = ViewMaker(held[:HELD_OUT], replace(recipe.views, seed=HELD_OUT_SEED, blend=0.0))
+        folder.mkdir(exist_ok=True)
+        _store(teachers, (maker, held_maker), Rounds(weights, recipe.seed), folder, recipe)
     if options.only == "targets":
         return
     about = TargetsAbout.read(folder)
-    run = JointRun(recipe, Views(maker, rounds, folder), about, work / "state.pt")
-    _train(run, Views(held_maker, rounds, folder), np.load(folder / "held-out.npy"), work, options)
+    run = JointRun(recipe, folder, about, work / "state.pt")
+    _train(run, folder, work, options)
     write_model(run, about, chips, options.out)
 
 
 def _store(
-    teachers: Sequence[Teacher], maker: ViewMaker, rounds: Rounds, held: ViewMaker, folder: Path, count: int
-) -> None:
-    folder.mkdir(exist_ok=True)
+    teachers: Sequence[Teacher], makers: tuple[ViewMaker, ViewMaker], rounds: Rounds, folder: Path,
+    recipe: JointRecipe,
+) -> None:  # fmt: skip
+    """Store what is missing, part by part, so that a training in another process can begin.
+
+    Args:
+        teachers: The teachers.
+        makers: Render the views of training faces, and of held-out faces.
+        rounds: The views of each round.
+        folder: Where all is stored.
+        recipe: The recipe.
+    """
+    maker, held = makers
     if not (folder / "held-out.npy").is_file():
         faces = np.arange(len(held.chips))
         parts = list(zip(*embed_views(held, faces, np.zeros_like(faces), teachers), strict=True))
@@ -79,20 +103,25 @@ def _store(
     about = TargetsAbout.read(folder)
     if about != TargetsAbout.of(teachers, about.widths, maker.spec):
         raise DataError(f"{folder}: targets of other teachers or views; delete it, or choose another --work")
-    for number in range(count):
-        progress = partial(_stored, number)
-        store_targets(maker, rounds, teachers, folder, number, progress)
+    check_about(folder, recipe)
+    student = JointStudent.start(recipe.dimensions)
+    student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if not (folder / HELD_OUT_MAPS).is_file():
+        MapMaker(held, student.trunk, recipe).store_plain(folder / HELD_OUT_MAPS)
+    maps = MapMaker(maker, student.trunk, recipe)
+
+    def stored(number: int, part: int, total: int) -> None:
+        maps.store(rounds, folder, (number, part))
+        log_line(f"targets: round {number + 1}, part {part + 1} of {total}")
+
+    for number in range(recipe.rounds):
+        store_targets(maker, rounds, teachers, folder, number, partial(stored, number))
 
 
-def _stored(number: int, done: int, total: int) -> None:
-    log_line(f"targets: round {number + 1}, part {done} of {total}")
-
-
-def _train(
-    run: JointRun, held: Views, rows: NDArray[np.float16], work: Path, options: argparse.Namespace
-) -> None:
+def _train(run: JointRun, folder: Path, work: Path, options: argparse.Namespace) -> None:
     """Train up to the recipe's steps; save the state and log a row every ``options.every`` steps."""
-    begun, first, sums = time.perf_counter(), run.step, np.zeros(2)
+    held, rows = np.load(folder / HELD_OUT_MAPS, mmap_mode="r"), np.load(folder / "held-out.npy")
+    begun, first, sums = time.perf_counter(), run.step, np.zeros(3)
     while run.step < run.recipe.steps:
         sums += run.train_step()
         if run.step % options.every == 0 or run.step == run.recipe.steps:
@@ -102,7 +131,7 @@ def _train(
                    steps * run.recipe.batch / seconds]  # fmt: skip
             append_row(work / "log.csv", LOG, row)
             run.save()
-            begun, first, sums = time.perf_counter(), run.step, np.zeros(2)
+            begun, first, sums = time.perf_counter(), run.step, np.zeros(3)
 
 
 def _weighted(text: str) -> tuple[str, float]:

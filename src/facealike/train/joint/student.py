@@ -101,21 +101,33 @@ class JointStudent(nn.Module):
         return self.dlib.maps((images - self.mean) / STD, TRUNK)
 
 
-def joint_loss(student: Tensor, target: Tensor, similarity_weight: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the loss and its two parts: 1 - cosine to the target, and the squared error of similarities.
+def joint_loss(
+    student: Tensor, target: Tensor, weights: tuple[float, float], group: int
+) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
+    """Return the loss and its three parts.
 
-    The second part is the mean over pairs of the squared difference of both cosines.
+    The first part is 1 - cosine to the target.  The second is the mean over pairs of the squared difference
+    of both cosines, the third that over pairs within a group.
 
     Args:
         student: Embeddings (n, d) of any norm.
         target: Unit vectors (n, d).
-        similarity_weight: Weight of the second part.
+        weights: Weights of the second and the third part.
+        group: Faces in a group; groups follow each other.
 
     Source:
         Tung and Mori, "Similarity-preserving knowledge distillation", ICCV 2019, without the scaling of rows.
     """
     own = F.normalize(student.float(), dim=1)
     point = 1 - (own * target).sum(dim=1).mean()
-    n = len(own)
-    apart = (own @ own.T - target @ target.T).square().sum() / max(1, n * (n - 1))
-    return point + similarity_weight * apart, point.detach(), apart.detach()
+    apart = _difference(own, target)
+    near = _difference(own.view(-1, group, own.shape[1]), target.view(-1, group, target.shape[1]))
+    loss = point + weights[0] * apart + weights[1] * near
+    return loss, (point.detach(), apart.detach(), near.detach())
+
+
+def _difference(own: Tensor, target: Tensor) -> Tensor:
+    """Return the mean squared difference of the cosines of pairs of unit vectors (..., n, d)."""
+    n = own.shape[-2]
+    squares = (own @ own.mT - target @ target.mT).square().sum(dim=(-2, -1))
+    return squares.mean() / max(1, n * (n - 1))

@@ -26,9 +26,6 @@ from .views import Layout, ViewMaker, ViewSpec
 Part = tuple[int, int]
 """Round and number of a stored part."""
 
-Stored = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float16]]
-"""Faces, view numbers and rows of a part."""
-
 PART = 4096  # views in a stored file
 CHUNK = 32  # views rendered at a time; more do not fit the CPU cache
 ABOUT = "about.json"
@@ -120,7 +117,16 @@ def store_targets(
     maker: ViewMaker, rounds: Rounds, teachers: Sequence[Teacher], folder: Path, number: int,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:  # fmt: skip
-    """Store the missing parts of round ``number``; each is written atomically."""
+    """Store the missing parts of round ``number``; each is written atomically.
+
+    Args:
+        maker: Renders the views.
+        rounds: The views of each round.
+        teachers: The teachers.
+        folder: Where the parts are stored.
+        number: The round.
+        progress: Called when a part is stored, new or before, with its number and the number of parts.
+    """
     parts = rounds.parts(number)
     for part, (faces, numbers) in enumerate(parts):
         path = part_path(folder, number, part)
@@ -128,7 +134,7 @@ def store_targets(
             rows = [np.concatenate(each, axis=1) for each in embed_views(maker, faces, numbers, teachers)]
             write_array(path, np.concatenate(rows).astype(np.float16))
         if progress is not None:
-            progress(part + 1, len(parts))
+            progress(part, len(parts))
 
 
 @torch.no_grad()

@@ -73,7 +73,9 @@ def stored_weights(content: bytes) -> dict[str, NDArray[np.float32]]:
         whole = name.removesuffix("_quantized")
         scale = raw.get(f"{whole}_scale", raw.get(f"{name}_scale"))
         if whole != name and scale is not None:
-            if scale.ndim < value.ndim:  # of each output channel; that of a linear layer has its shape already
+            if (
+                scale.ndim < value.ndim
+            ):  # of each output channel; that of a linear layer has its shape already
                 scale = scale.reshape(-1, *[1] * (value.ndim - 1))
             found[whole] = value * scale.astype(np.float32)
     if all(node.op_type != "BatchNormalization" for node in model.graph.node):
