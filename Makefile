@@ -103,7 +103,7 @@ model: $(VENV)/.full
 	    --pairs '$(PAIRS)' --groups build/model/fairface-144/val.csv --worst-group 0.1 \
 	    --cache build/model/crops --out build/model/default.facealike
 
-# From the archives and three teachers to build/embedder/default.facealike; interrupted, it goes on where it was.
+# From the archives and two teachers to build/embedder/default.facealike; interrupted, it goes on where it was.
 # One thread a process: oneDNN's backward pass waits in a spinning barrier, which two threads on a busy
 # machine do not survive.
 embedder: export FACEALIKE_HOME := build/embedder/home
@@ -115,10 +115,9 @@ embedder: $(VENV)/.full
 	$(call UNPACK,build/embedder)
 	$(VENV)/bin/facealike models add '$(SFACE)' --name sface
 	$(VENV)/bin/facealike models add '$(RETAIL)' --name retail-0095
-	$(VENV)/bin/facealike models add dlib
 	$(RUN) facealike.train.joint.run --chips build/embedder/fairface-144/train.csv \
 	    --held-out build/embedder/fairface-144/val.csv \
-	    --teacher sface=0.42 --teacher retail-0095=0.28 --teacher dlib=0.3 \
+	    --teacher sface=0.6 --teacher retail-0095=0.4 \
 	    --work build/embedder/run --out build/embedder/trained.facealike $(OPTIONS)
 	$(VENV)/bin/python scripts/release_model.py build/embedder/trained.facealike build/embedder/lfw-deepfunneled \
 	    --pairs '$(PAIRS)' --groups build/embedder/fairface-144/val.csv --cache build/embedder/crops \

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -70,19 +71,22 @@ class DlibTeacher(nn.Module):
     def maps(self, crops: Tensor, blocks: int) -> Tensor:
         """Return the output of the first ``blocks`` blocks, (n, c, H, W), for normalized chips."""
         x = F.max_pool2d(F.relu(self.stem(crops)), 3, 2)
-        for block in self.blocks[:blocks]:
-            x = block(x)
-        return x
+        maps: Tensor = self._some(0, blocks)(x)
+        return maps
 
     def describe_maps(self, maps: Tensor, blocks: int) -> Tensor:
         """Return descriptors (n, 128), float32, of what ``maps`` returned."""
-        for block in self.blocks[blocks:]:
-            maps = block(maps)
-        x = maps.mean(dim=(2, 3))
+        x = self._some(blocks, len(self.blocks))(maps).mean(dim=(2, 3))
         # float32 under autocast too: rounding in this small matrix would be the largest error.
         with torch.autocast(x.device.type, enabled=False):
             described: Tensor = self.matrix(x.float())
         return described
+
+    def _some(self, first: int, end: int) -> nn.Module:
+        """Return the blocks from ``first`` to before ``end``."""
+        blocks: Any = self.blocks
+        some: nn.Module = blocks[first:end]
+        return some
 
 
 class LiftedDlib(nn.Module):
