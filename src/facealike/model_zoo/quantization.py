@@ -3,8 +3,9 @@
 INT8 computes in integers (Jacob et al., "Quantization and training of neural networks for efficient
 integer-arithmetic-only inference", CVPR 2018).  Weights get one scale for each output channel and use seven
 of the eight bits: processors without VNNI add two products of bytes in 16 bits, where full bytes would
-overflow and give other scores than on other processors.  The layers after the last convolution's block stay
-in FP32: pooling, the embedding and its normalization, which are cheap and decide the precision.
+overflow and give other scores than on other processors.  The layers after the block of a last convolution are
+computed in FP32: pooling, the embedding and its normalization, which are cheap and decide the precision.
+Weights of large linear layers are only stored in INT8.
 """
 
 from __future__ import annotations
