@@ -62,7 +62,7 @@ def test_from_chips_to_a_model_and_on_from_there(arguments: list[str], tmp_path:
     joint_run.main([*arguments, "--only", "training", "--steps", "1"])
     assert len((work / "log.csv").read_text().splitlines()) == 2  # a header and a row
     first = Model.load(tmp_path / "made.facealike", device="cpu")
-    assert first.embedder.dimensions == 16 + 129 and first.file.card.provenance["steps"] == 1
+    assert first.embedder.dimensions == 16 + 130 and first.file.card.provenance["steps"] == 1
     joint_run.main([*arguments, "--steps", "2"])  # goes on; nothing is stored again
     assert len((work / "log.csv").read_text().splitlines()) == 3
     assert Model.load(tmp_path / "made.facealike", device="cpu").file.card.provenance["steps"] == 2

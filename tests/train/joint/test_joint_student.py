@@ -12,7 +12,14 @@ import torch.nn.functional as F
 
 from facealike.model_zoo.dlib_weights import STD, find_dlib_weights, read_dlib_resnet
 from facealike.train.joint.branch import PLACES, RIDGE
-from facealike.train.joint.student import DLIB_LIFT, DLIB_SHARE, SIZE, JointStudent, joint_loss
+from facealike.train.joint.student import (
+    BRANCH_LIFT,
+    DLIB_LIFT,
+    DLIB_SHARE,
+    SIZE,
+    JointStudent,
+    joint_loss,
+)
 from facealike.train.networks.dlib_resnet import LiftedDlib
 from support.dlib_file import dlib_weights
 
@@ -64,12 +71,14 @@ def test_an_embedding_joins_the_branch_with_lifted_descriptors(student: JointStu
     images = torch.rand(3, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1)) * 255
     lifted = LiftedDlib(read_dlib_resnet(find_dlib_weights().read_bytes()), DLIB_LIFT)
     with torch.no_grad():
-        found = student(images)
-        own = F.normalize(student.branch(student.trunk(images)), dim=1)
+        found = JointStudent(student.dlib, student.branch, norm=3.0)(images)
+        raw = student.branch(student.trunk(images)) * BRANCH_LIFT / 3.0
         wanted = lifted((images - student.mean) / STD)
-    assert found.shape == (3, 6 + 129)
-    torch.testing.assert_close(found[:, :6], math.sqrt(1 - DLIB_SHARE) * own, atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(found[:, 6:], math.sqrt(DLIB_SHARE) * wanted, atol=1e-5, rtol=1e-4)
+    square = raw.square().sum(dim=1, keepdim=True)
+    own = torch.cat([2 * raw, 1 - square], dim=1) / (1 + square)
+    assert found.shape == (3, 6 + 130)
+    torch.testing.assert_close(found[:, :7], math.sqrt(1 - DLIB_SHARE) * own, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(found[:, 7:], math.sqrt(DLIB_SHARE) * wanted, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(found.norm(dim=1), torch.ones(3), atol=1e-5, rtol=0)
 
 

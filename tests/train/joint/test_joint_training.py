@@ -286,7 +286,7 @@ def test_the_model_embeds_as_the_student_does(stored: Folder, monkeypatch: pytes
     with torch.no_grad():
         wanted = run.student()(torch.from_numpy(crops).permute(0, 3, 1, 2).float()).numpy()
     found = model.embedder.embed(crops)
-    assert found.shape == (COUNT, 6 + 129)
+    assert found.shape == (COUNT, 6 + 130)
     assert relative_error(wanted, found) < 0.05
     assert file.preprocessing.align == "chip" and file.calibration.is_none
     assert model.file.card.provenance["teachers"]["first"] == {"weight": 0.6, "sha256": "abc"}

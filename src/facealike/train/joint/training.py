@@ -150,8 +150,10 @@ class JointRun:
         return network  # type: ignore[no-any-return]
 
     def student(self) -> JointStudent:
-        """Return dlib's network with the averaged branch."""
-        return JointStudent(DlibTeacher.load(), self.evaluated).eval()
+        """Return dlib's network with the averaged branch, its norm measured on stored maps."""
+        maps, _ = read_copy(self.folder, stored_maps(self.folder)[0])
+        norm = float(self._in_chunks(self.evaluated.eval(), maps).norm(dim=1).mean())
+        return JointStudent(DlibTeacher.load(), self.evaluated, norm).eval()
 
     def _first_copies(self) -> list[tuple[NDArray[np.uint8], NDArray[np.float16]]]:
         """Return the stored maps and rows to which the joint target and the last layer are fitted."""

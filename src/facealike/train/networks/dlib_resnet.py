@@ -110,7 +110,7 @@ class LiftedDlib(nn.Module):
 
 
 def lift(descriptors: Tensor, e: float) -> Tensor:
-    """Return unit vectors (n, 129) of descriptors (n, 128), lifted onto the sphere with scale ``e``."""
+    """Return unit vectors (n, d + 1) of descriptors (n, d), lifted onto the sphere with scale ``e``."""
     x = e * descriptors
     square = x.square().sum(dim=1, keepdim=True)
     return torch.cat([2 * x, 1 - square], dim=1) / (1 + square)
