@@ -18,6 +18,7 @@ from .options import (
     FaceChoice,
     JsonOption,
     ModelOption,
+    ThresholdOption,
     check_folder,
     check_picture,
 )
@@ -50,12 +51,7 @@ def compare(
     a: Annotated[str | None, typer.Argument(metavar="A", show_default=False, help="A photo.")] = None,
     b: Annotated[str | None, typer.Argument(metavar="B", show_default=False, help="Another photo.")] = None,
     model: ModelOption = None,
-    threshold: Annotated[
-        float | None,
-        typer.Option(
-            "--threshold", "-t", metavar="X", help="Cosine from which on it counts as the same person."
-        ),
-    ] = None,
+    threshold: ThresholdOption = None,
     fmr: Annotated[
         float | None,
         typer.Option(

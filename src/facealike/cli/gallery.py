@@ -9,7 +9,7 @@ import typer
 
 from ..errors import UsageError
 from .console import command, print_json, print_table, progress_bar, say, show
-from .options import DEFAULT_FACE_CHOICE, FaceOption, JsonOption, ModelOption, check_folder
+from .options import DEFAULT_FACE_CHOICE, FaceOption, JsonOption, ModelOption, ThresholdOption, check_folder
 
 if TYPE_CHECKING:
     from ..gallery.candidates import CandidateList
@@ -162,12 +162,7 @@ def verify(
     photo: PhotoArgument,
     person: PersonArgument,
     model: ModelOption = None,
-    threshold: Annotated[
-        float | None,
-        typer.Option(
-            "--threshold", "-t", metavar="X", help="Cosine from which on it counts as the same person."
-        ),
-    ] = None,
+    threshold: ThresholdOption = None,
     fmr: Annotated[
         float | None,
         typer.Option(

@@ -68,6 +68,10 @@ AlignedOption = Annotated[
 ]
 DeviceOption = Annotated[str, typer.Option("--device", "-d", metavar="DEVICE", help="auto, cpu or cuda:N.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+ThresholdOption = Annotated[
+    float | None,
+    typer.Option("--threshold", "-t", metavar="X", help="Cosine from which on it counts as the same person."),
+]
 CacheOption = Annotated[
     Path | None,
     typer.Option("--cache", metavar="DIR", help="Keep face crops here, so that a second run is quick."),

@@ -26,6 +26,7 @@ from facealike.train.joint.targets import (
 )
 from facealike.train.joint.views import ViewMaker, ViewSpec, chip_positions, draw_views, jittered
 from support.joint_data import COUNT, TEACHERS, random_chips
+from support.one_thread import one_thread  # noqa: F401 (a fixture)
 
 STILL = ViewSpec(0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 
@@ -33,15 +34,6 @@ STILL = ViewSpec(0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 @pytest.fixture(scope="module")
 def chips() -> np.ndarray:
     return random_chips()
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """oneDNN's backward pass waits in a spinning barrier: on a busy machine two threads take minutes."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 # Views. ---------------------------------------------------------------------------------------------

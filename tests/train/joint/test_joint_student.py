@@ -22,15 +22,7 @@ from facealike.train.joint.student import (
 )
 from facealike.train.networks.dlib_resnet import LiftedDlib
 from support.dlib_file import dlib_weights
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """oneDNN's backward pass waits in a spinning barrier: on a busy machine two threads take minutes."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+from support.one_thread import one_thread  # noqa: F401 (a fixture)
 
 
 @pytest.fixture(scope="module")

@@ -33,17 +33,9 @@ from facealike.train.joint.training import Feeder, JointRun
 from facealike.train.joint.views import ViewMaker, ViewSpec
 from support.dlib_file import dlib_weights
 from support.joint_data import COUNT, TEACHERS, random_chips
+from support.one_thread import one_thread  # noqa: F401 (a fixture)
 
 RECIPE = JointRecipe(dimensions=6, copies=2, steps=6, batch=8, climb=2, rate=1e-5, muon=1e-4)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """oneDNN's backward pass waits in a spinning barrier: on a busy machine two threads take minutes."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,17 +21,9 @@ from facealike.train.networks.onnx_network import OnnxNetwork
 from support.data_paths import data_path
 from support.dlib_file import dlib_weights
 from support.ir_files import small_ir
+from support.one_thread import one_thread  # noqa: F401 (a fixture)
 
 onnx = pytest.importorskip("onnx")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """On a busy machine two threads wait for each other longer than they compute."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(autouse=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import onnx
 import pytest
@@ -18,17 +16,9 @@ from facealike.model_zoo.quantization import relative_error
 from facealike.train.export_onnx import export_embedder, run_onnx
 from facealike.train.networks.onnx_network import OnnxNetwork
 from support.dlib_file import random_file
+from support.one_thread import one_thread  # noqa: F401 (a fixture)
 
 SIDE = 24
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """On a busy machine two threads wait for each other longer than they compute."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 class Branches(nn.Module):

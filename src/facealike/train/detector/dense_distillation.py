@@ -29,7 +29,7 @@ from ...detection.yunet import STRIDES
 from ...types import Image
 from ...utils.onnx_session import Session
 from .command import detector_parser, images_in, limited, run_command
-from .loss import KNEE, eiou_loss
+from .loss import eiou_loss, landmark_distance
 from .network import Prediction, load_exported, to_pixels
 from .pictures import FACES, SCENERY, SIDE, Pool, collect_images, compose, mosaic
 from .stored_pictures import StoredPictures, enlarged_part, varied
@@ -113,8 +113,7 @@ def distillation_loss(prediction: Prediction, target: Tensor, corners: Tensor, s
     boxes, points = to_pixels(seen, corners[cell], strides[cell])
     true_boxes, true_points = to_pixels(true, corners[cell], strides[cell])
     size = (true_boxes[0, :, 2:] - true_boxes[0, :, :2]).prod(dim=1).clamp(min=1).sqrt()
-    off = (points[0] - true_points[0]) / size[:, None, None]
-    far = functional.smooth_l1_loss(off, torch.zeros_like(off), beta=KNEE, reduction="none").mean(dim=(1, 2))
+    far = landmark_distance(points[0], true_points[0], size)
     weight = wanted[:, 0]
     parts = (
         everywhere.sum() + 2 * hard.sum(),

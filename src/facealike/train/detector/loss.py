@@ -100,6 +100,13 @@ def eiou_loss(a: Tensor, b: Tensor) -> Tensor:
     return 1 - pairwise_iou(a, b) + far + (sides.square() / squared).sum(dim=1)
 
 
+def landmark_distance(points: Tensor, true: Tensor, size: Tensor) -> Tensor:
+    """Return the smooth L1 distance of landmarks (n, 5, 2), relative to the sizes (n,) of the faces: (n,)."""
+    apart = (points - true) / size[:, None, None]
+    far = functional.smooth_l1_loss(apart, torch.zeros_like(apart), beta=KNEE, reduction="none")
+    return far.mean(dim=(1, 2))
+
+
 def _candidates(corners: Tensor, strides: Tensor, boxes: Tensor) -> Tensor:
     """Return bool (n, g, cells): the cell is near the face's center, and its stride fits the face's size."""
     middle = (boxes[..., :2] + boxes[..., 2:]) / 2
@@ -158,7 +165,6 @@ def detector_loss(
     quality = pairwise_iou(chosen.detach(), true_box)
     cls = functional.binary_cross_entropy_with_logits(prediction.cls[scene, cell], quality, reduction="none")
     size = (true_box[:, 2:] - true_box[:, :2]).prod(dim=1).sqrt()
-    apart = (points[scene, cell] - true_points) / size[:, None, None]
-    far = functional.smooth_l1_loss(apart, torch.zeros_like(apart), beta=KNEE, reduction="none")
-    parts = (cls.sum(), (obj * counted).sum(), eiou_loss(chosen, true_box).sum(), far.mean(dim=(1, 2)).sum())
+    far = landmark_distance(points[scene, cell], true_points, size)
+    parts = (cls.sum(), (obj * counted).sum(), eiou_loss(chosen, true_box).sum(), far.sum())
     return Losses(*(weight * part / count for weight, part in zip(WEIGHTS, parts, strict=True))), len(cell)

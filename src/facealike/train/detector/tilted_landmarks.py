@@ -20,7 +20,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 from torch.utils.data import Dataset
 
 from .command import detector_parser, run_command
@@ -31,7 +30,7 @@ from .dense_distillation import (
     distillation_loss,
 )
 from .dense_distillation import WEIGHTS as DISTILLATION_WEIGHTS
-from .loss import KNEE, Targets, pairwise_iou
+from .loss import Targets, landmark_distance, pairwise_iou
 from .network import Prediction, cells, to_pixels
 from .pictures import Pool
 from .pseudo_labels import Sources
@@ -108,8 +107,7 @@ def landmark_loss(prediction: Prediction, corners: Tensor, strides: Tensor, face
     wanted = face[scene, cell]
     box, true = faces.boxes[scene, wanted], faces.points[scene, wanted]
     size = (box[:, 2:] - box[:, :2]).prod(dim=1).sqrt()
-    off = (points[scene, cell] - true) / size[:, None, None]
-    far = functional.smooth_l1_loss(off, torch.zeros_like(off), beta=KNEE, reduction="none").mean(dim=(1, 2))
+    far = landmark_distance(points[scene, cell], true, size)
     weight = confidence[scene, cell]
     return (far * weight).sum() / weight.sum().clamp(min=1e-6)
 
