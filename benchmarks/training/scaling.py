@@ -8,7 +8,7 @@ Each call teaches one model of the recipe `distilled` (on `--photos` of the fold
 all without) and adds its row to `scaling.csv`: how far it agrees with its teacher, and LFW's View 2, of whose
 people it saw nobody.  There is no cohort in these models and no threshold.  A run that was cut short goes on.
 The rate falls to nothing over each run's own length, so a row is what a schedule of that length gives, and
-not a longer one that was stopped.  `--page` writes the table and curves of docs/results/default-model.md.
+not a longer one that was stopped.  `--page` writes the table and curves of docs/results/distilled-student.md.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CSV = RESULTS / "scaling.csv"
-PAGE = ROOT / "docs" / "results" / "default-model.md"
+PAGE = ROOT / "docs" / "results" / "distilled-student.md"
 FIGURES = ROOT / "docs" / "results" / "figures"
 ORDER = ("photos", "seen", "seed")
 

@@ -320,7 +320,7 @@ def test_a_yunet_file_of_one_input_size_works_too(tmp_path: Path, yunet: YuNetDe
 def test_ours_finds_the_astronaut_and_the_admiral(ours: YuNetDetector) -> None:
     for image, eyes in ((astronaut(), [(200, 102), (247, 103)]), (hopper(), [(227, 193), (308, 195)])):
         (face,) = ours.detect(image)
-        assert face.landmarks is not None and face.confidence > 0.85
+        assert face.landmarks is not None and face.confidence > 0.8
         apart = np.linalg.norm(np.array(face.landmarks[:2]) - np.array(eyes), axis=1)
         assert apart.max() < 0.12 * (eyes[1][0] - eyes[0][0])
 
@@ -338,7 +338,7 @@ def test_ours_goes_by_a_name_and_needs_no_dlib(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(sys.modules, "dlib", None)
     detector = named_detector("facealike")
     assert fingerprint(detector) == fingerprint(default_detector())
-    assert detector.has_landmarks and len(detector.weights or b"") <= 400_000
+    assert detector.has_landmarks and len(detector.weights or b"") <= 600_000
     with pytest.raises(DetectorError, match=r"pip install facealike\[dlib\]"):
         named_detector("dlib")
 

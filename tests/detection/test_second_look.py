@@ -9,7 +9,7 @@ import pytest
 from PIL import Image as PillowImage
 
 from facealike.detection.base import MAX_SIDE, fingerprint
-from facealike.detection.registry import default_detector, make_detector
+from facealike.detection.registry import DEFAULT_CONFIDENCE, default_detector, make_detector
 from facealike.detection.second_look import LARGE, LEEWAY, joined
 from facealike.detection.yunet import SMALLEST, YuNetDetector
 from facealike.embedding.cropper import FaceCropper
@@ -29,7 +29,7 @@ def face(x: float, y: float, side: float, confidence: float = 0.9) -> Face:
 def detector(**settings: int) -> YuNetDetector:
     weights = default_detector().weights
     assert weights is not None
-    return YuNetDetector(weights, 0.87, threads=1, landmark_overlap=0.5, **settings)
+    return YuNetDetector(weights, DEFAULT_CONFIDENCE, threads=1, landmark_overlap=0.5, **settings)
 
 
 def test_small_faces_come_from_the_photo_and_large_ones_from_the_reduced_one() -> None:

@@ -25,7 +25,7 @@ def model() -> Model:
 
 
 @pytest.mark.parametrize(
-    ("other", "score", "same"), [("collins.jpg", 0.805, False), ("hopper-turned.jpg", 0.991, True)]
+    ("other", "score", "same"), [("collins.jpg", 0.886, False), ("hopper-turned.jpg", 0.993, True)]
 )
 def test_golden_scores_of_the_example_photos(model: Model, other: str, score: float, same: bool) -> None:
     result = compare(PHOTOS / "hopper.jpg", PHOTOS / other, model)
@@ -37,7 +37,7 @@ def test_the_card_is_whole_and_the_documents_agree_with_it(model: Model) -> None
     card = model.file.card
     assert set(card.licence) == {"code", "weights", "training_data", "detector"}
     assert all(card.licences[part].commercial for part in ("code", "weights", "training_data"))
-    assert card.recipe["name"] == "distilled-further" and "dlib" in card.provenance["teacher"]
+    assert set(card.provenance["teachers"]) == {"sface", "retail-0095"} and "dlib" in card.provenance["initialisation"]
     text = (ROOT / "docs" / "results" / "default-model.md").read_text("utf-8")
     view2 = card.metrics["lfw-view2"]
     assert f"{view2['accuracy']:.4f} ± {view2['standard_error']:.4f}" in text
@@ -52,17 +52,18 @@ def test_the_card_and_the_readme_name_what_each_part_saw(model: Model) -> None:
     card = model.file.card
     seen = card.data["seen"]
     assert set(seen) == {"embedder", "cohort", "detector", "probabilities", "threshold", "quality"}
-    assert card.data["photos"] == 37_957 and seen["embedder"].startswith("37,957 training photos of FairFace")
+    assert card.data["photos"] == 40_000 and seen["embedder"].startswith("40,000 training photos of FairFace")
     assert seen["cohort"].startswith(str(card.provenance["cohort"]).split()[0])
-    assert all(word in seen["detector"] for word in ("training people of LFW", "FairFace", "YuNet"))
+    assert all(word in seen["detector"] for word in ("training people of LFW", "FairFace", "wallpapers", "YuNet"))
     assert seen["probabilities"].startswith("4,904 people of LFW")
     assert seen["threshold"] == model.file.calibration.threshold_from
     assert "validation and calibration people" in seen["quality"]
     assert "LFW is not new to every part" in card.limits and "in-domain" in card.limits
-    low, high = card.metrics["groups"]["spread"]["age"]["worst_fmr"][1:]
+    rate, low, high = card.metrics["groups"]["spread"]["age"]["worst_fmr"]
     assert f"[{100 * low:.1f}, {100 * high:.1f}]" in card.limits
     readme = " ".join((ROOT / "README.md").read_text("utf-8").split())
-    assert f"9.1 % [{100 * low:.1f}, {100 * high:.1f}]" in readme and "seen nobody of LFW" not in readme
+    assert f"{100 * rate:.1f} % [{100 * low:.1f}, {100 * high:.1f}]" in readme
+    assert "seen nobody of LFW" not in readme
     test = card.metrics["test"]
     for rate in ("fmr", "fnmr"):
         interval = test["intervals"][rate]
@@ -96,23 +97,22 @@ def test_it_is_not_evaluated_on_the_people_who_calibrated_it(model: Model, split
 
 
 def test_it_is_small(model: Model) -> None:
-    """3.1 MB, and 0.2 MB of digests; the most that is allowed is 10 MB."""
-    assert len(model.file.to_bytes()) <= 3_400_000
+    """9.8 MB, and 0.2 MB of digests; the most that is allowed is 10 MB."""
+    assert len(model.file.to_bytes()) <= 10_000_000
 
 
 def test_it_records_which_face_it_was_calibrated_on(model: Model) -> None:
-    """Issue 19 A9: LFW's central face; FairFace's chips, which decided about the threshold, as they are."""
+    """Issue 19 A9: LFW's central face; nobody else decided about the threshold."""
     assert model.calibration.face == LFW_FACE
-    assert model.calibration.threshold_face == "aligned"
+    assert model.calibration.threshold_face is None and model.calibration.threshold_people is None
 
 
 def test_its_calibration_says_what_a_score_means(model: Model) -> None:
     """As docs/results has it: probabilities, named thresholds, how rarely impostors score so high."""
     calibration = model.file.calibration
     assert "calibration people" in calibration.people and calibration.pairs == 2_000_000
-    # Issue 19 A5: the threshold comes from elsewhere, and says so.
-    assert calibration.threshold_from == "780 pairs of 0-2 in every other photo of val.csv"
-    assert "on 780 pairs of 0-2" in str(calibration) and "4,904 calibration people" in str(calibration)
+    assert calibration.rule == "FMR 0.001" and calibration.threshold_from.startswith("2,000,000 pairs of 4,904")
+    assert "4,904 calibration people" in str(calibration)
     assert calibration.band is not None
     assert [point.fmr for point in calibration.operating_points] == [0.1, 0.01, 0.001, 0.0001, 1e-05]
     low, high = (calibration.probability_of(score) for score in (0.7, 0.95))
@@ -125,5 +125,5 @@ def test_golden_numbers_on_strangers(model: Model, tmp_path: Path) -> None:
     assert LFW is not None
     result = evaluate_split(model, LFW, "test", limit=400, face=LFW_FACE, cache=tmp_path)
     assert result.leaked is None  # nobody has named the people of FairFace
-    assert result.f1 == pytest.approx(0.963, abs=0.03)
-    assert result.auc == pytest.approx(0.994, abs=0.01)
+    assert result.f1 == pytest.approx(0.965, abs=0.03)
+    assert result.auc == pytest.approx(0.996, abs=0.01)

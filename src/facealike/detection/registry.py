@@ -13,13 +13,19 @@ from .kinds import KINDS, check_detector_spec
 from .landmarks import default_landmarks
 from .yunet import YuNetDetector
 
-DEFAULT_LICENSE = "Apache-2.0; trained on faces of FairFace (CC BY 4.0) and LFW, distilled from YuNet (MIT)"
+DEFAULT_LICENSE = (
+    "Apache-2.0; trained on faces of FairFace (CC BY 4.0) and LFW and on free wallpapers, distilled from "
+    "YuNet (MIT)"
+)
 
-DEFAULT_CONFIDENCE = 0.87
+DEFAULT_CONFIDENCE = 0.55
 """Confidence from which on the default detector reports a face; docs/results/detector.md has the figures."""
 
 DEFAULT_LANDMARK_OVERLAP = 0.5
 """Overlap of the boxes whose landmarks are averaged; docs/results/detector.md has the figures."""
+
+DEFAULT_CLOSE_SIDE = 320
+"""Side in pixels of its second look, for faces that fill much of a photo."""
 
 
 def default_detector(threads: int = 0) -> YuNetDetector:
@@ -32,8 +38,9 @@ def default_detector(threads: int = 0) -> YuNetDetector:
         >>> faces = default_detector().detect(read_image("photo.jpg"))
     """
     return YuNetDetector(
-        _default_weights(), DEFAULT_CONFIDENCE, threads=threads, landmark_overlap=DEFAULT_LANDMARK_OVERLAP
-    )
+        _default_weights(), DEFAULT_CONFIDENCE, threads=threads,
+        landmark_overlap=DEFAULT_LANDMARK_OVERLAP, close_side=DEFAULT_CLOSE_SIDE,
+    )  # fmt: skip
 
 
 def _default_weights() -> bytes:

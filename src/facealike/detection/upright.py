@@ -1,7 +1,13 @@
-"""Correct what a detector does not see: faces turned by 90 degrees or more, and boxes without a face."""
+"""Correct what a detector does not see: faces turned by 90 degrees or more, and boxes without a face.
+
+Landmarks of tilted faces are not exact either: YuNet, and a network that learned from it, place them as if the
+face were tilted by less.  Where they tilt by ``TILTED`` or more, the face is searched again in a picture in
+which it is upright.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -23,6 +29,10 @@ SIDE, AROUND = 256, 2.5
 """Pixels of the square in which a turned face is searched again, and its side relative to the box."""
 SAME = 0.3
 """Least IoU of the box found there with the first one."""
+TILTED = 5.0
+"""Tilt in degrees from which on a face is searched again upright."""
+TILTED_SIDE = 160
+"""Pixels of the square in which a tilted face is searched again: a face of 64 pixels, in a fifth of the time."""
 
 
 def upright(
@@ -45,22 +55,32 @@ def upright(
             continue
         if quarters and row[quarters] >= SURE:
             face = turned_face(image, face, quarters, search)
+        else:
+            quarters = 0
+        beyond = (_tilt(face) + 90 * quarters + 180) % 360 - 180  # a face turned counterclockwise tilts by less
+        if abs(beyond) >= TILTED:
+            face = tilted_face(image, face, search)
         kept.append(face)
     return kept
+
+
+def tilted_face(image: Image, face: Face, search: Callable[[Image], list[Face]]) -> Face:
+    """Return ``face`` with the landmarks that are found once it is turned upright by those it has."""
+    matrix = _level(crop_matrix(face.box, TILTED_SIDE, AROUND), _tilt(face), TILTED_SIDE)
+    best = _central(search(warp(image, matrix, TILTED_SIDE)), TILTED_SIDE)
+    if best is None or best.landmarks is None:
+        return face
+    return replace(face, landmarks=_points(transform_points(invert(matrix), np.array(best.landmarks))))
 
 
 def turned_face(image: Image, face: Face, quarters: int, search: Callable[[Image], list[Face]]) -> Face:
     """Return ``face`` with the landmarks of a face that is turned counterclockwise by quarters."""
     matrix = crop_matrix(face.box, SIDE, AROUND)
-    found = search(np.ascontiguousarray(np.rot90(warp(image, matrix, SIDE), -quarters)))
-    middle, half = SIDE / 2, SIDE / AROUND / 2
-    wanted = np.array([[middle - half, middle - half, middle + half, middle + half]])
-    overlaps = iou(np.array([each.box for each in found]).reshape(-1, 4), wanted)[:, 0]
+    best = _central(search(np.ascontiguousarray(np.rot90(warp(image, matrix, SIDE), -quarters))), SIDE)
     back = invert(matrix)
-    if not (overlaps > SAME).any():  # nothing there: the places that a face in this box has on average
-        points = (TEMPLATE_112 - 56) * (2 * half / 90) + [middle - 0.5, middle - 0.5]
+    if best is None:  # nothing there: the places that a face in this box has on average
+        points = (TEMPLATE_112 - 56) * (SIDE / AROUND / 90) + (SIDE / 2 - 0.5)
         return replace(face, landmarks=_points(transform_points(back, _turned(points, quarters))))
-    best = found[int(overlaps.argmax())]
     if best.landmarks is None:
         return face
     landmarks = transform_points(back, _turned(np.array(best.landmarks), quarters))
@@ -68,6 +88,32 @@ def turned_face(image: Image, face: Face, quarters: int, search: Callable[[Image
     corners = np.array([best.box[:2], best.box[2:]]) - 0.5
     low, high = np.sort(transform_points(back, _turned(corners, quarters)) + 0.5, axis=0)
     return Face(Box(*low.tolist(), *high.tolist()), face.confidence, _points(landmarks))
+
+
+def _central(found: Sequence[Face], side: int) -> Face | None:
+    """Return the face in the middle of a picture of ``side`` pixels that shows ``AROUND`` times its box."""
+    low, high = side / 2 * (1 - 1 / AROUND), side / 2 * (1 + 1 / AROUND)
+    boxes = np.array([face.box for face in found]).reshape(-1, 4)
+    overlaps = iou(boxes, np.array([[low, low, high, high]]))[:, 0]
+    return found[int(overlaps.argmax())] if (overlaps > SAME).any() else None
+
+
+def _tilt(face: Face) -> float:
+    """Return by how many degrees the line between the eyes falls to the right; 0 without landmarks."""
+    if face.landmarks is None:
+        return 0.0
+    (left, top), (right, bottom) = face.landmarks[:2]
+    return math.degrees(math.atan2(bottom - top, right - left))
+
+
+def _level(matrix: NDArray[np.float64], tilt: float, side: int) -> NDArray[np.float64]:
+    """Return the crop's transform ``matrix``, with the crop turned about its middle by ``-tilt`` degrees."""
+    cosine, sine = math.cos(math.radians(tilt)), math.sin(math.radians(tilt))
+    turn = np.array([[cosine, sine], [-sine, cosine]])
+    middle = side / 2 - 0.5
+    moved: NDArray[np.float64] = turn @ matrix
+    moved[:, 2] += middle - turn @ [middle, middle]
+    return moved
 
 
 def _turned(points: NDArray[np.float64], quarters: int) -> NDArray[np.float64]:

@@ -41,16 +41,16 @@ class Flaw(NamedTuple):
 FLAWS: tuple[Flaw, ...] = (
     Flaw(
         "size", "eye_distance",
-        ((0, 0.0), (4.5, 0.37), (6.5, 0.61), (9.2, 0.8), (12.7, 0.92), (16.5, 0.97), (25, 1.0)),
+        ((0, 0.0), (4.6, 0.3), (6.5, 0.57), (9.1, 0.81), (12.6, 0.93), (16.4, 0.98), (25, 1.0)),
         lambda v: f"small ({v:.0f} px between the eyes)",
     ),
     Flaw(
         "sharpness", "sharpness",
-        ((0.12, 0.05), (0.138, 0.19), (0.149, 0.43), (0.183, 0.7), (0.247, 0.87), (0.366, 0.99), (0.45, 1.0)),
+        ((0.12, 0.0), (0.138, 0.05), (0.146, 0.33), (0.182, 0.71), (0.247, 0.9), (0.368, 0.99), (0.45, 1.0)),
         lambda v: "blurred",
     ),
     Flaw(
-        "noise", "noise", ((0.02, 1.0), (0.028, 0.98), (0.054, 0.83), (0.077, 0.51), (0.12, 0.0)),
+        "noise", "noise", ((0.02, 1.0), (0.029, 0.98), (0.056, 0.89), (0.078, 0.77), (0.12, 0.5)),
         lambda v: "noisy",
     ),
     # LFW's faces are turned by 31 degrees at most and tipped by little, so this is not measured beyond.
@@ -59,30 +59,30 @@ FLAWS: tuple[Flaw, ...] = (
         lambda v: f"turned aside (by about {v:.0f} degrees)",
     ),
     Flaw("pose", "pitch", ((30, 1.0), (60, 0.75)), lambda v: f"tipped {'down' if v > 0 else 'up'}"),
-    Flaw("pose", "roll", ((20, 1.0), (35, 0.98), (90, 0.85)), lambda v: f"tilted by {v:.0f} degrees"),
+    Flaw("pose", "roll", ((35, 1.0), (90, 0.85)), lambda v: f"tilted by {v:.0f} degrees"),
     Flaw("lighting", "brightness", ((0.02, 0.5), (0.045, 0.9), (0.1, 1.0)), lambda v: "dark"),
     Flaw(
-        "lighting", "contrast", ((0.02, 0.05), (0.049, 0.74), (0.142, 0.97), (0.28, 1.0)),
+        "lighting", "contrast", ((0.02, 0.0), (0.049, 0.57), (0.142, 0.95), (0.28, 1.0)),
         lambda v: "low in contrast",
     ),
     Flaw(
-        "lighting", "clipped", ((0.1, 1.0), (0.38, 0.88), (0.75, 0.56)),
+        "lighting", "clipped", ((0.1, 1.0), (0.38, 0.81), (0.75, 0.35)),
         lambda v: "overexposed or in deep shadow",
     ),
-    Flaw("lighting", "side_light", ((0.35, 1.0), (0.88, 0.91)), lambda v: "lit from one side"),
+    Flaw("lighting", "side_light", ((0.35, 1.0), (0.88, 0.89)), lambda v: "lit from one side"),
     Flaw(
-        "framing", "inside", ((0, 0), (0.61, 0.74), (0.8, 0.88), (0.95, 0.97), (1.0, 1.0)),
+        "framing", "inside", ((0, 0), (0.68, 0.67), (0.83, 0.86), (0.95, 0.95), (1.0, 1.0)),
         lambda v: "cut off by the edge of the photo",
     ),
 )  # fmt: skip
 
 BELOW: Curve = (
-    (0.05, 2.2), (0.2, 1.55), (0.45, 1.5), (0.56, 1.25), (0.65, 0.8), (0.77, 0.52), (0.88, 0.23),
-    (0.94, 0.13), (1.0, 0.0),
+    (0.02, 2.05), (0.2, 1.6), (0.3, 1.3), (0.46, 1.15), (0.55, 0.8), (0.65, 0.63), (0.73, 0.44), (0.78, 0.29),
+    (0.88, 0.18), (0.94, 0.1), (1.0, 0.0),
 )  # fmt: skip
 ABOVE: Curve = (
-    (0.05, 1.0), (0.4, 0.88), (0.56, 0.7), (0.65, 0.5), (0.77, 0.42), (0.82, 0.27), (0.88, 0.14),
-    (0.96, 0.1), (1.0, 0.0),
+    (0.03, 1.07), (0.19, 0.79), (0.35, 0.65), (0.55, 0.55), (0.65, 0.43), (0.72, 0.28), (0.83, 0.18),
+    (0.88, 0.14), (0.96, 0.09), (1.0, 0.0),
 )  # fmt: skip
 """Quality margins: how far the threshold interval is extended downwards by ``PairQuality.least`` and upwards
 by ``PairQuality.shared``, in distances from the typical impostor score to the threshold.

@@ -39,7 +39,7 @@ class JointRecipe:
         UsageError: The batch is not made of whole groups.
     """
 
-    dimensions: int = 128
+    dimensions: int = 88  # 128 miss 0.1 % fewer genuine pairs, in a model of more than 10 MB
     rounds: int = 8
     copies: int = 2
     steps: int = 20_000

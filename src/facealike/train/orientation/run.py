@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from ...detection.orientation import SIZE, TURNS, with_orientation
 from ...detection.yunet import YuNetDetector
+from ...model_zoo.quantization import convert_fp16
 from ...utils.atomic_write import write_bytes
 from ..command import add_recipe_options, command_parser, log_line, one_sentence_errors
 from ..detector.pictures import Pool
@@ -160,7 +161,7 @@ def main(arguments: list[str] | None = None) -> None:
         log_line(str(measure(network, crops[:held], face[:held])))
         example = torch.rand(4, 3, SIZE, SIZE)
         network = network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-        content = to_onnx(Probabilities(network).eval(), example, "crops", "probabilities")
+        content = convert_fp16(to_onnx(Probabilities(network).eval(), example, "crops", "probabilities"))
         if options.detector is not None:
             content = with_orientation(options.detector.read_bytes(), content)
         write_bytes(options.out, content)
