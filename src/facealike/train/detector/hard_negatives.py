@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from ...detection.yunet import YuNetDetector
-from ...errors import DataError
 from ...imaging.boxes import iou
 from ...types import Image
 from ...utils.atomic_write import write_bytes
@@ -98,7 +97,8 @@ def main(arguments: list[str] | None = None) -> None:
         images = [*pool.photos[: options.limit], *pool.scenery]
         found = list(collect_hard(images, detector, teacher))
         if not found:
-            raise DataError("no hard place found: nothing is written")
+            print(f"{options.pool}: no hard place found, nothing is written", file=sys.stderr)
+            return
         whole = io.BytesIO()
         np.save(whole, np.stack(found))
         write_bytes(options.pool / "hard.npy", whole.getvalue())
