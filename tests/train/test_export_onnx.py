@@ -267,3 +267,15 @@ def test_fewer_bits_are_quiet(network: torch.nn.Module, capfd: pytest.CaptureFix
     export_embedder(network, SIZE, False, 1, 8, crops(16).numpy())
     assert capfd.readouterr() == ("", "")
     assert logging.root.manager.disable == level
+
+
+def test_a_network_that_cannot_be_quantized_is_exported_in_16_bits(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.AvgPool2d(4), torch.nn.Flatten(), torch.nn.Linear(192, 8))
+    content = export_embedder(network, SIZE, False, bits=8, faces=crops(8).numpy())
+    assert "no convolutions to do in 8 bits" in capsys.readouterr().err
+    assert any(
+        tensor.name.endswith("_half") for tensor in onnx.load_model_from_string(content).graph.initializer
+    )

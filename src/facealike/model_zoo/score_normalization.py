@@ -20,6 +20,7 @@ no single face; log d is a linear function of the log density of these centers.
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass
 
@@ -183,13 +184,59 @@ def append_cohort(content: bytes, cohort: Cohort) -> bytes:
         graph.node.append(node)
     both, last = [name("equator"), name("pole")], name("embeddings")
     graph.node.append(onnx.helper.make_node("Concat", both, [last], last, axis=1))
-    batch = graph.output[0].type.tensor_type.shape.dim[0]
-    shape = [batch.dim_value or batch.dim_param or "n", len(ones) + 1]
-    output = onnx.helper.make_tensor_value_info(last, onnx.TensorProto.FLOAT, shape)
-    del graph.output[:]
-    graph.output.append(output)
+    _set_output(graph, last, len(ones) + 1)
     whole: bytes = model.SerializeToString()
     return whole
+
+
+def split_cohort(content: bytes) -> tuple[bytes, Cohort | None]:
+    """Return the ONNX embedder without its cohort, and the cohort; None if it has none.
+
+    A file holds what ``Cohort.transform`` needs: ``least`` is part of ``intercept``, ``faces`` is 0 and
+    ``explained`` is NaN.
+    """
+    model = onnx.load_model_from_string(content)
+    graph = model.graph
+    at = {
+        tensor.name.removesuffix("_half").removeprefix(PREFIX): onnx.numpy_helper.to_array(tensor)
+        for tensor in graph.initializer
+        if tensor.name.startswith(PREFIX)
+    }
+    if "centres" not in at:
+        return content, None
+    width = 1 / float(at["shift"])
+    cohort = Cohort(
+        centers=np.ascontiguousarray(at["centres"].T.astype(np.float32) * np.float32(width)),
+        shares=at["shares"].astype(np.float32).reshape(-1), width=width,
+        intercept=-2 * float(at["intercept"]), slope=-2 * float(at["slope"]), least=1.0, faces=0,
+        explained=math.nan,
+    )  # fmt: skip
+    # Quantization renames values, but not constants.
+    makers = {name: node for node in graph.node for name in node.output}
+    square = next(node for node in graph.node if PREFIX + "ones" in node.input)
+    network = makers[square.input[0]].input[0]
+    needed, nodes = {network}, []
+    for node in reversed(graph.node):  # nodes stand in the order of computation
+        if needed.intersection(node.output):
+            needed.update(node.input)
+            nodes.append(node)
+    del graph.node[:]
+    graph.node.extend(reversed(nodes))
+    stored = [tensor for tensor in graph.initializer if not tensor.name.startswith(PREFIX)]
+    del graph.initializer[:]
+    graph.initializer.extend(stored)
+    _set_output(graph, network, at["centres"].shape[0])
+    before: bytes = model.SerializeToString()
+    return before, cohort
+
+
+def _set_output(graph: onnx.GraphProto, name: str, dimensions: int) -> None:
+    """Let the graph return ``name``, float32 (n, dimensions), with the n of its present output."""
+    batch = graph.output[0].type.tensor_type.shape.dim[0]
+    shape = [batch.dim_value or batch.dim_param or "n", dimensions]
+    output = onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+    del graph.output[:]
+    graph.output.append(output)
 
 
 def _cluster(embeddings: Embeddings) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

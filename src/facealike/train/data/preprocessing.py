@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ...detection.base import Detector
 from ...errors import TrainingError
 from ...model_file.preprocessing import Preprocessing
@@ -9,12 +11,22 @@ from ...model_zoo.dlib_weights import MEAN, STD
 from ..recipe.schema import Recipe
 
 
-def choose_preprocessing(recipe: Recipe, detector: Detector) -> Preprocessing:
+def choose_preprocessing(
+    recipe: Recipe, detector: Detector, start: Preprocessing | None = None
+) -> Preprocessing:
     """Return the face crop of ``recipe``; ``align = "auto"`` uses landmarks if ``detector`` has them.
 
+    Args:
+        recipe: The recipe.
+        detector: The detector.
+        start: The crop of the model that training continues; with ``crop.size = 0`` it is that of the recipe.
+
     Raises:
-        TrainingError: The recipe needs landmarks and the detector has none.
+        TrainingError: The recipe needs landmarks and the detector has none, or its crop is not that of
+            ``start``.
     """
+    if start is not None:
+        return _crop_of(start, recipe, detector)
     align = recipe.crop.align
     if align == "auto":
         align = "landmarks" if detector.has_landmarks else "box"
@@ -32,3 +44,25 @@ def choose_preprocessing(recipe: Recipe, detector: Detector) -> Preprocessing:
         mean, std = MEAN, (STD, STD, STD)
     crop = recipe.crop
     return Preprocessing(crop.size, align, crop.margin, crop.edge, mean, std, crop.context)
+
+
+def _crop_of(start: Preprocessing, recipe: Recipe, detector: Detector) -> Preprocessing:
+    """Return ``start`` if the recipe and the detector fit it."""
+    if start.align != "box" and not detector.has_landmarks:
+        raise TrainingError(
+            f"network.start: {recipe.network.start} aligns crops by landmarks, and this detector finds none; "
+            "use --detector facealike or a YuNet .onnx file"
+        )
+    crop = recipe.crop
+    if crop.size == 0:
+        return start
+    align = start.align if crop.align == "auto" else crop.align
+    stated = replace(
+        start, size=crop.size, align=align, margin=crop.margin, edge=crop.edge, context=crop.context
+    )
+    if stated != start:
+        raise TrainingError(
+            f"network.start: {recipe.network.start} was made for other face crops ({start.size} px, align "
+            f"{start.align}); set crop.size = 0, which takes those, or choose another start"
+        )
+    return start

@@ -149,7 +149,7 @@ def split_people(people: People, recipe: Recipe, parts: Parts) -> dict[str, Peop
 
 def make_plan(
     root: Path, recipe: Recipe, detector: Detector | None, cache: Path, progress: Progress | None = None,
-    only: Collection[str] | None = None, strict: bool = False,
+    only: Collection[str] | None = None, strict: bool = False, start: Preprocessing | None = None,
 ) -> Plan:  # fmt: skip
     """Read the folder, detect and crop all faces, and split the people.
 
@@ -161,6 +161,7 @@ def make_plan(
         progress: Called with (done, total) photos.
         only: Names of the people to train on, instead of the recipe's split; there is no validation then.
         strict: Raise at a photo that cannot be read, instead of leaving it out.
+        start: The face crop of the model that training continues.
 
     Raises:
         DataError: There are too few people or photos to train or validate.
@@ -169,7 +170,7 @@ def make_plan(
         ImageError: With ``strict``, a photo that cannot be read.
     """
     detector = detector if detector is not None else named_detector(recipe.crop.detector)
-    preprocessing = choose_preprocessing(recipe, detector)
+    preprocessing = choose_preprocessing(recipe, detector, start)
     everyone = People.from_folder(root)
     parts = divide(everyone)
     splits = split_people(everyone, recipe, parts) if only is None else _these(everyone, only)

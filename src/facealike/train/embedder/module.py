@@ -18,12 +18,12 @@ from ..data.augment import mix
 from ..lightning.base_module import BaseModule
 from ..losses.criterion import Criterion, pair_tensors
 from ..networks.build import first_network
-from ..networks.init_from_model import start_from
 from ..networks.resnet import to_unit
 from ..optim.mixed_precision import autocast
 from ..recipe.schema import Recipe
+from ..seeds import step_seed
 from .dataset import Watched
-from .fine_tuning import Start, Tail, freeze_norms
+from .fine_tuning import CohortLayer, Start
 
 
 class SiameseModule(BaseModule):
@@ -36,7 +36,6 @@ class SiameseModule(BaseModule):
         total_steps: Steps of the whole run.
         watched: Pairs that are scored after each epoch.
         start: The model to continue from.
-        faces: With ``start``: normalized crops (n, 3, S, S) for ``start_from``.
     """
 
     def __init__(
@@ -47,25 +46,19 @@ class SiameseModule(BaseModule):
         total_steps: int,
         watched: Sequence[Watched],
         start: Start | None = None,
-        faces: Tensor | None = None,
     ) -> None:
-        network, dimensions = first_network(recipe), recipe.network.dimensions
-        if start is not None and faces is not None:
-            start_from(network, start.file.embedder, faces, start.name)
-            dimensions += start.center is not None
+        if start is None:
+            network, dimensions = first_network(recipe), recipe.network.dimensions
+        else:
+            torch.manual_seed(step_seed(recipe.seed, 0, 0))  # for the class vectors of a loss
+            network, dimensions = start.network, start.dimensions
         super().__init__(recipe, preprocessing, total_steps, network, recipe.augment)
         self.watched = watched
-        self.tail = None if start is None else Tail(start)
+        self.cohort = None if start is None or start.cohort is None else CohortLayer(start.cohort)
         self.criterion = Criterion(recipe.loss, people, dimensions)
         self._embedded: dict[int, list[Tensor]] = {}
         # In a list, so that it is not part of the state: a resumed run builds it from the start again.
         self._anchor = [copy.deepcopy(network).eval().requires_grad_(False)] if recipe.loss.anchor else []
-
-    def train(self, mode: bool = True) -> SiameseModule:
-        super().train(mode)
-        if self.tail is not None:
-            freeze_norms(self.network)
-        return self
 
     def on_fit_start(self) -> None:
         for network in self._anchor:
@@ -76,8 +69,7 @@ class SiameseModule(BaseModule):
         partner, share, alpha = None, 1.0, self.recipe.augment.mixup
         if alpha:
             images, partner, share = mix(images, alpha, generator)
-        raw = self(images)
-        embeddings = raw if self.tail is None else self.tail.lift(raw)
+        embeddings = self(images)
         # Distances and angles between near neighbors need more digits than bfloat16 has.
         with torch.autocast(self.device.type, enabled=False):
             loss: Tensor = self.criterion(
@@ -87,8 +79,9 @@ class SiameseModule(BaseModule):
                 loss = share * loss + (1 - share) * self.criterion(embeddings, batch["labels"][partner])
         for network in self._anchor:
             with torch.no_grad():
-                held = network(self.normalized(images)).float()
-            loss = loss + self.recipe.loss.anchor * (raw.float() - held).square().sum(dim=1).mean()
+                held = to_unit(network(self.normalized(images)))
+            apart = (to_unit(embeddings) - held).square().sum(dim=1).mean()
+            loss = loss + self.recipe.loss.anchor * apart
         return self.logged(loss, len(images))
 
     def validation_step(self, batch: Tensor, batch_idx: int, dataloader_idx: int = 0) -> None:
@@ -98,14 +91,10 @@ class SiameseModule(BaseModule):
         """Return the embeddings (n, d) that the model will return for crops, uint8 (n, S, S, 3)."""
         images = crops.permute(0, 3, 1, 2).float()
         parts, mirror = self.recipe.loss.parts, self.recipe.network.mirror
-        raw = self(images)
-        if self.tail is not None and self.tail.lifts:
-            unit: Tensor = self.tail((raw + self(images.flip(3))) / 2 if mirror else raw)
-            return unit
-        unit = to_unit(raw, parts)
+        unit = to_unit(self(images), parts)
         if mirror:
             unit = to_unit(unit + to_unit(self(images.flip(3)), parts), parts)
-        return unit if self.tail is None else self.tail(unit)
+        return unit if self.cohort is None else self.cohort(unit)
 
     def on_validation_epoch_end(self) -> None:
         for number, watched in enumerate(self.watched):

@@ -34,7 +34,7 @@ from ...imaging.photo_warning import (
 from ...model_zoo.quantization import CALIBRATION_CROPS
 from ...utils.result import Result
 from ..data.batches import ChunkDataset, StepDataset, chunk_loader, make_sampler, step_loader
-from ..export_onnx import Faces, export_embedder
+from ..export_onnx import export_embedder
 from ..lightning.callbacks import EpochLog, PatientStopping
 from ..lightning.trainer import (
     begin,
@@ -52,7 +52,7 @@ from ..recipe.schema import Recipe
 from .baseline_comparison import BaselineComparison
 from .dataset import Plan, make_plan
 from .finalize import finalize_run
-from .fine_tuning import Start, better_epoch, export_tuned, kept_start, read_start
+from .fine_tuning import Start, better_epoch, kept_start, read_start
 from .fitted import Fitted
 from .module import SiameseModule, measured
 from .sanity_checks import SanityChecks
@@ -184,24 +184,20 @@ def fit(
     cache = options.crops_folder(run.parent)
     accelerator, devices, device_name = choose_device(options.device)
     last = checkpoint_of(out, run, options.resume)
+    start = read_start(recipe.network.start) if recipe.network.start else None
     plan = make_plan(
-        Path(people_dir), recipe, options.detector, cache, options.progress, only, options.strict
-    )
+        Path(people_dir), recipe, options.detector, cache, options.progress, only, options.strict,
+        None if start is None else start.file.preprocessing,
+    )  # fmt: skip
     done = begin(run, out, recipe, plan.fingerprint, plan.root, device_name, last, cache)
     print(f"training on {device_name}: {_count(plan)}", file=sys.stderr, flush=True)
-    net, rows = recipe.network, plan.training_data.rows
-    faces = None
-    if net.bits == 8 or net.start:
-        faces = plan.preprocessing.normalize(plan.crops.take(rows[:: max(1, len(rows) // CALIBRATION_CROPS)]))
-    start = read_start(recipe, plan.preprocessing) if net.start else None
-
-    steps, trainer, module, log, checks = _prepare(recipe, plan, run, accelerator, devices, start, faces)
+    steps, trainer, module, log, checks = _prepare(recipe, plan, run, accelerator, devices, start)
     sampler = make_sampler(recipe, plan.training_data.labels)
     dataset = StepDataset(plan.crops, plan.training_data.rows, plan.training_data.labels, sampler)
     loader = step_loader(dataset, steps, done // steps)
     watched = [chunk_loader(ChunkDataset(plan.crops, part.rows)) for part in plan.watched]
     first, before = copy.deepcopy(module.evaluated.state_dict()), {}
-    if (start is not None or net.kind == "dlib") and len(plan.validation.people):
+    if (start is not None or recipe.network.kind == "dlib") and len(plan.validation.people):
         before = measured(module, plan.watched[0], watched[0])
         measures = f"F1 {before['val_f1']:.3f}, AUC {before['val_auc']:.4f}"
         print(f"before training, on the validation people: {measures}", file=sys.stderr, flush=True)
@@ -215,18 +211,23 @@ def fit(
         module.evaluated.load_state_dict(first)
         warnings.append(kept_start(log.rows, before, len(plan.validation.people.names)))
         print(f"warning: {warnings[-1]}", file=sys.stderr, flush=True)
-    if start is None:
-        onnx = export_embedder(
-            module.evaluated, recipe.crop.size, net.mirror, recipe.loss.parts, net.bits, faces
-        )
-    elif kept_first:
+    if start is not None and kept_first:
         onnx = start.file.embedder  # unchanged: its weights are not rounded again
     else:
-        onnx = export_tuned(module.evaluated, start, recipe, faces)
+        onnx = _exported(module.evaluated, recipe, plan)
+        onnx = onnx if start is None else start.finished(onnx)
     initial = (
         InitialWeights(None if start is None else start.file, before, kept_first) if before or start else None
     )
     return Fitted(plan, onnx, run, cache, device_name, log.rows, tuple(warnings), initial)
+
+
+def _exported(network: torch.nn.Module, recipe: Recipe, plan: Plan) -> bytes:
+    net, rows, faces = recipe.network, plan.training_data.rows, None
+    if net.bits == 8:
+        some = rows[:: max(1, len(rows) // CALIBRATION_CROPS)][:CALIBRATION_CROPS]
+        faces = plan.preprocessing.normalize(plan.crops.take(some))
+    return export_embedder(network, plan.preprocessing.size, net.mirror, recipe.loss.parts, net.bits, faces)
 
 
 def _count(plan: Plan) -> str:
@@ -237,15 +238,12 @@ def _count(plan: Plan) -> str:
 
 
 def _prepare(
-    recipe: Recipe, plan: Plan, run: Path, accelerator: str, devices: Any, start: Start | None, faces: Faces
+    recipe: Recipe, plan: Plan, run: Path, accelerator: str, devices: Any, start: Start | None
 ) -> tuple[int, lightning.Trainer, SiameseModule, EpochLog, SanityChecks]:
     spec = recipe.training
     steps = spec.steps_per_epoch or make_sampler(recipe, plan.training_data.labels).steps
     people = len(plan.training_data.people.names)
-    shown = None if faces is None else torch.from_numpy(faces)
-    module = SiameseModule(
-        recipe, plan.preprocessing, people, steps * spec.epochs, plan.watched, start, shown
-    )
+    module = SiameseModule(recipe, plan.preprocessing, people, steps * spec.epochs, plan.watched, start)
     log = EpochLog(run / "log.csv", steps * spec.batch_size, echo=not sys.stderr.isatty())
     folder = run / "checkpoints"
     checks = SanityChecks(plan, recipe, log)

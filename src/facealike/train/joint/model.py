@@ -64,8 +64,7 @@ def write_model(
     faces = preprocessing.normalize(
         plain_crops(chips[:: max(1, len(chips) // CALIBRATION_CROPS)][:CALIBRATION_CROPS])
     )
-    student = run.student().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    onnx = export_embedder(Embedding(student.eval()), SIZE, False, bits=bits, faces=faces)
+    onnx = export_embedder(Embedding(run.student().eval()), SIZE, False, bits=bits, faces=faces)
     detector = default_detector()
     file = ModelFile(
         onnx, preprocessing, detector.spec, detector.weights,

@@ -40,6 +40,7 @@ class BaseModule(lightning.LightningModule):
         self.recipe, self.total_steps, self.network = recipe, total_steps, network
         self.augmentation = Augmentation(augment)
         self.average = Average(network, recipe.training.ema) if recipe.training.ema else None
+        self.channels = preprocessing.channels
         self.register_buffer("mean", torch.tensor(preprocessing.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(preprocessing.std).view(1, 3, 1, 1), persistent=False)
 
@@ -58,7 +59,9 @@ class BaseModule(lightning.LightningModule):
 
     def normalized(self, images: Tensor) -> Tensor:
         """Return images, (n, 3, S, S) in 0..255, normalized for the network."""
-        return ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        normalized = (images - self.mean) / self.std
+        ordered = normalized if self.channels == "rgb" else normalized.flip(1)
+        return ordered.contiguous(memory_format=torch.channels_last)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         torch.manual_seed(step_seed(self.recipe.seed, 1, self.global_step))  # for dropout

@@ -149,10 +149,13 @@ def _slope(given: list[Any], attributes: Attributes) -> Tensor:
 
 
 def _average(given: list[Any], attributes: Attributes) -> Tensor:
-    if attributes.get("ceil_mode", 0):
+    kernel, pads = attributes["kernel_shape"], _pads(attributes)
+    strides = attributes.get("strides", [1, 1])
+    sides = zip(given[0].shape[2:], kernel, strides, pads, strict=True)
+    if attributes.get("ceil_mode", 0) and any((side + 2 * p - k) % s for side, k, s, p in sides):
         raise ModelError("the network rounds the size of a pool up, which facealike cannot run in torch")
     return F.avg_pool2d(
-        given[0], attributes["kernel_shape"], attributes.get("strides", 1), _pads(attributes),
+        given[0], kernel, strides, pads,
         count_include_pad=bool(attributes.get("count_include_pad", 0)),
     )  # fmt: skip
 
@@ -162,7 +165,16 @@ def _linear(given: list[Any], attributes: Attributes) -> Tensor:
     if any(attributes.get(name, value) != value for name, value in plain.items()):
         raise ModelError("the network has a Gemm with factors, which facealike cannot run in torch")
     weight = given[1] if attributes.get("transB", 0) else given[1].T
-    return F.linear(given[0], weight, given[2] if len(given) > 2 else None)
+    return _in_float32(F.linear, [given[0], weight, *given[2:]])
+
+
+def _in_float32(product: Callable[..., Tensor], given: list[Tensor]) -> Tensor:
+    """Return a product in float32 under autocast too.
+
+    These products are small, and what they are rounded to is the precision of the embedding.
+    """
+    with torch.autocast(given[0].device.type, enabled=False):
+        return product(*(each.float() for each in given))
 
 
 def _constant(given: list[Any], attributes: Attributes) -> Any:
@@ -238,6 +250,27 @@ def _cast(given: list[Any], attributes: Attributes) -> Any:
     return given[0].to(kinds[attributes["to"]])
 
 
+def _slice(given: list[Any], attributes: Attributes) -> Any:
+    x, starts, ends = given[:3]
+    axes = given[3] if len(given) > 3 else list(range(len(starts)))
+    steps = given[4] if len(given) > 4 else [1] * len(starts)
+    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
+        if step == -1 and start == -1 and end < -x.shape[axis]:
+            x = x.flip(axis)
+        elif step == 1 and isinstance(x, Tensor):
+            at: list[slice] = [slice(None)] * x.ndim
+            at[axis] = slice(start, end)
+            x = x[tuple(at)]
+        else:
+            raise ModelError("the network has a Slice with steps, which facealike cannot run in torch")
+    return x
+
+
+def _squeeze(given: list[Any], attributes: Attributes) -> Any:
+    axes = given[1] if len(given) > 1 else attributes.get("axes")
+    return given[0].squeeze() if axes is None else given[0].squeeze(tuple(axes))
+
+
 def _split(given: list[Any], attributes: Attributes) -> Any:
     return given[0]  # nodes with several outputs are refused
 
@@ -279,7 +312,7 @@ OPERATORS: dict[str, Operator] = {
     "Gemm": _linear,
     "GlobalAveragePool": lambda given, _: given[0].mean(dim=(2, 3), keepdim=True),
     "Identity": lambda given, _: given[0],
-    "MatMul": lambda given, _: given[0] @ given[1],
+    "MatMul": lambda given, _: _in_float32(torch.matmul, given),
     "Max": lambda given, _: torch.maximum(*given),
     "MaxPool": _largest,
     "Mul": lambda given, _: given[0] * given[1],
@@ -291,11 +324,15 @@ OPERATORS: dict[str, Operator] = {
     "ReduceMean": _reduced(torch.mean),
     "ReduceSum": _reduced(torch.sum),
     "ReduceSumSquare": _reduced(lambda x, dim, keepdim: x.square().sum(dim=dim, keepdim=keepdim)),
+    "Reciprocal": lambda given, _: given[0].reciprocal(),
     "Relu": lambda given, _: F.relu(given[0]),
     "Reshape": _reshape,
     "Shape": _shape,
     "Sigmoid": lambda given, _: torch.sigmoid(given[0]),
+    "Slice": _slice,
     "Split": _split,
+    "Sqrt": lambda given, _: given[0].sqrt(),
+    "Squeeze": _squeeze,
     "Sub": lambda given, _: given[0] - given[1],
 }
 

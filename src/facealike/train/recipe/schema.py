@@ -42,7 +42,7 @@ class CropSpec:
     """``[crop]``: the detector and the face crop.
 
     Args:
-        size: Side of the crop, 32 to 512 pixels.
+        size: Side of the crop, 32 to 512 pixels; 0 takes the whole crop of ``network.start``.
         detector: The detector's name or its .onnx file.
         align: ``landmarks`` (ArcFace template), ``chip`` (dlib's template), ``box``, or ``auto``:
             landmarks where the detector has them.
@@ -64,8 +64,9 @@ class NetworkSpec:
     """``[network]``: the architecture, its first weights and its precision after training.
 
     Args:
-        kind: ``resnet``; ``legacy``, the plain CNN of the script that facealike replaces; or ``dlib``, which
-            begins with dlib's network and weights and keeps their shape and crops.
+        kind: ``resnet``; ``legacy``, the plain CNN of the script that facealike replaces; ``dlib``, which
+            begins with dlib's network and weights and keeps their shape and crops; or ``start``, the network
+            of ``start`` as it is, to which of these keys only ``bits`` applies.
         widths: Channels of each stage.
         blocks: Residual blocks of each stage after the first.
         dimensions: Dimensions of the embedding.
@@ -77,10 +78,11 @@ class NetworkSpec:
         mirror: Average the embeddings of a crop and its mirror image.
         bits: Precision of the weights in the model file: 32, 16 (half the size) or 8 (a quarter).
         branches: Networks side by side, each with its part of ``dimensions`` (``resnet`` only).
-        start: The model, by path or name, whose weights training begins with; empty is random weights.
+        start: The model, by path or name, whose weights training begins with, for ``start`` and, with a
+            teacher, for ``resnet``; empty is random weights.
     """
 
-    kind: Literal["resnet", "legacy", "dlib"] = "resnet"
+    kind: Literal["resnet", "legacy", "dlib", "start"] = "resnet"
     widths: tuple[int, ...] = (32, 64, 128, 256)
     blocks: tuple[int, ...] = (1, 1, 1)
     dimensions: int = 128
@@ -109,8 +111,8 @@ class LossSpec:
         pair_weight: Weight of a contrastive loss on hard pairs that is added to a classifying loss.
         pair_margin: The margin of that loss, a distance.
         halves: Classify the first half of the embedding and compare the second.
-        anchor: With ``network.start``: weight of the mean squared distance of the outputs from those of the
-            start, which limits forgetting; 0 is none.
+        anchor: With ``network.start``: weight of the mean squared distance of the embeddings from those of
+            the start, which limits forgetting; 0 is none.
     """
 
     name: Literal[

@@ -26,7 +26,8 @@ def check(recipe: Recipe) -> None:
         recipe: The recipe; its types are right already.
     """
     _require(recipe.seed >= 0, "seed", "must not be negative")
-    _require(32 <= recipe.crop.size <= 512, "crop.size", "must lie between 32 and 512")
+    if recipe.crop.size or recipe.network.kind != "start":
+        _require(32 <= recipe.crop.size <= 512, "crop.size", "must lie between 32 and 512")
     _require(0 <= recipe.crop.margin <= 2, "crop.margin", "must lie between 0 and 2")
     _require(0 <= recipe.crop.context <= 2, "crop.context", "must lie between 0 and 2")
     _require(
@@ -62,6 +63,8 @@ def check(recipe: Recipe) -> None:
             -(-recipe.crop.size // 2) >> len(net.widths) >= 1,
             "network.widths", f"must hold fewer layers for crops of {recipe.crop.size} pixels",
         )  # fmt: skip
+    elif net.kind == "start":
+        _check_network_of_start(recipe)
     else:
         _require(recipe.crop.size == 150, "crop.size", "must be 150, that of dlib's network")
         _require(recipe.crop.align == "chip", "crop.align", "must be 'chip', the crop of dlib's network")
@@ -163,16 +166,31 @@ def _check_teacher(recipe: Recipe) -> None:
 
 def _check_start(recipe: Recipe) -> None:
     """Check the keys of fine-tuning."""
-    start, net = recipe.network.start, recipe.network
+    start = recipe.network.start
     _require(recipe.loss.anchor >= 0, "loss.anchor", "must not be negative")
     _require(recipe.loss.anchor == 0 or bool(start), "loss.anchor", "needs network.start")
     if not start:
         return
     _require(
-        net.kind == "resnet" and net.pool != "flatten" and net.branches == 1, "network.start",
-        "fits kind = 'resnet' of one branch with pool = 'average' or 'grid' only",
-    )  # fmt: skip
+        recipe.network.kind == "start", "network.start", "fits kind = 'start' only, unless there is a teacher"
+    )
     _require(not recipe.loss.halves, "network.start", "does not fit loss.halves")
+
+
+def _check_network_of_start(recipe: Recipe) -> None:
+    """Check the keys of a network that is taken from a model as it is."""
+    net, crop = recipe.network, recipe.crop
+    _require(bool(net.start), "network.start", "must name a model with kind = 'start'")
+    _require(net.dropout == 0, "network.dropout", "must be 0 with kind = 'start'")
+    _require(not net.mirror, "network.mirror", "must be false with kind = 'start'")
+    _require(not net.standardize, "network.standardize", "must be false with kind = 'start'")
+    if crop.size == 0:
+        plain = type(crop)(size=0, detector=crop.detector)
+        for entry in fields(crop):
+            _require(
+                getattr(crop, entry.name) == getattr(plain, entry.name),
+                f"crop.{entry.name}", "must be left out with crop.size = 0, the crop of the start",
+            )  # fmt: skip
 
 
 def _require(holds: bool, key: str, rule: str) -> None:
