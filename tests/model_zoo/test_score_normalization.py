@@ -23,7 +23,14 @@ from facealike.embedding.face_model import Model
 from facealike.errors import DataError, UsageError
 from facealike.model_file.model_file import ModelFile
 from facealike.model_zoo import score_normalization as rooms
-from facealike.model_zoo.score_normalization import Cohort, append_cohort, fit_cohort, neighbor_distances
+from facealike.model_zoo.quantization import convert_fp16
+from facealike.model_zoo.score_normalization import (
+    Cohort,
+    append_cohort,
+    fit_cohort,
+    neighbor_distances,
+    split_cohort,
+)
 from support.small_network import SIZE, small_network
 from support.tiny_model import tiny_model_file
 
@@ -135,6 +142,26 @@ def test_the_graph_says_what_the_formula_says(cohort: Cohort, batch: str | int, 
     np.testing.assert_allclose(after.embed(crops), cohort.transform(before.embed(crops)), atol=1e-4)
     with pytest.raises(UsageError, match="has a cohort already"):
         append_cohort(placed, cohort)
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_a_cohort_is_split_from_the_network_before_it(cohort: Cohort, half: bool) -> None:
+    plain = small_network()
+    placed = append_cohort(plain, cohort)
+    before, found = split_cohort(convert_fp16(placed) if half else placed)
+    assert found is not None and split_cohort(before)[1] is None
+    crops = np.random.default_rng(7).integers(0, 256, (20, SIZE, SIZE, 3), dtype=np.uint8)
+    preprocessing = tiny_model_file().preprocessing
+    embed = {
+        name: Embedder(content, preprocessing, "cpu").embed(crops)
+        for name, content in (("plain", plain), ("before", before), ("again", append_cohort(before, found)))
+    }
+    near = 5e-3 if half else 1e-5
+    np.testing.assert_allclose(embed["before"], embed["plain"], atol=near)
+    np.testing.assert_allclose(
+        found.transform(embed["before"]), cohort.transform(embed["plain"]), atol=10 * near
+    )
+    np.testing.assert_allclose(embed["again"], found.transform(embed["before"]), atol=1e-4)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ..model_file.licenses import License
 from ..model_file.model_file import ModelFile
-from .recipe.schema import Recipe
+from .recipe.schema import CardSpec, Recipe
 
 INITIAL_WEIGHTS = {"dlib": "dlib's face network (public domain, CC0), dlib_face_recognition_resnet_model_v1"}
 
@@ -49,8 +49,24 @@ def weights_of(model: ModelFile) -> str:
     return f"the weights of model {model.id}" + (f" ({before})" if before else "")
 
 
-def licenses(recipe: Recipe) -> dict[str, License]:
-    """Return the licenses of the recipe's card; those of the SPDX list are understood by programs."""
-    card = recipe.card
+def license_names(recipe: Recipe, initial: InitialWeights | None = None) -> dict[str, str]:
+    """Return the names of the licenses of a model's parts, as the recipe's card states them.
+
+    Where it states the trainer's own terms only, those of the model that training began with are added.
+    """
+    card, unstated = recipe.card, CardSpec()
     named = {"code": "Apache-2.0", "weights": card.weights_license, "training_data": card.data_license}
-    return {part: License.named(name) for part, name in named.items()}
+    if initial is not None and initial.file is not None:
+        before = initial.file.card.licence
+        for part, trainers in (
+            ("weights", unstated.weights_license),
+            ("training_data", unstated.data_license),
+        ):
+            if named[part] == trainers:
+                named[part] += f"; of the model it began with: {before.get(part, 'not stated')}"
+    return named
+
+
+def licenses(recipe: Recipe, initial: InitialWeights | None = None) -> dict[str, License]:
+    """Return the licenses of ``license_names``; those of the SPDX list are understood by programs."""
+    return {part: License.named(name) for part, name in license_names(recipe, initial).items()}

@@ -90,8 +90,10 @@ def tuning(start: Path, **training: Any) -> Recipe:
     )
 
 
-@pytest.mark.parametrize("kind", ["plain", "mirrored", "lifted", "cohort", "bytes"])
-@pytest.mark.parametrize("channels", ["rgb", "bgr"])
+@pytest.mark.parametrize(
+    ("kind", "channels"),
+    [("plain", "bgr"), ("mirrored", "rgb"), ("lifted", "rgb"), ("cohort", "bgr"), ("bytes", "rgb")],
+)
 def test_it_begins_with_the_embeddings_of_the_start(tmp_path: Path, kind: str, channels: Channels) -> None:
     """Before the first step, in torch and exported again, every vector is that of the model it began with."""
     preprocessing = replace(PREPROCESSING, channels=channels)
@@ -154,13 +156,15 @@ def test_which_epoch_is_better() -> None:
 def tuned(
     whole: TrainResult, root: Path, crops_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> TrainResult:
-    """A run from the model of ``whole`` on the same people, by steps so large that they spoil it."""
+    """A run from the model of ``whole`` on the same people, none of whose epochs counts as better."""
     out = tmp_path_factory.mktemp("tuned") / "m.facealike"
     recipe = tiny_recipe(
         network={**START, "start": str(whole.model_path)},
-        training={"epochs": 1, "steps_per_epoch": 2, "learning_rate": 100.0, "warm_up": 0.01},
+        training={"epochs": 1, "steps_per_epoch": 2},
     )
-    return train(root, recipe, out, detector=CentralBox(), device="cpu", cache=crops_folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("facealike.train.embedder.run.better_epoch", lambda *_: False)
+        return train(root, recipe, out, detector=CentralBox(), device="cpu", cache=crops_folder)
 
 
 @pytest.fixture(scope="session")
@@ -168,7 +172,9 @@ def crops_folder(crops: Path) -> Path:
     return crops
 
 
-def test_a_run_that_gets_worse_keeps_the_start_and_says_so(tuned: TrainResult, whole: TrainResult) -> None:
+def test_a_run_that_gets_no_better_keeps_the_start_and_says_so(
+    tuned: TrainResult, whole: TrainResult
+) -> None:
     assert Model.load(tuned.model_path).file.embedder == ModelFile.read(whole.model_path).embedder
     said = [warning for warning in tuned.warnings if "no epoch did better on the" in warning]
     assert len(said) == 1 and "keeps the weights it began with" in said[0]
@@ -210,7 +216,7 @@ def test_a_tuned_model_has_other_weights_and_the_crop_and_cohort_of_its_start(
 ) -> None:
     monkeypatch.setattr("facealike.train.embedder.run.better_epoch", lambda *_: True)
     path = stored(tmp_path, "bytes", network())
-    recipe = tuning(path, learning_rate=1e-3)
+    recipe = tuning(path, learning_rate=3e-2)
     recipe = replace(recipe, network=replace(recipe.network, bits=8))
     tuned = train(
         root, recipe, tmp_path / "m.facealike", detector=CentralBox(), device="cpu", cache=crops_folder
@@ -218,10 +224,12 @@ def test_a_tuned_model_has_other_weights_and_the_crop_and_cohort_of_its_start(
     file, start = ModelFile.read(tuned.model_path), ModelFile.read(path)
     assert file.preprocessing == start.preprocessing and file.embedder != start.embedder
     assert file.card.provenance["initialisation"].startswith(f"the weights of model {start.id}")
+    assert file.card.licence["weights"].endswith("states; of the model it began with: CC0-1.0")
+    assert file.card.licences["weights"].commercial is None
     faces = crops(12)
     found, before = (Embedder(each.embedder, PREPROCESSING, "cpu").embed(faces) for each in (file, start))
     assert found.shape == before.shape == (12, DIMENSIONS + 1)
-    assert 0.8 < float((found * before).sum(axis=1).mean()) < 0.99999
+    assert np.abs(found - before).max() > 5e-3 and float((found * before).sum(axis=1).min()) > 0.5
     operators = {node.op_type for node in load_model_from_string(file.embedder).graph.node}
     assert "QuantizeLinear" in operators and split_cohort(file.embedder)[1] is not None
 

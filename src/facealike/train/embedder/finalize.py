@@ -41,7 +41,7 @@ from ...reports.training_log import loss_curves
 from ...types import Pair, PairIndices
 from ...utils.atomic_write import write_text
 from ...utils.escape import one_line
-from ..model_card import INTENDED_USE, InitialWeights, initialization, licenses
+from ..model_card import INTENDED_USE, InitialWeights, initialization, license_names, licenses
 from ..optim.mixed_precision import digits
 from ..provenance import git_commit, machine, versions
 from ..recipe.schema import Recipe
@@ -182,15 +182,10 @@ def seen(recipe: Recipe) -> tuple[str, ...]:
 def draft_model(fitted: Fitted, recipe: Recipe) -> ModelFile:
     """Return the model file without metrics and without a threshold."""
     plan, device, initial = fitted.plan, fitted.device, fitted.initial
-    licence = {
-        "code": "Apache-2.0",
-        "weights": recipe.card.weights_license,
-        "training_data": recipe.card.data_license,
-        "detector": detector_license(plan.detector),
-    }
+    licence = {**license_names(recipe, initial), "detector": detector_license(plan.detector)}
     card = new_card(
         recipe.card.name or recipe.name,
-        licenses(recipe),
+        licenses(recipe, initial),
         licence=licence,
         data={"folder": plan.root.name, "fingerprint": plan.fingerprint, **describe(plan)},
         recipe=recipe.to_dict(),
