@@ -42,7 +42,8 @@ def test_shapes(size: int, kind: str, pool: str) -> None:
     assert network.eval()(crops(1, size)).shape == (1, 10)
 
 
-@pytest.mark.parametrize("name", [n for n in recipe_names() if n != "dlib"])  # see test_init_dlib.py
+# See test_init_from_dlib.py, and test_fine_tuning.py for the network of a start.
+@pytest.mark.parametrize("name", [n for n in recipe_names() if n not in ("dlib", "fine-tuned")])
 def test_the_network_of_each_shipped_recipe(name: str) -> None:
     recipe = load_recipe(name)
     net = recipe.network
