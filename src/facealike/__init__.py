@@ -18,6 +18,10 @@ from ._version import __version__
 if TYPE_CHECKING:
     from .calibration.calibration import Calibration
     from .calibration.operating_points import OperatingPoint
+    from .clustering.cluster import cluster
+    from .clustering.evaluation import ClusteringEvaluation, ClusteringEvaluator
+    from .clustering.people_folders import PeopleFolders
+    from .clustering.result import ClusteredFace, Clustering, PersonPair
     from .datasets.people import People
     from .detection.base import Detector
     from .detection.dlib_hog import DlibDetector
@@ -76,6 +80,7 @@ if TYPE_CHECKING:
     from .imaging.read import read_image
     from .metrics.all_pairs import Exhaustive, exhaustive
     from .metrics.bootstrap import Interval, difference_interval, pair_intervals
+    from .metrics.clustering import ClusterAgreement, cluster_agreement
     from .metrics.demographics import GroupEvaluation
     from .metrics.identification import Identification, OpenSet, closed_set, open_set
     from .model_file.card import ModelCard
@@ -103,6 +108,11 @@ __all__ = [
     "Calibration",
     "Candidate",
     "CandidateList",
+    "ClusterAgreement",
+    "ClusteredFace",
+    "Clustering",
+    "ClusteringEvaluation",
+    "ClusteringEvaluator",
     "Comparison",
     "DataError",
     "Detector",
@@ -151,7 +161,9 @@ __all__ = [
     "Pair",
     "PairEvaluator",
     "People",
+    "PeopleFolders",
     "PeopleOverlap",
+    "PersonPair",
     "PersonVerification",
     "PhotoWarning",
     "Preprocessing",
@@ -175,6 +187,8 @@ __all__ = [
     "add_model",
     "calibrate",
     "closed_set",
+    "cluster",
+    "cluster_agreement",
     "compare",
     "default_detector",
     "difference_interval",
@@ -204,6 +218,10 @@ __all__ = [
 _MODULES = {
     "calibration.calibration": ["Calibration"],
     "calibration.operating_points": ["OperatingPoint"],
+    "clustering.cluster": ["cluster"],
+    "clustering.evaluation": ["ClusteringEvaluation", "ClusteringEvaluator"],
+    "clustering.people_folders": ["PeopleFolders"],
+    "clustering.result": ["ClusteredFace", "Clustering", "PersonPair"],
     "datasets.people": ["People"],
     "detection.base": ["Detector"],
     "detection.dlib_hog": ["DlibDetector"],
@@ -238,6 +256,7 @@ _MODULES = {
     "imaging.read": ["read_image"],
     "metrics.all_pairs": ["Exhaustive", "exhaustive"],
     "metrics.bootstrap": ["Interval", "difference_interval", "pair_intervals"],
+    "metrics.clustering": ["ClusterAgreement", "cluster_agreement"],
     "metrics.demographics": ["GroupEvaluation"],
     "metrics.identification": ["Identification", "OpenSet", "closed_set", "open_set"],
     "model_file.card": ["ModelCard"],

@@ -15,6 +15,7 @@ import typer
 from .. import __version__
 from . import (
     calibrate,
+    cluster,
     compare,
     data,
     detect,
@@ -50,6 +51,7 @@ app = typer.Typer(
 app.command()(compare.compare)
 app.command()(predict.predict)
 app.command()(identify.identify)
+app.command()(cluster.cluster)
 app.command()(detect.detect)
 app.command()(embed.embed)
 app.command()(pairs.pairs)

@@ -32,6 +32,7 @@ class Protocol(str, Enum):
     lfw = "lfw"
     exhaustive = "exhaustive"
     identification = "identification"
+    clustering = "clustering"
     groups = "groups"
 
 
@@ -64,7 +65,8 @@ def evaluate(
         typer.Option(
             "--protocol",
             help="split: balanced pairs; lfw: View 2, ten folds of --pairs; exhaustive: every pair; "
-            "identification: search in a gallery; groups: false matches within each group of --groups.",
+            "identification: search in a gallery; clustering: group photos by person; "
+            "groups: false matches within each group of --groups.",
         ),
     ] = Protocol.balanced,
     split: Annotated[
@@ -272,6 +274,14 @@ def _identification(asked: _Asked) -> _Run:
     return _Run(evaluator, "identification", "identification.png")
 
 
+def _clustering(asked: _Asked) -> _Run:
+    from ..clustering.evaluation import ClusteringEvaluator
+
+    options = asked.options("threshold", "seed", "allow_overlap", "allow_duplicates")
+    evaluator = ClusteringEvaluator(asked.folder, asked.split.value, options)
+    return _Run(evaluator, "clustering", "clustering.png")
+
+
 def _groups(asked: _Asked) -> _Run:
     from ..detection.registry import named_detector
     from ..evaluation.demographics import GroupEvaluator
@@ -291,6 +301,7 @@ RUNS: dict[Protocol, Callable[[_Asked], _Run]] = {
     Protocol.lfw: _view2,
     Protocol.exhaustive: _exhaustive,
     Protocol.identification: _identification,
+    Protocol.clustering: _clustering,
     Protocol.groups: _groups,
 }
 PASSES = {Protocol.groups: ("embedding",)}

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from ..datasets.people import People, people_of
 from ..datasets.splits import Split
 from ..detection.face_policy import DEFAULT_FACE
 from ..embedding.face_model import Model
-from ..imaging.photo_warning import unused_rows, unused_summary
+from ..imaging.photo_warning import UnusedPhoto, unused_rows, unused_summary
 from ..metrics.bootstrap import Interval
 from ..types import Embeddings
 from ..utils.escape import markdown, shown
@@ -26,9 +26,24 @@ from .embed_dataset import embed_photos
 from .evaluator import EvaluationOptions
 from .leakage import check_overlap
 
-if TYPE_CHECKING:
-    from .all_pairs import SetEvaluation
-    from .identification import IdentificationEvaluation
+
+class SetResult(Protocol):
+    """What the result of every evaluation of a set knows of its photos; see ``EmbeddedSet.counts``."""
+
+    @property
+    def missing(self) -> int: ...
+    @property
+    def leaked(self) -> bool | None: ...
+    @property
+    def photos(self) -> int | None: ...
+    @property
+    def copies(self) -> int: ...
+    @property
+    def shared(self) -> int: ...
+    @property
+    def unused(self) -> tuple[UnusedPhoto, ...]: ...
+    @property
+    def fta(self) -> float | None: ...
 
 
 @dataclass(frozen=True)
@@ -101,14 +116,14 @@ def rate_or_none(missing: int, photos: int | None) -> float | None:
     return missing / photos if photos else None
 
 
-def photo_counts(result: SetEvaluation | IdentificationEvaluation) -> dict[str, Any]:
+def photo_counts(result: SetResult) -> dict[str, Any]:
     """Return the counts of photos for JSON."""
     names = ("photos", "missing", "fta", "copies", "shared")
     no_face = {"no_face": result.missing - len(result.unused)}
     return {name: getattr(result, name) for name in names} | no_face | unused_rows(result.unused)
 
 
-def remarks(result: SetEvaluation | IdentificationEvaluation, policy: str = "") -> str:
+def remarks(result: SetResult, policy: str = "") -> str:
     """Return leaked people, photos without a face, copies and the face policy in words."""
     notes = {
         False: "; no person was seen in training",

@@ -12,9 +12,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
-from ..errors import NotCalibrated, UsageError
+from ..calibration.survival_threshold import survival_threshold
+from ..errors import UsageError
 from ..utils.result import Result
 
 
@@ -55,15 +54,5 @@ def threshold_at_fpir(survival: Sequence[tuple[float, float]], fpir: float, temp
     check_fpir(fpir)
     if templates < 1:
         raise UsageError("a threshold for an FPIR needs a gallery with at least one template")
-    if len(survival) < 2:
-        raise NotCalibrated("the model has no table of impostor scores; calibrate it on more people")
     fmr = -math.expm1(math.log1p(-fpir) / templates)
-    scores, shares = np.array(sorted(survival), dtype=np.float64).T
-    logs, wanted = np.log10(shares), math.log10(fmr)
-    low = float(logs[-1])
-    if wanted >= low:
-        return FpirThreshold(fpir, templates, fmr, float(np.interp(-wanted, -logs, scores)), False)
-    tail = logs <= max(low + 1, float(logs[-2]))
-    slope, offset = np.polyfit(logs[tail], scores[tail], 1)
-    value = max(float(scores[-1]), float(slope * wanted + offset))
-    return FpirThreshold(fpir, templates, fmr, min(value, 1.0), True)
+    return FpirThreshold(fpir, templates, fmr, *survival_threshold(survival, fmr))

@@ -101,7 +101,22 @@ class PhotoPairs:
     crops_in_markdown: bool = False
 
 
-Block: TypeAlias = "Paragraph | Items | KeyNumbers | Table | Terms | Pictures | PhotoPairs"
+@dataclass(frozen=True)
+class FaceRow:
+    """Faces of one person side by side: each a JPEG and the name of its photo.
+
+    Args:
+        caption: Who it is, and how many faces.
+        faces: The faces shown.
+        hidden: How many more there are.
+    """
+
+    caption: str
+    faces: tuple[tuple[bytes, str], ...]
+    hidden: int = 0
+
+
+Block: TypeAlias = "Paragraph | Items | KeyNumbers | Table | Terms | Pictures | PhotoPairs | FaceRow"
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from .elements import (
     Block,
     Cell,
     Document,
+    FaceRow,
     Items,
     KeyNumbers,
     Paragraph,
@@ -80,6 +81,8 @@ def _html(block: Block) -> str:
         return f'<dl class="{"settings" if block.short else "terms"}">{terms}</dl>'
     if isinstance(block, Pictures):
         return '<div class="figures">\n' + "\n".join(map(_html_picture, block.pictures)) + "\n</div>"
+    if isinstance(block, FaceRow):
+        return _html_faces(block)
     if any(pair.crops for pair in block.pairs):
         return _html_pairs(block)
     return _html_table(pair_table(block))
@@ -121,6 +124,16 @@ def _html_picture(picture: Picture) -> str:
         f"<figure>\n<h3>{escape(picture.title)}</h3>\n{picture.svg}\n"
         f"<figcaption>{escape(picture.caption)}</figcaption>\n</figure>"
     )
+
+
+def _html_faces(block: FaceRow) -> str:
+    images = "".join(
+        f'<img src="data:image/jpeg;base64,{base64.b64encode(face).decode()}" alt="{escape(name)}" '
+        f'title="{escape(name)}" width="96" height="96" loading="lazy">'
+        for face, name in block.faces
+    )
+    more = f"<p class=weak>and {block.hidden:,} more</p>" if block.hidden else ""
+    return f'<h3>{escape(block.caption)}</h3>\n<div class="faces">{images}</div>{more}'
 
 
 def _html_pairs(block: PhotoPairs) -> str:

@@ -8,6 +8,7 @@ from .elements import (
     Block,
     Cell,
     Document,
+    FaceRow,
     Items,
     KeyNumbers,
     Paragraph,
@@ -43,6 +44,13 @@ def _markdown(block: Block, folder: str) -> list[str]:
         return ["\n".join(f"- **{markdown(term)}**: {markdown(meaning)}" for term, meaning in block.entries)]
     if isinstance(block, Pictures):
         return [text for picture in block.pictures for text in _markdown_picture(picture, folder)]
+    if isinstance(block, FaceRow):
+        names = "\n".join(f"- {markdown(name)}" for _, name in block.faces)
+        return [
+            f"### {markdown(block.caption)}",
+            names,
+            *([f"and {block.hidden:,} more"] * (block.hidden > 0)),
+        ]
     if block.crops_in_markdown and any(pair.crops for pair in block.pairs):
         return [f"### {markdown(block.caption)}", *(_markdown_pair(pair, folder) for pair in block.pairs)]
     return [_markdown_table(pair_table(block))]

@@ -1,0 +1,152 @@
+"""``facealike cluster``: group the photos of a folder by person."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import DataError, UsageError
+from .console import command, print_json, print_table, progress_bar, say, show
+from .options import (
+    DeviceOption,
+    DrawOption,
+    FaceChoice,
+    JsonOption,
+    ModelOption,
+    ThresholdOption,
+    check_picture,
+)
+
+if TYPE_CHECKING:
+    from ..clustering.result import Clustering
+
+LISTED = 20
+"""People that are listed on the terminal."""
+
+
+@command
+def cluster(
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="FOLDER", show_default=False, help="Photos, also in folders below it."),
+    ],
+    to: Annotated[
+        Path | None,
+        typer.Option("--to", metavar="DIR", help="Write a folder a person with links to their photos."),
+    ] = None,
+    copy: Annotated[bool, typer.Option("--copy", help="Copy the photos instead of linking to them.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what --to would write.")] = False,
+    csv: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Write the table of faces.")
+    ] = None,
+    fmr: Annotated[
+        float | None,
+        typer.Option(
+            "--fmr",
+            metavar="P",
+            help="Target FMR of two faces; lower splits people, higher merges them.",
+            show_default="0.0001",
+        ),
+    ] = None,
+    threshold: ThresholdOption = None,
+    min_quality: Annotated[
+        float, typer.Option("--min-quality", metavar="Q", min=0, max=1, help="Do not group faces below it.")
+    ] = 0.0,
+    corrections: Annotated[
+        Path | None,
+        typer.Option(
+            "--corrections",
+            metavar="CSV",
+            help="Pairs of faces that are the same person or not: columns a, b, same, face_a, face_b.",
+        ),
+    ] = None,
+    same_photo: Annotated[
+        bool, typer.Option("--same-photo", help="Two faces of one photo may be one person, as in a collage.")
+    ] = False,
+    face: Annotated[FaceChoice, typer.Option("--face", help="Which faces of a photo.")] = FaceChoice.all,
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            "--cache", metavar="DIR", help="Keep faces and embeddings, so that a second run is quick."
+        ),
+    ] = None,
+    draw: DrawOption = None,
+    model: ModelOption = None,
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> int:
+    """Group the faces in a folder of photos by person.
+
+    People are numbered from 1, the most faces first.  Two faces of one photo are two people.  No photo is
+    moved or changed.  A photo without a face, or that cannot be read, ends nothing.  With --cache an
+    interrupted command goes on where it was.
+
+    Exit code: 0, 2 on an error, 3 if no photo has a face.
+    """
+    from ..clustering.cluster import cluster as group
+    from ..clustering.people_folders import check_free, plan_people
+    from ..utils.atomic_write import write_text
+    from .options import check_folder
+
+    if to is None and (copy or dry_run):
+        raise UsageError("--copy and --dry-run belong to --to; give a folder to write to")
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder of photos; check the path")
+    if to is not None:
+        _check_outside(to, folder)
+        check_free(to)
+    if csv is not None:
+        check_folder(csv)
+    if draw is not None:
+        check_picture(draw)
+    with progress_bar("finding faces") as progress:
+        result = group(
+            folder, None if model is None else str(model), corrections=corrections, cache=cache,
+            progress=progress, device=device, fmr=fmr, threshold=threshold, face=face.policy,
+            min_quality=min_quality, same_photo=same_photo,
+        )  # fmt: skip
+    saved = None
+    if to is not None:
+        saved = plan_people(result, to, copy) if dry_run else result.save(to, copy)
+    if csv is not None:
+        write_text(csv, result.to_csv())
+    if draw is not None:
+        from ..plotting.drawing import save_picture
+
+        save_picture(result.plot(), draw)
+    if as_json:
+        print_json({**result.to_dict(), "folders": None if saved is None else saved.to_dict()})
+    else:
+        _show(result)
+        if saved is not None:
+            for name, photo in saved.entries if dry_run else ():
+                show(f"  {name}: {photo}")
+            show(str(saved))
+    if not result.faces:
+        say(f"{folder}: no face found in any photo of this folder; check the folder")
+        return 3
+    return 0
+
+
+def _show(result: Clustering) -> None:
+    rows = [
+        [result.name_of(person), f"{len(faces):,}", faces[0].photo]
+        for person in range(1, min(result.people, LISTED) + 1)
+        if (faces := result.faces_of(person))
+    ]
+    if rows:
+        print_table(["person", "faces", "first photo"], rows)
+    if result.people > LISTED:
+        show(f"and {result.people - LISTED:,} more; --csv, --to and --json have all")
+    for pair in result.review[:LISTED]:
+        show(f"to review: {pair}")
+    show(str(result))
+
+
+def _check_outside(to: Path, folder: Path) -> None:
+    """Refuse a folder below the photos, where the next run would find the links."""
+    target, photos = to.absolute(), folder.absolute()
+    if photos.resolve() in (target.resolve(), *target.resolve().parents):
+        raise UsageError(f"{to}: this is in the folder of the photos; write the people to another folder")

@@ -1,0 +1,1 @@
+"""Group the faces of many photos by person."""

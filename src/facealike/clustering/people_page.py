@@ -1,0 +1,55 @@
+"""The people of a clustering as one HTML page: a row of faces each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .. import __version__
+from ..reports.elements import Block, Document, FaceRow, Items, Paragraph, Section
+from ..reports.html import to_html
+
+if TYPE_CHECKING:
+    from .result import ClusteredFace, Clustering
+
+FACES = 24
+"""Faces of a person that are shown."""
+
+PEOPLE = 400
+"""People of several faces that are shown, and people of a single face."""
+
+
+def people_page(clustering: Clustering) -> str:
+    """Return the page as one self-contained HTML file, with the faces in it."""
+    several = [i for i in range(1, clustering.people + 1) if len(clustering.faces_of(i)) > 1]
+    single = [face for i in range(1, clustering.people + 1) for face in _alone(clustering.faces_of(i))]
+    rows: list[Block] = [_row(clustering, person) for person in several[:PEOPLE]]
+    if len(several) > PEOPLE:
+        rows.append(Paragraph(f"{len(several) - PEOPLE:,} more people are in the folders.", weak=True))
+    sections = [Section("people", "People", tuple(rows or [Paragraph("No person has several faces.")]))]
+    if clustering.review:
+        pairs = tuple(
+            f"{clustering.name_of(pair.a)} and {clustering.name_of(pair.b)}: score {pair.score:.3f}"
+            for pair in clustering.review
+        )
+        note = Paragraph("The mean score of these people is just below the threshold: they may be one.")
+        sections.append(Section("review", "To review", (note, Items(pairs))))
+    if single:
+        row = _faces(f"{len(single):,} people with a single face", single, PEOPLE)
+        sections.append(Section("single", "Single faces", (row,)))
+    end = f"Made by facealike {__version__} with model {clustering.model}."
+    return to_html(Document("People in photos", str(clustering), tuple(sections), end))
+
+
+def _row(clustering: Clustering, person: int) -> FaceRow:
+    faces = clustering.faces_of(person)
+    name = clustering.name_of(person)
+    return _faces(f"{name[0].upper()}{name[1:]}: {len(faces):,} faces", faces, FACES)
+
+
+def _faces(caption: str, faces: tuple[ClusteredFace, ...] | list[ClusteredFace], most: int) -> FaceRow:
+    shown = tuple((face.thumbnail, face.photo) for face in faces[:most])
+    return FaceRow(caption, shown, max(0, len(faces) - most))
+
+
+def _alone(faces: tuple[ClusteredFace, ...]) -> tuple[ClusteredFace, ...]:
+    return faces if len(faces) == 1 else ()

@@ -1,0 +1,217 @@
+"""Faces grouped by person."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ..imaging.photo_warning import UnusedPhoto, left_out_summary, unused_counts, unused_rows
+from ..types import Face
+from ..utils.escape import csv_path, csv_text, shown
+from ..utils.result import Result, Shown
+from ..utils.wording import in_percent
+from .options import ClusterThreshold
+
+if TYPE_CHECKING:
+    from PIL import Image as PillowImage
+
+    from .people_folders import PeopleFolders
+
+COLUMNS = ("photo", "face", "left", "top", "right", "bottom", "quality", "person", "name", "score")
+"""Columns of the table of faces."""
+
+
+@dataclass(frozen=True, repr=False)
+class ClusteredFace(Shown):
+    """A face of a photo and the person it was grouped with.
+
+    Attributes:
+        photo: The path of the photo.
+        number: Its number among the faces of the photo, from 1, the most confident first.
+        face: Where it is, in pixels of the whole upright photo.
+        quality: Its quality, 0 to 1.
+        person: The number of the person, from 1; None for a face below the lowest quality.
+        score: The mean cosine with the other faces of the person; None where there is none.
+        thumbnail: A small picture, as JPEG.
+
+    Examples:
+        >>> for face in cluster("photos").faces:
+        ...     print(face.photo, face.person, face.score)
+    """
+
+    photo: str
+    number: int
+    face: Face
+    quality: float
+    person: int | None
+    score: float | None
+    thumbnail: bytes = field(default=b"", repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "photo": self.photo,
+            "face": self.number,
+            "box": [round(value, 2) for value in self.face.box],
+            "quality": self.quality,
+            "person": self.person,
+            "score": self.score,
+        }
+
+    def __str__(self) -> str:
+        person = "no person" if self.person is None else f"person {self.person}"
+        score = "" if self.score is None else f", score {self.score:.3f}"
+        return f"{shown(self.photo)}, face {self.number}: {person}{score}"
+
+
+@dataclass(frozen=True, repr=False)
+class PersonPair(Shown):
+    """Two people of a clustering who may be one, and the mean cosine between their faces.
+
+    Examples:
+        >>> for pair in cluster("photos").review:
+        ...     print(pair.a, pair.b, pair.score)
+    """
+
+    a: int
+    b: int
+    score: float
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"a": self.a, "b": self.b, "score": self.score}
+
+    def __str__(self) -> str:
+        return f"persons {self.a} and {self.b} may be one, score {self.score:.3f}"
+
+
+@dataclass(frozen=True, repr=False)
+class Clustering(Result):
+    """The faces of many photos, grouped by person.  People are numbered from 1, the most faces first.
+
+    Attributes:
+        faces: Every face, in the order of the photos.
+        photos: How many photos were read.
+        no_face: Photos in which no face was found.
+        unused: Photos that could not be read or show several faces under the policy ``only``.
+        threshold: The lowest mean cosine of two groups that were merged.
+        model: The id of the model.
+        review: Pairs of people whose mean score is just below the threshold, the highest score first.
+        names: The names of people who are known, by number.
+
+    Examples:
+        >>> result = cluster("photos")
+        >>> result.people, [face.photo for face in result.faces_of(1)]
+        (2, ['photos/a.jpg', 'photos/c.jpg'])
+    """
+
+    ASK: ClassVar[str] = "ask for .people or .faces"
+
+    faces: tuple[ClusteredFace, ...]
+    photos: int
+    no_face: tuple[str, ...]
+    unused: tuple[UnusedPhoto, ...]
+    threshold: ClusterThreshold
+    model: str
+    review: tuple[PersonPair, ...] = ()
+    names: Mapping[int, str] = field(default_factory=dict)
+
+    @cached_property
+    def _by_person(self) -> dict[int, tuple[ClusteredFace, ...]]:
+        found: dict[int, list[ClusteredFace]] = {}
+        for face in self.faces:
+            if face.person is not None:
+                found.setdefault(face.person, []).append(face)
+        return {person: tuple(found[person]) for person in sorted(found)}
+
+    @property
+    def people(self) -> int:
+        """The number of people, also those of one face."""
+        return len(self._by_person)
+
+    @property
+    def single(self) -> int:
+        """The number of people of one face."""
+        return sum(len(faces) == 1 for faces in self._by_person.values())
+
+    def faces_of(self, person: int) -> tuple[ClusteredFace, ...]:
+        """Return the faces of a person; empty where there is no such person."""
+        return self._by_person.get(person, ())
+
+    def name_of(self, person: int) -> str:
+        """Return the name of a person, or ``person 7`` where it is not known."""
+        return self.names.get(person, f"person {person}")
+
+    def to_dict(self) -> dict[str, Any]:
+        threshold = self.threshold
+        return {
+            "model": self.model,
+            "photos": self.photos,
+            "people": self.people,
+            "single": self.single,
+            "threshold": threshold.value,
+            "fmr": threshold.fmr,
+            "extrapolated": threshold.extrapolated,
+            "faces": [face.to_dict() for face in self.faces],
+            "names": {str(person): name for person, name in sorted(self.names.items())},
+            "review": [pair.to_dict() for pair in self.review],
+            "no_face": list(self.no_face),
+            **unused_rows(self.unused),
+        }
+
+    def to_csv(self) -> str:
+        """Return the table of faces as CSV, one row a face; boxes in pixels of the upright photo."""
+        text = io.StringIO()
+        table = csv.writer(text, lineterminator="\n")
+        table.writerow(COLUMNS)
+        for one in self.faces:
+            person = one.person
+            table.writerow(
+                (
+                    csv_path(one.photo), one.number, *(f"{value:.1f}" for value in one.face.box),
+                    f"{one.quality:.3f}", "" if person is None else person,
+                    "" if person is None else csv_text(self.names.get(person, "")),
+                    "" if one.score is None else f"{one.score:.4f}",
+                )
+            )  # fmt: skip
+        return text.getvalue()
+
+    def plot(self, people: int = 20) -> PillowImage.Image:
+        """Draw a contact sheet: one row of faces for each of the first ``people``."""
+        from .contact_sheet import contact_sheet
+
+        return contact_sheet(self, people)
+
+    def save(self, folder: str | Path, copy: bool = False) -> PeopleFolders:
+        """Write a folder a person with links to their photos, a page of faces and the table.
+
+        Args:
+            folder: A folder that is empty or not there; it appears whole or not at all.
+            copy: Copy the photos instead of linking to them.
+
+        Raises:
+            DataError: The folder cannot be written, or holds files.
+        """
+        from .people_folders import save_people
+
+        return save_people(self, Path(folder), copy)
+
+    def __str__(self) -> str:
+        rule = "" if self.threshold.fmr is None else f" (FMR {in_percent(self.threshold.fmr)} %)"
+        counts = {"no_face": len(self.no_face), **unused_counts(self.unused)}
+        return (
+            f"{_counted(self.people, 'person', 'people')} in {_counted(len(self.faces), 'face', 'faces')} of "
+            f"{_counted(self.photos, 'photo', 'photos')}, {self.single:,} with a single face; threshold "
+            f"{self.threshold.value:.3f}{rule}{left_out_summary(counts)}"
+        )
+
+    def _html_rows(self) -> dict[str, Any]:
+        rows = super()._html_rows()
+        return {name: value for name, value in rows.items() if name not in ("no_face", "faces")}
+
+
+def _counted(count: int, one: str, many: str) -> str:
+    return f"{count:,} {one if count == 1 else many}"
