@@ -54,73 +54,90 @@ def average_linkage(
     links = _Linkage(vectors, threshold, [*apart, *alone])
     links.join(together, apart)
     links.run()
-    return _by_size(links.root(np.arange(len(vectors))))
+    return _by_size(links.people.roots(np.arange(len(vectors))))
+
+
+class _Forest:
+    """Disjoint sets of numbers; each is named by one of them, its root."""
+
+    def __init__(self, count: int) -> None:
+        self.parent = np.arange(count)
+
+    def roots(self, members: Ints) -> Ints:
+        """Return the set of each number."""
+        at = members
+        while not np.array_equal(above := self.parent[at], at):
+            at = above
+        self.parent[members] = at
+        return at
+
+    def root(self, member: int) -> int:
+        """Return the set of one number."""
+        while member != (above := int(self.parent[member])):
+            member = above
+        return member
 
 
 class _Linkage:
-    """Clusters during agglomeration; each is named by one of its vectors, its root."""
+    """Clusters during agglomeration, and the people that they belong to.
+
+    A pair that must be together joins two people at once, but not their clusters: two photos of one person
+    that are not alike would lower the mean cosine with all others.  What must not be together is a property
+    of the person.
+    """
 
     def __init__(self, vectors: NDArray[np.float32], threshold: float, apart: Pairs) -> None:
         count = len(vectors)
         self.threshold = threshold
-        self.parent = np.arange(count)
+        self.clusters, self.people = _Forest(count), _Forest(count)
         self.sums = vectors.astype(np.float64)
         self.sizes = np.ones(count)
-        self.alive = np.ones(count, dtype=bool)
         self.near = _lists(*neighbors_above(vectors, threshold, MAX_NEIGHBORS), count)
         self.apart = _lists(*_columns(apart), count)
 
     def join(self, together: Pairs, apart: Pairs) -> None:
-        """Merge what must be together, and check it against what must not."""
-        for first, second in together:
-            a, b = (int(one) for one in self.root(np.array([first, second])))
-            if a != b:
-                self.merge(min(a, b), max(a, b))
-        for first, second in apart:
-            a, b = self.root(np.array([first, second]))
-            if a == b:
+        """Join people who must be together, and check them against those who must not."""
+        for a, b in together:
+            self.join_people(a, b)
+        for a, b in apart:
+            if self.people.root(a) == self.people.root(b):
                 raise DataError(
                     "the corrections contradict each other: two faces that are different people are one "
                     "person by others; correct the file"
                 )
 
-    def root(self, members: Ints) -> Ints:
-        """Return the cluster of each vector."""
-        at = members
-        while True:
-            above = self.parent[at]
-            if np.array_equal(above, at):
-                break
-            at = above
-        self.parent[members] = at
-        return at
+    def join_people(self, a: int, b: int) -> None:
+        """Make the people of two vectors one."""
+        kept, gone = sorted((self.people.root(a), self.people.root(b)))
+        if kept != gone:
+            self.people.parent[gone] = kept
+            self.apart[kept] = np.concatenate([self.apart[kept], self.apart[gone]])
+            self.apart[gone] = NONE
 
     def best(self, cluster: int) -> tuple[float, int, int] | None:
         """Return (minus the mean cosine, cluster, the nearest other) of a cluster that may be merged.
 
         None where there is none.
         """
-        near = np.unique(self.root(self.near[cluster]))
+        near = np.unique(self.clusters.roots(self.near[cluster]))
         self.near[cluster] = near = near[near != cluster]
+        apart = self.apart[self.people.root(cluster)]
+        if len(apart):
+            near = near[~np.isin(self.people.roots(near), self.people.roots(apart))]
         if not len(near):
             return None
-        if len(self.apart[cluster]):
-            near = near[~np.isin(near, self.root(self.apart[cluster]))]
-            if not len(near):
-                return None
         means = self.sums[near] @ self.sums[cluster] / (self.sizes[near] * self.sizes[cluster])
         place = int(np.argmax(means))
         return (-float(means[place]), cluster, int(near[place])) if means[place] >= self.threshold else None
 
     def merge(self, kept: int, gone: int) -> None:
         """Add the cluster ``gone`` to ``kept``."""
-        self.parent[gone] = kept
-        self.alive[gone] = False
+        self.clusters.parent[gone] = kept
         self.sums[kept] += self.sums[gone]
         self.sizes[kept] += self.sizes[gone]
         self.near[kept] = np.concatenate([self.near[kept], self.near[gone]])
-        self.apart[kept] = np.concatenate([self.apart[kept], self.apart[gone]])
-        self.near[gone] = self.apart[gone] = NONE
+        self.near[gone] = NONE
+        self.join_people(kept, gone)
 
     def run(self) -> None:
         """Merge until no two clusters reach the threshold.
@@ -129,12 +146,11 @@ class _Linkage:
         cosine with a third cluster above the higher of the two before.  An entry whose partner is gone is
         therefore computed again when it comes first, and not before.
         """
-        roots = np.flatnonzero(self.alive)
-        heap = [entry for entry in (self.best(int(one)) for one in roots) if entry is not None]
+        heap = [entry for entry in map(self.best, range(len(self.sums))) if entry is not None]
         heapq.heapify(heap)
         while heap:
             score, cluster, other = heapq.heappop(heap)
-            if not self.alive[cluster]:
+            if self.clusters.root(cluster) != cluster:
                 continue
             current = self.best(cluster)
             if current is None:

@@ -34,8 +34,8 @@ def people_page(clustering: Clustering) -> str:
         note = Paragraph("The mean score of these people is just below the threshold: they may be one.")
         sections.append(Section("review", "To review", (note, Items(pairs))))
     if single:
-        row = _faces(f"{len(single):,} people with a single face", single, PEOPLE)
-        sections.append(Section("single", "Single faces", (row,)))
+        row = _faces(f"Single faces: {len(single):,}", single, PEOPLE)
+        sections.append(Section("single", "People with a single face", (row,)))
     end = f"Made by facealike {__version__} with model {clustering.model}."
     return to_html(Document("People in photos", str(clustering), tuple(sections), end))
 
