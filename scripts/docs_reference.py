@@ -33,6 +33,7 @@ SECTIONS = {
     "quality": "Face quality",
     "types": "Faces and pairs",
     "calibration": "Thresholds and probabilities",
+    "clustering": "Group photos by person",
     "evaluation": "Evaluate a model",
     "metrics": "Metrics of scores",
     "datasets": "Data sets",

@@ -129,6 +129,7 @@ def test_every_command_is_run() -> None:
         "models remove", "models bundle", "predict",
         "gallery enroll", "gallery identify", "gallery forget", "gallery list", "gallery verify",
         "gallery correct", "gallery info", "gallery check", "gallery export", "gallery import", "identify",
+        "cluster",
     }  # fmt: skip
     assert {name.removeprefix("facealike ") for name in COMMANDS} <= run
 
@@ -167,8 +168,15 @@ def test_names_of_photos(corpus: Corpus, tmp_path: Path) -> None:
         ["identify", corpus.photo, corpus.people, *common],
         ["identify", corpus.photo, corpus.people, *common, "--json"],
     ]
+    grouped = ["cluster", corpus.names[0].parent, *common, "-t", "0.9"]
+    commands += [
+        [*grouped, "--to", tmp_path / "grouped", "--csv", tmp_path / "faces.csv"],
+        [*grouped, "--json", "--to", tmp_path / "copied", "--copy", "--cache", tmp_path / "faces"],
+        [*grouped, "--to", tmp_path / "planned", "--dry-run", "--draw", tmp_path / "sheet.png"],
+    ]
     answers = check(commands, tmp_path)
     assert all(code in (0, 1) for code, _, _ in answers), [one for one in answers if one[0] > 1]
+    assert len(written(tmp_path / "grouped")) == 2
 
 
 def test_images(corpus: Corpus, tmp_path: Path) -> None:
@@ -217,8 +225,10 @@ def test_people(corpus: Corpus, tmp_path: Path) -> None:
     home, common = corpus.people, ["--split", "all"]
     out = tmp_path / "out"
     commands: list[list[Any]] = [["data", "summary", home], ["data", "summary", home, "--json"]]
-    for protocol in ("split", "exhaustive", "identification"):
+    for protocol in ("split", "exhaustive", "identification", "clustering"):
         evaluate = ["evaluate", corpus.model, home, *common, "--protocol", protocol, "--out", out / protocol]
+        if protocol == "clustering":
+            evaluate += ["-t", "0.9"]
         commands += [evaluate, [*evaluate, "--json"]]
     commands += [
         ["pairs", home, "-o", tmp_path / "p.png", "-m", corpus.model, "--split", "train", "--json"],
@@ -228,7 +238,7 @@ def test_people(corpus: Corpus, tmp_path: Path) -> None:
     ]
     answers = check(commands, tmp_path)
     assert [code for code, _, _ in answers] == [0] * len(answers), answers
-    assert len(written(out)) == 6
+    assert len(written(out)) == 8
 
 
 def test_lists_of_pairs(corpus: Corpus, tmp_path: Path) -> None:
@@ -247,6 +257,7 @@ def test_lists_of_pairs(corpus: Corpus, tmp_path: Path) -> None:
         commands += [
             ["gallery", "enroll", tmp_path / f"{number}.db", "--from", path, "-m", corpus.model],
             ["gallery", "import", tmp_path / f"{number}.db", path, "-m", corpus.model, "--json"],
+            ["cluster", corpus.people, "-m", corpus.model, "-t", "0.9", "--corrections", path],
         ]
     answers = check(commands, tmp_path)
     assert len(written(tmp_path)) >= 4, "the lists with hostile names were evaluated"

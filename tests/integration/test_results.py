@@ -32,6 +32,8 @@ from facealike import (
     UsageError,
     Verification,
 )
+from facealike.clustering.evaluation import ClusterPoint
+from facealike.clustering.options import ClusterThreshold
 from facealike.evaluation.all_pairs import SetEvaluation
 from facealike.evaluation.identification import IdentificationEvaluation
 from facealike.evaluation.lfw_view2 import view2
@@ -144,12 +146,31 @@ MADE: dict[str, Callable[[], Any]] = {
     "ModelFile": tiny_model_file,
     "ModelCard": lambda: replace(tiny_model_file().card, name=HOSTILE[:200]),
     "Preprocessing": lambda: tiny_model_file().preprocessing,
+    "ClusterAgreement": lambda: facealike.cluster_agreement([0, 0, 1], [0, 1, 1]),
+    "ClusteredFace": lambda: facealike.ClusteredFace(HOSTILE, 1, FACE, 0.5, 3, 0.9, b"jpeg"),
+    "PersonPair": lambda: facealike.PersonPair(1, 2, 0.9),
+    "Clustering": lambda: facealike.Clustering(
+        (MADE["ClusteredFace"](),),
+        2,
+        (HOSTILE,),
+        (),
+        ClusterThreshold(0.9, 1e-4),
+        "0123456789ab",
+        (MADE["PersonPair"](),),
+        {3: HOSTILE},
+    ),
+    "PeopleFolders": lambda: facealike.PeopleFolders(Path(HOSTILE), ((HOSTILE, HOSTILE),)),
+    "ClusteringEvaluation": lambda: facealike.ClusteringEvaluation(
+        HOSTILE, ClusterPoint(0.9, 1e-4, False, MADE["ClusterAgreement"]()), (), Interval(0.5, 0.4, 0.6)
+    ),
     "People": lambda: facealike.People(("A",), (Path("a.jpg"),), np.zeros(1, np.int64)),
 }
 # The verdict, or else what a reader of `if thing:` expects; everything else that is a result raises.
 MEANT = {"Comparison", "GalleryCheck", "PersonVerification", "Verification", "Calibration", "StoredModel"}
 THINGS = {
     "Candidate",
+    "ClusteredFace",
+    "PersonPair",
     "Box",
     "EmbeddedFace",
     "Face",

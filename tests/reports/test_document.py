@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from facealike.reports.elements import (
     Cell,
     Document,
+    FaceRow,
     Items,
     KeyNumbers,
     Paragraph,
@@ -40,6 +41,7 @@ def document(text: str = ODD, crops: bool = True, crops_in_markdown: bool = Fals
         Terms(((text, text),)),
         Pictures((Picture("roc", text, "<svg><path d='M 0 0'/></svg>", b"png", text, text),)),
         PhotoPairs(text, (pair,), crops_in_markdown),
+        FaceRow(text, ((b"face", text),) if crops else (), hidden=3),
     )
     return Document(text, text, (Section("one", text, blocks), Section("two", "Two", ())), text)
 
@@ -71,7 +73,7 @@ def test_the_page_needs_nothing_but_itself() -> None:
 def test_the_page_can_be_read_without_seeing_it() -> None:
     page = Page(to_html(document()))
     assert page.all("html")[0]["lang"] == "en" and len(page.all("h1")) == 1 and len(page.all("main")) == 1
-    assert all(image["alt"] for image in page.all("img")) and len(page.all("img")) == 2
+    assert all(image["alt"] for image in page.all("img")) and len(page.all("img")) == 3
     assert all(cell.get("scope") in ("row", "col") for cell in page.all("th"))
     levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch("h[1-6]", tag)]
     assert all(after - before <= 1 for before, after in pairwise(levels))
