@@ -157,7 +157,6 @@ MADE: dict[str, Callable[[], Any]] = {
         ClusterThreshold(0.9, 1e-4),
         "0123456789ab",
         (MADE["PersonPair"](),),
-        {3: HOSTILE},
     ),
     "PeopleFolders": lambda: facealike.PeopleFolders(Path(HOSTILE), ((HOSTILE, HOSTILE),)),
     "ClusteringEvaluation": lambda: facealike.ClusteringEvaluation(

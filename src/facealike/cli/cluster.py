@@ -132,7 +132,7 @@ def cluster(
 
 def _show(result: Clustering) -> None:
     rows = [
-        [result.name_of(person), f"{len(faces):,}", faces[0].photo]
+        [f"person {person}", f"{len(faces):,}", faces[0].photo]
         for person in range(1, min(result.people, LISTED) + 1)
         if (faces := result.faces_of(person))
     ]

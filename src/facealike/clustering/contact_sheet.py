@@ -9,7 +9,7 @@ from PIL import Image as PillowImage
 from PIL import ImageDraw
 
 from ..errors import UsageError
-from ..plotting.drawing import FAINT, INK, MARGIN, PAPER, font, line_height, shortened, wrapped
+from ..plotting.drawing import FAINT, INK, MARGIN, PAPER, font, line_height, wrapped
 
 if TYPE_CHECKING:
     from .result import Clustering
@@ -43,8 +43,7 @@ def contact_sheet(clustering: Clustering, people: int) -> PillowImage.Image:
     for i, person in enumerate(shown):
         faces, y = clustering.faces_of(person), head + i * row
         count = f"{len(faces):,} faces" if len(faces) > 1 else "1 face"
-        caption = shortened(f"{clustering.name_of(person)}: {count}", TEXT, WIDTH - 2 * MARGIN)
-        draw.text((MARGIN, y), caption, fill=INK, font=font(TEXT))
+        draw.text((MARGIN, y), f"person {person}: {count}", fill=INK, font=font(TEXT))
         for j, face in enumerate(faces[:FACES]):
             if face.thumbnail:
                 tile = PillowImage.open(io.BytesIO(face.thumbnail)).convert("RGB").resize((TILE, TILE))

@@ -12,7 +12,6 @@ leaves nothing under the name asked for, and the next run removes what is left o
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,9 +30,6 @@ if TYPE_CHECKING:
     from .result import Clustering
 
 SINGLE, NOT_GROUPED = "single", "not-grouped"
-
-LONGEST_NAME = 60
-"""Characters of the name of a person that become part of a folder's name."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -152,18 +148,13 @@ def _places(clustering: Clustering) -> Iterator[tuple[str, list[str]]]:
     for person in range(1, clustering.people + 1):
         photos = [face.photo for face in clustering.faces_of(person)]
         if len(photos) > 1:
-            yield _folder_name(clustering, person), photos
+            yield f"person-{person:04d}", photos
         else:
             single += photos
     yield SINGLE, single
     grouped = {face.photo for face in clustering.faces if face.person is not None}
     poor = [face.photo for face in clustering.faces if face.photo not in grouped]
     yield NOT_GROUPED, [*clustering.no_face, *poor]
-
-
-def _folder_name(clustering: Clustering, person: int) -> str:
-    name = re.sub(r"[^\w .-]+", "_", clustering.names.get(person, ""))[:LONGEST_NAME].strip(" .")
-    return f"person-{person:04d}" + (f" {name}" if name else "")
 
 
 def _free(place: str, photo: Path, taken: set[str]) -> str:

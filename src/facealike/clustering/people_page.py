@@ -28,8 +28,7 @@ def people_page(clustering: Clustering) -> str:
     sections = [Section("people", "People", tuple(rows or [Paragraph("No person has several faces.")]))]
     if clustering.review:
         pairs = tuple(
-            f"{clustering.name_of(pair.a)} and {clustering.name_of(pair.b)}: score {pair.score:.3f}"
-            for pair in clustering.review
+            f"Person {pair.a} and person {pair.b}: score {pair.score:.3f}" for pair in clustering.review
         )
         note = Paragraph("The mean score of these people is just below the threshold: they may be one.")
         sections.append(Section("review", "To review", (note, Items(pairs))))
@@ -42,8 +41,7 @@ def people_page(clustering: Clustering) -> str:
 
 def _row(clustering: Clustering, person: int) -> FaceRow:
     faces = clustering.faces_of(person)
-    name = clustering.name_of(person)
-    return _faces(f"{name[0].upper()}{name[1:]}: {len(faces):,} faces", faces, FACES)
+    return _faces(f"Person {person}: {len(faces):,} faces", faces, FACES)
 
 
 def _faces(caption: str, faces: tuple[ClusteredFace, ...] | list[ClusteredFace], most: int) -> FaceRow:

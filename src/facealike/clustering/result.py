@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..imaging.photo_warning import UnusedPhoto, left_out_summary, unused_counts, unused_rows
 from ..types import Face
-from ..utils.escape import csv_path, csv_text, shown
+from ..utils.escape import csv_path, shown
 from ..utils.result import Result, Shown
 from ..utils.wording import in_percent
 from .options import ClusterThreshold
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
     from .people_folders import PeopleFolders
 
-COLUMNS = ("photo", "face", "left", "top", "right", "bottom", "quality", "person", "name", "score")
+COLUMNS = ("photo", "face", "left", "top", "right", "bottom", "quality", "person", "score")
 """Columns of the table of faces."""
 
 
@@ -100,7 +99,6 @@ class Clustering(Result):
         threshold: The lowest mean cosine of two groups that were merged.
         model: The id of the model.
         review: Pairs of people whose mean score is just below the threshold, the highest score first.
-        names: The names of people who are known, by number.
 
     Examples:
         >>> result = cluster("photos")
@@ -117,7 +115,6 @@ class Clustering(Result):
     threshold: ClusterThreshold
     model: str
     review: tuple[PersonPair, ...] = ()
-    names: Mapping[int, str] = field(default_factory=dict)
 
     @cached_property
     def _by_person(self) -> dict[int, tuple[ClusteredFace, ...]]:
@@ -141,10 +138,6 @@ class Clustering(Result):
         """Return the faces of a person; empty where there is no such person."""
         return self._by_person.get(person, ())
 
-    def name_of(self, person: int) -> str:
-        """Return the name of a person, or ``person 7`` where it is not known."""
-        return self.names.get(person, f"person {person}")
-
     def to_dict(self) -> dict[str, Any]:
         threshold = self.threshold
         return {
@@ -156,7 +149,6 @@ class Clustering(Result):
             "fmr": threshold.fmr,
             "extrapolated": threshold.extrapolated,
             "faces": [face.to_dict() for face in self.faces],
-            "names": {str(person): name for person, name in sorted(self.names.items())},
             "review": [pair.to_dict() for pair in self.review],
             "no_face": list(self.no_face),
             **unused_rows(self.unused),
@@ -168,12 +160,10 @@ class Clustering(Result):
         table = csv.writer(text, lineterminator="\n")
         table.writerow(COLUMNS)
         for one in self.faces:
-            person = one.person
             table.writerow(
                 (
                     csv_path(one.photo), one.number, *(f"{value:.1f}" for value in one.face.box),
-                    f"{one.quality:.3f}", "" if person is None else person,
-                    "" if person is None else csv_text(self.names.get(person, "")),
+                    f"{one.quality:.3f}", "" if one.person is None else one.person,
                     "" if one.score is None else f"{one.score:.4f}",
                 )
             )  # fmt: skip
