@@ -20,6 +20,7 @@ from ..utils.escape import shown
 from .average_linkage import average_linkage
 from .corrections import Corrections, read_corrections
 from .faces import PhotoFace, PhotoFaces, photo_faces
+from .neighbors import block_rows
 from .options import ClusterKeywords, ClusterOptions, ClusterThreshold, cluster_threshold
 from .result import ClusteredFace, Clustering, PersonPair
 
@@ -30,9 +31,6 @@ Ints = NDArray[np.int64]
 
 MOST_REVIEWED = 100
 """Pairs of people that are listed for review."""
-
-BLOCK = 1024
-"""People who are compared with all others at a time."""
 
 
 def cluster(
@@ -187,8 +185,9 @@ def _review(
     means = (sums / sizes[:, None]).astype(np.float32)
     different = {tuple(sorted((int(people[a]), int(people[b])))) for a, b in apart}
     found: list[PersonPair] = []
-    for start in range(0, len(means), BLOCK):
-        scores = means[start : start + BLOCK] @ means.T
+    rows = block_rows(len(means))
+    for start in range(0, len(means), rows):
+        scores = means[start : start + rows] @ means.T
         for row, column in zip(*np.nonzero(scores >= threshold.review), strict=True):
             a, b = start + int(row), int(column)
             if a < b and (a, b) not in different:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -89,8 +89,11 @@ def photo_faces(
     faces: list[PhotoFace] = []
     no_face: list[str] = []
     unused: list[UnusedPhoto] = []
-    with closing(FaceCache(cache, model, policy)) as stored:
-        for done, (photo, found) in enumerate(_embedded(model, photos, policy, stored), 1):
+    with (
+        closing(FaceCache(cache, model, policy)) as stored,
+        closing(_embedded(model, photos, policy, stored)) as rows,
+    ):
+        for done, (photo, found) in enumerate(rows, 1):
             if isinstance(found, FacealikeError):
                 unused.append(unused_photo(photo, found))
             elif not found:
@@ -105,7 +108,7 @@ def photo_faces(
 
 def _embedded(
     model: Model, photos: Sequence[str], policy: FacePolicy, stored: FaceCache
-) -> Iterator[tuple[str, list[StoredFace] | FacealikeError]]:
+) -> Generator[tuple[str, list[StoredFace] | FacealikeError], None, None]:
     """Yield each photo with its faces, or with its error."""
     many = len(photos) >= MANY
     cropper = model.cropper(many=many)

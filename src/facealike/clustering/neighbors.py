@@ -5,8 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-BLOCK = 1024
-"""Rows of the similarity matrix that are in memory at a time."""
+BLOCK = 1 << 24
+"""Entries of the similarity matrix that are in memory at a time."""
+
+
+def block_rows(count: int) -> int:
+    """Return how many rows of a matrix with ``count`` columns are computed at a time."""
+    return max(1, BLOCK // max(count, 1))
 
 
 def neighbors_above(
@@ -24,8 +29,9 @@ def neighbors_above(
     """
     count = len(vectors)
     firsts, seconds = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    for start in range(0, count, BLOCK):
-        scores = vectors[start : start + BLOCK] @ vectors.T
+    rows_at_once = block_rows(count)
+    for start in range(0, count, rows_at_once):
+        scores = vectors[start : start + rows_at_once] @ vectors.T
         scores[np.arange(len(scores)), np.arange(start, start + len(scores))] = -np.inf
         if most < count - 1:
             limits = np.partition(scores, count - most, axis=1)[:, count - most, None]
