@@ -98,7 +98,9 @@ def named_faces(faces: Sequence[PhotoFace]) -> Ints:
     return np.array(sorted(i for _, i in best.values()), dtype=np.int64)
 
 
-def measure(model: Model, people: People, cache: Path | None, slow: bool) -> Iterator[dict[str, object]]:
+def measure(
+    model: Model, people: People, cache: Path | None, slow: bool, fmrs: Sequence[float] = FMRS
+) -> Iterator[dict[str, object]]:
     """Yield the rows: method, target FMR, threshold, seconds and the agreement with the people."""
     started = time.perf_counter()
     found = photo_faces(model, [str(path) for path in people.paths], "all", cache)
@@ -120,7 +122,7 @@ def measure(model: Model, people: People, cache: Path | None, slow: bool) -> Ite
 
     if slow:
         yield row("hdbscan", lambda: hdbscan(vectors), "", "")
-    for fmr in FMRS:
+    for fmr in fmrs:
         cut, _ = survival_threshold(model.calibration.check().tail, fmr)
         methods: dict[str, Group] = {
             "average": lambda t: average_linkage(vectors, t, alone=alone),
@@ -139,6 +141,7 @@ def main() -> None:
     parser.add_argument("--split", default="test", help="splits, separated by commas, or all")
     parser.add_argument("--model", help="a model file; the default model without it")
     parser.add_argument("--cache", type=Path, help="keep faces and embeddings here")
+    parser.add_argument("--fmr", type=float, action="append", help="a target FMR; by default eight of them")
     parser.add_argument("--quick", action="store_true", help="without HDBSCAN and Chinese whispers")
     parser.add_argument("--write", action="store_true", help=f"append to {CSV.name}")
     options = parser.parse_args()
@@ -148,7 +151,7 @@ def main() -> None:
     people = everyone.select(chosen[everyone.labels])
     model = Model.load(options.model)
     rows = []
-    for row in measure(model, people, options.cache, not options.quick):
+    for row in measure(model, people, options.cache, not options.quick, options.fmr or FMRS):
         print(
             f"{row['method']:10} FMR {row['fmr']:6} clusters {row['clusters']:6} B-cubed {row['bcubed_f1']} "
             f"({row['bcubed_precision']}, {row['bcubed_recall']}) pairwise {row['f1']} ({row['precision']}, "
