@@ -7,7 +7,9 @@ Every face of every photo is grouped.  The face nearest to the middle of a photo
 named after (LFW's rule), and only those are counted; the others may be drawn into a group, or draw one.
 Rows are B-cubed and pairwise precision, recall and F1 of
 
-    average     average linkage with cannot-link for faces of one photo: what ``facealike cluster`` does
+    default     what ``facealike cluster`` does: average linkage with cannot-link for faces of one photo,
+                of the faces of at least its lowest quality; the others count as groups of one
+    average     the same of all faces
     named       the same of the named face of each photo alone, so without cannot-link
     components  connected components of all pairs above the threshold
     whispers    Chinese whispers on those pairs (Biemann, TextGraphs 2006), 20 rounds, seed 0
@@ -34,6 +36,7 @@ from facealike.clustering.cluster import same_photo
 from facealike.clustering.evaluation import FMRS
 from facealike.clustering.faces import PhotoFace, photo_faces
 from facealike.clustering.neighbors import neighbors_above
+from facealike.clustering.options import MIN_QUALITY
 from facealike.datasets.people import People
 from facealike.datasets.splits import SPLITS, split_of
 from facealike.embedding.face_model import Model
@@ -45,6 +48,14 @@ ROUNDS = 20  # of Chinese whispers
 Ints = NDArray[np.int64]
 Vectors = NDArray[np.float32]
 Group = Callable[[float], Ints]
+
+
+def default(faces: Sequence[PhotoFace], vectors: Vectors, threshold: float) -> Ints:
+    """What the command does; poor faces are groups of one."""
+    good = np.array([i for i, face in enumerate(faces) if face.quality >= MIN_QUALITY], dtype=np.int64)
+    labels = len(faces) + np.arange(len(faces))
+    labels[good] = average_linkage(vectors[good], threshold, alone=same_photo([faces[i] for i in good]))
+    return labels
 
 
 def components(vectors: Vectors, threshold: float) -> Ints:
@@ -125,6 +136,7 @@ def measure(
     for fmr in fmrs:
         cut, _ = survival_threshold(model.calibration.check().tail, fmr)
         methods: dict[str, Group] = {
+            "default": lambda t: default(found.faces, vectors, t),
             "average": lambda t: average_linkage(vectors, t, alone=alone),
             "named": lambda t: average_linkage(vectors[named], t),
             "components": lambda t: components(vectors, t),

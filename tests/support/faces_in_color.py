@@ -12,7 +12,10 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from facealike.calibration.calibration import Calibration
+from facealike.embedding.cropper import FaceCropper
 from facealike.embedding.face_model import Model
+from facealike.imaging.scaled_jpeg import Photo
+from facealike.quality.result import Quality
 from facealike.types import Box, Embeddings, Face, Image
 from support.tiny_model import tiny_model_file
 
@@ -41,6 +44,13 @@ class Squares:
         return bool(pixel.max() - pixel.min() > 30)
 
 
+class SharpCropper(FaceCropper):
+    """Finds that every face has one quality: a square of one color would be called blurred."""
+
+    def _quality(self, photo: Photo, face: Face) -> Quality:
+        return Quality(0.9)
+
+
 class ColorFaces(Model):
     """A model whose embedding is the mean color of a crop, gray taken out, and whose threshold is known."""
 
@@ -49,6 +59,9 @@ class ColorFaces(Model):
         self.calibration = Calibration(0.9, "best F1", "validation", 10, {"f1": 0.5}, tail=TAIL)
         self.embedded = 0
         vars(self)["detector"] = Squares()
+
+    def cropper(self, aligned: bool = False, many: bool = False) -> FaceCropper:
+        return SharpCropper(None if aligned else self.detector, self.preprocessing, many)
 
     def embed_crops(self, crops: Image, batch: int = 64) -> Embeddings:
         self.embedded += len(crops)

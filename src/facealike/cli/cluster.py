@@ -53,7 +53,7 @@ def cluster(
     threshold: ThresholdOption = None,
     min_quality: Annotated[
         float, typer.Option("--min-quality", metavar="Q", min=0, max=1, help="Do not group faces below it.")
-    ] = 0.0,
+    ] = 0.8,
     corrections: Annotated[
         Path | None,
         typer.Option(

@@ -59,7 +59,8 @@ def cluster(
         device: Where to load the model; must be the device of a Model that is loaded.
         keywords: Fields of ``ClusterOptions``.  ``fmr``: target FMR of the threshold, by default 1e-4.
             ``threshold``: the threshold itself.  ``face``: which faces of a photo.  ``min_quality``: poorer
-            faces belong to no person.  ``same_photo``: two faces of one photo may be one person.
+            faces belong to no person, by default those below 0.8.  ``same_photo``: two faces of one photo
+            may be one person.
 
     Raises:
         DataError: The folder has no photo, or a file of corrections or a cache cannot be used.

@@ -15,6 +15,10 @@ FMR = 1e-4
 """Default target FMR of the threshold: the best of those measured on LFW's validation and calibration people
 (docs/results/clustering.md)."""
 
+MIN_QUALITY = 0.8
+"""Default lowest quality of a face that is grouped.  Below it are most faces of less than 30 pixels, whose
+embeddings are alike whoever they show, and few that a photo is taken of (docs/results/clustering.md)."""
+
 REVIEW = 10.0
 """Groups whose mean score reaches the threshold of so many times the FMR are listed for review."""
 
@@ -40,7 +44,7 @@ class ClusterOptions:
     fmr: float | None = None
     threshold: float | None = None
     face: FacePolicy = "all"
-    min_quality: float = 0.0
+    min_quality: float = MIN_QUALITY
     same_photo: bool = False
 
     def __post_init__(self) -> None:
