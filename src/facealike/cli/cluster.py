@@ -12,7 +12,6 @@ from .console import command, print_json, print_table, progress_bar, say, show
 from .options import (
     DeviceOption,
     DrawOption,
-    FaceChoice,
     JsonOption,
     ModelOption,
     ThresholdOption,
@@ -65,7 +64,6 @@ def cluster(
     same_photo: Annotated[
         bool, typer.Option("--same-photo", help="Two faces of one photo may be one person, as in a collage.")
     ] = False,
-    face: Annotated[FaceChoice, typer.Option("--face", help="Which faces of a photo.")] = FaceChoice.all,
     cache: Annotated[
         Path | None,
         typer.Option(
@@ -80,7 +78,7 @@ def cluster(
     """Group the faces in a folder of photos by person.
 
     People are numbered from 1, the most faces first.  Two faces of one photo are two people.  No photo is
-    moved or changed.  A photo without a face, or that cannot be read, ends nothing.  With --cache an
+    moved or changed.  A photo without a face, or that cannot be read, ends no command.  With --cache an
     interrupted command goes on where it was.
 
     Exit code: 0, 2 on an error, 3 if no photo has a face.
@@ -104,7 +102,7 @@ def cluster(
     with progress_bar("finding faces") as progress:
         result = group(
             folder, None if model is None else str(model), corrections=corrections, cache=cache,
-            progress=progress, device=device, fmr=fmr, threshold=threshold, face=face.policy,
+            progress=progress, device=device, fmr=fmr, threshold=threshold,
             min_quality=min_quality, same_photo=same_photo,
         )  # fmt: skip
     saved = None
