@@ -6,10 +6,10 @@
 Probabilities come from all people of LFW but the test's, and so does the threshold (``--fmr``), unless
 ``--worst-group`` asks for the lowest one at which every group that is large enough keeps that FMR: every
 race, gender, age and combination of them, or only those that ``--by`` names.  Every other photo of the list
-decides about it then, and the rest is what the card tells of groups; else all are.  FairFace's photos are dlib's chips: a model
-that cuts such chips takes them as they are, for crops that reach beyond a photo's edges are black there.  The
-test people, View 2 (``--pairs``; of an embedder that learned from no LFW) and those groups decide about
-nothing.
+decides about it then, and the rest is what the card tells of groups; else all photos are.  FairFace's photos
+are dlib's chips: a model that cuts such chips takes them as they are, for crops that reach beyond a photo's
+edges are black there.  The test people, View 2 (``--pairs``; of an embedder that learned from no LFW) and
+those groups decide about nothing.
 
 The card names what each part saw (``data.seen``), and the calibration records its people and their photos as
 salted digests, so that ``evaluate`` refuses them.  ``--keep`` does only that to a model that is calibrated
@@ -181,7 +181,7 @@ def with_caution(limits: str, metrics: Mapping[str, Any]) -> str:
 def by_groups(
     model: Model, listed: Path, worst_group: float | None, by: tuple[str, ...] | None, cache: Path | None
 ) -> tuple[Model, GroupEvaluation]:
-    """The model and the rates of groups: of all photos, or of half of them if the others choose the threshold."""
+    """The model and the rates of groups: of all photos, or of half if the others choose the threshold."""
     if worst_group is None:
         return model, rates(model, listed, "all", slice(1, None), cache)
     model = for_the_worst(model, listed, worst_group, by, cache)

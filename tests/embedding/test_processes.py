@@ -115,8 +115,11 @@ def test_what_is_made_once_is_made_by_one_thread_of_many() -> None:
     assert Slow().thing is not slow.thing and Slow.thing.__doc__ == "Its words."
 
 
-def test_many_threads_open_three_sessions_and_not_fourteen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The detector, its twin of one thread and the embedder's; ``cached_property`` of 3.12 made more."""
+def test_many_threads_open_five_sessions_and_not_fourteen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The detector and its orientation network, their twins of one thread, and the embedder's.
+
+    ``cached_property`` of 3.12 made more.
+    """
     model = Model.load()
     opened: list[str] = []
     real = Session._opened
@@ -132,7 +135,7 @@ def test_many_threads_open_three_sessions_and_not_fourteen(monkeypatch: pytest.M
         _ = model.detector.single_threaded, model.embedder.single_threaded  # type: ignore[attr-defined]
 
     together(use)
-    assert len(opened) == 3
+    assert len(opened) == 5
 
 
 class Delicate:
@@ -250,5 +253,5 @@ def test_every_function_that_takes_a_device_is_known() -> None:
         if callable(value := getattr(facealike, name)) and not isinstance(value, type)
         and "device" in inspect.signature(value).parameters
     }  # fmt: skip
-    assert takers == {"compare", "verify_model"}
+    assert takers == {"cluster", "compare", "verify_model"}
     assert "device" in inspect.signature(Embedder).parameters and Path(facealike.__file__).is_file()

@@ -37,7 +37,8 @@ def test_the_card_is_whole_and_the_documents_agree_with_it(model: Model) -> None
     card = model.file.card
     assert set(card.licence) == {"code", "weights", "training_data", "detector"}
     assert all(card.licences[part].commercial for part in ("code", "weights", "training_data"))
-    assert set(card.provenance["teachers"]) == {"sface", "retail-0095"} and "dlib" in card.provenance["initialisation"]
+    assert set(card.provenance["teachers"]) == {"sface", "retail-0095"}
+    assert "dlib" in card.provenance["initialisation"]
     text = (ROOT / "docs" / "results" / "default-model.md").read_text("utf-8")
     view2 = card.metrics["lfw-view2"]
     assert f"{view2['accuracy']:.4f} ± {view2['standard_error']:.4f}" in text
@@ -54,7 +55,8 @@ def test_the_card_and_the_readme_name_what_each_part_saw(model: Model) -> None:
     assert set(seen) == {"embedder", "cohort", "detector", "probabilities", "threshold", "quality"}
     assert card.data["photos"] == 40_000 and seen["embedder"].startswith("40,000 training photos of FairFace")
     assert seen["cohort"].startswith(str(card.provenance["cohort"]).split()[0])
-    assert all(word in seen["detector"] for word in ("training people of LFW", "FairFace", "wallpapers", "YuNet"))
+    words = ("training people of LFW", "FairFace", "wallpapers", "YuNet")
+    assert all(word in seen["detector"] for word in words)
     assert seen["probabilities"].startswith("4,904 people of LFW")
     assert seen["threshold"] == model.file.calibration.threshold_from
     assert "validation and calibration people" in seen["quality"]
@@ -111,7 +113,8 @@ def test_its_calibration_says_what_a_score_means(model: Model) -> None:
     """As docs/results has it: probabilities, named thresholds, how rarely impostors score so high."""
     calibration = model.file.calibration
     assert "calibration people" in calibration.people and calibration.pairs == 2_000_000
-    assert calibration.rule == "FMR 0.001" and calibration.threshold_from.startswith("2,000,000 pairs of 4,904")
+    assert calibration.rule == "FMR 0.001"
+    assert calibration.threshold_from.startswith("2,000,000 pairs of 4,904")
     assert "4,904 calibration people" in str(calibration)
     assert calibration.band is not None
     assert [point.fmr for point in calibration.operating_points] == [0.1, 0.01, 0.001, 0.0001, 1e-05]

@@ -1,8 +1,8 @@
 """Correct what a detector does not see: faces turned by 90 degrees or more, and boxes without a face.
 
-Landmarks of tilted faces are not exact either: YuNet, and a network that learned from it, place them as if the
-face were tilted by less.  Where they tilt by ``TILTED`` or more, the face is searched again in a picture in
-which it is upright.
+Landmarks of tilted faces are not exact either: YuNet, and a network that learned from it, place them as if
+the face were tilted by less.  Where they tilt by ``TILTED`` or more, the face is searched again in a picture
+in which it is upright.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SAME = 0.3
 TILTED = 5.0
 """Tilt in degrees from which on a face is searched again upright."""
 TILTED_SIDE = 160
-"""Pixels of the square in which a tilted face is searched again: a face of 64 pixels, in a fifth of the time."""
+"""Pixels of the square in which a tilted face is searched again: a face of 64 pixels, a fifth of the time."""
 
 
 def upright(
@@ -57,7 +57,8 @@ def upright(
             face = turned_face(image, face, quarters, search)
         else:
             quarters = 0
-        beyond = (_tilt(face) + 90 * quarters + 180) % 360 - 180  # a face turned counterclockwise tilts by less
+        # A face that is turned counterclockwise tilts by less.
+        beyond = (_tilt(face) + 90 * quarters + 180) % 360 - 180
         if abs(beyond) >= TILTED:
             face = tilted_face(image, face, search)
         kept.append(face)

@@ -42,6 +42,7 @@ LEAST_QUANTILE = 0.001  # of the neighbor distances: d0
 FLOOR = np.float32(1e-30)  # of the density, for faces far from all centers
 FARTHEST = 0.98  # upper limit of u: closer to 1, sqrt(1 - u^2) loses precision
 MIN_EXPLAINED = 0.5  # of the variance of log d; a fit below it is refused
+MAX_ROUNDING = 0.001  # mean error of scaled centers, up to which they are stored in 16 bits
 BLOCK_ROWS = 512  # faces whose scores with all others are in memory at a time
 PREFIX = "cohort."  # of the tensor names in the graph
 OPSET = 8  # the first ONNX opset in which Min broadcasts
@@ -170,12 +171,12 @@ def append_cohort(content: bytes, cohort: Cohort) -> bytes:
 
     for short, value in constants.items():
         values = np.asarray(value, dtype=np.float32)
-        if short != "centres":
+        half, rounded = f"{name(short)}_half", values.astype(np.float16)
+        if short != "centres" or np.abs(values - rounded).mean() > MAX_ROUNDING:
             graph.initializer.append(onnx.numpy_helper.from_array(values, name(short)))
             continue
         # Nearly all of the cohort, so in half the bytes; runtimes convert it once, when they load the file.
-        half = f"{name(short)}_half"
-        graph.initializer.append(onnx.numpy_helper.from_array(values.astype(np.float16), half))
+        graph.initializer.append(onnx.numpy_helper.from_array(rounded, half))
         graph.node.append(
             onnx.helper.make_node("Cast", [half], [name(short)], name(short), to=onnx.TensorProto.FLOAT)
         )
