@@ -35,4 +35,4 @@ def test_rates_are_those_of_known_vectors(module: Any, monkeypatch: pytest.Monke
     rows = list(module.measure(vectors, labels, strangers, [(0.2, 0.1), (0.9, 0.001)], 0))
     assert [row["people"] for row in rows] == [3] * len(module.TARGETS)  # there are no hundred people
     assert all(row["fpir"] == "0.5000" for row in rows)
-    assert all(0.4 <= float(row["found"]) == float(row["first"]) < 0.67 for row in rows)
+    assert all(0.4 <= float(row["found"]) <= float(row["first"]) < 0.67 for row in rows)
