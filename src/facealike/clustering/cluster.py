@@ -131,7 +131,8 @@ def group_faces(
     alone = () if options.same_photo else same_photo(faces)
     vectors = np.stack([face.embedding for face in faces]) if faces else np.zeros((0, 1), np.float32)
     people = average_linkage(vectors, threshold.value, together, apart, alone)
-    scores = _scores(vectors, people)
+    sums, sizes = _sums(vectors, people)
+    scores = _scores(vectors, people, sums, sizes)
     rows: dict[int, tuple[int, float | None]] = {
         place: (int(person) + 1, score) for place, person, score in zip(good, people, scores, strict=True)
     }
@@ -142,7 +143,7 @@ def group_faces(
         found.unused,
         threshold,
         model,
-        _review(vectors, people, threshold, [*apart, *alone]),
+        _review(sums / sizes[:, None], people, threshold, [*apart, *alone]),
     )
 
 
@@ -158,9 +159,10 @@ def _clustered(face: PhotoFace, person: int | None, score: float | None) -> Clus
     return ClusteredFace(face.photo, face.number, face.face, face.quality, person, score, face.thumbnail)
 
 
-def _scores(vectors: NDArray[np.float32], people: Ints) -> list[float | None]:
+def _scores(
+    vectors: NDArray[np.float32], people: Ints, sums: NDArray[np.float64], sizes: Ints
+) -> list[float | None]:
     """Return the mean cosine of each face with the other faces of its person, None where there are none."""
-    sums, sizes = _sums(vectors, people)
     # The product of a unit vector with itself, 1, is taken out.
     totals = np.einsum("ij,ij->i", vectors, sums[people]) - 1
     return [
@@ -170,6 +172,7 @@ def _scores(vectors: NDArray[np.float32], people: Ints) -> list[float | None]:
 
 
 def _sums(vectors: NDArray[np.float32], people: Ints) -> tuple[NDArray[np.float64], Ints]:
+    """Return the sum of the vectors of each person, (k, d), and how many faces each has, (k,)."""
     sizes = np.bincount(people)
     sums = np.zeros((len(sizes), vectors.shape[1]))
     np.add.at(sums, people, vectors)
@@ -177,13 +180,15 @@ def _sums(vectors: NDArray[np.float32], people: Ints) -> tuple[NDArray[np.float6
 
 
 def _review(
-    vectors: NDArray[np.float32], people: Ints, threshold: ClusterThreshold, apart: Sequence[tuple[int, int]]
+    centers: NDArray[np.float64], people: Ints, threshold: ClusterThreshold, apart: Sequence[tuple[int, int]]
 ) -> tuple[PersonPair, ...]:
-    """Return the pairs of people whose mean cosine is just below the threshold, the highest first."""
+    """Return the pairs of people whose mean cosine is just below the threshold, the highest first.
+
+    ``centers`` (k, d) are the means of the vectors of each person.
+    """
     if threshold.review is None or not len(people):
         return ()
-    sums, sizes = _sums(vectors, people)
-    means = (sums / sizes[:, None]).astype(np.float32)
+    means = centers.astype(np.float32)
     different = {tuple(sorted((int(people[a]), int(people[b])))) for a, b in apart}
     found: list[PersonPair] = []
     rows = block_rows(len(means))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from ..detection.face_policy import FacePolicy
-from ..embedding.batching import helpers
+from ..embedding.batching import chunks, helpers
 from ..embedding.cropper import FaceCrop, without_pixels
 from ..embedding.face_model import MANY, Model
 from ..embedding.unused_photos import NO_FACE, unused_photo, warn_unused
@@ -129,7 +129,7 @@ def _embedded(
 
     threads = helpers(None) if many else 0
     with closing(map_ordered(crop, photos, threads, LEAD * threads)) as cropped:
-        for chunk in _chunks(cropped):
+        for chunk in chunks(cropped, BATCH):
             crops = [one.crop for row in chunk for one in row.faces or ()]
             vectors = iter(embed(np.stack(crops)) if crops else ())
             fresh = {
@@ -141,17 +141,6 @@ def _embedded(
             for row in chunk:
                 found = fresh.get(row.digest)
                 yield row.photo, row.error or (stored.faces(row.digest) if found is None else found)
-
-
-def _chunks(rows: Iterator[_Cropped]) -> Iterator[list[_Cropped]]:
-    chunk: list[_Cropped] = []
-    for row in rows:
-        chunk.append(row)
-        if len(chunk) == BATCH:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
 
 
 def _stored(face: FaceCrop, vector: NDArray[np.float32]) -> StoredFace:

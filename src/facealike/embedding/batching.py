@@ -34,7 +34,7 @@ def in_batches(
     def run(chunk: list[tuple[K, Image]]) -> tuple[list[K], Embeddings]:
         return [key for key, _ in chunk], embed(np.stack([crop for _, crop in chunk]))
 
-    return map_ordered(run, _chunks(crops, batch), count, 2 * count)
+    return map_ordered(run, chunks(crops, batch), count, 2 * count)
 
 
 def helpers(threads: int | None) -> int:
@@ -46,7 +46,8 @@ def helpers(threads: int | None) -> int:
     return 0 if threads == 1 else threads
 
 
-def _chunks(items: Iterable[K], size: int) -> Generator[list[K], None, None]:
+def chunks(items: Iterable[K], size: int) -> Generator[list[K], None, None]:
+    """Yield ``size`` items at a time; the last may be fewer.  Closing it closes a generator of items."""
     chunk: list[K] = []
     source = iter(items)
     try:
