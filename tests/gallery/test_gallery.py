@@ -43,6 +43,21 @@ def test_the_enrolled_are_named_and_strangers_are_not(gallery: Gallery) -> None:
     assert stranger.decision == "unknown" and len(stranger.candidates) == 3
 
 
+def test_a_face_that_is_embedded_already_is_identified_alike(gallery: Gallery) -> None:
+    (photo,) = photos("Gray_Davis", range(4, 5))
+    (vector,) = gallery.model.embed([photo])
+    by_photo, by_vector = gallery.identify(photo), gallery.identify_embedding(vector, name="track 1")
+    assert by_vector.candidates == by_photo.candidates and by_vector.threshold == by_photo.threshold
+    assert (by_vector.decision, by_vector.photo, by_vector.face) == ("match", "track 1", None)
+    for wrong in (2 * vector, vector[None], np.full_like(vector, np.nan)):
+        with pytest.raises(UsageError, match="track 1: an embedding to search is a unit vector"):
+            gallery.identify_embedding(wrong, name="track 1")
+    with pytest.raises(UsageError, match="an embedding of 2 numbers, where those of this gallery have"):
+        gallery.identify_embedding(np.array([0.6, 0.8], np.float32))
+    with pytest.raises(UsageError, match="one candidate"):
+        gallery.identify_embedding(vector, top=0)
+
+
 def test_a_photo_is_enrolled_once_and_bad_ones_are_told(gallery: Gallery, tmp_path: Path) -> None:
     person = "Gray_Davis"
     empty, missing = tmp_path / "empty.png", tmp_path / "missing.jpg"

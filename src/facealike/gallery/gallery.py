@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..calibration.probability import PRIOR
 from ..detection.face_policy import DEFAULT_FACE, FacePolicy
@@ -19,6 +20,7 @@ from ..imaging.photo_digest import photo_digest, pixels_digest
 from ..imaging.read import Source, source_name
 from ..model_file.locate import read_model_file
 from ..model_file.model_file import ModelFile
+from ..types import Face
 from ..utils.escape import shown
 from ..verification.compare import CompareOptions
 from .candidates import MARGIN, Candidate, CandidateList, decide
@@ -31,7 +33,7 @@ from .people_list import PeopleList, read_people
 from .person_verification import PersonVerification, Probe, verify_person
 from .portable import ImportedGallery, export_store, import_store
 from .store import SQLiteStore
-from .template import Template, person_name
+from .template import NORM_TOLERANCE, Template, person_name
 from .threshold import check_fpir, threshold_at_fpir
 
 FPIR = 0.01
@@ -196,21 +198,57 @@ class Gallery:
             NoFaceFound: It shows no face.
             UsageError: ``top`` or ``fpir`` is out of range, or the face policy is ``all``.
         """
-        if top < 1:
-            raise UsageError(f"a search returns one candidate or more, not {top}")
-        check_fpir(fpir)
-        index = self._searchable()
+        _check_search(top, fpir)
         probe, without = self._probe(photo, face)
-        found = index.search(probe.vector, max(top, 2), without)
+        return self._candidates(probe.vector, top, fpir, without, probe.photo, probe.face.face)
+
+    def identify_embedding(
+        self, embedding: NDArray[np.float32], top: int = 5, fpir: float = FPIR, name: str = "the embedding"
+    ) -> CandidateList:
+        """Return who a face may be that is embedded already, such as the template of a track in a video.
+
+        Corrections do not apply: they are of photos.
+
+        Args:
+            embedding: A unit vector (d,) of the gallery's model.
+            top: How many candidates.
+            fpir: The target share of searches of people not enrolled that return a candidate.
+            name: What the result calls the face.
+
+        Raises:
+            UsageError: ``top`` or ``fpir`` is out of range, or the embedding is no unit vector.
+
+        Examples:
+            >>> (vector,) = model.embed(["visitor.jpg"])
+            >>> gallery.identify_embedding(vector).decision
+            'match'
+        """
+        _check_search(top, fpir)
+        vector = np.asarray(embedding, np.float32)
+        if vector.ndim != 1 or not abs(float(np.linalg.norm(vector)) - 1) <= NORM_TOLERANCE:  # also a NaN
+            raise UsageError(f"{name}: an embedding to search is a unit vector; divide it by its norm")
+        return self._candidates(vector, top, fpir, set(), name, None)
+
+    def _candidates(
+        self, vector: NDArray[np.float32], top: int, fpir: float, without: set[str], name: str,
+        face: Face | None,
+    ) -> CandidateList:  # fmt: skip
+        index = self._searchable()
+        count = len(index)
+        if count and vector.shape != (index.dimensions,):
+            raise UsageError(
+                f"{name}: an embedding of {len(vector)} numbers, where those of this gallery have "
+                f"{index.dimensions}; embed with the gallery's model"
+            )
+        found = index.search(vector, max(top, 2), without)
         candidates = tuple(Candidate(person, score, self._sources[row]) for person, score, row in found)
-        count, seen = len(index), probe.face.face
         tail = self.model.calibration.tail
         if not tail or not count:
-            return CandidateList(probe.photo, seen, candidates[:top], None if count else "unknown", None)
+            return CandidateList(name, face, candidates[:top], None if count else "unknown", None)
         target = threshold_at_fpir(tail, fpir, count)
         lower = threshold_at_fpir(tail, min(MARGIN * fpir, max(fpir, HIGHEST_LOWER)), count)
         decided = decide([each.score for each in candidates], target.threshold, lower.threshold)
-        return CandidateList(probe.photo, seen, candidates[:top], decided, target)
+        return CandidateList(name, face, candidates[:top], decided, target)
 
     def verify(
         self, photo: Source, person: str, threshold: float | None = None, face: FacePolicy = DEFAULT_FACE,
@@ -335,3 +373,10 @@ class Gallery:
             self._sources = [template.source for _, template in held]
             self._state = state
         return self._index
+
+
+def _check_search(top: int, fpir: float) -> None:
+    """Raise UsageError where a search has no sense."""
+    if top < 1:
+        raise UsageError(f"a search returns one candidate or more, not {top}")
+    check_fpir(fpir)

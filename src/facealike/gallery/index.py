@@ -31,6 +31,11 @@ class ExactIndex:
         """How many people there are."""
         return len(self._names)
 
+    @property
+    def dimensions(self) -> int:
+        """The length of a vector."""
+        return int(self._vectors.shape[1])
+
     def search(
         self, query: NDArray[np.float32], top: int, without: Set[str] = frozenset()
     ) -> list[tuple[str, float, int]]:
