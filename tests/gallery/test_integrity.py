@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from facealike.errors import DataError
-from facealike.gallery import integrity
+from facealike.gallery import sqlite_store
 from facealike.gallery.gallery import Gallery
 from facealike.gallery.index import ExactIndex
 from facealike.gallery.integrity import check_store
-from facealike.gallery.store import SQLiteStore
+from facealike.gallery.sqlite_store import SQLiteStore
 from support.gallery_templates import template
 from support.tiny_model import tiny_model_file
 
@@ -65,5 +65,5 @@ def test_the_index(store: SQLiteStore, monkeypatch: pytest.MonkeyPatch) -> None:
         def __init__(self, vectors: np.ndarray, people: list[str]) -> None:
             super().__init__(vectors[::-1], people)
 
-    monkeypatch.setattr(integrity, "ExactIndex", Wrong)
+    monkeypatch.setattr(sqlite_store, "ExactIndex", Wrong)
     assert any("not found in the index" in problem for problem in check_store(store).problems)

@@ -21,7 +21,8 @@ DRIVER = """
 import hashlib, os, pathlib, random, signal, sys, time
 import numpy as np
 from facealike.gallery.integrity import check_store
-from facealike.gallery.store import SQLiteStore, Template
+from facealike.gallery.sqlite_store import SQLiteStore
+from facealike.gallery.template import Template
 
 folder, rounds = pathlib.Path(sys.argv[1]), int(sys.argv[2])
 path, SIZE = folder / "g.db", 64

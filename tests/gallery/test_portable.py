@@ -11,7 +11,7 @@ import pytest
 from facealike.errors import DataError, MixedModels
 from facealike.gallery.integrity import check_store
 from facealike.gallery.portable import export_store, import_store
-from facealike.gallery.store import SQLiteStore
+from facealike.gallery.sqlite_store import SQLiteStore
 from support.gallery_templates import template
 
 

@@ -28,7 +28,7 @@ from ..utils.ordered_threads import default_threads, map_ordered
 from .enrollment import BulkEnrollment
 from .gallery import Gallery
 from .people_list import PeopleList
-from .store import SQLiteStore
+from .sqlite_store import SQLiteStore
 from .template import person_name
 
 LOCK = ".lock"
@@ -67,11 +67,15 @@ def folder_gallery(
     try:
         with own_folder(cache, wait=True, name=LOCK):
             _delete_old(cache, place, path)
-            gallery = _opened(path, model)
+            store = _opened(path, model.id)
+            gallery = Gallery(store, model)
             try:
-                built = None if gallery.store.note("built") else _build(gallery, people, face, progress)
+                built = None
+                if not store.note("built"):
+                    built = _build(gallery, people, face, progress)
+                    store.set_note("built", "yes")
             except BaseException:
-                gallery.close()
+                store.close()
                 raise
             path.touch()
     except OSError as error:
@@ -82,15 +86,15 @@ def folder_gallery(
     return gallery, built
 
 
-def _opened(path: Path, model: Model) -> Gallery:
-    """Open a cached gallery, or an empty one in place of a damaged one."""
+def _opened(path: Path, model_id: str) -> SQLiteStore:
+    """Open the store of a cached gallery, or an empty one in place of a damaged one."""
     with contextlib.suppress(DataError):
-        store = SQLiteStore(path, model.id)
+        store = SQLiteStore(path, model_id)
         if not store.damaged_templates():
-            return Gallery(store, model)
+            return store
         store.close()
     _delete(path)
-    return Gallery(SQLiteStore(path, model.id), model)
+    return SQLiteStore(path, model_id)
 
 
 def _build(
@@ -98,9 +102,7 @@ def _build(
 ) -> BulkEnrollment:
     names = [person_name(name) for name in people.names]
     photos = tuple((names[i], photo) for i, photo in zip(people.labels, people.paths, strict=True))
-    built = gallery.enroll_all(PeopleList(photos), face=face, progress=progress)
-    gallery.store.set_note("built", "yes")
-    return built
+    return gallery.enroll_all(PeopleList(photos), face=face, progress=progress)
 
 
 def _content(people: People, model_id: str, face: FacePolicy) -> str:

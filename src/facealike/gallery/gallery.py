@@ -23,16 +23,16 @@ from ..model_file.model_file import ModelFile
 from ..types import Face
 from ..utils.escape import shown
 from ..verification.compare import CompareOptions
+from .base import GalleryStore
 from .candidates import MARGIN, Candidate, CandidateList, decide
 from .enrollment import BulkEnrollment, Enrollment, RefusedPhoto
-from .index import ExactIndex
 from .info import GalleryInfo
 from .intake import IntakePolicy, check_face, is_many, take_in
 from .integrity import GalleryCheck, check_store
 from .people_list import PeopleList, read_people
 from .person_verification import PersonVerification, Probe, verify_person
 from .portable import ImportedGallery, export_store, import_store
-from .store import SQLiteStore
+from .sqlite_store import SQLiteStore
 from .template import NORM_TOLERANCE, Template, person_name
 from .threshold import check_fpir, threshold_at_fpir
 
@@ -59,12 +59,9 @@ class Gallery:
         'match'
     """
 
-    def __init__(self, store: SQLiteStore, model: Model | ModelFile | None) -> None:
+    def __init__(self, store: GalleryStore, model: Model | ModelFile | None) -> None:
         self.store = store
         self._model = model
-        self._index: ExactIndex | None = None
-        self._sources: list[str] = []
-        self._state: tuple[int, ...] = ()
 
     @classmethod
     def open(
@@ -233,15 +230,13 @@ class Gallery:
         self, vector: NDArray[np.float32], top: int, fpir: float, without: set[str], name: str,
         face: Face | None,
     ) -> CandidateList:  # fmt: skip
-        index = self._searchable()
-        count = len(index)
-        if count and vector.shape != (index.dimensions,):
+        count = self.store.count()
+        if count and vector.shape != (self.store.dimensions(),):
             raise UsageError(
                 f"{name}: an embedding of {len(vector)} numbers, where those of this gallery have "
-                f"{index.dimensions}; embed with the gallery's model"
+                f"{self.store.dimensions()}; embed with the gallery's model"
             )
-        found = index.search(vector, max(top, 2), without)
-        candidates = tuple(Candidate(person, score, self._sources[row]) for person, score, row in found)
+        candidates = tuple(Candidate(*hit) for hit in self.store.search(vector, max(top, 2), without))
         tail = self.model.calibration.tail
         if not tail or not count:
             return CandidateList(name, face, candidates[:top], None if count else "unknown", None)
@@ -317,7 +312,7 @@ class Gallery:
 
     def info(self) -> GalleryInfo:
         """Return what the gallery holds: counts, dates, versions and size."""
-        return GalleryInfo(str(self.store.path), **self.store.about())
+        return GalleryInfo(**self.store.about())
 
     def check(self) -> GalleryCheck:
         """Check that the file, its rows and the index are whole."""
@@ -361,18 +356,6 @@ class Gallery:
         digest = pixels_digest(decoded.whole) if corrections else ""
         without = {one.person for one in corrections if one.digest == digest}
         return Probe(name, crop, self.model.embed_crops(crop.crop[None])[0], start), without
-
-    def _searchable(self) -> ExactIndex:
-        """Return the index of all templates, read again where the store has changed."""
-        state = self.store.state()
-        if self._index is None or state != self._state:
-            held = self.store.templates()
-            vectors = [template.vector for _, template in held]
-            stacked = np.stack(vectors) if vectors else np.zeros((0, 1), np.float32)
-            self._index = ExactIndex(stacked, [person for person, _ in held])
-            self._sources = [template.source for _, template in held]
-            self._state = state
-        return self._index
 
 
 def _check_search(top: int, fpir: float) -> None:

@@ -6,19 +6,10 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from ..utils.escape import shown
 from ..utils.result import Shown
-from .index import ExactIndex
-from .store import SQLiteStore
-from .template import DIGEST, Template
-
-MAX_SEARCHED = 100
-"""Templates that are searched for in the index, evenly spread."""
-
-SCORE_TOLERANCE = 1e-2
-"""How far the score of a template with itself may be from 1, for vectors whose norm is that far off."""
+from .base import GalleryStore
+from .template import DIGEST
 
 
 @dataclass(frozen=True, repr=False)
@@ -63,18 +54,18 @@ class GalleryCheck(Shown):
         return f"{shown(self.gallery)}: damaged, {count}"
 
 
-def check_store(store: SQLiteStore) -> GalleryCheck:
+def check_store(store: GalleryStore) -> GalleryCheck:
     """Check a store: SQLite's own checks, then vectors, digests and metadata, then the index.
 
     Where one step finds a problem, the later ones, which rely on it, are left out.
     """
     problems = store.file_problems()
     if problems:
-        return GalleryCheck(str(store.path), 0, 0, tuple(problems))
+        return GalleryCheck(store.location, 0, 0, tuple(problems))
     people = store.people()
     damaged = [f"{shown(who)}: {shown(source)}: {why}" for who, source, why in store.damaged_templates()]
     if damaged:
-        return GalleryCheck(str(store.path), len(people), sum(people.values()), tuple(damaged))
+        return GalleryCheck(store.location, len(people), sum(people.values()), tuple(damaged))
     held = store.templates()
     digests = [(who, one.digest, one.source) for who, one in held]
     digests += [(one.person, one.digest, "a correction") for one in store.corrections()]
@@ -87,22 +78,5 @@ def check_store(store: SQLiteStore) -> GalleryCheck:
         store.metadata()
     except (json.JSONDecodeError, RecursionError) as error:
         problems.append(f"the metadata of a person is no JSON ({error})")
-    problems += _index_problems(held)
-    return GalleryCheck(str(store.path), len(people), sum(people.values()), tuple(problems))
-
-
-def _index_problems(held: list[tuple[str, Template]]) -> list[str]:
-    """Search templates in an index of all: each must be found, with a score of 1."""
-    if not held:
-        return []
-    index = ExactIndex(np.stack([one.vector for _, one in held]), [who for who, _ in held])
-    if len(index) != len(held):
-        return [f"the index holds {len(index)} templates and the file {len(held)}"]
-    found: list[str] = []
-    for row in np.unique(np.linspace(0, len(held) - 1, min(len(held), MAX_SEARCHED)).astype(int)):
-        who, one = held[row]
-        ((person, score, at),) = index.search(one.vector, 1)
-        stored = float(held[at][1].vector @ one.vector)
-        if held[at][0] != person or max(abs(score - 1), abs(stored - 1)) > SCORE_TOLERANCE:
-            found.append(f"{shown(who)}: {shown(one.source)}: not found in the index")
-    return found
+    problems += store.index_problems()
+    return GalleryCheck(store.location, len(people), sum(people.values()), tuple(problems))

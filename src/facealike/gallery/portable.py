@@ -30,7 +30,7 @@ from ..errors import DataError, MixedModels, UsageError
 from ..utils.atomic_write import written_whole
 from ..utils.escape import shown
 from ..utils.result import Result
-from .store import SQLiteStore
+from .base import GalleryStore
 from .template import DIGEST, Correction, Template, metadata_text, vector_problems
 
 FORMAT = "facealike gallery"
@@ -85,7 +85,7 @@ def _count(number: int, one: str, more: str | None = None) -> str:
     return f"{number:,} {one if number == 1 else more or one + 's'}"
 
 
-def export_store(store: SQLiteStore, out: Path) -> int:
+def export_store(store: GalleryStore, out: Path) -> int:
     """Write all of a store but its audit to a file, atomically, and return the number of templates.
 
     Raises:
@@ -126,7 +126,7 @@ def export_store(store: SQLiteStore, out: Path) -> int:
     return len(held)
 
 
-def import_store(store: SQLiteStore, path: Path) -> ImportedGallery:
+def import_store(store: GalleryStore, path: Path) -> ImportedGallery:
     """Add the people of an exported file to a store, in one transaction.
 
     People, photos and metadata that the store has stay as they are.
@@ -152,7 +152,7 @@ def import_store(store: SQLiteStore, path: Path) -> ImportedGallery:
         return _add(store, file)
 
 
-def _add(store: SQLiteStore, file: _Reader) -> ImportedGallery:
+def _add(store: GalleryStore, file: _Reader) -> ImportedGallery:
     before, known_corrections = set(store.people()), len(store.corrections())
     metadata = dict(file.people())
     corrections = list(file.corrections())
@@ -174,7 +174,7 @@ def _add(store: SQLiteStore, file: _Reader) -> ImportedGallery:
     )  # fmt: skip
 
 
-def _dimensions(store: SQLiteStore, file: _Reader) -> int:
+def _dimensions(store: GalleryStore, file: _Reader) -> int:
     """Return the width of the embeddings, which a file and a store of one model share."""
     width = int(file.header["dimensions"])
     held = store.dimensions()

@@ -12,14 +12,17 @@ import functools
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import DataError
 from ..utils.escape import shown
+from .base import Hit
+from .index import ExactIndex
 from .schema import BUSY_TIMEOUT, MIGRATIONS, cure, erase, failure, mark_deleted, prepare, transaction
 from .template import Correction, Template, metadata_text, now, vector_problems
 
@@ -28,6 +31,12 @@ R = TypeVar("R")
 
 CHUNK = 10_000
 """Vectors that are read at a time to be checked."""
+
+MAX_SEARCHED = 100
+"""Templates that a check searches for in the index, evenly spread."""
+
+SCORE_TOLERANCE = 1e-2
+"""How far the score of a template with itself may be from 1, for vectors whose norm is that far off."""
 
 INSERT = (
     "INSERT OR IGNORE INTO templates (person, vector, digest, quality, time, source) "
@@ -65,6 +74,9 @@ class SQLiteStore:
 
     def __init__(self, path: str | os.PathLike[str], model_id: str | None = None) -> None:
         self.path = Path(path)
+        self._index: ExactIndex | None = None
+        self._sources: list[str] = []
+        self._state: tuple[int, ...] = ()
         if model_id is None and not self.path.is_file():
             raise DataError(f"{self.name}: no such gallery; facealike gallery enroll makes one")
         try:
@@ -80,6 +92,11 @@ class SQLiteStore:
         except BaseException:
             self.close()
             raise
+
+    @property
+    def location(self) -> str:
+        """The path."""
+        return str(self.path)
 
     @property
     def name(self) -> str:
@@ -204,6 +221,33 @@ class SQLiteStore:
                 f"{self.name}: {done}, but another process still reads it; close that, and {again}"
             )
 
+    def search(self, query: NDArray[np.float32], top: int, without: Set[str] = frozenset()) -> list[Hit]:
+        """Return the ``top`` people with the highest scores, the highest first, equal ones by name.
+
+        Args:
+            query: A unit vector (d,).
+            top: How many people.
+            without: People who are left out.
+        """
+        found = self._searchable().search(query, top, without)
+        return [Hit(person, score, self._sources[row]) for person, score, row in found]
+
+    def count(self) -> int:
+        """Return the number of templates."""
+        return len(self._searchable())
+
+    def _searchable(self) -> ExactIndex:
+        """Return the index of all templates, read again where the store has changed."""
+        state = self.state()
+        if self._index is None or state != self._state:
+            held = self.templates()
+            vectors = [template.vector for _, template in held]
+            stacked = np.stack(vectors) if vectors else np.zeros((0, 1), np.float32)
+            self._index = ExactIndex(stacked, [person for person, _ in held])
+            self._sources = [template.source for _, template in held]
+            self._state = state
+        return self._index
+
     @_guarded
     def people(self) -> dict[str, int]:
         """Return the number of templates of each person, by name."""
@@ -265,7 +309,7 @@ class SQLiteStore:
         created = value("SELECT value FROM about WHERE key = 'created'").fetchone()
         log = self.path.with_name(self.path.name + "-wal")
         return {
-            "model": self.model_id, "schema": len(MIGRATIONS),
+            "gallery": self.location, "model": self.model_id, "schema": len(MIGRATIONS),
             "people": value("SELECT count(*) FROM people").fetchone()[0], "templates": templates,
             "corrections": value("SELECT count(*) FROM corrections").fetchone()[0],
             "forgotten": value("SELECT count(*) FROM audit WHERE action = 'forget'").fetchone()[0],
@@ -313,6 +357,23 @@ class SQLiteStore:
             for row in self._db.execute("PRAGMA foreign_key_check")
         ]
         return found + lost
+
+    def index_problems(self) -> list[str]:
+        """Search templates in an index of all: each must be found, with a score of 1."""
+        held = self.templates()
+        if not held:
+            return []
+        index = ExactIndex(np.stack([one.vector for _, one in held]), [who for who, _ in held])
+        if len(index) != len(held):
+            return [f"the index holds {len(index)} templates and the file {len(held)}"]
+        found: list[str] = []
+        for row in np.unique(np.linspace(0, len(held) - 1, min(len(held), MAX_SEARCHED)).astype(int)):
+            who, one = held[row]
+            ((person, score, at),) = index.search(one.vector, 1)
+            stored = float(held[at][1].vector @ one.vector)
+            if held[at][0] != person or max(abs(score - 1), abs(stored - 1)) > SCORE_TOLERANCE:
+                found.append(f"{shown(who)}: {shown(one.source)}: not found in the index")
+        return found
 
     def close(self) -> None:
         """Close the file."""

@@ -15,14 +15,14 @@ import pytest
 
 from facealike.errors import DataError, MixedModels
 from facealike.gallery import schema
-from facealike.gallery.store import SQLiteStore
+from facealike.gallery.sqlite_store import SQLiteStore
 from facealike.gallery.template import Correction, Template
 
 ENROLL = """
 import sys
 import numpy as np
 from facealike.gallery import schema
-from facealike.gallery.store import SQLiteStore
+from facealike.gallery.sqlite_store import SQLiteStore
 from facealike.gallery.template import Correction, Template
 store = SQLiteStore(sys.argv[1], "m")
 for n in range(100000):
