@@ -258,7 +258,7 @@ def test_a_run_that_stops_goes_on_as_if_it_had_not(pool: Path, weights: bytes, t
     def distil(folder: Path, stop_after: int | None = None) -> bytes:
         folder.mkdir(exist_ok=True)
         return distil_detector(
-            pool, weights, RECIPE, folder, folder / "d.onnx", LoopOptions(0, 2, stop_after), start
+            pool, weights, RECIPE, folder, folder / "d.onnx", LoopOptions(0, 2, stop_after), start, distinct=6
         )
 
     threads = torch.get_num_threads()

@@ -46,7 +46,8 @@ def test_a_view_is_the_same_wherever_it_is_asked_for(chips: np.ndarray) -> None:
     together = maker.render(together, draw, "chip", 32)
     for row in range(3):
         alone, one = maker.open(faces[row : row + 1], numbers[row : row + 1])
-        torch.testing.assert_close(maker.render(alone, one, "chip", 32)[0], together[row])
+        # Up to rounding, which depends on the processor and on how many pictures are drawn at once.
+        torch.testing.assert_close(maker.render(alone, one, "chip", 32)[0], together[row], rtol=0, atol=0.01)
     assert (together[1] - together[2]).abs().mean() > 1  # another number is another view
     other = ViewMaker(chips, replace(ViewSpec(), seed=1))
     moved, draw = other.open(faces, numbers)
