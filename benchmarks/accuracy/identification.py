@@ -7,29 +7,40 @@ Probes are one photo each of the test people, none of whom is enrolled or calibr
 reaches the threshold of ``threshold_at_fpir`` is a false positive.  Beside it stands the share of enrolled
 people with a second photo for whom that photo finds them, first of all and above the threshold.  The interval
 is from resampling the probes' people.
+
+For the probabilities (``mate_probabilities``) half of the test people with two photos or more are enrolled
+with one, among others to fill the gallery, and a second photo of each of them and a photo of each of the
+other half are the probes: half of them are enrolled, as the prior states.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.common.record import RESULTS, append_rows, circumstances
+from facealike.calibration.likelihood_ratio import LikelihoodRatio, likelihood_ratio
 from facealike.datasets.people import People
 from facealike.datasets.splits import split_of
 from facealike.detection.face_policy import LFW_FACE
 from facealike.embedding.face_model import Model
 from facealike.evaluation.embed_dataset import embed_photos
+from facealike.gallery.mate_probability import DEPTH, mate_probabilities
 from facealike.gallery.threshold import threshold_at_fpir
 
 CSV = RESULTS / "identification.csv"
+PROBABILITIES = RESULTS / "identification_probability.csv"
 SIZES, TARGETS = (100, 1000, 4000), (0.01, 0.05, 0.1, 0.3)
 DRAWS = 20
 RESAMPLES = 1000
+BINS = 10
+"""Of equal width, for the calibration error."""
 
 Vectors = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -87,6 +98,95 @@ def measure(
             }  # fmt: skip
 
 
+class Searches(NamedTuple):
+    """Searches of galleries of one size, half of them of enrolled people.
+
+    Attributes:
+        person: Whose photo is searched, (n,).
+        first: The probability of the first candidate, (n,).
+        right: Whether that is the person, (n,).
+        nobody: The probability that the person is not enrolled, (n,).
+        absent: Whether that is so, (n,).
+    """
+
+    person: Ints
+    first: NDArray[np.float64]
+    right: NDArray[np.bool_]
+    nobody: NDArray[np.float64]
+    absent: NDArray[np.bool_]
+
+
+def half_enrolled(
+    vectors: Vectors, labels: Ints, fillers: Vectors, ratio: LikelihoodRatio, size: int,
+    rng: np.random.Generator,
+) -> Searches:  # fmt: skip
+    """Enroll half of the people with two photos, and search a photo of each of them, ``DRAWS`` times.
+
+    Args:
+        vectors: Photos of the people who are enrolled or searched for, (n, d).
+        labels: Whose they are, (n,).
+        fillers: A photo each of other people, to fill the gallery, (m, d).
+        ratio: The likelihood ratio of the scores.
+        size: People in the gallery.
+        rng: Draws people and photos.
+    """
+    parts = []
+    for _ in range(DRAWS):
+        enroll, probe = two_photos(labels, rng)
+        several = rng.permutation(np.flatnonzero(probe >= 0))
+        count = min(len(several) // 2, size // 2)
+        fill = fillers[rng.permutation(len(fillers))[: size - count]]
+        gallery = np.concatenate([vectors[enroll[several[:count]]], fill])
+        probes = probe[several[: 2 * count]]
+        for number, scores in enumerate(vectors[probes] @ gallery.T):
+            order = np.argsort(-scores)[:DEPTH]
+            found, nobody = mate_probabilities(scores[order].tolist(), [1] * len(order), size, ratio, 0.5)
+            # The mates lie in front, in the order of the probes; from ``count`` on a probe has none.
+            parts.append((labels[probes[number]], found[0], order[0] == number, nobody, number >= count))
+    return Searches(*(np.array(each) for each in zip(*parts, strict=True)))
+
+
+def measure_probability(
+    vectors: Vectors, labels: Ints, fillers: Vectors, ratio: LikelihoodRatio, seed: int
+) -> Iterator[dict[str, object]]:
+    """Yield two rows for each size: how well the probabilities at even odds of being enrolled come true.
+
+    Arguments are those of ``half_enrolled``.
+    """
+    rng = np.random.default_rng(seed)
+    for size in SIZES:
+        if size > len(fillers):
+            continue
+        found = half_enrolled(vectors, labels, fillers, ratio, size, rng)
+        for what, p, true in (
+            ("first candidate", found.first, found.right),
+            ("not enrolled", found.nobody, found.absent),
+        ):
+            people, place = np.unique(found.person, return_inverse=True)
+            errors = []
+            for _ in range(RESAMPLES):
+                chosen = np.bincount(rng.integers(0, len(people), len(people)), minlength=len(people))
+                errors.append(calibration_error(p, true, chosen[place].astype(float)))
+            low, high = np.quantile(errors, [0.025, 0.975])
+            sure = p >= 0.9
+            yield {
+                "people": size, "draws": DRAWS, "searches": len(p), "of": len(people), "what": what,
+                "stated": f"{p.mean():.4f}", "true": f"{true.mean():.4f}",
+                "ece": f"{calibration_error(p, true, np.ones(len(p))):.4f}", "low": f"{low:.4f}",
+                "high": f"{high:.4f}", "sure": f"{sure.mean():.4f}",
+                "true_of_sure": f"{true[sure].mean() if sure.any() else np.nan:.4f}",
+            }  # fmt: skip
+
+
+def calibration_error(
+    p: NDArray[np.float64], happened: NDArray[np.bool_], weight: NDArray[np.float64]
+) -> float:
+    """Return the expected calibration error of weighted probabilities, over ``BINS`` bins of equal width."""
+    place = np.minimum((p * BINS).astype(int), BINS - 1)
+    gap = np.bincount(place, weight * (p - happened), BINS)
+    return float(np.abs(gap).sum() / weight.sum())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("people", type=Path, help="LFW, one sub-folder a person")
@@ -101,15 +201,30 @@ def main() -> None:
     test = np.array([split_of(name) == "test" for name in everyone.names])[labels]
     enrolled, probes = photos.found & ~test, np.flatnonzero(photos.found & test)
     first, _ = two_photos(labels[probes], np.random.default_rng(options.seed))
+    calibration = model.calibration.check()
+    stamp = {**circumstances("onnxruntime"), "model": model.id, "seed": options.seed}
     rows = []
     for row in measure(
         photos.vectors[enrolled], labels[enrolled], photos.vectors[probes[first]],
-        list(model.calibration.check().tail), options.seed,
+        list(calibration.tail), options.seed,
     ):  # fmt: skip
         print(row, flush=True)
-        rows.append({**circumstances("onnxruntime"), "model": model.id, "seed": options.seed, **row})
+        rows.append({**stamp, **row})
+    probability_rows = []
+    fillers, _ = two_photos(labels[enrolled], np.random.default_rng(options.seed))
+    densities = likelihood_ratio(calibration)
+    curve = likelihood_ratio(replace(calibration, operating_points=()))
+    for name, ratio in (("densities", densities), ("curve", curve)):
+        assert ratio is not None, "the model has no probability curve"
+        for row in measure_probability(
+            photos.vectors[probes], labels[probes], photos.vectors[np.flatnonzero(enrolled)[fillers]], ratio,
+            options.seed,
+        ):  # fmt: skip
+            print(name, row, flush=True)
+            probability_rows.append({**stamp, "ratio": name, **row})
     if options.write:
         append_rows(CSV, rows)
+        append_rows(PROBABILITIES, probability_rows)
 
 
 if __name__ == "__main__":

@@ -39,8 +39,27 @@ def test_the_enrolled_are_named_and_strangers_are_not(gallery: Gallery) -> None:
             assert found.candidates[0].person == person and found.decision == "match"
             assert len(found.candidates) == 2 and found.candidates[0].score > found.candidates[1].score
             assert found.threshold is not None and found.threshold.templates == 9
+            assert (found.candidates[0].probability or 0) > 0.95 and (found.not_enrolled or 1) < 0.05
     stranger = gallery.identify(hopper_path())
     assert stranger.decision == "unknown" and len(stranger.candidates) == 3
+
+
+def test_the_probabilities_depend_on_the_prior_and_the_decision_does_not(gallery: Gallery) -> None:
+    (photo,) = photos("Gray_Davis", range(5, 6))
+    lists = [gallery.identify(photo, prior=prior) for prior in (1e-9, 0.5, 0.999)]
+    first = [found.candidates[0].probability or 0 for found in lists]
+    assert first == sorted(first) and len(set(first)) == 3
+    for found in lists:
+        every = [one.probability or 0 for one in found.candidates] + [found.not_enrolled or 0]
+        assert sum(every) == pytest.approx(1), "three people are enrolled, and all are candidates"
+        assert found.decision == "match" and found.to_dict()["prior"] == found.prior
+    shorter = gallery.identify(photo, top=1)
+    assert shorter.candidates == lists[1].candidates[:1] and shorter.not_enrolled == lists[1].not_enrolled
+    gallery.correct(photo, not_person="Serena_Williams")
+    two = gallery.identify(photo)
+    assert sum(one.probability or 0 for one in two.candidates) + (two.not_enrolled or 0) == pytest.approx(1)
+    with pytest.raises(UsageError, match="the prior is the share of searches"):
+        gallery.identify(photo, prior=0)
 
 
 def test_a_face_that_is_embedded_already_is_identified_alike(gallery: Gallery) -> None:

@@ -32,6 +32,10 @@ FpirOption = Annotated[
         help="Target share of searches of people not enrolled that return a candidate.",
     ),
 ]
+PriorOption = Annotated[
+    float,
+    typer.Option("--prior", metavar="P", help="Share of searches whose person is enrolled."),
+]
 
 
 def _open(path: Path, model: Path | None, new: bool = False) -> Gallery:
@@ -134,6 +138,7 @@ def identify(
     face: FaceOption = DEFAULT_FACE_CHOICE,
     top: TopOption = 5,
     fpir: FpirOption = 0.01,
+    prior: PriorOption = 0.5,
     as_json: JsonOption = False,
 ) -> int:
     """Say who a face may be: match, uncertain or unknown, and the candidates.
@@ -141,7 +146,8 @@ def identify(
     Exit code: 0 match, 1 unknown or uncertain, 2 an error, 3 no face found, 4 several faces where --face
     only allows one.
     """
-    return report_candidates(_open(gallery, model).identify(photo, top, fpir, face.policy), as_json)
+    found = _open(gallery, model).identify(photo, top, fpir, face.policy, prior=prior)
+    return report_candidates(found, as_json)
 
 
 def report_candidates(found: CandidateList, as_json: bool) -> int:
@@ -149,9 +155,8 @@ def report_candidates(found: CandidateList, as_json: bool) -> int:
     if as_json:
         print_json(found.to_dict())
     else:
-        show(str(found))
-        if found.threshold is not None:
-            show(f"  threshold {found.threshold}")
+        for number, line in enumerate(found.lines()):
+            show(f"  {line}" if number else line)
     return 0 if found.decision == "match" else 1
 
 

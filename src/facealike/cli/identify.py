@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .console import command, progress_bar, say
-from .gallery import FpirOption, PhotoArgument, TopOption, report_candidates
+from .gallery import FpirOption, PhotoArgument, PriorOption, TopOption, report_candidates
 from .options import DEFAULT_FACE_CHOICE, DeviceOption, FaceOption, JsonOption, ModelOption
 
 
@@ -25,6 +25,7 @@ def identify(
     face: FaceOption = DEFAULT_FACE_CHOICE,
     top: TopOption = 5,
     fpir: FpirOption = 0.01,
+    prior: PriorOption = 0.5,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> int:
@@ -44,4 +45,4 @@ def identify(
         gallery, built = folder_gallery(folder, loaded, face.policy, progress)
     for one in () if built is None else built.refused:
         say(f"not enrolled: {one}")
-    return report_candidates(gallery.identify(photo, top, fpir, face.policy), as_json)
+    return report_candidates(gallery.identify(photo, top, fpir, face.policy, prior=prior), as_json)

@@ -88,6 +88,9 @@ class GalleryStore(Protocol):
     def count(self) -> int:
         """Return the number of templates."""
 
+    def count_people(self) -> int:
+        """Return the number of people with a template."""
+
     def people(self) -> dict[str, int]:
         """Return the number of templates of each person, by name."""
 
@@ -100,6 +103,9 @@ class GalleryStore(Protocol):
         Raises:
             DataError: No such person.
         """
+
+    def templates_of(self, people: Sequence[str]) -> dict[str, list[Template]]:
+        """Return the templates of some people, by name; a person without one is left out."""
 
     def digests(self) -> dict[str, set[str]]:
         """Return the digests of the enrolled photos of each person."""

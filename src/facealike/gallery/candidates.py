@@ -9,6 +9,8 @@ from typing import Any, ClassVar, Literal
 from ..types import Face
 from ..utils.escape import shown
 from ..utils.result import Result, Shown
+from ..verification.wording import in_digits
+from .mate_probability import ENROLLED_PRIOR
 from .threshold import FpirThreshold
 
 Decision = Literal["match", "uncertain", "unknown"]
@@ -19,14 +21,21 @@ MARGIN = 10.0
 
 @dataclass(frozen=True, repr=False)
 class Candidate(Shown):
-    """An enrolled person, the score of the best of their templates, and the photo that it is of."""
+    """An enrolled person, the score of the best of their templates, and the photo that it is of.
+
+    ``probability`` is the one that the face is this person's; None where the model has no curve for it.
+    """
 
     person: str
     score: float
     source: str
+    probability: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        return {"person": self.person, "score": self.score, "source": self.source}
+        return {
+            "person": self.person, "score": self.score, "source": self.source,
+            "probability": self.probability,
+        }  # fmt: skip
 
     def __str__(self) -> str:
         return f"{self.person} {self.score:.3f}"
@@ -42,10 +51,14 @@ class CandidateList(Result):
 
     FPIR is the share of searches of people not enrolled that return a candidate (ISO/IEC 19795-1).
 
+    ``not_enrolled`` is the probability that the person is not enrolled, where a share ``prior`` of all
+    searches is of enrolled people (``facealike.gallery.mate_probability``); each candidate has its own.  The
+    decision does not depend on them.
+
     Examples:
         >>> found = gallery.identify("visitor.jpg")
-        >>> found.decision, found.candidates[0].person
-        ('match', 'Ann')
+        >>> found.decision, found.candidates[0].person, found.candidates[0].probability
+        ('match', 'Ann', 0.998)
     """
 
     ASK: ClassVar[str] = "ask for .decision or .candidates"
@@ -55,6 +68,8 @@ class CandidateList(Result):
     candidates: tuple[Candidate, ...]
     decision: Decision | None
     threshold: FpirThreshold | None
+    not_enrolled: float | None = None
+    prior: float = ENROLLED_PRIOR
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -63,7 +78,25 @@ class CandidateList(Result):
             "decision": self.decision,
             "candidates": [each.to_dict() for each in self.candidates],
             "threshold": None if self.threshold is None else self.threshold.to_dict(),
+            "not_enrolled": self.not_enrolled,
+            "prior": self.prior,
         }
+
+    def lines(self) -> tuple[str, ...]:
+        """Return sentences on the decision, the threshold and the probabilities, as far as they are known."""
+        lines = [str(self)]
+        if self.threshold is not None:
+            lines.append(f"threshold {self.threshold}")
+        if self.not_enrolled is not None:
+            first = self.candidates[0] if self.candidates else None
+            named = ""
+            if first is not None and first.probability is not None:
+                named = f"{first.person} {in_digits(first.probability)}, "
+            lines.append(
+                f"probability: {named}not enrolled {in_digits(self.not_enrolled)} (prior of being enrolled "
+                f"{self.prior:g})"
+            )
+        return tuple(lines)
 
     def __str__(self) -> str:
         listed = ", ".join(map(str, self.candidates)) or "no person enrolled"

@@ -24,23 +24,18 @@ from ..types import Face
 from ..utils.escape import shown
 from ..verification.compare import CompareOptions
 from .base import GalleryStore
-from .candidates import MARGIN, Candidate, CandidateList, decide
+from .candidates import CandidateList
 from .enrollment import BulkEnrollment, Enrollment, RefusedPhoto
 from .info import GalleryInfo
 from .intake import IntakePolicy, check_face, is_many, take_in
 from .integrity import GalleryCheck, check_store
+from .mate_probability import ENROLLED_PRIOR
 from .people_list import PeopleList, read_people
 from .person_verification import PersonVerification, Probe, verify_person
 from .portable import ImportedGallery, export_store, import_store
+from .search import FPIR, SearchOptions, search
 from .sqlite_store import SQLiteStore
 from .template import NORM_TOLERANCE, Template, person_name
-from .threshold import check_fpir, threshold_at_fpir
-
-FPIR = 0.01
-"""Default target: one of a hundred searches of people not enrolled returns a candidate."""
-
-HIGHEST_LOWER = 0.5
-"""Highest FPIR of the threshold from which on a candidate is uncertain instead of unknown."""
 
 
 class Gallery:
@@ -180,8 +175,9 @@ class Gallery:
         return BulkEnrollment(count, added, known, tuple(refused))
 
     def identify(
-        self, photo: Source, top: int = 5, fpir: float = FPIR, face: FacePolicy = DEFAULT_FACE
-    ) -> CandidateList:
+        self, photo: Source, top: int = 5, fpir: float = FPIR, face: FacePolicy = DEFAULT_FACE,
+        *, prior: float = ENROLLED_PRIOR,
+    ) -> CandidateList:  # fmt: skip
         """Return who a face may be.
 
         Args:
@@ -189,19 +185,22 @@ class Gallery:
             top: How many candidates.
             fpir: The target share of searches of people not enrolled that return a candidate.
             face: Which face of the photo is meant; not ``all``.
+            prior: The share of searches whose person is enrolled; the probabilities depend on it, the
+                decision does not.
 
         Raises:
             ImageError: The photo cannot be read.
             NoFaceFound: It shows no face.
-            UsageError: ``top`` or ``fpir`` is out of range, or the face policy is ``all``.
+            UsageError: An argument is out of range, or the face policy is ``all``.
         """
-        _check_search(top, fpir)
+        options = SearchOptions(top, fpir, prior)
         probe, without = self._probe(photo, face)
-        return self._candidates(probe.vector, top, fpir, without, probe.photo, probe.face.face)
+        return self._candidates(probe.vector, options, without, probe.photo, probe.face.face)
 
     def identify_embedding(
-        self, embedding: NDArray[np.float32], top: int = 5, fpir: float = FPIR, name: str = "the embedding"
-    ) -> CandidateList:
+        self, embedding: NDArray[np.float32], top: int = 5, fpir: float = FPIR, name: str = "the embedding",
+        *, prior: float = ENROLLED_PRIOR,
+    ) -> CandidateList:  # fmt: skip
         """Return who a face may be that is embedded already, such as the template of a track in a video.
 
         Corrections do not apply: they are of photos.
@@ -211,39 +210,30 @@ class Gallery:
             top: How many candidates.
             fpir: The target share of searches of people not enrolled that return a candidate.
             name: What the result calls the face.
+            prior: As for ``identify``.
 
         Raises:
-            UsageError: ``top`` or ``fpir`` is out of range, or the embedding is no unit vector.
+            UsageError: An argument is out of range, or the embedding is no unit vector.
 
         Examples:
             >>> (vector,) = model.embed(["visitor.jpg"])
             >>> gallery.identify_embedding(vector).decision
             'match'
         """
-        _check_search(top, fpir)
+        options = SearchOptions(top, fpir, prior)
         vector = np.asarray(embedding, np.float32)
         if vector.ndim != 1 or not abs(float(np.linalg.norm(vector)) - 1) <= NORM_TOLERANCE:  # also a NaN
             raise UsageError(f"{name}: an embedding to search is a unit vector; divide it by its norm")
-        return self._candidates(vector, top, fpir, set(), name, None)
+        return self._candidates(vector, options, set(), name, None)
 
     def _candidates(
-        self, vector: NDArray[np.float32], top: int, fpir: float, without: set[str], name: str,
+        self, vector: NDArray[np.float32], options: SearchOptions, without: set[str], name: str,
         face: Face | None,
     ) -> CandidateList:  # fmt: skip
-        count = self.store.count()
-        if count and vector.shape != (self.store.dimensions(),):
-            raise UsageError(
-                f"{name}: an embedding of {len(vector)} numbers, where those of this gallery have "
-                f"{self.store.dimensions()}; embed with the gallery's model"
-            )
-        candidates = tuple(Candidate(*hit) for hit in self.store.search(vector, max(top, 2), without))
-        tail = self.model.calibration.tail
-        if not tail or not count:
-            return CandidateList(name, face, candidates[:top], None if count else "unknown", None)
-        target = threshold_at_fpir(tail, fpir, count)
-        lower = threshold_at_fpir(tail, min(MARGIN * fpir, max(fpir, HIGHEST_LOWER)), count)
-        decided = decide([each.score for each in candidates], target.threshold, lower.threshold)
-        return CandidateList(name, face, candidates[:top], decided, target)
+        found = search(self.store, self.model.calibration, vector, options, without, name)
+        return CandidateList(
+            name, face, found.candidates, found.decision, found.threshold, found.not_enrolled, options.prior
+        )
 
     def verify(
         self, photo: Source, person: str, threshold: float | None = None, face: FacePolicy = DEFAULT_FACE,
@@ -356,10 +346,3 @@ class Gallery:
         digest = pixels_digest(decoded.whole) if corrections else ""
         without = {one.person for one in corrections if one.digest == digest}
         return Probe(name, crop, self.model.embed_crops(crop.crop[None])[0], start), without
-
-
-def _check_search(top: int, fpir: float) -> None:
-    """Raise UsageError where a search has no sense."""
-    if top < 1:
-        raise UsageError(f"a search returns one candidate or more, not {top}")
-    check_fpir(fpir)

@@ -38,6 +38,10 @@ MAX_SEARCHED = 100
 SCORE_TOLERANCE = 1e-2
 """How far the score of a template with itself may be from 1, for vectors whose norm is that far off."""
 
+SELECT = (
+    "SELECT name, vector, digest, quality, source, templates.time FROM templates "
+    "JOIN people ON people.id = person"
+)
 INSERT = (
     "INSERT OR IGNORE INTO templates (person, vector, digest, quality, time, source) "
     "VALUES (?, ?, ?, ?, ?, ?)"
@@ -236,6 +240,10 @@ class SQLiteStore:
         """Return the number of templates."""
         return len(self._searchable())
 
+    def count_people(self) -> int:
+        """Return the number of people with a template."""
+        return self._searchable().people
+
     def _searchable(self) -> ExactIndex:
         """Return the index of all templates, read again where the store has changed."""
         state = self.state()
@@ -270,15 +278,19 @@ class SQLiteStore:
         Raises:
             DataError: No such person.
         """
-        query = (
-            "SELECT name, vector, digest, quality, source, templates.time FROM templates "
-            "JOIN people ON people.id = person"
-        )
-        if person is None:
-            rows = self._db.execute(f"{query} ORDER BY templates.id")
-        else:
-            key = self._existing(person)
-            rows = self._db.execute(f"{query} WHERE person = ? ORDER BY templates.id", (key,))
+        return self._selected() if person is None else self._selected("person = ?", (self._existing(person),))
+
+    @_guarded
+    def templates_of(self, people: Sequence[str]) -> dict[str, list[Template]]:
+        """Return the templates of some people, by name; a person without one is left out."""
+        found: dict[str, list[Template]] = {}
+        marks = ", ".join("?" * len(people))
+        for name, one in self._selected(f"name IN ({marks})", people):
+            found.setdefault(name, []).append(one)
+        return found
+
+    def _selected(self, where: str = "1", values: Sequence[object] = ()) -> list[tuple[str, Template]]:
+        rows = self._db.execute(f"{SELECT} WHERE {where} ORDER BY templates.id", values)
         return [(n, Template(np.frombuffer(v, "<f4"), d, q, s, t)) for n, v, d, q, s, t in rows]
 
     @_guarded

@@ -1,0 +1,107 @@
+"""Search a store for a face: candidates with their probabilities, and the decision."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..calibration.calibration import Calibration
+from ..calibration.likelihood_ratio import likelihood_ratio
+from ..errors import UsageError
+from .base import GalleryStore, Hit
+from .candidates import MARGIN, Candidate, Decision, decide
+from .mate_probability import DEPTH, ENROLLED_PRIOR, check_enrolled_prior, mate_probabilities
+from .threshold import FpirThreshold, check_fpir, threshold_at_fpir
+
+FPIR = 0.01
+"""Default target: one of a hundred searches of people not enrolled returns a candidate."""
+
+HIGHEST_LOWER = 0.5
+"""Highest FPIR of the threshold from which on a candidate is uncertain instead of unknown."""
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """What a search returns, and at which rates.
+
+    Attributes:
+        top: How many candidates.
+        fpir: The target share of searches of people not enrolled that return a candidate.
+        prior: The share of searches whose person is enrolled.
+
+    Raises:
+        UsageError: A value is out of range.
+    """
+
+    top: int = 5
+    fpir: float = FPIR
+    prior: float = ENROLLED_PRIOR
+
+    def __post_init__(self) -> None:
+        if self.top < 1:
+            raise UsageError(f"a search returns one candidate or more, not {self.top}")
+        check_fpir(self.fpir)
+        check_enrolled_prior(self.prior)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search has found; see ``CandidateList``."""
+
+    candidates: tuple[Candidate, ...]
+    decision: Decision | None
+    threshold: FpirThreshold | None
+    not_enrolled: float | None = None
+
+
+def search(
+    store: GalleryStore, calibration: Calibration, vector: NDArray[np.float32], options: SearchOptions,
+    without: Set[str], name: str,
+) -> Found:  # fmt: skip
+    """Search a store for the unit vector of a face.
+
+    Args:
+        store: Where the templates are.
+        calibration: That of the model whose embeddings they are.
+        vector: A unit vector (d,).
+        options: What is returned.
+        without: People who are left out.
+        name: The face, for messages.
+
+    Raises:
+        UsageError: The vector has another width than the templates.
+    """
+    count = store.count()
+    if count and vector.shape != (store.dimensions(),):
+        raise UsageError(
+            f"{name}: an embedding of {len(vector)} numbers, where those of this gallery have "
+            f"{store.dimensions()}; embed with the gallery's model"
+        )
+    hits = store.search(vector, max(options.top, DEPTH), without)
+    if not calibration.tail or not count:
+        return Found(_candidates(hits[: options.top]), None if count else "unknown", None)
+    target = threshold_at_fpir(calibration.tail, options.fpir, count)
+    lower_fpir = min(MARGIN * options.fpir, max(options.fpir, HIGHEST_LOWER))
+    lower = threshold_at_fpir(calibration.tail, lower_fpir, count)
+    decided = decide([hit.score for hit in hits], target.threshold, lower.threshold)
+    ratio = likelihood_ratio(calibration)
+    if ratio is None:
+        return Found(_candidates(hits[: options.top]), decided, target)
+    held = store.templates_of([hit.person for hit in hits])
+    probabilities, not_enrolled = mate_probabilities(
+        [hit.score for hit in hits],
+        [max(1, len(held.get(hit.person, ()))) for hit in hits],  # the person may be forgotten meanwhile
+        max(store.count_people() - len(without), len(hits)),
+        ratio,
+        options.prior,
+    )
+    return Found(_candidates(hits[: options.top], probabilities.tolist()), decided, target, not_enrolled)
+
+
+def _candidates(hits: list[Hit], probabilities: list[float] | None = None) -> tuple[Candidate, ...]:
+    return tuple(
+        Candidate(*hit, None if probabilities is None else probabilities[i]) for i, hit in enumerate(hits)
+    )
