@@ -55,6 +55,7 @@ if TYPE_CHECKING:
         UnreadableImage,
         UnsafeArchive,
         UsageError,
+        VideoError,
     )
     from .evaluation.all_pairs import AllPairsEvaluator, SetEvaluation, evaluate_exhaustive
     from .evaluation.calibrate import calibrate
@@ -99,6 +100,10 @@ if TYPE_CHECKING:
     from .types import Box, Face, Pair
     from .verification.compare import compare
     from .verification.result import Comparison
+    from .video.annotate import annotate_video
+    from .video.frames import VideoFrame, read_frames
+    from .video.result import Track, TrackedFace, VideoTracks
+    from .video.tracking import track_faces
 
 # Pinned by tests/repository/test_public_names.py; type checkers need a plain list.
 __all__ = [
@@ -175,16 +180,22 @@ __all__ = [
     "SeveralFaces",
     "SplitEvaluator",
     "StoredModel",
+    "Track",
+    "TrackedFace",
     "TrainingError",
     "UnreadableImage",
     "UnsafeArchive",
     "UsageError",
     "Verification",
+    "VideoError",
+    "VideoFrame",
+    "VideoTracks",
     "View2",
     "View2Evaluator",
     "YuNetDetector",
     "__version__",
     "add_model",
+    "annotate_video",
     "calibrate",
     "closed_set",
     "cluster",
@@ -204,11 +215,13 @@ __all__ = [
     "load_embeddings",
     "open_set",
     "pair_intervals",
+    "read_frames",
     "read_image",
     "remove_model",
     "report",
     "save_embeddings",
     "stored_models",
+    "track_faces",
     "verify_model",
     "with_detector",
     "wrap_onnx",
@@ -275,6 +288,10 @@ _MODULES = {
     "types": ["Box", "Face", "Pair"],
     "verification.compare": ["compare"],
     "verification.result": ["Comparison"],
+    "video.annotate": ["annotate_video"],
+    "video.frames": ["VideoFrame", "read_frames"],
+    "video.result": ["Track", "TrackedFace", "VideoTracks"],
+    "video.tracking": ["track_faces"],
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 _HOME.update({name: "errors" for name in __all__ if name not in _HOME and name != "__version__"})

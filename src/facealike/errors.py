@@ -5,6 +5,7 @@
     |   |-- ImageNotFound           no such file
     |   |-- UnreadableImage         empty, truncated, or not an image
     |   `-- ImageTooLarge           over the limit on bytes or pixels
+    |-- VideoError                  a video or camera that cannot be read
     |-- FaceError                   an image without the face that was asked for
     |   |-- NoFaceFound             exit code 3
     |   `-- SeveralFaces            exit code 4 (policy "only")
@@ -50,6 +51,10 @@ class UnreadableImage(ImageError):
 
 class ImageTooLarge(ImageError):
     """The image is over the limit on bytes or pixels."""
+
+
+class VideoError(FacealikeError):
+    """A video or a camera that cannot be read."""
 
 
 class FaceError(FacealikeError):

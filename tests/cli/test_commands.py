@@ -41,7 +41,7 @@ COMMANDS = [
     ["model", "verify"], ["models", "list"], ["models", "add"], ["models", "remove"], ["models", "bundle"],
     ["gallery", "enroll"], ["gallery", "identify"], ["gallery", "forget"], ["gallery", "list"],
     ["gallery", "verify"], ["gallery", "correct"], ["gallery", "info"], ["gallery", "check"],
-    ["gallery", "export"], ["gallery", "import"], ["identify"], ["cluster"],
+    ["gallery", "export"], ["gallery", "import"], ["identify"], ["cluster"], ["video"],
 ]  # fmt: skip
 
 

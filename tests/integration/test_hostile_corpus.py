@@ -12,16 +12,20 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image as PillowImage
 
+from facealike.calibration.calibration import Calibration
 from support.commands import COMMANDS
 from support.hostile_corpus import PERSON, Corpus, good_models, make_corpus
 from support.hostile_names import NAMES, as_file
 from support.paths import TESTS
+from support.tiny_model import tiny_model_file
+from support.video_clips import cut, write_clip
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="names of raw bytes, limits on memory")
 
@@ -129,7 +133,7 @@ def test_every_command_is_run() -> None:
         "models remove", "models bundle", "predict",
         "gallery enroll", "gallery identify", "gallery forget", "gallery list", "gallery verify",
         "gallery correct", "gallery info", "gallery check", "gallery export", "gallery import", "identify",
-        "cluster",
+        "cluster", "video",
     }  # fmt: skip
     assert {name.removeprefix("facealike ") for name in COMMANDS} <= run
 
@@ -188,6 +192,30 @@ def test_images(corpus: Corpus, tmp_path: Path) -> None:
     ]
     commands += [["compare", corpus.photo, image, *common] for image in corpus.images[::3]]
     check(commands, tmp_path)
+
+
+def test_videos(corpus: Corpus, tmp_path: Path) -> None:
+    """Names of videos, of what is written and of the people in a gallery, and files that are no videos."""
+    names, gallery, model = corpus.names[::12], tmp_path / "people.db", tmp_path / "c.facealike"
+    common = ["-g", gallery, "-m", model]
+    clip = write_clip(tmp_path / "clip.mkv", 0.4, cut).read_bytes()
+    calibration = Calibration(0.9, "best F1", PERSON, 10, tail=((-0.9, 1.0), (0.2, 1e-4)))
+    replace(tiny_model_file(), calibration=calibration).write(model)
+    commands: list[list[Any]] = [
+        ["gallery", "enroll", gallery, name.name, corpus.photo, "-m", model] for name in names
+    ]
+    for name in names:
+        path = tmp_path / name.with_suffix(".mkv").name
+        path.write_bytes(clip)
+        drawn = tmp_path / f"drawn-{name.stem[:40]}.mp4"
+        commands += [["video", path, *common, "--fpir", "0.9", "--annotated", drawn, "--json"]]
+        commands += [["video", path, *common, "--out", drawn.with_suffix(".jsonl")]]
+    whole = len(commands)
+    bad = [*corpus.images[::6], *corpus.archives[::8], corpus.model]
+    commands += [["video", path, "-m", model] for path in bad]
+    answers = check(commands, tmp_path)
+    assert all(code == 0 for code, _, _ in answers[:whole]), [one for one in answers[:whole] if one[0]]
+    assert not list(tmp_path.rglob("*.part"))
 
 
 def test_pictures(corpus: Corpus, tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ from facealike.metrics.identification import closed_set, open_set
 from facealike.metrics.verification import confusion, roc
 from facealike.types import Box
 from facealike.utils.result import REPR_WIDTH, Result, Shown
+from facealike.video.options import TrackThresholds
 from support.tiny_model import tiny_model_file
 
 HOSTILE = "<img src=x onerror=alert(1)> \x1b[31m" + "very long name " * 30
@@ -146,6 +147,14 @@ MADE: dict[str, Callable[[], Any]] = {
     "ModelFile": tiny_model_file,
     "ModelCard": lambda: replace(tiny_model_file().card, name=HOSTILE[:200]),
     "Preprocessing": lambda: tiny_model_file().preprocessing,
+    "TrackedFace": lambda: facealike.TrackedFace(3, 0.12, FACE, 0.9),
+    "Track": lambda: facealike.Track(
+        1, (MADE["TrackedFace"](),), np.ones(1, np.float32), MADE["CandidateList"]()
+    ),
+    "VideoFrame": lambda: facealike.VideoFrame(3, 0.12, np.zeros((8, 8, 3), np.uint8)),
+    "VideoTracks": lambda: facealike.VideoTracks(
+        HOSTILE, (MADE["Track"](),), 9, 9, 1.0, 0, TrackThresholds(0.9, 0.9, 0.1, 0.1), HOSTILE, HOSTILE
+    ),
     "ClusterAgreement": lambda: facealike.cluster_agreement([0, 0, 1], [0, 1, 1]),
     "ClusteredFace": lambda: facealike.ClusteredFace(HOSTILE, 1, FACE, 0.5, 3, 0.9, b"jpeg"),
     "PersonPair": lambda: facealike.PersonPair(1, 2, 0.9),
@@ -170,6 +179,9 @@ THINGS = {
     "Candidate",
     "ClusteredFace",
     "PersonPair",
+    "Track",
+    "TrackedFace",
+    "VideoFrame",
     "Box",
     "EmbeddedFace",
     "Face",

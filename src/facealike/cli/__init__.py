@@ -30,6 +30,7 @@ from . import (
     program,
     report,
     train,
+    video,
 )
 from .console import show
 from .options import current_name
@@ -52,6 +53,7 @@ app.command()(compare.compare)
 app.command()(predict.predict)
 app.command()(identify.identify)
 app.command()(cluster.cluster)
+app.command()(video.video)
 app.command()(detect.detect)
 app.command()(embed.embed)
 app.command()(pairs.pairs)

@@ -139,6 +139,32 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[TextIO]:
     flush_folder(target.parent)
 
 
+@contextlib.contextmanager
+def file_beside(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield the path of a hidden file that another library writes; see ``written_whole``.
+
+    It replaces ``path`` when the block ends without an error, and is removed after one.
+
+    Raises:
+        DataError: The file cannot be put in place.
+    """
+    target = Path(path)
+    beside = _beside(target)
+    try:
+        yield beside
+        try:
+            with beside.open("rb") as stream:
+                os.fsync(stream.fileno())
+            beside.replace(target)
+        except OSError as error:
+            raise _cannot_write(target, error) from error
+    except BaseException:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        raise
+    flush_folder(target.parent)
+
+
 def flush_folder(folder: Path) -> None:
     """Flush a folder, where the system can, so that a rename in it survives a power cut."""
     with contextlib.suppress(OSError):
