@@ -34,6 +34,7 @@ SECTIONS = {
     "types": "Faces and pairs",
     "calibration": "Thresholds and probabilities",
     "clustering": "Group photos by person",
+    "video": "Faces in videos",
     "evaluation": "Evaluate a model",
     "metrics": "Metrics of scores",
     "datasets": "Data sets",

@@ -13,6 +13,8 @@ from facealike.video.frames import read_frames
 from support.paths import ROOT
 from support.video_clips import two_people, write_clip
 
+pytest.importorskip("av")
+
 PHOTOS = ROOT / "examples" / "photos"
 
 

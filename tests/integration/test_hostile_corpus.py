@@ -196,6 +196,7 @@ def test_images(corpus: Corpus, tmp_path: Path) -> None:
 
 def test_videos(corpus: Corpus, tmp_path: Path) -> None:
     """Names of videos, of what is written and of the people in a gallery, and files that are no videos."""
+    pytest.importorskip("av")
     names, gallery, model = corpus.names[::12], tmp_path / "people.db", tmp_path / "c.facealike"
     common = ["-g", gallery, "-m", model]
     clip = write_clip(tmp_path / "clip.mkv", 0.4, cut).read_bytes()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image as PillowImage
 
 from support.paths import ROOT
 from support.tiny_model import tiny_model_file, tiny_onnx
+from support.video_clips import two_people, write_clip
 
 PAGES = sorted(
     [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "examples/README.md")]
@@ -74,6 +76,8 @@ def make_folder(root: Path) -> Path:
         PillowImage.open(photos / f"{original}.jpg").save(root / "photos" / f"{original}-copy.png")
     _write(root / "list.csv", [["a", "b"], ["hopper.jpg", "collins.jpg"], ["hopper.jpg", "hopper-copy.png"]])
     _make_people(root)
+    if find_spec("av") is not None:
+        write_clip(root / "clip.mp4", 2, two_people)
     tiny_model_file().write(root / "mine.facealike")
     (root / "mine.onnx").write_bytes(tiny_onnx(112))
     return root

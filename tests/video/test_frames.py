@@ -9,7 +9,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import pytest
 
@@ -17,6 +16,8 @@ from facealike.errors import MissingExtra, UsageError, VideoError
 from facealike.imaging.photo_warning import PhotoWarning
 from facealike.video.frames import FrameRate, read_frames
 from facealike.video.writing import written_video
+
+av = pytest.importorskip("av")
 
 RED_ABOVE = np.full((48, 64, 3), 60, np.uint8)
 RED_ABOVE[:12] = (250, 0, 0)

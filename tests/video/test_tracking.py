@@ -20,6 +20,8 @@ from support.paths import ROOT
 from support.tiny_model import tiny_model_file
 from support.video_clips import Placed, crossing, cut, two_people, write_clip
 
+pytest.importorskip("av")
+
 PHOTOS = ROOT / "examples" / "photos"
 
 
