@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 from ..calibration.calibration import Calibration
 from ..calibration.survival_threshold import survival_threshold
 from ..errors import UsageError
-from ..gallery.gallery import FPIR
+from ..gallery.search import FPIR
 from ..gallery.threshold import check_fpir
 from .frames import FrameRate
 from .tracker import TrackerSettings
