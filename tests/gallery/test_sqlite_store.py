@@ -243,6 +243,6 @@ def test_templates_of_some_people(tmp_path: Path) -> None:
     store.add_many([("Ann", template(1)), ("Bob", template(2)), ("Ann", template(3)), ("Eve", template(4))])
     found = store.templates_of(["Eve", "Ann", "nobody"])
     assert {name: [one.source for one in held] for name, held in found.items()} == {
-        "Ann": ["s-1.jpg", "s-3.jpg"], "Eve": ["s-4.jpg"]
+        "Ann": ["source-1.jpg", "source-3.jpg"], "Eve": ["source-4.jpg"]
     }  # fmt: skip
     assert store.templates_of([]) == {} and store.count_people() == 3 and store.count() == 4
