@@ -9,7 +9,6 @@ import typer
 
 from ..errors import FacealikeError, NoFaceFound, UsageError
 from .console import command, error_dict, print_json, report_error, show
-from .embed import photos_below
 from .options import (
     DetectorOption,
     DrawOption,
@@ -56,6 +55,7 @@ def detect(
     Exit code: 0 every photo has the face asked for; otherwise that of the first photo without it:
     2 an error, 3 no face found, 4 several faces where --face only allows one.
     """
+    from ..datasets.folders import photos_below
     from ..detection.registry import named_detector
     from ..detection.yunet import YuNetDetector
     from ..embedding.cropper import FaceCropper

@@ -1,14 +1,15 @@
-"""``facealike embed``: embed many photos into a file."""
+"""``facealike embed``: embed many photos into a file or a gallery."""
 
 from __future__ import annotations
 
 from contextlib import closing
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import DataError
+from ..errors import UsageError
 from .console import command, error_dict, print_json, progress_bar, report_error, say, show
 from .options import (
     DEFAULT_FACE_CHOICE,
@@ -22,75 +23,184 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from ..bulk.job import Engine
+    from ..detection.face_policy import FacePolicy
+    from ..embedding.face_model import Model
 
-    from ..imaging.photo_warning import UnusedPhoto
-    from ..types import Face
+
+class EngineChoice(str, Enum):
+    """What does the work."""
+
+    local = "local"
+    ray = "ray"
 
 
 @command
 def embed(
-    inputs: Annotated[
-        list[Path],
-        typer.Argument(metavar="IMAGE|FOLDER", show_default=False, help="Photos, and folders of them."),
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE...",
+            show_default=False,
+            help="Photos, folders, tar files (shard-{000..009}.tar), CSV or Parquet lists with a column "
+            "photo, and URLs of these (s3://bucket/photos).",
+        ),
     ],
-    out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="FILE.npz", show_default=False, help="Where to write.")
+    to: Annotated[
+        Path,
+        typer.Option(
+            "--to",
+            "--out",
+            "-o",
+            metavar="FILE.npz|FILE.parquet|GALLERY.db",
+            show_default=False,
+            help="Where to write: vectors, a table with a row a photo, or a gallery.",
+        ),
     ],
     model: ModelOption = None,
     face: FaceOption = DEFAULT_FACE_CHOICE,
     aligned: AlignedOption = False,
+    people: Annotated[
+        bool, typer.Option("--people", help="Folders are named after people; to a gallery they always are.")
+    ] = False,
     device: DeviceOption = "auto",
+    engine: Annotated[
+        EngineChoice, typer.Option("--engine", help="This machine, or a Ray cluster; for .parquet.")
+    ] = EngineChoice.local,
+    address: Annotated[
+        str | None,
+        typer.Option("--address", metavar="ADDR", help="The Ray cluster; by default one of this machine."),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            metavar="N",
+            min=1,
+            show_default="one a core",
+            help="Threads, or processes of the Ray cluster.",
+        ),
+    ] = None,
     batch: Annotated[int, typer.Option("--batch", min=1, help="Faces to embed at a time.")] = 64,
     strict: StrictOption = False,
     as_json: JsonOption = False,
 ) -> int:
-    """Embed photos and write vectors, paths, boxes and the model's id to an .npz file.
+    """Embed photos and write vectors and the model's id to a file, or templates to a gallery.
 
-    Folders are searched recursively.  With --face all, a photo has one vector a face.  A photo without the
-    face asked for, or that cannot be read, is named and left out.
+    The ending of --to decides.  FILE.npz holds vectors, paths and boxes.  FILE.parquet also holds quality,
+    digest, person and the photos without a face, each with a reason; any number of photos fits, and a command
+    that was interrupted goes on where it was.  In GALLERY.db photos with a person are enrolled.
 
-    Exit code: 0 every photo was embedded; otherwise that of the first that was not: 2 an error,
-    3 no face found, 4 several faces where --face only allows one.
-    """
+    Folders are searched recursively.  With --face all, a photo has one vector a face.
+
+    Exit code: .npz: 0 every photo was embedded; otherwise that of the first that was not: 2 an error, 3 no
+    face found, 4 several faces where --face only allows one.  .parquet and .db: 0, or 2 if no photo could be
+    embedded.
+    """  # fmt: skip
+    ending = to.suffix.lower()
+    if ending != ".parquet" and (engine is not EngineChoice.local or workers is not None):
+        raise UsageError(f"{to}: --engine and --workers are for a .parquet file; write one")
+    if engine is EngineChoice.local and address is not None:
+        raise UsageError("--address is that of a Ray cluster; add --engine ray")
+    if ending in (".parquet", ".db") and strict:
+        raise UsageError(f"{to}: a photo that fails ends no run here, it is listed; leave out --strict")
+    check_folder(to)
+    if ending == ".parquet":
+        return _to_parquet(
+            sources, to, model, device, _engine(engine, address, workers, batch), as_json,
+            face=face.policy, aligned=aligned, people=people,
+        )  # fmt: skip
+    if ending == ".db":
+        if aligned:
+            raise UsageError(f"{to}: a gallery finds the faces in photos itself; leave out --aligned")
+        return _to_gallery(sources, to, model, device, face.policy, as_json)
+    return _to_npz(
+        sources, to, model, device, strict, as_json, face=face.policy, aligned=aligned, batch=batch
+    )
+
+
+def _load(model: Path | None, device: str) -> Model:
+    from ..embedding.face_model import Model
+
+    return Model.load(model, device)
+
+
+def _engine(choice: EngineChoice, address: str | None, workers: int | None, batch: int) -> Engine:
+    from ..bulk.local_engine import LocalEngine
+    from ..bulk.ray_engine import RayEngine
+
+    if choice is EngineChoice.ray:
+        return RayEngine(address, workers, batch)
+    return LocalEngine(workers, batch)
+
+
+def _to_parquet(
+    sources: list[str], to: Path, model: Path | None, device: str, engine: Engine, as_json: bool, **how: Any
+) -> int:
+    from ..bulk.bulk_embedding import embed_all
+
+    with progress_bar("embedding") as progress:
+        result = embed_all(sources, to, _load(model, device), engine=engine, progress=progress, **how)
+    if as_json:
+        print_json(result.to_dict())
+    else:
+        show(str(result))
+    if not result.faces:
+        say(f"none of {result.photos:,} photos could be embedded; the reasons are in {to}")
+    return 0 if result.faces else 2
+
+
+def _to_gallery(
+    sources: list[str], to: Path, model: Path | None, device: str, face: FacePolicy, as_json: bool
+) -> int:
+    from ..bulk.listed_people import list_people
+    from ..gallery.gallery import Gallery
+    from .gallery import report_bulk
+
+    with closing(Gallery.open(to, _load(model, device))) as gallery:
+        people = list_people(sources)
+        with progress_bar("enrolling") as progress:
+            result = gallery.enroll_all(people, face=face, progress=progress)
+    return report_bulk(result, as_json)
+
+
+def _to_npz(
+    sources: list[str], to: Path, model: Path | None, device: str, strict: bool, as_json: bool, **how: Any
+) -> int:
     import numpy as np
 
+    from ..bulk.listing import list_photos
+    from ..bulk.photo_file import PhotoFile
     from ..embedding.embeddings_file import save_embeddings
-    from ..embedding.face_model import Model
     from ..embedding.unused_photos import UNUSED, unused_photo
     from ..imaging.photo_warning import left_out_summary, unused_counts, unused_rows
 
-    check_folder(out)
-    photos = [photo for path in inputs for photo in photos_below(path)]
-    loaded = Model.load(model, device)
+    photos: list[Any] = list(map(PhotoFile, list_photos(sources)))
+    names = [photo.name for photo in photos]
+    loaded = _load(model, device)
     code = 0
-    failures: list[dict[str, Any]] = []
-    unused: list[UnusedPhoto] = []
-    paths: list[str] = []
-    faces: list[Face | None] = []
-    vectors: list[NDArray[np.float32]] = []
-
-    stream = loaded.stream(photos, face=face.policy, aligned=aligned, batch=batch, quality=False)
+    failures, unused = [], []
+    paths, faces, vectors = [], [], []
+    stream = loaded.stream(photos, quality=False, **how)
     with progress_bar("embedding") as progress, closing(stream) as rows:
         for row in rows:
+            path = names[row.index]
             if row.error is not None:
-                path = photos[row.index]
                 if isinstance(row.error, UNUSED):
                     if strict:
                         raise row.error
                     unused.append(unused_photo(path, row.error))
                 code = code or row.error.exit_code
-                failures.append({"path": str(path), **error_dict(row.error)})
+                failures.append({"path": path, **error_dict(row.error)})
                 report_error(row.error)
-            paths += [str(photos[row.index])] * len(row.faces)
+            paths += [path] * len(row.faces)
             faces += [each.face for each in row.faces]
             vectors += [each.embedding for each in row.faces]
             progress(row.index + 1, len(photos))
     if vectors:
-        save_embeddings(out, np.stack(vectors), paths, loaded, faces)
+        save_embeddings(to, np.stack(vectors), paths, loaded, faces)
     report = {
-        "out": str(out) if vectors else None, "model": loaded.id, "device": loaded.device,
+        "out": str(to) if vectors else None, "model": loaded.id, "device": loaded.device,
         "photos": len(photos), "vectors": len(paths), "dimensions": loaded.embedder.dimensions,
         "failed": failures, "no_face": len(failures) - len(unused), **unused_rows(unused),
     }  # fmt: skip
@@ -99,20 +209,7 @@ def embed(
     elif vectors:
         done = len(photos) - len(failures)
         left_out = left_out_summary({"no_face": len(failures) - len(unused), **unused_counts(unused)})
-        show(f"{out}: {len(paths)} vectors of {done} photos by model {loaded.id}{left_out}")
+        show(f"{to}: {len(paths)} vectors of {done} photos by model {loaded.id}{left_out}")
     else:
         say(f"none of {len(photos)} photos could be embedded, so nothing is written")
     return code
-
-
-def photos_below(path: Path) -> list[Path]:
-    """Return the photos in and below a folder, sorted; any other path is a photo itself."""
-    from ..datasets.folders import find_photos, warn_skipped
-
-    if not path.is_dir():
-        return [path]
-    found, skipped = find_photos(path)
-    warn_skipped(path, skipped)
-    if not found:
-        raise DataError(f"{path}: no photo in this folder; check the path")
-    return found

@@ -104,7 +104,7 @@ def enroll(
     if source is not None:
         with progress_bar("enrolling") as progress:
             result = opened.enroll_all(source, face=face.policy, min_quality=min_quality, progress=progress)
-        return _report_bulk(result, as_json)
+        return report_bulk(result, as_json)
     assert person is not None and photos is not None
     enrolled = opened.enroll(person, photos, face.policy, min_quality)
     if as_json:
@@ -116,7 +116,8 @@ def enroll(
     return 0
 
 
-def _report_bulk(result: BulkEnrollment, as_json: bool) -> int:
+def report_bulk(result: BulkEnrollment, as_json: bool) -> int:
+    """Print what became of many photos and return the exit code."""
     if as_json:
         print_json(result.to_dict())
     else:

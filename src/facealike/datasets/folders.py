@@ -73,6 +73,23 @@ def find_photos(folder: str | os.PathLike[str]) -> tuple[list[Path], list[Skippe
     return sorted(photos), sorted(skipped, key=lambda one: one.path)
 
 
+def photos_below(path: str | os.PathLike[str]) -> list[Path]:
+    """Return the photos in and below a folder, sorted; any other path is a photo itself.
+
+    A PhotoWarning names the folder's other files.
+
+    Raises:
+        DataError: The folder cannot be read, or has no photo.
+    """
+    if not Path(path).is_dir():
+        return [Path(path)]
+    found, skipped = find_photos(path)
+    warn_skipped(path, skipped)
+    if not found:
+        raise DataError(f"{shown(path)}: no photo in this folder; check the path")
+    return found
+
+
 def photos_in(folder: Path, skipped: list[Skipped]) -> tuple[list[Path], list[Path]]:
     """Return the photos in ``folder`` itself and its sub-folders, both sorted.
 
@@ -104,7 +121,7 @@ def photos_in(folder: Path, skipped: list[Skipped]) -> tuple[list[Path], list[Pa
     return sorted(photos), sorted(folders)
 
 
-def warn_skipped(root: Path, skipped: Iterable[Skipped]) -> None:
+def warn_skipped(root: str | os.PathLike[str], skipped: Iterable[Skipped]) -> None:
     """Warn, with one PhotoWarning, of the files of ``root`` that were skipped: how many, why, which."""
     some = list(skipped)
     if not some:

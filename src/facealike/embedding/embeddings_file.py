@@ -9,11 +9,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..errors import DataError, MixedModels, UsageError
+from ..errors import DataError, UsageError
 from ..types import Embeddings, Face
 from ..utils.atomic_write import write_bytes
 from ..utils.escape import shown
 from .face_model import Model
+from .face_table import mixed_models, read_vectors
 
 
 def save_embeddings(
@@ -60,13 +61,21 @@ def save_embeddings(
 def load_embeddings(path: str | os.PathLike[str], model: Model) -> tuple[Embeddings, tuple[str, ...]]:
     """Return the embeddings (n, d) in a file and their photos.
 
+    Args:
+        path: What ``save_embeddings`` (``.npz``) or ``embed_all`` (``.parquet``) has written; photos without
+            a face are left out.
+        model: The model that made them.
+
     Raises:
         MixedModels: Another model made them, so scores between the two would be meaningless.
-        DataError: ``save_embeddings`` did not write the file.
+        DataError: It is no file of embeddings.
+        MissingExtra: It is a Parquet file, and pyarrow is not installed.
 
     Examples:
         >>> vectors, paths = load_embeddings("faces.npz", model)
     """
+    if os.fspath(path).lower().endswith(".parquet"):
+        return read_vectors(path, model)
     try:
         with np.load(path, allow_pickle=False) as content:
             made_by, paths = str(content["model"]), tuple(str(p) for p in content["paths"])
@@ -74,10 +83,7 @@ def load_embeddings(path: str | os.PathLike[str], model: Model) -> tuple[Embeddi
     except (OSError, ValueError, KeyError, EOFError, TypeError, MemoryError, zipfile.BadZipFile) as error:
         raise DataError(f"{shown(path)}: no file of embeddings; make one with facealike embed") from error
     if made_by != model.id:
-        raise MixedModels(
-            f"{shown(path)}: made by model {shown(made_by)}, not {model.id}, and embeddings of two "
-            "models cannot be compared; embed the photos again"
-        )
+        raise mixed_models(path, made_by, model)
     if embeddings.dtype != np.float32 or embeddings.shape != (len(paths), model.embedder.dimensions):
         raise DataError(
             f"{shown(path)}: {embeddings.shape} embeddings for {len(paths)} photos; embed them again"

@@ -70,7 +70,7 @@ def _read_csv(path: Path) -> PeopleList:
             )
         for line, cell, problem in table.rows:
             person, photo = cell.get("person", ""), cell.get("photo", "")
-            stated, wrong = _metadata(cell.get("metadata", ""))
+            stated, wrong = parse_metadata(cell.get("metadata", ""))
             if problem is None and not (person and photo):
                 problem = "a person and a photo are needed"
             if problem or wrong:
@@ -85,7 +85,7 @@ def _read_csv(path: Path) -> PeopleList:
     return PeopleList(tuple(photos), metadata, tuple(refused))
 
 
-def _metadata(text: str) -> tuple[dict[str, Any] | None, str | None]:
+def parse_metadata(text: str) -> tuple[dict[str, Any] | None, str | None]:
     """Return the metadata in a cell, None where it is empty, and what is wrong with it."""
     if not text:
         return None, None

@@ -178,8 +178,14 @@ def content_of(
 
 
 def source_name(source: Source, otherwise: str) -> str:
-    """Return what messages call a photo: its path, or ``otherwise`` where it has none."""
-    return shown(source) if isinstance(source, str | os.PathLike) else otherwise
+    """Return what messages call a photo: its path, or ``otherwise`` where it has none.
+
+    An open file that bears a name is called by it.
+    """
+    if isinstance(source, str | os.PathLike):
+        return shown(source)
+    own = getattr(source, "name", None) if hasattr(source, "read") else None
+    return shown(own) if isinstance(own, str) and own else otherwise
 
 
 def _from_file(file: Any, max_bytes: int, name: str) -> bytes:

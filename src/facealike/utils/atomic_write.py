@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 from ..errors import DataError
 
@@ -114,10 +115,23 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[TextIO]:
     Raises:
         DataError: The file cannot be written.
     """
+    with writing_whole(path) as raw:
+        stream = io.TextIOWrapper(raw, encoding="utf-8", errors="surrogateescape", newline="")
+        yield stream
+        try:
+            stream.flush()
+        except OSError as error:
+            raise _cannot_write(Path(path), error) from error
+        stream.detach()
+
+
+@contextlib.contextmanager
+def writing_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Open a binary file to write in pieces; otherwise as ``written_whole``."""
     target = Path(path)
     beside = _beside(target)
     try:
-        stream = beside.open("x", encoding="utf-8", errors="surrogateescape", newline="")
+        stream = beside.open("xb")
     except OSError as error:
         raise _cannot_write(target, error) from error
     try:
