@@ -28,6 +28,7 @@ from facealike.train import Recipe, load_recipe, recipe_names
 SECTIONS = {
     "verification": "Compare two photos",
     "embedding": "Embed photos",
+    "bulk": "Embed millions of photos",
     "imaging": "Read photos",
     "detection": "Find faces",
     "quality": "Face quality",

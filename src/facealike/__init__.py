@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 
 if TYPE_CHECKING:
+    from .bulk.bulk_embedding import BulkEmbedding, embed_all
+    from .bulk.local_engine import LocalEngine
+    from .bulk.ray_engine import RayEngine
     from .calibration.calibration import Calibration
     from .calibration.operating_points import OperatingPoint
     from .clustering.cluster import cluster
@@ -109,6 +112,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AllPairsEvaluator",
     "Box",
+    "BulkEmbedding",
     "BulkEnrollment",
     "Calibration",
     "Candidate",
@@ -153,6 +157,7 @@ __all__ = [
     "Interval",
     "License",
     "LicenseRefused",
+    "LocalEngine",
     "MissingExtra",
     "MixedModels",
     "Model",
@@ -173,6 +178,7 @@ __all__ = [
     "PhotoWarning",
     "Preprocessing",
     "Quality",
+    "RayEngine",
     "RecipeError",
     "RefusedPhoto",
     "Report",
@@ -203,6 +209,7 @@ __all__ = [
     "compare",
     "default_detector",
     "difference_interval",
+    "embed_all",
     "evaluate_exhaustive",
     "evaluate_groups",
     "evaluate_identification",
@@ -229,6 +236,9 @@ __all__ = [
 ]
 
 _MODULES = {
+    "bulk.bulk_embedding": ["BulkEmbedding", "embed_all"],
+    "bulk.local_engine": ["LocalEngine"],
+    "bulk.ray_engine": ["RayEngine"],
     "calibration.calibration": ["Calibration"],
     "calibration.operating_points": ["OperatingPoint"],
     "clustering.cluster": ["cluster"],

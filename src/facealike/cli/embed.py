@@ -93,9 +93,8 @@ def embed(
 
     Folders are searched recursively.  With --face all, a photo has one vector a face.
 
-    Exit code: .npz: 0 every photo was embedded; otherwise that of the first that was not: 2 an error, 3 no
-    face found, 4 several faces where --face only allows one.  .parquet and .db: 0, or 2 if no photo could be
-    embedded.
+    Exit code: 0 every photo was embedded; otherwise, with .npz, that of the first that was not: 2 an error,
+    3 no face found, 4 several faces where --face only allows one; with .parquet and .db, 2 if none was.
     """  # fmt: skip
     ending = to.suffix.lower()
     if ending != ".parquet" and (engine is not EngineChoice.local or workers is not None):

@@ -1,0 +1,37 @@
+"""A run on a Ray cluster of this machine; skipped where Ray, 240 MB, is not installed.
+
+``benchmarks/speed/bulk.py`` kills a worker of such a run and compares.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from facealike.bulk import bulk_embedding
+from facealike.bulk.bulk_embedding import embed_all
+from facealike.bulk.ray_engine import RayEngine
+from facealike.errors import UsageError
+from support.colour_tables import TableModel, write_photos
+
+
+def test_workers_and_batches_are_positive() -> None:
+    for wrong in ({"workers": 0}, {"batch": 0}):
+        with pytest.raises(UsageError):
+            RayEngine(**wrong)
+
+
+def test_two_workers_write_what_one_process_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = pytest.importorskip("ray")
+    pytest.importorskip("pyarrow")
+    monkeypatch.setattr(bulk_embedding, "BLOCK", 4)
+    monkeypatch.setenv(
+        "PYTHONPATH", os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    )
+    photos = write_photos(tmp_path / "photos", 30)
+    alone, mapped = tmp_path / "alone.parquet", tmp_path / "ray.parquet"
+    embed_all([photos], alone, TableModel())
+    embed_all([photos], mapped, TableModel(), engine=RayEngine("local", workers=2))
+    assert mapped.read_bytes() == alone.read_bytes() and not ray.is_initialized()
