@@ -64,7 +64,7 @@ def test_verify_takes_the_best_template_and_says_what_compare_says(
     gallery.enroll("Grace", [mirrored])
     two = gallery.verify(mirrored, "Grace")
     assert two.score == pytest.approx(1, abs=1e-4) and two.source == str(mirrored) and two.same
-    assert two.templates == two.comparison.best_of == 2 and "Grace: best of 2 templates" in str(two)
+    assert two.templates == two.comparison.best_of == 2 and "Grace: best-or-mean of 2 t" in str(two)
     assert two.comparison.threshold_fmr == pytest.approx(rate_of_best(other.threshold_fmr or 0, 2))
     assert not gallery.verify(COLLINS, "Grace", threshold=0.9999)
     assert gallery.verify(COLLINS, "Grace", threshold=-1.0).verdict == "same"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,16 @@ if TYPE_CHECKING:
     from ..gallery.candidates import CandidateList
     from ..gallery.enrollment import BulkEnrollment
     from ..gallery.gallery import Gallery
+
+
+class AggregationChoice(str, Enum):
+    """``Aggregation`` once more, as typer wants it."""
+
+    best_or_mean = "best-or-mean"
+    best = "best"
+    mean = "mean"
+    weighted = "weighted"
+
 
 app = typer.Typer(help="Enroll people, and ask who a face is.", no_args_is_help=True)
 
@@ -37,8 +48,18 @@ PriorOption = Annotated[
     typer.Option("--prior", metavar="P", help="Share of searches whose person is enrolled."),
 ]
 
+AggregationOption = Annotated[
+    AggregationChoice,
+    typer.Option("--aggregation", help="How several templates of a person give one score."),
+]
 
-def _open(path: Path, model: Path | None, new: bool = False) -> Gallery:
+
+def _open(
+    path: Path,
+    model: Path | None,
+    new: bool = False,
+    aggregation: AggregationChoice = AggregationChoice.best_or_mean,
+) -> Gallery:
     """Open a gallery to embed photos."""
     from ..gallery.gallery import Gallery
 
@@ -46,7 +67,7 @@ def _open(path: Path, model: Path | None, new: bool = False) -> Gallery:
         check_folder(path)
     else:
         _check_there(path)
-    return Gallery.open(path, "default" if model is None else str(model))
+    return Gallery.open(path, "default" if model is None else str(model), aggregation.value)
 
 
 def _open_any(path: Path, model: Path | None = None) -> Gallery:
@@ -140,6 +161,7 @@ def identify(
     top: TopOption = 5,
     fpir: FpirOption = 0.01,
     prior: PriorOption = 0.5,
+    aggregation: AggregationOption = AggregationChoice.best_or_mean,
     as_json: JsonOption = False,
 ) -> int:
     """Say who a face may be: match, uncertain or unknown, and the candidates.
@@ -147,7 +169,8 @@ def identify(
     Exit code: 0 match, 1 unknown or uncertain, 2 an error, 3 no face found, 4 several faces where --face
     only allows one.
     """
-    found = _open(gallery, model).identify(photo, top, fpir, face.policy, prior=prior)
+    opened = _open(gallery, model, aggregation=aggregation)
+    found = opened.identify(photo, top, fpir, face.policy, prior=prior)
     return report_candidates(found, as_json)
 
 
@@ -171,23 +194,22 @@ def verify(
     threshold: ThresholdOption = None,
     fmr: Annotated[
         float | None,
-        typer.Option(
-            "--fmr", metavar="F", help="Use the threshold for this false match rate of the best template."
-        ),
+        typer.Option("--fmr", metavar="F", help="Use the threshold for this false match rate."),
     ] = None,
     prior: Annotated[
         float,
         typer.Option("--prior", metavar="P", help="Share of genuine claims: photos that do show the person."),
     ] = 0.5,
     face: FaceOption = DEFAULT_FACE_CHOICE,
+    aggregation: AggregationOption = AggregationChoice.best_or_mean,
     as_json: JsonOption = False,
 ) -> int:
-    """Say whether a photo shows an enrolled person; the best of the person's templates decides.
+    """Say whether a photo shows an enrolled person; all templates of the person decide.
 
     Exit code: 0 the same person, 1 different people, 2 an error, 3 no face found, 4 several faces where
     --face only allows one.
     """
-    opened = _open(gallery, model)
+    opened = _open(gallery, model, aggregation=aggregation)
     result = opened.verify(photo, person, threshold, face.policy, fmr=fmr, prior=prior)
     if as_json:
         print_json(result.to_dict())

@@ -23,6 +23,7 @@ from ..model_file.model_file import ModelFile
 from ..types import Face
 from ..utils.escape import shown
 from ..verification.compare import CompareOptions
+from .aggregation import DEFAULT_AGGREGATION, Aggregation, check_aggregation
 from .base import GalleryStore
 from .candidates import CandidateList
 from .enrollment import BulkEnrollment, Enrollment, RefusedPhoto
@@ -45,6 +46,11 @@ class Gallery:
         store: Where the templates are.
         model: The model that embeds photos, or its file, which is loaded on first use; None where no photo is
             embedded.
+        aggregation: How several templates of a person give one score: that of the ``best``, of their
+            ``mean``, of the mean ``weighted`` by quality, or ``best-or-mean``, the higher one.
+
+    Raises:
+        UsageError: The aggregation is unknown.
 
     Examples:
         >>> gallery = Gallery.open("people.db")
@@ -54,8 +60,13 @@ class Gallery:
         'match'
     """
 
-    def __init__(self, store: GalleryStore, model: Model | ModelFile | None) -> None:
+    def __init__(
+        self, store: GalleryStore, model: Model | ModelFile | None,
+        aggregation: Aggregation = DEFAULT_AGGREGATION,
+    ) -> None:  # fmt: skip
+        check_aggregation(aggregation)
         self.store = store
+        self.aggregation: Aggregation = aggregation
         self._model = model
 
     @classmethod
@@ -63,6 +74,7 @@ class Gallery:
         cls,
         path: str | os.PathLike[str],
         model: Model | ModelFile | str | os.PathLike[str] | None = "default",
+        aggregation: Aggregation = DEFAULT_AGGREGATION,
     ) -> Gallery:
         """Open or create the gallery in a file.
 
@@ -70,6 +82,7 @@ class Gallery:
             path: The file.
             model: A model, its file or its name.  With None an existing gallery of any model opens, also a
                 damaged one, to be listed, checked, exported and forgotten.
+            aggregation: How several templates of a person give one score; see ``Gallery``.
 
         Raises:
             DataError: The file is no gallery, or templates in it are damaged.
@@ -85,7 +98,7 @@ class Gallery:
                 f"{store.name}: a template of {shown(person)!r} is damaged ({why}), {len(damaged):,} in all; "
                 "facealike gallery check lists them: forget and enroll those people, or restore a copy"
             )
-        return cls(store, loaded)
+        return cls(store, loaded, aggregation)
 
     @property
     def model(self) -> Model:
@@ -193,7 +206,7 @@ class Gallery:
             NoFaceFound: It shows no face.
             UsageError: An argument is out of range, or the face policy is ``all``.
         """
-        options = SearchOptions(top, fpir, prior)
+        options = SearchOptions(top, fpir, prior, self.aggregation)
         probe, without = self._probe(photo, face)
         return self._candidates(probe.vector, options, without, probe.photo, probe.face.face)
 
@@ -220,7 +233,7 @@ class Gallery:
             >>> gallery.identify_embedding(vector).decision
             'match'
         """
-        options = SearchOptions(top, fpir, prior)
+        options = SearchOptions(top, fpir, prior, self.aggregation)
         vector = np.asarray(embedding, np.float32)
         if vector.ndim != 1 or not abs(float(np.linalg.norm(vector)) - 1) <= NORM_TOLERANCE:  # also a NaN
             raise UsageError(f"{name}: an embedding to search is a unit vector; divide it by its norm")
@@ -239,14 +252,14 @@ class Gallery:
         self, photo: Source, person: str, threshold: float | None = None, face: FacePolicy = DEFAULT_FACE,
         *, fmr: float | None = None, prior: float = PRIOR,
     ) -> PersonVerification:  # fmt: skip
-        """Return whether a photo shows an enrolled person: the best of their templates decides.
+        """Return whether a photo shows an enrolled person: all their templates decide.
 
         Args:
             photo: Whatever ``read_image`` takes.
             person: The name.
             threshold: Cosine from which on the verdict is ``same``; None takes the model's.
             face: Which face of the photo is meant; not ``all``.
-            fmr: Take the threshold for this target FMR, of the best of all templates, instead.
+            fmr: Take the threshold for this target FMR, as for the best of all templates, instead.
             prior: Share of genuine claims: of the photos that do show the person they are compared with.
 
         Raises:
@@ -265,7 +278,9 @@ class Gallery:
                 f"{self.store.name}: {shown(person)!r} has no template left; enroll a photo first"
             )
         probe, without = self._probe(photo, face)
-        return verify_person(probe, person, templates, self.model, options, person in without)
+        return verify_person(
+            probe, person, templates, self.model, options, person in without, self.aggregation
+        )
 
     def correct(self, photo: Source | Template, *, not_person: str) -> int:
         """State that a photo does not show a person; it never counts for that person again.
@@ -302,7 +317,7 @@ class Gallery:
 
     def info(self) -> GalleryInfo:
         """Return what the gallery holds: counts, dates, versions and size."""
-        return GalleryInfo(**self.store.about())
+        return GalleryInfo(**self.store.about(), aggregation=self.aggregation)
 
     def check(self) -> GalleryCheck:
         """Check that the file, its rows and the index are whole."""

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from ..utils.escape import shown
 from ..utils.result import Result
+from .aggregation import DEFAULT_AGGREGATION, Aggregation
 
 
 @dataclass(frozen=True, repr=False)
@@ -29,6 +30,9 @@ class GalleryInfo(Result):
         created: When the gallery was made, ISO 8601 in UTC; None where it is not known.
         first: When the oldest template was enrolled; None without one.
         last: When the newest was.
+        aggregation: How several templates of a person give one score.
+        calibrated_for: What the model's thresholds and probabilities were fitted to; the scores of a mean are
+            put on that scale (``facealike.gallery.aggregation``).
     """
 
     ASK: ClassVar[str] = "ask for .people or .templates"
@@ -44,6 +48,8 @@ class GalleryInfo(Result):
     created: str | None
     first: str | None
     last: str | None
+    aggregation: Aggregation = DEFAULT_AGGREGATION
+    calibrated_for: str = "pairs of single photos"
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -1,7 +1,8 @@
-"""The answer to "is this that person?": the best of a person's templates, with the words of ``compare``.
+"""The answer to "is this that person?": a face against all templates of a person, as ``compare`` words it.
 
-The score is the maximum over the n templates of the person.  An impostor has n chances, so error rates are
-those of the best of n independent pairs, as for ``compare`` with ``face="any"``.  The odds of the prior are
+Error rates are those of the best of n independent pairs, as for ``compare`` with ``face="any"``: where the
+score is the best of n templates, an impostor has n chances.  The mean, on the scale of one template, adds
+few, as ``docs/results/identification.md`` has measured.  The odds of the prior are
 divided by n, which is cautious: it takes the genuine scores of the templates as equal, and the impostor
 scores as independent.
 """
@@ -20,9 +21,10 @@ from ..embedding.cropper import FaceCrop
 from ..embedding.face_model import Model
 from ..quality.result import Quality
 from ..utils.result import Shown
-from ..verification.best_pair import best_pair
+from ..verification.best_pair import BestPair
 from ..verification.compare import CompareOptions, comparison_of, decide
 from ..verification.result import Comparison
+from .aggregation import DEFAULT_AGGREGATION, Aggregation, person_score
 from .template import Template
 
 
@@ -35,9 +37,10 @@ class PersonVerification(Shown):
         photo: The photo.
         source: The enrolled photo that scores highest.
         templates: How many templates of the person were compared.
-        comparison: The comparison with the best of them.  ``faces[1]`` is None: of an enrolled face the
+        comparison: The comparison with them.  ``faces[1]`` is None: of an enrolled face the
             embedding and the overall quality are known.
         corrected: A correction states that the photo does not show the person, whatever the score.
+        aggregation: How the templates gave one score.
 
     Examples:
         >>> result = gallery.verify("visitor.jpg", "Ann")
@@ -51,6 +54,7 @@ class PersonVerification(Shown):
     templates: int
     comparison: Comparison
     corrected: bool = False
+    aggregation: Aggregation = DEFAULT_AGGREGATION
 
     @property
     def same(self) -> bool:
@@ -68,7 +72,7 @@ class PersonVerification(Shown):
 
     @property
     def score(self) -> float:
-        """The cosine with the best template; it rises with similarity."""
+        """The score with the person's templates; it rises with similarity."""
         return self.comparison.score
 
     @property
@@ -80,7 +84,7 @@ class PersonVerification(Shown):
         return {
             "person": self.person, "photo": self.photo, "source": self.source, "templates": self.templates,
             **self.comparison.to_dict(), "same": self.same, "verdict": self.verdict,
-            "probability": self.probability, "corrected": self.corrected,
+            "probability": self.probability, "corrected": self.corrected, "aggregation": self.aggregation,
         }  # fmt: skip
 
     def lines(self) -> tuple[str, ...]:
@@ -88,8 +92,9 @@ class PersonVerification(Shown):
         first, *rest = self.comparison.lines()
         if self.corrected:
             first = "different people (by a correction, whatever the score)"
-        best = f"best of {self.templates:,} templates" if self.templates > 1 else "the only template"
-        return (first, *rest, f"{self.person}: {best}: {self.source}")
+        many = f"of {self.templates:,} templates"
+        how = f"{self.aggregation} {many}, the nearest" if self.templates > 1 else "the only template"
+        return (first, *rest, f"{self.person}: {how}: {self.source}")
 
     def _brief(self) -> str:
         verdict = self.lines()[0].partition(" (")[0]
@@ -111,7 +116,7 @@ class Probe:
 
 def verify_person(
     probe: Probe, person: str, templates: Sequence[Template], model: Model, options: CompareOptions,
-    corrected: bool,
+    corrected: bool, aggregation: Aggregation = DEFAULT_AGGREGATION,
 ) -> PersonVerification:  # fmt: skip
     """Compare a face with all templates of a person; at least one is needed.
 
@@ -119,11 +124,15 @@ def verify_person(
         NotCalibrated: The model has no threshold, and none is given.
         UsageError: The model has no threshold for the target FMR.
     """
-    best = best_pair(probe.vector[None], np.stack([one.vector for one in templates]))
+    typical = model.calibration.typical_impostor or 0.0
+    score, nearest = person_score(probe.vector, templates, aggregation, typical)
+    best = BestPair(0, nearest, score, len(templates))
     decision = decide(model.calibration, options.threshold, options.fmr, best.of)
     one = templates[best.second]
     quality = None if one.quality is None else Quality(one.quality, parts={"enrolled face": one.quality})
     pair = probe.face, FaceCrop(None, quality=quality)
     spent = {"total": (time.perf_counter() - probe.start) * 1000}
     compared = comparison_of(best, options.face, pair, model, decision, options.prior, spent)
-    return PersonVerification(person, probe.photo, one.source, len(templates), compared, corrected)
+    return PersonVerification(
+        person, probe.photo, one.source, len(templates), compared, corrected, aggregation
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from ..calibration.calibration import Calibration
 from ..calibration.likelihood_ratio import likelihood_ratio
 from ..errors import UsageError
+from .aggregation import DEFAULT_AGGREGATION, Aggregation, check_aggregation, person_score
 from .base import GalleryStore, Hit
 from .candidates import MARGIN, Candidate, Decision, decide
 from .mate_probability import DEPTH, ENROLLED_PRIOR, check_enrolled_prior, mate_probabilities
+from .template import Template
 from .threshold import FpirThreshold, check_fpir, threshold_at_fpir
 
 FPIR = 0.01
@@ -31,6 +33,7 @@ class SearchOptions:
         top: How many candidates.
         fpir: The target share of searches of people not enrolled that return a candidate.
         prior: The share of searches whose person is enrolled.
+        aggregation: How the templates of a person give one score.
 
     Raises:
         UsageError: A value is out of range.
@@ -39,12 +42,14 @@ class SearchOptions:
     top: int = 5
     fpir: float = FPIR
     prior: float = ENROLLED_PRIOR
+    aggregation: Aggregation = DEFAULT_AGGREGATION
 
     def __post_init__(self) -> None:
         if self.top < 1:
             raise UsageError(f"a search returns one candidate or more, not {self.top}")
         check_fpir(self.fpir)
         check_enrolled_prior(self.prior)
+        check_aggregation(self.aggregation)
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,10 @@ def search(
             f"{name}: an embedding of {len(vector)} numbers, where those of this gallery have "
             f"{store.dimensions()}; embed with the gallery's model"
         )
+    # Whoever is not among the first hundred by their best template is not the first by all of them.
     hits = store.search(vector, max(options.top, DEPTH), without)
+    held = store.templates_of([hit.person for hit in hits])
+    hits = _aggregated(hits, held, vector, options.aggregation, calibration.typical_impostor or 0.0)
     if not calibration.tail or not count:
         return Found(_candidates(hits[: options.top]), None if count else "unknown", None)
     target = threshold_at_fpir(calibration.tail, options.fpir, count)
@@ -90,15 +98,29 @@ def search(
     ratio = likelihood_ratio(calibration)
     if ratio is None:
         return Found(_candidates(hits[: options.top]), decided, target)
-    held = store.templates_of([hit.person for hit in hits])
     probabilities, not_enrolled = mate_probabilities(
         [hit.score for hit in hits],
-        [max(1, len(held.get(hit.person, ()))) for hit in hits],  # the person may be forgotten meanwhile
+        [max(1, len(held.get(hit.person, ()))) for hit in hits],
         max(store.count_people() - len(without), len(hits)),
         ratio,
         options.prior,
     )
     return Found(_candidates(hits[: options.top], probabilities.tolist()), decided, target, not_enrolled)
+
+
+def _aggregated(
+    hits: list[Hit], held: Mapping[str, list[Template]], vector: NDArray[np.float32], how: Aggregation,
+    typical: float,
+) -> list[Hit]:  # fmt: skip
+    """Return the people found with the scores of all their templates, the highest first."""
+    if how == "best":
+        return hits
+    scored = []
+    for hit in hits:
+        # A person who was forgotten meanwhile has no template left.
+        score = person_score(vector, held[hit.person], how, typical)[0] if hit.person in held else hit.score
+        scored.append(hit._replace(score=score))
+    return sorted(scored, key=lambda hit: (-hit.score, hit.person))
 
 
 def _candidates(hits: list[Hit], probabilities: list[float] | None = None) -> tuple[Candidate, ...]:

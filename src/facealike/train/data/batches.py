@@ -11,7 +11,6 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.data import Sampler as TorchSampler
 
 from ...embedding.crop_cache import Crops
-from ..distributed.collectives import portion
 from ..recipe.schema import Recipe
 from .samplers import IdentitySampler, ImageSampler, Indices, MixedSampler, PairSampler, Sampler
 
@@ -36,8 +35,7 @@ class StepDataset(Dataset[dict[str, Any]]):
     """Item i is the batch of step i, counted from the start of training.
 
     A batch has ``images``, uint8 (n, S, S, 3); ``labels``, int64 (n,); and ``pairs``, four index arrays or
-    None.  With several processes ``images`` are the portion of this one; ``labels`` and ``pairs`` are of the
-    whole batch.
+    None.
 
     Args:
         crops: The cached crops.
@@ -51,9 +49,8 @@ class StepDataset(Dataset[dict[str, Any]]):
 
     def __getitem__(self, step: int) -> dict[str, Any]:
         chosen, pairs = self._sampler.batch(step)
-        mine = chosen[portion(len(chosen))]
         return {
-            "images": torch.from_numpy(self._crops.take(self._rows[mine])),
+            "images": torch.from_numpy(self._crops.take(self._rows[chosen])),
             "labels": torch.from_numpy(self._labels[chosen]),
             "pairs": pairs,
         }
@@ -81,11 +78,10 @@ class EpochSteps(TorchSampler[int]):
 
 
 class ChunkDataset(Dataset[torch.Tensor]):
-    """The crops of this process in order, ``size`` at a time, uint8 (n, S, S, 3)."""
+    """Crops in order, ``size`` at a time, uint8 (n, S, S, 3)."""
 
     def __init__(self, crops: Crops, rows: Indices, size: int = 256) -> None:
         self._crops = crops
-        rows = rows[portion(len(rows))]
         self._chunks = np.array_split(rows, max(1, -(-len(rows) // size)))
 
     def __len__(self) -> int:
