@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from ..calibration.calibration import Calibration
 from ..detection.registry import default_detector
@@ -89,6 +89,20 @@ def lift(descriptors: ArrayLike, e: float = LIFT) -> Embeddings:
     square = e * e * (x * x).sum(axis=1, keepdims=True)
     lifted: Embeddings = (np.concatenate([2 * e * x, 1 - square], axis=1) / (1 + square)).astype(np.float32)
     return lifted
+
+
+def descriptors(embeddings: ArrayLike, e: float = LIFT) -> NDArray[np.float64]:
+    """Return dlib's descriptors (n, 128) of embeddings (n, 129) of its model: the inverse of ``lift``.
+
+    Raises:
+        UsageError: The embeddings have another shape.
+    """
+    u = np.asarray(embeddings, dtype=np.float64)
+    if u.ndim != 2 or u.shape[1] != DIMENSIONS + 1:
+        raise UsageError(f"embeddings of dlib's model are of shape (n, {DIMENSIONS + 1}), not {u.shape}")
+    # The last number is (1 - q) / (1 + q) with q = e^2 |x|^2, so 1 + q is 2 / (1 + last).
+    found: NDArray[np.float64] = u[:, :-1] / (e * (1 + u[:, -1:]))
+    return found
 
 
 def score_of(distance: float, e: float = LIFT, square: float = SQUARE) -> float:
