@@ -7,6 +7,7 @@ import io
 import math
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from PIL import Image as PillowImage
 
 import facealike.compat.face_recognition as drop_in
-from facealike import Model, UsageError, compare
+from facealike import Calibration, Model, UsageError, compare
 from facealike.compat.face_recognition import engine as engines
 from facealike.compat.face_recognition import face_detection_cli, face_recognition_cli
 from facealike.errors import NotCalibrated
@@ -63,7 +64,10 @@ def program(main: Any, *arguments: object) -> tuple[int, str, str]:
         ("face_locations", {"img": None, "number_of_times_to_upsample": 1, "model": "hog"}),
         ("batch_face_locations", {"images": None, "number_of_times_to_upsample": 1, "batch_size": 128}),
         ("face_landmarks", {"face_image": None, "face_locations": None, "model": "large"}),
-        ("face_encodings", {"face_image": None, "known_face_locations": None, "num_jitters": 1, "model": "small"}),
+        (
+            "face_encodings",
+            {"face_image": None, "known_face_locations": None, "num_jitters": 1, "model": "small"},
+        ),
         ("compare_faces", {"known_face_encodings": None, "face_encoding_to_check": None, "tolerance": 0.6}),
         ("face_distance", {"face_encodings": None, "face_to_compare": None}),
     ],
@@ -206,7 +210,7 @@ def test_encodings_of_two_models_are_not_compared() -> None:
 
 def test_a_model_without_a_threshold_is_refused() -> None:
     with pytest.raises(NotCalibrated):
-        drop_in.use_model(Model(tiny_model_file(calibration=None)))
+        drop_in.use_model(Model(replace(tiny_model_file(), calibration=Calibration.none())))
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,6 @@ ALLOWED = {
     "tensorboard": {"train"},
     "onnxscript": {"train"}, "openvino": {"train"}, "onnx": {"train", "model_zoo"},
     "sklearn": {"train", "model_zoo"}, "matplotlib": {"plotting"}, "av": {"video"},
-    "ray": {"bulk"}, "fsspec": {"bulk"},
     "scipy": set(), "cv2": set(), "skimage": set(), "hypothesis": set(), "pytest": set(),
 }  # fmt: skip
 """The packages that may load a heavy dependency."""
@@ -86,7 +85,7 @@ def test_every_package_has_its_layer() -> None:
 def test_modules_lie_in_packages() -> None:
     modules = {path.name for path in ROOT.glob("*.py")}
     assert modules == {"__init__.py", "__main__.py", "_version.py", "errors.py", "types.py"}
-    assert len([folder for folder in ROOT.iterdir() if (folder / "__init__.py").is_file()]) <= 20
+    assert len([folder for folder in ROOT.iterdir() if (folder / "__init__.py").is_file()]) <= 24
 
 
 def test_no_module_hides_a_public_function() -> None:
