@@ -3,8 +3,8 @@
     facealike models add dlib
     FACEALIKE_LFW=lfw-deepfunneled python -m benchmarks.peers.stored_encodings --photos 1000 --write
 
-Each photo is encoded twice: as face_recognition does it (dlib's HOG detector with one enlargement, dlib's five
-landmarks, its network), and by the drop-in.  The row has the distances between the two encodings of a
+Each photo is encoded twice: as face_recognition does it (dlib's HOG detector with one enlargement, dlib's
+five landmarks, its network), and by the drop-in.  The row has the distances between the two encodings of a
 photo, and how often photos of one person or of two are told apart at 0.6 where both are encoded as
 face_recognition does it, and where the second is encoded by the drop-in.
 """

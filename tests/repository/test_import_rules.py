@@ -35,6 +35,7 @@ ALLOWED = {
     "tensorboard": {"train"},
     "onnxscript": {"train"}, "openvino": {"train"}, "onnx": {"train", "model_zoo"},
     "sklearn": {"train", "model_zoo"}, "matplotlib": {"plotting"}, "av": {"video"},
+    "ray": {"bulk"}, "fsspec": {"bulk"},
     "scipy": set(), "cv2": set(), "skimage": set(), "hypothesis": set(), "pytest": set(),
 }  # fmt: skip
 """The packages that may load a heavy dependency."""
