@@ -79,6 +79,7 @@ if TYPE_CHECKING:
     from .gallery.integrity import GalleryCheck
     from .gallery.person_verification import PersonVerification
     from .gallery.portable import ImportedGallery
+    from .gallery.resemblance import Lookalike, OutlierPhoto
     from .gallery.threshold import FpirThreshold
     from .imaging.photo_warning import PhotoWarning
     from .imaging.read import read_image
@@ -158,6 +159,7 @@ __all__ = [
     "License",
     "LicenseRefused",
     "LocalEngine",
+    "Lookalike",
     "MissingExtra",
     "MixedModels",
     "Model",
@@ -168,6 +170,7 @@ __all__ = [
     "NotCalibrated",
     "OpenSet",
     "OperatingPoint",
+    "OutlierPhoto",
     "Pair",
     "PairEvaluator",
     "People",
@@ -274,6 +277,7 @@ _MODULES = {
     "gallery.integrity": ["GalleryCheck"],
     "gallery.person_verification": ["PersonVerification"],
     "gallery.portable": ["ImportedGallery"],
+    "gallery.resemblance": ["Lookalike", "OutlierPhoto"],
     "gallery.threshold": ["FpirThreshold"],
     "imaging.photo_warning": ["PhotoWarning"],
     "imaging.read": ["read_image"],

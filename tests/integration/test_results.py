@@ -118,7 +118,13 @@ MADE: dict[str, Callable[[], Any]] = {
     "CandidateList": lambda: facealike.CandidateList(
         HOSTILE, FACE, (MADE["Candidate"](),), "match", MADE["FpirThreshold"]()
     ),
-    "Enrollment": lambda: facealike.Enrollment(HOSTILE, 1, 1, ((HOSTILE, HOSTILE),)),
+    "Enrollment": lambda: facealike.Enrollment(
+        HOSTILE, 1, 1, ((HOSTILE, HOSTILE),), (MADE["Lookalike"](),), (MADE["OutlierPhoto"](),)
+    ),
+    "Lookalike": lambda: facealike.Lookalike(
+        HOSTILE, HOSTILE, HOSTILE, HOSTILE, 0.9, 0.001, 0.5, duplicate=True
+    ),
+    "OutlierPhoto": lambda: facealike.OutlierPhoto(HOSTILE, HOSTILE, 0.5),
     "BulkEmbedding": lambda: facealike.BulkEmbedding(HOSTILE, "0123456789ab", 9, 5, 1, 2, 1, 4),
     "BulkEnrollment": lambda: facealike.BulkEnrollment(2, 1, 1, (MADE["RefusedPhoto"](),)),
     "RefusedPhoto": lambda: facealike.RefusedPhoto(HOSTILE, HOSTILE, HOSTILE),

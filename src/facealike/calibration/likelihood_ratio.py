@@ -60,6 +60,10 @@ class LikelihoodRatio:
         """Return the logarithm of the ratio at cosines, of their shape."""
         return np.interp(_fisher(scores), self.z, self.log_ratio)
 
+    def fmr_at(self, score: float) -> float:
+        """Return the share of impostor pairs that score at least a cosine, also beyond the counted ones."""
+        return float(np.exp(np.interp(_fisher(score), self.z, np.log(self.survival))))
+
     def mean_below(self, score: float) -> float:
         """Return the mean ratio of the impostor pairs that score below a cosine."""
         middle = np.exp((self.log_ratio[1:] + self.log_ratio[:-1]) / 2)

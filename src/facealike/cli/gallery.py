@@ -108,11 +108,19 @@ def enroll(
     min_quality: Annotated[
         float, typer.Option("--min-quality", metavar="Q", min=0, max=1, help="Refuse faces below it.")
     ] = 0.0,
+    refuse_duplicates: Annotated[
+        bool,
+        typer.Option(
+            "--refuse-duplicates",
+            help="Refuse a person who looks like another enrolled one; without it, that is reported.",
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> int:
     """Enroll a person, or with --from many; the file is made if there is none.
 
-    A photo counts once.  Photos that cannot be enrolled are listed with the reason.  With --from, an
+    A photo counts once.  Listed are photos that cannot be enrolled, with the reason, people who look like
+    another enrolled person, and photos that look like none of the person's others.  With --from, an
     interrupted command goes on where it was: photos that are enrolled already are not embedded again.
 
     Exit code: 0, or 2 if no photo could be enrolled.
@@ -124,16 +132,21 @@ def enroll(
     opened = _open(gallery, model, new=True)
     if source is not None:
         with progress_bar("enrolling") as progress:
-            result = opened.enroll_all(source, face=face.policy, min_quality=min_quality, progress=progress)
+            result = opened.enroll_all(
+                source, face=face.policy, min_quality=min_quality, progress=progress,
+                refuse_duplicates=refuse_duplicates,
+            )  # fmt: skip
         return report_bulk(result, as_json)
     assert person is not None and photos is not None
-    enrolled = opened.enroll(person, photos, face.policy, min_quality)
+    enrolled = opened.enroll(person, photos, face.policy, min_quality, refuse_duplicates=refuse_duplicates)
     if as_json:
         print_json(enrolled.to_dict())
         return 0
     show(str(enrolled))
     for photo, reason in enrolled.refused:
         show(f"  {reason if photo in reason else f'{photo}: {reason}'}")
+    for one in (*enrolled.lookalikes, *enrolled.outliers):
+        show(f"  {one}")
     return 0
 
 
@@ -143,7 +156,8 @@ def report_bulk(result: BulkEnrollment, as_json: bool) -> int:
         print_json(result.to_dict())
     else:
         show(str(result))
-        for one in result.refused:
+        duplicates = [one for one in result.lookalikes if one.duplicate]
+        for one in (*result.refused, *duplicates, *result.outliers):
             show(f"  {one}")
     if result.added or result.known:
         return 0

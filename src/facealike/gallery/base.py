@@ -85,6 +85,11 @@ class GalleryStore(Protocol):
             without: People who are left out.
         """
 
+    def search_many(
+        self, queries: NDArray[np.float32], top: int, without: Set[str] = frozenset()
+    ) -> list[list[Hit]]:
+        """Return what ``search`` does for each of the queries (q, d), in one pass over the vectors."""
+
     def count(self) -> int:
         """Return the number of templates."""
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ..utils.result import Result
+from .resemblance import Lookalike, OutlierPhoto
 
 
 @dataclass(frozen=True, repr=False)
@@ -16,6 +17,14 @@ class Enrollment(Result):
         >>> result = gallery.enroll("Ann", ["ann1.jpg", "wall.jpg"])
         >>> result.added, result.refused
         (1, (('wall.jpg', 'wall.jpg: no face found'),))
+
+    Attributes:
+        person: The name.
+        added: Templates added.
+        known: Photos that were enrolled already.
+        refused: The other photos, each with its reason.
+        lookalikes: Other people whom the person looks like.
+        outliers: New photos that look like none of the person's others.
     """
 
     ASK: ClassVar[str] = "ask for .added or .refused"
@@ -24,13 +33,20 @@ class Enrollment(Result):
     added: int
     known: int
     refused: tuple[tuple[str, str], ...]
+    lookalikes: tuple[Lookalike, ...] = ()
+    outliers: tuple[OutlierPhoto, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         refused = [{"photo": photo, "reason": reason} for photo, reason in self.refused]
-        return {"person": self.person, "added": self.added, "known": self.known, "refused": refused}
+        return {
+            "person": self.person, "added": self.added, "known": self.known, "refused": refused,
+            "lookalikes": [one.to_dict() for one in self.lookalikes],
+            "outliers": [one.to_dict() for one in self.outliers],
+        }  # fmt: skip
 
     def __str__(self) -> str:
-        return f"{self.person}: {_counts(self.added, self.known, len(self.refused))}"
+        counted = _counts(self.added, self.known, len(self.refused))
+        return f"{self.person}: {counted}{_warned(self.lookalikes, self.outliers)}"
 
 
 @dataclass(frozen=True, repr=False)
@@ -69,6 +85,8 @@ class BulkEnrollment(Result):
         added: Templates added.
         known: Photos that were enrolled already.
         refused: The other photos, each with its reason.
+        lookalikes: Pairs of people who look alike, at least one of them new.
+        outliers: New photos that look like none of the person's others.
     """
 
     ASK: ClassVar[str] = "ask for .added or .refused"
@@ -77,14 +95,30 @@ class BulkEnrollment(Result):
     added: int
     known: int
     refused: tuple[RefusedPhoto, ...]
+    lookalikes: tuple[Lookalike, ...] = ()
+    outliers: tuple[OutlierPhoto, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        refused = [one.to_dict() for one in self.refused]
-        return {"people": self.people, "added": self.added, "known": self.known, "refused": refused}
+        return {
+            "people": self.people, "added": self.added, "known": self.known,
+            "refused": [one.to_dict() for one in self.refused],
+            "lookalikes": [one.to_dict() for one in self.lookalikes],
+            "outliers": [one.to_dict() for one in self.outliers],
+        }  # fmt: skip
 
     def __str__(self) -> str:
         people = "1 person" if self.people == 1 else f"{self.people:,} people"
-        return f"{people}: {_counts(self.added, self.known, len(self.refused))}"
+        counted = _counts(self.added, self.known, len(self.refused))
+        return f"{people}: {counted}{_warned(self.lookalikes, self.outliers)}"
+
+
+def _warned(lookalikes: tuple[Lookalike, ...], outliers: tuple[OutlierPhoto, ...]) -> str:
+    duplicates = sum(one.duplicate for one in lookalikes)
+    others = len(lookalikes) - duplicates
+    parts = [f"{duplicates:,} probable {'duplicate' if duplicates == 1 else 'duplicates'}"] * bool(duplicates)
+    parts += [f"{others:,} {'lookalike' if others == 1 else 'lookalikes'}"] * bool(others)
+    parts += [f"{len(outliers):,} {'outlier' if len(outliers) == 1 else 'outliers'}"] * bool(outliers)
+    return f"; {', '.join(parts)}" if parts else ""
 
 
 def _counts(added: int, known: int, refused: int) -> str:

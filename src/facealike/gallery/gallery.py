@@ -34,6 +34,7 @@ from .mate_probability import ENROLLED_PRIOR
 from .people_list import PeopleList, read_people
 from .person_verification import PersonVerification, Probe, verify_person
 from .portable import ImportedGallery, export_store, import_store
+from .resemblance import Screening
 from .search import FPIR, SearchOptions, search
 from .sqlite_store import SQLiteStore
 from .template import NORM_TOLERANCE, Template, person_name
@@ -115,7 +116,8 @@ class Gallery:
 
     def enroll(
         self, person: str, photos: Iterable[Source], face: FacePolicy = DEFAULT_FACE,
-        min_quality: float = 0.0, metadata: Mapping[str, Any] | None = None,
+        min_quality: float = 0.0, metadata: Mapping[str, Any] | None = None, *,
+        refuse_duplicates: bool = False,
     ) -> Enrollment:  # fmt: skip
         """Enroll a person with one or more photos; a photo counts once.
 
@@ -125,6 +127,7 @@ class Gallery:
             face: Which face of a photo is meant; not ``all``.
             min_quality: Faces of a lower quality are refused.
             metadata: Kept with the person, as JSON.
+            refuse_duplicates: Refuse a person who looks like another enrolled one, who is else only reported.
 
         Raises:
             UsageError: The name is empty, or the face policy is ``all``.
@@ -135,21 +138,28 @@ class Gallery:
         listed = [(person, photo) for photo in photos]
         known, refused, templates = 0, [], []
         with closing(take_in(self.model, listed, policy, is_many(len(listed)))) as batches:
-            for taken in (one for batch in batches for one in batch):
-                if taken.template is not None:
-                    templates.append(taken.template)
-                elif taken.reason is not None:
-                    refused.append((taken.photo, taken.reason))
-                else:
-                    known += 1
+            all_taken = [one for batch in batches for one in batch]
+        screening = self._screening(policy, refuse_duplicates)
+        for taken in screening.screened(all_taken):
+            if taken.template is not None:
+                templates.append(taken.template)
+            elif taken.reason is not None:
+                refused.append((taken.photo, taken.reason))
+            else:
+                known += 1
         if not templates and not known:
-            raise DataError(f"{person}: no photo can be enrolled; {'; '.join(why for _, why in refused)}")
+            reasons = "; ".join(dict.fromkeys(why for _, why in refused))
+            raise DataError(f"{person}: no photo can be enrolled; {reasons}")
         added = self.store.add(person, templates, metadata)
-        return Enrollment(person, added, known + len(templates) - added, tuple(refused))
+        return Enrollment(
+            person, added, known + len(templates) - added, tuple(refused), tuple(screening.lookalikes),
+            tuple(screening.outliers),
+        )  # fmt: skip
 
     def enroll_all(
         self, source: str | os.PathLike[str] | PeopleList, *, face: FacePolicy = DEFAULT_FACE,
         min_quality: float = 0.0, progress: Callable[[int, int], None] | None = None,
+        refuse_duplicates: bool = False,
     ) -> BulkEnrollment:  # fmt: skip
         """Enroll many people; interrupted, the same call goes on where it was.
 
@@ -162,6 +172,7 @@ class Gallery:
             face: Which face of a photo is meant; not ``all``.
             min_quality: Faces of a lower quality are refused.
             progress: Called with (done, total) after each batch.
+            refuse_duplicates: As for ``enroll``; photos of the person that were stored before stay.
 
         Raises:
             UsageError: The face policy is ``all``.
@@ -171,8 +182,9 @@ class Gallery:
         people = source if isinstance(source, PeopleList) else read_people(source)
         refused, added, known, done = list(people.refused), 0, 0, 0
         total = len(people.photos)
+        screening = self._screening(policy, refuse_duplicates)
         with closing(take_in(self.model, people.photos, policy, is_many(total))) as batches:
-            for batch in batches:
+            for batch in map(screening.screened, batches):
                 rows = [(one.person, one.template) for one in batch if one.template is not None]
                 named = {one.person for one in batch if one.reason is None}
                 new = self.store.add_many(
@@ -185,7 +197,9 @@ class Gallery:
                 if progress is not None:
                     progress(done, total)
         count = len({person for person, _ in people.photos})
-        return BulkEnrollment(count, added, known, tuple(refused))
+        return BulkEnrollment(
+            count, added, known, tuple(refused), tuple(screening.lookalikes), tuple(screening.outliers)
+        )
 
     def identify(
         self, photo: Source, top: int = 5, fpir: float = FPIR, face: FacePolicy = DEFAULT_FACE,
@@ -349,6 +363,9 @@ class Gallery:
         for one in self.store.corrections():
             corrected.setdefault(one.person, set()).add(one.digest)
         return IntakePolicy(face, min_quality, self.store.digests(), corrected)
+
+    def _screening(self, policy: IntakePolicy, refuse: bool) -> Screening:
+        return Screening(self.store, self.model.calibration, policy.corrected or {}, refuse)
 
     def _probe(self, photo: Source, face: FacePolicy) -> tuple[Probe, set[str]]:
         """Return the face of a photo, embedded, and the people whom corrections exclude."""

@@ -226,15 +226,15 @@ class SQLiteStore:
             )
 
     def search(self, query: NDArray[np.float32], top: int, without: Set[str] = frozenset()) -> list[Hit]:
-        """Return the ``top`` people with the highest scores, the highest first, equal ones by name.
-
-        Args:
-            query: A unit vector (d,).
-            top: How many people.
-            without: People who are left out.
-        """
+        """Return the ``top`` people with the highest scores, the highest first, equal ones by name."""
         found = self._searchable().search(query, top, without)
         return [Hit(person, score, self._sources[row]) for person, score, row in found]
+
+    def search_many(
+        self, queries: NDArray[np.float32], top: int, without: Set[str] = frozenset()
+    ) -> list[list[Hit]]:
+        """Return what ``search`` does for each of the queries (q, d)."""
+        return [self.search(query, top, without) for query in queries]
 
     def count(self) -> int:
         """Return the number of templates."""
