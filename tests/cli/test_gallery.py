@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from support.gallery_stores import new_place
 from support.run_command import command
 from support.tiny_model import hopper_path, tiny_model_file
 
@@ -65,6 +67,36 @@ def test_a_person_is_verified_corrected_and_checked(
     db.close()
     code, out, _ = command(capsys, "gallery", "check", gallery, "--json")
     assert code == 1 and not json.loads(out)["whole"] and len(json.loads(out)["problems"]) == 1
+
+
+def test_a_gallery_on_a_server_is_named_by_its_url(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = new_place("postgresql", tmp_path).replace("postgres@", "postgres:sEcret@")
+    code, out, err = command(capsys, "gallery", "identify", url, hopper_path())
+    assert code == 2 and "no such gallery; facealike gallery enroll makes one" in err and "sEcret" not in err
+    people = tmp_path / "people" / "Grace Hopper"
+    people.mkdir(parents=True)
+    shutil.copy(hopper_path(), people / "one.jpg")
+    code, out, err = command(capsys, "embed", people.parent, "--to", url, "--strict")
+    assert code == 2 and "leave out --strict" in err and "sEcret" not in err
+    code, out, _ = command(capsys, "embed", people.parent, "--to", url)
+    assert code == 0 and "1 added" in out
+    assert command(capsys, "gallery", "enroll", url, "Grace Hopper", hopper_path())[1].endswith(
+        "1 known already\n"
+    )
+    code, out, _ = command(capsys, "gallery", "identify", url, hopper_path())
+    assert code == 0 and "match; Grace Hopper" in out
+    code, out, _ = command(capsys, "gallery", "info", url)
+    assert code == 0 and "gallery: postgresql://postgres@/postgres?gallery=" in out and "sEcret" not in out
+    code, out, _ = command(capsys, "gallery", "check", url)
+    assert code == 0 and "whole; 1 people, 1 templates" in out and "sEcret" not in out
+    assert command(capsys, "gallery", "export", url, "-o", tmp_path / "people.jsonl")[0] == 0
+    assert command(capsys, "gallery", "import", tmp_path / "copy.db", tmp_path / "people.jsonl")[0] == 0
+    code, out, _ = command(capsys, "gallery", "forget", url, "Grace Hopper")
+    assert code == 0 and out == "Grace Hopper: forgotten, 1 template removed\n"
+    code, _, err = command(capsys, "gallery", "list", "postgresql://ann:sEcret@127.0.0.1:1/db")
+    assert code == 2 and "Connection refused" in err and "sEcret" not in err
 
 
 def test_a_gallery_is_exported_and_imported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -41,6 +41,7 @@ NOT_RUN = {
     "dlib8.facealike": "needs facealike[dlib]",
     "apt-get download": "downloads packages of Debian",
     "facealike video 0": "needs a camera",
+    "postgresql://": "needs a server; tests/gallery has one",
     "dpkg-deb": "unpacks packages that are not here",
     "git show": "shows a file of an earlier commit",
 }

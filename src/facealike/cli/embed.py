@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import UsageError
+from ..gallery.store_url import is_url, shown_place
 from .console import command, error_dict, print_json, progress_bar, report_error, say, show
 from .options import (
     DEFAULT_FACE_CHOICE,
@@ -47,12 +48,12 @@ def embed(
         ),
     ],
     to: Annotated[
-        Path,
+        str,
         typer.Option(
             "--to",
             "--out",
             "-o",
-            metavar="FILE.npz|FILE.parquet|GALLERY.db",
+            metavar="FILE.npz|FILE.parquet|GALLERY",
             show_default=False,
             help="Where to write: vectors, a table with a row a photo, or a gallery.",
         ),
@@ -89,32 +90,35 @@ def embed(
 
     The ending of --to decides.  FILE.npz holds vectors, paths and boxes.  FILE.parquet also holds quality,
     digest, person and the photos without a face, each with a reason; any number of photos fits, and a command
-    that was interrupted goes on where it was.  In GALLERY.db photos with a person are enrolled.
+    that was interrupted goes on where it was.  In GALLERY.db, or a gallery's URL, photos with a person are
+    enrolled.
 
     Folders are searched recursively.  With --face all, a photo has one vector a face.
 
     Exit code: 0 every photo was embedded; otherwise, with .npz, that of the first that was not: 2 an error,
     3 no face found, 4 several faces where --face only allows one; with .parquet and .db, 2 if none was.
     """  # fmt: skip
-    ending = to.suffix.lower()
+    name = shown_place(to)
+    ending = ".db" if is_url(to) else Path(to).suffix.lower()
     if ending != ".parquet" and (engine is not EngineChoice.local or workers is not None):
-        raise UsageError(f"{to}: --engine and --workers are for a .parquet file; write one")
+        raise UsageError(f"{name}: --engine and --workers are for a .parquet file; write one")
     if engine is EngineChoice.local and address is not None:
         raise UsageError("--address is that of a Ray cluster; add --engine ray")
     if ending in (".parquet", ".db") and strict:
-        raise UsageError(f"{to}: a photo that fails ends no run here, it is listed; leave out --strict")
-    check_folder(to)
-    if ending == ".parquet":
-        return _to_parquet(
-            sources, to, model, device, _engine(engine, address, workers, batch), as_json,
-            face=face.policy, aligned=aligned, people=people,
-        )  # fmt: skip
+        raise UsageError(f"{name}: a photo that fails ends no run here, it is listed; leave out --strict")
     if ending == ".db":
         if aligned:
-            raise UsageError(f"{to}: a gallery finds the faces in photos itself; leave out --aligned")
+            raise UsageError(f"{name}: a gallery finds the faces in photos itself; leave out --aligned")
         return _to_gallery(sources, to, model, device, face.policy, as_json)
+    path = Path(to)
+    check_folder(path)
+    if ending == ".parquet":
+        return _to_parquet(
+            sources, path, model, device, _engine(engine, address, workers, batch), as_json,
+            face=face.policy, aligned=aligned, people=people,
+        )  # fmt: skip
     return _to_npz(
-        sources, to, model, device, strict, as_json, face=face.policy, aligned=aligned, batch=batch
+        sources, path, model, device, strict, as_json, face=face.policy, aligned=aligned, batch=batch
     )
 
 
@@ -150,12 +154,14 @@ def _to_parquet(
 
 
 def _to_gallery(
-    sources: list[str], to: Path, model: Path | None, device: str, face: FacePolicy, as_json: bool
+    sources: list[str], to: str, model: Path | None, device: str, face: FacePolicy, as_json: bool
 ) -> int:
     from ..bulk.listed_people import list_people
     from ..gallery.gallery import Gallery
     from .gallery import report_bulk
 
+    if not is_url(to):
+        check_folder(Path(to))
     with closing(Gallery.open(to, _load(model, device))) as gallery:
         people = list_people(sources)
         with progress_bar("enrolling") as progress:

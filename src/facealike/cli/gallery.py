@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UsageError
+from ..gallery.store_url import is_url
 from .console import command, print_json, print_table, progress_bar, say, show
 from .options import DEFAULT_FACE_CHOICE, FaceOption, JsonOption, ModelOption, ThresholdOption, check_folder
 
@@ -30,7 +31,7 @@ class AggregationChoice(str, Enum):
 app = typer.Typer(help="Enroll people, and ask who a face is.", no_args_is_help=True)
 
 GalleryArgument = Annotated[
-    Path, typer.Argument(metavar="GALLERY", show_default=False, help="The file of the gallery.")
+    str, typer.Argument(metavar="GALLERY", show_default=False, help="The file of the gallery, or its URL.")
 ]
 PersonArgument = Annotated[str, typer.Argument(metavar="PERSON", show_default=False, help="A name.")]
 PhotoArgument = Annotated[Path, typer.Argument(metavar="PHOTO", show_default=False, help="A photo.")]
@@ -55,7 +56,7 @@ AggregationOption = Annotated[
 
 
 def _open(
-    path: Path,
+    place: str,
     model: Path | None,
     new: bool = False,
     aggregation: AggregationChoice = AggregationChoice.best_or_mean,
@@ -63,24 +64,30 @@ def _open(
     """Open a gallery to embed photos."""
     from ..gallery.gallery import Gallery
 
-    if new:
-        check_folder(path)
-    else:
-        _check_there(path)
-    return Gallery.open(path, "default" if model is None else str(model), aggregation.value)
+    if not new:
+        check_gallery(place)
+    elif not is_url(place):
+        check_folder(Path(place))
+    return Gallery.open(place, "default" if model is None else str(model), aggregation.value)
 
 
-def _open_any(path: Path, model: Path | None = None) -> Gallery:
+def _open_any(place: str, model: Path | None = None) -> Gallery:
     """Open a gallery that embeds no photo: one of any model, unless one is named."""
     from ..gallery.gallery import Gallery
 
-    _check_there(path)
-    return Gallery.open(path, None if model is None else str(model))
+    if not is_url(place):
+        check_gallery(place)
+    return Gallery.open(place, None if model is None else str(model))
 
 
-def _check_there(path: Path) -> None:
-    if not path.is_file():
-        raise UsageError(f"{path}: no such gallery; facealike gallery enroll makes one")
+def check_gallery(place: str) -> None:
+    """Refuse a gallery that is not there, and that opening it with a model would create."""
+    if is_url(place):
+        from ..gallery.location import open_store
+
+        open_store(place, None).close()
+    elif not Path(place).is_file():
+        raise UsageError(f"{place}: no such gallery; facealike gallery enroll makes one")
 
 
 @app.command()
@@ -334,7 +341,7 @@ def export(
     """
     opened = _open_any(gallery)
     check_folder(out)
-    if out.exists() and out.samefile(gallery):
+    if not is_url(gallery) and out.exists() and out.samefile(gallery):
         raise UsageError(f"{out}: this is the gallery itself; give another file")
     count = opened.export(out)
     if as_json:

@@ -9,7 +9,7 @@ import typer
 
 from ..errors import UsageError
 from .console import command, print_json, print_table, progress_bar, say, show
-from .gallery import FpirOption
+from .gallery import FpirOption, check_gallery
 from .options import DeviceOption, JsonOption, ModelOption, check_folder
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def video(
         ),
     ],
     gallery: Annotated[
-        Path | None,
+        str | None,
         typer.Option("--gallery", "-g", metavar="GALLERY", help="Say who each track is, of these people."),
     ] = None,
     out: Annotated[
@@ -92,12 +92,11 @@ def video(
     return 0
 
 
-def _opened(path: Path, model: Model) -> Gallery:
+def _opened(place: str, model: Model) -> Gallery:
     from ..gallery.gallery import Gallery
 
-    if not path.is_file():
-        raise UsageError(f"{path}: no such gallery; facealike gallery enroll makes one")
-    return Gallery.open(path, model)
+    check_gallery(place)
+    return Gallery.open(place, model)
 
 
 def _check_outputs(source: str | int, out: Path | None, annotated: Path | None, camera: bool) -> None:

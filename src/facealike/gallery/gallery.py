@@ -30,18 +30,18 @@ from .enrollment import BulkEnrollment, Enrollment, RefusedPhoto
 from .info import GalleryInfo
 from .intake import IntakePolicy, check_face, is_many, take_in
 from .integrity import GalleryCheck, check_store
+from .location import open_store
 from .mate_probability import ENROLLED_PRIOR
 from .people_list import PeopleList, read_people
 from .person_verification import PersonVerification, Probe, verify_person
 from .portable import ImportedGallery, export_store, import_store
 from .resemblance import Screening
 from .search import FPIR, SearchOptions, search
-from .sqlite_store import SQLiteStore
 from .template import NORM_TOLERANCE, Template, person_name
 
 
 class Gallery:
-    """Enrolled people, in one file, for the embeddings of one model.
+    """Enrolled people, in one file or on a server, for the embeddings of one model.
 
     Args:
         store: Where the templates are.
@@ -77,20 +77,22 @@ class Gallery:
         model: Model | ModelFile | str | os.PathLike[str] | None = "default",
         aggregation: Aggregation = DEFAULT_AGGREGATION,
     ) -> Gallery:
-        """Open or create the gallery in a file.
+        """Open or create the gallery in a file or on a server.
 
         Args:
-            path: The file.
+            path: The file; or ``postgresql://user@host/database?gallery=name``, which needs
+                ``facealike[postgres]``.
             model: A model, its file or its name.  With None an existing gallery of any model opens, also a
                 damaged one, to be listed, checked, exported and forgotten.
             aggregation: How several templates of a person give one score; see ``Gallery``.
 
         Raises:
-            DataError: The file is no gallery, or templates in it are damaged.
+            DataError: The file is no gallery, the server cannot be used, or templates are damaged.
+            MissingExtra: The client of the server is not installed.
             MixedModels: It holds templates of another model.
         """
         loaded = read_model_file(model) if isinstance(model, str | os.PathLike) else model
-        store = SQLiteStore(path, None if loaded is None else loaded.id)
+        store = open_store(path, None if loaded is None else loaded.id)
         damaged = [] if loaded is None else store.damaged_templates()
         if damaged:
             store.close()
@@ -355,7 +357,7 @@ class Gallery:
         return import_store(self.store, Path(path))
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file, or the connection."""
         self.store.close()
 
     def _policy(self, face: FacePolicy, min_quality: float) -> IntakePolicy:

@@ -1,0 +1,1 @@
+"""Galleries on a server: PostgreSQL with pgvector, and Milvus."""

@@ -1,0 +1,35 @@
+"""Open the store of a gallery by where it is: a path, or the URL of a server."""
+
+from __future__ import annotations
+
+import os
+
+from ..errors import UsageError
+from .base import GalleryStore
+from .sqlite_store import SQLiteStore
+from .store_url import StoreURL, is_url
+
+
+def open_store(place: str | os.PathLike[str], model_id: str | None) -> GalleryStore:
+    """Open or create the store of a gallery.
+
+    Args:
+        place: The path of an SQLite file, or ``postgresql://user@host/database?gallery=name``.
+        model_id: The model whose embeddings are expected; None opens an existing gallery of any model.
+
+    Raises:
+        UsageError: A URL of an unknown kind.
+        DataError: The gallery cannot be opened.
+        MissingExtra: The client of the server is not installed.
+        MixedModels: It holds templates of another model.
+    """
+    if not is_url(place):
+        return SQLiteStore(place, model_id)
+    url = StoreURL.parse(str(place))
+    if url.scheme in ("postgresql", "postgres"):
+        from .adapters.pgvector import PostgresStore
+
+        return PostgresStore(url, model_id)
+    raise UsageError(
+        f"{url.scheme}:// is no place for a gallery; give a file, or a URL that begins with postgresql://"
+    )

@@ -1,0 +1,29 @@
+"""Every kind of store of a gallery, for the tests that all of them pass."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+
+from facealike.gallery.base import GalleryStore
+from facealike.gallery.location import open_store
+from support.postgres_server import postgres_url
+
+KINDS = ("sqlite", "postgresql")
+_numbers = itertools.count()
+
+
+def new_place(kind: str, folder: Path) -> str:
+    """Return where a gallery of a kind can be made that is not there yet."""
+    number = next(_numbers)
+    places: dict[str, Callable[[], str]] = {
+        "sqlite": lambda: str(folder / f"g{number}.db"),
+        "postgresql": lambda: postgres_url(f"g{number}"),
+    }
+    return places[kind]()
+
+
+def new_store(kind: str, folder: Path, model: str = "m") -> GalleryStore:
+    """Return a new, empty store."""
+    return open_store(new_place(kind, folder), model)
