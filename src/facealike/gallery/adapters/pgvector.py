@@ -141,7 +141,7 @@ class PostgresStore:
             (key, one.digest, one.time or now()),
         )
         delete = "DELETE FROM templates WHERE person = %s AND digest = %s"
-        return self._db.run(delete, (key, one.digest)).rowcount
+        return int(self._db.run(delete, (key, one.digest)).rowcount)
 
     def _existing(self, person: str) -> int:
         found = self._db.run("SELECT id FROM people WHERE name = %s", (person,)).fetchone()
@@ -159,7 +159,7 @@ class PostgresStore:
         """
         with self._db.writing():
             key = self._existing(person)
-            count = self._db.run("DELETE FROM templates WHERE person = %s", (key,)).rowcount
+            count = int(self._db.run("DELETE FROM templates WHERE person = %s", (key,)).rowcount)
             self._db.run("DELETE FROM people WHERE id = %s", (key,))
             self._log("forget", count)
             rewrite(self._db)

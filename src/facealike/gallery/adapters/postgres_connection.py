@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +21,6 @@ with needs_extra("postgres", "a gallery in PostgreSQL"):
     from psycopg.adapt import Dumper, Loader
     from psycopg.pq import Format
     from psycopg.types import TypeInfo
-
-if TYPE_CHECKING:
-    from psycopg.abc import Params
-
-    Rows = psycopg.Cursor[tuple[Any, ...]]
 
 CONNECT_TIMEOUT = 10
 """Seconds to wait for the server, unless the URL states ``connect_timeout``."""
@@ -82,15 +77,19 @@ class PostgresConnection:
         self.db.adapters.register_loader(kind.oid, VectorLoader)
         self._schema = schema
 
-    def run(self, query: str, values: Params | None = None) -> Rows:
+    def run(
+        self, query: str, values: Sequence[object] | Mapping[str, object] | None = None
+    ) -> psycopg.Cursor[tuple[Any, ...]]:
         """Run a statement; values of its rows come in the binary format."""
         return self.db.execute(query, values, binary=True)
 
-    def rows(self, query: str, values: Params | None = None) -> list[tuple[Any, ...]]:
+    def rows(
+        self, query: str, values: Sequence[object] | Mapping[str, object] | None = None
+    ) -> list[tuple[Any, ...]]:
         """Return all rows of a query."""
-        return self.run(query, values).fetchall()
+        return list(self.run(query, values).fetchall())
 
-    def value(self, query: str, values: Params | None = None) -> Any:
+    def value(self, query: str, values: Sequence[object] | Mapping[str, object] | None = None) -> Any:
         """Return the first value of the first row, None without a row."""
         found = self.run(query, values).fetchone()
         return None if found is None else found[0]
