@@ -21,6 +21,7 @@
     |   `-- LicenseRefused          a license that does not allow the stated use
     |-- DownloadError               a file that could not be downloaded intact
     |-- DeviceError                 a requested device that is not there
+    |-- ServiceError                the service refused a request, or cannot be reached
     |-- MissingExtra                an optional part of facealike is not installed
     `-- UsageError                  arguments that contradict each other or are out of range
 
@@ -119,6 +120,18 @@ class DownloadError(FacealikeError):
 
 class DeviceError(FacealikeError):
     """A device that was requested by name and is not there."""
+
+
+class ServiceError(FacealikeError):
+    """The service refused a request or cannot be reached.
+
+    ``status`` is the HTTP status, None without an answer; ``retry_after`` how many seconds to wait before the
+    next attempt, None where waiting does not help.
+    """
+
+    def __init__(self, message: str, status: int | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.status, self.retry_after = status, retry_after
 
 
 class MissingExtra(FacealikeError):

@@ -29,6 +29,7 @@ from . import (
     predict,
     program,
     report,
+    serve,
     train,
     video,
 )
@@ -65,6 +66,7 @@ app.command()(export.export)
 app.command()(report.report)
 app.add_typer(data.app, name="data")
 app.add_typer(gallery.app, name="gallery")
+app.add_typer(serve.app, name="serve")
 app.add_typer(models.model_app, name="model")
 app.add_typer(models.app, name="models")
 

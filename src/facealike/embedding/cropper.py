@@ -18,7 +18,7 @@ import traceback
 from collections.abc import Callable, Generator, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -26,8 +26,8 @@ from ..detection import registry
 from ..detection.base import Detector
 from ..detection.face_policy import FacePolicy
 from ..detection.select import select_faces
-from ..errors import FacealikeError
-from ..imaging.read import Source, resize_square
+from ..errors import FacealikeError, SeveralFaces
+from ..imaging.read import MAX_PIXELS, Source, resize_square
 from ..imaging.scaled_jpeg import Photo
 from ..model_file.model_file import ModelFile
 from ..quality.measures import SIDE
@@ -89,6 +89,17 @@ class Cropping(Protocol):
     def crop(self, image: Image, face: Face) -> Image: ...
 
 
+class PhotoLimits(NamedTuple):
+    """Most pixels of a photo, checked before it is decoded, and most faces of it that are cropped."""
+
+    pixels: int = MAX_PIXELS
+    faces: int | None = None
+
+
+NO_LIMITS = PhotoLimits()
+"""The limits of ``read_image`` alone."""
+
+
 class FaceCropper:
     """Find, select and crop the faces of a photo, in any thread: the one way of every command.
 
@@ -100,15 +111,16 @@ class FaceCropper:
         preprocessing: Shapes the crops; None where no crop is needed.
         many: Other photos are in work at the same time, so the detector keeps to one core.
         step: Returns a context manager for each named step (read, detect, quality, align), to time it.
+        limits: On the photos; a photo over them is an error.
     """
 
     def __init__(
         self, detector: Detector | None, preprocessing: Cropping | None, many: bool = False,
-        step: Callable[[str], AbstractContextManager[None]] | None = None,
+        step: Callable[[str], AbstractContextManager[None]] | None = None, limits: PhotoLimits = NO_LIMITS,
     ) -> None:  # fmt: skip
         if many:
             detector = getattr(detector, "single_threaded", detector)
-        self.detector, self.preprocessing = detector, preprocessing
+        self.detector, self.preprocessing, self.limits = detector, preprocessing, limits
         whole = getattr(detector, "min_face", None)  # in pixels of the whole photo
         self._side: int | None = None if whole else getattr(detector, "max_side", None)
         self._step = step or _untimed
@@ -140,7 +152,7 @@ class FaceCropper:
 
     def photo(self, source: Source, name: str | None = None) -> Photo:
         """Return the photo, not yet decoded, at the size that the detector needs."""
-        return Photo(source, self._side, name)
+        return Photo(source, self._side, name, self.limits.pixels)
 
     def faces(self, photo: Photo, policy: FacePolicy, quality: bool = False) -> list[FaceCrop]:
         """Return the selected faces of a photo that ``photo`` returned; see ``__call__``."""
@@ -151,6 +163,11 @@ class FaceCropper:
         with self._step("detect"), turn(self.detector):
             faces = [photo.outward(face) for face in self.detector.detect(image)]
         chosen = select_faces(faces, policy, photo.shape, photo.name)
+        if self.limits.faces is not None and len(chosen) > self.limits.faces:
+            raise SeveralFaces(
+                f"{photo.name}: {len(chosen)} faces found, over the limit of {self.limits.faces}; "
+                "crop the photo"
+            )
         return [self._face_crop(photo, face, len(faces), quality) for face in chosen]
 
     def _face_crop(self, photo: Photo, face: Face, found: int, quality: bool) -> FaceCrop:

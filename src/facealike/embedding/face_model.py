@@ -22,7 +22,7 @@ from ..model_file.locate import read_model_file
 from ..model_file.model_file import ModelFile
 from ..types import Embeddings, Face, Image
 from ..utils.once import made_once
-from .cropper import FaceCrop, FaceCropper
+from .cropper import NO_LIMITS, FaceCrop, FaceCropper, PhotoLimits
 from .embedded_photos import EmbeddedPhoto, OnError, check_photos, embed_photos
 from .embedder import Embedder
 
@@ -132,9 +132,11 @@ class Model:
         """
         return self.cropper(aligned)(photo, policy, source_name(photo, source), quality)
 
-    def cropper(self, aligned: bool = False, many: bool = False) -> FaceCropper:
+    def cropper(
+        self, aligned: bool = False, many: bool = False, limits: PhotoLimits = NO_LIMITS
+    ) -> FaceCropper:
         """Return what crops photos as this model expects them; ``many`` where threads share it."""
-        return FaceCropper(None if aligned else self.detector, self.preprocessing, many)
+        return FaceCropper(None if aligned else self.detector, self.preprocessing, many, limits=limits)
 
     def crops_of(
         self, source: Source, face: FacePolicy = DEFAULT_FACE, aligned: bool = False, name: str = "the image"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,10 @@ from ..verification.compare import CompareOptions
 from .aggregation import DEFAULT_AGGREGATION, Aggregation, check_aggregation
 from .base import GalleryStore
 from .candidates import CandidateList
+from .enroll_person import store_person
 from .enrollment import BulkEnrollment, Enrollment, RefusedPhoto
 from .info import GalleryInfo
-from .intake import IntakePolicy, check_face, is_many, take_in
+from .intake import IntakePolicy, check_face, corrected_photos, is_many, take_in, template_of
 from .integrity import GalleryCheck, check_store
 from .location import open_store
 from .mate_probability import ENROLLED_PRIOR
@@ -133,30 +135,25 @@ class Gallery:
 
         Raises:
             UsageError: The name is empty, or the face policy is ``all``.
-            DataError: Nothing could be enrolled: the person is not in the gallery.
+            NothingEnrolled: A DataError: nothing could be enrolled, so the person is not in the gallery.
         """
         person = person_name(person)
         policy = self._policy(face, min_quality)
         listed = [(person, photo) for photo in photos]
-        known, refused, templates = 0, [], []
         with closing(take_in(self.model, listed, policy, is_many(len(listed)))) as batches:
-            all_taken = [one for batch in batches for one in batch]
-        screening = self._screening(policy, refuse_duplicates)
-        for taken in screening.screened(all_taken):
-            if taken.template is not None:
-                templates.append(taken.template)
-            elif taken.reason is not None:
-                refused.append((taken.photo, taken.reason))
-            else:
-                known += 1
-        if not templates and not known:
-            reasons = "; ".join(dict.fromkeys(why for _, why in refused))
-            raise DataError(f"{person}: no photo can be enrolled; {reasons}")
-        added = self.store.add(person, templates, metadata)
-        return Enrollment(
-            person, added, known + len(templates) - added, tuple(refused), tuple(screening.lookalikes),
-            tuple(screening.outliers),
-        )  # fmt: skip
+            taken = [one for batch in batches for one in batch]
+        screening = self._screening(policy.corrected or {}, refuse_duplicates)
+        return store_person(self.store, person, taken, screening, metadata)
+
+    def enroll_faces(self, person: str, faces: Sequence[Probe], min_quality: float = 0.0) -> Enrollment:
+        """Enroll a person with faces that are embedded already; see ``enroll``.
+
+        Raises:
+            NothingEnrolled: No face could be enrolled: each is poor, or a correction names its photo.
+        """
+        person, corrected = person_name(person), corrected_photos(self.store.corrections())
+        taken = [template_of(person, face, min_quality, corrected) for face in faces]
+        return store_person(self.store, person, taken, self._screening(corrected, False))
 
     def enroll_all(
         self, source: str | os.PathLike[str] | PeopleList, *, face: FacePolicy = DEFAULT_FACE,
@@ -184,7 +181,7 @@ class Gallery:
         people = source if isinstance(source, PeopleList) else read_people(source)
         refused, added, known, done = list(people.refused), 0, 0, 0
         total = len(people.photos)
-        screening = self._screening(policy, refuse_duplicates)
+        screening = self._screening(policy.corrected or {}, refuse_duplicates)
         with closing(take_in(self.model, people.photos, policy, is_many(total))) as batches:
             for batch in map(screening.screened, batches):
                 rows = [(one.person, one.template) for one in batch if one.template is not None]
@@ -222,8 +219,16 @@ class Gallery:
             NoFaceFound: It shows no face.
             UsageError: An argument is out of range, or the face policy is ``all``.
         """
-        options = SearchOptions(top, fpir, prior, self.aggregation)
-        probe, without = self._probe(photo, face)
+        options = SearchOptions(top, fpir, prior)
+        return self.identify_face(self._probe(photo, face), options)
+
+    def identify_face(self, probe: Probe, options: SearchOptions) -> CandidateList:
+        """Return who a face may be whose photo was cropped and embedded elsewhere; corrections apply.
+
+        Scores are aggregated as the gallery states.
+        """
+        options = replace(options, aggregation=self.aggregation)
+        without = self._excluded(probe)
         return self._candidates(probe.vector, options, without, probe.photo, probe.face.face)
 
     def identify_embedding(
@@ -288,15 +293,24 @@ class Gallery:
         person = person_name(person)
         check_face(face)
         options = CompareOptions(threshold, face, prior=prior, fmr=fmr)
+        self._templates(person)  # no face is looked for where there is nothing to compare it with
+        return self.verify_face(self._probe(photo, face), person, options)
+
+    def verify_face(self, probe: Probe, person: str, options: CompareOptions) -> PersonVerification:
+        """Return whether a face that is embedded already is that of an enrolled person; see ``verify``."""
+        person = person_name(person)
+        templates = self._templates(person)
+        excluded = person in self._excluded(probe)
+        return verify_person(probe, person, templates, self.model, options, excluded, self.aggregation)
+
+    def _templates(self, person: str) -> list[Template]:
+        """Return the templates of a person, at least one."""
         templates = [one for _, one in self.store.templates(person)]
         if not templates:
             raise DataError(
                 f"{self.store.name}: {shown(person)!r} has no template left; enroll a photo first"
             )
-        probe, without = self._probe(photo, face)
-        return verify_person(
-            probe, person, templates, self.model, options, person in without, self.aggregation
-        )
+        return templates
 
     def correct(self, photo: Source | Template, *, not_person: str) -> int:
         """State that a photo does not show a person; it never counts for that person again.
@@ -361,22 +375,22 @@ class Gallery:
         self.store.close()
 
     def _policy(self, face: FacePolicy, min_quality: float) -> IntakePolicy:
-        corrected: dict[str, set[str]] = {}
-        for one in self.store.corrections():
-            corrected.setdefault(one.person, set()).add(one.digest)
+        corrected = corrected_photos(self.store.corrections())
         return IntakePolicy(face, min_quality, self.store.digests(), corrected)
 
-    def _screening(self, policy: IntakePolicy, refuse: bool) -> Screening:
-        return Screening(self.store, self.model.calibration, policy.corrected or {}, refuse)
+    def _screening(self, corrected: Mapping[str, Set[str]], refuse: bool) -> Screening:
+        return Screening(self.store, self.model.calibration, corrected, refuse)
 
-    def _probe(self, photo: Source, face: FacePolicy) -> tuple[Probe, set[str]]:
-        """Return the face of a photo, embedded, and the people whom corrections exclude."""
+    def _probe(self, photo: Source, face: FacePolicy) -> Probe:
+        """Return the face of a photo, embedded; its digest only where corrections may name it."""
         check_face(face)
         start, name = time.perf_counter(), source_name(photo, "image")
         cropper = self.model.cropper()
         decoded = cropper.photo(photo, name)
         (crop,) = cropper.faces(decoded, face, quality=True)
-        corrections = self.store.corrections()
-        digest = pixels_digest(decoded.whole) if corrections else ""
-        without = {one.person for one in corrections if one.digest == digest}
-        return Probe(name, crop, self.model.embed_crops(crop.crop[None])[0], start), without
+        digest = pixels_digest(decoded.whole) if self.store.corrections() else ""
+        return Probe(name, crop, self.model.embed_crops(crop.crop[None])[0], start, digest)
+
+    def _excluded(self, probe: Probe) -> set[str]:
+        """Return the people whom the photo does not show, by a correction."""
+        return {one.person for one in self.store.corrections() if one.digest == probe.digest}

@@ -22,7 +22,8 @@ from ..errors import FacealikeError, UsageError
 from ..imaging.photo_digest import pixels_digest
 from ..imaging.read import Source, source_name
 from ..utils.ordered_threads import map_ordered
-from .template import Template
+from .person_verification import Probe
+from .template import Correction, Template
 
 BATCH = 64
 """Photos that are embedded, and stored, together."""
@@ -136,6 +137,24 @@ def is_many(count: int) -> bool:
 def _named(photos: Iterable[tuple[str, Source]]) -> Iterator[tuple[str, Source, str]]:
     for number, (person, photo) in enumerate(photos, 1):
         yield person, photo, source_name(photo, f"image {number}")
+
+
+def template_of(person: str, probe: Probe, min_quality: float, corrected: Mapping[str, Set[str]]) -> Taken:
+    """Return what becomes of a face that is embedded already."""
+    if probe.digest in corrected.get(person, ()):
+        return Taken(person, probe.photo, reason=CORRECTED)
+    reason = _too_poor(probe.face, min_quality)
+    if reason is not None:
+        return Taken(person, probe.photo, reason=reason)
+    return _with_template(Taken(person, probe.photo), probe.face, probe.digest, probe.vector)
+
+
+def corrected_photos(corrections: Iterable[Correction]) -> dict[str, set[str]]:
+    """Return the digests of the photos that do not show a person, by person."""
+    found: dict[str, set[str]] = {}
+    for one in corrections:
+        found.setdefault(one.person, set()).add(one.digest)
+    return found
 
 
 def _with_template(taken: Taken, face: FaceCrop, digest: str, vector: np.ndarray) -> Taken:

@@ -106,12 +106,21 @@ class PersonVerification(Shown):
 
 @dataclass(frozen=True)
 class Probe:
-    """A face that is searched: its photo's name, its crop, its unit vector (d,), when the work began."""
+    """A face that is embedded already, to be enrolled or searched.
+
+    Attributes:
+        photo: The name of its photo.
+        face: Its crop, with quality.
+        vector: Its unit vector (d,).
+        start: When the work began, as ``time.perf_counter`` has it.
+        digest: The digest of the photo's pixels; see ``PhotoDigest``.
+    """
 
     photo: str
     face: FaceCrop
     vector: NDArray[np.float32]
     start: float
+    digest: str
 
 
 def verify_person(

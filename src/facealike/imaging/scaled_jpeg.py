@@ -30,10 +30,14 @@ class Photo:
         source: See ``read_image``, as for the errors.
         side: Pixels needed on the long side; None decodes the photo whole.
         name: What messages call the photo.
+        max_pixels: Limit on the number of pixels, checked before any is decoded.
     """
 
-    def __init__(self, source: Source, side: int | None = None, name: str | None = None) -> None:
-        self._content, self.name = content_of(source, name=name)
+    def __init__(
+        self, source: Source, side: int | None = None, name: str | None = None, max_pixels: int = MAX_PIXELS
+    ) -> None:
+        self._content, self.name = content_of(source, max_pixels=max_pixels, name=name)
+        self._max_pixels = max_pixels
         self.factor, self._left, self._top = 1, 0, 0
         size = jpeg_size(self._content) if side is not None and isinstance(self._content, bytes) else None
         if size is None or side is None:
@@ -52,11 +56,11 @@ class Photo:
 
     def at(self, side: int) -> Photo:
         """Return the same photo, to be decoded again with ``side`` pixels on its long side."""
-        return Photo(self._content, side, self.name)
+        return Photo(self._content, side, self.name, self._max_pixels)
 
     @cached_property
     def _reduced(self) -> Decoded:
-        decoded = decode(self._content, MAX_PIXELS, self.name, self.factor)
+        decoded = decode(self._content, self._max_pixels, self.name, self.factor)
         if decoded.note is not None:
             warnings.warn(f"{self.name}: {decoded.note}", PhotoWarning, stacklevel=2)
         return decoded
@@ -74,7 +78,7 @@ class Photo:
     @cached_property
     def whole(self) -> Image:
         """The photo with all its pixels; decoded a second time where ``factor`` is not 1."""
-        return self.reduced if self.factor == 1 else decode(self._content, MAX_PIXELS, self.name).image
+        return self.reduced if self.factor == 1 else decode(self._content, self._max_pixels, self.name).image
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, TypedDict
@@ -22,6 +22,7 @@ from ..errors import UsageError
 from ..imaging.read import Source, source_name
 from ..model_file.alarms import model_alarms, unfit
 from ..quality.score import PairQuality, pair_quality, quality_margin, warning
+from ..types import Embeddings
 from ..utils.wording import THE_CALLER, short_rule
 from .best_pair import (
     BestPair,
@@ -129,17 +130,37 @@ def compare(
             model = Model.load(model, device)
             if not options.aligned:
                 _ = model.detector  # loaded here, so that its start does not count as detection
-    decision = decide(model.calibration, threshold, options.fmr)
+    decide(model.calibration, threshold, options.fmr)  # refused before the work
     cropper = FaceCropper(None if options.aligned else model.detector, model.preprocessing, step=clock.step)
     first = cropper(a, options.face_policy, source_name(a, "the first photo"), quality=True)
     second = cropper(b, options.face_policy, source_name(b, "the second photo"), quality=True)
     with clock.step("embed"):
         vectors = model.embed_crops(np.stack([each.crop for each in (*first, *second)]))
-        best = best_pair(vectors[: len(first)], vectors[len(first) :])
-    if best.of > 1:
-        decision = decide(model.calibration, threshold, options.fmr, best.of)
-    pair = first[best.first], second[best.second]
-    return comparison_of(best, face, pair, model, decision, options.prior, clock.report())
+    sides = (first, vectors[: len(first)]), (second, vectors[len(first) :])
+    return compare_faces(*sides, model, options, clock.report)
+
+
+def compare_faces(
+    first: tuple[Sequence[FaceCrop], Embeddings], second: tuple[Sequence[FaceCrop], Embeddings], model: Model,
+    options: CompareOptions, milliseconds: Callable[[], dict[str, float]] = dict,
+) -> Comparison:  # fmt: skip
+    """Compare the faces of two photos that are embedded already; see ``compare``.
+
+    Args:
+        first: The faces that ``options.face_policy`` selects in one photo, and their unit vectors (n, d).
+        second: Those of the other.
+        model: The model that embedded them.
+        options: How they are compared.
+        milliseconds: Returns the time of each step, asked for when the comparison is made.
+
+    Raises:
+        NotCalibrated: The model has no threshold, and none is given.
+        UsageError: The model has no threshold for ``fmr``.
+    """
+    best = best_pair(first[1], second[1])
+    decision = decide(model.calibration, options.threshold, options.fmr, best.of)
+    pair = first[0][best.first], second[0][best.second]
+    return comparison_of(best, options.face, pair, model, decision, options.prior, milliseconds())
 
 
 def comparison_of(

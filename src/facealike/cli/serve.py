@@ -1,0 +1,174 @@
+"""``facealike serve``: the HTTP service and its keys."""
+
+from __future__ import annotations
+
+import logging
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..utils.extras import needs_extra
+from .console import command, print_json, print_table, show
+from .options import DeviceOption, JsonOption, ModelOption
+
+if TYPE_CHECKING:
+    from ..embedding.face_model import Model
+    from ..service.api_keys import KeyFile
+    from ..service.settings import ServiceSettings
+
+PURPOSE = "the service"
+
+app = typer.Typer(
+    help="Answer over HTTP, with a page in the browser; serve keys manages who may ask.",
+    invoke_without_command=True, subcommand_metavar="[COMMAND] [ARGS]...",
+)  # fmt: skip
+keys_app = typer.Typer(no_args_is_help=True, help="API keys: who may ask the service, and for what.")
+app.add_typer(keys_app, name="keys")
+
+
+class ScopeChoice(str, Enum):
+    """``service.api_keys.Scope`` once more, as typer wants it."""
+
+    read = "read"
+    enroll = "enroll"
+    admin = "admin"
+
+
+DataOption = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="DIR", help="Folder of galleries, keys and the audit log."),
+]
+
+
+@app.callback()
+def serve(
+    context: typer.Context,
+    host: Annotated[
+        str | None,
+        typer.Option("--host", metavar="HOST", help="Address to listen on: 127.0.0.1, this machine alone."),
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", "-p", metavar="PORT", help="8000 by default; 0 takes a free one.")
+    ] = None,
+    data: DataOption = None,
+    model: ModelOption = None,
+    device: DeviceOption = "auto",
+    rate: Annotated[
+        int | None,
+        typer.Option("--rate", metavar="N", help="Requests a minute of one key; 0 sets no limit."),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no request log.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Answer over HTTP until Ctrl-C, with a page in the browser at the printed address.
+
+    Only this machine can connect, unless --host says otherwise; that needs a key (facealike serve keys
+    add).  Every other setting is a variable of the environment: see the guide.
+
+    Exit code: 0 stopped, 2 an error.
+    """
+    if context.invoked_subcommand is None:
+        run(host=host, port=port, data=data, model=model, device=device, rate=rate, quiet=quiet,
+            as_json=as_json)  # fmt: skip
+
+
+@command
+def run(quiet: bool, as_json: bool, **stated: Any) -> None:
+    """Run the service with the stated settings; the others are the environment's."""
+    with needs_extra("serve", PURPOSE):
+        from ..service.server import serve as answer
+
+    def ready(address: str, model: Model) -> None:
+        if as_json:
+            print_json({"address": address, "model": model.id, "device": model.device})
+        else:
+            show(f"facealike answers at {address} (Ctrl-C stops it)")
+
+    if not quiet:
+        logging.basicConfig(format="%(asctime)s %(name)s %(message)s")
+        logging.getLogger("facealike.service").setLevel(logging.INFO)
+    answer(settings(**stated), ready)
+
+
+def settings(**stated: Any) -> ServiceSettings:
+    """Return the settings of the options that are given, and of the environment.
+
+    Raises:
+        UsageError: A variable of the environment cannot be used.
+    """
+    from pydantic import ValidationError
+
+    from ..errors import UsageError
+    from ..service.settings import PREFIX, ServiceSettings
+
+    given = {name: value for name, value in stated.items() if value is not None}
+    if "model" in given:
+        given["model"] = str(given["model"])
+    try:
+        return ServiceSettings(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]) if first["loc"] else "settings"
+        raise UsageError(f"{name}: {first['msg']}; see --{name} or {PREFIX}{name.upper()}") from None
+
+
+def key_file(data: Path | None) -> KeyFile:
+    """Return the file of keys in a folder, or in the one that the service takes by default."""
+    with needs_extra("serve", PURPOSE):
+        from ..service.api_keys import KeyFile
+
+        return KeyFile(settings(data=data).keys)
+
+
+@keys_app.command()
+@command
+def add(
+    name: Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="Who will use it.")],
+    scope: Annotated[
+        ScopeChoice,
+        typer.Option(
+            "--scope",
+            help="read: compare, identify, verify; enroll: also enroll; admin: also forget.",
+        ),
+    ] = ScopeChoice.read,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a key and print it: it is shown this once, and only its hash is kept.
+
+    Exit code: 0, or 2 on an error.
+    """
+    made = key_file(data).add(name, scope.value)
+    if as_json:
+        print_json({"key": made.key, **made.record.to_dict()})
+    else:
+        show(made.key)
+
+
+@keys_app.command("list")
+@command
+def list_(data: DataOption = None, as_json: JsonOption = False) -> None:
+    """List all keys, revoked ones too, without the keys themselves.  Exit code: 0, or 2 on an error."""
+    records = key_file(data).records()
+    if as_json:
+        print_json({"keys": [record.to_dict() for record in records]})
+        return
+    rows = [[one.id, one.name, one.scope, one.created, one.revoked or "-"] for one in records]
+    print_table(["id", "name", "scope", "created", "revoked"], rows)
+
+
+@keys_app.command()
+@command
+def revoke(
+    number: Annotated[str, typer.Argument(metavar="ID", show_default=False, help="The key's id.")],
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Revoke a key for good, at once, also in a service that runs.  Exit code: 0, or 2 without such a key."""
+    record = key_file(data).revoke(number)
+    if as_json:
+        print_json(record.to_dict())
+    else:
+        show(f"{record.id} ({record.name}): revoked")

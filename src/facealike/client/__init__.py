@@ -1,0 +1,34 @@
+"""Use a facealike service over HTTP: the client, and the schemas of what travels.
+
+from facealike.client import Client
+
+with Client("http://127.0.0.1:8000") as client:
+    print(client.compare("one.jpg", "other.jpg").verdict)
+"""
+
+from ..utils.extras import needs_extra
+
+with needs_extra("client", "the client of the service"):
+    from .client import Client
+    from .schemas import (
+        Compared,
+        Detected,
+        Embedded,
+        Enrolled,
+        Forgotten,
+        Identified,
+        ModelDescription,
+        Verified,
+    )
+
+__all__ = [
+    "Client",
+    "Compared",
+    "Detected",
+    "Embedded",
+    "Enrolled",
+    "Forgotten",
+    "Identified",
+    "ModelDescription",
+    "Verified",
+]

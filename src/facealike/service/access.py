@@ -1,0 +1,149 @@
+"""Who may do what: a key on every request but health, a scope on every route, no other website.
+
+``Guard`` runs before a body is read.  It authenticates everything, so a new route is closed until it says
+otherwise; ``needs`` states the scope of a route.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Send
+from starlette.types import Scope as AsgiScope
+
+from ..errors import ServiceError
+from .api_keys import KeyFile, Scope, allows
+from .problems import problem_response, retry
+from .rate_limit import RateLimit
+from .settings import is_loopback
+
+OPEN = ("/healthz", "/readyz")
+"""Routes that need no key: they say whether the service is up, and nothing else."""
+
+LONGEST_HEADER = 512  # characters of an Authorization header that are looked at
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who sends a request: the id of a key, or ``local`` where no key is needed."""
+
+    key: str
+    scope: Scope
+
+
+LOCAL = Caller("local", "admin")
+
+
+class Entry:
+    """Decides which requests are answered at all.
+
+    Args:
+        keys: The keys.
+        required: A key is needed although there is none.
+        rate: The limit of each key.
+    """
+
+    def __init__(self, keys: KeyFile, required: bool, rate: RateLimit) -> None:
+        self._keys, self._required, self._rate = keys, required, rate
+
+    def key_required(self) -> bool:
+        """Return whether a request needs a key."""
+        return self._required or self._keys.any()
+
+    def check(self, method: str, headers: Mapping[str, str]) -> Caller | Response:
+        """Return who sends a request, or the refusal."""
+        return self._foreign(method, headers) or self._caller(headers)
+
+    def _foreign(self, method: str, headers: Mapping[str, str]) -> Response | None:
+        """Refuse what a browser sends for another website, and names that lead here by DNS rebinding."""
+        host = headers.get("host", "")
+        if not self.key_required() and not is_loopback(_name_of(host)):
+            return problem_response(
+                403, "ServiceError", "without keys the service answers to localhost only, not to this host"
+            )
+        if method in ("GET", "HEAD"):
+            return None
+        origin = headers.get("origin")
+        other = origin is not None and origin.partition("://")[2].lower() != host.lower()
+        if other or headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+            return problem_response(403, "ServiceError", "requests of other websites are refused")
+        return None
+
+    def _caller(self, headers: Mapping[str, str]) -> Caller | Response:
+        if not self.key_required():
+            return LOCAL
+        record = self._keys.check(_key_of(headers.get("authorization", "")))
+        if record is None:
+            wants_page = "text/html" in headers.get("accept", "")
+            challenge = 'Basic realm="facealike", charset="UTF-8"' if wants_page else "Bearer"
+            message = "a valid key is needed: Authorization: Bearer KEY"
+            return problem_response(401, "ServiceError", message, {"WWW-Authenticate": challenge})
+        wait = self._rate.wait(record.id)
+        if wait:
+            message = "too many requests with this key; try again later"
+            return problem_response(429, "ServiceError", message, retry(wait))
+        return Caller(record.id, record.scope)
+
+
+class Guard:
+    """ASGI middleware that asks ``entry`` about every request but those of ``OPEN``."""
+
+    def __init__(self, app: ASGIApp, entry: Entry) -> None:
+        self._app, self._entry = app, entry
+
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] not in OPEN:
+            decided = self._entry.check(scope["method"], Headers(scope=scope))
+            if isinstance(decided, Response):
+                await decided(scope, receive, send)
+                return
+            scope.setdefault("state", {})["caller"] = decided
+        await self._app(scope, receive, send)
+
+
+def needs(scope: Scope) -> Callable[[Request], Caller]:
+    """Return the dependency of a route that only a caller of ``scope`` may use."""
+
+    def check(request: Request) -> Caller:
+        caller: Caller = request.state.caller
+        if not allows(caller.scope, scope):
+            raise ServiceError(f"this needs a key of the scope {scope}, not {caller.scope}", 403)
+        return caller
+
+    check.needed_scope = scope  # type: ignore[attr-defined]
+    return check
+
+
+def scope_of(route: Any) -> Scope | None:
+    """Return the scope that a route needs; None where it states none."""
+    found = (getattr(each.call, "needed_scope", None) for each in route.dependant.dependencies)
+    return next((scope for scope in found if scope), None)
+
+
+def _key_of(header: str) -> str:
+    """Return the key of an Authorization header: a bearer's, or the password of a browser's dialog."""
+    kind, _, value = header[:LONGEST_HEADER].partition(" ")
+    if kind.lower() == "bearer":
+        return value.strip()
+    if kind.lower() == "basic":
+        try:
+            return base64.b64decode(value, validate=True).decode("utf-8").partition(":")[2]
+        except (binascii.Error, ValueError):
+            return ""
+    return ""
+
+
+def _name_of(host: str) -> str:
+    """Return the name in a Host header, without its port."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""

@@ -1,0 +1,121 @@
+"""Compare, detect, embed, and the model that does so."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+
+from .. import __version__
+from ..client.fields import MOST_PHOTOS
+from ..client.schemas import (
+    Compared,
+    CompareRequest,
+    Detected,
+    DetectRequest,
+    Embedded,
+    EmbedRequest,
+    Limits,
+    ModelDescription,
+)
+from ..embedding.cropper import FaceCrop
+from ..utils.wording import short_rule
+from ..verification.compare import CompareOptions, compare_faces
+from .access import Caller, Entry, needs
+from .face_queue import PhotoFaces, QueuedPhoto
+from .problems import RESPONSES
+from .resources import Used, found_in
+from .uploads import request_body
+
+PHOTO = "/9j/4AAQSkZJRgABAQ..."
+"""Of the examples: the beginning of a JPEG in base64."""
+
+router = APIRouter(prefix="/v1", tags=["photos"], responses=RESPONSES)
+Reader = Annotated[Caller, Depends(needs("read"))]
+
+
+@router.post(
+    "/compare",
+    openapi_extra=request_body(CompareRequest, {"first": PHOTO, "second": PHOTO, "face": "largest"}),
+)
+async def compare(request: Request, used: Used, _: Reader) -> Compared:
+    """Compare two photos: the verdict, its probability, the operating point, and the faces used."""
+    used.queue.check_room(2)
+    async with used.uploads.read(request, CompareRequest) as asked:
+        options = CompareOptions(asked.threshold, asked.face, prior=asked.prior, fmr=asked.fmr)
+        policy = options.face_policy
+        photos = [
+            QueuedPhoto("the first photo", asked.first, policy),
+            QueuedPhoto("the second photo", asked.second, policy),
+        ]
+        first, second = (found_in(photo) for photo in await used.queue.faces(photos))
+    sides = (first.faces, first.vectors), (second.faces, second.vectors)
+    result = compare_faces(*sides, used.model, options)
+    notes = [f"{photo.name}: {photo.note}" for photo in (first, second) if photo.note]
+    answer = {**result.to_dict(), "sentences": list(result.lines())}
+    return Compared(**{**answer, "warnings": [*answer["warnings"], *notes]})
+
+
+@router.post("/detect", openapi_extra=request_body(DetectRequest, {"photo": PHOTO, "face": "all"}))
+async def detect(request: Request, used: Used, _: Reader) -> Detected:
+    """Find the faces of a photo, each with its quality."""
+    used.queue.check_room()
+    async with used.uploads.read(request, DetectRequest) as asked:
+        photo = QueuedPhoto("the photo", asked.photo, asked.face, embed=False)
+        found = found_in((await used.queue.faces([photo]))[0])
+    height, width = found.shape
+    faces = [_described(face) for face in found.faces]
+    return Detected.model_validate(
+        {"width": width, "height": height, "found": _count(found), "faces": faces, "warnings": _notes(found)}
+    )
+
+
+@router.post("/embed", openapi_extra=request_body(EmbedRequest, {"photo": PHOTO, "face": "largest"}))
+async def embed(request: Request, used: Used, _: Reader) -> Embedded:
+    """Embed the faces of a photo.  An embedding is biometric data: keep it as you would keep the photo."""
+    used.queue.check_room()
+    async with used.uploads.read(request, EmbedRequest) as asked:
+        photo = QueuedPhoto("the photo", asked.photo, asked.face)
+        found = found_in((await used.queue.faces([photo]))[0])
+    faces = [
+        {**_described(face), "embedding": vector.tolist()}
+        for face, vector in zip(found.faces, found.vectors, strict=True)
+    ]
+    return Embedded.model_validate(
+        {"model": used.model.id, "found": _count(found), "faces": faces, "warnings": _notes(found)}
+    )
+
+
+@router.get("/model")
+async def model(request: Request, used: Used, _: Reader) -> ModelDescription:
+    """Return the model, its operating point, and the limits of the service."""
+    calibration, settings = used.model.calibration, used.settings
+    known = not calibration.is_none
+    entry: Entry = request.app.state.entry
+    return ModelDescription(
+        name=used.model.file.card.name,
+        id=used.model.id,
+        version=__version__,
+        device=used.model.device,
+        dimensions=used.model.embedder.dimensions,
+        threshold=calibration.threshold if known else None,
+        threshold_from=short_rule(calibration.rule) if known else None,
+        calibration_people=calibration.people if known else None,
+        limits=Limits(
+            bytes=settings.max_bytes, pixels=settings.max_pixels, faces=settings.max_faces, photos=MOST_PHOTOS
+        ),
+        key_required=entry.key_required(),
+    )
+
+
+def _described(face: FaceCrop) -> dict[str, object]:
+    told = face.to_dict()
+    return {"face": told["face"], "quality": told["quality"]}
+
+
+def _count(photo: PhotoFaces) -> int:
+    return photo.faces[0].found or 0
+
+
+def _notes(photo: PhotoFaces) -> list[str]:
+    return [photo.note] if photo.note else []

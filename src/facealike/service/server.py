@@ -1,0 +1,100 @@
+"""Run the service: a checked address, one process, and a stop that finishes accepted work."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Callable, Generator
+
+import uvicorn
+
+from ..embedding.face_model import Model
+from ..errors import UsageError
+from ..utils.escape import shown
+from .api_keys import KeyFile
+from .application import make_app
+from .settings import ServiceSettings
+
+BACKLOG = 256
+LONGEST_HEADERS = 32 * 1024  # bytes
+
+
+class StoppableServer(uvicorn.Server):
+    """A server that a signal stops and nothing else: the program goes on after it."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Stop on SIGINT and SIGTERM; a second one does not wait for work that was accepted."""
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        for number in before:
+            signal.signal(number, self.handle_exit)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def check_address(settings: ServiceSettings) -> None:
+    """Refuse an address that other machines reach while there is no key.
+
+    Raises:
+        UsageError: There is none.
+        DataError: The file of keys cannot be read.
+    """
+    if not settings.loopback and not KeyFile(settings.keys).usable():
+        raise UsageError(
+            f"{shown(settings.host)}: other machines reach this address, and there is no key yet; make one "
+            "with facealike serve keys add, or leave out --host"
+        )
+
+
+def listen(settings: ServiceSettings) -> socket.socket:
+    """Return the listening socket.
+
+    Raises:
+        UsageError: The address cannot be used, or its port is taken.
+    """
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(
+            f"{shown(settings.host)} port {settings.port}: cannot listen there ({reason}); choose another "
+            "with --host or --port"
+        ) from None
+
+
+def address_of(listening: socket.socket) -> str:
+    """Return the address to open in a browser."""
+    host, port = listening.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def serve(settings: ServiceSettings, ready: Callable[[str, Model], None]) -> None:
+    """Load the model and answer requests until SIGINT or SIGTERM.
+
+    Args:
+        settings: Where to listen, and what to accept.
+        ready: Called with the address and the model before the first request is answered.
+
+    Raises:
+        UsageError: The address cannot be used, or needs a key.
+        FacealikeError: The model or the keys cannot be read.
+    """
+    check_address(settings)
+    model = Model.load(settings.model, settings.device)
+    with listen(settings) as listening:
+        settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        config = uvicorn.Config(
+            make_app(settings, model), log_config=None, access_log=False, server_header=False,
+            limit_concurrency=settings.connections, timeout_graceful_shutdown=int(settings.grace) or 1,
+            h11_max_incomplete_event_size=LONGEST_HEADERS, http="h11", ws="none", lifespan="on",
+        )  # fmt: skip
+        logging.getLogger("uvicorn").setLevel(logging.WARNING)
+        ready(address_of(listening), model)
+        asyncio.run(StoppableServer(config).serve([listening]))
