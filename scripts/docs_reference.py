@@ -52,6 +52,8 @@ def commands(group: Any, name: str = "facealike") -> Iterator[tuple[str, Any]]:
     if below is None:
         yield name, group
         return
+    if group.invoke_without_command:  # a command with further ones below it
+        yield name, group
     for word, command in below.items():
         if not command.hidden:
             yield from commands(command, f"{name} {word}")

@@ -42,6 +42,7 @@ COMMANDS = [
     ["gallery", "enroll"], ["gallery", "identify"], ["gallery", "forget"], ["gallery", "list"],
     ["gallery", "verify"], ["gallery", "correct"], ["gallery", "info"], ["gallery", "check"],
     ["gallery", "export"], ["gallery", "import"], ["identify"], ["cluster"], ["video"],
+    ["serve", "keys", "add"], ["serve", "keys", "list"], ["serve", "keys", "revoke"],
 ]  # fmt: skip
 
 

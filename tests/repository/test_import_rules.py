@@ -36,6 +36,9 @@ ALLOWED = {
     "onnxscript": {"train"}, "openvino": {"train"}, "onnx": {"train", "model_zoo"},
     "sklearn": {"train", "model_zoo"}, "matplotlib": {"plotting"}, "av": {"video"},
     "ray": {"bulk"}, "fsspec": {"bulk"},
+    "fastapi": {"service"}, "starlette": {"service"}, "uvicorn": {"service"},
+    "prometheus_client": {"service"}, "pydantic_settings": {"service"},
+    "pydantic": {"client", "service"}, "httpx": {"client"},
     "scipy": set(), "cv2": set(), "skimage": set(), "hypothesis": set(), "pytest": set(),
 }  # fmt: skip
 """The packages that may load a heavy dependency."""

@@ -88,6 +88,7 @@ PUBLIC = {
     "RefusedPhoto",
     "Report",
     "SetEvaluation",
+    "ServiceError",
     "SeveralFaces",
     "SplitEvaluator",
     "StoredModel",

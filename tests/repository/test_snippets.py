@@ -42,6 +42,12 @@ NOT_RUN = {
     "apt-get download": "downloads packages of Debian",
     "facealike video 0": "needs a camera",
     "postgresql://": "needs a server; tests/gallery has one",
+    "facealike serve &": "tests/service/test_guide.py runs it with the lines that follow",
+    "facealike serve --host": "listens on every address",
+    "curl ": "asks a service; tests/service/test_guide.py runs one",
+    "python -c": "the same",
+    "python -m webbrowser": "the same",
+    "kill %1": "the same",
     "dpkg-deb": "unpacks packages that are not here",
     "git show": "shows a file of an earlier commit",
 }
@@ -93,7 +99,7 @@ def run(command: Command) -> None:
         check_install(words[2:])
     elif words[0] == "make":
         check_make(words[1:])
-    elif words[0] == "python":
+    elif words[0] == "python" and reason is None:
         check_program(words[1:])
     else:
         assert reason is not None, f"no test knows how to run: {command.line}"
@@ -120,7 +126,8 @@ def leave_a_model(words: list[str]) -> None:
 def check_arguments(words: list[str]) -> None:
     command: Any = get_command(app)
     context = command.make_context("facealike", [], resilient_parsing=True)
-    while hasattr(command, "commands"):
+    words = [word for word in words if word != "&"]
+    while words and words[0] in getattr(command, "commands", ()):
         command = command.commands[words.pop(0)]
     command.make_context(command.name, words, parent=context)
 
@@ -167,11 +174,12 @@ def test_a_page_runs(page: Path, here: Path) -> None:
     """In the order of the page, so that one command can use what an earlier one has written."""
     if page.name == "video.md":
         pytest.importorskip("av")
+    service = page.name == "service.md"
     for language, text in blocks(page):
         if language == "console":
             for command in commands(text):
                 run(command)
-        elif language == "python":
+        elif language == "python" and not service:  # tests/service/test_guide.py runs a service for it
             exec(compile(text, name(page), "exec"), {"__name__": "__main__"})
 
 

@@ -19,6 +19,8 @@ def commands(group: object, name: str = "facealike") -> Iterator[tuple[str, list
         options = [o for p in shown for o in p.opts if o.startswith("--")]
         yield name, [option for option in options if option != "--help"]
         return
+    if group.invoke_without_command:  # type: ignore[attr-defined]
+        yield name, [o for p in group.params for o in p.opts if o.startswith("--")]  # type: ignore[attr-defined]
     for word, command in below.items():
         yield from commands(command, f"{name} {word}")
 

@@ -16,7 +16,6 @@ from .options import DeviceOption, JsonOption, ModelOption
 if TYPE_CHECKING:
     from ..embedding.face_model import Model
     from ..service.api_keys import KeyFile
-    from ..service.settings import ServiceSettings
 
 PURPOSE = "the service"
 
@@ -79,6 +78,7 @@ def run(quiet: bool, as_json: bool, **stated: Any) -> None:
     """Run the service with the stated settings; the others are the environment's."""
     with needs_extra("serve", PURPOSE):
         from ..service.server import serve as answer
+        from ..service.settings import read_settings
 
     def ready(address: str, model: Model) -> None:
         if as_json:
@@ -89,37 +89,15 @@ def run(quiet: bool, as_json: bool, **stated: Any) -> None:
     if not quiet:
         logging.basicConfig(format="%(asctime)s %(name)s %(message)s")
         logging.getLogger("facealike.service").setLevel(logging.INFO)
-    answer(settings(**stated), ready)
-
-
-def settings(**stated: Any) -> ServiceSettings:
-    """Return the settings of the options that are given, and of the environment.
-
-    Raises:
-        UsageError: A variable of the environment cannot be used.
-    """
-    from pydantic import ValidationError
-
-    from ..errors import UsageError
-    from ..service.settings import PREFIX, ServiceSettings
-
-    given = {name: value for name, value in stated.items() if value is not None}
-    if "model" in given:
-        given["model"] = str(given["model"])
-    try:
-        return ServiceSettings(**given)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0]) if first["loc"] else "settings"
-        raise UsageError(f"{name}: {first['msg']}; see --{name} or {PREFIX}{name.upper()}") from None
+    answer(read_settings(**stated), ready)
 
 
 def key_file(data: Path | None) -> KeyFile:
     """Return the file of keys in a folder, or in the one that the service takes by default."""
     with needs_extra("serve", PURPOSE):
         from ..service.api_keys import KeyFile
-
-        return KeyFile(settings(data=data).keys)
+        from ..service.settings import read_settings
+    return KeyFile(read_settings(data=data).keys)
 
 
 @keys_app.command()

@@ -43,7 +43,10 @@ Photo: TypeAlias = Annotated[
 """The content of a photo's file; base64 in JSON."""
 
 Person: TypeAlias = Annotated[
-    str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$")
+    str,
+    StringConstraints(
+        min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$"
+    ),
 ]
 """A name without control characters."""
 

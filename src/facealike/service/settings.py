@@ -6,12 +6,13 @@ import ipaddress
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ..client.fields import MOST_PHOTOS
+from ..errors import UsageError
 from ..model_file.store import HOME_VARIABLE, home_folder
 
 PREFIX = "FACEALIKE_SERVE_"
@@ -95,6 +96,29 @@ class ServiceSettings(BaseSettings):
     def audit(self) -> Path:
         """The audit log."""
         return self.data / "audit.jsonl"
+
+
+def read_settings(**stated: Any) -> ServiceSettings:
+    """Return the settings that are stated, those of the environment, and the defaults of the others.
+
+    Args:
+        stated: Fields of ``ServiceSettings``; None leaves one to the environment.
+
+    Raises:
+        UsageError: A value cannot be used.
+    """
+    given = {name: value for name, value in stated.items() if value is not None}
+    if "model" in given:
+        given["model"] = os.fspath(given["model"])
+    try:
+        return ServiceSettings(**given)
+    except ValidationError as error:
+        first = error.errors(include_context=False)[0]
+        name = str(first["loc"][0])
+        message = first["msg"][0].lower() + first["msg"][1:]
+        raise UsageError(
+            f"{name}: {message}, not {first['input']!r}; change --{name} or {PREFIX}{name.upper()}"
+        ) from None
 
 
 def is_loopback(host: str) -> bool:

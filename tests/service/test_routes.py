@@ -1,0 +1,216 @@
+"""The operations answer as the library does, in both kinds of body, and errors are problem documents."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from starlette.testclient import TestClient
+
+from facealike import compare
+from facealike.service.page_routes import PAGE
+from support.service_app import photo, png, running, service_model, settings
+
+MODEL = service_model()
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[TestClient]:
+    with running(tmp_path, MODEL) as found:
+        yield found
+
+
+def base(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def problem(response: Any, status: int, error: str) -> str:
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    told = response.json()
+    assert told["status"] == status and told["error"] == error and told["title"]
+    assert told["type"] == f"urn:facealike:error:{error}"
+    return str(told["detail"])
+
+
+def test_compare_answers_as_the_library_does_in_multipart_and_json(client: TestClient) -> None:
+    a, b = photo(0, 0), photo(0, 1)
+    expected = compare(a, b, MODEL, fmr=None, prior=0.3)
+    form = client.post("/v1/compare", files={"first": a, "second": b}, data={"prior": "0.3"})
+    sent = {"first": base(a), "second": base(b), "prior": 0.3}
+    as_json = client.post("/v1/compare", json=sent)
+    assert form.status_code == as_json.status_code == 200
+    for answer in (form.json(), as_json.json()):
+        told = json.loads(json.dumps(expected.to_dict()))
+        answer.pop("milliseconds"), told.pop("milliseconds")
+        assert answer.pop("sentences") == list(expected.lines())
+        assert answer.pop("score") == pytest.approx(told.pop("score"), abs=1e-5)
+        assert answer.pop("probability") == pytest.approx(told.pop("probability"), abs=1e-5)
+        assert answer.pop("fmr") == pytest.approx(told.pop("fmr"), rel=1e-3)
+        assert answer == told
+
+
+def test_detect_and_embed(client: TestClient) -> None:
+    found = client.post("/v1/detect", files={"photo": photo()}).json()
+    assert (found["width"], found["height"], found["found"]) == (64, 64, 1)
+    assert found["faces"][0]["face"]["box"] == pytest.approx([12.8, 12.8, 51.2, 51.2])
+    embedded = client.post("/v1/embed", files={"photo": photo()}).json()
+    (face,) = embedded["faces"]
+    assert np.allclose(face["embedding"], MODEL.embed([photo()])[0], atol=1e-6)
+    assert embedded["model"] == MODEL.id
+
+
+def test_a_person_is_enrolled_identified_verified_and_forgotten(client: TestClient, tmp_path: Path) -> None:
+    path = "/v1/galleries/office/people"
+    files = [("photos", photo(1, 0)), ("photos", photo(1, 1)), ("photos", b"no photo")]
+    enrolled = client.post(path, files=files, data={"person": "Ann Lee/Å"}).json()
+    assert (enrolled["added"], enrolled["known"]) == (2, 0)
+    assert enrolled["refused"][0]["photo"] == "photo 3" and "not an image" in enrolled["refused"][0]["reason"]
+    again = client.post(path, json={"person": "Ann Lee/Å", "photos": [base(photo(1, 0))]}).json()
+    assert (again["added"], again["known"]) == (0, 1)
+    assert client.get(path).json() == {"people": {"Ann Lee/Å": 2}}
+    assert client.get("/v1/galleries").json() == {"galleries": ["office"]}
+    found = client.post("/v1/galleries/office/identify", files={"photo": photo(1, 0)}).json()
+    assert found["candidates"][0]["person"] == "Ann Lee/Å" and found["decision"] == "match"
+    assert "source" not in found["candidates"][0]
+    body = {"photo": base(photo(1, 0)), "person": "Ann Lee/Å"}
+    verified = client.post("/v1/galleries/office/verify", json=body).json()
+    assert verified["same"] and verified["templates"] == 2
+    assert client.delete(f"{path}/Ann Lee%2FÅ").json() == {"person": "Ann Lee/Å", "removed": 2}
+    assert client.get(path).json() == {"people": {}}
+    raw = b"".join(file.read_bytes() for file in tmp_path.rglob("*.db*"))
+    assert b"Ann Lee" not in raw
+    assert "no person" in problem(client.delete(f"{path}/Ann"), 404, "ServiceError")
+    assert "no person" in problem(client.post("/v1/galleries/office/verify", json=body), 404, "ServiceError")
+    entries = [json.loads(line) for line in (tmp_path / "audit.jsonl").read_text().splitlines()]
+    assert [one["action"] for one in entries] == ["enroll", "enroll", "identify", "verify", "forget"]
+    assert "Ann" not in (tmp_path / "audit.jsonl").read_text()
+
+
+def test_no_photo_that_can_be_enrolled_is_a_problem_and_makes_nobody(client: TestClient) -> None:
+    path = "/v1/galleries/office/people"
+    response = client.post(path, files=[("photos", b"one"), ("photos", b"two")], data={"person": "Ann"})
+    detail = problem(response, 422, "DataError")
+    assert "photo 1: not an image" in detail and "photo 2" in detail
+    poor = client.post(path, files={"photos": photo()}, data={"person": "Ann", "min_quality": "1"})
+    assert "a quality of" in problem(poor, 422, "DataError")
+    assert client.get(path).json() == {"people": {}}
+
+
+NAMES = ["..", "%2e%2e", "..%2f..%2fx", "a/b", "A", "", "x" * 65, "a.db", "a%00", "con:", "a%0a"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_leads_nowhere_but_to_a_gallery(client: TestClient, tmp_path: Path, name: str) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    response = client.post(f"/v1/galleries/{name}/people", files={"photos": photo()}, data={"person": "A"})
+    assert response.status_code in (404, 405, 422)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "word"),
+    [
+        ("/v1/compare", {"first": "???", "second": "AAAA"}, 422, "base64"),
+        ("/v1/compare", {"first": "AAAA"}, 422, "second"),
+        ("/v1/compare", {"first": "AAAA", "second": "AAAA", "x": 1}, 422, "x"),
+        ("/v1/compare", {"first": "AAAA", "second": "AAAA", "fmr": 0.1, "threshold": 0.1}, 422, "not both"),
+        ("/v1/compare", {"first": "AAAA", "second": "AAAA", "prior": 1}, 422, "prior"),
+        ("/v1/compare", {"first": "AAAA", "second": "AAAA", "face": "all"}, 422, "face"),
+        ("/v1/compare", [], 422, "the body"),
+        ("/v1/detect", {"photo": ""}, 422, "photo"),
+        ("/v1/galleries/x/identify", {"photo": "AAAA", "top": 0}, 422, "top"),
+        ("/v1/galleries/x/people", {"photos": [], "person": "A"}, 422, "photos"),
+        ("/v1/galleries/x/people", {"photos": ["AAAA"] * 17, "person": "A"}, 422, "photos"),
+        ("/v1/galleries/x/people", {"photos": ["AAAA"], "person": "a\u0000"}, 422, "person"),
+    ],
+)  # fmt: skip
+def test_a_body_that_is_not_valid(client: TestClient, path: str, body: Any, status: int, word: str) -> None:
+    response = client.post(path, json=body)
+    assert word in problem(response, status, "UsageError")
+    assert '"input"' not in response.text, "what was sent does not come back"
+
+
+def test_further_refusals(client: TestClient) -> None:
+    assert "multipart" in problem(client.post("/v1/detect", content=b"x"), 415, "ServiceError")
+    response = client.post("/v1/detect", content=b"{", headers={"content-type": "application/json"})
+    assert "not JSON" in problem(response, 422, "UsageError")
+    kind = {"content-type": "multipart/form-data"}
+    assert "multipart" in problem(client.post("/v1/detect", content=b"x", headers=kind), 422, "UsageError")
+    twice = [("photo", photo()), ("photo", photo())]
+    assert "more than once" in problem(client.post("/v1/detect", files=twice), 422, "UsageError")
+    assert "no gallery" in problem(client.get("/v1/galleries/none/people"), 404, "ServiceError")
+    problem(client.get("/nothing"), 404, "ServiceError")
+    problem(client.get("/v1/compare"), 405, "ServiceError")
+    low = client.post("/v1/compare", files={"first": photo(), "second": photo()}, data={"fmr": "1e-9"})
+    problem(low, 422, "UsageError")
+
+
+def test_limits_on_bytes_pixels_and_bytes_in_work(tmp_path: Path) -> None:
+    with running(tmp_path, MODEL, max_bytes=20_000, max_pixels=10_000) as client:
+        problem(client.post("/v1/detect", files={"photo": bytes(30_000)}), 413, "ServiceError")
+
+        def chunks() -> Iterator[bytes]:
+            yield from [b"x" * 5000] * 5
+
+        kind = {"content-type": "application/json"}
+        problem(client.post("/v1/detect", content=chunks(), headers=kind), 413, "ServiceError")
+        large = png(np.zeros((101, 100, 3), np.uint8))
+        assert "megapixels" in problem(
+            client.post("/v1/detect", files={"photo": large}), 413, "ImageTooLarge"
+        )
+        assert client.app.state.resources.uploads.held == 0  # type: ignore[attr-defined]
+        client.app.state.resources.uploads.held = 10**9  # type: ignore[attr-defined]
+        busy = client.post("/v1/detect", files={"photo": photo()})
+        problem(busy, 503, "ServiceError")
+        assert busy.headers["retry-after"] == "1"
+
+
+def test_health_model_metrics_page_and_documentation(client: TestClient) -> None:
+    assert client.get("/healthz").json() == {"status": "ok"}
+    assert client.get("/readyz").json() == {"status": "ready"}
+    told = client.get("/v1/model").json()
+    assert told["id"] == MODEL.id and told["limits"]["photos"] == 16 and told["key_required"] is False
+    client.post("/v1/detect", files={"photo": photo()})
+    client.delete("/v1/galleries/secret/people/Ann")
+    text = client.get("/metrics").text
+    assert 'facealike_requests_total{method="POST",route="/v1/detect",status="200"} 1.0' in text
+    assert "Ann" not in text and "secret" not in text
+    for path in ("/", "/docs"):
+        page = client.get(path)
+        assert page.status_code == 200 and "default-src 'none'" in page.headers["content-security-policy"]
+    for file in PAGE.iterdir():
+        served = client.get(f"/page/{file.name}")
+        assert served.content == file.read_bytes() and served.headers["x-content-type-options"] == "nosniff"
+    problem(client.get("/page/..%2fserver.py"), 404, "ServiceError")
+
+
+def test_the_page_is_small_and_needs_nothing_else() -> None:
+    files = list(PAGE.iterdir())
+    assert sum(file.stat().st_size for file in files) <= 200 * 1024
+    for file in files:
+        text = file.read_text("utf-8").replace("http://www.w3.org/2000/svg", "")
+        assert "http:" not in text and "https:" not in text and "innerHTML" not in text
+        assert " style=" not in text and "onclick" not in text, "the Content-Security-Policy forbids both"
+
+
+def test_the_openapi_document_describes_every_route_with_an_example(client: TestClient) -> None:
+    api = client.get("/openapi.json").json()
+    posts = [path for path, methods in api["paths"].items() if "post" in methods]
+    assert len(posts) == 6
+    for path in posts:
+        operation = api["paths"][path]["post"]
+        content = operation["requestBody"]["content"]
+        assert set(content) == {"multipart/form-data", "application/json"}
+        assert content["application/json"]["example"]
+        assert {"200", "401", "403", "413", "422", "429", "503"} <= set(operation["responses"])
+
+
+def test_the_settings_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACEALIKE_SERVE_PORT", "8125")
+    assert settings(tmp_path).port == 8125 and settings(tmp_path, port=9).port == 9
