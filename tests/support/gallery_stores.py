@@ -10,7 +10,7 @@ from facealike.gallery.base import GalleryStore
 from facealike.gallery.location import open_store
 from support.postgres_server import postgres_url
 
-KINDS = ("sqlite", "postgresql")
+KINDS = ("sqlite", "postgresql", "milvus")
 _numbers = itertools.count()
 
 
@@ -20,6 +20,7 @@ def new_place(kind: str, folder: Path) -> str:
     places: dict[str, Callable[[], str]] = {
         "sqlite": lambda: str(folder / f"g{number}.db"),
         "postgresql": lambda: postgres_url(f"g{number}"),
+        "milvus": lambda: f"milvus://{folder}/milvus.db?gallery=g{number}",
     }
     return places[kind]()
 

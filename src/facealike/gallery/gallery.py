@@ -82,8 +82,8 @@ class Gallery:
         """Open or create the gallery in a file or on a server.
 
         Args:
-            path: The file; or ``postgresql://user@host/database?gallery=name``, which needs
-                ``facealike[postgres]``.
+            path: The file; ``postgresql://user@host/database?gallery=name``, which needs
+                ``facealike[postgres]``; or ``milvus://host:port/name``, which needs ``facealike[milvus]``.
             model: A model, its file or its name.  With None an existing gallery of any model opens, also a
                 damaged one, to be listed, checked, exported and forgotten.
             aggregation: How several templates of a person give one score; see ``Gallery``.

@@ -14,7 +14,8 @@ def open_store(place: str | os.PathLike[str], model_id: str | None) -> GallerySt
     """Open or create the store of a gallery.
 
     Args:
-        place: The path of an SQLite file, or ``postgresql://user@host/database?gallery=name``.
+        place: The path of an SQLite file, ``postgresql://user@host/database?gallery=name``, or
+            ``milvus://host:port/name`` or ``milvus:///path/to/file.db``.
         model_id: The model whose embeddings are expected; None opens an existing gallery of any model.
 
     Raises:
@@ -30,6 +31,10 @@ def open_store(place: str | os.PathLike[str], model_id: str | None) -> GallerySt
         from .adapters.pgvector import PostgresStore
 
         return PostgresStore(url, model_id)
+    if url.scheme == "milvus":
+        from .adapters.milvus import MilvusStore
+
+        return MilvusStore(url, model_id)
     raise UsageError(
-        f"{url.scheme}:// is no place for a gallery; give a file, or a URL that begins with postgresql://"
+        f"{url.scheme}:// is no place for a gallery; give a file, or a URL of postgresql:// or milvus://"
     )

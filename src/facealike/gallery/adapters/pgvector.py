@@ -26,15 +26,10 @@ from ..template import NORM_TOLERANCE, Correction, Template, metadata_text, now
 from .postgres_connection import PostgresConnection, reads
 from .postgres_schema import LOCK_ORDER, prepare, rewrite
 from .postgres_search import make_index, search_exactly, search_near
+from .search_check import evenly_spread, not_found
 
 CHUNK = 1000
 """Rows that go to the server, or come from it, at a time."""
-
-MAX_SEARCHED = 20
-"""Templates that a check searches for, evenly spread."""
-
-SCORE_TOLERANCE = 1e-2
-"""How far the score of a template with itself may be from 1, for vectors whose norm is that far off."""
 
 COLUMNS = "templates.id, name, vector, digest, quality, source, templates.time"
 INSERT = (
@@ -185,13 +180,7 @@ class PostgresStore:
 
     @reads
     def search(self, query: NDArray[np.float32], top: int, without: Set[str] = frozenset()) -> list[Hit]:
-        """Return the ``top`` people with the highest scores, the highest first, equal ones by name.
-
-        Args:
-            query: A unit vector (d,).
-            top: How many people.
-            without: People who are left out.
-        """
+        """Return the ``top`` people with the highest scores, the highest first, equal ones by name."""
         run = search_near if self._db.url.index == "hnsw" else search_exactly
         return run(self._db, np.asarray(query, np.float32), top, without)
 
@@ -355,13 +344,8 @@ class PostgresStore:
     def index_problems(self) -> list[str]:
         """Search templates, evenly spread: each must be found, with a score of 1."""
         ids = [i for (i,) in self._db.rows("SELECT id FROM templates ORDER BY id")]
-        found: list[str] = []
-        for place in np.unique(np.linspace(0, len(ids) - 1, min(len(ids), MAX_SEARCHED)).astype(int)):
-            for _, who, one in self._selected("templates.id = %s", (ids[place],)):
-                hits = self.search(one.vector, 1)
-                if not hits or abs(hits[0].score - 1) > SCORE_TOLERANCE:
-                    found.append(f"{shown(who)}: {shown(one.source)}: not found by a search")
-        return found
+        rows = self._selected("templates.id = ANY(%s)", (evenly_spread(ids),))
+        return not_found(self, [(name, one) for _, name, one in rows])
 
     def close(self) -> None:
         """Close the connection."""
