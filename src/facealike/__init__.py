@@ -74,10 +74,12 @@ if TYPE_CHECKING:
     from .evaluation.verification import PairEvaluator, SplitEvaluator, evaluate_pairs, evaluate_split
     from .evaluation.verification_result import Evaluation
     from .gallery.candidates import Candidate, CandidateList
+    from .gallery.embedding_map import MapReport
     from .gallery.enrollment import BulkEnrollment, Enrollment, RefusedPhoto
     from .gallery.gallery import Gallery
     from .gallery.info import GalleryInfo
     from .gallery.integrity import GalleryCheck
+    from .gallery.migration import GalleryMigration, migrate_gallery
     from .gallery.person_verification import PersonVerification
     from .gallery.portable import ImportedGallery
     from .gallery.resemblance import Lookalike, OutlierPhoto
@@ -147,6 +149,7 @@ __all__ = [
     "Gallery",
     "GalleryCheck",
     "GalleryInfo",
+    "GalleryMigration",
     "GroupEvaluation",
     "GroupEvaluator",
     "Identification",
@@ -161,6 +164,7 @@ __all__ = [
     "LicenseRefused",
     "LocalEngine",
     "Lookalike",
+    "MapReport",
     "MissingExtra",
     "MixedModels",
     "Model",
@@ -225,6 +229,7 @@ __all__ = [
     "export_model",
     "face_quality",
     "load_embeddings",
+    "migrate_gallery",
     "open_set",
     "pair_intervals",
     "read_frames",
@@ -273,10 +278,12 @@ _MODULES = {
     "evaluation.verification": ["PairEvaluator", "SplitEvaluator", "evaluate_pairs", "evaluate_split"],
     "evaluation.verification_result": ["Evaluation"],
     "gallery.candidates": ["Candidate", "CandidateList"],
+    "gallery.embedding_map": ["MapReport"],
     "gallery.enrollment": ["BulkEnrollment", "Enrollment", "RefusedPhoto"],
     "gallery.gallery": ["Gallery"],
     "gallery.info": ["GalleryInfo"],
     "gallery.integrity": ["GalleryCheck"],
+    "gallery.migration": ["GalleryMigration", "migrate_gallery"],
     "gallery.person_verification": ["PersonVerification"],
     "gallery.portable": ["ImportedGallery"],
     "gallery.resemblance": ["Lookalike", "OutlierPhoto"],

@@ -41,8 +41,8 @@ COMMANDS = [
     ["model", "verify"], ["models", "list"], ["models", "add"], ["models", "remove"], ["models", "bundle"],
     ["gallery", "enroll"], ["gallery", "identify"], ["gallery", "forget"], ["gallery", "list"],
     ["gallery", "verify"], ["gallery", "correct"], ["gallery", "info"], ["gallery", "check"],
-    ["gallery", "export"], ["gallery", "import"], ["identify"], ["cluster"], ["video"],
-    ["serve", "keys", "add"], ["serve", "keys", "list"], ["serve", "keys", "revoke"],
+    ["gallery", "export"], ["gallery", "import"], ["gallery", "migrate"], ["identify"], ["cluster"],
+    ["video"], ["serve", "keys", "add"], ["serve", "keys", "list"], ["serve", "keys", "revoke"],
 ]  # fmt: skip
 
 

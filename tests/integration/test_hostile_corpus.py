@@ -132,7 +132,8 @@ def test_every_command_is_run() -> None:
         "report", "data lfw", "data summary", "model info", "model verify", "models list", "models add",
         "models remove", "models bundle", "predict",
         "gallery enroll", "gallery identify", "gallery forget", "gallery list", "gallery verify",
-        "gallery correct", "gallery info", "gallery check", "gallery export", "gallery import", "identify",
+        "gallery correct", "gallery info", "gallery check", "gallery export", "gallery import",
+        "gallery migrate", "identify",
         "cluster", "video",
     }  # fmt: skip
     assert {name.removeprefix("facealike ") for name in COMMANDS} <= run
@@ -162,7 +163,8 @@ def test_names_of_photos(corpus: Corpus, tmp_path: Path) -> None:
             ["gallery", "identify", gallery, p, *common, "--json"],
             ["gallery", "verify", gallery, p, p.name if number % 2 else f"person {number}", *common],
         ]
-    exported = tmp_path / "people.jsonl"
+    exported, other = tmp_path / "people.jsonl", tmp_path / "other.facealike"
+    tiny_model_file(seed=1).write(other)
     commands += [
         ["gallery", "list", gallery, *common],
         ["gallery", "correct", gallery, corpus.names[0], "--not-person", "person 0"],
@@ -170,6 +172,7 @@ def test_names_of_photos(corpus: Corpus, tmp_path: Path) -> None:
         ["gallery", "info", gallery],
         ["gallery", "check", gallery],
         ["gallery", "export", gallery, "-o", exported],
+        ["gallery", "migrate", gallery, "-o", tmp_path / "moved.db", "-m", other],
         ["gallery", "import", tmp_path / "copy.db", exported, *common],
         ["gallery", "enroll", tmp_path / "bulk.db", "--from", corpus.people, *common],
         ["identify", corpus.photo, corpus.people, *common],

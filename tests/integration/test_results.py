@@ -131,6 +131,10 @@ MADE: dict[str, Callable[[], Any]] = {
     "GalleryInfo": lambda: facealike.GalleryInfo(
         HOSTILE, 1, 2, 0, 0, "0123456789ab", 2, 4096, None, None, None
     ),
+    "MapReport": lambda: facealike.MapReport(9, 5, 3, 0.001, 0.05, 0.03, 0.01, 0.03),
+    "GalleryMigration": lambda: facealike.GalleryMigration(
+        HOSTILE, HOSTILE, "0123456789ab", "ba9876543210", 1, 2, 3, 4, MADE["MapReport"]()
+    ),
     "GalleryCheck": lambda: facealike.GalleryCheck(HOSTILE, 1, 2, (HOSTILE,)),
     "ImportedGallery": lambda: facealike.ImportedGallery(HOSTILE, 1, 2, 1, 1, 0),
     "PersonVerification": lambda: facealike.PersonVerification(HOSTILE, HOSTILE, HOSTILE, 3, comparison()),

@@ -58,6 +58,7 @@ CODES = {
     "facealike identify": (0, 1),
     "facealike predict": (0, 1),
     "facealike embed": (0, 3),
+    "facealike gallery migrate": (0, 2),  # the tiny model finds no face in some photos of drawn people
 }
 
 

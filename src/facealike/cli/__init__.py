@@ -23,6 +23,7 @@ from . import (
     evaluate,
     export,
     gallery,
+    gallery_migrate,
     identify,
     models,
     pairs,
@@ -65,6 +66,7 @@ app.command()(train.recipes)
 app.command()(export.export)
 app.command()(report.report)
 app.add_typer(data.app, name="data")
+gallery.app.command()(gallery_migrate.migrate)
 app.add_typer(gallery.app, name="gallery")
 app.add_typer(serve.app, name="serve")
 app.add_typer(models.model_app, name="model")

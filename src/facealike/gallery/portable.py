@@ -10,6 +10,7 @@ JSON, one object a line:
     {"sha256": ...}
 
 ``embedding`` is the unit vector as little-endian float32 in base64.  ``digest`` is of the photo's pixels.
+A template that was moved from another model states how, as ``origin``.
 The last line is the SHA-256 of all lines before it, so that a part of a file is never imported.
 """
 
@@ -120,6 +121,7 @@ def export_store(store: GalleryStore, out: Path) -> int:
                 {
                     "template": name, "embedding": embedding, "digest": template.digest,
                     "quality": template.quality, "time": template.time, "source": template.source,
+                    **({"origin": template.origin} if template.origin else {}),
                 }
             )  # fmt: skip
         stream.write(json.dumps({"sha256": digest.hexdigest()}) + "\n")
@@ -242,7 +244,11 @@ class _Reader:
             if problem := vector_problems([vector], 4 * dimensions).get(0):
                 self._wrong(f"the embedding has {problem}")
             source, time = self._string(entry, "source"), self._string(entry, "time")
-            yield name, Template(np.frombuffer(vector, "<f4"), self._hash(entry), quality, source, time)
+            origin = self._string(entry, "origin") if "origin" in entry else ""
+            yield (
+                name,
+                Template(np.frombuffer(vector, "<f4"), self._hash(entry), quality, source, time, origin),
+            )
         expected = self._digest.hexdigest()
         if self._entry().get("sha256") != expected or self._stream.read(1):
             self._wrong("the file has changed since it was exported: its SHA-256 differs")

@@ -29,6 +29,9 @@ MIGRATIONS = (
         id INTEGER PRIMARY KEY, person INTEGER NOT NULL REFERENCES people(id) ON DELETE CASCADE,
         digest TEXT NOT NULL, time TEXT NOT NULL, UNIQUE (person, digest));
     """,
+    """
+    ALTER TABLE templates ADD COLUMN origin TEXT NOT NULL DEFAULT '';
+    """,
 )
 """SQL that leads from each schema version (``user_version``) to the next."""
 

@@ -39,12 +39,12 @@ SCORE_TOLERANCE = 1e-2
 """How far the score of a template with itself may be from 1, for vectors whose norm is that far off."""
 
 SELECT = (
-    "SELECT name, vector, digest, quality, source, templates.time FROM templates "
+    "SELECT name, vector, digest, quality, source, templates.time, origin FROM templates "
     "JOIN people ON people.id = person"
 )
 INSERT = (
-    "INSERT OR IGNORE INTO templates (person, vector, digest, quality, time, source) "
-    "VALUES (?, ?, ?, ?, ?, ?)"
+    "INSERT OR IGNORE INTO templates (person, vector, digest, quality, time, source, origin) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
 
 
@@ -138,13 +138,9 @@ class SQLiteStore:
                 key = self._key(person, keys)
                 vector = template.vector.astype("<f4").tobytes()
                 row = (
-                    key,
-                    vector,
-                    template.digest,
-                    template.quality,
-                    template.time or now(),
-                    template.source,
-                )
+                    key, vector, template.digest, template.quality, template.time or now(), template.source,
+                    template.origin,
+                )  # fmt: skip
                 new.append(bool(self._db.execute(INSERT, row).rowcount))
         return new
 
@@ -291,7 +287,7 @@ class SQLiteStore:
 
     def _selected(self, where: str = "1", values: Sequence[object] = ()) -> list[tuple[str, Template]]:
         rows = self._db.execute(f"{SELECT} WHERE {where} ORDER BY templates.id", values)
-        return [(n, Template(np.frombuffer(v, "<f4"), d, q, s, t)) for n, v, d, q, s, t in rows]
+        return [(name, Template(np.frombuffer(vector, "<f4"), *rest)) for name, vector, *rest in rows]
 
     @_guarded
     def digests(self) -> dict[str, set[str]]:

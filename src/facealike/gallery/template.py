@@ -19,6 +19,8 @@ from ..utils.result import Shown
 NORM_TOLERANCE = 1e-3
 """How far the norm of a stored vector may be from 1; that of an intact one is within 1e-6."""
 
+REEMBEDDED, MAPPED = "re-embedded", "mapped"
+
 DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -32,6 +34,8 @@ class Template(Shown):
         quality: The quality of the face in [0, 1]; None where it is not known.
         source: The path of the photo.
         time: When it was enrolled, ISO 8601 in UTC; empty before it is stored.
+        origin: Empty for an enrolled vector; ``re-embedded`` or ``mapped`` where the gallery was moved to
+            another model.
     """
 
     vector: NDArray[np.float32]
@@ -39,6 +43,7 @@ class Template(Shown):
     quality: float | None
     source: str
     time: str = ""
+    origin: str = ""
 
 
 class Correction(NamedTuple):
