@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -60,26 +60,13 @@ class Entry:
 
     def check(self, method: str, headers: Mapping[str, str]) -> Caller | Response:
         """Return who sends a request, or the refusal."""
-        return self._foreign(method, headers) or self._caller(headers)
+        required = self.key_required()
+        refusal = _foreign(method, headers, required)
+        if refusal is not None or not required:
+            return refusal or LOCAL
+        return self._holder(headers)
 
-    def _foreign(self, method: str, headers: Mapping[str, str]) -> Response | None:
-        """Refuse what a browser sends for another website, and names that lead here by DNS rebinding."""
-        host = headers.get("host", "")
-        if not self.key_required() and not is_loopback(_name_of(host)):
-            return problem_response(
-                403, "ServiceError", "without keys the service answers to localhost only, not to this host"
-            )
-        if method in ("GET", "HEAD"):
-            return None
-        origin = headers.get("origin")
-        other = origin is not None and origin.partition("://")[2].lower() != host.lower()
-        if other or headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
-            return problem_response(403, "ServiceError", "requests of other websites are refused")
-        return None
-
-    def _caller(self, headers: Mapping[str, str]) -> Caller | Response:
-        if not self.key_required():
-            return LOCAL
+    def _holder(self, headers: Mapping[str, str]) -> Caller | Response:
         record = self._keys.check(_key_of(headers.get("authorization", "")))
         if record is None:
             wants_page = "text/html" in headers.get("accept", "")
@@ -91,6 +78,22 @@ class Entry:
             message = "too many requests with this key; try again later"
             return problem_response(429, "ServiceError", message, retry(wait))
         return Caller(record.id, record.scope)
+
+
+def _foreign(method: str, headers: Mapping[str, str], key_required: bool) -> Response | None:
+    """Refuse what a browser sends for another website, and names that lead here by DNS rebinding."""
+    host = headers.get("host", "")
+    if not key_required and not is_loopback(_name_of(host)):
+        return problem_response(
+            403, "ServiceError", "without keys the service answers to localhost only, not to this host"
+        )
+    if method in ("GET", "HEAD"):
+        return None
+    origin = headers.get("origin")
+    other = origin is not None and origin.partition("://")[2].lower() != host.lower()
+    if other or headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+        return problem_response(403, "ServiceError", "requests of other websites are refused")
+    return None
 
 
 class Guard:
@@ -109,10 +112,10 @@ class Guard:
         await self._app(scope, receive, send)
 
 
-def needs(scope: Scope) -> Callable[[Request], Caller]:
+def needs(scope: Scope) -> Callable[[Request], Awaitable[Caller]]:
     """Return the dependency of a route that only a caller of ``scope`` may use."""
 
-    def check(request: Request) -> Caller:
+    async def check(request: Request) -> Caller:
         caller: Caller = request.state.caller
         if not allows(caller.scope, scope):
             raise ServiceError(f"this needs a key of the scope {scope}, not {caller.scope}", 403)

@@ -44,7 +44,7 @@ class Resources:
         self.audit.close()
 
 
-def _resources(request: Request) -> Resources:
+async def _resources(request: Request) -> Resources:
     found: Resources = request.app.state.resources
     return found
 

@@ -1,0 +1,155 @@
+"""What the HTTP service adds to the pipeline: throughput, latency at 80 % load, and what twice the load does.
+
+    FACEALIKE_LFW=lfw-deepfunneled python -m benchmarks.speed.service --write
+    FACEALIKE_LFW=lfw-deepfunneled python -m benchmarks.speed.service --steady 600 --write
+
+`facealike serve` runs in a process of its own, and the load comes from this one, over the loopback; both
+share two cores.  Each request embeds a photo of 250 x 250 pixels (/v1/embed).  The reference is
+`Model.stream` over the same photos in this process, before and after the service; the row states the mean.
+"steady" is an open loop at 80 % of the service's own throughput; "overload" at twice that throughput for ten
+seconds; "recovery" is the time from its end to the first answer that is as quick as the 99th percentile of
+"steady", asked every 50 ms.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.common.http_load import Answers, Connection, closed_loop, open_loop, upload
+from benchmarks.common.record import PHOTOS, RESULTS, append_rows, circumstances
+
+CSV = RESULTS / "service.csv"
+OVERLOAD = 10.0
+LONGEST_RECOVERY = 30.0
+
+
+@contextmanager
+def service(folder: str) -> Iterator[tuple[int, subprocess.Popen[str]]]:
+    """A service on a free port, and its process."""
+    command = [
+        sys.executable,
+        "-m",
+        "facealike",
+        "serve",
+        "--port",
+        "0",
+        "--data",
+        folder,
+        "--quiet",
+        "--json",
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        told = ""
+        while not told.endswith("}\n"):
+            told += process.stdout.readline()
+        yield int(json.loads(told)["address"].rpartition(":")[2]), process
+        process.terminate()
+
+
+def photos(count: int) -> list[bytes]:
+    """Photos of LFW, else the examples, as bytes."""
+    lfw = os.environ.get("FACEALIKE_LFW")
+    paths = sorted(Path(lfw).glob("*/*.jpg"))[:count] if lfw else PHOTOS
+    return [path.read_bytes() for path in paths]
+
+
+def in_process(files: list[bytes], seconds: float) -> float:
+    """Photos a second of the batched pipeline."""
+    from facealike import Model
+
+    model = Model.load()
+    sum(1 for _ in model.stream(files[:64]))
+    start, count = time.perf_counter(), 0
+    while time.perf_counter() - start < seconds:
+        count += sum(1 for _ in model.stream(files))
+    return count / (time.perf_counter() - start)
+
+
+def percentiles(answers: Answers, status: int = 200) -> tuple[float | None, float | None]:
+    found = answers.milliseconds.get(status)
+    if not found:
+        return None, None
+    return round(float(np.percentile(found, 50)), 1), round(float(np.percentile(found, 99)), 1)
+
+
+async def recovery(port: int, request: bytes, quick: float) -> float | None:
+    """Seconds until a request is answered within ``quick`` milliseconds."""
+    start, connection = time.perf_counter(), Connection(port)
+    while (now := time.perf_counter()) - start < LONGEST_RECOVERY:
+        if await connection.ask(request) == 200 and (time.perf_counter() - now) * 1000 <= quick:
+            return round(now - start, 2)
+        await asyncio.sleep(0.05)
+    return None
+
+
+def resident(process: subprocess.Popen[str]) -> float:
+    """The resident memory of a process in MiB."""
+    for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS"):
+            return round(int(line.split()[1]) / 1024, 1)
+    return float("nan")
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """One row."""
+    load = round(os.getloadavg()[0], 1)
+    files = photos(options.photos)
+    requests = [upload("/v1/embed", {"photo": data}) for data in files]
+    before = in_process(files, options.seconds)
+    with tempfile.TemporaryDirectory() as folder, service(folder) as (port, process):
+        asyncio.run(closed_loop(port, requests, options.connections, 3))
+        full = asyncio.run(closed_loop(port, requests, options.connections, options.seconds))
+        throughput = full.count(200) / options.seconds
+        memory = resident(process)
+        steady = asyncio.run(open_loop(port, requests, 0.8 * throughput, options.steady))
+        p50, p99 = percentiles(steady)
+        over = asyncio.run(open_loop(port, requests, 2 * throughput, OVERLOAD))
+        recovered = asyncio.run(recovery(port, requests[0], p99 or 1000))
+        grown = resident(process) - memory
+    after = in_process(files, options.seconds)
+    reference = (before + after) / 2
+    accepted = percentiles(over)
+    failed = len(steady.begun) - steady.count(200) - steady.count(422) + sum(steady.errors.values())
+    return {
+        **circumstances("fastapi", "uvicorn", "onnxruntime"), "load_before": load, "photos": len(files),
+        "in_process_per_s": round(reference, 1), "service_per_s": round(throughput, 1),
+        "share": round(throughput / reference, 3), "full_p50_ms": percentiles(full)[0],
+        "full_p99_ms": percentiles(full)[1], "steady_s": options.steady, "steady_requests": len(steady.begun),
+        "steady_failed": failed, "steady_p50_ms": p50, "steady_p99_ms": p99,
+        "overload_requests": len(over.begun), "overload_200": over.count(200),
+        "overload_503": over.count(503), "overload_other": sum(over.errors.values()),
+        "overload_p99_ms": accepted[1], "recovery_s": recovered, "memory_mib": memory,
+        "memory_growth_mib": round(grown, 1),
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--photos", type=int, default=300, help="different photos")
+    parser.add_argument("--seconds", type=float, default=15, help="of each throughput")
+    parser.add_argument("--steady", type=float, default=30, help="seconds at 80 %% load")
+    parser.add_argument("--connections", type=int, default=16, help="of the throughput")
+    parser.add_argument("--write", action="store_true", help="append the row to the results")
+    options = parser.parse_args()
+    row = measure(options)
+    print("\n".join(f"{name}: {value}" for name, value in row.items()))
+    if options.write:
+        append_rows(CSV, [row])
+
+
+if __name__ == "__main__":
+    main()
