@@ -13,7 +13,7 @@ import pytest
 from facealike.bulk import bulk_embedding
 from facealike.bulk.bulk_embedding import embed_all
 from facealike.bulk.ray_engine import RayEngine
-from facealike.errors import UsageError
+from facealike.errors import DataError, UsageError
 from support.colour_tables import TableModel, write_photos
 
 
@@ -21,6 +21,15 @@ def test_workers_and_batches_are_positive() -> None:
     for wrong in ({"workers": 0}, {"batch": 0}):
         with pytest.raises(UsageError):
             RayEngine(**wrong)
+
+
+def test_a_cluster_that_does_not_answer_is_named_at_once(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    photos = write_photos(tmp_path / "photos", 2)
+    with pytest.raises(
+        DataError, match=r"ray://127.0.0.1:1: no Ray cluster can be reached \(Connection refused"
+    ):
+        embed_all([photos], tmp_path / "a.parquet", TableModel(), engine=RayEngine("ray://127.0.0.1:1"))
 
 
 def test_two_workers_write_what_one_process_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import re
+import socket
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,9 +20,13 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError, UsageError
+from ..utils.escape import shown
 from ..utils.extras import needs_extra
 from .embed_blocks import BATCH, embed_blocks
 from .job import Block, Job, Part
+
+CONNECT_TIMEOUT = 10.0
+"""Seconds to wait for the address of a cluster."""
 
 WINDOW = 2048
 """Blocks that are given to Ray at a time: the names of a million photos."""
@@ -111,6 +117,20 @@ class BlockWorker:
         }
 
 
+def _check_reachable(address: str) -> None:
+    """Raise DataError where nothing answers at an address, which Ray would wait for over two minutes."""
+    match = re.fullmatch(r"(?:ray://)?(.+):(\d{1,5})", address)
+    if match is None:  # "local", "auto" or another word of Ray
+        return
+    try:
+        socket.create_connection((match[1].strip("[]"), int(match[2])), CONNECT_TIMEOUT).close()
+    except (OSError, OverflowError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise DataError(
+            f"{shown(address)}: no Ray cluster can be reached ({reason}); check --address"
+        ) from None
+
+
 @contextmanager
 def _cluster(ray: Any, address: str | None, workers: int | None) -> Iterator[None]:
     """Join the cluster, or start one of this machine; one that was joined before stays joined."""
@@ -119,12 +139,13 @@ def _cluster(ray: Any, address: str | None, workers: int | None) -> Iterator[Non
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # facealike reports nothing to anybody
     address = address or os.environ.get("RAY_ADDRESS") or "local"
+    _check_reachable(address)
     alone = {"num_cpus": workers, "include_dashboard": False} if address == "local" else {}
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **alone)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise DataError(
-            f"{address}: no Ray cluster can be reached ({str(error).splitlines()[0]}); check --address"
+            f"{shown(address)}: no Ray cluster can be reached ({str(error).splitlines()[0]}); check --address"
         ) from None
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
