@@ -100,7 +100,7 @@ def _track(
         raise MixedModels("the gallery is of another model; leave out the model, or name that of the gallery")
     tracker = Tracker(tracker_settings(thresholds, options))
     count, found, last = 0, 0, 0.0
-    with reading(video) as reader, closing(_faces(reader, model, options)) as frames:
+    with reading(video) as reader, closing(faces_of_frames(reader, model, options)) as frames:
         expected = _expected(reader, options)
         for time, faces in frames:
             tracker.add(time, faces)
@@ -120,7 +120,7 @@ def _track(
     )  # fmt: skip
 
 
-def _faces(
+def faces_of_frames(
     reader: VideoReader, model: Model, options: TrackOptions
 ) -> Generator[tuple[float, list[FaceInFrame]], None, None]:
     """Yield the time and the faces of each frame that is looked at, found in threads and embedded."""
@@ -137,7 +137,6 @@ def _faces(
             if isinstance(each, Exception) and not isinstance(each, NoFaceFound):
                 raise each
             chunk.append((*places.popleft(), each if isinstance(each, list) else []))
-            # Frames of a camera come one by one, and nobody waits for them.
             if len(chunk) == BATCH:
                 yield from _embedded(model, chunk)
                 chunk = []
@@ -152,9 +151,7 @@ def _embedded(
     for frame, time, faces in chunk:
         rows = []
         for face in faces:
-            assert (
-                face.face is not None and face.quality is not None
-            )  # a detector ran, and quality is asked for
+            assert face.face is not None and face.quality is not None  # a detector ran, with quality
             rows.append(FaceInFrame(frame, time, face.face, face.quality.score, next(vectors)))
         yield time, rows
 
