@@ -46,7 +46,7 @@ from facealike.video.tracking import faces_of_frames
 from facealike.video.writing import written_video
 
 TRACKING, IDENTIFICATION = RESULTS / "video_tracking.csv", RESULTS / "video_identification.csv"
-RATES = (2.0, 4.0, FPS, 12.5, 25.0)
+RATES = (2.0, 4.0, FPS, 25.0)
 SIZES, TARGETS = (1000,), (0.01, 0.1)
 PHOTOS_SHOWN = 4
 WAYS = ("frame", "best", "mean", "weighted")
@@ -192,8 +192,8 @@ def main() -> None:
     parser.add_argument("people", type=Path, help="LFW, one sub-folder a person")
     parser.add_argument("--model", help="a model file; the default model without it")
     parser.add_argument("--cache", type=Path, help="keep face crops of the gallery here")
-    parser.add_argument("--clips", type=int, help="so many clips only")
-    parser.add_argument("--few", type=int, default=60, help="clips that every rate is tried on")
+    parser.add_argument("--clips", type=int, default=200, help="so many clips of two people each")
+    parser.add_argument("--few", type=int, default=16, help="clips that every rate is tried on")
     parser.add_argument("--seed", type=int, default=0, help="of the people, the photos and their ways")
     parser.add_argument("--write", action="store_true", help="append to the CSV files")
     options = parser.parse_args()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..clustering.average_linkage import average_linkage
 from .template import weighted_template
@@ -42,6 +43,6 @@ def join_tracks(tracks: Sequence[Faces], threshold: float, min_quality: float) -
     )
 
 
-def template_of(faces: Faces) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+def template_of(faces: Faces) -> NDArray[np.float32]:
     """Return the template of a track: the mean of its faces, weighted by quality."""
     return weighted_template([face.embedding for face in faces], [face.quality for face in faces])
