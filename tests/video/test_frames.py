@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import struct
 import warnings
+from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,8 @@ import pytest
 
 from facealike.errors import MissingExtra, UsageError, VideoError
 from facealike.imaging.photo_warning import PhotoWarning
-from facealike.video.frames import FrameRate, read_frames
+from facealike.video.frames import FrameRate, VideoReader, read_frames
+from facealike.video.source import open_video
 from facealike.video.writing import written_video
 
 av = pytest.importorskip("av")
@@ -209,6 +212,25 @@ def test_a_camera_is_read_for_so_many_seconds(monkeypatch: pytest.MonkeyPatch) -
     )
     frames = list(read_frames(0, seconds=0.5))
     assert len(frames) == 5 and frames[0].image.shape == (48, 64, 3)
+
+
+def test_a_camera_that_has_no_frame_yet_is_asked_again(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As macOS has it: the demuxer raises EAGAIN between frames."""
+    with open_video(clip) as video:
+        packets, asked = video.container.demux(video.stream), []
+
+        class Slow:
+            streams, duration = video.container.streams, video.container.duration
+
+            def demux(self, stream: object) -> Iterator[Any]:
+                asked.append(stream)
+                for number, packet in enumerate(packets):
+                    yield packet
+                    if number % 10 == 9:
+                        raise av.error.BlockingIOError(11, "try again")
+
+        reader = VideoReader(replace(video, container=Slow()))  # type: ignore[arg-type]
+        assert len(list(reader.frames(FrameRate()))) == 35 and len(asked) == 4
 
 
 def test_without_pyav_the_extra_is_named(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import math
 import warnings
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
+from time import sleep
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 MISSING_END = 1.0
 """Seconds by which a file may end before the time that it states; more is damage."""
+
+WAIT = 0.005
+"""Seconds between two looks at a camera that has no frame yet."""
 
 FALLBACK_RATE = 25.0
 """Frames per second of a video that states neither times nor a rate."""
@@ -167,6 +171,10 @@ class VideoReader:
                 packet = next(packets)
             except StopIteration:
                 return
+            except BlockingIOError:  # a camera that has no frame yet
+                sleep(WAIT)
+                packets = self._video.container.demux(self._video.stream)
+                continue
             except FFmpegError:
                 yield None
                 return
