@@ -3,17 +3,26 @@
     python -m benchmarks.accuracy.video LFW --write
 
 Each clip shows two test people; ``composed_clips`` draws it, and it is encoded and decoded as any other.
-Tracking rows, one for each rate of frames:
+Tracking rows, for rates of frames, and for videos of several clips in which tracks are joined:
 
+    by          how tracks are joined: by the mean ``score`` of their faces, as the product does, or by the
+                ``cosine`` of their templates
     purity      share of the tracked faces that are of the person whom most faces of their track show
     apart       tracks a person before tracks are joined, and ``joined`` after it
     missed      share of the people without a track of two faces or more
 
 Identification rows, one for each way to search a track in a gallery of one photo each of people who are not
-test people: every face alone (``frame``), the face of the highest quality (``best``), the mean of all
-(``mean``), the mean weighted by quality (``weighted``).  FPIR is of tracks of people who are not enrolled,
-``found`` of tracks of people of whom another photo is enrolled as well: matched, and to the right person.
-Each person has the same weight, and intervals are from resampling people.
+test people:
+
+    frame       every face alone
+    best        the face of the highest quality
+    mean        the mean of all, with the score that ``on_scale_of_one`` puts on the scale of single faces
+    weighted    the mean weighted by quality, likewise: what the product does
+    cosine      the cosine of that mean, as if it were a single face
+
+FPIR is of tracks of people who are not enrolled, ``found`` of tracks of people of whom another photo is
+enrolled as well: matched, and to the right person.  Each person has the same weight, and intervals are from
+resampling people.
 """
 
 from __future__ import annotations
@@ -28,44 +37,66 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.accuracy.composed_clips import RATE, Actor, actors, frames, person_at
+from benchmarks.accuracy.composed_clips import RATE, SECONDS, Actor, actors, frames, person_at
 from benchmarks.common.record import RESULTS, append_rows, circumstances
+from facealike.calibration.survival_threshold import survival_threshold
 from facealike.datasets.people import People
 from facealike.datasets.splits import split_of
 from facealike.detection.face_policy import LFW_FACE
 from facealike.embedding.face_model import Model
 from facealike.evaluation.embed_dataset import embed_photos
+from facealike.gallery.aggregation import on_scale_of_one
+from facealike.gallery.search import FACES
 from facealike.gallery.threshold import threshold_at_fpir
 from facealike.metrics.similarity import unit_rows
 from facealike.video.frames import reading
 from facealike.video.joining import join_tracks
-from facealike.video.options import FPS, TrackOptions, track_thresholds, tracker_settings
-from facealike.video.template import weighted_template
+from facealike.video.options import FPS, MIN_QUALITY, TrackOptions, track_thresholds, tracker_settings
+from facealike.video.template import mean_embedding, template_of
 from facealike.video.tracker import FaceInFrame, Tracker
 from facealike.video.tracking import faces_of_frames
 from facealike.video.writing import written_video
 
 TRACKING, IDENTIFICATION = RESULTS / "video_tracking.csv", RESULTS / "video_identification.csv"
 RATES = (2.0, 4.0, FPS, 25.0)
-SIZES, TARGETS = (1000,), (0.01, 0.1)
+ENROLLED, TARGETS = 1000, (0.01, 0.03, 0.1)
 PHOTOS_SHOWN = 4
-WAYS = ("frame", "best", "mean", "weighted")
+VIDEOS = (1, 20, 100)
+WAYS = ("frame", "best", "mean", "weighted", "cosine")
 RESAMPLES = 1000
+
+CLIP = round(SECONDS * RATE)  # frames
 
 Vectors = NDArray[np.float32]
 Track = tuple[FaceInFrame, ...]
+Survival = Sequence[tuple[float, float]]
 
 
 class Seen(NamedTuple):
-    """The tracks of a clip, before and after joining, with who is at a place."""
+    """The tracks of clips that follow each other, before and after joining, with who is at a place."""
 
-    cast: Sequence[Actor]
+    casts: Sequence[Sequence[Actor]]
     apart: list[Track]
     joined: list[Track]
 
     def people(self, track: Track) -> list[str | None]:
         """Return whose each face of a track is."""
-        return [person_at(self.cast, face.frame, *face.face.box.center) for face in track]
+        places = [(*divmod(face.frame, CLIP), face.face.box.center) for face in track]
+        return [person_at(self.casts[clip], frame, *center) for clip, frame, center in places]
+
+
+def in_one_video(clips: Sequence[Seen], threshold: float, by: str) -> Seen:
+    """Return the tracks of clips as those of one video in which they follow each other, joined anew."""
+    apart = [
+        tuple(face._replace(frame=face.frame + number * CLIP) for face in track)
+        for number, clip in enumerate(clips)
+        for track in clip.apart
+    ]
+    given = apart
+    if by == "cosine":  # the mean of equal unit vectors is that vector
+        given = [tuple(face._replace(embedding=template_of(track)) for face in track) for track in apart]
+    joined = join_tracks(given, threshold, MIN_QUALITY)
+    return Seen([cast for clip in clips for cast in clip.casts], apart, joined)
 
 
 def tracked(path: Path, model: Model, fps: float, cast: Sequence[Actor]) -> Seen:
@@ -78,7 +109,7 @@ def tracked(path: Path, model: Model, fps: float, cast: Sequence[Actor]) -> Seen
             tracker.add(at, faces)
     apart = tracker.finished()
     assert thresholds.join is not None
-    return Seen(cast, apart, join_tracks(apart, thresholds.join, options.min_quality))
+    return Seen([cast], apart, join_tracks(apart, thresholds.join, options.min_quality))
 
 
 def purity(clips: Sequence[Seen]) -> dict[str, object]:
@@ -98,7 +129,7 @@ def purity(clips: Sequence[Seen]) -> dict[str, object]:
                     of[person] += 1
                 if kind == "joined":
                     right, total = right + most, total + len(shown)
-            counts[kind] += [of[actor.name] for actor in clip.cast]
+            counts[kind] += [of[actor.name] for cast in clip.casts for actor in cast]
     return {
         "people": len(counts["joined"]), "faces": total, "elsewhere": strange,
         "purity": f"{right / total:.4f}",
@@ -107,15 +138,19 @@ def purity(clips: Sequence[Seen]) -> dict[str, object]:
     }  # fmt: skip
 
 
-def searched(track: Track, way: str) -> Vectors:
-    """Return the vectors (n, d) by which a track is searched."""
+def scores(track: Track, way: str, enrolled: Vectors, typical: float) -> NDArray[np.float64]:
+    """Return the scores (n, m) of a track with enrolled photos (m, d): n is 1, or one for each face."""
     vectors = np.stack([face.embedding for face in track])
     weights = [face.quality for face in track]
     if way == "frame":
-        return vectors
+        return (vectors @ enrolled.T).astype(np.float64)
     if way == "best":
-        return vectors[int(np.argmax(weights))][None]
-    return weighted_template(vectors, [1.0] * len(track) if way == "mean" else weights)[None]
+        return (vectors[int(np.argmax(weights))][None] @ enrolled.T).astype(np.float64)
+    mean = mean_embedding(vectors, [1.0] * len(track) if way == "mean" else weights)
+    products, square = mean[None] @ enrolled.T, mean @ mean
+    if way == "cosine":
+        return (products / np.sqrt(square)).astype(np.float64)
+    return on_scale_of_one(products, square, FACES, typical)
 
 
 def by_person(clips: Sequence[Seen]) -> dict[str, list[Track]]:
@@ -131,7 +166,7 @@ def by_person(clips: Sequence[Seen]) -> dict[str, list[Track]]:
 
 def identification(
     tracks: dict[str, list[Track]], own: dict[str, Vectors], others: Vectors,
-    survival: Sequence[tuple[float, float]], seed: int,
+    survival: Survival, seed: int,
 ) -> Iterator[dict[str, object]]:  # fmt: skip
     """Yield a row for each way and target FPIR.
 
@@ -143,13 +178,14 @@ def identification(
         seed: Seed of the resampling.
     """
     rng = np.random.default_rng(seed)
+    typical, _ = survival_threshold(survival, 0.5)
     for way in WAYS:
         best = {
-            name: [(searched(track, way) @ others.T).max(axis=1) for track in each]
+            name: [scores(track, way, others, typical).max(axis=1) for track in each]
             for name, each in tracks.items()
         }
         mated = {
-            name: [searched(track, way) @ own[name] for track in tracks[name]]
+            name: [scores(track, way, own[name][None], typical)[:, 0] for track in tracks[name]]
             for name in own
             if name in tracks
         }
@@ -158,9 +194,9 @@ def identification(
             false = [_mean([high >= at for high in each]) for each in best.values()]
             with_own = threshold_at_fpir(survival, target, len(others) + 1).threshold
             right = []
-            for name, scores in mated.items():
+            for name, found in mated.items():
                 alone = [high < with_own for high in best[name]]  # two matches are no decision
-                right.append(_mean([(s >= with_own) & ok for s, ok in zip(scores, alone, strict=True)]))
+                right.append(_mean([(s >= with_own) & ok for s, ok in zip(found, alone, strict=True)]))
             row: dict[str, object] = {
                 "way": way,
                 "enrolled": len(others),
@@ -223,16 +259,24 @@ def main() -> None:
                 print(f"clip {number + 1} of {len(pairs)}", flush=True)
 
     about = {**circumstances("onnxruntime", "av"), "model": model.id, "seed": options.seed}
+    join = track_thresholds(model.calibration, TrackOptions()).join
+    assert join is not None
     rows = [
-        {"fps": fps, "clips": len(each), **purity(each)}
-        for fps, each in [*((fps, clips[fps][: options.few]) for fps in RATES), (FPS, clips[FPS])]
+        {"fps": fps, "clips_a_video": 1, "by": "score", **purity(each[: options.few])}
+        for fps, each in clips.items()
     ]
+    for size in VIDEOS:
+        blocks = [clips[FPS][i : i + size] for i in range(0, len(clips[FPS]), size)]
+        for by in ("score", "cosine"):
+            videos = [in_one_video(block, join, by) for block in blocks]
+            rows.append({"fps": FPS, "clips_a_video": size, "by": by, **purity(videos)})
     for row in rows:
         print(row, flush=True)
     gallery = [photos[name][0] for name in everyone.names if split_of(name) != "test"]
     chosen = [gallery[i] for i in rng.permutation(len(gallery))]
-    size = SIZES[0]
-    others = embed_photos(model, [str(path) for path in chosen[: size + 50]], LFW_FACE, options.cache, None)
+    others = embed_photos(
+        model, [str(path) for path in chosen[: ENROLLED + 50]], LFW_FACE, options.cache, None
+    )
     mates = embed_photos(model, [str(path) for path in enrolled.values()], LFW_FACE, options.cache, None)
     own = {
         name: unit_rows(vector[None])[0].astype(np.float32)
@@ -241,7 +285,7 @@ def main() -> None:
     }
     found = list(
         identification(
-            by_person(clips[FPS]), own, others.vectors[others.found][:size],
+            by_person(clips[FPS]), own, others.vectors[others.found][:ENROLLED],
             model.calibration.check().tail, options.seed,
         )
     )  # fmt: skip

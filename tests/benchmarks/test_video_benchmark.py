@@ -56,38 +56,40 @@ def test_a_track_of_two_people_is_not_pure(clips: Any, video: Any) -> None:
     both = cast(clips, True)
     places = {actor.name: actor.places[:, :2] for actor in both}
 
-    def track(names: list[str]) -> tuple[FaceInFrame, ...]:
-        return tuple(face(i, *places[name][i], [1, 0]) for i, name in enumerate(names))
+    def track(names: list[str], vector: list[float]) -> tuple[FaceInFrame, ...]:
+        return tuple(face(i, *places[name][i], vector) for i, name in enumerate(names))
 
-    pure = video.Seen(
-        both, [track(["Ann"] * 4), track(["Bea"] * 4)], [track(["Ann"] * 4), track(["Bea"] * 4)]
-    )
-    mixed = video.Seen(both, [track(["Ann"] * 4)], [track(["Ann", "Ann", "Ann", "Bea"])])
+    each = [track(["Ann"] * 4, [1, 0]), track(["Bea"] * 4, [0, 1])]
+    pure = video.Seen([both], each, each)
+    mixed = video.Seen([both], [each[0]], [track(["Ann", "Ann", "Ann", "Bea"], [1, 0])])
     assert video.purity([pure])["purity"] == "1.0000" and video.purity([pure])["joined"] == "1.000"
     found = video.purity([pure, mixed])
     assert found["purity"] == f"{11 / 12:.4f}" and found["missed"] == "0.2500" and found["people"] == 4
+    for by in ("score", "cosine"):
+        twice = video.in_one_video([pure, pure], 0.9, by)
+        assert len(twice.apart) == 4 and len(twice.joined) == 2, "the same two people in both clips"
+        assert video.purity([twice])["purity"] == "1.0000"
 
 
 def test_a_track_is_found_by_what_it_is_searched_with(video: Any) -> None:
     """Of four faces of Ann the poor one is another person's double."""
     ann, double = [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]
     track = (face(0, 0, 0, ann), face(1, 0, 0, ann), face(2, 0, 0, double, 0.1), face(3, 0, 0, ann))
-    others, survival = np.array([double], np.float32), [(0.2, 0.1), (0.9, 0.001)]
-    rows = {
-        (row["way"], row["target"]): row
-        for row in video.identification(
-            {"Ann": [track]}, {"Ann": np.array(ann, np.float32)}, others, survival, 0
-        )
-    }
+    others, survival = np.array([double], np.float32), [(-0.9, 1.0), (0.0, 0.5), (0.2, 0.1), (0.9, 0.001)]
+    own = {"Ann": np.array(ann, np.float32)}
+    found = video.identification({"Ann": [track]}, own, others, survival, 0)
+    rows = {(row["way"], row["target"]): row for row in found}
     share = {way: float(rows[way, 0.01]["found"]) for way in video.WAYS}
-    assert share == {"frame": 0.75, "best": 1, "mean": 1, "weighted": 1}
+    assert share == {"frame": 0.75, "best": 1, "mean": 1, "weighted": 1, "cosine": 1}
     assert float(rows["frame", 0.01]["fpir"]) == 0.25 and float(rows["weighted", 0.01]["fpir"]) == 0
-    plain, weighted = (video.searched(track, way)[0] @ others[0] for way in ("mean", "weighted"))
+    plain, weighted = (float(video.scores(track, way, others, 0.0)[0, 0]) for way in ("mean", "weighted"))
     assert weighted < plain < 0.4
 
 
 def test_the_tracks_of_a_person_are_those_that_mostly_show_them(clips: Any, video: Any) -> None:
     both = cast(clips, True)
     ann = both[0].places[:, :2]
-    seen = video.Seen(both, [], [tuple(face(i, *ann[i], [1, 0]) for i in range(3)), (face(5, 0, 0, [1, 0]),)])
+    seen = video.Seen(
+        [both], [], [tuple(face(i, *ann[i], [1, 0]) for i in range(3)), (face(5, 0, 0, [1, 0]),)]
+    )
     assert {name: len(each) for name, each in video.by_person([seen]).items()} == {"Ann": 1}

@@ -68,7 +68,13 @@ def test_a_face_that_is_embedded_already_is_identified_alike(gallery: Gallery) -
     by_photo, by_vector = gallery.identify(photo), gallery.identify_embedding(vector, name="track 1")
     assert by_vector.candidates == by_photo.candidates and by_vector.threshold == by_photo.threshold
     assert (by_vector.decision, by_vector.photo, by_vector.face) == ("match", "track 1", None)
-    for wrong in (2 * vector, vector[None], np.full_like(vector, np.nan)):
+    faces = gallery.model.embed(photos("Gray_Davis", range(4, 7)))
+    several = gallery.identify_embedding(faces.mean(axis=0))
+    assert several.candidates[0].person == "Gray_Davis" and several.decision == "match"
+    unit = faces.mean(axis=0) / np.linalg.norm(faces.mean(axis=0))
+    other, same = several.candidates[-1], gallery.identify_embedding(unit).candidates[-1]
+    assert other.person == same.person and other.score < same.score, "the cosine of a mean is too high"
+    for wrong in (2 * vector, 0 * vector, vector[None], np.full_like(vector, np.nan)):
         with pytest.raises(UsageError, match="track 1: an embedding to search is a unit vector"):
             gallery.identify_embedding(wrong, name="track 1")
     with pytest.raises(UsageError, match="an embedding of 2 numbers, where those of this gallery have"):

@@ -13,9 +13,9 @@ from scipy.optimize import linear_sum_assignment
 
 from facealike.types import Box, Face
 from facealike.video.assignment import best_assignment
-from facealike.video.joining import join_tracks, template_of
+from facealike.video.joining import join_tracks
 from facealike.video.motion import BoxMotion
-from facealike.video.template import weighted_template
+from facealike.video.template import mean_embedding, mean_of, template_of
 from facealike.video.tracker import FaceInFrame, Tracker, TrackerSettings
 
 SETTINGS = TrackerSettings(split=0.8, poor=0.5, keep=1.0)
@@ -169,10 +169,35 @@ def test_tracks_of_one_person_are_joined_but_not_those_seen_together() -> None:
 
 def test_a_template_is_the_weighted_mean_of_its_faces() -> None:
     a, b = person(0), person(1)
-    slow = (0.9 * a + 0.3 * b) / np.linalg.norm(0.9 * a + 0.3 * b)
-    assert weighted_template([a, b], [0.9, 0.3]) == pytest.approx(slow)
+    assert mean_embedding([a, b], [0.9, 0.3]) == pytest.approx(0.75 * a + 0.25 * b)
+    assert mean_embedding([a, b], [0, 0]) == pytest.approx((a + b) / 2)
+    assert mean_embedding([a, -a], [1, 1]) == pytest.approx(a), "opposite vectors have no mean"
+    assert mean_embedding([a], [0.2]).dtype == np.float32
     faces = (seen(0, 0, 0, quality=0.9), seen(1, 0, 1, quality=0.1))
+    probe = person(2, 0.3)
+    scores = [float(face.embedding @ probe) for face in faces]
+    assert float(mean_of(faces) @ probe) == pytest.approx(0.9 * scores[0] + 0.1 * scores[1], abs=1e-6)
+    assert float(np.linalg.norm(template_of(faces))) == pytest.approx(1)
     assert template_of(faces) @ faces[0].embedding > template_of(faces) @ faces[1].embedding
-    assert weighted_template([a, b], [0, 0]) == pytest.approx((a + b) / np.sqrt(2))
-    assert weighted_template([a, -a], [1, 1]) == pytest.approx(a), "opposite vectors have no mean"
-    assert weighted_template([a], [0.2]).dtype == np.float32
+
+
+def test_tracks_are_joined_at_the_mean_score_of_their_faces() -> None:
+    """The cosine of the means of two tracks is higher than the mean score of their faces."""
+    rng = np.random.default_rng(0)
+    tracks = []
+    for start in (0, 10):
+        vectors = np.eye(16)[0] + rng.normal(0, 0.3, (8, 16))
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        tracks.append(
+            tuple(
+                seen(start + i, 0, 0)._replace(embedding=vector.astype(np.float32))
+                for i, vector in enumerate(vectors)
+            )
+        )
+    first, second = (np.stack([face.embedding for face in track]) for track in tracks)
+    score = float((first @ second.T).mean())
+    cosine = float(template_of(tracks[0]) @ template_of(tracks[1]))
+    assert cosine > score + 0.2
+    assert (
+        len(join_tracks(tracks, score + 0.01, 0.5)) == 2 and len(join_tracks(tracks, score - 0.01, 0.5)) == 1
+    )

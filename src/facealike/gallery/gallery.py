@@ -240,14 +240,15 @@ class Gallery:
         Corrections do not apply: they are of photos.
 
         Args:
-            embedding: A unit vector (d,) of the gallery's model.
+            embedding: A unit vector (d,) of the gallery's model; or the mean of those of several faces of
+                one person as it is, not normalized: scores are put on the scale of single faces.
             top: How many candidates.
             fpir: The target share of searches of people not enrolled that return a candidate.
             name: What the result calls the face.
             prior: As for ``identify``.
 
         Raises:
-            UsageError: An argument is out of range, or the embedding is no unit vector.
+            UsageError: An argument is out of range, or the embedding is zero or longer than 1.
 
         Examples:
             >>> (vector,) = model.embed(["visitor.jpg"])
@@ -256,8 +257,8 @@ class Gallery:
         """
         options = SearchOptions(top, fpir, prior, self.aggregation)
         vector = np.asarray(embedding, np.float32)
-        if vector.ndim != 1 or not abs(float(np.linalg.norm(vector)) - 1) <= NORM_TOLERANCE:  # also a NaN
-            raise UsageError(f"{name}: an embedding to search is a unit vector; divide it by its norm")
+        if vector.ndim != 1 or not 0 < float(np.linalg.norm(vector)) <= 1 + NORM_TOLERANCE:  # also a NaN
+            raise UsageError(f"{name}: an embedding to search is a unit vector, or the mean of several")
         return self._candidates(vector, options, set(), name, None)
 
     def _candidates(

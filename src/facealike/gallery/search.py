@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from ..calibration.calibration import Calibration
 from ..calibration.likelihood_ratio import likelihood_ratio
 from ..errors import UsageError
-from .aggregation import DEFAULT_AGGREGATION, Aggregation, check_aggregation, person_score
+from .aggregation import DEFAULT_AGGREGATION, Aggregation, check_aggregation, on_scale_of_one, person_score
 from .base import GalleryStore, Hit
 from .candidates import MARGIN, Candidate, Decision, decide
 from .mate_probability import DEPTH, ENROLLED_PRIOR, check_enrolled_prior, mate_probabilities
-from .template import Template
+from .template import NORM_TOLERANCE, Template
 from .threshold import FpirThreshold, check_fpir, threshold_at_fpir
 
 FPIR = 0.01
@@ -23,6 +23,10 @@ FPIR = 0.01
 
 HIGHEST_LOWER = 0.5
 """Highest FPIR of the threshold from which on a candidate is uncertain instead of unknown."""
+
+
+FACES = 4
+"""A mean is at least as long as one of so many faces of different people; see ``on_scale_of_one``."""
 
 
 @dataclass(frozen=True)
@@ -66,12 +70,13 @@ def search(
     store: GalleryStore, calibration: Calibration, vector: NDArray[np.float32], options: SearchOptions,
     without: Set[str], name: str,
 ) -> Found:  # fmt: skip
-    """Search a store for the unit vector of a face.
+    """Search a store for the vector of a face.
 
     Args:
         store: Where the templates are.
         calibration: That of the model whose embeddings they are.
-        vector: A unit vector (d,).
+        vector: A unit vector (d,), or the mean of several of one person, which is shorter; its scores are
+            put on the scale of single faces.
         options: What is returned.
         without: People who are left out.
         name: The face, for messages.
@@ -86,9 +91,15 @@ def search(
             f"{store.dimensions()}; embed with the gallery's model"
         )
     # Whoever is not among the first hundred by their best template is not the first by all of them.
-    hits = store.search(vector, max(options.top, DEPTH), without)
+    norm, typical = float(np.linalg.norm(vector)), calibration.typical_impostor or 0.0
+    if norm > 1 - NORM_TOLERANCE:
+        norm = 1.0  # a single face
+    hits = store.search((vector / norm).astype(np.float32), max(options.top, DEPTH), without)
     held = store.templates_of([hit.person for hit in hits])
-    hits = _aggregated(hits, held, vector, options.aggregation, calibration.typical_impostor or 0.0)
+    hits = [hit._replace(score=norm * hit.score) for hit in hits]
+    hits = _aggregated(hits, held, vector, options.aggregation, typical)
+    if norm < 1:
+        hits = [hit._replace(score=_of_one_face(hit.score, norm, typical)) for hit in hits]
     if not calibration.tail or not count:
         return Found(_candidates(hits[: options.top]), None if count else "unknown", None)
     target = threshold_at_fpir(calibration.tail, options.fpir, count)
@@ -121,6 +132,11 @@ def _aggregated(
         score = person_score(vector, held[hit.person], how, typical)[0] if hit.person in held else hit.score
         scored.append(hit._replace(score=score))
     return sorted(scored, key=lambda hit: (-hit.score, hit.person))
+
+
+def _of_one_face(product: float, norm: float, typical: float) -> float:
+    """Return the score of a single face from the product of a mean of faces."""
+    return min(1.0, float(on_scale_of_one(np.float32(product), np.float32(norm**2), FACES, typical)))
 
 
 def _candidates(hits: list[Hit], probabilities: list[float] | None = None) -> tuple[Candidate, ...]:

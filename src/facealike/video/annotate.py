@@ -32,7 +32,7 @@ from .writing import written_video
 GAP = 0.5
 """Seconds between two faces of a track up to which a box is drawn in between."""
 
-COLORS: dict[str | None, Color] = {"match": BLUE, "unknown": VERMILION, "uncertain": NEUTRAL, None: NEUTRAL}
+COLORS: dict[str | None, Color] = {"match": BLUE, "unknown": VERMILION, "uncertain": NEUTRAL, None: BLUE}
 
 
 def annotate_video(
@@ -106,7 +106,7 @@ def _drawn(image: Image, boxes: list[tuple[Track, Box]]) -> Image:
     size = max(12, round(picture.height / 32))
     for track, box in boxes:
         color = COLORS[track.decision]
-        line = max(2, size // 8)
+        line = max(2, size // 5)
         edges = tuple(
             max(-line, min(value, limit))
             for value, limit in zip(box, 2 * (picture.width, picture.height), strict=True)

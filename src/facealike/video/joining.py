@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..clustering.average_linkage import average_linkage
-from .template import weighted_template
+from .template import mean_of
 from .tracker import FaceInFrame
 
 Faces = tuple[FaceInFrame, ...]
@@ -18,7 +17,9 @@ Faces = tuple[FaceInFrame, ...]
 def join_tracks(tracks: Sequence[Faces], threshold: float, min_quality: float) -> list[Faces]:
     """Return the tracks with those of one person joined, in the order in which they begin.
 
-    Tracks are grouped by average linkage of their templates.  Two tracks that share a frame are two people.
+    Average linkage: the score of two tracks is the mean score between their faces, which is the product of
+    their mean embeddings, not normalized.  The cosine of two means is higher, and would join different
+    people (docs/results/video.md).  Two tracks that share a frame are two people.
     A track of which no face reaches the quality stays alone: the embeddings of poor faces are alike.
 
     Args:
@@ -30,7 +31,7 @@ def join_tracks(tracks: Sequence[Faces], threshold: float, min_quality: float) -
     if len(good) < 2:
         return list(tracks)
     frames = [{face.frame for face in tracks[i]} for i in good]
-    vectors = np.stack([template_of(tracks[i]) for i in good])
+    vectors = np.stack([mean_of(tracks[i]) for i in good])
     apart = [(a, b) for a, b in combinations(range(len(good)), 2) if not frames[a].isdisjoint(frames[b])]
     people = average_linkage(vectors, threshold, apart=apart)
     joined: dict[int, list[FaceInFrame]] = {}
@@ -41,8 +42,3 @@ def join_tracks(tracks: Sequence[Faces], threshold: float, min_quality: float) -
         [*alone, *(tuple(sorted(faces, key=lambda face: face.frame)) for faces in joined.values())],
         key=lambda faces: (faces[0].frame, faces[0].face.box),
     )
-
-
-def template_of(faces: Faces) -> NDArray[np.float32]:
-    """Return the template of a track: the mean of its faces, weighted by quality."""
-    return weighted_template([face.embedding for face in faces], [face.quality for face in faces])

@@ -57,7 +57,8 @@ class Track(Shown):
         faces: Its faces, in the order of the frames; one a frame.
         embedding: Its template: the mean of the faces' unit vectors, weighted by quality, as a unit vector,
             float32 (d,).
-        found: Who it may be among the people of a gallery; None where none was asked.
+        found: Who it may be among the people of a gallery; None where none was asked.  Its scores are on the
+            scale of single faces.
 
     Examples:
         >>> for track in track_faces("clip.mp4", gallery="people.db").tracks:

@@ -18,10 +18,11 @@ from ..gallery.gallery import Gallery
 from ..imaging.read import Source
 from ..types import Progress
 from .frames import VideoReader, reading
-from .joining import join_tracks, template_of
+from .joining import join_tracks
 from .options import TrackKeywords, TrackOptions, track_thresholds, tracker_settings
 from .result import Track, TrackedFace, VideoTracks
 from .source import VideoSource, is_camera
+from .template import mean_of, template_of
 from .tracker import FaceInFrame, Tracker
 
 if TYPE_CHECKING:
@@ -166,9 +167,8 @@ def _expected(reader: VideoReader, options: TrackOptions) -> int:
 
 
 def _result(number: int, faces: tuple[FaceInFrame, ...], gallery: Gallery | None, fpir: float) -> Track:
-    template = template_of(faces)
     found = None
     if gallery is not None:
-        found = gallery.identify_embedding(template, fpir=fpir, name=f"track {number}")
+        found = gallery.identify_embedding(mean_of(faces), fpir=fpir, name=f"track {number}")
     seen = tuple(TrackedFace(each.frame, each.time, each.face, each.quality) for each in faces)
-    return Track(number, seen, template, found)
+    return Track(number, seen, template_of(faces), found)
