@@ -37,7 +37,7 @@ function fields(api, title, schema) {
   const needed = found.required ?? [];
   const rows = Object.entries(found.properties ?? {}).map(([name, one]) => [
     name,
-    `${kind(one)}${one.description ? `. ${one.description}` : ""}`,
+    [kind(one), one.description ?? one.anyOf?.find((part) => part.description)?.description].filter(Boolean).join(". "),
     one.default !== undefined && one.default !== null ? `default ${one.default}` : needed.includes(name) ? "required" : "",
   ]);
   return table(title, rows);
