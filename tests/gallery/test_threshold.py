@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from facealike.errors import NotCalibrated
+from facealike.errors import NotCalibrated, UsageError
 from facealike.gallery.threshold import threshold_at_fpir
 
 TABLE = [(0.1, 1.0), (0.2, 0.1), (0.3, 0.01), (0.4, 0.001)]
@@ -19,6 +19,11 @@ def test_fmr_gives_the_fpir_and_interpolates() -> None:
 def test_marks_extrapolation_on_the_line_of_the_tail() -> None:
     found = threshold_at_fpir(TABLE, 1e-4, 1)
     assert found.extrapolated and found.threshold == pytest.approx(0.5)
+
+
+def test_an_fpir_whose_fmr_is_no_number_is_refused() -> None:
+    with pytest.raises(UsageError, match="too small to have a threshold"):
+        threshold_at_fpir(TABLE, 5e-324, 3)
 
 
 def test_needs_a_table() -> None:

@@ -55,4 +55,6 @@ def threshold_at_fpir(survival: Sequence[tuple[float, float]], fpir: float, temp
     if templates < 1:
         raise UsageError("a threshold for an FPIR needs a gallery with at least one template")
     fmr = -math.expm1(math.log1p(-fpir) / templates)
+    if not fmr:
+        raise UsageError(f"an FPIR of {fpir:g} is too small to have a threshold; give a higher one")
     return FpirThreshold(fpir, templates, fmr, *survival_threshold(survival, fmr))

@@ -9,6 +9,7 @@ import signal
 import socket
 from collections.abc import Callable, Generator
 
+import numpy as np
 import uvicorn
 
 from ..embedding.face_model import Model
@@ -92,6 +93,8 @@ def serve(settings: ServiceSettings, ready: Callable[[str, Model], None]) -> Non
     """
     check_address(settings)
     model = Model.load(settings.model, settings.device)
+    size = model.preprocessing.size
+    model.embed_many(np.zeros((1, size, size, 3), np.uint8))  # loads the network that requests share
     with listen(settings) as listening:
         settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
         config = uvicorn.Config(
