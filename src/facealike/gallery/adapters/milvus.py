@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,8 @@ class MilvusStore:
             raise DataError(f"{url.shown}: no such gallery; facealike gallery enroll makes one")
         self._milvus = MilvusConnection(url)
         self._journal = Journal(self._milvus)
-        self._people_counted: tuple[tuple[int, int], int] | None = None
+        self._counts: dict[str, int] = {}
+        self._counted: tuple[int, str] | None = None
         try:
             self.model_id = self._prepare(model_id)
             self._journal.settle()
@@ -117,14 +118,7 @@ class MilvusStore:
         self, rows: Iterable[tuple[str, Template]], metadata: Mapping[str, Mapping[str, Any]] | None = None,
         corrections: Iterable[Correction] = (), replace: bool = True,
     ) -> list[bool]:  # fmt: skip
-        """Add templates of any people, all or none; return which are new.
-
-        Args:
-            rows: Templates with the name of their person.  An error while they are drawn adds none.
-            metadata: By person; also people without a template are added.
-            corrections: Added before the templates.
-            replace: Replace the metadata of people who have some.
-        """
+        """Add templates of any people, all or none; return which are new."""
         described = {name: metadata_text(values) for name, values in (metadata or {}).items()}
         corrections, rows, new = list(corrections), iter(rows), []
         with self._milvus.lock:
@@ -179,6 +173,7 @@ class MilvusStore:
                 Batch(self._milvus, batch, seen).correct([Correction(person, digest_)])
             if removed:
                 self._milvus.delete(self._milvus.templates, one)  # where the correction was known before
+                self._journal.changed()
             self._journal.log("correct", removed, self._journal.batch())
         if removed:
             self._milvus.compact()
@@ -232,15 +227,22 @@ class MilvusStore:
 
     def count(self) -> int:
         """Return the number of templates."""
-        return self._count(self._journal.settle())
+        return self._cached("templates", self._count)
 
     def count_people(self) -> int:
-        """Return the number of people with a template; counted again where a number of rows has changed."""
+        """Return the number of people with a template."""
+        return self._cached(
+            "people", lambda seen: len({row["person"] for row in self._rows(["person"], seen)})
+        )
+
+    def _cached(self, what: str, count: Callable[[str], int]) -> int:
+        """Return a number, which is counted again where something has changed."""
         seen = self._journal.settle()
-        state = self._count(seen), self._milvus.count(self._milvus.records, both('kind == "person"', seen))
-        if self._people_counted is None or self._people_counted[0] != state:
-            self._people_counted = state, len({row["person"] for row in self._rows(["person"], seen)})
-        return self._people_counted[1]
+        if self._counted != self._journal.state:
+            self._counts, self._counted = {}, self._journal.state
+        if what not in self._counts:
+            self._counts[what] = count(seen)
+        return self._counts[what]
 
     def _rows(self, fields: Sequence[str], where: str) -> list[dict[str, Any]]:
         """Return fields of templates in order of enrollment."""

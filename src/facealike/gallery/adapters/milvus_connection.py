@@ -73,7 +73,8 @@ def _literal(value: object) -> str:
 class MilvusConnection:
     """The collections of one gallery: ``templates``, made with the first one, and ``records``.
 
-    A record is a row of one of these kinds: ``about``, ``person``, ``correction``, ``audit`` and ``pending``.
+    A record is a row of one of these kinds: ``about``, ``person``, ``correction``, ``audit``,
+    ``pending`` and ``version``.
 
     Attributes:
         url: Where the server is.
@@ -156,6 +157,7 @@ class MilvusConnection:
             params.add_index("vector", index_type="HNSW", metric_type="IP", params=graph)
         else:
             params.add_index("vector", index_type="FLAT", metric_type="IP")
+        params.add_index("person", index_type="INVERTED")
         self.call("create_index", collection, params, sync=False)  # sync would sleep for half a second
 
     def query(self, collection: str, where: str, fields: Sequence[str]) -> list[dict[str, Any]]:

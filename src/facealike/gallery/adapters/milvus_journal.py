@@ -33,11 +33,16 @@ def record(kind: str, key: str, **values: Any) -> dict[str, Any]:
 
 
 class Journal:
-    """The pending records of a gallery."""
+    """The pending records of a gallery.
+
+    Attributes:
+        state: What ``settle`` has found last; equal as long as nothing has changed.
+    """
 
     def __init__(self, milvus: MilvusConnection) -> None:
         self._milvus = milvus
         self._last = 0
+        self.state: tuple[int, str] = (0, "")
 
     def batch(self) -> int:
         """Return the number of a new batch: nanoseconds, and more than the last one."""
@@ -46,20 +51,33 @@ class Journal:
 
     def settle(self) -> str:
         """Finish or undo what other processes left, and return the filter of the rows that count."""
-        hidden = []
-        for row in self._pending():
+        rows = self._pending(among("kind", ["pending", "version"]))
+        versions = [row["number"] for row in rows if row["kind"] == "version"]
+        hidden: list[int] = []
+        for row in rows:
+            if row["kind"] == "version":
+                continue
             if row["text"] != ADDING:
                 self.finish(row)
+                versions = [-self.batch()]  # unlike every other: the next reading finds the right one
             elif time.time_ns() - row["number"] > LEASE * 1_000_000_000:
                 self._undo(row["batch"])
             else:
                 hidden.append(row["batch"])
-        return other_than("batch", hidden)
+        seen = other_than("batch", hidden)
+        self.state = max(versions, default=0), seen
+        return seen
 
-    def _pending(self, where: str = "") -> list[dict[str, Any]]:
-        fields = ["person", "batch", "number", "text", "time"]
-        found = self._milvus.query(self._milvus.records, both('kind == "pending"', where), fields)
-        return sorted(found, key=lambda row: int(row["batch"]))
+    def _pending(self, where: str = 'kind == "pending"') -> list[dict[str, Any]]:
+        fields = ["kind", "person", "batch", "number", "text", "time"]
+        return sorted(
+            self._milvus.query(self._milvus.records, where, fields), key=lambda row: int(row["batch"])
+        )
+
+    def changed(self) -> None:
+        """Let every reader notice that something has changed."""
+        row = record("version", digest("version"), number=time.time_ns())
+        self._milvus.upsert(self._milvus.records, [row])
 
     def write(self, batch: int, state: str, **values: Any) -> dict[str, Any]:
         """Write the pending record of a batch; ``number`` is the time of its last sign of life."""
@@ -90,7 +108,7 @@ class Journal:
         Raises:
             DataError: Another process took it for dead and has undone it.
         """
-        if not self._pending(f"batch == {batch}"):
+        if not self._pending(f'kind == "pending" and batch == {batch}'):
             raise DataError(f"{self._milvus.url.shown}: adding took too long and was undone; try again")
         self.write(batch, ADDING)
 
@@ -120,6 +138,7 @@ class Journal:
                 milvus.delete(milvus.records, both('kind == "person"', among("person", some), earlier))
             for some in _parts(wrong) if with_templates else ():
                 milvus.delete(milvus.templates, both(among("id", some), earlier))
+        self.changed()
         milvus.delete(milvus.records, f'kind == "pending" and batch == {batch}')
 
     def log(self, action: str, templates: int, batch: int) -> None:

@@ -84,14 +84,7 @@ class PostgresStore:
         self, rows: Iterable[tuple[str, Template]], metadata: Mapping[str, Mapping[str, Any]] | None = None,
         corrections: Iterable[Correction] = (), replace: bool = True,
     ) -> list[bool]:  # fmt: skip
-        """Add templates of any people in one transaction; return which are new.
-
-        Args:
-            rows: Templates with the name of their person.  An error while they are drawn adds none.
-            metadata: By person; also people without a template are added.
-            corrections: Added before the templates.
-            replace: Replace the metadata of people who have some.
-        """
+        """Add templates of any people in one transaction; return which are new."""
         described = {name: metadata_text(values) for name, values in (metadata or {}).items()}
         only = "" if replace else " AND metadata = '{}'"
         rows, new = iter(rows), []
