@@ -16,6 +16,7 @@ import pytest
 from facealike.errors import DataError, MissingExtra, UsageError
 from facealike.gallery.adapters import postgres_connection
 from facealike.gallery.adapters.pgvector import PostgresStore
+from facealike.gallery.adapters.postgres_search import INDEX_LOCK
 from facealike.gallery.location import open_store
 from facealike.gallery.store_url import StoreURL, is_url
 from facealike.gallery.template import Template
@@ -61,10 +62,13 @@ def test_a_process_that_is_killed_loses_nothing_acknowledged(url: str) -> None:
         command = [sys.executable, "-c", WRITER, url, str(turn)]
         child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert child.stdout is not None
-        first = child.stdout.readline()
-        time.sleep(random.Random(turn).uniform(0.05, 0.3))
+        lines = [child.stdout.readline()]
+        while not lines[-1].startswith("forgotten"):
+            lines.append(child.stdout.readline())
+            assert lines[-1], "the writer has failed"
+        time.sleep(random.Random(turn).uniform(0, 0.1))
         child.kill()
-        for line in (first, *child.stdout):
+        for line in (*lines, *child.stdout):
             if line.endswith("\n"):
                 what, name = line.split()
                 said[what].add(name)
@@ -176,23 +180,29 @@ def test_an_approximate_index_finds_the_same_here(url: str) -> None:
         wanted, found = (one.search(template(seed).vector, 5, {"p1"}) for one in (exact, near))
         assert [hit.person for hit in found] == [hit.person for hit in wanted]
     assert near.forget("p7") == 3 and near.search(template(7).vector, 1)[0].score < 0.999
+    assert not has_index(near), "it holds the vectors of the forgotten"
     assert near.add("p7", [template(7)]) == 1 and near.search(template(7).vector, 1)[0].person == "p7"
     assert near.index_problems() == []
+    assert has_index(store_at(url + "&index=hnsw"))
+    exact._db.run("DROP INDEX templates_hnsw")
+    exact._db.run(f"SELECT pg_advisory_lock({INDEX_LOCK})")
+    other = store_at(url + "&index=hnsw")
+    assert not has_index(other) and other.search(template(7).vector, 1)[0].person == "p7"
     exact.close()
     near.close()
 
 
-def test_an_empty_gallery_gets_its_index_with_the_first_template(url: str) -> None:
-    near = store_at(url + "&index=hnsw")
-    near.add("Ann", [template(1)])
-    assert near._db.value("SELECT to_regclass('templates_hnsw') IS NOT NULL")
+def has_index(store: PostgresStore) -> bool:
+    return bool(store._db.value("SELECT to_regclass('templates_hnsw') IS NOT NULL"))
+
+
+def test_vectors_can_be_too_wide_for_an_index() -> None:
     place = new_place("postgresql", Path())
     wide = np.full(2001, 2001**-0.5, np.float32)
     other = store_at(place)
     other.add("Ann", [Template(wide, "d", None, "s")])
     with pytest.raises(UsageError, match="HNSW takes 2,000 dimensions, not 2,001; search exactly"):
         store_at(place + "&index=hnsw")
-    near.close()
     other.close()
 
 

@@ -30,6 +30,7 @@ names = st.one_of(
         st.characters(exclude_characters="\0", exclude_categories=("Cs",)), min_size=1, max_size=5
     ).filter(str.strip),
 )
+EXAMPLES = {"sqlite": 12, "postgresql": 10, "milvus": 6}
 seeds = st.integers(0, 11)
 values = st.one_of(st.integers(-5, 5), st.text(max_size=3), st.none())
 metadata = st.none() | st.dictionaries(st.text(max_size=3), values, max_size=2)
@@ -172,7 +173,8 @@ def test_a_store_does_what_a_dictionary_does(kind: str, quick_folder: Path) -> N
     run_state_machine_as_test(
         machine(kind, quick_folder),
         settings=settings(
-            max_examples=12, stateful_step_count=15, deadline=None, phases=[Phase.reuse, Phase.generate],
+            max_examples=EXAMPLES[kind], stateful_step_count=15, deadline=None,
+            phases=[Phase.reuse, Phase.generate],
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
         ),
     )  # fmt: skip

@@ -154,7 +154,8 @@ class MilvusStore:
             seen = self._journal.settle()
             key = self._existing(person, seen)
             count = self._count(both(f'person == "{key}"', seen))
-            self._journal.finish(self._journal.write(self._journal.batch(), FORGETTING, person=key))
+            batch = self._journal.batch()
+            self._journal.finish(self._journal.write(batch, FORGETTING, person=key, name=str(count)))
         self._milvus.compact()
         return count
 

@@ -69,7 +69,7 @@ class Journal:
         return seen
 
     def _pending(self, where: str = 'kind == "pending"') -> list[dict[str, Any]]:
-        fields = ["kind", "person", "batch", "number", "text", "time"]
+        fields = ["kind", "person", "name", "batch", "number", "text"]
         return sorted(
             self._milvus.query(self._milvus.records, where, fields), key=lambda row: int(row["batch"])
         )
@@ -80,7 +80,13 @@ class Journal:
         self._milvus.upsert(self._milvus.records, [row])
 
     def write(self, batch: int, state: str, **values: Any) -> dict[str, Any]:
-        """Write the pending record of a batch; ``number`` is the time of its last sign of life."""
+        """Write the pending record of a batch, with the time as its ``number``.
+
+        Args:
+            batch: Its number.
+            state: What is under way.
+            values: The ``person`` to forget, and as ``name`` how many templates that are.
+        """
         row = record(
             "pending", digest("pending", batch), batch=batch, text=state, number=time.time_ns(), **values
         )
@@ -125,11 +131,10 @@ class Journal:
         with_templates = milvus.has(milvus.templates)
         if pending["text"] == FORGETTING:
             whose = f'person == "{pending["person"]}"'
-            count = milvus.count(milvus.templates, both(whose, earlier)) if with_templates else 0
             if with_templates:
                 milvus.delete(milvus.templates, both(whose, earlier))
             milvus.delete(milvus.records, both(whose, earlier, 'kind != "pending"'))
-            self.log("forget", count, batch)
+            self.log("forget", int(pending["name"]), batch)
         else:
             new = milvus.query(milvus.records, f"batch == {batch}", ["kind", "person", "text"])
             people = [row["person"] for row in new if row["kind"] == "person"]

@@ -1,7 +1,8 @@
 """Keep people and their templates in PostgreSQL, with vectors of the extension pgvector.
 
 A write is acknowledged when its transaction is on the server's disk.  Writers of a gallery follow each other;
-readers wait for none but ``forget``.  Searches are exact, unless the URL says ``index=hnsw``.
+readers wait for none but ``forget``.  Searches are exact, unless the URL says ``index=hnsw``: that builds
+an index at opening, which ``forget`` drops.
 
 ``forget`` and ``correct`` write the tables anew in the transaction that deletes rows, since a deleted row
 would stay in its page.  Not reached: the write-ahead log, until the server overwrites it, replicas, backups.
@@ -58,7 +59,8 @@ class PostgresStore:
         try:
             with self._db.sentences():
                 self.model_id = prepare(self._db, model_id)
-            self._index()
+                if url.index == "hnsw" and (width := self.dimensions()):
+                    make_index(self._db, width)
         except BaseException:
             self.close()
             raise
@@ -99,7 +101,6 @@ class PostgresStore:
                 self._correct(self._make([one.person])[one.person], one)
             while chunk := list(islice(rows, CHUNK)):
                 new += self._insert(chunk)
-        self._index()
         return new
 
     def _make(self, names: Iterable[str]) -> dict[str, int]:
@@ -182,11 +183,6 @@ class PostgresStore:
     ) -> list[list[Hit]]:
         """Return what ``search`` does for each of the queries (q, d)."""
         return [self.search(query, top, without) for query in queries]
-
-    def _index(self) -> None:
-        """Build the HNSW index where the URL asks for one and there are templates."""
-        if self._db.url.index == "hnsw" and (width := self.dimensions()):
-            make_index(self._db, width)
 
     @reads
     def count(self) -> int:

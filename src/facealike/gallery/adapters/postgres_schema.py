@@ -40,11 +40,12 @@ CREATE_LOCK = 0x46414C47
 """Advisory lock under which a gallery is created."""
 
 REWRITE = (
+    "DROP INDEX IF EXISTS templates_hnsw",  # building it anew takes minutes: see make_index
     "ALTER TABLE templates ALTER COLUMN quality TYPE double precision USING quality + 0",
     "ALTER TABLE people ALTER COLUMN metadata TYPE text USING metadata || ''",
     "ALTER TABLE corrections ALTER COLUMN time TYPE text USING time || ''",
 )
-"""Changes that keep the values.  For them the server writes tables and indices into new files and copies
+"""Changes that keep the values.  For them the server writes tables and indices into new files, and copies
 only rows that are there; VACUUM FULL would also copy deleted rows that an old transaction could still see."""
 
 

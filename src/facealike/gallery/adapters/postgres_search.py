@@ -15,6 +15,9 @@ NEAR = 200
 """Templates that an approximate search looks at first; it goes up to ``MAX_NEAR``, the most of HNSW."""
 
 MAX_NEAR = 1000
+INDEX_LOCK = "hashtext(current_schema() || ' index')"
+"""Advisory lock of the process that builds the index of a gallery."""
+
 MAX_HNSW = 2000
 """The widest vectors that pgvector's HNSW can index."""
 
@@ -62,17 +65,22 @@ def search_near(db: PostgresConnection, query: NDArray[np.float32], top: int, wi
 
 
 def make_index(db: PostgresConnection, width: int) -> None:
-    """Build the HNSW index where there is none.
+    """Build the HNSW index where there is none and nobody else builds it; others read and write meanwhile.
 
     Raises:
         UsageError: The vectors are too wide for it.
     """
     if width > MAX_HNSW:
         raise UsageError(f"{db.url.shown}: HNSW takes {MAX_HNSW:,} dimensions, not {width:,}; search exactly")
-    if db.value("SELECT to_regclass('templates_hnsw') IS NULL"):
-        with db.writing():
-            db.run(
-                "CREATE INDEX IF NOT EXISTS templates_hnsw ON templates "
-                f"USING hnsw ((vector::vector({width})) vector_ip_ops)"
-            )
-            db.run("ALTER INDEX templates_hnsw ALTER COLUMN 1 SET STATISTICS 0")  # see PERSONAL
+    valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('templates_hnsw')"
+    if db.value(valid) or not db.value(f"SELECT pg_try_advisory_lock({INDEX_LOCK})"):
+        return
+    try:
+        db.run("DROP INDEX IF EXISTS templates_hnsw")  # of a build that was cut off
+        db.run(
+            "CREATE INDEX CONCURRENTLY templates_hnsw ON templates "
+            f"USING hnsw ((vector::vector({width})) vector_ip_ops)"
+        )
+        db.run("ALTER INDEX templates_hnsw ALTER COLUMN 1 SET STATISTICS 0")  # see PERSONAL
+    finally:
+        db.run(f"SELECT pg_advisory_unlock({INDEX_LOCK})")
