@@ -218,16 +218,19 @@ def test_a_gallery_moves_to_another_kind_of_store(kind: str, other: str, tmp_pat
     source, target = new_store(kind, tmp_path), new_store(other, tmp_path)
     source.add(NAMES[1], [template(1), template(2)], {"team": "A"})
     source.add("Bob", [template(2), template(3)])
+    moved_before = template(4)
+    source.add("Bob", [Template(moved_before.vector, moved_before.digest, None, "s", "", "mapped")])
     source.correct("Bob", template(3).digest)
     source.add_many([], {"Cy": {}})
-    assert export_store(source, tmp_path / "one.jsonl") == 3
+    assert export_store(source, tmp_path / "one.jsonl") == 4
     moved = import_store(target, tmp_path / "one.jsonl")
-    assert (moved.people, moved.templates, moved.known, moved.corrections) == (3, 3, 0, 1)
+    assert (moved.people, moved.templates, moved.known, moved.corrections) == (3, 4, 0, 1)
     again = import_store(target, tmp_path / "one.jsonl")
-    assert (again.people, again.templates, again.known, again.corrections) == (0, 0, 3, 0)
+    assert (again.people, again.templates, again.known, again.corrections) == (0, 0, 4, 0)
     export_store(target, tmp_path / "two.jsonl")
     assert (tmp_path / "one.jsonl").read_bytes() == (tmp_path / "two.jsonl").read_bytes()
     assert check_store(target).whole
+    assert [one.origin for _, one in target.templates()] == ["", "", "", "mapped"]
     source.close()
     target.close()
 

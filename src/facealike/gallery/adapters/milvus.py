@@ -37,7 +37,7 @@ NEAR = 1000
 TIE = 1e-6
 """Scores of equal templates differ by less."""
 
-_FIELDS = ("person", "vector", "digest", "quality", "source", "time")
+_FIELDS = ("person", "vector", "digest", "quality", "source", "time", "origin")
 
 
 class MilvusStore:
@@ -397,4 +397,4 @@ class MilvusStore:
 
 def _template(row: Mapping[str, Any]) -> Template:
     vector = np.asarray(row["vector"], np.float32)
-    return Template(vector, row["digest"], row["quality"], row["source"], row["time"])
+    return Template(vector, row["digest"], row["quality"], row["source"], row["time"], row["origin"])

@@ -71,7 +71,7 @@ class Batch:
                     {
                         "id": key, "person": digest(person), "vector": one.vector, "digest": one.digest,
                         "quality": one.quality, "time": one.time or now(), "source": one.source,
-                        **self._place(),
+                        "origin": one.origin, **self._place(),
                     }
                 )  # fmt: skip
         self._milvus.upsert(self._milvus.templates, wanted)

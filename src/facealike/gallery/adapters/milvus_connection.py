@@ -231,6 +231,7 @@ class MilvusConnection:
         schema.add_field("quality", DataType.DOUBLE, nullable=True)
         schema.add_field("time", DataType.VARCHAR, max_length=64)
         schema.add_field("source", DataType.VARCHAR, max_length=LONGEST)
+        schema.add_field("origin", DataType.VARCHAR, max_length=64)
         schema.add_field("vector", DataType.FLOAT_VECTOR, dim=width)
         self._make(self.templates, schema)
 

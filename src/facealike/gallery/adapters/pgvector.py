@@ -32,10 +32,10 @@ from .search_check import evenly_spread, not_found
 CHUNK = 1000
 """Rows that go to the server, or come from it, at a time."""
 
-COLUMNS = "templates.id, name, vector, digest, quality, source, templates.time"
+COLUMNS = "templates.id, name, vector, digest, quality, source, templates.time, origin"
 INSERT = (
-    "INSERT INTO templates (person, vector, digest, quality, time, source) VALUES (%s, %s, %s, %s, %s, %s) "
-    "ON CONFLICT DO NOTHING"
+    "INSERT INTO templates (person, vector, digest, quality, time, source, origin) "
+    "VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING"
 )
 
 
@@ -113,7 +113,8 @@ class PostgresStore:
     def _insert(self, rows: Sequence[tuple[str, Template]]) -> list[bool]:
         keys = self._make(person for person, _ in rows)
         values = [
-            (keys[p], one.vector, one.digest, one.quality, one.time or now(), one.source) for p, one in rows
+            (keys[who], one.vector, one.digest, one.quality, one.time or now(), one.source, one.origin)
+            for who, one in rows
         ]
         new: list[bool] = []
         with self._db.db.cursor() as cursor:
@@ -245,7 +246,7 @@ class PostgresStore:
     ) -> list[tuple[int, str, Template]]:
         text = f"SELECT {COLUMNS} FROM templates JOIN people ON people.id = person WHERE {where}"
         rows = self._db.run(f"{text} ORDER BY templates.id {end}", values)
-        return [(i, name, Template(v, d, q, s, t)) for i, name, v, d, q, s, t in rows]
+        return [(number, name, Template(*rest)) for number, name, *rest in rows]
 
     @reads
     def digests(self, people: Iterable[str] | None = None) -> dict[str, set[str]]:

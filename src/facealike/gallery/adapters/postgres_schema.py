@@ -18,7 +18,7 @@ TABLES = (
         id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
         person bigint NOT NULL REFERENCES people ON DELETE CASCADE,
         vector vector NOT NULL, digest text NOT NULL, quality double precision, time text NOT NULL,
-        source text NOT NULL, UNIQUE (person, digest))""",
+        source text NOT NULL, origin text NOT NULL DEFAULT '', UNIQUE (person, digest))""",
     """CREATE TABLE corrections (
         id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
         person bigint NOT NULL REFERENCES people ON DELETE CASCADE,
