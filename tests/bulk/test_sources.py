@@ -175,6 +175,10 @@ def test_people_come_from_folders_where_a_list_names_none(tmp_path: Path) -> Non
     assert [(one.photo, one.reason) for one in people.refused] == [
         (f"{tar}::2.png", "no person is stated for this photo")
     ]
+    (tmp_path / "list.csv").write_text("photo,person\nAnn/1.png,\n")
+    assert [ref.person for ref in listed(tmp_path / "list.csv", people=True)] == [None], (
+        "a list states people"
+    )
     lone = write_tar(tmp_path / "b.tar", {"2.png": png(2)})
     with pytest.raises(DataError, match="no photo with a person is left to enroll"):
         list_people([lone])

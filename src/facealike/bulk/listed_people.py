@@ -22,8 +22,8 @@ NOBODY = "no person is stated for this photo"
 def list_people(sources: Sequence[str | os.PathLike[str]]) -> PeopleList:
     """Return the photos of sources with their people, for ``Gallery.enroll_all``.
 
-    A photo for which its source states no person shows whom its folder is named after.  What states none is
-    refused, and so is a row of a list that cannot be used.
+    A photo of a folder or tar file that states no person shows whom its folder is named after.  What then has
+    none is refused, and so is a row of a list that cannot be used.
 
     Args:
         sources: As for ``list_photos``.

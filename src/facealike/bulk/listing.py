@@ -23,7 +23,8 @@ def list_photos(sources: Sequence[str | os.PathLike[str]], people: bool = False)
     Args:
         sources: Each a photo, a folder, a tar file (``shard-{000..009}.tar`` stands for ten), a CSV or
             Parquet list with the column photo, or a URL of one of these; in a URL ``*`` stands for any text.
-        people: A photo for which its source states no person shows whom its folder is named after.
+        people: A photo for which its source states no person shows whom its folder is named after; not that
+            of a list, which states people in a column.
 
     Raises:
         DataError: A source cannot be read, or a folder has no photo.
@@ -33,8 +34,9 @@ def list_photos(sources: Sequence[str | os.PathLike[str]], people: bool = False)
         raise UsageError("sources are given as a list; put a single one in a list")
     for source in sources:
         for place in _places(os.fspath(source)):
+            named = people and not place.lower().endswith(LIST_ENDINGS)
             for ref in _photos_of(place):
-                if people and ref.person is None and ref.problem is None:
+                if named and ref.person is None and ref.problem is None:
                     ref = ref._replace(person=_folder_name(ref))
                 yield ref
 
