@@ -42,7 +42,7 @@ COMMANDS = [
     ["gallery", "enroll"], ["gallery", "identify"], ["gallery", "forget"], ["gallery", "list"],
     ["gallery", "verify"], ["gallery", "correct"], ["gallery", "info"], ["gallery", "check"],
     ["gallery", "export"], ["gallery", "import"], ["gallery", "migrate"], ["identify"], ["cluster"],
-    ["video"], ["serve", "keys", "add"], ["serve", "keys", "list"], ["serve", "keys", "revoke"],
+    ["video"], ["doctor"], ["serve", "keys", "add"], ["serve", "keys", "list"], ["serve", "keys", "revoke"],
 ]  # fmt: skip
 
 

@@ -91,7 +91,7 @@ def check(commands: list[list[Any]], home: Path, codes: tuple[int, ...] = (0, 2,
     told = json.loads(done.stdout)
     assert len(told["answers"]) == len(lines)
     for line, (code, out, err) in zip(lines, told["answers"], strict=True):
-        assert code in codes or (line[0] in ("compare", "predict", "gallery", "identify") and code == 1), (
+        assert code in codes or (line[0] in ("compare", "predict", "gallery", "identify", "doctor") and code == 1), (
             line,
             code,
             err,
@@ -315,6 +315,7 @@ def test_model_files(corpus: Corpus, tmp_path: Path) -> None:
         commands += [
             ["model", "verify", path],
             ["model", "info", path, "--json"],
+            ["doctor", "-m", path, "--json"],
             ["compare", corpus.photo, corpus.photo, "-m", path],
             ["detect", corpus.photo, "-m", path, "--json"],
             ["embed", corpus.photo, "-o", tmp_path / "e.npz", "-m", path],

@@ -19,6 +19,7 @@ from . import (
     compare,
     data,
     detect,
+    doctor,
     embed,
     evaluate,
     export,
@@ -39,11 +40,11 @@ from .options import current_name
 
 HELP = """How alike two faces are, and how sure you may be.
 
-Exit codes: 0 done (compare, gallery verify: the same person; identify: a match; gallery check: whole),
-1 compare, gallery verify: different people; identify: unknown or uncertain; gallery check: damaged,
-2 an error, 3 no face found, 4 several faces where --face only allows one, 70 a fault of facealike,
-130 interrupted.  Errors are one line on stderr; with --json also an object with `error` and `message` on
-stdout.
+Exit codes: 0 done (compare, gallery verify: the same person; identify: a match; gallery check: whole;
+doctor: no problem), 1 compare, gallery verify: different people; identify: unknown or uncertain; gallery
+check: damaged; doctor: a problem, 2 an error, 3 no face found, 4 several faces where --face only allows
+one, 70 a fault of facealike, 130 interrupted.  Errors are one line on stderr; with --json also an object
+with `error` and `message` on stdout.
 """
 
 app = typer.Typer(
@@ -65,6 +66,7 @@ app.command()(train.train)
 app.command()(train.recipes)
 app.command()(export.export)
 app.command()(report.report)
+app.command()(doctor.doctor)
 app.add_typer(data.app, name="data")
 gallery.app.command()(gallery_migrate.migrate)
 app.add_typer(gallery.app, name="gallery")

@@ -1,0 +1,1 @@
+"""Examine the installation: versions, processor, onnxruntime, the model, and how long it takes."""
