@@ -134,7 +134,7 @@ def test_every_command_is_run() -> None:
         "gallery enroll", "gallery identify", "gallery forget", "gallery list", "gallery verify",
         "gallery correct", "gallery info", "gallery check", "gallery export", "gallery import",
         "gallery migrate", "identify",
-        "cluster", "video",
+        "cluster", "video", "doctor",
     }  # fmt: skip
     assert {name.removeprefix("facealike ") for name in COMMANDS} <= run
 
