@@ -14,11 +14,13 @@ from facealike.calibration.calibration import Calibration
 from facealike.calibration.likelihood_ratio import likelihood_ratio
 from facealike.embedding.face_model import Model
 from facealike.errors import DataError
+from facealike.gallery import gallery as gallery_module
 from facealike.gallery import intake
 from facealike.gallery.gallery import Gallery
 from facealike.gallery.resemblance import DUPLICATE_FPIR, find_resemblance
 from facealike.gallery.sqlite_store import SQLiteStore
 from facealike.gallery.template import Template
+from facealike.gallery.template_matrix import TemplateMatrix, compare_in_store
 from facealike.gallery.threshold import threshold_at_fpir
 from facealike.verification.best_pair import rate_of_best
 from support.known_scores import known_calibration
@@ -152,10 +154,12 @@ def test_a_person_under_two_names_is_reported_or_refused(tmp_path: Path, model: 
     assert [Path(one.photo).name for one in wrong.outliers] == ["m.png"] and "1 outlier" in str(wrong)
 
 
+@pytest.mark.parametrize("many", [False, True])
 def test_in_bulk_duplicates_are_reported_or_refused(
-    tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch, many: bool
 ) -> None:
     monkeypatch.setattr(intake, "BATCH", 2)
+    monkeypatch.setattr(gallery_module, "is_many", lambda count: many)
     grace = Image.open(hopper_path())
     root = tmp_path / "people"
     saved(root / "A Grace" / "1.png", grace)
@@ -168,3 +172,29 @@ def test_in_bulk_duplicates_are_reported_or_refused(
     refused = gallery.enroll_all(root, refuse_duplicates=True)
     assert refused.added == 2 and [each.person for each in refused.refused] == ["C Hopper"]
     assert "enroll it under that name" in refused.refused[0].reason and "C Hopper" not in gallery.people()
+
+
+def test_the_matrix_of_a_bulk_enrollment_answers_as_the_store_does(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+
+    def some(count: int, start: int) -> list[tuple[str, Template]]:
+        vectors = rng.normal(size=(count, WIDTH)).astype(np.float32)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        return [(f"p{(start + i) % 7}", template(v, f"{start + i}")) for i, v in enumerate(vectors)]
+
+    store = SQLiteStore(tmp_path / "g.db", "m")
+    matrix, start = TemplateMatrix(store), 0
+    for count in (1, 3, 40, 2000, 5):
+        new = some(count, start)
+        for one, other in zip(matrix.compare(new), compare_in_store(store, new), strict=True):
+            assert (one.other is None) == (other.other is None) and np.allclose(one.own, other.own, atol=1e-6)
+            if one.other is not None and other.other is not None:
+                assert one.other[::2] == other.other[::2]
+                assert one.other.score == pytest.approx(other.other.score, abs=1e-6)
+        store.add_many(new)
+        matrix.add(new)
+        start += count
+        assert (len(matrix), matrix.people) == (store.count(), store.count_people())
+    again = TemplateMatrix(store)
+    new = some(4, start)
+    assert [near.other for near in again.compare(new)] == [near.other for near in matrix.compare(new)]

@@ -181,7 +181,7 @@ class Gallery:
         people = source if isinstance(source, PeopleList) else read_people(source)
         refused, added, known, done = list(people.refused), 0, 0, 0
         total = len(people.photos)
-        screening = self._screening(policy.corrected or {}, refuse_duplicates)
+        screening = self._screening(policy.corrected or {}, refuse_duplicates, is_many(total))
         with closing(take_in(self.model, people.photos, policy, is_many(total))) as batches:
             for batch in map(screening.screened, batches):
                 rows = [(one.person, one.template) for one in batch if one.template is not None]
@@ -379,8 +379,8 @@ class Gallery:
         corrected = corrected_photos(self.store.corrections())
         return IntakePolicy(face, min_quality, self.store.digests(), corrected)
 
-    def _screening(self, corrected: Mapping[str, Set[str]], refuse: bool) -> Screening:
-        return Screening(self.store, self.model.calibration, corrected, refuse)
+    def _screening(self, corrected: Mapping[str, Set[str]], refuse: bool, many: bool = False) -> Screening:
+        return Screening(self.store, self.model.calibration, corrected, refuse, many)
 
     def _probe(self, photo: Source, face: FacePolicy) -> Probe:
         """Return the face of a photo, embedded; its digest only where corrections may name it."""

@@ -31,6 +31,7 @@ from .candidates import MARGIN
 from .intake import Taken
 from .mate_probability import mate_probabilities
 from .template import Template
+from .template_matrix import Near, TemplateMatrix, compare_in_store
 from .threshold import threshold_at_fpir
 
 Vectors = NDArray[np.float32]
@@ -132,36 +133,38 @@ class Resemblance(NamedTuple):
 
 def find_resemblance(
     store: GalleryStore, calibration: Calibration, new: Sequence[tuple[str, Template]],
-    corrected: Mapping[str, Set[str]],
+    corrected: Mapping[str, Set[str]], matrix: TemplateMatrix | None = None,
 ) -> Resemblance:  # fmt: skip
-    """Compare new templates with those in a store and with each other, in one pass over the store.
+    """Compare new templates with those in a store and with each other.
 
     Args:
         store: Where the new templates are not yet.
         calibration: That of the model; one without probabilities finds nothing.
         new: Templates with the name of their person.
         corrected: Digests of photos that do not show a person.
+        matrix: The templates of the store, where there are many new ones.
     """
     ratio = likelihood_ratio(calibration)
     if not new or ratio is None:
         return Resemblance()
     vectors = np.stack([template.vector for _, template in new])
     among = vectors @ vectors.T
-    hits = store.search_many(vectors, 2) if store.count() else [[] for _ in new]
+    near = compare_in_store(store, new) if matrix is None else matrix.compare(new)
     best: dict[frozenset[str], tuple[int, Hit]] = {}
     for row, (person, template) in enumerate(new):
-        for hit in [*hits[row], *_among_new(new, among, row)]:
+        for hit in (near[row].other, _among_new(new, among, row)):
+            if hit is None or template.digest in corrected.get(hit.person, ()):
+                continue
             pair = frozenset((person, hit.person))
-            excluded = hit.person == person or template.digest in corrected.get(hit.person, ())
-            if not excluded and (pair not in best or hit.score > best[pair][1].score):
+            if pair not in best or hit.score > best[pair][1].score:
                 best[pair] = (row, hit)
     photos = Counter(person for person, _ in new)
-    count, people = store.count() + len(new), store.count_people()
+    count, people = (store.count(), store.count_people()) if matrix is None else (len(matrix), matrix.people)
     cuts: dict[int, list[float]] = {}
     lookalikes = []
     for row, hit in best.values():
         person, template = new[row]
-        searched = count * photos[person]
+        searched = (count + len(new)) * photos[person]
         if searched not in cuts:
             rates = (DUPLICATE_FPIR, DUPLICATE_FPIR * MARGIN)
             cuts[searched] = [threshold_at_fpir(calibration.tail, one, searched).threshold for one in rates]
@@ -177,24 +180,24 @@ def find_resemblance(
             )
         )  # fmt: skip
     lookalikes.sort(key=lambda one: -one.score)
-    return Resemblance(tuple(lookalikes), tuple(_outliers(store, calibration, new, among)))
+    return Resemblance(tuple(lookalikes), tuple(_outliers(calibration, new, near, among)))
 
 
-def _among_new(new: Sequence[tuple[str, Template]], among: Vectors, row: int) -> Iterator[Hit]:
-    """Yield the best of the other new people for a new template."""
+def _among_new(new: Sequence[tuple[str, Template]], among: Vectors, row: int) -> Hit | None:
+    """Return the best of the other new people for a new template."""
     others = [i for i, (who, _) in enumerate(new) if who != new[row][0]]
-    if others:
-        best = max(others, key=lambda i: float(among[row, i]))
-        yield Hit(new[best][0], float(among[row, best]), new[best][1].source)
+    if not others:
+        return None
+    best = max(others, key=lambda i: float(among[row, i]))
+    return Hit(new[best][0], float(among[row, best]), new[best][1].source)
 
 
 def _outliers(
-    store: GalleryStore, calibration: Calibration, new: Sequence[tuple[str, Template]], among: Vectors
+    calibration: Calibration, new: Sequence[tuple[str, Template]], near: Sequence[Near], among: Vectors
 ) -> Iterator[OutlierPhoto]:
     """Yield the photos that look like none of the person's others, stored or new."""
-    held = store.templates_of(sorted({person for person, _ in new}))
     for row, (person, template) in enumerate(new):
-        own = [float(one.vector @ template.vector) for one in held.get(person, ())]
+        own = list(near[row].own)
         own += [float(among[row, i]) for i, (who, _) in enumerate(new) if who == person and i != row]
         if own and max(own) < survival_threshold(calibration.tail, rate_of_one(OUTLIER_FMR, len(own)))[0]:
             yield OutlierPhoto(person, template.source, max(own))
@@ -208,31 +211,41 @@ class Screening:
         calibration: That of the model.
         corrected: Digests of photos that do not show a person.
         refuse: Refuse the photos of a person who is a probable duplicate of another.
+        many: There are many batches, so that the templates of the store are held in memory.
     """
 
     def __init__(
-        self, store: GalleryStore, calibration: Calibration, corrected: Mapping[str, Set[str]], refuse: bool
-    ) -> None:
+        self, store: GalleryStore, calibration: Calibration, corrected: Mapping[str, Set[str]], refuse: bool,
+        many: bool,
+    ) -> None:  # fmt: skip
         self._store, self._calibration, self._corrected = store, calibration, corrected
-        self._refuse = refuse
+        self._refuse, self._many = refuse, many
+        self._matrix: TemplateMatrix | None = None
         self._duplicates: dict[str, str] = {}
         self.lookalikes: list[Lookalike] = []
         self.outliers: list[OutlierPhoto] = []
 
     def screened(self, batch: Sequence[Taken]) -> list[Taken]:
         """Return a batch, in which the photos of probable duplicates are refused where that is asked for."""
-        new = [(one.person, one.template) for one in batch if one.template is not None]
-        found = find_resemblance(self._store, self._calibration, new, self._corrected)
+        new = _new(batch)
+        if new and self._many and self._matrix is None:
+            self._matrix = TemplateMatrix(self._store)
+        found = find_resemblance(self._store, self._calibration, new, self._corrected, self._matrix)
         self.lookalikes += found.lookalikes
         self.outliers += found.outliers
-        if not self._refuse:
-            return list(batch)
         for one in found.lookalikes:
-            if one.duplicate:
+            if one.duplicate and self._refuse:
                 self._duplicates.setdefault(one.person, f"{one}; enroll it under that name, or accept both")
-        return [
+        accepted = [
             one._replace(template=None, reason=self._duplicates[one.person])
             if one.template is not None and one.person in self._duplicates
             else one
             for one in batch
         ]
+        if self._matrix is not None:
+            self._matrix.add(_new(accepted))
+        return accepted
+
+
+def _new(batch: Sequence[Taken]) -> list[tuple[str, Template]]:
+    return [(one.person, one.template) for one in batch if one.template is not None]
