@@ -19,6 +19,8 @@ class TrainingKeywords(TypedDict, total=False):
     cache: str | Path | None
     progress: Progress | None
     strict: bool
+    devices: int
+    nodes: int
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,9 @@ class TrainingOptions:
         cache: Folder that keeps the face crops; None for "crops" beside the run folder.
         progress: Called with (done, total) photos while faces are cropped.
         strict: Raise at the first photo that cannot be read, instead of leaving it out.
+        devices: Processes on each machine, one for each GPU or, on a CPU, for some of the cores.  Together
+            they see the batches that one process would see.  ``train`` only.
+        nodes: Machines.
     """
 
     detector: Detector | None = None
@@ -44,6 +49,8 @@ class TrainingOptions:
     cache: str | Path | None = None
     progress: Progress | None = None
     strict: bool = False
+    devices: int = 1
+    nodes: int = 1
 
     def crops_folder(self, beside: Path) -> Path:
         """Return the folder of the face crops: ``cache``, or "crops" in the folder ``beside``."""

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from ..distributed.collectives import portion
 from ..recipe.schema import AugmentSpec
 
 BEND_POINTS = 4  # points per side of the grid of random shifts
@@ -26,9 +27,16 @@ class Augmentation:
     def __init__(self, spec: AugmentSpec) -> None:
         self.spec = spec
 
-    def __call__(self, images: Tensor, generator: Generator) -> Tensor:
-        """Return augmented images; float (n, 3, S, S) in 0..255, as the input."""
-        draw = Draw(images, generator)
+    def __call__(self, images: Tensor, generator: Generator, total: int | None = None) -> Tensor:
+        """Return augmented images; float (n, 3, S, S) in 0..255, as the input.
+
+        Args:
+            images: The images.
+            generator: All draws come from it.
+            total: Images of the whole batch, of which ``images`` are the portion of this process; None
+                takes ``images`` as the whole.
+        """
+        draw = Draw(images, generator, total)
         moved = self._geometry(images, draw)
         # From here on the batch is changed in place.
         images = moved.clone() if moved is images else moved
@@ -79,7 +87,7 @@ class Augmentation:
             # One size for the batch keeps this a single tensor operation; "area" averages pixels.
             chosen, small = (
                 draw.chosen(self.spec.low_resolution),
-                int(side * float(draw.uniform(0.25, 0.6)[0])),
+                int(side * draw.once(0.25, 0.6)),
             )
             coarse = F.interpolate(images[chosen], size=small, mode="area")
             images[chosen] = F.interpolate(coarse, size=side, mode="bilinear", align_corners=False)
@@ -140,14 +148,23 @@ def mix(images: Tensor, alpha: float, generator: Generator) -> tuple[Tensor, Ten
 class Draw:
     """Random numbers, one per image, of shape (n, 1, 1, 1) to broadcast over a batch."""
 
-    def __init__(self, images: Tensor, generator: Generator) -> None:
-        self._count, self._device, self._generator = len(images), images.device, generator
+    def __init__(self, images: Tensor, generator: Generator, total: int | None = None) -> None:
+        self._count, self._device, self._generator = total or len(images), images.device, generator
+        # Draws are made for the whole batch, so that they do not depend on the number of processes.
+        self._mine = slice(None) if total is None else portion(total)
 
     def uniform(self, low: float, high: float) -> Tensor:
         """Return numbers in [low, high)."""
         # Drawn on the CPU whatever the device, so that a seed means the same everywhere.
+        return self._all_uniform(low, high)[self._mine].to(self._device)
+
+    def once(self, low: float, high: float) -> float:
+        """Return one number in [low, high) for the whole batch."""
+        return float(self._all_uniform(low, high)[0])
+
+    def _all_uniform(self, low: float, high: float) -> Tensor:
         unit = torch.rand(self._count, 1, 1, 1, generator=self._generator)
-        return (low + (high - low) * unit).to(self._device)
+        return low + (high - low) * unit
 
     def chance(self, probability: float) -> Tensor:
         """Return bools that are true with ``probability``."""
@@ -159,4 +176,4 @@ class Draw:
 
     def normal(self, *shape: int) -> Tensor:
         """Return standard normal numbers (n, *shape)."""
-        return torch.randn(self._count, *shape, generator=self._generator).to(self._device)
+        return torch.randn(self._count, *shape, generator=self._generator)[self._mine].to(self._device)

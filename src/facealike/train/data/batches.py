@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.data import Sampler as TorchSampler
 
 from ...embedding.crop_cache import Crops
+from ..distributed.collectives import portion
 from ..recipe.schema import Recipe
 from .samplers import IdentitySampler, ImageSampler, Indices, MixedSampler, PairSampler, Sampler
 
@@ -35,7 +36,8 @@ class StepDataset(Dataset[dict[str, Any]]):
     """Item i is the batch of step i, counted from the start of training.
 
     A batch has ``images``, uint8 (n, S, S, 3); ``labels``, int64 (n,); and ``pairs``, four index arrays or
-    None.
+    None.  With several processes ``images`` are the portion of this one; ``labels`` and ``pairs`` are of the
+    whole batch.
 
     Args:
         crops: The cached crops.
@@ -49,8 +51,9 @@ class StepDataset(Dataset[dict[str, Any]]):
 
     def __getitem__(self, step: int) -> dict[str, Any]:
         chosen, pairs = self._sampler.batch(step)
+        mine = chosen[portion(len(chosen))]
         return {
-            "images": torch.from_numpy(self._crops.take(self._rows[chosen])),
+            "images": torch.from_numpy(self._crops.take(self._rows[mine])),
             "labels": torch.from_numpy(self._labels[chosen]),
             "pairs": pairs,
         }
@@ -78,10 +81,11 @@ class EpochSteps(TorchSampler[int]):
 
 
 class ChunkDataset(Dataset[torch.Tensor]):
-    """Crops in order, ``size`` at a time, uint8 (n, S, S, 3)."""
+    """Crops in order, ``size`` at a time, uint8 (n, S, S, 3); with several processes the portion of this one."""
 
     def __init__(self, crops: Crops, rows: Indices, size: int = 256) -> None:
         self._crops = crops
+        rows = rows[portion(len(rows))]
         self._chunks = np.array_split(rows, max(1, -(-len(rows) // size)))
 
     def __len__(self) -> int:

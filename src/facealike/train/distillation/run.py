@@ -40,6 +40,7 @@ from ...utils.result import Result
 from ..data.batches import chunk_loader, step_loader
 from ..data.preprocessing import choose_preprocessing
 from ..data.samplers import Indices
+from ..distributed.world import refuse_several
 from ..export_onnx import export_student
 from ..lightning.callbacks import EpochLog
 from ..lightning.trainer import (
@@ -163,6 +164,7 @@ def distil(
     out = Path(out)
     run = run_folder(out, run)
     options = with_keywords(options, keywords)
+    refuse_several(options, "a recipe with a teacher trains in one process; leave them out")
     with own_run(run):
         return _distil(Path(photos_dir), recipe, out, run, options, started)
 

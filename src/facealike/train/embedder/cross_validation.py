@@ -42,6 +42,7 @@ from ...utils.atomic_write import write_text
 from ...utils.escape import csv_path, shown
 from ...utils.locking import own_folder
 from ...utils.result import Result
+from ..distributed.world import refuse_several
 from ..options import TrainingKeywords, TrainingOptions, with_keywords
 from ..recipe.names import comparable
 from ..recipe.schema import Recipe
@@ -120,6 +121,9 @@ def train_folds(
     """
     root, out = Path(people_dir), Path(out)
     options = with_keywords(options, keywords)
+    refuse_several(
+        options, "folds need no other process; train some of them in each with --folds 1-5 and --folds 6-10"
+    )
     options = replace(options, cache=options.crops_folder(out))
     recipe = replace(recipe, training=replace(recipe.training, patience=0, keep="last"))
     pairs = read_pairs(pairs_file, root)

@@ -15,6 +15,7 @@ from ...errors import TrainingError
 from ...metrics.verification import auc, best_f1_threshold
 from ...model_file.preprocessing import Preprocessing
 from ..data.augment import mix
+from ..distributed.collectives import gather, portion
 from ..lightning.base_module import BaseModule
 from ..losses.criterion import Criterion, pair_tensors
 from ..networks.build import first_network
@@ -65,11 +66,14 @@ class SiameseModule(BaseModule):
             network.to(self.device)
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
-        images, generator = self.augmented(batch["images"])
+        total = len(batch["labels"])
+        images, generator = self.augmented(batch["images"], total)
         partner, share, alpha = None, 1.0, self.recipe.augment.mixup
-        if alpha:
-            images, partner, share = mix(images, alpha, generator)
-        embeddings = self(images)
+        if alpha:  # partners may be images of other processes
+            mixed, partner, share = mix(gather(images, total), alpha, generator)
+            images = mixed[portion(total)]
+        own = self(images)
+        embeddings = gather(own, total)
         # Distances and angles between near neighbors need more digits than bfloat16 has.
         with torch.autocast(self.device.type, enabled=False):
             loss: Tensor = self.criterion(
@@ -80,9 +84,9 @@ class SiameseModule(BaseModule):
         for network in self._anchor:
             with torch.no_grad():
                 held = to_unit(network(self.normalized(images)))
-            apart = (to_unit(embeddings) - held).square().sum(dim=1).mean()
+            apart = gather((to_unit(own) - held).square().sum(dim=1), total).mean()
             loss = loss + self.recipe.loss.anchor * apart
-        return self.logged(loss, len(images))
+        return self.logged(loss, total)
 
     def validation_step(self, batch: Tensor, batch_idx: int, dataloader_idx: int = 0) -> None:
         self._embedded.setdefault(dataloader_idx, []).append(self.embed(batch))
@@ -98,7 +102,7 @@ class SiameseModule(BaseModule):
 
     def on_validation_epoch_end(self) -> None:
         for number, watched in enumerate(self.watched):
-            embeddings = torch.cat(self._embedded.pop(number))
+            embeddings = gather(torch.cat(self._embedded.pop(number)), len(watched.rows))
             a, b, same = watched.pairs
             scores = scores_of(embeddings, watched)
             if not np.isfinite(scores).all():
@@ -133,6 +137,7 @@ def measured(module: SiameseModule, watched: Watched, chunks: Iterable[Tensor]) 
     try:
         with autocast(module.recipe.training.precision, module.device):
             embeddings = torch.cat([module.embed(chunk.to(module.device)) for chunk in chunks])
+        embeddings = gather(embeddings, len(watched.rows))
     finally:
         module.train(training)
     scores, same = scores_of(embeddings, watched), watched.pairs.same

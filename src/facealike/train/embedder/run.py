@@ -15,7 +15,9 @@ import copy
 import sys
 import time
 from collections.abc import Collection
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,8 +34,13 @@ from ...imaging.photo_warning import (
     without_repeated_warnings,
 )
 from ...model_zoo.quantization import CALIBRATION_CROPS
+from ...types import Progress
 from ...utils.result import Result
 from ..data.batches import ChunkDataset, StepDataset, chunk_loader, make_sampler, step_loader
+from ..distributed.collectives import check_portions, is_main
+from ..distributed.group import from_main, joined, main_first
+from ..distributed.launch import free_port, launch
+from ..distributed.world import World, own_world, several, started_world
 from ..export_onnx import export_embedder
 from ..lightning.callbacks import EpochLog, PatientStopping
 from ..lightning.trainer import (
@@ -44,6 +51,7 @@ from ..lightning.trainer import (
     make_trainer,
     own_run,
     run_loop,
+    steps_done,
     write_model,
 )
 from ..model_card import InitialWeights
@@ -151,24 +159,52 @@ def train(
         DeviceError: The device is not there.
         ImageError: With ``strict``, a photo that cannot be read.
     """
-    started = time.perf_counter()
     out = Path(out)
     run = run_folder(out, run)
-    with own_run(run):
-        fitted = fit(people_dir, recipe, out, run, with_keywords(options, keywords))
-        with without_repeated_warnings():
-            final = finalize_run(fitted, recipe)
-        write_model(final.file, run, out)
-    crops = fitted.plan.crops
-    return TrainResult(
-        out, run, final.file.id, len(fitted.rows), time.perf_counter() - started, fitted.device,
-        final.evaluations, final.comparison, final.warnings, crops.no_face, crops.unused,
-    )  # fmt: skip
+    options = with_keywords(options, keywords)
+    world = started_world(options) if several(options) else None
+    if world is not None or not several(options):
+        return _train(people_dir, recipe, out, run, options, world)
+    first = own_world(options, free_port())
+    work = partial(_train_in_process, people_dir, recipe, out, run, replace(options, progress=None))
+    return launch(first, work, options.progress)
+
+
+def _train_in_process(
+    people_dir: str | Path, recipe: Recipe, out: Path, run: Path, options: TrainingOptions, world: World,
+    progress: Progress | None,
+) -> TrainResult:  # fmt: skip
+    """Train as one of the processes that ``launch`` starts."""
+    return _train(people_dir, recipe, out, run, replace(options, progress=progress), world)
+
+
+def _train(
+    people_dir: str | Path, recipe: Recipe, out: Path, run: Path, options: TrainingOptions,
+    world: World | None,
+) -> TrainResult:  # fmt: skip
+    """``train``, as one process of ``world``: the first one owns the run folder and writes the model."""
+    started = time.perf_counter()
+    accelerator, _, _ = choose_device(options.device, world)
+    with joined(world, accelerator == "gpu"), own_run(run) if is_main() else nullcontext():
+        fitted = fit(people_dir, recipe, out, run, options, world=world)
+        result = None
+        if is_main():
+            with without_repeated_warnings():
+                final = finalize_run(fitted, recipe)
+            write_model(final.file, run, out)
+            crops = fitted.plan.crops
+            result = TrainResult(
+                out, run, final.file.id, len(fitted.rows), time.perf_counter() - started, fitted.device,
+                final.evaluations, final.comparison, final.warnings, crops.no_face, crops.unused,
+            )  # fmt: skip
+        shared = from_main(result)
+    assert shared is not None  # that of the first process
+    return shared
 
 
 def fit(
     people_dir: str | Path, recipe: Recipe, out: Path, run: Path, options: TrainingOptions,
-    only: Collection[str] | None = None,
+    only: Collection[str] | None = None, world: World | None = None,
 ) -> Fitted:  # fmt: skip
     """Run the training loop of ``train``, without evaluation and without writing the model to ``out``.
 
@@ -180,19 +216,29 @@ def fit(
         options: See ``TrainingOptions``.
         only: Names of the people to train on.  There is no validation then: the last epoch is kept and
             training never stops early.
+        world: The place of this process among several.
+
+    Returns:
+        The network and its data; in processes beside the first one without the network.
     """
     cache = options.crops_folder(run.parent)
-    accelerator, devices, device_name = choose_device(options.device)
-    last = checkpoint_of(out, run, options.resume)
-    start = read_start(recipe.network.start) if recipe.network.start else None
-    plan = make_plan(
-        Path(people_dir), recipe, options.detector, cache, options.progress, only, options.strict,
-        None if start is None else start.file.preprocessing,
-    )  # fmt: skip
-    done = begin(run, out, recipe, plan.fingerprint, plan.root, device_name, last, cache)
-    print(f"training on {device_name}: {_count(plan)}", file=sys.stderr, flush=True)
-    steps, trainer, module, log, checks = _prepare(recipe, plan, run, accelerator, devices, start)
+    accelerator, devices, device_name = choose_device(options.device, world)
+    with main_first():  # the others find the crops in the cache
+        last = checkpoint_of(out, run, options.resume)
+        start = read_start(recipe.network.start) if recipe.network.start else None
+        plan = make_plan(
+            Path(people_dir), recipe, options.detector, cache, options.progress if is_main() else None, only,
+            options.strict, None if start is None else start.file.preprocessing,
+        )  # fmt: skip
+        if is_main():
+            done = begin(run, out, recipe, plan.fingerprint, plan.root, device_name, last, cache)
+            print(f"training on {device_name}: {_count(plan)}", file=sys.stderr, flush=True)
+        else:
+            done = steps_done(last) if last else 0
     sampler = make_sampler(recipe, plan.training_data.labels)
+    check_portions(len(sampler.batch(0).images), *(len(part.rows) for part in plan.watched))
+    steps = recipe.training.steps_per_epoch or sampler.steps
+    trainer, module, log, checks = _prepare(recipe, plan, run, steps, accelerator, devices, start, world)
     dataset = StepDataset(plan.crops, plan.training_data.rows, plan.training_data.labels, sampler)
     loader = step_loader(dataset, steps, done // steps)
     watched = [chunk_loader(ChunkDataset(plan.crops, part.rows)) for part in plan.watched]
@@ -200,8 +246,11 @@ def fit(
     if (start is not None or recipe.network.kind == "dlib") and len(plan.validation.people):
         before = measured(module, plan.watched[0], watched[0])
         measures = f"F1 {before['val_f1']:.3f}, AUC {before['val_auc']:.4f}"
-        print(f"before training, on the validation people: {measures}", file=sys.stderr, flush=True)
+        if is_main():
+            print(f"before training, on the validation people: {measures}", file=sys.stderr, flush=True)
     run_loop(trainer, module, loader, watched, last)
+    if not is_main():
+        return Fitted(plan, b"", run, cache, device_name, log.rows)
     keep = recipe.training.keep if len(plan.validation.people) else "last"
     kept = run / "checkpoints" / f"{keep}.ckpt"
     module.load_state_dict(torch.load(kept, map_location="cpu", weights_only=True)["state_dict"])
@@ -238,13 +287,13 @@ def _count(plan: Plan) -> str:
 
 
 def _prepare(
-    recipe: Recipe, plan: Plan, run: Path, accelerator: str, devices: Any, start: Start | None
-) -> tuple[int, lightning.Trainer, SiameseModule, EpochLog, SanityChecks]:
+    recipe: Recipe, plan: Plan, run: Path, steps: int, accelerator: str, devices: Any, start: Start | None,
+    world: World | None,
+) -> tuple[lightning.Trainer, SiameseModule, EpochLog, SanityChecks]:  # fmt: skip
     spec = recipe.training
-    steps = spec.steps_per_epoch or make_sampler(recipe, plan.training_data.labels).steps
     people = len(plan.training_data.people.names)
     module = SiameseModule(recipe, plan.preprocessing, people, steps * spec.epochs, plan.watched, start)
-    log = EpochLog(run / "log.csv", steps * spec.batch_size, echo=not sys.stderr.isatty())
+    log = EpochLog(run / "log.csv" if is_main() else None, steps * spec.batch_size, echo=not sys.stderr.isatty())
     folder = run / "checkpoints"
     checks = SanityChecks(plan, recipe, log)
     callbacks: list[Any] = [log, checks]
@@ -256,5 +305,5 @@ def _prepare(
     callbacks.append(keep_last(run))
     if spec.patience and len(plan.validation.people):
         callbacks.append(PatientStopping("val_f1", mode="max", patience=spec.patience))
-    trainer = make_trainer(run, spec, steps, accelerator, devices, callbacks)
-    return steps, trainer, module, log, checks
+    trainer = make_trainer(run, spec, steps, accelerator, devices, callbacks, world)
+    return trainer, module, log, checks

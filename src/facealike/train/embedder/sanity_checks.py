@@ -15,6 +15,7 @@ from lightning.pytorch.callbacks import Callback
 
 from ...errors import TrainingError
 from ...utils.escape import one_line
+from ..distributed.collectives import is_main
 from ..lightning.callbacks import EpochLog
 from ..recipe.schema import Recipe
 from .dataset import Plan
@@ -82,8 +83,10 @@ class SanityChecks(Callback):
 
     def _warn(self, warnings: Sequence[tuple[str, str]]) -> None:
         for kind, text in warnings:
-            if kind not in self.messages:
-                self.messages[kind] = text
+            if kind in self.messages:
+                continue
+            self.messages[kind] = text
+            if is_main():
                 print(f"warning: {one_line(text)}", file=sys.stderr, flush=True)
 
 

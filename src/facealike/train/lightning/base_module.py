@@ -11,6 +11,8 @@ from torch import Generator, Tensor
 from ...errors import TrainingError
 from ...model_file.preprocessing import Preprocessing
 from ..data.augment import Augmentation, shrink
+from ..distributed.batch_norm import synchronized
+from ..distributed.collectives import rank
 from ..networks.build import side_at
 from ..networks.ema import Average
 from ..optim.optimizer import make_optimizer
@@ -37,9 +39,9 @@ class BaseModule(lightning.LightningModule):
         augment: AugmentSpec,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.recipe, self.total_steps, self.network = recipe, total_steps, network
+        self.recipe, self.total_steps, self.network = recipe, total_steps, synchronized(network)
         self.augmentation = Augmentation(augment)
-        self.average = Average(network, recipe.training.ema) if recipe.training.ema else None
+        self.average = Average(self.network, recipe.training.ema) if recipe.training.ema else None
         self.channels = preprocessing.channels
         self.register_buffer("mean", torch.tensor(preprocessing.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(preprocessing.std).view(1, 3, 1, 1), persistent=False)
@@ -64,15 +66,18 @@ class BaseModule(lightning.LightningModule):
         return ordered.contiguous(memory_format=torch.channels_last)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        torch.manual_seed(step_seed(self.recipe.seed, 1, self.global_step))  # for dropout
+        torch.manual_seed(step_seed(self.recipe.seed, 1, self.global_step, rank()))  # for dropout
 
-    def augmented(self, crops: Tensor) -> tuple[Tensor, Generator]:
-        """Return crops, uint8 (n, S, S, 3), augmented to float (n, 3, s, s), and the step's generator."""
+    def augmented(self, crops: Tensor, total: int | None = None) -> tuple[Tensor, Generator]:
+        """Return crops, uint8 (n, S, S, 3), augmented to float (n, 3, s, s), and the step's generator.
+
+        ``total`` counts the images of the whole batch, of which ``crops`` are the portion of this process.
+        """
         generator = torch.Generator().manual_seed(step_seed(self.recipe.seed, 2, self.global_step))
         images = crops.permute(0, 3, 1, 2).float()
         if self.recipe.training.sizes:
             images = shrink(images, side_at(self.recipe.training.sizes, self.global_step, self.total_steps))
-        return self.augmentation(images, generator), generator
+        return self.augmentation(images, generator, total), generator
 
     def logged(self, loss: Tensor, count: int) -> Tensor:
         """Log the loss of ``count`` images and return it.

@@ -100,7 +100,7 @@ class EpochLog(Callback):
     Lightning stores callback states under the name of the class: renaming it breaks ``--resume``.
 
     Args:
-        path: The CSV file.
+        path: The CSV file; None writes and prints nothing, for processes beside the first.
         images_per_epoch: Images of an epoch, for the speed.
         echo: Print a line per epoch on stderr.
         watched: Metrics of a row, if they were logged.
@@ -108,7 +108,7 @@ class EpochLog(Callback):
     """
 
     def __init__(
-        self, path: Path, images_per_epoch: int, echo: bool,
+        self, path: Path | None, images_per_epoch: int, echo: bool,
         watched: Sequence[str] = WATCHED, reported: Mapping[str, str] = REPORTED,
     ) -> None:  # fmt: skip
         self._path, self._images, self._echo = path, images_per_epoch, echo
@@ -147,6 +147,8 @@ class EpochLog(Callback):
         row["images_per_second"] = self._images / seconds
         row["seconds"] = seconds
         self.rows.append(row)
+        if self._path is None:
+            return
         text = io.StringIO()
         columns = ("epoch", "train_loss", *self._watched, "learning_rate", "images_per_second", "seconds")
         writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")

@@ -17,6 +17,7 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.strategies import DDPStrategy
 
 from ...errors import DeviceError, TrainingError
 from ...model_file.locate import read_model_file
@@ -24,6 +25,9 @@ from ...model_file.model_file import ModelFile
 from ...model_file.store import SUFFIX
 from ...utils.atomic_write import write_text
 from ...utils.locking import own_folder
+from ..distributed.collectives import is_main
+from ..distributed.group import Joined
+from ..distributed.world import World
 from ..optim.mixed_precision import in_bfloat16
 from ..recipe.names import comparable
 from ..recipe.schema import Recipe, TrainingSpec
@@ -35,12 +39,18 @@ NAMES = {"data": "the photos or the detector", "start": "the model of network.st
 CARD_TEXT = ("recipe.description", "recipe.card.")
 
 
-def choose_device(device: str) -> tuple[str, list[int] | int, str]:
+def choose_device(device: str, world: World | None = None) -> tuple[str, list[int] | int, str]:
     """Return Lightning's accelerator and devices for ``auto``, ``cpu`` or ``cuda:N``, and the name to print.
 
+    Args:
+        device: The device.
+        world: The place of this process among several; each of them takes the GPU of its local rank.
+
     Raises:
-        DeviceError: The GPU is not there; there is no silent fallback.
+        DeviceError: A GPU is not there; there is no silent fallback.
     """
+    if world is not None:
+        return _several_devices(device, world)
     if device == "auto":
         device = "cuda:0" if torch.cuda.is_available() else "cpu"
     if device == "cpu":
@@ -55,18 +65,48 @@ def choose_device(device: str) -> tuple[str, list[int] | int, str]:
     return "gpu", [index], f"cuda:{index} ({torch.cuda.get_device_name(index)})"
 
 
+def _several_devices(device: str, world: World) -> tuple[str, list[int] | int, str]:
+    """``choose_device`` of a process among several."""
+    many = f"{world.count} processes" + (f" on {world.nodes} machines" if world.nodes > 1 else "")
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cpu":
+        return "cpu", world.local_count, f"cpu ({many}, {torch.get_num_threads()} threads each)"
+    if device != "cuda":
+        raise DeviceError(
+            f"several processes take the first GPUs: --device is auto, cpu or cuda, not {device!r}; choose "
+            "other GPUs with CUDA_VISIBLE_DEVICES"
+        )
+    seen = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if seen < world.local_count:
+        raise DeviceError(
+            f"--devices {world.local_count} was asked for, but torch sees {seen} CUDA devices; lower it, or "
+            "use --device cpu"
+        )
+    name = torch.cuda.get_device_name(world.local_rank)
+    return "gpu", list(range(world.local_count)), f"cuda ({many}, {name})"
+
+
 def make_trainer(
-    run: Path, spec: TrainingSpec, steps: int, accelerator: str, devices: Any, callbacks: list[Any]
-) -> lightning.Trainer:
+    run: Path, spec: TrainingSpec, steps: int, accelerator: str, devices: Any, callbacks: list[Any],
+    world: World | None = None,
+) -> lightning.Trainer:  # fmt: skip
     """Return Lightning's trainer for epochs of ``steps``, with a progress bar in a terminal."""
-    terminal, kind = sys.stderr.isatty(), "cuda" if accelerator == "gpu" else "cpu"
+    terminal, kind = sys.stderr.isatty() and is_main(), "cuda" if accelerator == "gpu" else "cpu"
+    plugins: list[Any] = [AtomicCheckpoints()]
+    strategy: Any = "auto"
+    if world is not None:
+        plugins.append(Joined(world))
+        # Buffers are equal in all processes already: each computes them from the whole batch.
+        strategy = DDPStrategy(broadcast_buffers=False, gradient_as_bucket_view=True)
     with quiet():
         return lightning.Trainer(
             accelerator=accelerator, devices=devices, max_epochs=spec.epochs,
             precision="bf16-mixed" if in_bfloat16(spec.precision, kind) else "32-true",
             logger=TensorBoardLogger(run, name="", version="tensorboard"),
             callbacks=[*callbacks, Bar()] if terminal else callbacks,
-            plugins=[AtomicCheckpoints()], num_sanity_val_steps=0, log_every_n_steps=min(20, steps),
+            plugins=plugins, strategy=strategy, num_nodes=1 if world is None else world.nodes,
+            num_sanity_val_steps=0, log_every_n_steps=min(20, steps),
             enable_progress_bar=terminal, enable_model_summary=False, default_root_dir=run,
             use_distributed_sampler=False,
         )  # fmt: skip

@@ -1,0 +1,1 @@
+"""One training run in several processes: who takes part, how they meet, and what they exchange."""
