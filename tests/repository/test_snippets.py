@@ -99,6 +99,8 @@ def run(command: Command) -> None:
             run_facealike(command, words[1:])
     elif words[:2] == ["pip", "install"]:
         check_install(words[2:])
+    elif words[0] == "torchrun":  # needs several processes; tests/train/distributed has two
+        check_arguments(words[words.index("facealike") + 1 :])
     elif words[0] == "make":
         check_make(words[1:])
     elif words[0] == "python" and reason is None:

@@ -65,6 +65,18 @@ def train(
     ] = None,
     detector: DetectorOption = None,
     device: DeviceOption = "auto",
+    devices: Annotated[
+        int,
+        typer.Option(
+            "--devices",
+            min=1,
+            metavar="N",
+            help="Processes on each machine, one a GPU, that divide each batch.",
+        ),
+    ] = 1,
+    nodes: Annotated[
+        int, typer.Option("--nodes", min=1, metavar="M", help="Machines, started with torchrun or srun.")
+    ] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --run.")] = False,
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="Replaces the recipe's seed.")] = None,
     cache: CacheOption = None,
@@ -94,9 +106,13 @@ def train(
     other folds only, scores each fold with its model, and writes the mean accuracy.  Then
     --recipe must be given, and data.face is central, unless --set says otherwise.
 
+    With --devices or --nodes several processes divide each batch: they train the model that one process
+    would train.
+
     Needs facealike[train].  Exit code: 0, or 2 on an error.
     """
     from ..detection.registry import named_detector
+    from ..train.distributed.world import is_first
     from ..train.recipe.load import load_recipe
 
     changes = list(settings or [])
@@ -127,12 +143,14 @@ def train(
     finder = None if detector is None else named_detector(detector)
     # Lightning's messages go to stderr; stdout is for the result.
     with redirect_stdout(sys.stderr), progress_bar("cropping faces") as progress:
-        options = training.TrainingOptions(finder, device, resume, cache, progress, strict)
+        options = training.TrainingOptions(finder, device, resume, cache, progress, strict, devices, nodes)
         result = (
             train_one(people, plan, out, run, options)
             if pairs is None
             else training.train_folds(people, plan, pairs, out, chosen, options)
         )
+    if not is_first(options):
+        return 0  # that process prints the result of all
     if as_json:
         print_json(result.to_dict())
     elif isinstance(result, training.TrainResult):

@@ -81,7 +81,7 @@ class EpochSteps(TorchSampler[int]):
 
 
 class ChunkDataset(Dataset[torch.Tensor]):
-    """Crops in order, ``size`` at a time, uint8 (n, S, S, 3); with several processes the portion of this one."""
+    """The crops of this process in order, ``size`` at a time, uint8 (n, S, S, 3)."""
 
     def __init__(self, crops: Crops, rows: Indices, size: int = 256) -> None:
         self._crops = crops

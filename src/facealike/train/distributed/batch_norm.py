@@ -54,11 +54,13 @@ class SynchronizedBatchNorm(_BatchNorm):
             return super().forward(input)
         self._check_input_dim(input)
         mean, variance, items = moments(input.detach())
+        settings: Any = self  # torch's types allow a layer without statistics
         with torch.no_grad():
-            self.num_batches_tracked.add_(1)
-            self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(variance * (items / max(items - 1, 1)), self.momentum)
-        normalized: Tensor = _Normalize.apply(input, self.weight, self.bias, mean, variance, self.eps, items)
+            settings.num_batches_tracked.add_(1)
+            settings.running_mean.lerp_(mean, settings.momentum)
+            settings.running_var.lerp_(variance * (items / max(items - 1, 1)), settings.momentum)
+        apply: Any = _Normalize.apply
+        normalized: Tensor = apply(input, self.weight, self.bias, mean, variance, (self.eps, items))
         return normalized
 
 
@@ -70,7 +72,7 @@ def moments(x: Tensor) -> tuple[Tensor, Tensor, int]:
     own = torch.cat([mean, variance, mean.new_tensor([items])])
     parts = [torch.empty_like(own) for _ in range(count())]
     dist.all_gather(parts, own)
-    means, variances, sizes = torch.stack(parts).double().split([len(mean), len(mean), 1], dim=1)
+    means, variances, sizes = torch.stack(parts).double().tensor_split([len(mean), 2 * len(mean)], dim=1)
     share = sizes / sizes.sum()
     whole = (share * means).sum(dim=0)
     spread = (share * (variances + (means - whole).square())).sum(dim=0)
@@ -82,11 +84,12 @@ class _Normalize(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, eps: float, items: int
-    ) -> Tensor:
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, variance: Tensor,
+        settings: tuple[float, int],
+    ) -> Tensor:  # fmt: skip
         ctx.save_for_backward(x, weight, mean, variance)
-        ctx.eps, ctx.items = eps, items
-        return F.batch_norm(x, mean, variance, weight, bias, False, 0.0, eps)
+        ctx.eps, ctx.items = settings
+        return F.batch_norm(x, mean, variance, weight, bias, False, 0.0, ctx.eps)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
@@ -102,4 +105,4 @@ class _Normalize(torch.autograd.Function):
         level, slope = (whole / ctx.items).view(2, *shape)
         scale = (weight.float() * inverse).view(shape)
         back = (given - level - normal * slope) * scale
-        return back.to(x.dtype), own[1].to(weight.dtype), own[0].to(weight.dtype), None, None, None, None
+        return back.to(x.dtype), own[1].to(weight.dtype), own[0].to(weight.dtype), None, None, None

@@ -10,6 +10,7 @@ In one process all functions return their argument.
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import torch
@@ -44,7 +45,7 @@ def portion(total: int) -> slice:
 def bounds(total: int) -> list[slice]:
     """Return the rows of each process out of ``total``."""
     ends = [total * number // count() for number in range(count() + 1)]
-    return [slice(start, stop) for start, stop in zip(ends, ends[1:], strict=False)]
+    return [slice(start, stop) for start, stop in itertools.pairwise(ends)]
 
 
 def check_portions(*totals: int) -> None:
@@ -66,7 +67,8 @@ def gather(rows: Tensor, total: int) -> Tensor:
     The gradient of the own rows is multiplied by the number of processes, because DistributedDataParallel
     divides by it.  It is complete only if each process computes the same loss from the gathered rows.
     """
-    gathered: Tensor = rows if count() == 1 else _Gather.apply(rows, total)
+    apply: Any = _Gather.apply
+    gathered: Tensor = rows if count() == 1 else apply(rows, total)
     return gathered
 
 
@@ -91,13 +93,15 @@ def entering(replicated: Tensor) -> Tensor:
 
     Its gradient is the sum of those of all processes.
     """
-    same: Tensor = replicated if count() == 1 else _Entering.apply(replicated)
+    apply: Any = _Entering.apply
+    same: Tensor = replicated if count() == 1 else apply(replicated)
     return same
 
 
 def summed(part: Tensor) -> Tensor:
     """Return the sum over all processes; the gradient of each part is that of the sum."""
-    total: Tensor = part if count() == 1 else _Summed.apply(part)
+    apply: Any = _Summed.apply
+    total: Tensor = part if count() == 1 else apply(part)
     return total
 
 

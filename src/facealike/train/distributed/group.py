@@ -9,21 +9,16 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from lightning.fabric.plugins.environments import ClusterEnvironment
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 
-from ...errors import TrainingError
 from . import collectives
 from .collectives import count, is_main, rank
-from .world import World
+from .world import OtherProcessFailed, World
 
 STEP = timedelta(minutes=30)  # longest wait for another process within a step
 LONG = timedelta(days=7)  # longest wait for process 0, which may crop a million photos
 
 T = TypeVar("T")
-
-
-class OtherProcessFailed(TrainingError):
-    """Another process of the run has ended; its own message states why."""
 
 
 @contextmanager
@@ -44,6 +39,7 @@ def joined(world: World | None, cuda: bool) -> Iterator[None]:
             timeout=STEP,
         )  # fmt: skip
         collectives._slow = dist.new_group(backend="gloo", timeout=LONG)
+        dist.barrier(group=collectives._slow)  # a failure while they still connect prints lines of its own
         yield
     except RuntimeError as error:
         if not _lost(error):

@@ -24,8 +24,7 @@ from typing import Any, Generic, TypeVar
 
 from ...errors import FacealikeError, TrainingError, UsageError
 from ...types import Progress
-from .group import OtherProcessFailed
-from .world import World
+from .world import OtherProcessFailed, World
 
 GRACE = 5.0  # seconds that the others have to state their own errors, and to clean up
 
@@ -56,7 +55,8 @@ def launch(first: World, work: Work[T], progress: Progress | None = None) -> T:
         pickle.dumps(work)
     except Exception as error:  # pickle raises several classes
         raise UsageError(
-            f"--devices above 1 sends all arguments to other processes, and one of them cannot be sent ({error})"
+            "--devices above 1 sends all arguments to other processes, and one of them cannot be sent "
+            f"({error})"
         ) from None
     crew = [_Process(place, work) for place in first.on_this_machine()]
     try:
@@ -82,7 +82,8 @@ class _Process(Generic[T]):
     def ended(self) -> TrainingError:
         """Return the error of a process that ended without a message."""
         self.process.join()
-        code, name = self.process.exitcode or 0, f"process {self.world.rank} of {self.world.count}"
+        code: int = self.process.exitcode or 0
+        name = f"process {self.world.rank} of {self.world.count}"
         if code < 0:
             return TrainingError(
                 f"{name} was killed (signal {-code}), as the system does when memory runs out; lower "
@@ -97,19 +98,19 @@ class _Process(Generic[T]):
 
 def _supervised(crew: list[_Process[T]], progress: Progress | None) -> T:
     """Pass messages on until all processes have ended; return the result of the first."""
-    open_ends = {process.messages: process for process in crew}
-    results: dict[int, T] = {}
+    open_ends: dict[Any, _Process[T]] = {process.messages: process for process in crew}
+    results: dict[int, Any] = {}
     failures: list[BaseException] = []
-    until = None
+    until: float | None = None
     while open_ends and (until is None or time.monotonic() < until):
         left = None if until is None else max(0.0, until - time.monotonic())
         for end in wait(list(open_ends), left):
-            process = open_ends[end]  # type: ignore[index]
+            process = open_ends[end]
             rank = process.world.rank
             try:
-                kind, content = end.recv()  # type: ignore[union-attr]
+                kind, content = pickle.loads(process.messages.recv_bytes())
             except (EOFError, OSError):
-                del open_ends[end]  # type: ignore[arg-type]
+                del open_ends[end]
                 if rank not in results and not failures:
                     failures.append(process.ended())
             else:
@@ -122,11 +123,15 @@ def _supervised(crew: list[_Process[T]], progress: Progress | None) -> T:
                     progress(*content)
                 elif kind == "warning":
                     warnings.warn(content, stacklevel=2)
+        causes = [error for error in failures if not isinstance(error, OtherProcessFailed)]
+        if causes:
+            raise causes[0]
         if failures and until is None:
             until = time.monotonic() + GRACE
     if failures:
-        raise next((error for error in failures if not isinstance(error, OtherProcessFailed)), failures[0])
-    return results[crew[0].world.rank]
+        raise failures[0]
+    result: T = results[crew[0].world.rank]
+    return result
 
 
 def _end(crew: list[_Process[T]]) -> None:
@@ -158,7 +163,8 @@ def _work(world: World, work: Work[Any], messages: Connection) -> None:
 
             torch.set_num_threads(max(1, torch.get_num_threads() // world.local_count))
         with warnings.catch_warnings(), redirect_stdout(sys.stderr):
-            warnings.showwarning = send.warning if main else _dropped
+            show: Any = send.warning if main else _dropped
+            warnings.showwarning = show
             result = work(world, send.progress if main else None)
             send("result", result if main else None)
     except KeyboardInterrupt:
@@ -189,8 +195,10 @@ class _Sender:
         self._messages, self._lock = messages, threading.Lock()
 
     def __call__(self, kind: str, content: Any) -> None:
+        # Not ``send``, which leaves tensors in memory that ends with this process.
+        message = pickle.dumps((kind, content))
         with self._lock, contextlib.suppress(OSError):  # without a parent nobody listens
-            self._messages.send((kind, content))
+            self._messages.send_bytes(message)
 
     def progress(self, done: int, total: int) -> None:
         """Send the progress of long work."""

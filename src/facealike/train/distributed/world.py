@@ -7,12 +7,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from ...errors import UsageError
+from ...errors import TrainingError, UsageError
 from ..options import TrainingOptions
 
 TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
 SLURM = ("SLURM_PROCID", "SLURM_LOCALID", "SLURM_STEP_NUM_TASKS", "SLURM_STEP_NODELIST")  # only within srun
 DEFAULT_PORT = 29500  # that of torchrun
+
+
+class OtherProcessFailed(TrainingError):
+    """Another process of the run has ended; its own message states why."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,14 @@ def several(options: TrainingOptions, environment: Mapping[str, str] = os.enviro
     if options.devices < 1 or options.nodes < 1:
         raise UsageError("--devices and --nodes are at least 1")
     return options.devices * options.nodes > 1 or started_world(options, environment) is not None
+
+
+def is_first(options: TrainingOptions) -> bool:
+    """Return whether this process prints the result; those that torchrun or ``srun`` add do not."""
+    world = started_world(options)
+    if world is None and options.nodes > 1:
+        world = own_world(options, 0)
+    return world is None or world.rank == 0
 
 
 def refuse_several(options: TrainingOptions, why: str) -> None:

@@ -293,7 +293,9 @@ def _prepare(
     spec = recipe.training
     people = len(plan.training_data.people.names)
     module = SiameseModule(recipe, plan.preprocessing, people, steps * spec.epochs, plan.watched, start)
-    log = EpochLog(run / "log.csv" if is_main() else None, steps * spec.batch_size, echo=not sys.stderr.isatty())
+    log = EpochLog(
+        run / "log.csv" if is_main() else None, steps * spec.batch_size, echo=not sys.stderr.isatty()
+    )
     folder = run / "checkpoints"
     checks = SanityChecks(plan, recipe, log)
     callbacks: list[Any] = [log, checks]
