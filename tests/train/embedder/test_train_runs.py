@@ -337,10 +337,10 @@ def test_no_step_repeats_the_draws_of_another(
     drawn, seen = [], []
     real = Augmentation.__call__
 
-    def spy(self: Any, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def spy(self: Any, images: torch.Tensor, generator: torch.Generator, *rest: Any) -> torch.Tensor:
         drawn.append(generator.initial_seed())
         seen.append(images.numpy().tobytes())
-        return real(self, images, generator)
+        return real(self, images, generator, *rest)
 
     monkeypatch.setattr(Augmentation, "__call__", spy)
     train(root, tiny_recipe(), tmp_path / "m.facealike", detector=CentralBox(), cache=crops)
