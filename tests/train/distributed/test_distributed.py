@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,10 +34,18 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def found(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What two processes found, in one start."""
-    work = partial(two_processes.together, root, tmp_path_factory.mktemp("two"))
-    result: dict[str, Any] = two(work)
-    return result
+    """What two processes found, in one start; ``folder`` holds their runs."""
+    folder = tmp_path_factory.mktemp("two")
+    result: dict[str, Any] = two(partial(two_processes.together, root, folder))
+    return {**result, "folder": folder}
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("name", two_processes.LOSSES)
@@ -53,19 +62,24 @@ def test_a_step_of_two_processes_is_that_of_one(found: dict[str, Any], name: str
         torch.testing.assert_close(both.statistics[key], expected, atol=1e-5, rtol=1e-5, msg=key)
 
 
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("name", two_processes.RUNS)
 def test_a_run_of_two_processes_has_the_weights_of_one(
     found: dict[str, Any], root: Path, tmp_path: Path, name: str
 ) -> None:
     """Eighteen steps of a whole run: samplers, augmentation, mixup, EMA, optimizer and schedule."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
     one = two_processes.weights(root, tmp_path, two_processes.RUNS[name])
-    torch.set_num_threads(before)
-    assert one.keys() == found[name].keys()
-    for key, expected in one.items():
-        torch.testing.assert_close(found[name][key], expected, atol=5e-4, rtol=1e-3, msg=key)
+    assert_same(found[name], one)
     assert any(key.startswith("average.") for key in one) == (name == "classes")
+    if name == "sample":  # stopped in its third epoch, and continued by one process
+        begun = found["folder"] / "begun"
+        assert_same(two_processes.weights(root, begun, two_processes.RUNS[name], resume=True), one)
+
+
+def assert_same(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
+    assert found.keys() == expected.keys()
+    for key, value in expected.items():
+        torch.testing.assert_close(found[key], value, atol=5e-4, rtol=1e-3, msg=key)
 
 
 def test_batch_normalization_keeps_its_names(found: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ from ...model_file.preprocessing import Preprocessing
 from ..data.augment import mix
 from ..distributed.collectives import gather, portion
 from ..lightning.base_module import BaseModule
+from ..losses.class_sampling import join_parts, sampled_classes, take_part
 from ..losses.criterion import Criterion, pair_tensors
 from ..networks.build import first_network
 from ..networks.resnet import to_unit
@@ -60,6 +61,20 @@ class SiameseModule(BaseModule):
         self._embedded: dict[int, list[Tensor]] = {}
         # In a list, so that it is not part of the state: a resumed run builds it from the start again.
         self._anchor = [copy.deepcopy(network).eval().requires_grad_(False)] if recipe.loss.anchor else []
+
+        # Each process has class vectors of its own, whose gradient it knows alone; DDP asks for this name.
+        self._ddp_params_and_buffers_to_ignore = list(sampled_classes(self))
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        super().on_train_batch_start(batch, batch_idx)
+        for loss in sampled_classes(self).values():
+            loss.at_step(step_seed(self.recipe.seed, 3, self.global_step))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        join_parts(self, checkpoint)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        take_part(self, checkpoint)
 
     def on_fit_start(self) -> None:
         for network in self._anchor:

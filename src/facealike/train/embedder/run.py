@@ -253,7 +253,9 @@ def fit(
         return Fitted(plan, b"", run, cache, device_name, log.rows)
     keep = recipe.training.keep if len(plan.validation.people) else "last"
     kept = run / "checkpoints" / f"{keep}.ckpt"
-    module.load_state_dict(torch.load(kept, map_location="cpu", weights_only=True)["state_dict"])
+    checkpoint = torch.load(kept, map_location="cpu", weights_only=True)
+    module.on_load_checkpoint(checkpoint)
+    module.load_state_dict(checkpoint["state_dict"])
     warnings = list(checks.messages.values())
     kept_first = bool(before) and not better_epoch(log.rows, before)
     if kept_first:

@@ -17,7 +17,43 @@ MEMORY = 0.99  # decay of the running statistics of norms; the authors' alpha
 CLOSE = 1e-3  # radians; least distance of angles from 0 and pi, as in the authors' code
 
 
-class AdaFace(nn.Module):
+class AdaFaceMargin(nn.Module):
+    """The margin of AdaFace: the logit of the true class from its cosine and the quality of the image.
+
+    Args:
+        margin: Margin, in radians and as a cosine.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+    seen: Tensor
+
+    def __init__(self, margin: float) -> None:
+        super().__init__()
+        self.margin = margin
+        for name in ("mean", "deviation", "seen"):  # the checkpoint keeps them
+            self.register_buffer(name, torch.tensor(0.0))
+
+    @torch.no_grad()
+    def quality(self, norms: Tensor) -> Tensor:
+        """Return z of each norm (n,); in training the running statistics are updated."""
+        norms = norms.clamp(1e-3, 100)
+        if self.training:
+            # The first batch sets them: the authors' initial values fit their own network.
+            weight = 1 - MEMORY if self.seen else 1.0
+            self.mean.lerp_(norms.mean(), weight)
+            self.deviation.lerp_(norms.std(correction=0), weight)
+            self.seen.fill_(1.0)
+        deviations = (norms - self.mean) / (self.deviation + 1e-3)
+        return (CONCENTRATION * deviations).clamp(-1, 1)
+
+    def with_margin(self, own: Tensor, z: Tensor) -> Tensor:
+        """Return the cosines ``own`` (n,) of images of quality ``z`` with their margin."""
+        angles = torch.acos(own.clamp(-1 + 1e-6, 1 - 1e-6)) - self.margin * z
+        return torch.cos(angles.clamp(CLOSE, math.pi - CLOSE)) - self.margin * (1 + z)
+
+
+class AdaFace(AdaFaceMargin):
     """The mean cross-entropy over ``people`` classes, of embeddings (n, d) of any norm and labels (n,).
 
     The embedding's norm measures the quality of its image.  With z the norm's deviation from the running
@@ -32,36 +68,15 @@ class AdaFace(nn.Module):
         scale: Scale of the logits.
     """
 
-    mean: Tensor
-    deviation: Tensor
-    seen: Tensor
-
     def __init__(self, people: int, dimensions: int, margin: float, scale: float) -> None:
-        super().__init__()
-        self.margin, self.scale = margin, scale
+        super().__init__(margin)
+        self.scale = scale
         self.W = nn.Parameter(torch.empty(dimensions, people))
         nn.init.normal_(self.W, std=0.01)  # short; see classifier in criterion.py
-        for name in ("mean", "deviation", "seen"):  # the checkpoint keeps them
-            self.register_buffer(name, torch.tensor(0.0))
 
     def forward(self, embeddings: Tensor, labels: Tensor, _: Any = None) -> Tensor:
         cosines = F.normalize(embeddings) @ F.normalize(self.W, dim=0)
         z = self.quality(embeddings.detach().norm(dim=1))
         own = cosines.gather(1, labels[:, None])[:, 0]
-        angles = torch.acos(own.clamp(-1 + 1e-6, 1 - 1e-6)) - self.margin * z
-        target = torch.cos(angles.clamp(CLOSE, math.pi - CLOSE)) - self.margin * (1 + z)
-        logits = self.scale * cosines.scatter(1, labels[:, None], target[:, None])
+        logits = self.scale * cosines.scatter(1, labels[:, None], self.with_margin(own, z)[:, None])
         return F.cross_entropy(logits, labels)
-
-    @torch.no_grad()
-    def quality(self, lengths: Tensor) -> Tensor:
-        """Return z of each norm (n,); in training the running statistics are updated."""
-        lengths = lengths.clamp(1e-3, 100)
-        if self.training:
-            # The first batch sets them: the authors' initial values fit their own network.
-            weight = 1 - MEMORY if self.seen else 1.0
-            self.mean.lerp_(lengths.mean(), weight)
-            self.deviation.lerp_(lengths.std(correction=0), weight)
-            self.seen.fill_(1.0)
-        deviations = (lengths - self.mean) / (self.deviation + 1e-3)
-        return (CONCENTRATION * deviations).clamp(-1, 1)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ..recipe.schema import LossSpec
 from .adaface import AdaFace
+from .class_sampling import SampledClasses
 
 Pairs = tuple[Tensor, Tensor, Tensor, Tensor]
 
@@ -93,6 +94,8 @@ class Criterion(nn.Module):
 
 def classifier(spec: LossSpec, people: int, dimensions: int) -> Any:
     """Return a loss that classifies people, with one or several vectors for each."""
+    if spec.class_share < 1:
+        return SampledClasses(spec, people, dimensions)
     if spec.name == "adaface":
         return AdaFace(people, dimensions, spec.margin, spec.scale)
     # Only the direction of a class vector matters.  Adam's steps have one size whatever the gradient,

@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .row_adamw import RowAdamW
+
 MOMENTUM = 0.95
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of Jordan et al.: steep at zero, so that few steps suffice
 STEPS = 5
@@ -44,7 +46,7 @@ def orthogonal(matrix: Tensor) -> Tensor:
     return (made.T if tall else made).to(matrix.dtype)
 
 
-class Muon(torch.optim.AdamW):
+class Muon(RowAdamW):
     """AdamW, with Muon for parameter groups that have ``matrices = True``.
 
     Each parameter of such a group, with two dimensions or more, moves by its learning rate times the

@@ -8,8 +8,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..losses.class_sampling import sampled_classes
 from ..recipe.schema import TrainingSpec
 from .muon import Muon
+from .row_adamw import RowAdamW
 
 PIXELS = 3  # input channels of a network's first convolution
 
@@ -37,6 +39,11 @@ def with_matrices(groups: list[dict[str, Any]], rate: float) -> list[dict[str, A
     return [first, *without(groups, matrices)]
 
 
+def with_rows(groups: list[dict[str, Any]], tables: list[nn.Parameter], decay: float) -> list[dict[str, Any]]:
+    """Return ``groups`` with a last one for tables of which each step changes a few rows."""
+    return [*without(groups, tables), {"params": tables, "weight_decay": decay, "rows": True}]
+
+
 def without(groups: list[dict[str, Any]], parameters: Iterable[nn.Parameter]) -> list[dict[str, Any]]:
     """Return ``groups`` without some of their parameters."""
     taken = {id(parameter) for parameter in parameters}
@@ -51,11 +58,13 @@ def make_optimizer(module: nn.Module, run: TrainingSpec, total_steps: int) -> An
         of Smith and Topin, "Super-convergence", 2018.
     """
     groups = parameter_groups(module, run.weight_decay)
+    tables = [loss.vectors for loss in sampled_classes(module).values()]
     if run.muon:
         groups = with_matrices(groups, run.muon)
-        optimizer: torch.optim.AdamW = Muon(groups, lr=run.learning_rate)
-    else:
-        optimizer = torch.optim.AdamW(groups, lr=run.learning_rate)
+    if tables:
+        groups = with_rows(groups, tables, run.weight_decay)
+    kind = Muon if run.muon else RowAdamW if tables else torch.optim.AdamW
+    optimizer = kind(groups, lr=run.learning_rate)
     if run.schedule == "constant":
         return optimizer
     # A warm-up of one step or less is left out: OneCycleLR divides by zero at exactly one.

@@ -108,6 +108,8 @@ class LossSpec:
         miner: Which pairs or triplets of a batch count: ``all``, the ``hard`` ones, or (triplet) the
             ``semihard`` ones.
         centers: Class vectors per person (subcenter-arcface).
+        class_share: Share of the people that each step classifies among: those of its batch and random other
+            ones (arcface, cosface, adaface).  Below 1 the class vectors are divided among the processes.
         pair_weight: Weight of a contrastive loss on hard pairs that is added to a classifying loss.
         pair_margin: The margin of that loss, a distance.
         halves: Classify the first half of the embedding and compare the second.
@@ -122,6 +124,7 @@ class LossSpec:
     scale: float = 32.0
     miner: Literal["all", "hard", "semihard"] = "all"
     centers: int = 3
+    class_share: float = 1.0
     pair_weight: float = 0.0
     pair_margin: float = 1.2
     halves: bool = False

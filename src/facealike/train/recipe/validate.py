@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 # Losses that classify people, and the miners of each loss.
 CLASSIFYING = ("arcface", "cosface", "adaface", "subcenter-arcface")
+SAMPLED = ("arcface", "cosface", "adaface")  # may classify among a sample of the people
 MINERS = {
     "contrastive": ("all", "hard"), "triplet": ("all", "hard", "semihard"),
     "multi-similarity": ("all", "hard"), **dict.fromkeys(CLASSIFYING, ("all",)),
@@ -74,6 +75,11 @@ def check(recipe: Recipe) -> None:
     _require(recipe.loss.margin >= 0, "loss.margin", "must not be negative")
     _require(recipe.loss.scale > 0, "loss.scale", "must be positive")
     _require(1 <= recipe.loss.centers <= 100, "loss.centers", "must lie between 1 and 100")
+    _require(0 < recipe.loss.class_share <= 1, "loss.class_share", "must lie in (0, 1]")
+    _require(
+        recipe.loss.class_share == 1 or recipe.loss.name in SAMPLED,
+        "loss.class_share", f"below 1 fits loss.name = {' or '.join(SAMPLED)} only",
+    )  # fmt: skip
     _require(recipe.loss.pair_weight >= 0, "loss.pair_weight", "must not be negative")
     _require(0 < recipe.loss.pair_margin <= 2, "loss.pair_margin", "must lie between 0 and 2")
     _require(
