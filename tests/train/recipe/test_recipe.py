@@ -259,6 +259,7 @@ def test_the_seed_is_a_whole_number_from_zero(seed: Any) -> None:
         ("loss.miner", ["semihard"]),
         ("loss.name", ["triplet", "cosface", "arcface", "multi-similarity", "adaface", "subcenter-arcface"]),
         ("loss.centers", [0, 101]),
+        ("loss.class_share", [0.0, 1.1, 0.5]),
         ("sampler.name", ["images"]),
         ("sampler.images_per_identity", [1, 0]),
         ("sampler.single_share", [1.1]),

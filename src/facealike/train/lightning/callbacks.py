@@ -14,7 +14,7 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar
 
-from ...utils.atomic_write import write_bytes, write_text
+from ...utils.atomic_write import file_beside, write_text
 
 WATCHED = ("val_loss", "val_f1", "val_auc", "train_f1", "train_auc", "spread")
 REPORTED = {"train_f1": "F1 train", "val_f1": "validation"}  # in the line of an epoch on stderr
@@ -25,10 +25,9 @@ class AtomicCheckpoints(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Write the checkpoint; after a kill the old or the new one exists."""
-        buffer = io.BytesIO()
-        torch.save(checkpoint, buffer)
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(Path(path), buffer.getvalue())
+        with file_beside(path) as beside, beside.open("wb") as stream:  # vectors of many people are long
+            torch.save(checkpoint, stream)
 
 
 class PatientStopping(EarlyStopping):
