@@ -6,6 +6,8 @@
 `facealike serve` runs in a process of its own, and the load comes from this one, over the loopback; both
 share two cores.  Each request embeds a photo of 250 x 250 pixels (/v1/embed).  The reference is
 `Model.stream` over the same photos in this process, before and after the service; the row states the mean.
+"share" compares photos a second, which other programs disturb, and "cpu_share" the processor time of one
+photo, which they disturb less.
 "steady" is an open loop at 80 % of the service's own throughput; "overload" at twice that throughput for ten
 seconds; "recovery" is the time from its end to the first answer that is as quick as the 99th percentile of
 "steady", asked every 50 ms.
@@ -67,16 +69,17 @@ def photos(count: int) -> list[bytes]:
     return [path.read_bytes() for path in paths]
 
 
-def in_process(files: list[bytes], seconds: float) -> float:
-    """Photos a second of the batched pipeline."""
+def in_process(files: list[bytes], seconds: float) -> tuple[float, float]:
+    """Photos a second of the batched pipeline, and its milliseconds of processor time a photo."""
     from facealike import Model
 
     model = Model.load()
     sum(1 for _ in model.stream(files[:64]))
-    start, count = time.perf_counter(), 0
+    start, spent, count = time.perf_counter(), time.process_time(), 0
     while time.perf_counter() - start < seconds:
         count += sum(1 for _ in model.stream(files))
-    return count / (time.perf_counter() - start)
+    spent = time.process_time() - spent
+    return count / (time.perf_counter() - start), 1000 * spent / count
 
 
 def percentiles(answers: Answers, status: int = 200) -> tuple[float | None, float | None]:
@@ -104,6 +107,12 @@ def resident(process: subprocess.Popen[str]) -> float:
     return float("nan")
 
 
+def processor_time(process: subprocess.Popen[str]) -> float:
+    """Seconds of processor time that a process has used."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """One row."""
     load = round(os.getloadavg()[0], 1)
@@ -112,7 +121,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     before = in_process(files, options.seconds)
     with tempfile.TemporaryDirectory() as folder, service(folder) as (port, process):
         asyncio.run(closed_loop(port, requests, options.connections, 3))
+        spent = processor_time(process)
         full = asyncio.run(closed_loop(port, requests, options.connections, options.seconds))
+        spent = 1000 * (processor_time(process) - spent) / max(1, len(full.begun))
         throughput = full.count(200) / options.seconds
         memory = resident(process)
         steady = asyncio.run(open_loop(port, requests, 0.8 * throughput, options.steady))
@@ -121,13 +132,15 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         recovered = asyncio.run(recovery(port, requests[0], p99 or 1000))
         grown = resident(process) - memory
     after = in_process(files, options.seconds)
-    reference = (before + after) / 2
+    reference, cpu = (before[0] + after[0]) / 2, (before[1] + after[1]) / 2
     accepted = percentiles(over)
     failed = len(steady.begun) - steady.count(200) - steady.count(422) + sum(steady.errors.values())
     return {
         **circumstances("fastapi", "uvicorn", "onnxruntime"), "load_before": load, "photos": len(files),
         "in_process_per_s": round(reference, 1), "service_per_s": round(throughput, 1),
-        "share": round(throughput / reference, 3), "full_p50_ms": percentiles(full)[0],
+        "share": round(throughput / reference, 3), "in_process_cpu_ms": round(cpu, 2),
+        "service_cpu_ms": round(spent, 2), "cpu_share": round(cpu / spent, 3),
+        "full_p50_ms": percentiles(full)[0],
         "full_p99_ms": percentiles(full)[1], "steady_s": options.steady, "steady_requests": len(steady.begun),
         "steady_failed": failed, "steady_p50_ms": p50, "steady_p99_ms": p99,
         "overload_requests": len(over.begun), "overload_200": over.count(200),

@@ -1,6 +1,6 @@
 """Send thousands of requests that schemathesis makes from the OpenAPI document: none may get a 5xx.
 
-    PYTHONPATH=tests python -m benchmarks.tests.service_cases --cases 5000 --write
+    python -m benchmarks.tests.service_cases --cases 5000 --write
 
 The service runs in this process, with a tiny model.  Half of the cases are valid by the document; half of
 those have real photos.  The first 5xx ends the program with its request.
@@ -11,19 +11,22 @@ from __future__ import annotations
 import argparse
 import os
 import resource
+import sys
 import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.common.record import RESULTS, append_rows, circumstances
+from benchmarks.common.record import RESULTS, ROOT, append_rows, circumstances
+
+sys.path.insert(0, str(ROOT / "tests"))
+
+from support.openapi_cases import send_cases
+from support.service_app import running, service_model
 
 CSV = RESULTS / "service_cases.csv"
 
 
 def main() -> None:
-    from support.openapi_cases import send_cases
-    from support.service_app import running, service_model
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--cases", type=int, default=5000)
     parser.add_argument("--seed", type=int, default=0)

@@ -1,6 +1,6 @@
 """Kill a service under concurrent enrollments many times: nothing acknowledged may be lost or there twice.
 
-    PYTHONPATH=tests python -m benchmarks.tests.service_kills --rounds 100 --clients 200 --write
+    python -m benchmarks.tests.service_kills --rounds 100 --clients 200 --write
 
 Each round starts a service with a tiny model, enrolls from 200 connections, a person each request, and sends
 SIGKILL after a random time.  Then the gallery is opened: every acknowledged person is there, with one
@@ -11,18 +11,21 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.common.record import RESULTS, append_rows, circumstances
+from benchmarks.common.record import RESULTS, ROOT, append_rows, circumstances
+
+sys.path.insert(0, str(ROOT / "tests"))
+
+from support.enrollment_kills import rounds
 
 CSV = RESULTS / "service_kills.csv"
 
 
 def main() -> None:
-    from support.enrollment_kills import rounds
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--clients", type=int, default=200, help="concurrent enrollments")

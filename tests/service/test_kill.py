@@ -6,6 +6,10 @@ import os
 import tempfile
 from pathlib import Path
 
+import pytest
+
+pytest.importorskip("benchmarks.common.http_load", reason="the benchmarks are not installed")
+
 from support.enrollment_kills import rounds, stopped
 
 MEMORY = "/dev/shm"  # a kill loses no written page, so a file system in memory does, and is quick
