@@ -5,8 +5,8 @@
 Trains the recipe `lfw` at 48 pixels for some hundred steps on the training people, for each seed and number
 of processes, and measures F1 and AUC on pairs of the validation people.  With several numbers of processes a
 row also states the largest difference of its weights from those of the first number with that seed.  Appends
-to ``benchmarks/results/distributed.csv``.  Dropout draws other masks in each process, so runs with
-``--set network.dropout=0`` alone are equal up to rounding.
+to ``benchmarks/results/distributed.csv``.  Dropout draws other masks in each process;
+with ``--set network.dropout=0`` runs differ by rounding alone, which grows over the steps.
 """
 
 from __future__ import annotations
