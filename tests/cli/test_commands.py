@@ -41,7 +41,8 @@ COMMANDS = [
     ["model", "verify"], ["models", "list"], ["models", "add"], ["models", "remove"], ["models", "bundle"],
     ["gallery", "enroll"], ["gallery", "identify"], ["gallery", "forget"], ["gallery", "list"],
     ["gallery", "verify"], ["gallery", "correct"], ["gallery", "info"], ["gallery", "check"],
-    ["gallery", "export"], ["gallery", "import"], ["gallery", "migrate"], ["identify"], ["cluster"],
+    ["gallery", "compact"], ["gallery", "export"], ["gallery", "import"], ["gallery", "migrate"],
+    ["identify"], ["cluster"],
     ["video"], ["doctor"], ["serve", "keys", "add"], ["serve", "keys", "list"], ["serve", "keys", "revoke"],
 ]  # fmt: skip
 

@@ -99,6 +99,15 @@ def test_a_gallery_on_a_server_is_named_by_its_url(
     assert code == 2 and "Connection refused" in err and "sEcret" not in err
 
 
+def test_a_gallery_is_compacted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    gallery = tmp_path / "people.db"
+    command(capsys, "gallery", "enroll", gallery, "Grace Hopper", hopper_path())
+    code, out, _ = command(capsys, "gallery", "compact", gallery)
+    assert code == 0 and out.endswith("bytes freed\n")
+    assert command(capsys, "gallery", "compact", gallery, "--json")[0] == 0
+    assert command(capsys, "gallery", "compact", tmp_path / "none.db")[0] == 2
+
+
 def test_a_gallery_is_exported_and_imported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     gallery, out_file, copy = tmp_path / "people.db", tmp_path / "people.jsonl", tmp_path / "copy.db"
     command(capsys, "gallery", "enroll", gallery, "Grace Hopper", hopper_path())

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from facealike.errors import DataError
-from facealike.gallery import sqlite_store
+from facealike.gallery import indexed_table
 from facealike.gallery.gallery import Gallery
-from facealike.gallery.index import ExactIndex
 from facealike.gallery.integrity import check_store
 from facealike.gallery.sqlite_store import SQLiteStore
 from support.gallery_templates import template
@@ -32,7 +30,7 @@ def test_a_whole_gallery(store: SQLiteStore) -> None:
 
 def test_vectors_digests_and_metadata(store: SQLiteStore, tmp_path: Path) -> None:
     store._db.execute("UPDATE templates SET digest = 'x' WHERE id = 3")
-    store._db.execute("UPDATE people SET metadata = '{' WHERE name = 'Bob'")
+    store._db.execute("INSERT INTO descriptions SELECT 1, id, '{' FROM people WHERE name = 'Bob'")
     digest, metadata = check_store(store).problems
     assert "Ann: s-2.jpg: the digest of the photo is no SHA-256" in digest and "no JSON" in metadata
     store._db.execute("UPDATE templates SET vector = zeroblob(64) WHERE id = 5")
@@ -60,10 +58,21 @@ def test_pages_of_the_file(store: SQLiteStore, tmp_path: Path) -> None:
         assert not found and found.problems
 
 
-def test_the_index(store: SQLiteStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Wrong(ExactIndex):
-        def __init__(self, vectors: np.ndarray, people: list[str]) -> None:
-            super().__init__(vectors[::-1], people)
-
-    monkeypatch.setattr(sqlite_store, "ExactIndex", Wrong)
-    assert any("not found in the index" in problem for problem in check_store(store).problems)
+def test_the_index(store: SQLiteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(indexed_table, "FILE_FROM", 10)
+    monkeypatch.setattr(indexed_table, "NEWER", 1)
+    store.add("Cid", [template(99)])
+    assert check_store(store)
+    path = tmp_path / "g.db-index" / "templates-int8"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    (problem,) = check_store(store).problems
+    assert (
+        problem
+        == "the index templates-int8 is damaged (a check sum differs); it is made again when it is used"
+    )
+    store.close()
+    again = SQLiteStore(tmp_path / "g.db")
+    assert again.search(template(99).vector, 1)[0].person == "Cid"
+    assert check_store(again)

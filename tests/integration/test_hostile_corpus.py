@@ -130,7 +130,7 @@ def test_every_command_is_run() -> None:
         "models remove", "models bundle", "predict",
         "gallery enroll", "gallery identify", "gallery forget", "gallery list", "gallery verify",
         "gallery correct", "gallery info", "gallery check", "gallery export", "gallery import",
-        "gallery migrate", "identify",
+        "gallery compact", "gallery migrate", "identify",
         "cluster", "video", "doctor", "serve keys add", "serve keys list", "serve keys revoke",
     }  # fmt: skip
     # serve itself runs until it is stopped: tests/service starts it.
@@ -169,6 +169,7 @@ def test_names_of_photos(corpus: Corpus, tmp_path: Path) -> None:
         ["gallery", "forget", gallery, "person 0", *common],
         ["gallery", "info", gallery],
         ["gallery", "check", gallery],
+        ["gallery", "compact", gallery],
         ["gallery", "export", gallery, "-o", exported],
         ["gallery", "migrate", gallery, "-o", tmp_path / "moved.db", "-m", other],
         ["gallery", "import", tmp_path / "copy.db", exported, *common],

@@ -328,6 +328,21 @@ def check(gallery: GalleryArgument, as_json: JsonOption = False) -> int:
 
 @app.command()
 @command
+def compact(gallery: GalleryArgument, as_json: JsonOption = False) -> int:
+    """Rewrite the file without the space that forgotten people have left.
+
+    Exit code: 0, or 2 on an error.
+    """
+    freed = _open_any(gallery).compact()
+    if as_json:
+        print_json({"gallery": str(gallery), "freed": freed})
+    else:
+        show(f"{gallery}: {freed:,} bytes freed")
+    return 0
+
+
+@app.command()
+@command
 def export(
     gallery: GalleryArgument,
     out: Annotated[

@@ -6,7 +6,8 @@ server.  Names and texts are stored as they are given; ``Gallery`` checks them f
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -112,8 +113,11 @@ class GalleryStore(Protocol):
     def templates_of(self, people: Sequence[str]) -> dict[str, list[Template]]:
         """Return the templates of some people, by name; a person without one is left out."""
 
-    def digests(self) -> dict[str, set[str]]:
-        """Return the digests of the enrolled photos of each person."""
+    def each_template(self) -> Iterator[tuple[str, Template]]:
+        """Return all templates as ``templates`` does, one after the other; there may be millions."""
+
+    def digests(self, people: Iterable[str] | None = None) -> dict[str, set[str]]:
+        """Return the digests of the enrolled photos of each person, or of some people."""
 
     def corrections(self) -> list[Correction]:
         """Return all corrections, in the order in which they were made."""
@@ -124,8 +128,15 @@ class GalleryStore(Protocol):
     def dimensions(self) -> int:
         """Return the width of the vectors; 0 without one."""
 
-    def damaged_templates(self) -> list[tuple[str, str, str]]:
-        """Return (person, source, what is wrong) of each template whose vector cannot be one of the model."""
+    def damaged_templates(self, unchecked: bool = False) -> list[tuple[str, str, str]]:
+        """Return (person, source, what is wrong) of each template whose vector cannot be one of the model.
+
+        Args:
+            unchecked: Leave out those that have been checked since they were stored.
+        """
+
+    def snapshot(self) -> AbstractContextManager[None]:
+        """Let all reads of the block see one state of the store, if it can."""
 
     def file_problems(self) -> list[str]:
         """Return what the checks of the database itself report."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import shutil
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -28,6 +29,7 @@ from ..utils.ordered_threads import default_threads, map_ordered
 from .enrollment import BulkEnrollment
 from .gallery import Gallery
 from .people_list import PeopleList
+from .sqlite_reading import index_folder
 from .sqlite_store import SQLiteStore
 from .template import person_name
 
@@ -90,7 +92,7 @@ def _opened(path: Path, model_id: str) -> SQLiteStore:
     """Open the store of a cached gallery, or an empty one in place of a damaged one."""
     with contextlib.suppress(DataError):
         store = SQLiteStore(path, model_id)
-        if not store.damaged_templates():
+        if not store.damaged_templates(unchecked=True):
             return store
         store.close()
     _delete(path)
@@ -133,5 +135,6 @@ def _delete_old(cache: Path, place: str, keep: Path) -> None:
 
 
 def _delete(path: Path) -> None:
+    shutil.rmtree(index_folder(path), ignore_errors=True)
     for end in ("-wal", "-shm", ""):
         path.with_name(path.name + end).unlink(missing_ok=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -27,12 +27,13 @@ from ..verification.compare import CompareOptions
 from .aggregation import DEFAULT_AGGREGATION, Aggregation, check_aggregation
 from .base import GalleryStore
 from .candidates import CandidateList
+from .enroll_many import store_people
 from .enroll_person import store_person
-from .enrollment import BulkEnrollment, Enrollment, RefusedPhoto
+from .enrollment import BulkEnrollment, Enrollment
 from .info import GalleryInfo
 from .intake import IntakePolicy, check_face, corrected_photos, is_many, take_in, template_of
 from .integrity import GalleryCheck, check_store
-from .location import open_store
+from .location import compact_store, open_store
 from .mate_probability import ENROLLED_PRIOR
 from .people_list import PeopleList, read_people
 from .person_verification import PersonVerification, Probe, verify_person
@@ -95,7 +96,7 @@ class Gallery:
         """
         loaded = read_model_file(model) if isinstance(model, str | os.PathLike) else model
         store = open_store(path, None if loaded is None else loaded.id)
-        damaged = [] if loaded is None else store.damaged_templates()
+        damaged = [] if loaded is None else store.damaged_templates(unchecked=True)
         if damaged:
             store.close()
             person, _, why = damaged[0]
@@ -138,7 +139,7 @@ class Gallery:
             NothingEnrolled: A DataError: nothing could be enrolled, so the person is not in the gallery.
         """
         person = person_name(person)
-        policy = self._policy(face, min_quality)
+        policy = self._policy(face, min_quality, [person])
         listed = [(person, photo) for photo in photos]
         with closing(take_in(self.model, listed, policy, is_many(len(listed)))) as batches:
             taken = [one for batch in batches for one in batch]
@@ -177,28 +178,10 @@ class Gallery:
             UsageError: The face policy is ``all``.
             DataError: The folder or the list cannot be read.
         """
-        policy = self._policy(face, min_quality)
         people = source if isinstance(source, PeopleList) else read_people(source)
-        refused, added, known, done = list(people.refused), 0, 0, 0
-        total = len(people.photos)
-        screening = self._screening(policy.corrected or {}, refuse_duplicates, is_many(total))
-        with closing(take_in(self.model, people.photos, policy, is_many(total))) as batches:
-            for batch in map(screening.screened, batches):
-                rows = [(one.person, one.template) for one in batch if one.template is not None]
-                named = {one.person for one in batch if one.reason is None}
-                new = self.store.add_many(
-                    rows, {n: people.metadata[n] for n in named if n in people.metadata}
-                )
-                added += sum(new)
-                refused += [RefusedPhoto(*one[:2], one.reason) for one in batch if one.reason is not None]
-                done += len(batch)
-                known += sum(one.reason is None for one in batch) - sum(new)
-                if progress is not None:
-                    progress(done, total)
-        count = len({person for person, _ in people.photos})
-        return BulkEnrollment(
-            count, added, known, tuple(refused), tuple(screening.lookalikes), tuple(screening.outliers)
-        )
+        policy = self._policy(face, min_quality, {person for person, _ in people.photos})
+        screening = self._screening(policy.corrected or {}, refuse_duplicates, is_many(len(people.photos)))
+        return store_people(self.store, self.model, people, policy, screening, progress)
 
     def identify(
         self, photo: Source, top: int = 5, fpir: float = FPIR, face: FacePolicy = DEFAULT_FACE,
@@ -354,6 +337,10 @@ class Gallery:
         """Check that the file, its rows and the index are whole."""
         return check_store(self.store)
 
+    def compact(self) -> int:
+        """Rewrite the file without the space of removed people; return how many bytes that frees."""
+        return compact_store(self.store)
+
     def export(self, path: str | os.PathLike[str]) -> int:
         """Write people, templates and corrections to one portable file; return the number of templates.
 
@@ -375,9 +362,9 @@ class Gallery:
         """Close the file, or the connection."""
         self.store.close()
 
-    def _policy(self, face: FacePolicy, min_quality: float) -> IntakePolicy:
+    def _policy(self, face: FacePolicy, min_quality: float, people: Collection[str]) -> IntakePolicy:
         corrected = corrected_photos(self.store.corrections())
-        return IntakePolicy(face, min_quality, self.store.digests(), corrected)
+        return IntakePolicy(face, min_quality, self.store.digests(people), corrected)
 
     def _screening(self, corrected: Mapping[str, Set[str]], refuse: bool, many: bool = False) -> Screening:
         return Screening(self.store, self.model.calibration, corrected, refuse, many)

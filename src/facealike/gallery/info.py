@@ -26,7 +26,7 @@ class GalleryInfo(Result):
         forgotten: How many people were removed.
         model: Id of the model.
         schema: Version of the tables.
-        bytes: Size of the file and of its write-ahead log.
+        bytes: Size of the file, of its write-ahead log and of its index files.
         created: When the gallery was made, ISO 8601 in UTC; None where it is not known.
         first: When the oldest template was enrolled; None without one.
         last: When the newest was.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -66,12 +67,11 @@ def check_store(store: GalleryStore) -> GalleryCheck:
     damaged = [f"{shown(who)}: {shown(source)}: {why}" for who, source, why in store.damaged_templates()]
     if damaged:
         return GalleryCheck(store.location, len(people), sum(people.values()), tuple(damaged))
-    held = store.templates()
-    digests = [(who, one.digest, one.source) for who, one in held]
-    digests += [(one.person, one.digest, "a correction") for one in store.corrections()]
+    digests = ((who, one.digest, one.source) for who, one in store.each_template())
+    corrected = ((one.person, one.digest, "a correction") for one in store.corrections())
     problems += [
         f"{shown(who)}: {shown(source)}: the digest of the photo is no SHA-256"
-        for who, digest, source in digests
+        for who, digest, source in itertools.chain(digests, corrected)
         if not DIGEST.fullmatch(digest)
     ]
     try:

@@ -1,4 +1,4 @@
-"""Open the store of a gallery by where it is: a path, or the URL of a server."""
+"""Stores of a gallery by where they are: a file, or a server by its URL."""
 
 from __future__ import annotations
 
@@ -38,3 +38,15 @@ def open_store(place: str | os.PathLike[str], model_id: str | None) -> GallerySt
     raise UsageError(
         f"{url.scheme}:// is no place for a gallery; give a file, or a URL of postgresql:// or milvus://"
     )
+
+
+def compact_store(store: GalleryStore) -> int:
+    """Rewrite a file without the space of removed people; return how many bytes that frees.
+
+    Raises:
+        UsageError: The store is on a server.
+        DataError: Another process reads the gallery.
+    """
+    if not isinstance(store, SQLiteStore):
+        raise UsageError(f"{store.name}: a server frees the space itself; only a file is compacted")
+    return store.compact()

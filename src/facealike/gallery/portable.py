@@ -94,10 +94,10 @@ def export_store(store: GalleryStore, out: Path) -> int:
     """
     if store.damaged_templates():
         raise DataError(f"{store.name}: some templates are damaged; facealike gallery check lists them")
-    people, metadata = store.people(), store.metadata()
-    corrections, held = store.corrections(), store.templates()
     digest = hashlib.sha256()
-    with written_whole(out) as stream:
+    with store.snapshot(), written_whole(out) as stream:
+        people, metadata = store.people(), store.metadata()
+        corrections, count = store.corrections(), store.count()
 
         def line(entry: dict[str, Any]) -> None:
             text = json.dumps(entry) + "\n"
@@ -107,15 +107,15 @@ def export_store(store: GalleryStore, out: Path) -> int:
         line(
             {
                 "format": FORMAT, "version": VERSION, "model": store.model_id,
-                "dimensions": held[0][1].vector.size if held else 0, "people": len(people),
-                "corrections": len(corrections), "templates": len(held),
+                "dimensions": store.dimensions() if count else 0, "people": len(people),
+                "corrections": len(corrections), "templates": count,
             }
         )  # fmt: skip
         for name in people:
             line({"person": name, "metadata": metadata.get(name, {})})
         for one in corrections:
             line({"correction": one.person, "digest": one.digest, "time": one.time})
-        for name, template in held:
+        for name, template in store.each_template():
             embedding = base64.b64encode(template.vector.astype("<f4").tobytes()).decode("ascii")
             line(
                 {
@@ -125,7 +125,7 @@ def export_store(store: GalleryStore, out: Path) -> int:
                 }
             )  # fmt: skip
         stream.write(json.dumps({"sha256": digest.hexdigest()}) + "\n")
-    return len(held)
+    return count
 
 
 def import_store(store: GalleryStore, path: Path) -> ImportedGallery:

@@ -1,14 +1,23 @@
-"""Open the SQLite file of a gallery: its header, its tables, and their migration from older versions."""
+"""Open the SQLite file of a gallery: its header, its tables, and their migration from older versions.
+
+What a person is known by (name, metadata, vectors, digests, sources) stands only in rows of tables that grow
+at the end, and in no index.  Such a row is never moved: SQLite appends it to the last page of the table, and
+moves rows only where one in the middle grows or is deleted.  To forget is to empty the row where it stands;
+``secure_delete`` overwrites what it held.  So no copy of it is left anywhere else in the file.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import secrets
 import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import DataError, MixedModels
 from ..utils.escape import shown
+from .row_file import WORD, mark_of, mixed_one
 from .template import now
 
 APPLICATION_ID = 0x46414C47  # "FALG", in the header of the file
@@ -32,16 +41,42 @@ MIGRATIONS = (
     """
     ALTER TABLE templates ADD COLUMN origin TEXT NOT NULL DEFAULT '';
     """,
+    """
+    ALTER TABLE people RENAME TO old_people;
+    ALTER TABLE templates RENAME TO old_templates;
+    ALTER TABLE corrections RENAME TO old_corrections;
+    CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT);
+    CREATE TABLE descriptions (id INTEGER PRIMARY KEY, person INTEGER, metadata TEXT);
+    CREATE TABLE templates (
+        id INTEGER PRIMARY KEY, person INTEGER, vector BLOB, digest TEXT, quality REAL, time TEXT,
+        source TEXT, origin TEXT);
+    CREATE TABLE corrections (id INTEGER PRIMARY KEY, person INTEGER, digest TEXT, time TEXT);
+    CREATE TABLE erasures (kind TEXT NOT NULL, row INTEGER NOT NULL);
+    INSERT INTO people SELECT id, name FROM old_people ORDER BY id;
+    INSERT INTO descriptions (person, metadata)
+        SELECT id, metadata FROM old_people WHERE metadata != '{}' ORDER BY id;
+    INSERT INTO templates
+        SELECT id, person, vector, digest, quality, time, source, origin FROM old_templates ORDER BY id;
+    INSERT INTO corrections SELECT id, person, digest, time FROM old_corrections ORDER BY id;
+    DROP TABLE old_templates;
+    DROP TABLE old_corrections;
+    DROP TABLE old_people;
+    CREATE INDEX templates_person ON templates (person);
+    CREATE INDEX descriptions_person ON descriptions (person);
+    """,
 )
 """SQL that leads from each schema version (``user_version``) to the next."""
 
 BUSY_TIMEOUT = 30_000
 """Milliseconds that a write waits for another process."""
 
+RETRY = 0.002
+"""Seconds between two attempts to truncate the write-ahead log."""
+
 
 @contextlib.contextmanager
 def transaction(db: sqlite3.Connection) -> Iterator[None]:
-    """Run the block in one transaction, which an error undoes."""
+    """Run the block in one transaction, which an error undoes; it is the lock of the index files, too."""
     db.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -50,6 +85,19 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
         if db.in_transaction:  # SQLite itself ends it where the disk is full
             db.execute("ROLLBACK")
         raise
+
+
+@contextlib.contextmanager
+def reading(db: sqlite3.Connection) -> Iterator[None]:
+    """Let all reads of the block see one state of the file."""
+    outer = bool(db.in_transaction)
+    if not outer:
+        db.execute("BEGIN")
+    try:
+        yield
+    finally:
+        if not outer:
+            db.execute("COMMIT")
 
 
 def prepare(db: sqlite3.Connection, path: Path, model_id: str | None) -> str:
@@ -65,7 +113,6 @@ def prepare(db: sqlite3.Connection, path: Path, model_id: str | None) -> str:
         MixedModels: The file holds templates of another model.
         sqlite3.Error: The file cannot be read or written.
     """
-    db.execute("PRAGMA foreign_keys = ON")
     db.execute("PRAGMA secure_delete = ON")
     with transaction(db):
         owner = db.execute("PRAGMA application_id").fetchone()[0]
@@ -102,22 +149,37 @@ def _migrate(db: sqlite3.Connection, version: int) -> None:
         for statement in filter(str.strip, script.split(";")):
             db.execute(statement)
     if version:
-        mark_deleted(db)  # version 1 left copies of deleted rows in the gaps of pages
+        mark_deleted(db)  # older versions left copies of deleted rows in the gaps of pages
+    _count(db)
     db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
 
 
+def _count(db: sqlite3.Connection) -> None:
+    """State in ``about`` what the tables hold: see ``Totals``."""
+    templates, vectors, names, length = 0, 0, 0, 0
+    for key, vector in db.execute("SELECT id, CAST(vector AS BLOB) FROM templates"):
+        templates, length = templates + 1, length or len(vector)
+        vectors = (vectors + mixed_one(key, mark_of(vector))) & WORD
+    for key, name in db.execute("SELECT id, name FROM people"):
+        names = (names + mixed_one(key, mark_of(name.encode()))) & WORD
+    (people,) = db.execute("SELECT count(DISTINCT person) FROM templates").fetchone()
+    values = {
+        "templates": templates, "people": people, "vector marks": vectors, "name marks": names,
+        "dimensions": length // 4, "store": secrets.token_hex(16),
+    }  # fmt: skip
+    db.executemany("INSERT INTO about VALUES (?, ?)", [(key, str(value)) for key, value in values.items()])
+
+
 def mark_deleted(db: sqlite3.Connection) -> None:
-    """Note, within the transaction that deletes rows, that their bytes are still to be erased."""
+    """Note, within a transaction, that the file is to be rewritten: pages may hold copies of deleted rows."""
     db.execute("INSERT OR REPLACE INTO about VALUES ('erase', 'pending')")
 
 
 def erase(db: sqlite3.Connection, wait: bool = True) -> bool:
-    """Erase the bytes of deleted rows from the file and from the write-ahead log.
+    """Erase deleted bytes from the write-ahead log, and from the file where ``mark_deleted`` asks for it.
 
-    ``secure_delete`` overwrites a deleted row where it stands, and not copies of it that stay in the gaps of
-    pages when SQLite moves rows between them.  So the file is rewritten (VACUUM), which takes time in
-    proportion to its size.  A process that was killed before it had done so has left its mark.
+    A process that was killed before it had done so has left its mark.
 
     Args:
         db: The connection.
@@ -131,8 +193,12 @@ def erase(db: sqlite3.Connection, wait: bool = True) -> bool:
         pending = db.execute("SELECT 1 FROM about WHERE key = 'erase'").fetchone()
         if pending:
             db.execute("VACUUM")
-        if db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
-            return False
+        # For another process at a checkpoint SQLite does not wait itself.
+        until = time.monotonic() + (BUSY_TIMEOUT / 1000 if wait else 0)
+        while db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+            if time.monotonic() >= until:
+                return False
+            time.sleep(RETRY)
         if pending:
             db.execute("DELETE FROM about WHERE key = 'erase'")
     except sqlite3.OperationalError:

@@ -7,7 +7,7 @@ those of ``onnx.proto`` (ONNX IR version 8); tests read the result back with ``o
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +15,15 @@ from numpy.typing import NDArray
 IR_VERSION = 8
 OPSET = 17
 
-Array: TypeAlias = NDArray[np.float32] | NDArray[np.int64]
+Array: TypeAlias = NDArray[np.float32] | NDArray[np.int64] | NDArray[np.uint8]
 Attribute: TypeAlias = int | Sequence[int]
 Shape: TypeAlias = Sequence[int | str]
 """The dimensions of a tensor; a name stands for a free dimension."""
 
-_FLOAT, _INT64 = 1, 7  # TensorProto.DataType
+_KINDS = {
+    np.dtype(np.float32): 1, np.dtype(np.uint8): 2, np.dtype(np.int8): 3, np.dtype(np.int32): 6,
+    np.dtype(np.int64): 7,
+}  # TensorProto.DataType  # fmt: skip
 _INT, _INTS = 2, 7  # AttributeProto.AttributeType
 
 
@@ -38,11 +41,10 @@ def node(operator: str, inputs: Sequence[str], output: str, **attributes: Attrib
 
 
 def tensor(name: str, values: Array) -> bytes:
-    """Encode a constant of the graph, float32 or int64."""
-    kind = {np.dtype(np.float32): _FLOAT, np.dtype(np.int64): _INT64}[values.dtype]
+    """Encode a constant of the graph, float32, int64 or uint8."""
     little = np.ascontiguousarray(values).astype(values.dtype.newbyteorder("<"))
     sides = b"".join(write_number(1, side) for side in values.shape)
-    return sides + write_number(2, kind) + _text(8, name) + write_message(9, little.tobytes())
+    return sides + write_number(2, _KINDS[values.dtype]) + _text(8, name) + write_message(9, little.tobytes())
 
 
 def model(
@@ -56,9 +58,18 @@ def model(
         source: Name and shape of the only input, float32.
         result: Name and shape of the only output, float32.
     """
+    return typed_model(nodes, tensors, [(*source, np.float32)], (*result, np.float32))
+
+
+def typed_model(
+    nodes: Iterable[bytes], tensors: Iterable[bytes], sources: Iterable[tuple[str, Shape, Any]],
+    result: tuple[str, Shape, Any],
+) -> bytes:  # fmt: skip
+    """Return the ONNX file of a graph whose inputs and output each have a name, a shape and a dtype."""
     graph = [write_message(1, each) for each in nodes]
     graph += [_text(2, "facealike"), *(write_message(5, each) for each in tensors)]
-    graph += [write_message(11, _value(*source)), write_message(12, _value(*result))]
+    graph += [write_message(11, _value(*source)) for source in sources]
+    graph += [write_message(12, _value(*result))]
     # Without a version of the writer, equal graphs give equal files, and so equal model ids.
     about = write_number(1, IR_VERSION) + _text(2, "facealike")
     return about + write_message(7, b"".join(graph)) + write_message(8, _text(1, "") + write_number(2, OPSET))
@@ -72,10 +83,10 @@ def with_metadata(onnx: bytes, name: str, value: str) -> bytes:
     return onnx + write_message(14, _text(1, name) + _text(2, value))
 
 
-def _value(name: str, shape: Shape) -> bytes:
+def _value(name: str, shape: Shape, dtype: Any) -> bytes:
     sides = [_text(2, side) if isinstance(side, str) else write_number(1, side) for side in shape]
     dimensions = b"".join(write_message(1, side) for side in sides)
-    kind = write_message(1, write_number(1, _FLOAT) + write_message(2, dimensions))
+    kind = write_message(1, write_number(1, _KINDS[np.dtype(dtype)]) + write_message(2, dimensions))
     return _text(1, name) + write_message(2, kind)
 
 

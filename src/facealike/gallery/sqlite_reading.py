@@ -1,0 +1,304 @@
+"""What can be read from the SQLite file of a gallery."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import numpy as np
+
+from ..errors import DataError
+from ..utils.escape import shown
+from .index import TemplateIndex
+from .index_check import index_problems
+from .indexed_table import about
+from .name_index import NameIndex
+from .scan import Precision
+from .schema import BUSY_TIMEOUT, MIGRATIONS, cure, failure, prepare, reading, transaction
+from .template import Correction, Template, vector_problems
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Self = TypeVar("Self", bound="SQLiteReader")
+
+CHUNK = 10_000
+"""Vectors that are read at a time to be checked."""
+
+SELECT = (
+    "SELECT name, vector, digest, quality, source, templates.time, origin FROM templates "
+    "JOIN people ON people.id = person"
+)
+
+FEW = 500
+"""So many people are looked up one by one; of more, everybody is read."""
+
+
+def guarded(run: Callable[Concatenate[Self, P], R]) -> Callable[Concatenate[Self, P], R]:
+    """Let errors of SQLite leave as a DataError that names the file."""
+
+    @functools.wraps(run)
+    def wrapped(self: Self, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return run(self, *args, **kwargs)
+        except sqlite3.Error as error:
+            raise failure(self.path, error) from error
+
+    return wrapped
+
+
+class SQLiteReader:
+    """The file of a gallery, open.
+
+    Args:
+        path: The file; created if it does not exist.
+        model_id: The id of the model whose embeddings the file holds; None opens an existing gallery of any
+            model.
+        precision: How the index file holds vectors; it does not change what a search returns.
+
+    Raises:
+        DataError: The file is no gallery, is of a newer version, or cannot be opened.
+        MixedModels: The file holds templates of another model.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], model_id: str | None = None, precision: Precision = "int8"
+    ) -> None:
+        self.path = Path(path)
+        if model_id is None and not self.path.is_file():
+            raise DataError(f"{self.name}: no such gallery; facealike gallery enroll makes one")
+        self._blanked: set[tuple[str, int]] = set()  # erased from the index files, and flushed
+        folder = index_folder(self.path)
+        self._index, self._names = TemplateIndex(folder, precision), NameIndex(folder)
+        try:
+            self._db = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT / 1000, isolation_level=None)
+        except sqlite3.Error as error:
+            raise DataError(f"{self.name}: cannot be opened as a gallery ({error})") from error
+        try:
+            self.model_id = prepare(self._db, self.path, model_id)
+            with contextlib.suppress(sqlite3.OperationalError, OSError):
+                if self._db.execute("SELECT 1 FROM erasures LIMIT 1").fetchone():
+                    with transaction(self._db):
+                        self._finish_erasures()
+        except sqlite3.Error as error:
+            self.close()
+            todo = cure(error, "name another file")
+            raise DataError(f"{self.name}: not a usable gallery ({error}); {todo}") from error
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def location(self) -> str:
+        """The path."""
+        return str(self.path)
+
+    @property
+    def name(self) -> str:
+        """The path for messages."""
+        return shown(self.path)
+
+    def snapshot(self) -> AbstractContextManager[None]:
+        """Let all reads of the block see one state of the gallery."""
+        return reading(self._db)
+
+    def _finish_erasures(self) -> None:
+        """Erase in the index files what killed processes may have left there, in a transaction."""
+        rows = self._blank_removed()
+        if rows - self._blanked:
+            self._index.flush()
+            self._names.flush()
+        if rows:
+            self._db.execute("DELETE FROM erasures")
+
+    def _blank_removed(self) -> set[tuple[str, int]]:
+        """Overwrite in the index files what was removed from the tables, in a transaction."""
+        rows = set(self._db.execute("SELECT kind, row FROM erasures").fetchall())
+        for kind, index in (("templates", self._index), ("people", self._names)):
+            ids = [row for of_kind, row in rows - self._blanked if of_kind == kind]
+            if ids:
+                index.blank(self._db, ids)
+        return rows
+
+    def _existing(self, person: str) -> int:
+        found = self._names.find(self._db, [person])
+        if person not in found:
+            raise DataError(
+                f"{self.name}: no person {shown(person)!r} is enrolled; facealike gallery list shows who is"
+            )
+        return found[person]
+
+    @guarded
+    def count(self) -> int:
+        """Return the number of templates."""
+        return int(about(self._db, "templates"))
+
+    @guarded
+    def count_people(self) -> int:
+        """Return the number of people with a template."""
+        return int(about(self._db, "people"))
+
+    @guarded
+    def dimensions(self) -> int:
+        """Return the width of the vectors; 0 without one."""
+        return int(about(self._db, "dimensions"))
+
+    @guarded
+    def people(self) -> dict[str, int]:
+        """Return the number of templates of each person, by name."""
+        rows = self._db.execute(
+            "SELECT name, (SELECT count(*) FROM templates WHERE person = people.id) FROM people "
+            "WHERE name IS NOT NULL ORDER BY name"
+        )
+        return dict(rows.fetchall())
+
+    @guarded
+    def metadata(self) -> dict[str, dict[str, Any]]:
+        """Return the metadata of each person who has some, by name."""
+        rows = self._db.execute(
+            "SELECT name, metadata FROM descriptions JOIN people ON people.id = person ORDER BY name"
+        )
+        return {name: json.loads(text) for name, text in rows}
+
+    def templates(self, person: str | None = None) -> list[tuple[str, Template]]:
+        """Return all templates, or those of a person, with the name of their person, in order of enrollment.
+
+        Raises:
+            DataError: No such person.
+        """
+        return list(self.each_template(person))
+
+    @guarded
+    def each_template(self, person: str | None = None) -> Iterator[tuple[str, Template]]:
+        """Return what ``templates`` does, one after the other; all are of one state of the gallery.
+
+        Raises:
+            DataError: No such person.
+        """
+        if person is None:
+            return self._selected("1", ())
+        return self._selected("person = ?", (self._existing(person),))
+
+    @guarded
+    def templates_of(self, people: Sequence[str]) -> dict[str, list[Template]]:
+        """Return the templates of some people, by name; a person without one is left out."""
+        found: dict[str, list[Template]] = {}
+        for name, key in self._names.find(self._db, people).items():
+            if held := [one for _, one in self._selected("person = ?", (key,))]:
+                found[name] = held
+        return found
+
+    def _selected(self, where: str, values: Sequence[object]) -> Iterator[tuple[str, Template]]:
+        rows = self._db.execute(f"{SELECT} WHERE {where} ORDER BY templates.id", values)
+        return ((name, Template(np.frombuffer(vector, "<f4"), *rest)) for name, vector, *rest in rows)
+
+    @guarded
+    def digests(self, people: Iterable[str] | None = None) -> dict[str, set[str]]:
+        """Return the digests of the enrolled photos of each person, or of some people."""
+        query = "SELECT name, digest FROM templates JOIN people ON people.id = person"
+        wanted = None if people is None else set(people)
+        if wanted is None or len(wanted) > FEW:
+            found = _sets(self._db.execute(query))
+            return found if wanted is None else {name: found[name] for name in wanted if name in found}
+        found = {}
+        for name, key in self._names.find(self._db, wanted).items():
+            found |= _sets(self._db.execute(f"{query} WHERE person = ?", (key,)))
+            found.setdefault(name, set())
+        return found
+
+    @guarded
+    def corrections(self) -> list[Correction]:
+        """Return all corrections, in the order in which they were made."""
+        rows = self._db.execute(
+            "SELECT name, digest, corrections.time FROM corrections JOIN people ON people.id = person "
+            "ORDER BY corrections.id"
+        )
+        return [Correction(*row) for row in rows]
+
+    @guarded
+    def about(self) -> dict[str, Any]:
+        """Return the counts, the dates, the versions and the size of the file."""
+        value = self._db.execute
+        first, last = value("SELECT min(time), max(time) FROM templates").fetchone()
+        created = value("SELECT value FROM about WHERE key = 'created'").fetchone()
+        files = [self.path, self.path.with_name(self.path.name + "-wal")]
+        folder = index_folder(self.path)
+        files += folder.iterdir() if folder.is_dir() else ()
+        return {
+            "gallery": self.location, "model": self.model_id, "schema": len(MIGRATIONS),
+            "people": value("SELECT count(name) FROM people").fetchone()[0],
+            "templates": int(about(self._db, "templates")),
+            "corrections": value("SELECT count(person) FROM corrections").fetchone()[0],
+            "forgotten": value("SELECT count(*) FROM audit WHERE action = 'forget'").fetchone()[0],
+            "bytes": sum(file.stat().st_size for file in files if file.exists()),
+            "created": first if created is None else created[0], "first": first, "last": last,
+        }  # fmt: skip
+
+    @guarded
+    def note(self, key: str) -> str | None:
+        """Return the note that ``set_note`` keeps under ``key``, None without one."""
+        found = self._db.execute("SELECT value FROM about WHERE key = ?", (f"note {key}",)).fetchone()
+        return None if found is None else str(found[0])
+
+    @guarded
+    def damaged_templates(self, unchecked: bool = False) -> list[tuple[str, str, str]]:
+        """Return (person, source, what is wrong) of each template whose vector cannot be one of the model.
+
+        Args:
+            unchecked: Leave out those that an index file was made from, which were checked then.
+        """
+        if unchecked:
+            self._index.load(self._db)
+            if not self._index.damaged:
+                return []
+        length = 4 * self.dimensions()
+        rows = self._db.execute(
+            "SELECT name, source, CAST(vector AS BLOB) FROM templates JOIN people ON people.id = person"
+        )
+        found: list[tuple[str, str, str]] = []
+        while chunk := rows.fetchmany(CHUNK):
+            wrong = vector_problems([vector for _, _, vector in chunk], length)
+            found += [(chunk[i][0], chunk[i][1], why) for i, why in wrong.items()]
+        return found
+
+    @guarded
+    def file_problems(self) -> list[str]:
+        """Return what SQLite's own checks report, and rows that refer to no person."""
+        found = [str(row[0]) for row in self._db.execute("PRAGMA integrity_check") if row[0] != "ok"]
+        for table in ("templates", "descriptions", "corrections"):
+            lost = self._db.execute(
+                f"SELECT {table}.id FROM {table} LEFT JOIN people ON people.id = person "
+                "WHERE person IS NOT NULL AND name IS NULL"
+            )
+            found += [f"row {key} of {table} refers to no person" for (key,) in lost]
+        return found
+
+    @guarded
+    def index_problems(self) -> list[str]:
+        """Return where the index files differ from the tables."""
+        return index_problems(self._db, (self._index, self._names))
+
+    def close(self) -> None:
+        """Close the files."""
+        self._index.close()
+        self._names.close()
+        if hasattr(self, "_db"):
+            self._db.close()
+
+
+def index_folder(path: Path) -> Path:
+    """Return the folder of the index files of a gallery, which can be deleted at any time."""
+    return path.with_name(path.name + "-index")
+
+
+def _sets(rows: Iterable[tuple[str, str]]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for name, value in rows:
+        found.setdefault(name, set()).add(value)
+    return found
