@@ -105,9 +105,10 @@ def enroll(
         Path | None,
         typer.Option(
             "--from",
-            metavar="FOLDER|CSV",
-            help="Enroll many people: a folder with one sub-folder a person, or a CSV with the columns "
-            "person, photo and, where wanted, metadata.",
+            metavar="FOLDER|CSV|PARQUET",
+            help="Enroll many people: a folder with one sub-folder a person, a CSV or Parquet file with the "
+            "columns person, photo and, where wanted, metadata, or a Parquet file of embeddings with the "
+            "columns person and vector.",
         ),
     ] = None,
     model: ModelOption = None,
@@ -133,7 +134,9 @@ def enroll(
     Exit code: 0, or 2 if no photo could be enrolled.
     """
     if (source is None) == (person is None):
-        raise UsageError("give a person and photos, or --from with a folder of people or a CSV")
+        raise UsageError(
+            "give a person and photos, or --from with a folder of people, a CSV or a Parquet file"
+        )
     if source is None and not photos:
         raise UsageError(f"{person}: give at least one photo to enroll")
     opened = _open(gallery, model, new=True)
@@ -351,6 +354,8 @@ def export(
     as_json: JsonOption = False,
 ) -> int:
     """Write people, templates and corrections to one portable file of JSON lines.
+
+    With a FILE that ends with .parquet, write a table of the templates, without corrections.
 
     Exit code: 0, or 2 on an error.
     """

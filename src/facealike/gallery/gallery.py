@@ -27,7 +27,7 @@ from ..verification.compare import CompareOptions
 from .aggregation import DEFAULT_AGGREGATION, Aggregation, check_aggregation
 from .base import GalleryStore
 from .candidates import CandidateList
-from .enroll_many import store_people
+from .enroll_many import store_people, store_vectors
 from .enroll_person import store_person
 from .enrollment import BulkEnrollment, Enrollment
 from .info import GalleryInfo
@@ -35,12 +35,13 @@ from .intake import IntakePolicy, check_face, corrected_photos, is_many, take_in
 from .integrity import GalleryCheck, check_store
 from .location import compact_store, open_store
 from .mate_probability import ENROLLED_PRIOR
-from .people_list import PeopleList, read_people
+from .people_list import PeopleList, is_parquet, read_people
 from .person_verification import PersonVerification, Probe, verify_person
 from .portable import ImportedGallery, export_store, import_store
 from .resemblance import Screening
 from .search import FPIR, SearchOptions, search
 from .template import NORM_TOLERANCE, Template, person_name
+from .vector_table import export_table, is_vector_table
 
 
 class Gallery:
@@ -167,8 +168,10 @@ class Gallery:
         pixels and not embedded again.  A photo that cannot be enrolled is listed with its reason.
 
         Args:
-            source: A folder with one sub-folder a person, or a CSV with the columns person, photo and, where
-                wanted, metadata (a JSON object); photos are relative to its folder.
+            source: A folder with one sub-folder a person, or a CSV or Parquet file with the columns person,
+                photo and, where wanted, metadata (a JSON object); photos are relative to its folder.  Or a
+                Parquet file of embeddings with the columns person, vector, and others; see
+                ``facealike.gallery.vector_table``; they are screened only with ``refuse_duplicates``.
             face: Which face of a photo is meant; not ``all``.
             min_quality: Faces of a lower quality are refused.
             progress: Called with (done, total) after each batch.
@@ -176,8 +179,17 @@ class Gallery:
 
         Raises:
             UsageError: The face policy is ``all``.
-            DataError: The folder or the list cannot be read.
+            DataError: The folder, the list or the table cannot be read.
+            MixedModels: The table holds embeddings of another model.
         """
+        if not isinstance(source, PeopleList) and is_vector_table(Path(source)):
+            width = self.store.dimensions() or self.model.embedder.dimensions
+            screening = (
+                self._screening(corrected_photos(self.store.corrections()), True, True)
+                if refuse_duplicates
+                else None
+            )
+            return store_vectors(self.store, Path(source), width, min_quality, screening, progress)
         people = source if isinstance(source, PeopleList) else read_people(source)
         policy = self._policy(face, min_quality, {person for person, _ in people.photos})
         screening = self._screening(policy.corrected or {}, refuse_duplicates, is_many(len(people.photos)))
@@ -344,10 +356,14 @@ class Gallery:
     def export(self, path: str | os.PathLike[str]) -> int:
         """Write people, templates and corrections to one portable file; return the number of templates.
 
+        A name that ends with ``.parquet`` gets a table of the templates, without corrections.
+
         Raises:
             DataError: The gallery is damaged, or the file cannot be written.
+            MissingExtra: pyarrow is not installed, for a table.
         """
-        return export_store(self.store, Path(path))
+        out = Path(path)
+        return export_table(self.store, out) if is_parquet(out) else export_store(self.store, out)
 
     def import_(self, path: str | os.PathLike[str]) -> ImportedGallery:
         """Add what ``export`` has written, all of it or nothing; what is there already is skipped.

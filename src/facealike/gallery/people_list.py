@@ -1,21 +1,28 @@
-"""Lists of people to enroll: a folder with one sub-folder a person, or a CSV."""
+"""Lists of people to enroll: a folder with one sub-folder a person, a CSV or a Parquet file."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..datasets.people import People
 from ..errors import DataError, UsageError
 from ..imaging.read import Source
 from ..utils.csv_table import open_table
 from ..utils.escape import shown
+from ..utils.extras import needs_extra
 from .enrollment import RefusedPhoto
 from .template import metadata_text, person_name
+
+if TYPE_CHECKING:
+    import pyarrow
+
+Row: TypeAlias = "tuple[str, Mapping[str, str], str | None]"
+"""Where a row of a list is, its cells by column, and what is wrong with it."""
 
 COLUMNS = {
     "person": ("name", "identity", "label", "subject"),
@@ -41,10 +48,11 @@ class PeopleList:
 
 
 def read_people(source: str | os.PathLike[str]) -> PeopleList:
-    """Read a folder of people (``People.from_folder``) or a CSV with the columns person, photo, metadata.
+    """Read a folder of people (``People.from_folder``), or a list with the columns person, photo, metadata.
 
-    In a CSV, photos are relative to its folder.  ``metadata``, a JSON object, may be missing or empty; the
-    last row of a person counts.  A row that cannot be used is refused and does not end the list.
+    In a list (CSV or Parquet), photos are relative to its folder.  ``metadata``, a JSON object, may be
+    missing or empty; the last row of a person counts.  A row that cannot be used is refused and does not end
+    the list.
 
     Raises:
         DataError: The folder or the list cannot be read, or names no person.
@@ -56,30 +64,82 @@ def read_people(source: str | os.PathLike[str]) -> PeopleList:
         return PeopleList(
             tuple((names[i], photo) for i, photo in zip(people.labels, people.paths, strict=True))
         )
-    return _read_csv(path)
+    return _listed(path, _parquet_rows(path) if is_parquet(path) else _csv_rows(path))
 
 
-def _read_csv(path: Path) -> PeopleList:
-    photos: list[tuple[str, Source]] = []
-    metadata: dict[str, dict[str, Any]] = {}
-    refused: list[RefusedPhoto] = []
+def is_parquet(path: Path) -> bool:
+    """Return whether a file is Parquet by its name."""
+    return path.suffix.lower() == ".parquet"
+
+
+def _csv_rows(path: Path) -> Iterator[Row]:
     with open_table(path, "list of people", ("person", "photo"), COLUMNS, "surrogateescape") as table:
         if not {"person", "photo"} <= set(table.columns):
             raise DataError(
                 f"{shown(path)}, line {table.line}: no columns person and photo; add a header with both"
             )
         for line, cell, problem in table.rows:
-            person, photo = cell.get("person", ""), cell.get("photo", "")
-            stated, wrong = parse_metadata(cell.get("metadata", ""))
-            if problem is None and not (person and photo):
-                problem = "a person and a photo are needed"
-            if problem or wrong:
-                refused.append(RefusedPhoto(person, photo, f"{shown(path)}, line {line}: {problem or wrong}"))
-                continue
-            person = person_name(person)
-            photos.append((person, path.parent / photo))
-            if stated is not None:
-                metadata[person] = stated
+            yield f"line {line}", cell, problem
+
+
+def _parquet_rows(path: Path) -> Iterator[Row]:
+    file = opened_parquet(path)
+    import pyarrow
+
+    lower = {name.lower(): name for name in file.schema_arrow.names}
+    named = {
+        name: lower[each] for name, more in COLUMNS.items() for each in (*more[::-1], name) if each in lower
+    }
+    if not {"person", "photo"} <= set(named):
+        raise DataError(f"{shown(path)}: no columns person and photo, or person and vector; name them so")
+    number = 0
+    try:
+        for batch in file.iter_batches(columns=list(named.values())):
+            for row in batch.to_pylist():
+                number += 1
+                yield f"row {number}", {name: str(row[key] or "") for name, key in named.items()}, None
+    except (pyarrow.ArrowException, OSError) as error:
+        raise parquet_unreadable(shown(path), error) from None
+
+
+def opened_parquet(path: Path) -> pyarrow.parquet.ParquetFile:
+    """Return a Parquet file, open.
+
+    Raises:
+        MissingExtra: pyarrow is not installed.
+        DataError: The file cannot be read.
+    """
+    with needs_extra("parquet", "reading a Parquet file"):
+        import pyarrow
+        import pyarrow.parquet
+    try:
+        return pyarrow.parquet.ParquetFile(path)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise parquet_unreadable(shown(path), error) from None
+
+
+def parquet_unreadable(name: str, error: Exception) -> DataError:
+    """Return the error of a Parquet file that cannot be read."""
+    reason = (str(error).splitlines() or ["damaged"])[0]
+    return DataError(f"{name}: no Parquet file can be read ({reason}); check the path and the file")
+
+
+def _listed(path: Path, rows: Iterable[Row]) -> PeopleList:
+    photos: list[tuple[str, Source]] = []
+    metadata: dict[str, dict[str, Any]] = {}
+    refused: list[RefusedPhoto] = []
+    for where, cell, problem in rows:
+        person, photo = cell.get("person", ""), cell.get("photo", "")
+        stated, wrong = parse_metadata(cell.get("metadata", ""))
+        if problem is None and not (person and photo):
+            problem = "a person and a photo are needed"
+        if problem or wrong:
+            refused.append(RefusedPhoto(person, photo, f"{shown(path)}, {where}: {problem or wrong}"))
+            continue
+        person = person_name(person)
+        photos.append((person, path.parent / photo))
+        if stated is not None:
+            metadata[person] = stated
     if not photos and not refused:
         raise DataError(f"{shown(path)}: a header and no photos; add at least one line")
     return PeopleList(tuple(photos), metadata, tuple(refused))

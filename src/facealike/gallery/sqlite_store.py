@@ -185,7 +185,7 @@ class SQLiteStore(SQLiteReader):
             self._names.delete()
         self._erase("nothing is lost")
         self._index.load(self._db)
-        return int(before - self.about()["bytes"])
+        return max(0, int(before - self.about()["bytes"]))
 
     def _log(self, action: str, templates: int) -> None:
         self._db.execute(
