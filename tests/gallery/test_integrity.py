@@ -10,6 +10,7 @@ from facealike.errors import DataError
 from facealike.gallery import indexed_table
 from facealike.gallery.gallery import Gallery
 from facealike.gallery.integrity import check_store
+from facealike.gallery.row_file import CHECK, PAGE
 from facealike.gallery.sqlite_store import SQLiteStore
 from support.gallery_templates import template
 from support.tiny_model import tiny_model_file
@@ -65,7 +66,7 @@ def test_the_index(store: SQLiteStore, tmp_path: Path, monkeypatch: pytest.Monke
     assert check_store(store)
     path = tmp_path / "g.db-index" / "templates-int8"
     content = bytearray(path.read_bytes())
-    content[-1] ^= 1
+    content[PAGE + CHECK] ^= 1
     path.write_bytes(content)
     (problem,) = check_store(store).problems
     assert (

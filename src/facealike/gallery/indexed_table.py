@@ -208,11 +208,17 @@ class IndexedTable:
             with contextlib.suppress(FileNotFoundError):  # made again by another process, without those rows
                 self.file.flush()
 
-    def blank(self, db: sqlite3.Connection, ids: Sequence[int]) -> None:
-        """Overwrite rows in the file, within a transaction; drop what memory holds of them."""
+    def blank(self, db: sqlite3.Connection, ids: Sequence[int], again: bool) -> None:
+        """Overwrite rows in the file, within a transaction; drop what memory holds of them.
+
+        Args:
+            db: The store.
+            ids: Those of the rows.
+            again: A process that was killed may have begun with it.
+        """
         self._open(db)
         if self.file is not None:
-            self.file.blank(ids)
+            self.file.blank(ids, again)
         if ids and max(ids) > (0 if self.file is None else self.file.last):
             self._drop_newer()
 

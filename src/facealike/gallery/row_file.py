@@ -1,7 +1,9 @@
 """Rows of fixed width in one memory-mapped file, which grow at the end and are blanked in place.
 
 The file is a header of one page and then blocks of ``BLOCK`` rows.  A block is its check sum and one array a
-column, so that each column of a block is contiguous.  Any number of processes may map the file and read rows
+column, so that each column of a block is contiguous.  How many rows there are, and the check sum of a last
+block that is not full, stand in the header, which is written last and at once: a process that is killed while
+it appends leaves the file as it was.  Any number of processes may map the file and read rows
 while one process appends or blanks; who writes must hold the lock of the gallery.  A file is replaced by
 renaming a new one over it: who has mapped the old one goes on reading that.
 
@@ -34,7 +36,7 @@ BLOCK = 16_384
 
 PAGE = 4096
 CHECK = 64  # bytes of a block's check sum, of which 8 are used: columns stay aligned
-COUNTERS = struct.Struct("<8sQQd")  # magic, rows, sum of marks, error
+COUNTERS = struct.Struct("<8sQQQd")  # magic, rows, sum of marks, check sum of the last block, error
 MAGIC = b"FALGROW1"
 WORD = (1 << 64) - 1
 
@@ -116,7 +118,7 @@ class RowFile:
         beside = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
         try:
             with beside.open("xb") as stream:
-                stream.write(_header(0, 0, 0.0, _described((*KEYS, *columns), stamp)))
+                stream.write(_header(_described((*KEYS, *columns), stamp)))
                 stream.flush()
                 os.fsync(stream.fileno())
             made = cls(beside, columns, stamp)
@@ -145,12 +147,18 @@ class RowFile:
             raise DamagedRows(f"{self.path.name}: too short")
         self._mapped = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
         self._bytes = np.frombuffer(self._mapped, np.uint8)
-        self.sum: int
-        self.error: float
-        magic, rows, self.sum, self.error = COUNTERS.unpack_from(self._mapped)
+        magic, rows, self.sum, self._last_check, self.error = self._counters()
         if magic != MAGIC or size < PAGE + -(-rows // BLOCK) * self._block_bytes:
             raise DamagedRows(f"{self.path.name}: not a whole file of rows")
-        self.rows = int(rows)
+        self.rows = rows
+
+    def _counters(self) -> tuple[bytes, int, int, int, float]:
+        """Return what the header states, read until a write of another process is not half seen."""
+        seen = bytes(self._mapped[: COUNTERS.size])
+        while seen != (again := bytes(self._mapped[: COUNTERS.size])):
+            seen = again
+        magic, rows, total, last_check, error = COUNTERS.unpack(seen)
+        return magic, rows, total, last_check, error
 
     def refresh(self) -> bool:
         """Take note of rows that another process has appended; return False where the file was replaced."""
@@ -159,7 +167,7 @@ class RowFile:
                 return False
         except OSError:
             return False
-        _, rows, self.sum, self.error = COUNTERS.unpack_from(self._mapped)
+        _, rows, self.sum, self._last_check, self.error = self._counters()
         if rows != self.rows:
             self._map()
         return True
@@ -191,21 +199,27 @@ class RowFile:
 
     def whole(self) -> bool:
         """Return whether every block has its check sum, and the marks their sum."""
-        total = 0
+        _, rows, total, last_check, _ = self._counters()
         for block in self.blocks():
-            if self._stored_check(block) != self._check(block):
+            start = PAGE + block * self._block_bytes
+            stored = int(self._bytes[start : start + 8].view("<u8")[0])
+            if self._check(block) != (stored if (block + 1) * BLOCK <= rows else last_check):
                 return False
-            total += mixed(self.column("id", block), self.column("mark", block))
-        return total & WORD == int(COUNTERS.unpack_from(self._mapped)[2])
+        return self._marks() == total
+
+    def _marks(self) -> int:
+        """Return the sum of the marks of all rows."""
+        return sum(mixed(self.column("id", i), self.column("mark", i)) for i in self.blocks()) & WORD
 
     def _check(self, block: int) -> int:
-        start = PAGE + block * self._block_bytes
-        words = self._bytes[start + CHECK : start + self._block_bytes].view("<u8")
-        return int(np.sum(words, dtype=np.uint64))
-
-    def _stored_check(self, block: int) -> int:
-        start = PAGE + block * self._block_bytes
-        return int(self._bytes[start : start + 8].view("<u8")[0])
+        """Return the check sum of the rows of a block."""
+        total = 0
+        for one in self.columns:
+            content = self.column(one.name, block).reshape(-1).view(np.uint8)
+            whole = len(content) // 8 * 8
+            total += int(np.sum(content[:whole].view("<u8"), dtype=np.uint64))
+            total += int.from_bytes(content[whole:].tobytes(), "little")
+        return total & WORD
 
     def append(self, columns: Mapping[str, NDArray[Any]], error: float = 0.0) -> None:
         """Append rows, each column (n,) or (n, width); ids rise."""
@@ -225,9 +239,10 @@ class RowFile:
                     _write(file, place, values.tobytes())
                 done = part.stop
             self._map()
-            for block in range(start // BLOCK, -(-(start + count) // BLOCK)):
+            self.rows, self.error = start + count, max(error, self.error)
+            for block in range(start // BLOCK, self.rows // BLOCK):
                 self._write_check(file, block)
-            self._write_counters(file, start + count, total, max(error, self.error))
+            self._write_counters(file, total)
             if self.final is None or self.path == self.final:
                 os.fsync(file.fileno())
         self._map()
@@ -237,26 +252,29 @@ class RowFile:
         with self.path.open("rb") as file:
             os.fsync(file.fileno())
 
-    def blank(self, ids: Sequence[int]) -> int:
-        """Overwrite rows with zeros, all but their id; return how many were not blank.  Does not flush."""
+    def blank(self, ids: Sequence[int], again: bool = False) -> None:
+        """Overwrite rows with zeros, all but their id.  Does not flush.
+
+        Args:
+            ids: Those of the rows; others are left out.
+            again: Another process may have been killed while it blanked these rows.
+        """
         rows = [row for row in map(self._row, sorted(ids)) if row is not None]
-        found = 0
+        if not rows:
+            return
         with self.path.open("r+b", buffering=0) as file:
             total = self.sum
             for row in rows:
                 block, at = divmod(row, BLOCK)
                 key, mark = self.column("id", block)[at : at + 1], self.column("mark", block)[at : at + 1]
-                found += int(mark[0] != 0)
                 total = (total - mixed(key, mark)) & WORD
                 for one in self.columns[1:]:
                     place = PAGE + block * self._block_bytes + self._offsets[one.name] + at * one.bytes
                     _write(file, place, bytes(one.bytes))
             for block in {row // BLOCK for row in rows}:
-                self._write_check(file, block)
-            if rows:
-                self._write_counters(file, self.rows, total, self.error)
-        self.sum = total
-        return found
+                if (block + 1) * BLOCK <= self.rows:
+                    self._write_check(file, block)
+            self._write_counters(file, self._marks() if again else total)
 
     def _row(self, key: int) -> int | None:
         """Return the row of an id; ids rise."""
@@ -274,8 +292,9 @@ class RowFile:
     def _write_check(self, file: Any, block: int) -> None:
         _write(file, PAGE + block * self._block_bytes, struct.pack("<Q", self._check(block)))
 
-    def _write_counters(self, file: Any, rows: int, total: int, error: float) -> None:
-        _write(file, 0, COUNTERS.pack(MAGIC, rows, total, error))
+    def _write_counters(self, file: Any, total: int) -> None:
+        self.sum, self._last_check = total, self._check(self.rows // BLOCK) if self.rows % BLOCK else 0
+        _write(file, 0, COUNTERS.pack(MAGIC, self.rows, total, self._last_check, self.error))
 
     def close(self) -> None:
         """Close the file; arrays that were taken from it keep it mapped."""
@@ -287,10 +306,10 @@ def _described(columns: Sequence[Column], stamp: Mapping[str, Any]) -> bytes:
     return struct.pack("<II", len(text), zlib.crc32(text)) + text
 
 
-def _header(rows: int, total: int, error: float, described: bytes) -> bytes:
+def _header(described: bytes) -> bytes:
     if len(described) > PAGE - 64:
         raise ValueError("the stamp does not fit into the header")
-    return (COUNTERS.pack(MAGIC, rows, total, error).ljust(64, b"\0") + described).ljust(PAGE, b"\0")
+    return (COUNTERS.pack(MAGIC, 0, 0, 0, 0.0).ljust(64, b"\0") + described).ljust(PAGE, b"\0")
 
 
 def _write(file: Any, place: int, data: bytes) -> None:

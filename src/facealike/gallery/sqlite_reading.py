@@ -74,6 +74,7 @@ class SQLiteReader:
         if model_id is None and not self.path.is_file():
             raise DataError(f"{self.name}: no such gallery; facealike gallery enroll makes one")
         self._blanked: set[tuple[str, int]] = set()  # erased from the index files, and flushed
+        self._removed: set[tuple[str, int]] = set()  # removed from the tables, and not yet from the index
         folder = index_folder(self.path)
         self._index, self._names = TemplateIndex(folder, precision), NameIndex(folder)
         try:
@@ -110,20 +111,26 @@ class SQLiteReader:
 
     def _finish_erasures(self) -> None:
         """Erase in the index files what killed processes may have left there, in a transaction."""
-        rows = self._blank_removed()
+        self._removed = set()
+        rows = self._blank_removed(set())
         if rows - self._blanked:
             self._index.flush()
             self._names.flush()
         if rows:
             self._db.execute("DELETE FROM erasures")
 
-    def _blank_removed(self) -> set[tuple[str, int]]:
-        """Overwrite in the index files what was removed from the tables, in a transaction."""
+    def _blank_removed(self, own: set[tuple[str, int]]) -> set[tuple[str, int]]:
+        """Overwrite in the index files what was removed from the tables, in a transaction; return the rows.
+
+        Args:
+            own: Those that this process has removed; others may be blanked in part.
+        """
         rows = set(self._db.execute("SELECT kind, row FROM erasures").fetchall())
+        again = bool(rows - self._blanked - own)
         for kind, index in (("templates", self._index), ("people", self._names)):
             ids = [row for of_kind, row in rows - self._blanked if of_kind == kind]
             if ids:
-                index.blank(self._db, ids)
+                index.blank(self._db, ids, again)
         return rows
 
     def _existing(self, person: str) -> int:

@@ -54,7 +54,7 @@ class SQLiteStore(SQLiteReader):
         """
         stated, described = list(corrections), metadata or {}
         new: list[bool] = []
-        emptied = 0
+        emptied, self._removed = 0, set()
         self._names.refresh(self._db)
         with transaction(self._db):
             self._names.read_newer(self._db)
@@ -112,12 +112,16 @@ class SQLiteStore(SQLiteReader):
                 "time = NULL, source = NULL, origin = NULL WHERE id = ?",
                 (row,),
             )
-            self._db.execute("INSERT INTO erasures VALUES ('templates', ?)", (row,))
+            self._erase_later("templates", row)
         marks = sum(mixed_one(row, mark_of(vector)) for row, vector in held)
         left = self._db.execute("SELECT 1 FROM templates WHERE person = ? LIMIT 1", (key,)).fetchone()
         people = -1 if held and left is None else 0
         change_totals(self._db, {"templates": -len(held), "people": people, "vector marks": -marks})
         return len(held)
+
+    def _erase_later(self, kind: str, row: int) -> None:
+        self._db.execute("INSERT INTO erasures VALUES (?, ?)", (kind, row))
+        self._removed.add((kind, row))
 
     def _empty_of_person(self, table: str, column: str, key: int) -> int:
         return self._db.execute(
@@ -140,7 +144,7 @@ class SQLiteStore(SQLiteReader):
             self._empty_of_person("descriptions", "metadata", key)
             self._empty_of_person("corrections", "digest", key)
             self._db.execute("UPDATE people SET name = NULL WHERE id = ?", (key,))
-            self._db.execute("INSERT INTO erasures VALUES ('people', ?)", (key,))
+            self._erase_later("people", key)
             change_totals(self._db, {"name marks": -mixed_one(key, mark_of(person.encode()))})
             self._log("forget", count)
         self._erase("the person is removed")
@@ -196,13 +200,13 @@ class SQLiteStore(SQLiteReader):
         again = "open the gallery once more to erase old bytes from the file"
         try:
             with transaction(self._db):
-                removed = self._blank_removed()
+                removed = self._blank_removed(self._removed)
             with ThreadPoolExecutor(2) as flushing:  # at once: each waits for the disk
                 flushes = [flushing.submit(one.flush) for one in (self._index, self._names)]
                 erased = erase(self._db)
                 for one in flushes:
                     one.result()
-            self._blanked = removed
+            self._blanked, self._removed = removed, set()
         except (sqlite3.Error, OSError) as error:
             raise DataError(f"{self.name}: {done}, but not erased yet ({error}); {again}") from error
         if not erased:
