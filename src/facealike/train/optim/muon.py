@@ -9,8 +9,7 @@ Source: Jordan et al., "Muon: an optimizer for hidden layers in neural networks"
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -53,22 +52,7 @@ class Muon(RowAdamW):
     orthogonal matrix nearest to the running mean of its gradients.
     """
 
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Take one step; return the loss of ``closure``, if it is given."""
-        loss = None
-        if closure is not None:  # called with all groups in place: it may set their gradients to zero
-            with torch.enable_grad():
-                loss = closure()
-        groups = self.param_groups
-        self.param_groups = [group for group in groups if not group.get("matrices")]
-        try:
-            super().step()
-        finally:
-            self.param_groups = groups
-        for group in groups:
-            if group.get("matrices"):
-                self._step_matrices(group)
-        return loss
+    own_steps: ClassVar[dict[str, str]] = {**RowAdamW.own_steps, "matrices": "_step_matrices"}
 
     @torch.no_grad()
     def _step_matrices(self, group: dict[str, Any]) -> None:

@@ -10,13 +10,19 @@ CVPR 2022) change the rows of a sample likewise, but count steps for all rows to
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
 
 class RowAdamW(torch.optim.AdamW):
-    """AdamW, row by row for parameter groups that have ``rows = True`` and sparse gradients."""
+    """AdamW, row by row for parameter groups that have ``rows = True`` and sparse gradients.
+
+    Attributes:
+        own_steps: By the name of a group's mark, the method that takes the step of groups that have it.
+    """
+
+    own_steps: ClassVar[dict[str, str]] = {"rows": "_step_rows"}
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Take one step; return the loss of ``closure``, if it is given."""
@@ -25,14 +31,15 @@ class RowAdamW(torch.optim.AdamW):
             with torch.enable_grad():
                 loss = closure()
         groups = self.param_groups
-        self.param_groups = [group for group in groups if not group.get("rows")]
+        self.param_groups = [group for group in groups if not any(map(group.get, self.own_steps))]
         try:
             super().step()
         finally:
             self.param_groups = groups
-        for group in groups:
-            if group.get("rows"):
-                self._step_rows(group)
+        for mark, method in self.own_steps.items():
+            for group in groups:
+                if group.get(mark):
+                    getattr(self, method)(group)
         return loss
 
     @torch.no_grad()
