@@ -44,7 +44,9 @@ class GalleryStore(Protocol):
     def add(
         self, person: str, templates: Sequence[Template], metadata: Mapping[str, Any] | None = None
     ) -> int:
-        """Add templates of a person, all or none; return how many are new."""
+        """Add templates of a person, all or none; return how many are new (a photo counts once a person)."""
+        stated = None if metadata is None else {person: metadata}
+        return sum(self.add_many([(person, one) for one in templates], stated))
 
     def add_many(
         self, rows: Iterable[tuple[str, Template]], metadata: Mapping[str, Mapping[str, Any]] | None = None,

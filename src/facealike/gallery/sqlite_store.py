@@ -8,9 +8,10 @@ times and counts, and neither names nor digests: a digest of a name can be found
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from .base import Hit
+from .base import GalleryStore, Hit
 from .row_file import mark_of, mixed_one
 from .schema import erase, mark_deleted, transaction
 from .sqlite_adding import Adding, change_totals
@@ -29,15 +30,8 @@ BATCH = 5_000
 """Templates that are added together."""
 
 
-class SQLiteStore(SQLiteReader):
+class SQLiteStore(SQLiteReader, GalleryStore):
     """A store in one SQLite file; see ``SQLiteReader`` for how it is opened."""
-
-    def add(
-        self, person: str, templates: Sequence[Template], metadata: Mapping[str, Any] | None = None
-    ) -> int:
-        """Add templates in one transaction; return how many are new (a photo counts once a person)."""
-        stated = None if metadata is None else {person: metadata}
-        return sum(self.add_many([(person, one) for one in templates], stated))
 
     @guarded
     def add_many(
@@ -128,6 +122,15 @@ class SQLiteStore(SQLiteReader):
             f"UPDATE {table} SET person = NULL, {column} = NULL WHERE person = ?", (key,)
         ).rowcount
 
+    @contextlib.contextmanager
+    def _removing(self) -> Iterator[None]:
+        """Run a block that removes something in a transaction that knows all names."""
+        self._names.refresh(self._db)
+        with transaction(self._db):
+            self._finish_erasures()
+            self._names.read_newer(self._db)
+            yield
+
     @guarded
     def forget(self, person: str) -> int:
         """Remove a person for good; return how many templates were removed.
@@ -135,10 +138,7 @@ class SQLiteStore(SQLiteReader):
         Raises:
             DataError: No such person, or another process kept the old bytes from being erased.
         """
-        self._names.refresh(self._db)
-        with transaction(self._db):
-            self._finish_erasures()
-            self._names.read_newer(self._db)
+        with self._removing():
             key = self._existing(person)
             count = self._empty_templates(key)
             self._empty_of_person("descriptions", "metadata", key)
@@ -157,10 +157,7 @@ class SQLiteStore(SQLiteReader):
         Raises:
             DataError: No such person, or another process kept the old bytes from being erased.
         """
-        self._names.refresh(self._db)
-        with transaction(self._db):
-            self._finish_erasures()
-            self._names.read_newer(self._db)
+        with self._removing():
             removed = self._correct(self._existing(person), Correction(person, digest))
             self._log("correct", removed)
         if removed:

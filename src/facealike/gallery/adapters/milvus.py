@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ...errors import DataError, MixedModels
 from ...utils.escape import shown
-from ..base import Hit
+from ..base import GalleryStore, Hit
 from ..store_url import StoreURL
 from ..template import Correction, Template, metadata_text, now, vector_problems
 from .milvus_batch import Batch
@@ -40,7 +40,7 @@ TIE = 1e-6
 _FIELDS = ("person", "vector", "digest", "quality", "source", "time", "origin")
 
 
-class MilvusStore:
+class MilvusStore(GalleryStore):
     """A store in Milvus.
 
     Args:
@@ -106,13 +106,6 @@ class MilvusStore:
     def name(self) -> str:
         """The URL without a password."""
         return self._milvus.url.shown
-
-    def add(
-        self, person: str, templates: Sequence[Template], metadata: Mapping[str, Any] | None = None
-    ) -> int:
-        """Add templates, all or none; return how many are new (a photo counts once a person)."""
-        stated = None if metadata is None else {person: metadata}
-        return sum(self.add_many([(person, one) for one in templates], stated))
 
     def add_many(
         self, rows: Iterable[tuple[str, Template]], metadata: Mapping[str, Mapping[str, Any]] | None = None,

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from ...errors import DataError
 from ...utils.escape import shown
-from ..base import Hit
+from ..base import GalleryStore, Hit
 from ..store_url import StoreURL
 from ..template import NORM_TOLERANCE, Correction, Template, metadata_text, now
 from .postgres_connection import PostgresConnection, reads
@@ -39,7 +39,7 @@ INSERT = (
 )
 
 
-class PostgresStore:
+class PostgresStore(GalleryStore):
     """A store in a PostgreSQL database.
 
     Args:
@@ -74,13 +74,6 @@ class PostgresStore:
     def name(self) -> str:
         """The URL without a password."""
         return self._db.url.shown
-
-    def add(
-        self, person: str, templates: Sequence[Template], metadata: Mapping[str, Any] | None = None
-    ) -> int:
-        """Add templates in one transaction; return how many are new (a photo counts once a person)."""
-        stated = None if metadata is None else {person: metadata}
-        return sum(self.add_many([(person, one) for one in templates], stated))
 
     def add_many(
         self, rows: Iterable[tuple[str, Template]], metadata: Mapping[str, Mapping[str, Any]] | None = None,
