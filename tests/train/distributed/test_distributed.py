@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,9 @@ from facealike.train.distributed.world import World, first_host, is_first, own_w
 from facealike.train.lightning.trainer import choose_device
 from support import failing_processes, two_processes
 from support.drawn_people import make_people, tiny_recipe
+from support.training_runs import one_thread
+
+__all__ = ["one_thread"]
 
 TWO = TrainingOptions(devices=2)
 
@@ -38,14 +40,6 @@ def found(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any
     folder = tmp_path_factory.mktemp("two")
     result: dict[str, Any] = two(partial(two_processes.together, root, folder))
     return {**result, "folder": folder}
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("name", two_processes.LOSSES)
