@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import datetime
 import io
-import os
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -47,15 +46,11 @@ def commit() -> str:
 
 def processor() -> str:
     """The CPU's name and the number of cores this process may use."""
-    name = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        names = [
-            line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if "model name" in line
-        ]
-        name = names[0] if names else name
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{name}, {cores} cores"
+    # Not above: a benchmark may import this module before it chooses what is measured.
+    from facealike.utils.ordered_threads import available_cores
+    from facealike.utils.processor import read_processor
+
+    return f"{read_processor().name}, {available_cores()} cores"
 
 
 def versions(*packages: str) -> str:

@@ -42,6 +42,14 @@ class DigestingCropper(FaceCropper):
         return self.faces(photo, policy, quality)
 
 
+def check_engine(workers: int | None, batch: int) -> None:
+    """Raise UsageError for a number of workers or of photos in a batch that is not positive."""
+    if workers is not None and workers < 1:
+        raise UsageError(f"at least one worker is needed, not {workers}")
+    if batch < 1:
+        raise UsageError(f"a batch holds at least one crop, not {batch}")
+
+
 def embed_blocks(
     job: Job, blocks: Iterable[Block], threads: int | None = None, batch: int = BATCH
 ) -> Generator[Part, None, None]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 
-from ..errors import UsageError
-from .embed_blocks import BATCH, embed_blocks
+from ..utils.ordered_threads import available_cores
+from .embed_blocks import BATCH, check_engine, embed_blocks
 from .job import Block, Job, Part
 
 
@@ -30,16 +29,8 @@ class LocalEngine:
     batch: int = BATCH
 
     def __post_init__(self) -> None:
-        if self.workers is not None and self.workers < 1:
-            raise UsageError(f"at least one worker is needed, not {self.workers}")
-        if self.batch < 1:
-            raise UsageError(f"a batch holds at least one crop, not {self.batch}")
+        check_engine(self.workers, self.batch)
 
     def __call__(self, job: Job, blocks: Iterable[Block]) -> Generator[Part, None, None]:
         """Yield the rows of each block, in order."""
-        return embed_blocks(job, blocks, self.workers or _cores(), self.batch)
-
-
-def _cores() -> int:
-    """Return the number of cores this process may use; here all of them work."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return embed_blocks(job, blocks, self.workers or available_cores(), self.batch)

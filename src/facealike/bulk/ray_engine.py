@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DataError, UsageError
+from ..errors import DataError
 from ..utils.escape import shown
 from ..utils.extras import needs_extra
-from .embed_blocks import BATCH, embed_blocks
+from .embed_blocks import BATCH, check_engine, embed_blocks
 from .job import Block, Job, Part
 
 CONNECT_TIMEOUT = 10.0
@@ -54,10 +54,7 @@ class RayEngine:
     batch: int = BATCH
 
     def __post_init__(self) -> None:
-        if self.workers is not None and self.workers < 1:
-            raise UsageError(f"at least one worker is needed, not {self.workers}")
-        if self.batch < 1:
-            raise UsageError(f"a batch holds at least one crop, not {self.batch}")
+        check_engine(self.workers, self.batch)
 
     def __call__(self, job: Job, blocks: Iterable[Block]) -> Generator[Part, None, None]:
         """Yield the rows of each block as it is done.

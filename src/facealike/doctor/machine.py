@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 import os
-import platform
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from ..model_file.store import home_folder
+from ..utils.ordered_threads import available_cores
+from ..utils.processor import CPUINFO, read_processor
 from .diagnosis import Finding
 
-CPUINFO = Path("/proc/cpuinfo")
 CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 MEMORY_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
@@ -47,15 +47,8 @@ def machine_findings() -> Iterator[Finding]:
 
 def processor(cpuinfo: Path = CPUINFO) -> Finding:
     """Name the processor and the instructions that the networks profit from."""
-    name, flags = platform.processor() or platform.machine(), set[str]()
-    try:
-        for line in cpuinfo.read_text("utf-8", "replace").splitlines():
-            key, _, value = (part.strip() for part in line.partition(":"))
-            if key == "model name":
-                name = value
-            elif key in ("flags", "Features"):
-                flags = set(value.split())
-    except OSError:
+    name, flags = read_processor(cpuinfo)
+    if not flags:
         return Finding("processor", name)
     known = [flag for flag in WORTH_NAMING if flag in flags]
     value = f"{name}; {', '.join(known) or 'none of the instructions that networks profit from'}"
@@ -69,7 +62,7 @@ def processor(cpuinfo: Path = CPUINFO) -> Finding:
 
 def cores(quota_file: Path = CPU_QUOTA) -> Finding:
     """Compare the cores that this process sees with those that a container lets it use."""
-    seen = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    seen = available_cores()
     try:
         quota, period = quota_file.read_text("utf-8").split()
         allowed = seen if quota == "max" else int(quota) / int(period)

@@ -22,11 +22,14 @@ POLL_INTERVAL = 0.5
 """Seconds between checks for Ctrl-C, on systems where it does not wake a waiting thread."""
 
 
+def available_cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def default_threads() -> int:
     """Return the number of cores that this process may use, at most ``MAX_THREADS``."""
-    if hasattr(os, "sched_getaffinity"):
-        return min(MAX_THREADS, len(os.sched_getaffinity(0)))
-    return min(MAX_THREADS, os.cpu_count() or 1)
+    return min(MAX_THREADS, available_cores())
 
 
 def map_ordered(
