@@ -26,23 +26,11 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
         DataError: The file cannot be written (no such folder, no permission, full disk).  An old file is
             then unchanged, and nothing else is left behind.
     """
-    target = Path(path)
-    beside = _beside(target)
-    try:
+    with writing_whole(path) as stream:
         try:
-            # "x" and not tempfile, whose files only their owner may read.
-            with beside.open("xb") as stream:
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
-            beside.replace(target)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                beside.unlink()
-            raise
-    except OSError as error:
-        raise _cannot_write(target, error) from error
-    flush_folder(target.parent)
+            stream.write(data)
+        except OSError as error:
+            raise _cannot_write(Path(path), error) from error
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
@@ -129,12 +117,11 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[TextIO]:
 def writing_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Open a binary file to write in pieces; otherwise as ``written_whole``."""
     target = Path(path)
-    beside = _beside(target)
-    try:
-        stream = beside.open("xb")
-    except OSError as error:
-        raise _cannot_write(target, error) from error
-    try:
+    with _put_in_place(target) as beside:
+        try:
+            stream = beside.open("xb")  # and not tempfile, whose files only their owner may read
+        except OSError as error:
+            raise _cannot_write(target, error) from error
         with stream:
             yield stream
             try:
@@ -142,15 +129,6 @@ def writing_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
                 os.fsync(stream.fileno())
             except OSError as error:
                 raise _cannot_write(target, error) from error
-        try:
-            beside.replace(target)
-        except OSError as error:
-            raise _cannot_write(target, error) from error
-    except BaseException:
-        with contextlib.suppress(OSError):
-            beside.unlink()
-        raise
-    flush_folder(target.parent)
 
 
 @contextlib.contextmanager
@@ -163,12 +141,22 @@ def file_beside(path: str | os.PathLike[str]) -> Iterator[Path]:
         DataError: The file cannot be put in place.
     """
     target = Path(path)
-    beside = _beside(target)
-    try:
+    with _put_in_place(target) as beside:
         yield beside
         try:
             with beside.open("rb") as stream:
                 os.fsync(stream.fileno())
+        except OSError as error:
+            raise _cannot_write(target, error) from error
+
+
+@contextlib.contextmanager
+def _put_in_place(target: Path) -> Iterator[Path]:
+    """Yield the path of a hidden file beside ``target``, which it replaces; after an error it is removed."""
+    beside = _beside(target)
+    try:
+        yield beside
+        try:
             beside.replace(target)
         except OSError as error:
             raise _cannot_write(target, error) from error
