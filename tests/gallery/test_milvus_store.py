@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,23 +22,7 @@ from facealike.gallery.store_url import StoreURL
 from facealike.gallery.template import Correction, Template
 from support.gallery_stores import new_place
 from support.gallery_templates import template
-
-WRITER = """
-import sys
-import numpy as np
-from facealike.gallery.location import open_store
-from facealike.gallery.template import Template
-store = open_store(sys.argv[1], "m")
-for n in range(100000):
-    name = f"{sys.argv[2]}-{n}-"
-    vectors = np.eye(8, dtype=np.float32)
-    store.add(name, [Template(vectors[i], f"{name}{i}", None, name) for i in range(5)])
-    print("enrolled", name, flush=True)
-    if n % 3 == 2:
-        print("forgetting", name, flush=True)
-        store.forget(name)
-        print("forgotten", name, flush=True)
-"""
+from support.gallery_writer import check_killed_writers
 
 
 class Killed(BaseException):
@@ -131,27 +113,7 @@ def test_a_change_that_is_cut_off_anywhere_is_whole_or_not_there(
 
 
 def test_a_process_that_is_killed_loses_nothing_acknowledged(tmp_path: Path) -> None:
-    url = new_place("milvus", tmp_path)
-    said: dict[str, set[str]] = {"enrolled": set(), "forgetting": set(), "forgotten": set()}
-    child = subprocess.Popen([sys.executable, "-c", WRITER, url, "0"], stdout=subprocess.PIPE, text=True)
-    assert child.stdout is not None
-    lines = [child.stdout.readline()]
-    while not lines[-1].startswith("forgotten"):
-        lines.append(child.stdout.readline())
-        assert lines[-1], "the writer has failed"
-    time.sleep(0.05)
-    child.kill()
-    for line in (*lines, *child.stdout):
-        if line.endswith("\n"):
-            what, name = line.split()
-            said[what].add(name)
-    assert child.wait() == -signal.SIGKILL
-    store = open_store(url, "m")
-    people = store.people()
-    assert said["forgotten"] and said["enrolled"] - said["forgetting"] <= set(people)
-    assert not said["forgotten"] & set(people)
-    assert set(people.values()) == {5}, "no half of an enrollment"
-    store.close()
+    check_killed_writers(new_place("milvus", tmp_path), [0.05])
 
 
 def test_a_batch_is_undone_when_its_writer_is_silent(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import random
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -22,24 +19,8 @@ from facealike.gallery.store_url import StoreURL, is_url
 from facealike.gallery.template import Template
 from support.gallery_stores import new_place
 from support.gallery_templates import template
+from support.gallery_writer import check_killed_writers
 from support.postgres_server import postgres_folder
-
-WRITER = """
-import sys
-import numpy as np
-from facealike.gallery.location import open_store
-from facealike.gallery.template import Template
-store = open_store(sys.argv[1], "m")
-for n in range(100000):
-    name = f"{sys.argv[2]}-{n}-"
-    vectors = np.eye(8, dtype=np.float32)
-    store.add(name, [Template(vectors[i], f"{name}{i}", None, name) for i in range(5)])
-    print("enrolled", name, flush=True)
-    if n % 3 == 2:
-        print("forgetting", name, flush=True)
-        store.forget(name)
-        print("forgotten", name, flush=True)
-"""
 
 
 @pytest.fixture
@@ -57,28 +38,7 @@ def administrator() -> psycopg.Connection[tuple[object, ...]]:
 
 def test_a_process_that_is_killed_loses_nothing_acknowledged(url: str) -> None:
     open_store(url, "m").close()
-    said: dict[str, set[str]] = {"enrolled": set(), "forgetting": set(), "forgotten": set()}
-    for turn in range(2):
-        command = [sys.executable, "-c", WRITER, url, str(turn)]
-        child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert child.stdout is not None
-        lines = [child.stdout.readline()]
-        while not lines[-1].startswith("forgotten"):
-            lines.append(child.stdout.readline())
-            assert lines[-1], "the writer has failed"
-        time.sleep(random.Random(turn).uniform(0, 0.1))
-        child.kill()
-        for line in (*lines, *child.stdout):
-            if line.endswith("\n"):
-                what, name = line.split()
-                said[what].add(name)
-        assert child.wait() == -signal.SIGKILL
-    store = open_store(url, "m")
-    people = store.people()
-    assert said["forgotten"] and said["enrolled"] - said["forgetting"] <= set(people)
-    assert not said["forgotten"] & set(people)
-    assert set(people.values()) == {5}, "no half of an enrollment"
-    store.close()
+    check_killed_writers(url, [random.Random(turn).uniform(0, 0.1) for turn in range(2)])
 
 
 def test_forgotten_bytes_are_in_no_table_of_the_server(url: str) -> None:
