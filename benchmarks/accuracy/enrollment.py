@@ -12,7 +12,6 @@ their photos, and with one photo of somebody else in place of one of them.  All 
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,7 +19,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.common.record import RESULTS, append_rows, circumstances
+from benchmarks.common.people_options import people_options, state_rows
+from benchmarks.common.record import RESULTS
 from facealike.calibration.calibration import Calibration
 from facealike.datasets.people import People
 from facealike.datasets.splits import split_of
@@ -149,12 +149,8 @@ def outliers(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("people", type=Path, help="LFW, one sub-folder a person")
-    parser.add_argument("--model", help="a model file; the default model without it")
+    parser = people_options(__doc__, CSV)
     parser.add_argument("--cache", type=Path, help="keep face crops here")
-    parser.add_argument("--seed", type=int, default=0, help="which people and photos are drawn")
-    parser.add_argument("--write", action="store_true", help=f"append to {CSV.name}")
     options = parser.parse_args()
     everyone, model = People.from_folder(options.people), Model.load(options.model)
     photos = embed_photos(model, [str(path) for path in everyone.paths], LFW_FACE, options.cache, None)
@@ -166,12 +162,9 @@ def main() -> None:
     groups = {name: np.flatnonzero(labels == i) for i, name in enumerate(everyone.names)}
     test = [rows for name, rows in groups.items() if len(rows) and split_of(name) == "test"]
     others = [rows for name, rows in groups.items() if len(rows) and split_of(name) != "test"]
-    rows = []
-    for row in measure(template, test, others, model.calibration.check(), options.seed):
-        print(row, flush=True)
-        rows.append({**circumstances("onnxruntime"), "model": model.id, "seed": options.seed, **row})
-    if options.write:
-        append_rows(CSV, rows)
+    state_rows(
+        measure(template, test, others, model.calibration.check(), options.seed), CSV, model.id, options
+    )
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ other half are the probes: half of them are enrolled, as the prior states.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +23,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.common.record import RESULTS, append_rows, circumstances
+from benchmarks.common.people_options import people_options, state_rows
+from benchmarks.common.record import RESULTS
 from facealike.calibration.likelihood_ratio import LikelihoodRatio, likelihood_ratio
 from facealike.datasets.people import People
 from facealike.datasets.splits import split_of
@@ -188,12 +188,8 @@ def calibration_error(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("people", type=Path, help="LFW, one sub-folder a person")
-    parser.add_argument("--model", help="a model file; the default model without it")
+    parser = people_options(__doc__, CSV)
     parser.add_argument("--cache", type=Path, help="keep face crops here")
-    parser.add_argument("--seed", type=int, default=0, help="which people and photos are drawn")
-    parser.add_argument("--write", action="store_true", help=f"append to {CSV.name}")
     options = parser.parse_args()
     everyone, model = People.from_folder(options.people), Model.load(options.model)
     photos = embed_photos(model, [str(path) for path in everyone.paths], LFW_FACE, options.cache, None)
@@ -202,29 +198,25 @@ def main() -> None:
     enrolled, probes = photos.found & ~test, np.flatnonzero(photos.found & test)
     first, _ = two_photos(labels[probes], np.random.default_rng(options.seed))
     calibration = model.calibration.check()
-    stamp = {**circumstances("onnxruntime"), "model": model.id, "seed": options.seed}
-    rows = []
-    for row in measure(
-        photos.vectors[enrolled], labels[enrolled], photos.vectors[probes[first]],
-        list(calibration.tail), options.seed,
-    ):  # fmt: skip
-        print(row, flush=True)
-        rows.append({**stamp, **row})
-    probability_rows = []
+    found = measure(
+        photos.vectors[enrolled], labels[enrolled], photos.vectors[probes[first]], list(calibration.tail),
+        options.seed,
+    )  # fmt: skip
+    state_rows(found, CSV, model.id, options)
     fillers, _ = two_photos(labels[enrolled], np.random.default_rng(options.seed))
-    densities = likelihood_ratio(calibration)
-    curve = likelihood_ratio(replace(calibration, operating_points=()))
-    for name, ratio in (("densities", densities), ("curve", curve)):
-        assert ratio is not None, "the model has no probability curve"
-        for row in measure_probability(
-            photos.vectors[probes], labels[probes], photos.vectors[np.flatnonzero(enrolled)[fillers]], ratio,
-            options.seed,
-        ):  # fmt: skip
-            print(name, row, flush=True)
-            probability_rows.append({**stamp, "ratio": name, **row})
-    if options.write:
-        append_rows(CSV, rows)
-        append_rows(PROBABILITIES, probability_rows)
+
+    def by_ratio() -> Iterator[dict[str, object]]:
+        densities = likelihood_ratio(calibration)
+        curve = likelihood_ratio(replace(calibration, operating_points=()))
+        for name, ratio in (("densities", densities), ("curve", curve)):
+            assert ratio is not None, "the model has no probability curve"
+            for row in measure_probability(
+                photos.vectors[probes], labels[probes], photos.vectors[np.flatnonzero(enrolled)[fillers]],
+                ratio, options.seed,
+            ):  # fmt: skip
+                yield {"ratio": name, **row}
+
+    state_rows(by_ratio(), PROBABILITIES, model.id, options)
 
 
 if __name__ == "__main__":

@@ -12,15 +12,14 @@ the searched people; ``gain`` is the FNIR less that of ``best``, of the same sea
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
-from pathlib import Path
 from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.common.record import RESULTS, append_rows, circumstances
+from benchmarks.common.people_options import people_options, state_rows
+from benchmarks.common.record import RESULTS
 from facealike.calibration.calibration import Calibration
 from facealike.calibration.survival_threshold import survival_threshold
 from facealike.datasets.people import People
@@ -142,11 +141,7 @@ def outcomes(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("people", type=Path, help="LFW, one sub-folder a person")
-    parser.add_argument("--model", help="a model file; the default model without it")
-    parser.add_argument("--seed", type=int, default=0, help="which people and photos are drawn")
-    parser.add_argument("--write", action="store_true", help=f"append to {CSV.name}")
+    parser = people_options(__doc__, CSV)
     options = parser.parse_args()
     everyone, model = People.from_folder(options.people), Model.load(options.model)
     listed = [
@@ -160,12 +155,12 @@ def main() -> None:
     groups = {name: np.flatnonzero(names == name) for name in dict.fromkeys(names.tolist())}
     test = [rows for name, rows in groups.items() if split_of(name) == "test"]
     others = [rows for name, rows in groups.items() if split_of(name) != "test"]
-    rows = []
-    for row in measure(vectors, quality, test, others, model.calibration.check(), options.seed):
-        print(row, flush=True)
-        rows.append({**circumstances("onnxruntime"), "model": model.id, "seed": options.seed, **row})
-    if options.write:
-        append_rows(CSV, rows)
+    state_rows(
+        measure(vectors, quality, test, others, model.calibration.check(), options.seed),
+        CSV,
+        model.id,
+        options,
+    )
 
 
 if __name__ == "__main__":
