@@ -89,7 +89,7 @@ def frames(cast: Sequence[Actor], rng: np.random.Generator) -> Iterator[NDArray[
 
 
 def person_at(cast: Sequence[Actor], frame: int, x: float, y: float) -> str | None:
-    """Return whose face is at a place of a frame, the front one of two; None where it is nobody's."""
+    """Return whose face is at a place of a frame, the front one of two; None where there is none."""
     for actor in reversed(cast):
         center_x, center_y, side = actor.places[frame, :3]
         if np.hypot(x - center_x, y - center_y) < 0.3 * side:

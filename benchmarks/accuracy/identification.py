@@ -105,14 +105,14 @@ class Searches(NamedTuple):
         person: Whose photo is searched, (n,).
         first: The probability of the first candidate, (n,).
         right: Whether that is the person, (n,).
-        nobody: The probability that the person is not enrolled, (n,).
+        not_enrolled: The probability that the person is not enrolled, (n,).
         absent: Whether that is so, (n,).
     """
 
     person: Ints
     first: NDArray[np.float64]
     right: NDArray[np.bool_]
-    nobody: NDArray[np.float64]
+    not_enrolled: NDArray[np.float64]
     absent: NDArray[np.bool_]
 
 
@@ -140,9 +140,13 @@ def half_enrolled(
         probes = probe[several[: 2 * count]]
         for number, scores in enumerate(vectors[probes] @ gallery.T):
             order = np.argsort(-scores)[:DEPTH]
-            found, nobody = mate_probabilities(scores[order].tolist(), [1] * len(order), size, ratio, 0.5)
+            found, not_enrolled = mate_probabilities(
+                scores[order].tolist(), [1] * len(order), size, ratio, 0.5
+            )
             # The mates lie in front, in the order of the probes; from ``count`` on a probe has none.
-            parts.append((labels[probes[number]], found[0], order[0] == number, nobody, number >= count))
+            parts.append(
+                (labels[probes[number]], found[0], order[0] == number, not_enrolled, number >= count)
+            )
     return Searches(*(np.array(each) for each in zip(*parts, strict=True)))
 
 
@@ -160,7 +164,7 @@ def measure_probability(
         found = half_enrolled(vectors, labels, fillers, ratio, size, rng)
         for what, p, true in (
             ("first candidate", found.first, found.right),
-            ("not enrolled", found.nobody, found.absent),
+            ("not enrolled", found.not_enrolled, found.absent),
         ):
             people, place = np.unique(found.person, return_inverse=True)
             errors = []

@@ -56,12 +56,12 @@ def test_the_probabilities_come_true_in_a_simulation(templates: int, people: int
         if enrolled:
             z[0] = rng.normal(GENUINE.mean, GENUINE.stdev)
         order = np.argsort(-z)[:DEPTH]
-        found, nobody = mate_probabilities(
+        found, not_enrolled = mate_probabilities(
             np.tanh(z[order]).tolist(), [templates] * len(order), people, RATIO, prior
         )
         stated.append(found[0])
         true.append(enrolled and order[0] == 0)
-        none.append(nobody)
+        none.append(not_enrolled)
         absent.append(not enrolled)
     for p, happened in ((np.array(stated), np.array(true)), (np.array(none), np.array(absent))):
         for low, high in ((0, 0.2), (0.2, 0.8), (0.8, 1.01)):

@@ -16,7 +16,7 @@ from .listing import list_photos
 from .photo_file import PhotoFile, PhotoRef
 from .places import is_url
 
-NOBODY = "no person is stated for this photo"
+NO_PERSON = "no person is stated for this photo"
 
 
 def list_people(sources: Sequence[str | os.PathLike[str]]) -> PeopleList:
@@ -36,7 +36,7 @@ def list_people(sources: Sequence[str | os.PathLike[str]]) -> PeopleList:
     refused: list[RefusedPhoto] = []
     for ref in list_photos(sources, people=True):
         stated, wrong = parse_metadata(ref.metadata or "")
-        problem = ref.problem or wrong or (None if ref.person and ref.person.strip() else NOBODY)
+        problem = ref.problem or wrong or (None if ref.person and ref.person.strip() else NO_PERSON)
         if problem is not None:
             refused.append(RefusedPhoto(ref.person or "", ref.source, problem))
             continue

@@ -1,6 +1,6 @@
 """The score of a person with several templates: that of the best of them, of their mean, or the higher one.
 
-The mean of n unit vectors carries less of what differs from photo to photo, so it tells people apart better
+The mean of n unit vectors carries less of what differs from photo to photo, so it separates people better
 than any single template.  But its cosines are not those that the model is calibrated for: they are higher,
 for impostors too.  The score of a mean is therefore put on the scale of a single template.  Let c be the
 typical score of impostors, which all embeddings have in common, and v the squared length of the mean m.  Of a

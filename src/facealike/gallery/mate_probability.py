@@ -1,7 +1,7 @@
 """The probability that an enrolled person is the one on a photo, and that the person is not enrolled.
 
 There are N + 1 hypotheses: the photo shows the k-th of N enrolled people (H_k), or none of them (H_0).  With
-a prior p that the person is enrolled, and nobody more likely than another, P(H_k) = p / N and
+a prior p that the person is enrolled, and no person more likely than another, P(H_k) = p / N and
 P(H_0) = 1 - p.  Given a hypothesis, the score of the mate has the density f1 of genuine pairs and those of
 all others the density f0 of impostor pairs, each independent of the others.  In P(scores | H_k) /
 P(scores | H_0) all but the mate's factor cancels, which leaves the likelihood ratio L_k = f1(s_k) / f0(s_k).

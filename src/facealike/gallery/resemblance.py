@@ -5,8 +5,8 @@ are not enrolled, a share ``DUPLICATE_FPIR`` resembles somebody in the gallery a
 does, with all n photos of the new person counted as n searches.  From ``MARGIN`` times that rate on, the pair
 is listed as a lookalike.
 
-A photo is an outlier where its best score with the person's other templates is one that a stranger's photo
-reaches with a probability of ``OUTLIER_FMR``: then it may show somebody else.
+A photo is an outlier where its best score with the person's other templates is one that another person's
+photo reaches with a probability of ``OUTLIER_FMR``: then it may show somebody else.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ DUPLICATE_PRIOR = 0.01
 """The share of new people who are enrolled already under another name, for the probability."""
 
 RAREST = 1e-5
-"""Rates below it are not told apart in a sentence."""
+"""Rates below it are one in a sentence."""
 
 OUTLIER_FMR = 0.01
-"""Share of strangers' photos that are no outliers among a person's templates."""
+"""Share of photos of others that are no outliers among a person's templates."""
 
 
 @dataclass(frozen=True, repr=False)

@@ -37,7 +37,7 @@ SELECT = (
 )
 
 FEW = 500
-"""So many people are looked up one by one; of more, everybody is read."""
+"""So many people are looked up one by one; of more, all people are read."""
 
 
 def guarded(run: Callable[Concatenate[Self, P], R]) -> Callable[Concatenate[Self, P], R]:

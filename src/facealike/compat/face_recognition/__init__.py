@@ -3,7 +3,7 @@
     import facealike.compat.face_recognition as face_recognition
 
 Names, arguments, defaults and shapes are those of that package; the faces and the encodings are those of a
-facealike model, by default the default model.  docs/guides/face-recognition.md tells what differs.
+facealike model, by default the default model.  docs/guides/face-recognition.md lists what differs.
 """
 
 from __future__ import annotations

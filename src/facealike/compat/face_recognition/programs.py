@@ -37,7 +37,7 @@ def photos_of(path: Path) -> list[Path]:
 
 
 def each_photo(path: Path, cpus: int, look: Callable[[Path, Image], T]) -> list[T]:
-    """Return what ``look`` makes of each photo of a folder; one that cannot be read is told and left out.
+    """Return what ``look`` makes of each photo of a folder; one that cannot be read is reported and left out.
 
     Raises:
         ImageError: ``path`` is a single photo and cannot be read.

@@ -78,7 +78,7 @@ class Batch:
         return new
 
     def check_people(self) -> None:
-        """Check that nobody of the batch was forgotten while it was written.
+        """Check that no person of the batch was forgotten while it was written.
 
         Raises:
             DataError: Somebody was.

@@ -252,7 +252,7 @@ class MilvusConnection:
         return int(next(one["params"]["dim"] for one in fields if one["name"] == "vector"))
 
     def close(self) -> None:
-        """Close the connection, and the file of Milvus Lite where nobody else in this process has it open."""
+        """Close the connection, and the file of Milvus Lite unless this process uses it elsewhere."""
         if not self._is_open:
             return
         self._is_open = False

@@ -65,7 +65,7 @@ def search_near(db: PostgresConnection, query: NDArray[np.float32], top: int, wi
 
 
 def make_index(db: PostgresConnection, width: int) -> None:
-    """Build the HNSW index where there is none and nobody else builds it; others read and write meanwhile.
+    """Build the HNSW index where there is none and no one builds it; others read and write meanwhile.
 
     Raises:
         UsageError: The vectors are too wide for it.
