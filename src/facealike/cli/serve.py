@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -85,6 +86,7 @@ def run(quiet: bool, as_json: bool, **stated: Any) -> None:
             print_json({"address": address, "model": model.id, "device": model.device})
         else:
             show(f"facealike answers at {address} (Ctrl-C stops it)")
+        sys.stdout.flush()  # the command goes on, and a pipe would keep the line
 
     if not quiet:
         logging.basicConfig(format="%(asctime)s %(name)s %(message)s")
