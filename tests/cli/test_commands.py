@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import signal
 import subprocess
 import sys
 from importlib import import_module
@@ -32,6 +31,7 @@ from facealike.quality.result import Quality
 from facealike.quality.score import face_quality
 from facealike.utils.escape import one_line
 from facealike.verification.compare import compare
+from support.ctrl_c import HEARS_CTRL_C
 from support.data_paths import data_path
 from support.tiny_model import astronaut, hopper_path, tiny_model_file
 
@@ -660,14 +660,13 @@ def test_a_reader_that_goes_away_is_no_error(here: SimpleNamespace) -> None:
 @pytest.mark.skipif(os.name != "posix", reason="there are no such pipes and signals elsewhere")
 def test_an_interrupt_ends_with_130_and_one_line(here: SimpleNamespace, tmp_path: Path) -> None:
     script = (
-        "import os, signal, facealike.imaging.scaled_jpeg\n"
+        f"{HEARS_CTRL_C}import os, facealike.imaging.scaled_jpeg\n"
         "facealike.imaging.scaled_jpeg.decode = lambda *a, **k: os.kill(os.getpid(), signal.SIGINT)\n"
         "from facealike.cli import main\nmain()"
     )
     done = subprocess.run(
         [sys.executable, "-c", script, "embed", here.a, "-o", tmp_path / "e.npz", "-m", here.model],
         capture_output=True, timeout=60,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
     assert done.returncode == 130 and done.stderr == b"facealike: interrupted\n"
     assert list(tmp_path.iterdir()) == []

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from facealike.cli import app, program
+from support.ctrl_c import HEARS_CTRL_C
 from support.tiny_model import hopper_path, tiny_model_file
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="streams and signals of POSIX")
@@ -44,10 +45,10 @@ def sentence(done: subprocess.CompletedProcess[bytes]) -> str:
 
 def python(code: str, *arguments: object) -> subprocess.CompletedProcess[bytes]:
     """A program that does something first and is then facealike with ``arguments``."""
+    script = f"{HEARS_CTRL_C}{code}\nfrom facealike.__main__ import main\nmain()"
     return subprocess.run(
-        [sys.executable, "-c", f"{code}\nfrom facealike.__main__ import main\nmain()", *map(str, arguments)],
+        [sys.executable, "-c", script, *map(str, arguments)],
         capture_output=True, timeout=120, env={**os.environ, "FACEALIKE_TRACEBACK": ""},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
 
 

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from support.ctrl_c import HEARS_CTRL_C
+
 needs_signals = pytest.mark.skipif(os.name != "posix", reason="there are no such signals elsewhere")
 
 
@@ -28,11 +30,8 @@ def none_left_behind() -> Iterator[None]:
 
 def interrupted(script: str, *arguments: str, after: str) -> subprocess.CompletedProcess[str]:
     """How a Python script ended that got Ctrl-C once it had written ``after``, its first line."""
-    command = [sys.executable, "-c", script, *arguments]
-    program = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )  # fmt: skip
+    command = [sys.executable, "-c", HEARS_CTRL_C + script, *arguments]
+    program = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert program.stdout is not None
     assert program.stdout.readline() == f"{after}\n"
     program.send_signal(signal.SIGINT)
