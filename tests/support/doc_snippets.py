@@ -75,7 +75,7 @@ def make_folder(root: Path) -> Path:
         (root / "photos" / f"{original}.jpg").write_bytes((photos / f"{original}.jpg").read_bytes())
         PillowImage.open(photos / f"{original}.jpg").save(root / "photos" / f"{original}-copy.png")
     _write(root / "list.csv", [["a", "b"], ["hopper.jpg", "collins.jpg"], ["hopper.jpg", "hopper-copy.png"]])
-    _make_people(root)
+    make_mixed_people(root)
     if find_spec("av") is not None:
         write_clip(root / "clip.mp4", 2, two_people)
     tiny_model_file().write(root / "mine.facealike")
@@ -83,7 +83,7 @@ def make_folder(root: Path) -> Path:
     return root
 
 
-def _make_people(root: Path) -> None:
+def make_mixed_people(root: Path) -> None:
     """Mixtures of the example photos, each a person: the detector finds a face in every photo."""
     first, second = (
         np.asarray(PillowImage.open(ROOT / "examples" / "photos" / f"{name}.jpg").resize((160, 190)), float)
