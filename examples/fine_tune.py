@@ -10,11 +10,11 @@ from __future__ import annotations
 import sys
 
 from facealike import FacealikeError
-from facealike.train import load_recipe, train
+from facealike import train as training
 
 
 def main(people: str, out: str, *overrides: str) -> None:
-    result = train(people, load_recipe("fine-tuned", overrides), out)
+    result = training.train(people, training.load_recipe("fine-tuned", overrides), out)
     for evaluation in result.evaluations:  # people of the test split were used for nothing else
         print(evaluation)
     if result.comparison is not None:

@@ -164,14 +164,16 @@ def test_import_onnx_scores_with_the_network(tmp_path: Path) -> None:
 
 def test_fine_tune_trains_on_a_folder_of_people(tmp_path: Path) -> None:
     make_mixed_people(tmp_path)
-    tiny_model_file(align="landmarks").write(tmp_path / "tiny.facealike")
+    tiny_model_file().write(tmp_path / "tiny.facealike")
     out = tmp_path / "tuned.facealike"
     done = run(
         "fine_tune.py", str(tmp_path / "people"), str(out), f"network.start={tmp_path / 'tiny.facealike'}",
         "training.epochs=1", "training.steps_per_epoch=2", "training.batch_size=8",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert Model.load(out).id in done.stdout and (tmp_path / "tuned-run" / "results.md").is_file()
+    assert f"model {out}, curves and tables in {tmp_path / 'tuned-run'}" in done.stdout
+    assert "compared with the default model: " in done.stdout and Model.load(out).calibration
+    assert {"results.md", "loss.png"} <= {path.name for path in (tmp_path / "tuned-run").iterdir()}
 
 
 def test_ask_service_leaves_no_service_behind() -> None:

@@ -44,7 +44,7 @@ def write_clip(
 
 
 def two_people(time: float) -> list[Placed]:
-    """Grace Hopper and Michael Collins side by side, moving and growing."""
+    """Grace Hopper and Eileen Collins side by side, moving and growing."""
     return [
         ("hopper", 80 + 20 * time, 110, 110 + 10 * time),
         ("collins", 240 - 10 * time, 130 - 5 * time, 110),
