@@ -42,10 +42,11 @@ def new_figure(width: float = 6.4, height: float = 4.8) -> Figure:
     # The object interface, since pyplot keeps state and may need a screen.
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
+
+        from .notebook_figure import NotebookFigure
     except ImportError:
         raise MissingExtra("figures need matplotlib; run: pip install 'facealike[train]'") from None
-    figure = Figure(figsize=(width, height), dpi=150, layout="constrained", facecolor=PAPER)
+    figure = NotebookFigure(figsize=(width, height), dpi=150, layout="constrained", facecolor=PAPER)
     FigureCanvasAgg(figure)
     return figure
 
