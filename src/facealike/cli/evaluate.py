@@ -34,6 +34,7 @@ class Protocol(str, Enum):
     identification = "identification"
     clustering = "clustering"
     groups = "groups"
+    discard = "discard"
 
 
 class EvaluationSplit(str, Enum):
@@ -66,7 +67,8 @@ def evaluate(
             "--protocol",
             help="split: balanced pairs; lfw: View 2, ten folds of --pairs; exhaustive: every pair; "
             "identification: search in a gallery; clustering: group photos by person; "
-            "groups: false matches within each group of --groups.",
+            "groups: false matches within each group of --groups; "
+            "discard: FNMR as the photos of lowest quality are left out.",
         ),
     ] = Protocol.balanced,
     split: Annotated[
@@ -282,6 +284,13 @@ def _clustering(asked: _Asked) -> _Run:
     return _Run(evaluator, "clustering", "clustering.png")
 
 
+def _discard(asked: _Asked) -> _Run:
+    from ..evaluation.discard import DiscardEvaluator
+
+    options = asked.options("threshold", "seed", "allow_overlap", "allow_duplicates")
+    return _Run(DiscardEvaluator(asked.folder, asked.split.value, options), "discard", "discard.png")
+
+
 def _groups(asked: _Asked) -> _Run:
     from ..detection.registry import named_detector
     from ..evaluation.demographics import GroupEvaluator
@@ -303,6 +312,7 @@ RUNS: dict[Protocol, Callable[[_Asked], _Run]] = {
     Protocol.identification: _identification,
     Protocol.clustering: _clustering,
     Protocol.groups: _groups,
+    Protocol.discard: _discard,
 }
 PASSES = {Protocol.groups: ("embedding",)}
 """What the progress bar counts, where it is not a search for copies and then embedding."""

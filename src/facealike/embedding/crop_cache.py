@@ -39,7 +39,7 @@ from ..utils.escape import shown
 from ..utils.locking import own_folder
 from ..utils.ordered_threads import map_ordered
 from .batching import helpers
-from .cropper import Cropping, FaceCropper, crop_faces, without_pixels
+from .cropper import Cropping, FaceCrop, FaceCropper, crop_faces, without_pixels
 from .unused_photos import NO_FACE, UNUSED, unused_photo, warn_unused
 
 CROPS_VERSION = 1
@@ -99,18 +99,19 @@ class Crops:
 def stream_crops(
     paths: Sequence[str | os.PathLike[str]], detector: Detector | None, preprocessing: Cropping,
     face: FacePolicy, threads: int | None = None, strict: bool = True,
-    failed: Callable[[UnusedPhoto], None] | None = None,
+    failed: Callable[[UnusedPhoto], None] | None = None, assessed: Callable[[FaceCrop], None] | None = None,
 ) -> Generator[Image | None, None, None]:  # fmt: skip
     """Yield the face crop of each photo, in order, or None where there is none; nothing is stored.
 
     Without ``strict`` a photo that cannot be read, or shows several faces under the policy ``only``, also
-    yields None: ``failed`` is called with it, and PhotoWarnings state why and how many.  The other
-    arguments and errors are those of ``cached_crops``.
+    yields None: ``failed`` is called with it, and PhotoWarnings state why and how many.  ``assessed`` is
+    called with each face, whose quality is then assessed, before its crop is yielded.  The other arguments
+    and errors are those of ``cached_crops``.
     """
     unused: list[UnusedPhoto] = []
     named = ((path, shown(path)) for path in paths)
     cropper = FaceCropper(detector, preprocessing, many=True)
-    with closing(crop_faces(cropper, named, face, threads)) as photos:
+    with closing(crop_faces(cropper, named, face, threads, quality=assessed is not None)) as photos:
         for path, faces in zip(paths, photos, strict=True):
             if isinstance(faces, UNUSED) and not strict:
                 unused.append(unused_photo(path, faces))
@@ -122,6 +123,8 @@ def stream_crops(
             elif isinstance(faces, FacealikeError):
                 raise faces
             else:
+                if assessed is not None:
+                    assessed(faces[0])
                 yield faces[0].crop
     warn_unused(unused, len(paths))
 

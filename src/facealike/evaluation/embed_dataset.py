@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from ..detection.face_policy import FacePolicy
 from ..embedding.batching import in_batches
 from ..embedding.crop_cache import cached_crops, stream_crops
+from ..embedding.cropper import FaceCrop
 from ..embedding.face_model import Model
 from ..errors import NoFaceFound, UnreadableImage
 from ..imaging.photo_warning import UnusedPhoto
+from ..quality.result import Quality
 from ..types import Embeddings, Image
 from ..utils.escape import shown
 
@@ -55,6 +57,7 @@ class PhotoVectors(NamedTuple):
 def embed_photos(
     model: Model, photos: Sequence[str], face: FacePolicy, cache: str | Path | None,
     progress: Callable[[int, int], None] | None, strict: bool = False,
+    qualities: list[Quality] | None = None,
 ) -> PhotoVectors:  # fmt: skip
     """Embed the face of each photo; a photo that cannot be used is left out.
 
@@ -65,11 +68,13 @@ def embed_photos(
         cache: A folder that keeps the face crops; None for none.
         progress: Called with (done, total) photos.
         strict: Raise at the first photo that cannot be used.
+        qualities: Filled with the quality of each face that is found, in the order of the photos; without a
+            cache, which keeps none.
     """
     found = np.zeros(len(photos), dtype=np.bool_)
     vectors = np.zeros((len(photos), 0), dtype=np.float32)
     unused: list[UnusedPhoto] = []
-    crops = _crops(model, photos, face, cache, progress, strict, unused)
+    crops = _crops(model, photos, face, cache, progress, strict, unused, qualities)
     with closing(in_batches(model.embed_many, crops, BATCH)) as batches:
         for rows, some in batches:
             found[rows] = True
@@ -80,8 +85,9 @@ def embed_photos(
 def _crops(
     model: Model, photos: Sequence[str], face: FacePolicy, cache: str | Path | None,
     progress: Callable[[int, int], None] | None, strict: bool, unused: list[UnusedPhoto],
+    qualities: list[Quality] | None,
 ) -> Iterator[tuple[int, Image]]:  # fmt: skip
-    """Yield the crop of each photo with a face and its index; ``unused`` is filled on the way."""
+    """Yield the crop of each photo with a face and its index; the two lists are filled on the way."""
     detector, preprocessing = model.detector, model.preprocessing
     if cache is not None:
         cached = cached_crops(
@@ -90,8 +96,16 @@ def _crops(
         unused += cached.unused
         yield from ((int(i), np.array(cached.store[cached.rows[i]])) for i in np.flatnonzero(cached.found))
         return
+
+    def assessed(found: FaceCrop) -> None:
+        assert qualities is not None and found.quality is not None
+        qualities.append(found.quality)
+
+    each = None if qualities is None else assessed
     with closing(
-        stream_crops(photos, detector, preprocessing, face, strict=strict, failed=unused.append)
+        stream_crops(
+            photos, detector, preprocessing, face, strict=strict, failed=unused.append, assessed=each
+        )
     ) as stream:
         for i, crop in enumerate(stream):
             if progress is not None:

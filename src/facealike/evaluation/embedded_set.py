@@ -18,6 +18,7 @@ from ..detection.face_policy import DEFAULT_FACE
 from ..embedding.face_model import Model
 from ..imaging.photo_warning import UnusedPhoto, unused_rows, unused_summary
 from ..metrics.bootstrap import Interval
+from ..quality.result import Quality
 from ..types import Embeddings
 from ..utils.escape import markdown, shown
 from ..utils.markdown_table import markdown_table
@@ -63,7 +64,7 @@ class EmbeddedSet:
 
 def embed_set(
     model: Model, root: str | Path, split: Split | Literal["all"], options: EvaluationOptions,
-    calibration: bool,
+    calibration: bool, qualities: list[Quality] | None = None,
 ) -> EmbeddedSet:  # fmt: skip
     """Embed the photos of a split.
 
@@ -74,6 +75,7 @@ def embed_set(
         options: See ``EvaluationOptions``.
         calibration: Whether people who calibrated the model count as leaked; true where its threshold is
             used.
+        qualities: Filled with the quality of each face that is found.
 
     Raises:
         FacealikeError: The errors of ``SplitEvaluator``.
@@ -89,7 +91,7 @@ def embed_set(
     )  # fmt: skip
     photos = [str(path) for path in people.paths]
     vectors, found, unused = embed_photos(
-        model, photos, face, options.cache, options.progress, options.strict
+        model, photos, face, options.cache, options.progress, options.strict, qualities
     ).or_raise(
         f"{shown(people.paths[0])}: no face found, nor in any other photo of the split {split}; check "
         "the folder, or choose another --face"
