@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from .evaluation.all_pairs import AllPairsEvaluator, SetEvaluation, evaluate_exhaustive
     from .evaluation.calibrate import calibrate
     from .evaluation.demographics import GroupEvaluator, evaluate_groups
+    from .evaluation.discard import DiscardEvaluation, DiscardEvaluator
     from .evaluation.evaluator import EvaluationOptions
     from .evaluation.identification import (
         IdentificationEvaluation,
@@ -90,6 +91,7 @@ if TYPE_CHECKING:
     from .metrics.bootstrap import Interval, difference_interval, pair_intervals
     from .metrics.clustering import ClusterAgreement, cluster_agreement
     from .metrics.demographics import GroupEvaluation
+    from .metrics.error_discard import ErrorDiscard, error_discard
     from .metrics.identification import Identification, OpenSet, closed_set, open_set
     from .model_file.card import ModelCard
     from .model_file.licenses import License
@@ -131,12 +133,15 @@ __all__ = [
     "Detector",
     "DetectorError",
     "DeviceError",
+    "DiscardEvaluation",
+    "DiscardEvaluator",
     "DlibDetector",
     "DownloadError",
     "EmbeddedFace",
     "EmbeddedPhoto",
     "Embedder",
     "Enrollment",
+    "ErrorDiscard",
     "Evaluation",
     "EvaluationOptions",
     "Exhaustive",
@@ -219,6 +224,7 @@ __all__ = [
     "default_detector",
     "difference_interval",
     "embed_all",
+    "error_discard",
     "evaluate_exhaustive",
     "evaluate_groups",
     "evaluate_identification",
@@ -268,6 +274,7 @@ _MODULES = {
     "evaluation.all_pairs": ["AllPairsEvaluator", "SetEvaluation", "evaluate_exhaustive"],
     "evaluation.calibrate": ["calibrate"],
     "evaluation.demographics": ["GroupEvaluator", "evaluate_groups"],
+    "evaluation.discard": ["DiscardEvaluation", "DiscardEvaluator"],
     "evaluation.evaluator": ["EvaluationOptions"],
     "evaluation.identification": [
         "IdentificationEvaluation",
@@ -294,6 +301,7 @@ _MODULES = {
     "metrics.bootstrap": ["Interval", "difference_interval", "pair_intervals"],
     "metrics.clustering": ["ClusterAgreement", "cluster_agreement"],
     "metrics.demographics": ["GroupEvaluation"],
+    "metrics.error_discard": ["ErrorDiscard", "error_discard"],
     "metrics.identification": ["Identification", "OpenSet", "closed_set", "open_set"],
     "model_file.card": ["ModelCard"],
     "model_file.licenses": ["License"],

@@ -454,6 +454,19 @@ def test_evaluate_a_set_as_a_whole(
     assert run(*arguments).stdout.startswith("test, ")
 
 
+def test_evaluate_leaves_out_the_photos_of_lowest_quality(
+    here: SimpleNamespace, people: Path, tmp_path: Path
+) -> None:
+    arguments = ("evaluate", here.model, people, "--protocol", "discard")
+    result = run(*arguments, "--out", tmp_path / "report", "--json")
+    assert told(result)["points"][0]["name"] == "threshold"
+    assert {path.name for path in (tmp_path / "report").iterdir()} == {
+        "discard.md", "discard.json", "discard.png",
+    }  # fmt: skip
+    refused = run(*arguments, "--cache", tmp_path / "cache")
+    assert refused.exit_code == 2 and "keeps no quality" in sentence(refused)
+
+
 def test_evaluate_takes_everybody_in_a_folder_of_ones_own(
     here: SimpleNamespace, people: Path, tmp_path: Path
 ) -> None:

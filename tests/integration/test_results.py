@@ -35,6 +35,7 @@ from facealike import (
 from facealike.clustering.evaluation import ClusterPoint
 from facealike.clustering.options import ClusterThreshold
 from facealike.evaluation.all_pairs import SetEvaluation
+from facealike.evaluation.discard import DiscardPoint
 from facealike.evaluation.identification import IdentificationEvaluation
 from facealike.evaluation.lfw_view2 import view2
 from facealike.metrics.calibration_error import reliability
@@ -181,6 +182,10 @@ MADE: dict[str, Callable[[], Any]] = {
     "PeopleFolders": lambda: facealike.PeopleFolders(Path(HOSTILE), ((HOSTILE, HOSTILE),)),
     "ClusteringEvaluation": lambda: facealike.ClusteringEvaluation(
         HOSTILE, ClusterPoint(0.9, 1e-4, False, MADE["ClusterAgreement"]()), (), Interval(0.5, 0.4, 0.6)
+    ),
+    "ErrorDiscard": lambda: facealike.error_discard([0.9, 0.2], [0, 1], [2, 3], [0.9, 0.1, 0.8, 0.7], 0.4),
+    "DiscardEvaluation": lambda: facealike.DiscardEvaluation(
+        HOSTILE, (DiscardPoint("threshold", 0.01, MADE["ErrorDiscard"]()),), 0
     ),
     "People": lambda: facealike.People(("A",), (Path("a.jpg"),), np.zeros(1, np.int64)),
 }

@@ -122,7 +122,12 @@ class DiscardEvaluation(Result):
 
     def to_markdown(self) -> str:
         """Return a table with one row a threshold, and the result in one sentence."""
-        header = ["threshold", "FMR", *(f"FNMR, {share:.0%} left out" for share in SHARES), "relative area"]
+        header = [
+            "threshold",
+            "FMR",
+            *(f"FNMR, {100 * share:g} % left out" for share in SHARES),
+            "relative area",
+        ]
         rows = [
             [
                 f"{point.curve.threshold:.3f}", rate_text(point.fmr),
@@ -164,7 +169,7 @@ class DiscardEvaluation(Result):
             for point in self.points
         ]  # fmt: skip
         draw_discard(ax, curves, DRAWN)
-        ax.set_title(f"{figure_text(self.name)}: error versus discard")
+        ax.set_title(figure_text(self.name))
         return ax
 
 
@@ -222,7 +227,7 @@ class DiscardEvaluator:
             for name, value in thresholds.items()
         ]  # fmt: skip
         return DiscardEvaluation(
-            name=f"{self.split}, error versus discard",
+            name=f"{self.split}, photos left out by quality",
             points=tuple(points),
             seed=options.seed,
             **found.counts,

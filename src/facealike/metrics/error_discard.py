@@ -1,8 +1,9 @@
 """Error versus discard: how the FNMR falls as the photos of lowest quality are left out.
 
-Source: Grother and Tabassi, IEEE TPAMI 29(4), 2007; ISO/IEC 29794-1:2024, error versus discard characteristic,
-by which ISO/IEC 29794-5 judges a quality measure; the partial area and the step function are of Schlett et al.,
-"Considerations on the Evaluation of Biometric Quality Assessment Algorithms", IEEE TBIOM, 2023.
+Source: Grother and Tabassi, IEEE TPAMI 29(4), 2007; ISO/IEC 29794-1:2024, error versus discard
+characteristic, by which ISO/IEC 29794-5 judges a quality measure; the partial area and the step function are
+of Schlett et al., "Considerations on the Evaluation of Biometric Quality Assessment Algorithms", IEEE TBIOM,
+2023.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 LIMIT = 0.2
-"""The partial area reaches to this share of photos left out: few applications can ask for more photos again."""
+"""The partial area reaches to this share of photos left out: few applications can ask for more again."""
 
 SHARES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3)
 """Shares of photos left out at which the FNMR is reported."""
@@ -107,8 +108,8 @@ class ErrorDiscard(Result):
         if math.isnan(self.relative_area.estimate):
             return f"{text}; too few errors to judge the quality by"
         return (
-            f"{text}; partial area {self.relative_area} of that of a random order, up to {100 * self.limit:.0f} % "
-            "left out"
+            f"{text}; partial area {self.relative_area} of that of a random order, up to "
+            f"{100 * self.limit:.0f} % left out"
         )
 
 

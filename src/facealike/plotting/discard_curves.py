@@ -36,9 +36,10 @@ def draw_discard(ax: Axes, curves: Sequence[DiscardCurve], limit: float) -> None
             curve.discarded, curve.fnmr, line, where="post", color=color, label=curve.label, linewidth=1.5
         )
         ax.axhline(float(curve.fnmr[0]), color=color, linestyle=":", linewidth=0.8)
-    ax.set(xlim=(0, limit), ylim=(0, None))
+    highest = max(float(np.nanmax(curve.fnmr[curve.discarded <= limit])) for curve in curves)
+    ax.set(xlim=(0, limit), ylim=(0, 1.35 * highest or 1))  # room for the legend
     ax.set(xlabel="share of photos left out, lowest quality first", ylabel="false non-match rate (FNMR)")
     name_rates(ax.xaxis)
     name_rates(ax.yaxis)
     style_axes(ax)
-    legend(ax, "lower left")
+    legend(ax, "upper right")
