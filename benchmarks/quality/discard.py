@@ -81,9 +81,9 @@ def main() -> None:
     ]
     first = rows[0]
     text = (
-        f"Model {model.id}; {first['pairs']:,} genuine pairs of {first['photos']:,} photos of LFW's test people, "
-        f"and as many impostor pairs; seed {options.seed}. Measured {first['date']} at commit {first['commit']} "
-        f"on {first['machine']}.\n\n{markdown_table(head, table, text_columns=(0, 1))}\n"
+        f"Model {model.id}; {first['pairs']:,} genuine pairs of {first['photos']:,} photos of LFW's test "
+        f"people, and as many impostor pairs; seed {options.seed}. Measured {first['date']} at commit "
+        f"{first['commit']} on {first['machine']}.\n\n{markdown_table(head, table, text_columns=(0, 1))}\n"
     )
     put(PAGE, "discard", text)
 
