@@ -62,6 +62,9 @@ AnyFace: TypeAlias = Annotated[
     Literal["largest", "central", "only", "all"],
     Field(description="Which face of the photo is meant; all returns every face."),
 ]
+FaceNumber: TypeAlias = Annotated[
+    int, Field(ge=1, le=1000, description="The face meant, by its place in the answer of detect, from 1.")
+]
 Prior: TypeAlias = Annotated[
     float, Field(gt=0, lt=1, allow_inf_nan=False, description="Share of genuine pairs, for the probability.")
 ]

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from .fields import (
     MOST_PHOTOS,
     AnyFace,
+    FaceNumber,
     OneFace,
     PairFace,
     Person,
@@ -51,7 +52,15 @@ class CompareRequest(_Decided):
     first: Photo
     second: Photo
     face: PairFace = "largest"
+    first_face: FaceNumber | None = None
+    second_face: FaceNumber | None = None
     prior: Prior = 0.5
+
+    @model_validator(mode="after")
+    def _numbered_or_any(self) -> CompareRequest:
+        if self.face == "any" and (self.first_face or self.second_face):
+            raise ValueError("give the number of a face, or the face policy any, not both")
+        return self
 
 
 class DetectRequest(Request):

@@ -18,7 +18,10 @@ from ..client.schemas import (
     Limits,
     ModelDescription,
 )
+from ..detection.face_policy import FacePolicy
 from ..embedding.cropper import FaceCrop
+from ..errors import UsageError
+from ..types import Embeddings
 from ..utils.wording import short_rule
 from ..verification.compare import CompareOptions, compare_faces
 from .access import Caller, Entry, needs
@@ -43,13 +46,14 @@ async def compare(request: Request, used: Used, _: Reader) -> Compared:
     used.queue.check_room(2)
     async with used.uploads.read(request, CompareRequest) as asked:
         options = CompareOptions(asked.threshold, asked.face, prior=asked.prior, fmr=asked.fmr)
-        policy = options.face_policy
+        numbers = (asked.first_face, asked.second_face)
+        policies: list[FacePolicy] = ["all" if number else options.face_policy for number in numbers]
         photos = [
-            QueuedPhoto("the first photo", asked.first, policy),
-            QueuedPhoto("the second photo", asked.second, policy),
+            QueuedPhoto("the first photo", asked.first, policies[0]),
+            QueuedPhoto("the second photo", asked.second, policies[1]),
         ]
         first, second = (found_in(photo) for photo in await used.queue.faces(photos))
-    sides = (first.faces, first.vectors), (second.faces, second.vectors)
+    sides = _chosen(first, numbers[0]), _chosen(second, numbers[1])
     result = compare_faces(*sides, used.model, options)
     notes = [f"{photo.name}: {photo.note}" for photo in (first, second) if photo.note]
     answer = {**result.to_dict(), "sentences": list(result.lines())}
@@ -106,6 +110,15 @@ async def model(request: Request, used: Used, _: Reader) -> ModelDescription:
         ),
         key_required=entry.key_required(),
     )
+
+
+def _chosen(photo: PhotoFaces, number: int | None) -> tuple[list[FaceCrop], Embeddings]:
+    """Return the faces of a photo with their vectors, or only the one of a number, from 1."""
+    if number is None:
+        return photo.faces, photo.vectors
+    if number > len(photo.faces):
+        raise UsageError(f"{photo.name}: there is no face {number}; {len(photo.faces)} found")
+    return photo.faces[number - 1 : number], photo.vectors[number - 1 : number]
 
 
 def _described(face: FaceCrop) -> dict[str, object]:

@@ -10,20 +10,32 @@ export function startCompare() {
     (id) => new PhotoSlot(document.getElementById(id), id === "first" ? "First photo" : "Second photo", run),
   );
   let turn = 0;
-  face.addEventListener("change", run);
+  face.addEventListener("change", () => {
+    for (const slot of slots) slot.number = null;
+    run();
+  });
 
   async function run() {
+    const mine = ++turn;
     slots.forEach((slot) => slot.clear());
     if (slots.some((slot) => slot.file === null)) return;
-    const mine = ++turn;
     show(answer, "", make("p", {}, "Comparing …"));
     try {
-      const fields = { first: slots[0].file, second: slots[1].file, face: face.value };
-      const result = await send("POST", "/v1/compare", fields);
+      const result = await send("POST", "/v1/compare", fields());
       if (mine === turn) report(result);
     } catch (error) {
       if (mine === turn) problem(answer, error);
     }
+  }
+
+  function fields() {
+    const asked = { first: slots[0].file, second: slots[1].file, face: face.value };
+    slots.forEach((slot) => {
+      if (slot.number !== null) asked[`${slot.id}_face`] = slot.number;
+    });
+    // A chosen face is one; the other photo then gives its largest.
+    if (face.value === "any" && slots.some((slot) => slot.number !== null)) asked.face = "largest";
+    return asked;
   }
 
   function report(result) {
@@ -35,7 +47,18 @@ export function startCompare() {
       ...result.warnings.map((text) => make("p", { class: "warning" }, `${text}.`)),
       ...more.map((text) => make("p", {}, `${sentence(text)}.`)),
     );
-    slots.forEach((slot, i) => result.faces[i] && slot.face(result.faces[i], result.quality[i]));
+    slots.forEach((slot, i) => result.faces[i] && mark(slot, result.faces[i], result.quality[i], result.faces_found[i]));
+  }
+
+  // The verdict is there; the other faces of a photo are looked for after it.
+  async function mark(slot, used, quality, found) {
+    const { file } = slot;
+    slot.face(used, quality);
+    if (found < 2 || slot.faces.length) return;
+    const detected = await send("POST", "/v1/detect", { photo: file }).catch(() => null);
+    if (detected === null || slot.file !== file) return;
+    slot.offer(detected.faces.map((one) => one.face));
+    slot.face(used, quality);
   }
 
   return slots;

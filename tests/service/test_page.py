@@ -1,0 +1,194 @@
+"""The page in a real browser, against the default model: what a person does, by mouse and by keyboard."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image as PillowImage
+from PIL import ImageOps
+
+from support.browser import CHROMIUM, MISSING, browser, drop, served
+from support.paths import ROOT
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=MISSING)
+
+PHOTOS = ROOT / "examples" / "photos"
+HOPPER, TURNED, COLLINS = (PHOTOS / f"{name}.jpg" for name in ("hopper", "hopper-turned", "collins"))
+
+
+def jpeg(picture: PillowImage.Image, **options: Any) -> bytes:
+    stream = io.BytesIO()
+    picture.save(stream, "JPEG", quality=92, **options)
+    return stream.getvalue()
+
+
+def both() -> bytes:
+    """One photo of both women, the smaller face at the left."""
+    left, right = (PillowImage.open(path).convert("RGB") for path in (HOPPER, COLLINS))
+    left = ImageOps.contain(left, (250, 400))
+    right = ImageOps.contain(right, (450, 400))
+    whole = PillowImage.new("RGB", (left.width + right.width, 400), "gray")
+    whole.paste(left, (0, 0))
+    whole.paste(right, (left.width, 0))
+    return jpeg(whole)
+
+
+def scenery() -> bytes:
+    slope = np.linspace(0, 255, 300, dtype=np.uint8)
+    return jpeg(PillowImage.fromarray(np.stack([np.tile(slope, (200, 1))] * 3, axis=-1)))
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    with browser() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with served(tmp_path_factory.mktemp("service")) as found:
+        yield found
+
+
+@pytest.fixture
+def page(chromium: Any, address: str) -> Iterator[Any]:
+    """A page of a new user; an error of a script, or something that the CSP refused, fails the test."""
+    context = chromium.new_context(viewport={"width": 1100, "height": 900})
+    found, errors = context.new_page(), []
+    found.set_default_timeout(10_000)
+    found.on("pageerror", lambda error: errors.append(str(error)))
+    found.on("console", lambda line: "Content Security" in line.text and errors.append(line.text))
+    foreign = lambda request: request.url.startswith((address, "blob:")) or errors.append(request.url)  # noqa: E731
+    found.on("request", foreign)
+    found.goto(address)
+    yield found
+    context.close()
+    assert not errors
+
+
+def verdict(page: Any, place: str = "#answer") -> str:
+    return str(page.locator(f"{place} .verdict").inner_text())
+
+
+def compare(page: Any, first: Path | bytes, second: Path | bytes) -> None:
+    drop(page, "#first .drop", first)
+    drop(page, "#second .drop", second)
+
+
+def used_box(page: Any, place: str) -> list[float]:
+    rect = page.locator(f"{place} rect:not(.halo):not(.other)")
+    rect.wait_for(state="attached")
+    return [float(rect.get_attribute(name)) for name in ("x", "y", "width", "height")]
+
+
+def test_two_photos_that_are_dropped_are_compared(page: Any) -> None:
+    compare(page, HOPPER, COLLINS)
+    assert "Different" in verdict(page)
+    drop(page, "#second .drop", TURNED)
+    page.wait_for_selector("#answer.same")
+    assert "Same person" in verdict(page)
+    assert "FMR" in page.inner_text("#answer") or "impostor" in page.inner_text("#answer")
+    assert "quality" in page.inner_text("#first .caption")
+
+
+def test_a_photo_without_a_face_is_one_sentence(page: Any) -> None:
+    compare(page, HOPPER, scenery())
+    assert page.inner_text("#answer .problem").startswith("The second photo: no face found")
+
+
+def test_one_of_two_faces_can_be_chosen_by_mouse_and_by_keyboard(page: Any) -> None:
+    compare(page, both(), HOPPER)
+    page.wait_for_selector("#answer.different")
+    assert page.inner_text("#first legend") == "2 faces; which one?"
+    right = used_box(page, "#first")
+    page.locator("#first rect.other").click()
+    page.wait_for_selector("#answer.same")
+    left = used_box(page, "#first")
+    assert left[0] < right[0]
+    checked = page.locator("#first input[type=radio]:checked")
+    assert checked.count() == 1
+    checked.focus()
+    page.keyboard.press("ArrowDown")
+    page.wait_for_selector("#answer.different")
+    assert page.evaluate("document.activeElement.type") == "radio", "the focus stays"
+
+
+def test_the_box_of_a_turned_photo_lies_on_its_face(page: Any) -> None:
+    upright = PillowImage.open(HOPPER).convert("RGB")
+    exif = PillowImage.Exif()
+    exif[0x0112] = 6  # the camera was held sideways
+    compare(page, jpeg(upright.rotate(90, expand=True), exif=exif), HOPPER)
+    page.wait_for_selector("#answer.same")
+    turned, plain = used_box(page, "#first"), used_box(page, "#second")
+    assert turned == pytest.approx(plain, abs=0.05 * upright.width)
+    view = page.locator("#first svg").get_attribute("viewBox")
+    assert view == f"0 0 {upright.width} {upright.height}"
+
+
+def test_a_person_is_enrolled_identified_and_forgotten(page: Any) -> None:
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.click("#tab-gallery")
+    page.fill("#person", "Grace Hopper")
+    page.set_input_files("#photos", HOPPER)
+    page.click("#enroll button")
+    page.wait_for_selector("text=Grace Hopper (1 photo)")
+    drop(page, "#probe .drop", TURNED)
+    page.wait_for_selector("#found.match")
+    assert verdict(page, "#found") == "Match: Grace Hopper."
+    drop(page, "#probe .drop", COLLINS)
+    page.wait_for_selector("#found.unknown")
+    assert verdict(page, "#found").startswith("Unknown")
+    page.get_by_role("button", name="Forget Grace Hopper").click()
+    page.wait_for_selector("text=Nobody yet.")
+
+
+def test_the_keyboard_is_enough(page: Any) -> None:
+    def press_until(name: str) -> None:
+        for _ in range(20):
+            page.keyboard.press("Tab")
+            label = "document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent"
+            if name in page.evaluate(label):
+                return
+        raise AssertionError(f"the Tab key does not reach {name}")
+
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    for name, photo in (("First photo", HOPPER), ("Second photo", TURNED)):
+        press_until(name)
+        with page.expect_file_chooser() as chooser:
+            page.keyboard.press("Enter")
+        chooser.value.set_files(photo)
+    page.wait_for_selector("#answer.same")
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("ArrowRight")
+    assert page.is_visible("#gallery") and not page.is_visible("#compare")
+    assert page.evaluate("document.activeElement.id") == "tab-gallery"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(page: Any, scheme: str) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    page.emulate_media(color_scheme=scheme)
+    compare(page, both(), HOPPER)
+    page.wait_for_selector("#first legend")
+    for tab in page.locator('[role="tab"]').all():
+        tab.click()
+        found = Axe().run(page).response["violations"]
+        serious = [one for one in found if one["impact"] in ("serious", "critical")]
+        assert not serious, [(one["id"], [node["target"] for node in one["nodes"]]) for one in serious]
+
+
+def test_a_phone_needs_no_sideways_scrolling(page: Any) -> None:
+    page.set_viewport_size({"width": 360, "height": 740})
+    compare(page, both(), HOPPER)
+    page.wait_for_selector("#first legend")
+    for tab in page.locator('[role="tab"]').all():
+        tab.click()
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), tab.inner_text()
