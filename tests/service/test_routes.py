@@ -55,6 +55,17 @@ def test_compare_answers_as_the_library_does_in_multipart_and_json(client: TestC
         assert answer == told
 
 
+def test_a_face_is_chosen_by_its_number(client: TestClient) -> None:
+    files = {"first": photo(0, 0), "second": photo(0, 1)}
+    plain = client.post("/v1/compare", files=files).json()
+    chosen = client.post("/v1/compare", files=files, data={"first_face": "1", "second_face": "1"}).json()
+    assert (chosen["score"], chosen["faces"]) == (pytest.approx(plain["score"], abs=1e-5), plain["faces"])
+    missing = client.post("/v1/compare", files=files, data={"second_face": "2"})
+    assert problem(missing, 422, "UsageError") == "the second photo: there is no face 2; 1 found"
+    both = client.post("/v1/compare", files=files, data={"face": "any", "first_face": "1"})
+    assert "not both" in problem(both, 422, "UsageError")
+
+
 def test_detect_and_embed(client: TestClient) -> None:
     found = client.post("/v1/detect", files={"photo": photo()}).json()
     assert (found["width"], found["height"], found["found"]) == (64, 64, 1)

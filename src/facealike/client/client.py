@@ -79,7 +79,8 @@ class Client:
         Args:
             first: A photo.
             second: Another photo.
-            options: Fields of ``CompareRequest``: ``face``, ``prior``, ``threshold``, ``fmr``.
+            options: Fields of ``CompareRequest``: ``face``, ``first_face``, ``second_face``, ``prior``,
+                ``threshold``, ``fmr``.
 
         Raises:
             FacealikeError: As for ``facealike.compare``.
