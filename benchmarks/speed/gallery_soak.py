@@ -164,6 +164,8 @@ def run(seconds: float, readers: int, people: int) -> dict[str, Any]:
         for one in started:
             one.join()
         failed = sum(one.exitcode != 0 for one in started)
+        if started[0].exitcode != 0:
+            raise SystemExit(f"the writer ended with {started[0].exitcode}, {failed} processes failed")
         writes = [json.loads(line) for line in (logs / "writer.log").read_text().splitlines()]
         told = json.loads((logs / "writer.json").read_text())
         replay = Replay(first, writes)
