@@ -153,7 +153,9 @@ def _scorer(
     if precision == "float32":
 
         def in_float(block: int) -> NDArray[np.float32]:
-            found: NDArray[np.float32] = file.column("vector", block) @ wide.T
+            vectors = file.column("vector", block)
+            # A vector and not a matrix of one column, whose product is slower.
+            found: NDArray[np.float32] = (vectors @ wide[0])[:, None] if len(wide) == 1 else vectors @ wide.T
             return found
 
         return in_float, np.full(len(queries), ROUNDING)
