@@ -33,7 +33,7 @@ from .enrollment import BulkEnrollment, Enrollment
 from .info import GalleryInfo
 from .intake import IntakePolicy, check_face, corrected_photos, is_many, take_in, template_of
 from .integrity import GalleryCheck, check_store
-from .location import compact_store, open_store
+from .location import check_plain, compact_store, open_store
 from .mate_probability import ENROLLED_PRIOR
 from .people_list import PeopleList, is_parquet, read_people
 from .person_verification import PersonVerification, Probe, verify_person
@@ -80,6 +80,7 @@ class Gallery:
         path: str | os.PathLike[str],
         model: Model | ModelFile | str | os.PathLike[str] | None = "default",
         aggregation: Aggregation = DEFAULT_AGGREGATION,
+        key_file: str | os.PathLike[str] | None = None,
     ) -> Gallery:
         """Open or create the gallery in a file or on a server.
 
@@ -89,14 +90,16 @@ class Gallery:
             model: A model, its file or its name.  With None an existing gallery of any model opens, also a
                 damaged one, to be listed, checked, exported and forgotten.
             aggregation: How several templates of a person give one score; see ``Gallery``.
+            key_file: The key of an encrypted gallery, such as ``write_new_key`` writes; a new gallery becomes
+                encrypted.  None takes the key in the variable ``FACEALIKE_GALLERY_KEY``, if any.
 
         Raises:
-            DataError: The file is no gallery, the server cannot be used, or templates are damaged.
+            DataError: The file is no gallery, the key is wrong or missing, or templates are damaged.
             MissingExtra: The client of the server is not installed.
             MixedModels: It holds templates of another model.
         """
         loaded = read_model_file(model) if isinstance(model, str | os.PathLike) else model
-        store = open_store(path, None if loaded is None else loaded.id)
+        store = open_store(path, None if loaded is None else loaded.id, key_file)
         damaged = [] if loaded is None else store.damaged_templates(unchecked=True)
         if damaged:
             store.close()
@@ -353,15 +356,21 @@ class Gallery:
         """Rewrite the file without the space of removed people; return how many bytes that frees."""
         return compact_store(self.store)
 
-    def export(self, path: str | os.PathLike[str]) -> int:
+    def export(self, path: str | os.PathLike[str], plain: bool = False) -> int:
         """Write people, templates and corrections to one portable file; return the number of templates.
 
         A name that ends with ``.parquet`` gets a table of the templates, without corrections.
 
+        Args:
+            path: The file; it is not encrypted.
+            plain: Also write what an encrypted gallery holds.
+
         Raises:
             DataError: The gallery is damaged, or the file cannot be written.
             MissingExtra: pyarrow is not installed, for a table.
+            UsageError: The gallery is encrypted, and ``plain`` is not given.
         """
+        check_plain(self.store, plain)
         out = Path(path)
         return export_table(self.store, out) if is_parquet(out) else export_store(self.store, out)
 

@@ -11,7 +11,7 @@ that state in float32.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence, Set
+from collections.abc import Collection, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,14 @@ class TemplateIndex(IndexedTable):
         self._ids: list[NDArray[np.int64]] = []
         self._vectors: list[NDArray[np.float32]] = []
         self.damaged: list[int] = []
+
+    def _drop(self, ids: Collection[int]) -> None:
+        gone = np.fromiter(ids, np.int64, len(ids))
+        for i, held in enumerate(self._ids):
+            left = ~np.isin(held, gone)
+            if not left.all():
+                self._ids[i], self._vectors[i] = held[left], self._vectors[i][left]
+        self.damaged = [one for one in self.damaged if one not in ids]
 
     def _newer(self) -> int:
         return sum(map(len, self._ids))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from .indexed_table import IndexedTable
-from .row_file import DamagedRows, mark_of
+from .row_file import DamagedRows
 from .schema import reading
 
 
@@ -16,6 +16,11 @@ def index_problems(db: sqlite3.Connection, tables: Sequence[IndexedTable]) -> li
     """Return one sentence for each index file that differs from its table; without files, none."""
     found: list[str] = []
     for one in tables:
+        if not one.on_disk:
+            with reading(db):
+                if not one.agrees(db, None):
+                    found.append("rows were removed or added by another program; restore a copy")
+            continue
         if one.path.exists():
             with reading(db):
                 wrong = _differing(db, one)
@@ -42,7 +47,7 @@ def _differing(db: sqlite3.Connection, one: IndexedTable) -> str:
             if ids[there].tolist() != list(held):
                 return f"it holds {len(there):,} rows of {len(held):,} after row {int(ids[0]):,}"
             values = list(held.values())
-            expected = {"mark": np.array([mark_of(one.bytes_of(value)) for value in values], np.uint64)}
+            expected = {"mark": np.array([one.mark(one.bytes_of(value)) for value in values], np.uint64)}
             expected |= one.encoded(values)[0] if values else {}
             for name, column in expected.items():
                 if not np.array_equal(file.column(name, block)[there], column):

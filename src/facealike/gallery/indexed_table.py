@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .record_cipher import RecordCipher
 from .row_file import WORD, Column, DamagedRows, RowFile, mark_of, mixed_one
 from .schema import reading, transaction
 
@@ -40,12 +41,23 @@ class IndexedTable:
 
     Attributes:
         file: The file; None without one.
+        mark: Hashes the bytes of a value.
+        on_disk: Whether there may be a file.
     """
 
     def __init__(self, path: Path, table: str, value: str) -> None:
         self.path, self._table, self._value = path, table, value
         self.file: RowFile | None = None
-        self._loaded, self._trusted = False, True
+        self.mark: Callable[[bytes], int] = mark_of
+        self._loaded, self._trusted, self.on_disk = False, True, True
+        self._drop_newer()
+
+    def use(self, cipher: RecordCipher | None) -> None:
+        """Keep all rows in memory and none in a file, if the table is encrypted; drop what is held so far."""
+        self.mark = mark_of if cipher is None else cipher.mark
+        self.on_disk, self._loaded, self._trusted = cipher is None, False, True
+        self.close()
+        self.file = None
         self._drop_newer()
 
     def columns(self, db: sqlite3.Connection) -> Sequence[Column]:
@@ -69,6 +81,10 @@ class IndexedTable:
         """Drop all rows in memory."""
         self._newest = 0
 
+    def _drop(self, ids: Collection[int]) -> None:
+        """Drop some rows in memory."""
+        raise NotImplementedError
+
     def _hold(self, ids: list[int], values: list[Any]) -> None:
         """Add rows in memory."""
         raise NotImplementedError
@@ -91,7 +107,7 @@ class IndexedTable:
                     self.file = None
                     self.path.unlink()
                 self._trusted = True
-        if self.file is None and self._last(db) >= FILE_FROM:
+        if self.on_disk and self.file is None and self._last(db) >= FILE_FROM:
             self._extend(db)
         self.read_newer(db)
         self._loaded = True
@@ -124,18 +140,19 @@ class IndexedTable:
         """Take the file as it is now."""
         last = 0 if self.file is None else self.file.last
         try:
-            self.file = self.opened(db)
+            self.file = self.opened(db) if self.on_disk else None
         except (DamagedRows, OSError):
             self.file = None
         if (0 if self.file is None else self.file.last) < last:
             self._drop_newer()  # they began after the old last row
 
-    def agrees(self, db: sqlite3.Connection, file: RowFile) -> bool:
+    def agrees(self, db: sqlite3.Connection, file: RowFile | None) -> bool:
         """Return whether the marks of a file, and those of newer rows, add up to what the store states."""
-        total, stated = file.sum, int(about(db, f"{self._value} marks"))
-        for ids, values in self._rows(db, file.last):
+        total, last = (0, 0) if file is None else (file.sum, file.last)
+        stated = int(about(db, f"{self._value} marks"))
+        for ids, values in self._rows(db, last):
             for key, value in zip(ids, values, strict=True):
-                total += mixed_one(key, mark_of(self.bytes_of(value)))
+                total += mixed_one(key, self.mark(self.bytes_of(value)))
         return total & WORD == stated
 
     def between(self, db: sqlite3.Connection, first: int, last: int) -> dict[int, Any]:
@@ -170,7 +187,7 @@ class IndexedTable:
 
     def grow(self, db: sqlite3.Connection) -> None:
         """Move the rows in memory to the file, where they are many."""
-        if self._newer() >= (FILE_FROM if self.file is None else NEWER):
+        if self.on_disk and self._newer() >= (FILE_FROM if self.file is None else NEWER):
             self._extend(db)
 
     def _extend(self, db: sqlite3.Connection) -> None:
@@ -198,7 +215,7 @@ class IndexedTable:
 
     def _append(self, db: sqlite3.Connection, file: RowFile) -> None:
         for ids, values in self._rows(db, file.last):
-            marks = np.array([mark_of(self.bytes_of(value)) for value in values], np.uint64)
+            marks = np.array([self.mark(self.bytes_of(value)) for value in values], np.uint64)
             columns, error = self.encoded(values)
             file.append({"id": np.array(ids), "mark": marks, **columns}, error)
 
@@ -220,7 +237,7 @@ class IndexedTable:
         if self.file is not None:
             self.file.blank(ids, again)
         if ids and max(ids) > (0 if self.file is None else self.file.last):
-            self._drop_newer()
+            self._drop(set(ids))
 
     def delete(self) -> None:
         """Delete the file, within a transaction; it is made again when it is needed."""

@@ -30,6 +30,7 @@ class GalleryInfo(Result):
         created: When the gallery was made, ISO 8601 in UTC; None where it is not known.
         first: When the oldest template was enrolled; None without one.
         last: When the newest was.
+        encrypted: Whether the file is.
         aggregation: How several templates of a person give one score.
         calibrated_for: What the model's thresholds and probabilities were fitted to; the scores of a mean are
             put on that scale (``facealike.gallery.aggregation``).
@@ -48,6 +49,7 @@ class GalleryInfo(Result):
     created: str | None
     first: str | None
     last: str | None
+    encrypted: bool = False
     aggregation: Aggregation = DEFAULT_AGGREGATION
     calibrated_for: str = "pairs of single photos"
 

@@ -6,27 +6,37 @@ import os
 
 from ..errors import UsageError
 from .base import GalleryStore
+from .gallery_key import find_key
 from .sqlite_store import SQLiteStore
 from .store_url import StoreURL, is_url
 
 
-def open_store(place: str | os.PathLike[str], model_id: str | None) -> GalleryStore:
+def open_store(
+    place: str | os.PathLike[str], model_id: str | None, key_file: str | os.PathLike[str] | None = None
+) -> GalleryStore:
     """Open or create the store of a gallery.
 
     Args:
         place: The path of an SQLite file, ``postgresql://user@host/database?gallery=name``, or
             ``milvus://host:port/name`` or ``milvus:///path/to/file.db``.
         model_id: The model whose embeddings are expected; None opens an existing gallery of any model.
+        key_file: The key of an encrypted gallery; None takes that of ``FACEALIKE_GALLERY_KEY``, if any.
 
     Raises:
-        UsageError: A URL of an unknown kind.
+        UsageError: A URL of an unknown kind, or a key for a server.
         DataError: The gallery cannot be opened.
         MissingExtra: The client of the server is not installed.
         MixedModels: It holds templates of another model.
     """
+    key = find_key(key_file)
     if not is_url(place):
-        return SQLiteStore(place, model_id)
+        return SQLiteStore(place, model_id, key=key)
     url = StoreURL.parse(str(place))
+    if key is not None:
+        raise UsageError(
+            f"{url.shown}: only a gallery in a file is encrypted by facealike; let the server encrypt its "
+            "disk, and leave out the key (--key-file, FACEALIKE_GALLERY_KEY)"
+        )
     if url.scheme in ("postgresql", "postgres"):
         from .adapters.pgvector import PostgresStore
 
@@ -50,3 +60,16 @@ def compact_store(store: GalleryStore) -> int:
     if not isinstance(store, SQLiteStore):
         raise UsageError(f"{store.name}: a server frees the space itself; only a file is compacted")
     return store.compact()
+
+
+def check_plain(store: GalleryStore, plain: bool) -> None:
+    """Refuse to write what an encrypted store holds to a plain file, unless ``plain`` asks for it.
+
+    Raises:
+        UsageError: The store is encrypted.
+    """
+    if isinstance(store, SQLiteStore) and store.key is not None and not plain:
+        raise UsageError(
+            f"{store.name}: encrypted, and an exported file is not; ask for plain text with --plain "
+            "(in Python plain=True)"
+        )

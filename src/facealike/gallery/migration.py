@@ -131,7 +131,8 @@ class MigrationOptions:
 
 def migrate_gallery(
     gallery: str | os.PathLike[str], out: str | os.PathLike[str], model: Model, *,
-    progress: Progress | None = None, **options: Unpack[MigrationKeywords],
+    progress: Progress | None = None, key_file: str | os.PathLike[str] | None = None,
+    **options: Unpack[MigrationKeywords],
 ) -> GalleryMigration:  # fmt: skip
     """Write a gallery of another model with the people of an old one, which stays as it is.
 
@@ -140,6 +141,7 @@ def migrate_gallery(
         out: The file of the new one; it must not exist.
         model: The new model.
         progress: Called with (done, total) photos that are embedded.
+        key_file: The key of an encrypted gallery; the new one is encrypted with it, too.
         options: See ``MigrationOptions``.
 
     Raises:
@@ -152,7 +154,7 @@ def migrate_gallery(
         >>> print(migrate_gallery("old.db", "new.db", Model.load("mine")))
         new.db: 120 people, model 0123456789ab; templates embedded again: 364, mapped ...: 0; corrections: 2
     """
-    with closing(open_store(gallery, None)) as store:
+    with closing(open_store(gallery, None, key_file)) as store:
         return migrate_store(store, model, Path(out), MigrationOptions(**options), progress)
 
 
@@ -181,7 +183,7 @@ def migrate_store(
     corrections = store.corrections()
     metadata = store.metadata()
     people = {name: metadata.get(name, {}) for name in store.people()}
-    target = SQLiteStore(out, model.id)
+    target = SQLiteStore(out, model.id, key=store.key if isinstance(store, SQLiteStore) else None)
     try:
         target.add_many(((held[row][0], new[row]) for row in range(len(held))), people, corrections)
     finally:

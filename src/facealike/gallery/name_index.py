@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .indexed_table import IndexedTable
-from .row_file import Column, mark_of
+from .row_file import Column
 
 LOOKED_UP = 500
 """People that one statement looks up."""
@@ -41,6 +41,9 @@ class NameIndex(IndexedTable):
         super()._drop_newer()
         self._keys: dict[str, int] = {}
 
+    def _drop(self, ids: Collection[int]) -> None:
+        self._keys = {name: key for name, key in self._keys.items() if key not in ids}
+
     def _newer(self) -> int:
         return len(self._keys)
 
@@ -55,7 +58,7 @@ class NameIndex(IndexedTable):
         wanted = set(names)
         ids = [self._keys[name] for name in wanted if name in self._keys]
         if self.file is not None:
-            hashes = np.array([mark_of(name.encode()) for name in wanted], np.uint64)
+            hashes = np.array([self.mark(name.encode()) for name in wanted], np.uint64)
             for block in self.file.blocks():
                 marks = self.file.column("mark", block)
                 there = marks == hashes[0] if len(hashes) == 1 else np.isin(marks, hashes)

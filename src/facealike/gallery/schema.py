@@ -21,6 +21,7 @@ from .row_file import WORD, mark_of, mixed_one
 from .template import now
 
 APPLICATION_ID = 0x46414C47  # "FALG", in the header of the file
+ENCRYPTED_ID = 0x46414C45  # "FALE", of an encrypted one, which older versions then refuse
 MIGRATIONS = (
     """
     CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -117,7 +118,7 @@ def prepare(db: sqlite3.Connection, path: Path, model_id: str | None) -> str:
     with transaction(db):
         owner = db.execute("PRAGMA application_id").fetchone()[0]
         tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        if owner != APPLICATION_ID and (owner or tables):
+        if owner not in (APPLICATION_ID, ENCRYPTED_ID) and (owner or tables):
             raise DataError(f"{shown(path)}: a database of another program; name another file")
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if version > len(MIGRATIONS):
@@ -210,13 +211,13 @@ def erase(db: sqlite3.Connection, wait: bool = True) -> bool:
     return True
 
 
-def failure(path: Path, error: sqlite3.Error) -> DataError:
+def failure(path: Path, error: Exception) -> DataError:
     """Return an error of SQLite as one sentence with what to do."""
     todo = cure(error, "facealike gallery check examines it")
     return DataError(f"{shown(path)}: the gallery cannot be used ({error}); {todo}")
 
 
-def cure(error: sqlite3.Error, otherwise: str) -> str:
+def cure(error: Exception, otherwise: str) -> str:
     """Return what to do about an error of SQLite."""
     return next((todo for part, todo in _CURES.items() if part in str(error)), otherwise)
 
@@ -230,4 +231,5 @@ _CURES = {
     "malformed": "the file is damaged: restore a copy, or import an exported file",
     "unable to open": "check the path and its permissions",
     "closed database": "open the gallery again",
+    "no such table": "another process has changed its key: open the gallery again with the new one",
 }

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 
 from .name_index import NameIndex
-from .row_file import WORD, mark_of, mixed_one
+from .row_file import WORD, mixed_one
 from .template import Template, now
 
 INSERT = (
@@ -50,7 +50,7 @@ class Adding:
                 self._next["people"] += 1
                 self._digests[found[name]] = set()
                 added.append((found[name], name))
-                self._changes["name marks"] += mixed_one(found[name], mark_of(name.encode()))
+                self._changes["name marks"] += mixed_one(found[name], self._names.mark(name.encode()))
         self._db.executemany("INSERT INTO people (id, name) VALUES (?, ?)", added)
         self.keys |= found
 
@@ -71,7 +71,7 @@ class Adding:
             row = self._next["templates"] + len(rows)
             time = one.time or self._time
             rows.append((row, key, vector, one.digest, one.quality, time, one.source, one.origin))
-            self._changes["vector marks"] += mixed_one(row, mark_of(vector))
+            self._changes["vector marks"] += mixed_one(row, self._names.mark(vector))
             self._length = self._length or len(vector)
         self._db.executemany(INSERT, rows)
         self._next["templates"] += len(rows)

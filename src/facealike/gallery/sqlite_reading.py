@@ -16,10 +16,13 @@ import numpy as np
 
 from ..errors import DataError
 from ..utils.escape import shown
+from .encrypted_tables import attach, unlock, unreadable_rows
+from .gallery_key import GalleryKey
 from .index import TemplateIndex
 from .index_check import index_problems
 from .indexed_table import about
 from .name_index import NameIndex
+from .record_cipher import NotAuthentic, RecordCipher
 from .scan import Precision
 from .schema import BUSY_TIMEOUT, MIGRATIONS, cure, failure, prepare, reading, transaction
 from .template import Correction, Template, vector_problems
@@ -47,8 +50,8 @@ def guarded(run: Callable[Concatenate[Self, P], R]) -> Callable[Concatenate[Self
     def wrapped(self: Self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return run(self, *args, **kwargs)
-        except sqlite3.Error as error:
-            raise failure(self.path, error) from error
+        except (sqlite3.Error, NotAuthentic) as error:
+            raise self._failure(error) from error
 
     return wrapped
 
@@ -61,15 +64,21 @@ class SQLiteReader:
         model_id: The id of the model whose embeddings the file holds; None opens an existing gallery of any
             model.
         precision: How the index file holds vectors; it does not change what a search returns.
+        key: The key of an encrypted gallery; a new one becomes encrypted.
+
+    Attributes:
+        key: The key; None of a plain gallery.
 
     Raises:
-        DataError: The file is no gallery, is of a newer version, or cannot be opened.
+        DataError: The file is no gallery, is of a newer version, or cannot be opened, or the key is missing or
+            another one.
         MixedModels: The file holds templates of another model.
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], model_id: str | None = None, precision: Precision = "int8"
-    ) -> None:
+        self, path: str | os.PathLike[str], model_id: str | None = None, precision: Precision = "int8",
+        key: GalleryKey | None = None,
+    ) -> None:  # fmt: skip
         self.path = Path(path)
         if model_id is None and not self.path.is_file():
             raise DataError(f"{self.name}: no such gallery; facealike gallery enroll makes one")
@@ -83,6 +92,7 @@ class SQLiteReader:
             raise DataError(f"{self.name}: cannot be opened as a gallery ({error})") from error
         try:
             self.model_id = prepare(self._db, self.path, model_id)
+            self._use(unlock(self._db, self.path, self.model_id, key), key)
             with contextlib.suppress(sqlite3.OperationalError, OSError):
                 if self._db.execute("SELECT 1 FROM erasures LIMIT 1").fetchone():
                     with transaction(self._db):
@@ -94,6 +104,23 @@ class SQLiteReader:
         except BaseException:
             self.close()
             raise
+
+    def _use(self, cipher: RecordCipher | None, key: GalleryKey | None) -> None:
+        self._cipher, self.key = cipher, key
+        if cipher is not None:
+            attach(self._db, cipher)
+        self._index.use(cipher)
+        self._names.use(cipher)
+
+    def _failure(self, error: Exception) -> DataError:
+        """Return an error of SQLite, or of the cipher within it, as one sentence."""
+        if self._cipher is not None and self._cipher.failed:
+            where, self._cipher.failed = self._cipher.failed, ""
+            return DataError(
+                f"{self.name}: {where} cannot be decrypted: the file is damaged or was changed by another "
+                "program; restore a copy"
+            )
+        return failure(self.path, error)
 
     @property
     def location(self) -> str:
@@ -203,7 +230,14 @@ class SQLiteReader:
 
     def _selected(self, where: str, values: Sequence[object]) -> Iterator[tuple[str, Template]]:
         rows = self._db.execute(f"{SELECT} WHERE {where} ORDER BY templates.id", values)
-        return ((name, Template(np.frombuffer(vector, "<f4"), *rest)) for name, vector, *rest in rows)
+        return self._made(rows)
+
+    def _made(self, rows: sqlite3.Cursor) -> Iterator[tuple[str, Template]]:
+        try:
+            for name, vector, *rest in rows:
+                yield name, Template(np.frombuffer(vector, "<f4"), *rest)
+        except sqlite3.Error as error:  # the rows are read after the method that asked for them
+            raise self._failure(error) from error
 
     @guarded
     def digests(self, people: Iterable[str] | None = None) -> dict[str, set[str]]:
@@ -245,6 +279,7 @@ class SQLiteReader:
             "forgotten": value("SELECT count(*) FROM audit WHERE action = 'forget'").fetchone()[0],
             "bytes": sum(file.stat().st_size for file in files if file.exists()),
             "created": first if created is None else created[0], "first": first, "last": last,
+            "encrypted": self.key is not None,
         }  # fmt: skip
 
     @guarded
@@ -278,6 +313,8 @@ class SQLiteReader:
     def file_problems(self) -> list[str]:
         """Return what SQLite's own checks report, and rows that refer to no person."""
         found = [str(row[0]) for row in self._db.execute("PRAGMA integrity_check") if row[0] != "ok"]
+        if self._cipher is not None and (found := found or unreadable_rows(self._db, self._cipher)):
+            return found
         for table in ("templates", "descriptions", "corrections"):
             lost = self._db.execute(
                 f"SELECT {table}.id FROM {table} LEFT JOIN people ON people.id = person "

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
@@ -20,10 +21,12 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from .base import GalleryStore, Hit
-from .row_file import mark_of, mixed_one
+from .encrypted_tables import change_cipher
+from .gallery_key import GalleryKey
+from .row_file import mixed_one
 from .schema import erase, mark_deleted, transaction
 from .sqlite_adding import Adding, change_totals
-from .sqlite_reading import SQLiteReader, guarded
+from .sqlite_reading import SQLiteReader, guarded, index_folder
 from .template import Correction, Template, metadata_text, now
 
 BATCH = 5_000
@@ -107,7 +110,7 @@ class SQLiteStore(SQLiteReader, GalleryStore):
                 (row,),
             )
             self._erase_later("templates", row)
-        marks = sum(mixed_one(row, mark_of(vector)) for row, vector in held)
+        marks = sum(mixed_one(row, self._names.mark(vector)) for row, vector in held)
         left = self._db.execute("SELECT 1 FROM templates WHERE person = ? LIMIT 1", (key,)).fetchone()
         people = -1 if held and left is None else 0
         change_totals(self._db, {"templates": -len(held), "people": people, "vector marks": -marks})
@@ -118,9 +121,10 @@ class SQLiteStore(SQLiteReader, GalleryStore):
         self._removed.add((kind, row))
 
     def _empty_of_person(self, table: str, column: str, key: int) -> int:
-        return self._db.execute(
-            f"UPDATE {table} SET person = NULL, {column} = NULL WHERE person = ?", (key,)
-        ).rowcount
+        # Of a view, such as an encrypted gallery has, ``rowcount`` is 0.
+        count = self._db.execute(f"SELECT count(*) FROM {table} WHERE person = ?", (key,)).fetchone()[0]
+        self._db.execute(f"UPDATE {table} SET person = NULL, {column} = NULL WHERE person = ?", (key,))
+        return int(count)
 
     @contextlib.contextmanager
     def _removing(self) -> Iterator[None]:
@@ -145,7 +149,7 @@ class SQLiteStore(SQLiteReader, GalleryStore):
             self._empty_of_person("corrections", "digest", key)
             self._db.execute("UPDATE people SET name = NULL WHERE id = ?", (key,))
             self._erase_later("people", key)
-            change_totals(self._db, {"name marks": -mixed_one(key, mark_of(person.encode()))})
+            change_totals(self._db, {"name marks": -mixed_one(key, self._names.mark(person.encode()))})
             self._log("forget", count)
         self._erase("the person is removed")
         return count
@@ -187,6 +191,21 @@ class SQLiteStore(SQLiteReader, GalleryStore):
         self._erase("nothing is lost")
         self._index.load(self._db)
         return max(0, int(before - self.about()["bytes"]))
+
+    @guarded
+    def change_key(self, key: GalleryKey | None) -> None:
+        """Encrypt the gallery, or encrypt it anew with another key, in one transaction; None decrypts it.
+
+        Raises:
+            DataError: Rows cannot be decrypted, or another process kept the old bytes from being erased.
+        """
+        with transaction(self._db):
+            made = change_cipher(self._db, self.model_id, self._cipher, key)
+            mark_deleted(self._db)
+            if index_folder(self.path).is_dir():  # also what a killed process has left in it
+                shutil.rmtree(index_folder(self.path))
+        self._use(made, key)
+        self._erase("the key is changed")
 
     def _log(self, action: str, templates: int) -> None:
         self._db.execute(
