@@ -15,11 +15,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from facealike.errors import DataError
 from facealike.gallery.integrity import check_store
-from facealike.gallery.location import open_store
 from facealike.gallery.portable import export_store, import_store
 from facealike.gallery.sqlite_store import SQLiteStore
 from facealike.gallery.template import Correction
-from support.gallery_stores import KINDS, new_place
+from support.gallery_stores import KINDS, new_place, open_store
 from support.gallery_templates import template
 from support.postgres_server import MEMORY
 
@@ -30,7 +29,7 @@ names = st.one_of(
         st.characters(exclude_characters="\0", exclude_categories=("Cs",)), min_size=1, max_size=5
     ).filter(str.strip),
 )
-EXAMPLES = {"sqlite": 12, "postgresql": 10, "milvus": 6}
+EXAMPLES = {"sqlite": 12, "encrypted": 8, "postgresql": 10, "milvus": 6}
 seeds = st.integers(0, 11)
 values = st.one_of(st.integers(-5, 5), st.text(max_size=3), st.none())
 metadata = st.none() | st.dictionaries(st.text(max_size=3), values, max_size=2)

@@ -12,10 +12,9 @@ import pytest
 from facealike.errors import DataError, MixedModels
 from facealike.gallery.base import GalleryStore
 from facealike.gallery.integrity import check_store
-from facealike.gallery.location import open_store
 from facealike.gallery.portable import export_store, import_store
 from facealike.gallery.template import Correction, Template
-from support.gallery_stores import KINDS, new_place, new_store
+from support.gallery_stores import KINDS, new_place, new_store, open_store
 from support.gallery_templates import template
 
 NAMES = ("Ann", 'Zoë \'the "best""\n', "%s {0} $1 \\x", "山田 太郎", " or 1 == 1 -- ", "a" * 300)

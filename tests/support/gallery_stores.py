@@ -6,11 +6,12 @@ import itertools
 from collections.abc import Callable
 from pathlib import Path
 
+from facealike.gallery import location
 from facealike.gallery.base import GalleryStore
-from facealike.gallery.location import open_store
+from facealike.gallery.gallery_key import write_new_key
 from support.postgres_server import postgres_url
 
-KINDS = ("sqlite", "postgresql", "milvus")
+KINDS = ("sqlite", "encrypted", "postgresql", "milvus")
 _numbers = itertools.count()
 
 
@@ -19,10 +20,22 @@ def new_place(kind: str, folder: Path) -> str:
     number = next(_numbers)
     places: dict[str, Callable[[], str]] = {
         "sqlite": lambda: str(folder / f"g{number}.db"),
+        "encrypted": lambda: str(folder / f"e{number}.db"),
         "postgresql": lambda: postgres_url(f"g{number}"),
         "milvus": lambda: f"milvus://{folder}/milvus.db?gallery=g{number}",
     }
     return places[kind]()
+
+
+def open_store(place: str, model: str | None) -> GalleryStore:
+    """Open a store; an encrypted one with the key beside it."""
+    path = Path(place)
+    if not path.name.startswith("e"):
+        return location.open_store(place, model)
+    key = path.with_name("gallery.key")
+    if not key.exists():
+        write_new_key(key)
+    return location.open_store(place, model, key)
 
 
 def new_store(kind: str, folder: Path, model: str = "m") -> GalleryStore:

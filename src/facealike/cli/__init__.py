@@ -24,6 +24,8 @@ from . import (
     evaluate,
     export,
     gallery,
+    gallery_encryption,
+    gallery_files,
     gallery_migrate,
     identify,
     models,
@@ -68,7 +70,14 @@ app.command()(export.export)
 app.command()(report.report)
 app.command()(doctor.doctor)
 app.add_typer(data.app, name="data")
+gallery.app.command()(gallery_files.compact)
+gallery.app.command()(gallery_files.export)
+gallery.app.command("import")(gallery_files.import_)
 gallery.app.command()(gallery_migrate.migrate)
+gallery.app.command()(gallery_encryption.new_key)
+gallery.app.command()(gallery_encryption.encrypt)
+gallery.app.command()(gallery_encryption.decrypt)
+gallery.app.command()(gallery_encryption.rekey)
 app.add_typer(gallery.app, name="gallery")
 app.add_typer(serve.app, name="serve")
 app.add_typer(models.model_app, name="model")

@@ -18,6 +18,7 @@ from .options import (
     DeviceOption,
     FaceOption,
     JsonOption,
+    KeyFileOption,
     ModelOption,
     StrictOption,
     check_folder,
@@ -84,6 +85,7 @@ def embed(
     ] = None,
     batch: Annotated[int, typer.Option("--batch", min=1, help="Faces to embed at a time.")] = 64,
     strict: StrictOption = False,
+    key_file: KeyFileOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """Embed photos and write vectors and the model's id to a file, or templates to a gallery.
@@ -109,7 +111,7 @@ def embed(
     if ending == ".db":
         if aligned:
             raise UsageError(f"{name}: a gallery finds the faces in photos itself; leave out --aligned")
-        return _to_gallery(sources, to, model, device, face.policy, as_json)
+        return _to_gallery(sources, to, model, device, face.policy, key_file, as_json)
     path = Path(to)
     check_folder(path)
     if ending == ".parquet":
@@ -154,15 +156,16 @@ def _to_parquet(
 
 
 def _to_gallery(
-    sources: list[str], to: str, model: Path | None, device: str, face: FacePolicy, as_json: bool
-) -> int:
+    sources: list[str], to: str, model: Path | None, device: str, face: FacePolicy,
+    key_file: Path | None, as_json: bool,
+) -> int:  # fmt: skip
     from ..bulk.listed_people import list_people
     from ..gallery.gallery import Gallery
     from .gallery import report_bulk
 
     if not is_url(to):
         check_folder(Path(to))
-    with closing(Gallery.open(to, _load(model, device))) as gallery:
+    with closing(Gallery.open(to, _load(model, device), key_file=key_file)) as gallery:
         people = list_people(sources)
         with progress_bar("enrolling") as progress:
             result = gallery.enroll_all(people, face=face, progress=progress)

@@ -11,7 +11,15 @@ import typer
 from ..errors import UsageError
 from ..gallery.store_url import is_url
 from .console import command, print_json, print_table, progress_bar, say, show
-from .options import DEFAULT_FACE_CHOICE, FaceOption, JsonOption, ModelOption, ThresholdOption, check_folder
+from .options import (
+    DEFAULT_FACE_CHOICE,
+    FaceOption,
+    JsonOption,
+    KeyFileOption,
+    ModelOption,
+    ThresholdOption,
+    check_folder,
+)
 
 if TYPE_CHECKING:
     from ..gallery.candidates import CandidateList
@@ -55,9 +63,10 @@ AggregationOption = Annotated[
 ]
 
 
-def _open(
+def open_gallery(
     place: str,
     model: Path | None,
+    key_file: Path | None = None,
     new: bool = False,
     aggregation: AggregationChoice = AggregationChoice.best_or_mean,
 ) -> Gallery:
@@ -68,16 +77,16 @@ def _open(
         check_gallery(place)
     elif not is_url(place):
         check_folder(Path(place))
-    return Gallery.open(place, "default" if model is None else str(model), aggregation.value)
+    return Gallery.open(place, "default" if model is None else str(model), aggregation.value, key_file)
 
 
-def _open_any(place: str, model: Path | None = None) -> Gallery:
+def open_any(place: str, model: Path | None = None, key_file: Path | None = None) -> Gallery:
     """Open a gallery that embeds no photo: one of any model, unless one is named."""
     from ..gallery.gallery import Gallery
 
     if not is_url(place):
         check_gallery(place)
-    return Gallery.open(place, None if model is None else str(model))
+    return Gallery.open(place, None if model is None else str(model), key_file=key_file)
 
 
 def check_gallery(place: str) -> None:
@@ -123,6 +132,7 @@ def enroll(
             help="Refuse a person who looks like another enrolled one; without it, that is reported.",
         ),
     ] = False,
+    key_file: KeyFileOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """Enroll a person, or with --from many; the file is made if there is none.
@@ -139,7 +149,7 @@ def enroll(
         )
     if source is None and not photos:
         raise UsageError(f"{person}: give at least one photo to enroll")
-    opened = _open(gallery, model, new=True)
+    opened = open_gallery(gallery, model, key_file, new=True)
     if source is not None:
         with progress_bar("enrolling") as progress:
             result = opened.enroll_all(
@@ -186,6 +196,7 @@ def identify(
     fpir: FpirOption = 0.01,
     prior: PriorOption = 0.5,
     aggregation: AggregationOption = AggregationChoice.best_or_mean,
+    key_file: KeyFileOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """Say who a face may be: match, uncertain or unknown, and the candidates.
@@ -193,7 +204,7 @@ def identify(
     Exit code: 0 match, 1 unknown or uncertain, 2 an error, 3 no face found, 4 several faces where --face
     only allows one.
     """
-    opened = _open(gallery, model, aggregation=aggregation)
+    opened = open_gallery(gallery, model, key_file, aggregation=aggregation)
     found = opened.identify(photo, top, fpir, face.policy, prior=prior)
     return report_candidates(found, as_json)
 
@@ -226,6 +237,7 @@ def verify(
     ] = 0.5,
     face: FaceOption = DEFAULT_FACE_CHOICE,
     aggregation: AggregationOption = AggregationChoice.best_or_mean,
+    key_file: KeyFileOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """Say whether a photo shows an enrolled person; all templates of the person decide.
@@ -233,7 +245,7 @@ def verify(
     Exit code: 0 the same person, 1 different people, 2 an error, 3 no face found, 4 several faces where
     --face only allows one.
     """
-    opened = _open(gallery, model, aggregation=aggregation)
+    opened = open_gallery(gallery, model, key_file, aggregation=aggregation)
     result = opened.verify(photo, person, threshold, face.policy, fmr=fmr, prior=prior)
     if as_json:
         print_json(result.to_dict())
@@ -256,13 +268,14 @@ def correct(
             "--not-person", metavar="PERSON", show_default=False, help="Whom the photo does not show."
         ),
     ],
+    key_file: KeyFileOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """State that a photo does not show a person: it never counts for that person again.
 
     A template of that photo is removed for good.  Exit code: 0, or 2 on an error.
     """
-    removed = _open_any(gallery).correct(photo, not_person=person)
+    removed = open_any(gallery, key_file=key_file).correct(photo, not_person=person)
     if as_json:
         print_json({"photo": str(photo), "not_person": person, "removed": removed})
     else:
@@ -273,10 +286,11 @@ def correct(
 @app.command()
 @command
 def forget(
-    gallery: GalleryArgument, person: PersonArgument, model: ModelOption = None, as_json: JsonOption = False
-) -> int:
+    gallery: GalleryArgument, person: PersonArgument, model: ModelOption = None,
+    key_file: KeyFileOption = None, as_json: JsonOption = False,
+) -> int:  # fmt: skip
     """Remove a person for good.  Exit code: 0, or 2 if no person of this name is enrolled."""
-    count = _open_any(gallery, model).forget(person)
+    count = open_any(gallery, model, key_file).forget(person)
     if as_json:
         print_json({"person": person, "removed": count})
     else:
@@ -286,9 +300,12 @@ def forget(
 
 @app.command("list")
 @command
-def list_(gallery: GalleryArgument, model: ModelOption = None, as_json: JsonOption = False) -> int:
+def list_(
+    gallery: GalleryArgument, model: ModelOption = None, key_file: KeyFileOption = None,
+    as_json: JsonOption = False,
+) -> int:  # fmt: skip
     """List the enrolled people.  Exit code: 0, or 2 on an error."""
-    people = _open_any(gallery, model).people()
+    people = open_any(gallery, model, key_file).people()
     if as_json:
         print_json({"people": people})
     else:
@@ -298,12 +315,12 @@ def list_(gallery: GalleryArgument, model: ModelOption = None, as_json: JsonOpti
 
 @app.command()
 @command
-def info(gallery: GalleryArgument, as_json: JsonOption = False) -> int:
+def info(gallery: GalleryArgument, key_file: KeyFileOption = None, as_json: JsonOption = False) -> int:
     """Show how many people and templates there are, the model, the dates and the size.
 
     Exit code: 0, or 2 on an error.
     """
-    found = _open_any(gallery).info().to_dict()
+    found = open_any(gallery, key_file=key_file).info().to_dict()
     if as_json:
         print_json(found)
     else:
@@ -314,12 +331,12 @@ def info(gallery: GalleryArgument, as_json: JsonOption = False) -> int:
 
 @app.command()
 @command
-def check(gallery: GalleryArgument, as_json: JsonOption = False) -> int:
+def check(gallery: GalleryArgument, key_file: KeyFileOption = None, as_json: JsonOption = False) -> int:
     """Check that a gallery is whole: the file, the vectors, the digests and the index.
 
     Exit code: 0 whole, 1 damaged, 2 an error, such as a file that is no gallery.
     """
-    result = _open_any(gallery).check()
+    result = open_any(gallery, key_file=key_file).check()
     if as_json:
         print_json(result.to_dict())
     else:
@@ -327,70 +344,3 @@ def check(gallery: GalleryArgument, as_json: JsonOption = False) -> int:
         for problem in result.problems:
             show(f"  {problem}")
     return 0 if result.whole else 1
-
-
-@app.command()
-@command
-def compact(gallery: GalleryArgument, as_json: JsonOption = False) -> int:
-    """Rewrite the file without the space that forgotten people have left.
-
-    Exit code: 0, or 2 on an error.
-    """
-    freed = _open_any(gallery).compact()
-    if as_json:
-        print_json({"gallery": str(gallery), "freed": freed})
-    else:
-        show(f"{gallery}: {freed:,} bytes freed")
-    return 0
-
-
-@app.command()
-@command
-def export(
-    gallery: GalleryArgument,
-    out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="FILE", show_default=False, help="Where to write.")
-    ],
-    as_json: JsonOption = False,
-) -> int:
-    """Write people, templates and corrections to one portable file of JSON lines.
-
-    With a FILE that ends with .parquet, write a table of the templates, without corrections.
-
-    Exit code: 0, or 2 on an error.
-    """
-    opened = _open_any(gallery)
-    check_folder(out)
-    if not is_url(gallery) and out.exists() and out.samefile(gallery):
-        raise UsageError(f"{out}: this is the gallery itself; give another file")
-    count = opened.export(out)
-    if as_json:
-        print_json({"out": str(out), "model": opened.store.model_id, "templates": count})
-    else:
-        show(f"{out}: {count:,} {'template' if count == 1 else 'templates'} of model {opened.store.model_id}")
-    return 0
-
-
-@app.command("import")
-@command
-def import_(
-    gallery: GalleryArgument,
-    file: Annotated[
-        Path,
-        typer.Argument(metavar="FILE", show_default=False, help="What facealike gallery export has written."),
-    ],
-    model: ModelOption = None,
-    as_json: JsonOption = False,
-) -> int:
-    """Add an exported gallery, all of it or nothing; the gallery is made if there is none.
-
-    Photos that are enrolled already are skipped, and so are those that a correction excludes.
-
-    Exit code: 0, or 2 on an error, such as embeddings of another model.
-    """
-    result = _open(gallery, model, new=True).import_(file)
-    if as_json:
-        print_json(result.to_dict())
-    else:
-        show(str(result))
-    return 0

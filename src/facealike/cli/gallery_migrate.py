@@ -9,7 +9,15 @@ import typer
 
 from .console import command, print_json, progress_bar, show
 from .gallery import GalleryArgument
-from .options import DEFAULT_FACE_CHOICE, DeviceOption, FaceOption, JsonOption, ModelOption, check_folder
+from .options import (
+    DEFAULT_FACE_CHOICE,
+    DeviceOption,
+    FaceOption,
+    JsonOption,
+    KeyFileOption,
+    ModelOption,
+    check_folder,
+)
 
 
 @command
@@ -39,6 +47,7 @@ def migrate(
         ),
     ] = 0.05,
     device: DeviceOption = "auto",
+    key_file: KeyFileOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """Write a gallery of another model with the people of an old one, which stays as it is.
@@ -57,7 +66,7 @@ def migrate(
     with progress_bar("embedding") as progress:
         result = migrate_gallery(
             gallery, out, Model.load(model, device), face=face.policy, map_people=map_photos, old_model=old,
-            max_loss=max_loss, progress=progress,
+            max_loss=max_loss, progress=progress, key_file=key_file,
         )  # fmt: skip
     if as_json:
         print_json(result.to_dict())

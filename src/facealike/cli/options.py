@@ -90,6 +90,13 @@ StrictOption = Annotated[
         "it such photos are left out and listed.",
     ),
 ]
+KeyFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--key-file", metavar="FILE",
+        help="The key of an encrypted gallery; without it, that in the variable FACEALIKE_GALLERY_KEY.",
+    ),
+]  # fmt: skip
 DetectorOption = Annotated[
     str | None,
     typer.Option(

@@ -12,7 +12,7 @@ import typer
 
 from ..utils.extras import needs_extra
 from .console import command, print_json, print_table, show
-from .options import DeviceOption, JsonOption, ModelOption
+from .options import DeviceOption, JsonOption, KeyFileOption, ModelOption
 
 if TYPE_CHECKING:
     from ..embedding.face_model import Model
@@ -59,6 +59,7 @@ def serve(
         int | None,
         typer.Option("--rate", metavar="N", help="Requests a minute of one key; 0 sets no limit."),
     ] = None,
+    key_file: KeyFileOption = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no request log.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -70,8 +71,8 @@ def serve(
     Exit code: 0 stopped, 2 an error.
     """
     if context.invoked_subcommand is None:
-        run(host=host, port=port, data=data, model=model, device=device, rate=rate, quiet=quiet,
-            as_json=as_json)  # fmt: skip
+        run(host=host, port=port, data=data, model=model, device=device, rate=rate, key_file=key_file,
+            quiet=quiet, as_json=as_json)  # fmt: skip
 
 
 @command

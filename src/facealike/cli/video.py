@@ -10,7 +10,7 @@ import typer
 from ..errors import UsageError
 from .console import command, print_json, print_table, progress_bar, say, show
 from .gallery import FpirOption, check_gallery
-from .options import DeviceOption, JsonOption, ModelOption, check_folder
+from .options import DeviceOption, JsonOption, KeyFileOption, ModelOption, check_folder
 
 if TYPE_CHECKING:
     from ..embedding.face_model import Model
@@ -51,6 +51,7 @@ def video(
     fpir: FpirOption = 0.01,
     model: ModelOption = None,
     device: DeviceOption = "auto",
+    key_file: KeyFileOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """Track the faces of a video: when each person is seen, and with --gallery who they are.
@@ -70,7 +71,7 @@ def video(
     given = int(source) if number else source
     _check_outputs(given, out, annotated, camera=is_camera(given))
     loaded = Model.load(model, device)
-    opened = None if gallery is None else _opened(gallery, loaded)
+    opened = None if gallery is None else _opened(gallery, loaded, key_file)
     with progress_bar("tracking faces", unit="frames") as progress:
         result = track_faces(
             given, loaded, gallery=opened, progress=progress, fps=fps, every=every, seconds=seconds, fpir=fpir
@@ -92,11 +93,11 @@ def video(
     return 0
 
 
-def _opened(place: str, model: Model) -> Gallery:
+def _opened(place: str, model: Model, key_file: Path | None) -> Gallery:
     from ..gallery.gallery import Gallery
 
     check_gallery(place)
-    return Gallery.open(place, model)
+    return Gallery.open(place, model, key_file=key_file)
 
 
 def _check_outputs(source: str | int, out: Path | None, annotated: Path | None, camera: bool) -> None:

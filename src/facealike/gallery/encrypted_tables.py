@@ -36,9 +36,7 @@ CHUNK = 5_000
 """Rows that are encrypted again together."""
 
 
-def unlock(
-    db: sqlite3.Connection, path: Path, model_id: str, key: GalleryKey | None
-) -> RecordCipher | None:
+def unlock(db: sqlite3.Connection, path: Path, model_id: str, key: GalleryKey | None) -> RecordCipher | None:
     """Return the cipher of a gallery, None for a plain one; an empty one becomes encrypted with a key.
 
     Raises:
@@ -165,7 +163,9 @@ def attach(db: sqlite3.Connection, cipher: RecordCipher) -> None:
             return [
                 f"facealike_{function}('{table}.{name}', {row}, {owner}, {prefix}{name})"
                 if name in columns
-                else row if name == "id" else prefix + name
+                else row
+                if name == "id"
+                else prefix + name
                 for name in every
             ]
 

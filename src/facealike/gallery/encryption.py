@@ -1,4 +1,4 @@
-"""Encrypt a gallery in place, decrypt it, or change its key; a crash leaves it with the old key or the new."""
+"""Encrypt a gallery in place, decrypt it, or change its key; a crash leaves one key or the other."""
 
 from __future__ import annotations
 
@@ -6,15 +6,12 @@ import os
 from contextlib import closing
 
 from ..errors import UsageError
-from ..utils.escape import shown
 from .gallery_key import GalleryKey, find_key
 from .sqlite_store import SQLiteStore
 from .store_url import StoreURL, is_url
 
 
-def encrypt_gallery(
-    gallery: str | os.PathLike[str], key_file: str | os.PathLike[str] | None = None
-) -> int:
+def encrypt_gallery(gallery: str | os.PathLike[str], key_file: str | os.PathLike[str] | None = None) -> int:
     """Encrypt a gallery in place, and return the number of its templates.
 
     All of it is written anew, which needs the free space of two copies meanwhile.  Its index is then made in
@@ -40,9 +37,7 @@ def encrypt_gallery(
         return store.count()
 
 
-def decrypt_gallery(
-    gallery: str | os.PathLike[str], key_file: str | os.PathLike[str] | None = None
-) -> int:
+def decrypt_gallery(gallery: str | os.PathLike[str], key_file: str | os.PathLike[str] | None = None) -> int:
     """Decrypt a gallery in place; arguments, result and errors as for ``encrypt_gallery``.
 
     Raises:

@@ -32,7 +32,7 @@ from .enroll_person import store_person
 from .enrollment import BulkEnrollment, Enrollment
 from .info import GalleryInfo
 from .intake import IntakePolicy, check_face, corrected_photos, is_many, take_in, template_of
-from .integrity import GalleryCheck, check_store
+from .integrity import GalleryCheck, check_store, refuse_damaged
 from .location import check_plain, compact_store, open_store
 from .mate_probability import ENROLLED_PRIOR
 from .people_list import PeopleList, is_parquet, read_people
@@ -76,12 +76,10 @@ class Gallery:
 
     @classmethod
     def open(
-        cls,
-        path: str | os.PathLike[str],
+        cls, path: str | os.PathLike[str],
         model: Model | ModelFile | str | os.PathLike[str] | None = "default",
-        aggregation: Aggregation = DEFAULT_AGGREGATION,
-        key_file: str | os.PathLike[str] | None = None,
-    ) -> Gallery:
+        aggregation: Aggregation = DEFAULT_AGGREGATION, key_file: str | os.PathLike[str] | None = None,
+    ) -> Gallery:  # fmt: skip
         """Open or create the gallery in a file or on a server.
 
         Args:
@@ -90,8 +88,8 @@ class Gallery:
             model: A model, its file or its name.  With None an existing gallery of any model opens, also a
                 damaged one, to be listed, checked, exported and forgotten.
             aggregation: How several templates of a person give one score; see ``Gallery``.
-            key_file: The key of an encrypted gallery, such as ``write_new_key`` writes; a new gallery becomes
-                encrypted.  None takes the key in the variable ``FACEALIKE_GALLERY_KEY``, if any.
+            key_file: The key of an encrypted gallery; a new one becomes encrypted.  None takes the key in the
+                variable ``FACEALIKE_GALLERY_KEY``, if any.
 
         Raises:
             DataError: The file is no gallery, the key is wrong or missing, or templates are damaged.
@@ -99,15 +97,9 @@ class Gallery:
             MixedModels: It holds templates of another model.
         """
         loaded = read_model_file(model) if isinstance(model, str | os.PathLike) else model
-        store = open_store(path, None if loaded is None else loaded.id, key_file)
-        damaged = [] if loaded is None else store.damaged_templates(unchecked=True)
-        if damaged:
-            store.close()
-            person, _, why = damaged[0]
-            raise DataError(
-                f"{store.name}: a template of {shown(person)!r} is damaged ({why}), {len(damaged):,} in all; "
-                "facealike gallery check lists them: forget and enroll those people, or restore a copy"
-            )
+        store = open_store(path, loaded and loaded.id, key_file)
+        if loaded is not None:
+            refuse_damaged(store)
         return cls(store, loaded, aggregation)
 
     @property
@@ -361,14 +353,12 @@ class Gallery:
 
         A name that ends with ``.parquet`` gets a table of the templates, without corrections.
 
-        Args:
-            path: The file; it is not encrypted.
-            plain: Also write what an encrypted gallery holds.
+        An encrypted gallery is written only with ``plain``, since the file is not encrypted.
 
         Raises:
             DataError: The gallery is damaged, or the file cannot be written.
             MissingExtra: pyarrow is not installed, for a table.
-            UsageError: The gallery is encrypted, and ``plain`` is not given.
+            UsageError: The gallery is encrypted.
         """
         check_plain(self.store, plain)
         out = Path(path)

@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from ..errors import DataError
 from ..utils.escape import shown
 from ..utils.result import Shown
 from .base import GalleryStore
@@ -80,3 +81,23 @@ def check_store(store: GalleryStore) -> GalleryCheck:
         problems.append(f"the metadata of a person is no JSON ({error})")
     problems += store.index_problems()
     return GalleryCheck(store.location, len(people), sum(people.values()), tuple(problems))
+
+
+def refuse_damaged(store: GalleryStore) -> None:
+    """Close a store with damaged templates, which a search could not use.
+
+    Raises:
+        DataError: There are some.
+    """
+    try:
+        damaged = store.damaged_templates(unchecked=True)
+    except BaseException:
+        store.close()
+        raise
+    if damaged:
+        store.close()
+        person, _, why = damaged[0]
+        raise DataError(
+            f"{store.name}: a template of {shown(person)!r} is damaged ({why}), {len(damaged):,} in all; "
+            "facealike gallery check lists them: forget and enroll those people, or restore a copy"
+        )

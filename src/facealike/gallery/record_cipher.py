@@ -15,9 +15,13 @@ import hashlib
 import os
 import secrets
 import struct
+from typing import TYPE_CHECKING
 
 from ..utils.extras import needs_extra
 from .gallery_key import BYTES, GalleryKey
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 NONCE = 12
 
@@ -114,13 +118,22 @@ class RecordCipher:
         return f"{self._context} {column} {row} {person}".encode()
 
 
-def _aes_gcm(key: bytes):  # type: ignore[no-untyped-def]  # the package is an extra
+def check_cipher() -> None:
+    """Check that cryptography is installed.
+
+    Raises:
+        MissingExtra: It is not.
+    """
+    _aes_gcm(bytes(BYTES))
+
+
+def _aes_gcm(key: bytes) -> AESGCM:
     with needs_extra("encryption", "an encrypted gallery"):
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
     return AESGCM(key)
 
 
-def _decrypt(cipher, content, place: bytes) -> bytes:  # type: ignore[no-untyped-def]
+def _decrypt(cipher: AESGCM, content: object, place: bytes) -> bytes:
     from cryptography.exceptions import InvalidTag
 
     if not isinstance(content, bytes) or len(content) < NONCE:

@@ -70,8 +70,8 @@ class SQLiteReader:
         key: The key; None of a plain gallery.
 
     Raises:
-        DataError: The file is no gallery, is of a newer version, or cannot be opened, or the key is missing or
-            another one.
+        DataError: The file is no gallery, is of a newer version, or cannot be opened; or its key is missing
+            or another one.
         MixedModels: The file holds templates of another model.
     """
 

@@ -34,10 +34,11 @@ class Galleries:
     Args:
         folder: Where their files are; created for the first one.
         model: The model of them all.
+        key_file: The key that they are encrypted with; None takes that of the environment, if any.
     """
 
-    def __init__(self, folder: Path, model: Model) -> None:
-        self._folder, self._model = folder, model
+    def __init__(self, folder: Path, model: Model, key_file: Path | None = None) -> None:
+        self._folder, self._model, self._key_file = folder, model, key_file
         self._open: OrderedDict[str, Gallery] = OrderedDict()
         self._thread = ThreadPoolExecutor(1, "galleries")
 
@@ -88,7 +89,7 @@ class Galleries:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         while len(self._open) >= MOST_OPEN:
             self._open.popitem(last=False)[1].close()
-        self._open[name] = Gallery.open(path, self._model)
+        self._open[name] = Gallery.open(path, self._model, key_file=self._key_file)
         return self._open[name]
 
     def _close_all(self) -> None:

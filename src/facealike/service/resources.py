@@ -34,7 +34,7 @@ class Resources:
         limits = PhotoLimits(settings.max_pixels, settings.max_faces)
         queue = FaceQueue(model, settings.queue, settings.batch, settings.wait, settings.timeout, limits)
         uploads = Uploads(settings.max_bytes, settings.max_held, settings.body_timeout)
-        galleries = Galleries(settings.galleries, model)
+        galleries = Galleries(settings.galleries, model, settings.key_file)
         return cls(settings, model, queue, galleries, uploads, AuditLog(settings.audit))
 
     async def close(self) -> None:

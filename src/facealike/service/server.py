@@ -14,6 +14,8 @@ import uvicorn
 
 from ..embedding.face_model import Model
 from ..errors import UsageError
+from ..gallery.gallery_key import find_key
+from ..gallery.record_cipher import check_cipher
 from ..utils.escape import shown
 from .api_keys import KeyFile
 from .application import make_app
@@ -89,9 +91,11 @@ def serve(settings: ServiceSettings, ready: Callable[[str, Model], None]) -> Non
 
     Raises:
         UsageError: The address cannot be used, or needs a key.
-        FacealikeError: The model or the keys cannot be read.
+        FacealikeError: The model or the keys cannot be read, or cryptography is needed and not installed.
     """
     check_address(settings)
+    if find_key(settings.key_file) is not None:
+        check_cipher()
     model = Model.load(settings.model, settings.device)
     size = model.preprocessing.size
     model.embed_many(np.zeros((1, size, size, 3), np.uint8))  # loads the network that requests share

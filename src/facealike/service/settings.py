@@ -43,6 +43,8 @@ class ServiceSettings(BaseSettings):
         data: The folder of galleries, keys and the audit log.
         model: A model file, or the name of a stored model; None is the default model.
         device: ``auto``, ``cpu`` or ``cuda:N``.
+        key_file: The key that all galleries are encrypted with; None takes that in the variable
+            ``FACEALIKE_GALLERY_KEY``, and without one they are plain.
         max_bytes: Most bytes of one request.
         max_pixels: Most pixels of one photo.
         max_faces: Most faces of one photo.
@@ -64,6 +66,7 @@ class ServiceSettings(BaseSettings):
     data: Path = Field(default_factory=data_folder)
     model: str | None = None
     device: str = "auto"
+    key_file: Path | None = None
     max_bytes: Count = 20 * 2**20
     max_pixels: Count = 50_000_000
     max_faces: Count = 64
