@@ -54,10 +54,16 @@ def people(count: int, width: int, seed: int) -> Iterator[list[tuple[str, Templa
 
 
 def measure(
-    place: str, count: int, width: int, searches: int, seed: int, index: str = ""
+    place: str,
+    count: int,
+    width: int,
+    searches: int,
+    seed: int,
+    index: str = "",
+    key_file: Path | None = None,
 ) -> tuple[dict[str, str], list[str]]:
     """Return the figures of one store, and the first candidate of each search."""
-    gallery = Gallery.open(place)
+    gallery = Gallery.open(place, key_file=key_file)
     batches = list(people(count, width, seed))
     start = time.perf_counter()
     for batch in batches:
@@ -65,7 +71,7 @@ def measure(
     enrolled = time.perf_counter() - start
     gallery.close()
     start = time.perf_counter()
-    gallery = Gallery.open(place + index)
+    gallery = Gallery.open(place + index, key_file=key_file)
     opened = time.perf_counter() - start
     assert gallery.model.calibration.tail  # loaded here, and not while the first search is timed
     rng = np.random.default_rng(seed + 1)

@@ -76,8 +76,10 @@ if TYPE_CHECKING:
     from .evaluation.verification_result import Evaluation
     from .gallery.candidates import Candidate, CandidateList
     from .gallery.embedding_map import MapReport
+    from .gallery.encryption import decrypt_gallery, encrypt_gallery, rekey_gallery
     from .gallery.enrollment import BulkEnrollment, Enrollment, RefusedPhoto
     from .gallery.gallery import Gallery
+    from .gallery.gallery_key import write_new_key
     from .gallery.info import GalleryInfo
     from .gallery.integrity import GalleryCheck
     from .gallery.migration import GalleryMigration, migrate_gallery
@@ -221,9 +223,11 @@ __all__ = [
     "cluster",
     "cluster_agreement",
     "compare",
+    "decrypt_gallery",
     "default_detector",
     "difference_interval",
     "embed_all",
+    "encrypt_gallery",
     "error_discard",
     "evaluate_exhaustive",
     "evaluate_groups",
@@ -240,6 +244,7 @@ __all__ = [
     "pair_intervals",
     "read_frames",
     "read_image",
+    "rekey_gallery",
     "remove_model",
     "report",
     "save_embeddings",
@@ -249,6 +254,7 @@ __all__ = [
     "with_detector",
     "wrap_onnx",
     "write_bundle",
+    "write_new_key",
 ]
 
 _MODULES = {
@@ -287,7 +293,9 @@ _MODULES = {
     "gallery.candidates": ["Candidate", "CandidateList"],
     "gallery.embedding_map": ["MapReport"],
     "gallery.enrollment": ["BulkEnrollment", "Enrollment", "RefusedPhoto"],
+    "gallery.encryption": ["decrypt_gallery", "encrypt_gallery", "rekey_gallery"],
     "gallery.gallery": ["Gallery"],
+    "gallery.gallery_key": ["write_new_key"],
     "gallery.info": ["GalleryInfo"],
     "gallery.integrity": ["GalleryCheck"],
     "gallery.migration": ["GalleryMigration", "migrate_gallery"],

@@ -42,6 +42,7 @@ COMMANDS = [
     ["gallery", "enroll"], ["gallery", "identify"], ["gallery", "forget"], ["gallery", "list"],
     ["gallery", "verify"], ["gallery", "correct"], ["gallery", "info"], ["gallery", "check"],
     ["gallery", "compact"], ["gallery", "export"], ["gallery", "import"], ["gallery", "migrate"],
+    ["gallery", "new-key"], ["gallery", "encrypt"], ["gallery", "decrypt"], ["gallery", "rekey"],
     ["identify"], ["cluster"],
     ["video"], ["doctor"], ["serve", "keys", "add"], ["serve", "keys", "list"], ["serve", "keys", "revoke"],
 ]  # fmt: skip

@@ -120,7 +120,9 @@ PUBLIC = {
     "compare",
     "default_detector",
     "difference_interval",
+    "decrypt_gallery",
     "embed_all",
+    "encrypt_gallery",
     "error_discard",
     "evaluate_exhaustive",
     "evaluate_groups",
@@ -137,6 +139,7 @@ PUBLIC = {
     "pair_intervals",
     "read_frames",
     "read_image",
+    "rekey_gallery",
     "remove_model",
     "report",
     "save_embeddings",
@@ -146,6 +149,7 @@ PUBLIC = {
     "with_detector",
     "wrap_onnx",
     "write_bundle",
+    "write_new_key",
 }
 
 
