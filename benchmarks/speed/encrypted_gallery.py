@@ -2,8 +2,8 @@
 
     python -m benchmarks.speed.encrypted_gallery --write
 
-The templates are those of ``benchmarks.speed.stores``.  "open" is ``Gallery.open``: of an encrypted gallery it
-decrypts all vectors and keeps them in memory, of a plain one it checks the index file.
+The templates are those of ``benchmarks.speed.stores``.  "open" is ``Gallery.open``: of an encrypted gallery
+it decrypts all vectors and keeps them in memory, of a plain one it checks the index file.
 """
 
 from __future__ import annotations

@@ -119,7 +119,7 @@ def _encrypt_again(
                 plain = value if old is None else old.unseal(*place, value)
                 cells.append(plain if new is None else new.seal(*place, plain))
                 if column in sums:
-                    content = plain.encode() if isinstance(plain, str) else bytes(plain)
+                    content = plain if isinstance(plain, bytes) else str(plain).encode()
                     sums[column] = (sums[column] + mixed_one(row, mark(content))) & WORD
             changed.append((*cells, row))
         db.executemany(update, changed)
@@ -146,7 +146,7 @@ def unreadable_rows(db: sqlite3.Connection, cipher: RecordCipher) -> list[str]:
 
 def attach(db: sqlite3.Connection, cipher: RecordCipher) -> None:
     """Create the views of the encrypted tables in a connection."""
-    functions: tuple[tuple[str, Callable[..., object]], ...] = (
+    functions: tuple[tuple[str, Callable[..., Value | None]], ...] = (
         ("seal", cipher.seal), ("unseal", cipher.unseal),
     )  # fmt: skip
     for name, function in functions:

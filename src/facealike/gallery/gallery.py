@@ -97,7 +97,7 @@ class Gallery:
             MixedModels: It holds templates of another model.
         """
         loaded = read_model_file(model) if isinstance(model, str | os.PathLike) else model
-        store = open_store(path, loaded and loaded.id, key_file)
+        store = open_store(path, None if loaded is None else loaded.id, key_file)
         if loaded is not None:
             refuse_damaged(store)
         return cls(store, loaded, aggregation)
