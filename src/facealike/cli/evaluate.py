@@ -77,7 +77,12 @@ def evaluate(
     ] = EvaluationSplit.test,
     pairs: Annotated[
         Path | None,
-        typer.Option("--pairs", metavar="FILE", help="Pairs to score instead: LFW's pairs.txt, or a CSV."),
+        typer.Option(
+            "--pairs",
+            metavar="FILE",
+            help="Pairs to score instead: LFW's, CALFW's or CPLFW's list, a CSV, "
+            "the folder of CFP, or a .bin file of InsightFace.",
+        ),
     ] = None,
     root: Annotated[
         Path | None, typer.Option("--root", metavar="DIR", help="Where the photos of --pairs are.")
@@ -243,13 +248,19 @@ def _drawn(asked: _Asked) -> _Run:
 
 
 def _listed(asked: _Asked) -> _Run:
+    from ..datasets.insightface_bin import is_insightface_bin
     from ..datasets.pair_lists import read_pairs
+    from ..evaluation.insightface_bin import BinEvaluator
     from ..evaluation.verification import PairEvaluator
     from ..evaluation.verification_table import table_dict
 
     assert asked.pairs is not None
-    pairs = read_pairs(asked.pairs, asked.root)
-    evaluator = PairEvaluator(pairs, asked.pairs.stem, asked.options("threshold", "allow_overlap"))
+    options = asked.options("threshold", "allow_overlap")
+    evaluator: Evaluator[Evaluation]
+    if is_insightface_bin(asked.pairs):
+        evaluator = BinEvaluator(asked.pairs, options)
+    else:
+        evaluator = PairEvaluator(read_pairs(asked.pairs, asked.root), asked.pairs.stem, options)
     return _Run(evaluator, "table", show=_show_pairs, table=lambda result: table_dict([result]))
 
 

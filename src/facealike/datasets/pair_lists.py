@@ -1,4 +1,4 @@
-"""Lists of pairs: the format of LFW, and CSV."""
+"""Lists of pairs: the format of LFW, CSV, and those of ``published_pairs``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ..imaging.formats import IMAGE_EXTENSIONS
 from ..types import Pair
 from ..utils.csv_table import open_table, read_text
 from ..utils.escape import shown
+from .published_pairs import PROTOCOL, cfp_pairs, is_two_line_list, two_line_pairs
 
 _PHOTOS = ("image", "img", "photo", "picture", "file", "filename", "path")
 
@@ -32,20 +33,24 @@ _TRUTH |= {"0": False, "false": False, "no": False, "different": False}
 def read_pairs(path: str | Path, root: str | Path | None = None) -> list[Pair]:
     """Read the pairs of a file, in its order; every photo is checked to exist.
 
-    Two formats, distinguished by the first line.  LFW (Huang et al., 2007; ``pairs.txt``,
+    The formats are distinguished by the first line.  LFW (Huang et al., 2007; ``pairs.txt``,
     ``pairsDevTrain.txt``): the number of folds, if any, and of pairs; then for each fold that many lines
     "name i j" and as many "name1 i name2 j", meaning ``root/name/name_000i.jpg`` (or another image
     extension).  CSV: a header with the columns a, b, same (1 or 0; empty or no column: not known) and fold
-    (optional), separated by commas, semicolons or tabs (``facealike.utils.csv_table``).
+    (optional), separated by commas, semicolons or tabs (``facealike.utils.csv_table``).  CALFW and CPLFW: two
+    lines a pair, ``two_line_pairs``; their photos may also lie in ``images`` beside the file.  A folder is
+    that of CFP, frontal with profile (``cfp_pairs``).
 
     Args:
-        path: The file.
+        path: The file, or the folder of CFP.
         root: Where relative paths are looked up, and then beside the file.
 
     Raises:
         DataError: The list cannot be read, or a line cannot be used; the message names the file and the line.
     """
     file = Path(path)
+    if _is_file(file / PROTOCOL):
+        return cfp_pairs(file)
     try:
         if not _is_file(file):
             raise DataError(f"{shown(file)}: no such file of pairs; check the path")
@@ -62,6 +67,8 @@ def read_pairs(path: str | Path, root: str | Path | None = None) -> list[Pair]:
     folder = file.parent if root is None else Path(root)
     if re.fullmatch(r"\d{1,9}(\s+\d{1,9})?", lines[0][1]):
         return _lfw_pairs(file, lines, folder)
+    if is_two_line_list(lines[0][1]):
+        return two_line_pairs(file, lines, [folder, file.parent, file.parent / "images"])
     return _csv_pairs(file, [folder, file.parent])
 
 
