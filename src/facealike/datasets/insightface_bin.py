@@ -23,6 +23,7 @@ from ..utils.escape import shown
 
 _RECONSTRUCT = np.array(0).__reduce__()[0]
 _SCALAR = np.bool_(True).__reduce__()[0]
+_FROM_BUFFER = np.zeros(1).__reduce_ex__(5)[0]  # how protocol 5 spells an array
 
 
 def _latin1(text: str, encoding: str) -> bytes:
@@ -39,6 +40,7 @@ ALLOWED: dict[tuple[str, str], Any] = {
     ("_codecs", "encode"): _latin1,
     **{(module, "_reconstruct"): _RECONSTRUCT for module in _NUMPY},
     **{(module, "scalar"): _SCALAR for module in _NUMPY},
+    **{(module, "_frombuffer"): _FROM_BUFFER for module in ("numpy.core.numeric", "numpy._core.numeric")},
 }
 """All that such a pickle may name: what an array of NumPy is made of, and bytes."""
 
