@@ -513,6 +513,6 @@ def test_plot_shows_the_curve_and_the_operating_point(tmp_path: Path) -> None:
 
 
 def test_plot_without_matplotlib_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.backends.backend_agg", None)
     with pytest.raises(MissingExtra, match=r"facealike\[train\]"):
         Evaluation("test", SCORES, SAME, 0.5, "validation").plot()  # type: ignore[arg-type]
