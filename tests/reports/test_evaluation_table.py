@@ -212,7 +212,7 @@ def test_pictures_are_written_whole_in_three_formats(tmp_path: Path) -> None:
 
 
 def test_curves_without_matplotlib_name_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.backends.backend_agg", None)
     with pytest.raises(MissingExtra, match=r"facealike\[train\]"):
         loss_curves(write(tmp_path / "log.csv", LOG), tmp_path / "a.png")
     assert not (tmp_path / "a.png").exists()

@@ -98,7 +98,7 @@ def run(whole: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """As without matplotlib: figures take seconds, and other tests look at them."""
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.backends.backend_agg", None)
 
 
 def words(page: Path) -> str:
