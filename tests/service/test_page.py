@@ -153,6 +153,31 @@ def test_a_person_is_enrolled_identified_and_forgotten(page: Any) -> None:
     page.wait_for_selector("text=Nobody yet.")
 
 
+def test_a_folder_of_photos_is_grouped_by_person(page: Any) -> None:
+    page.click("#tab-cluster")
+    drop(page, "#many-drop", HOPPER, COLLINS, TURNED, scenery())
+    page.wait_for_selector("#people-found.answer .verdict")
+    assert verdict(page, "#people-found") == "2 people in 4 photos."
+    assert "photo-4.jpg: no face found" in page.inner_text("#people-found")
+    assert page.locator("#groups h3").all_inner_texts() == ["Person 1: 2 faces", "Person 2: 1 face"]
+    page.wait_for_function("document.querySelectorAll('#groups canvas').length === 3")
+    names = [one.get_attribute("aria-label") for one in page.locator("#groups canvas").all()]
+    assert sorted(names[:2]) == ["Person 1, photo-1.jpg", "Person 1, photo-3.jpg"]
+    drawn = "!!document.querySelector('#groups canvas').getContext('2d').getImageData(48, 48, 1, 1).data[3]"
+    page.wait_for_function(drawn)
+
+
+def test_the_report_says_how_far_to_trust_the_model(page: Any) -> None:
+    page.click("#tab-report")
+    page.wait_for_selector("#report-body .verdict")
+    assert verdict(page, "#report-body").startswith("At the threshold, about 1 in 1,000 pairs")
+    rows = page.locator("table", has_text="Operating points").locator("tbody tr").all_inner_texts()
+    assert len(rows) == 5 and any("in use" in row for row in rows)
+    assert "4,904 calibration people" in page.inner_text("#report-body")
+    assert page.locator("svg.plot path").count() == 2
+    assert page.locator("table", has_text="Southeast Asian").count() == 1
+
+
 def test_the_keyboard_is_enough(page: Any) -> None:
     def press_until(name: str) -> None:
         for _ in range(20):
@@ -184,6 +209,10 @@ def test_axe_finds_nothing_serious(page: Any, scheme: str) -> None:
     page.emulate_media(color_scheme=scheme)
     compare(page, both(), HOPPER)
     page.wait_for_selector("#first legend")
+    drop(page, "#many-drop", HOPPER, scenery())
+    page.wait_for_selector("#groups canvas", state="attached")
+    page.click("#tab-report")
+    page.wait_for_selector("#report-body table")
     for tab in page.locator('[role="tab"]').all():
         tab.click()
         found = Axe().run(page).response["violations"]

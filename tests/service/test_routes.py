@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
-from facealike import compare
+from facealike import Model, compare
+from facealike.service.model_report import group_rates
 from facealike.service.page_routes import PAGE
 from support.service_app import photo, png, running, service_model, settings
 
@@ -111,6 +113,53 @@ def test_no_photo_that_can_be_enrolled_is_a_problem_and_makes_nobody(client: Tes
     poor = client.post(path, files={"photos": photo()}, data={"person": "Ann", "min_quality": "1"})
     assert "a quality of" in problem(poor, 422, "DataError")
     assert client.get(path).json() == {"people": {}}
+
+
+def test_photos_are_grouped_by_person_and_nothing_is_kept(client: TestClient, tmp_path: Path) -> None:
+    sent = [photo(1, 0), photo(2, 0), b"no photo", photo(1, 1), photo(2, 1)]
+    files = [("photos", one) for one in sent]
+    vectors = np.stack([MODEL.embed([one])[0] for one in sent if one != b"no photo"])
+    scores = np.tril(vectors @ vectors.T, -1)
+    alike = sorted(int(i) for i in np.unravel_index(np.argmax(scores), scores.shape))
+    data = {"min_quality": "0", "threshold": str(scores.max() - 1e-4)}
+    found = client.post("/v1/cluster", files=files, data=data).json()
+    assert found["photos"] == 5 and [one["photo"] for one in found["faces"]] == [1, 2, 4, 5]
+    people = [one["person"] for one in found["faces"]]
+    assert [i for i, person in enumerate(people) if person == 1] == alike
+    assert (found["people"], found["single"], sorted(people)) == (3, 2, [1, 1, 2, 3])
+    assert [one["photo"] for one in found["refused"]] == ["photo 3"]
+    assert found["refused"][0]["reason"].startswith("not an image") and "3 people" in found["sentences"][0]
+    poor = client.post("/v1/cluster", files=files, data={"min_quality": "1"}).json()
+    assert {one["person"] for one in poor["faces"]} == {None} and poor["people"] == 0
+    assert not [one for one in tmp_path.rglob("*") if one.is_file() and one.stat().st_size]
+    many = [("photos", photo())] * 129
+    assert "128" in problem(client.post("/v1/cluster", files=many), 422, "UsageError")
+    both = client.post("/v1/cluster", files=files[:1], data={"fmr": "0.1", "threshold": "0.1"})
+    assert "not both" in problem(both, 422, "UsageError")
+
+
+def test_more_faces_than_are_grouped_are_refused(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("facealike.service.cluster_photos.MOST_FACES", 1)
+    response = client.post("/v1/cluster", files=[("photos", photo(0)), ("photos", photo(1))])
+    assert "send fewer photos" in problem(response, 422, "UsageError")
+
+
+def test_the_model_says_how_far_to_trust_it(tmp_path: Path) -> None:
+    model = Model.load()
+    with running(tmp_path, model) as client:
+        told = client.get("/v1/model").json()
+    card, calibration = model.file.card, model.calibration
+    assert told["card"]["intended_use"] == card.intended_use and told["card"]["licence"] == card.licence
+    points = {one["fmr"]: one for one in told["operating_points"]}
+    assert len(points) == len(calibration.operating_points) and list(points) == sorted(points, reverse=True)
+    for point in calibration.operating_points:
+        assert points[point.fmr]["fmr_interval"] == [point.fmr_low, point.fmr_high]
+        assert points[point.fmr]["fnmr"] == point.fnmr
+    assert told["survival"] == [list(one) for one in calibration.tail]
+    assert told["groups"]["fmr"] == card.metrics["groups"]["fmr"]
+    assert told["calibration_pairs"] == calibration.pairs
+    plain = group_rates(replace(card, metrics={"groups": {"data": "x"}}))
+    assert plain is None and group_rates(replace(card, metrics={"groups": 3})) is None
 
 
 NAMES = ["..", "%2e%2e", "..%2f..%2fx", "a/b", "A", "", "x" * 65, "a.db", "a%00", "con:", "a%0a"]
@@ -213,7 +262,7 @@ def test_the_page_is_small_and_needs_nothing_else() -> None:
 def test_the_openapi_document_describes_every_route_with_an_example(client: TestClient) -> None:
     api = client.get("/openapi.json").json()
     posts = [path for path, methods in api["paths"].items() if "post" in methods]
-    assert len(posts) == 6
+    assert len(posts) == 7
     for path in posts:
         operation = api["paths"][path]["post"]
         content = operation["requestBody"]["content"]

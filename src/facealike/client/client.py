@@ -15,6 +15,7 @@ from .. import errors
 from ..errors import FacealikeError, ImageNotFound, ServiceError, UnreadableImage
 from ..utils.escape import shown
 from .schemas import (
+    Clustered,
     Compared,
     Detected,
     Embedded,
@@ -95,6 +96,19 @@ class Client:
     def embed(self, photo: PhotoFile, **options: Any) -> Embedded:
         """Embed the faces of a photo; ``options`` are fields of ``EmbedRequest``: ``face``."""
         return self._post(Embedded, "/v1/embed", {"photo": photo}, options)
+
+    def cluster(self, photos: Iterable[PhotoFile], **options: Any) -> Clustered:
+        """Group the faces of photos by person; see ``facealike.cluster``.
+
+        Args:
+            photos: As many as ``model().limits.cluster_photos`` at most.
+            options: Fields of ``ClusterRequest``: ``fmr``, ``threshold``, ``min_quality``, ``same_photo``.
+
+        Raises:
+            FacealikeError: As for ``facealike.cluster``; a photo that cannot be used is only ``refused``.
+            ServiceError: The service refused the request, or cannot be reached.
+        """
+        return self._post(Clustered, "/v1/cluster", {"photos": list(photos)}, options)
 
     def galleries(self) -> list[str]:
         """Return the names of all galleries."""

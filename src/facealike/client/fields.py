@@ -14,6 +14,9 @@ GALLERY_NAME = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 MOST_PHOTOS = 16
 """Photos of one enrollment."""
 
+MOST_CLUSTERED = 128
+"""Photos of one request that are grouped by person."""
+
 
 def _decoded(value: Any) -> Any:
     """Return the bytes of a photo; base64 where it came in JSON."""

@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from .fields import (
+    MOST_CLUSTERED,
     MOST_PHOTOS,
     AnyFace,
     FaceNumber,
@@ -25,10 +26,14 @@ from .fields import (
 
 
 class Request(BaseModel):
-    """Base of requests: an unknown field is an error.  ``PHOTOS`` names the fields that are photos."""
+    """Base of requests: an unknown field is an error.
+
+    ``PHOTOS`` names the fields that are photos, ``MOST_FILES`` is how many a request has at most.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     PHOTOS: ClassVar[tuple[str, ...]] = ()
+    MOST_FILES: ClassVar[int] = MOST_PHOTOS
 
 
 class _Decided(Request):
@@ -79,6 +84,19 @@ class EmbedRequest(Request):
 
     photo: Photo
     face: AnyFace = "largest"
+
+
+class ClusterRequest(_Decided):
+    """Photos whose faces are to be grouped by person; without a threshold that of an FMR of 0.0001."""
+
+    PHOTOS = ("photos",)
+    MOST_FILES = MOST_CLUSTERED
+
+    photos: Annotated[list[Photo], Field(min_length=1, max_length=MOST_CLUSTERED)]
+    min_quality: Annotated[Share, Field(description="Do not group faces of a lower quality.")] = 0.8
+    same_photo: Annotated[
+        bool, Field(description="Two faces of one photo may be one person, as in a collage.")
+    ] = False
 
 
 class EnrollRequest(Request):
@@ -221,6 +239,41 @@ class RefusedPhoto(Answer):
     reason: str
 
 
+class ClusteredFace(Answer):
+    """A face of a photo, by the photo's place in the request from 1; ``person`` is None for a poor face."""
+
+    photo: int
+    face: int
+    box: tuple[float, float, float, float]
+    quality: float
+    person: int | None
+    score: float | None
+
+
+class PersonPair(Answer):
+    """Two people who may be one; see ``facealike.PersonPair``."""
+
+    a: int
+    b: int
+    score: float
+
+
+class Clustered(Answer):
+    """Faces grouped by person: people are numbered from 1, the most faces first."""
+
+    model: str
+    photos: int
+    people: int
+    single: int
+    threshold: float
+    fmr: float | None
+    extrapolated: bool
+    faces: list[ClusteredFace]
+    review: list[PersonPair]
+    refused: list[RefusedPhoto]
+    sentences: list[str]
+
+
 class Lookalike(Answer):
     """Another person whom a new one looks like; see ``facealike.Lookalike``."""
 
@@ -305,10 +358,46 @@ class Limits(Answer):
     pixels: int
     faces: int
     photos: int
+    cluster_photos: int
+
+
+class CardDescription(Answer):
+    """What the card of the model says of use, limits and licenses (by part)."""
+
+    created: str
+    intended_use: str
+    limits: str
+    licence: dict[str, str]
+
+
+class OperatingRates(Answer):
+    """The threshold for a target FMR, with the 95 % interval of the FMR and the FNMR at it."""
+
+    fmr: float
+    fmr_interval: tuple[float, float]
+    threshold: float
+    fnmr: float
+    impostor_pairs: int
+
+
+class GroupRates(Answer):
+    """The FMR of each demographic group, by kind and group: (FMR, low, high) of a 95 % interval.
+
+    None stands for a group that is too small.
+    """
+
+    data: str
+    photos: int
+    threshold: float
+    overall: tuple[float, float, float]
+    fmr: dict[str, dict[str, tuple[float, float, float] | None]]
 
 
 class ModelDescription(Answer):
-    """The model of the service, its operating point and the limits."""
+    """The model of the service, its operating points, how far to trust them, and the limits of the service.
+
+    ``survival`` is the impostor survival function: (score, share of impostor pairs that reach it).
+    """
 
     name: str
     id: str
@@ -318,6 +407,11 @@ class ModelDescription(Answer):
     threshold: float | None
     threshold_from: str | None
     calibration_people: str | None
+    calibration_pairs: int | None
+    operating_points: list[OperatingRates]
+    survival: list[tuple[float, float]]
+    groups: GroupRates | None
+    card: CardDescription
     limits: Limits
     key_required: bool
 

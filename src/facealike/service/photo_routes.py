@@ -1,14 +1,17 @@
-"""Compare, detect, embed, and the model that does so."""
+"""Compare, detect, embed, cluster, and the model that does so."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 
 from .. import __version__
-from ..client.fields import MOST_PHOTOS
+from ..client.fields import MOST_CLUSTERED, MOST_PHOTOS
 from ..client.schemas import (
+    Clustered,
+    ClusterRequest,
     Compared,
     CompareRequest,
     Detected,
@@ -18,14 +21,17 @@ from ..client.schemas import (
     Limits,
     ModelDescription,
 )
+from ..clustering.options import cluster_threshold
 from ..detection.face_policy import FacePolicy
 from ..embedding.cropper import FaceCrop
-from ..errors import UsageError
+from ..errors import FacealikeError, UsageError
 from ..types import Embeddings
 from ..utils.wording import short_rule
 from ..verification.compare import CompareOptions, compare_faces
 from .access import Caller, Entry, needs
+from .cluster_photos import check_count, clustered, options_of
 from .face_queue import PhotoFaces, QueuedPhoto
+from .model_report import card_of, group_rates, operating_rates
 from .problems import RESPONSES
 from .resources import Used, found_in
 from .uploads import request_body
@@ -90,9 +96,29 @@ async def embed(request: Request, used: Used, _: Reader) -> Embedded:
     )
 
 
+@router.post(
+    "/cluster", openapi_extra=request_body(ClusterRequest, {"photos": [PHOTO, PHOTO], "min_quality": 0.8})
+)
+async def cluster(request: Request, used: Used, _: Reader) -> Clustered:
+    """Group the faces of photos by person; a photo that cannot be used is only refused.  Nothing is kept."""
+    used.queue.check_room(MOST_PHOTOS)
+    async with used.uploads.read(request, ClusterRequest) as asked:
+        options = options_of(asked)
+        threshold = cluster_threshold(used.model.calibration, options)  # refused before the work
+        photos = [
+            QueuedPhoto(f"photo {number}", data, options.face) for number, data in enumerate(asked.photos, 1)
+        ]
+        taken: list[PhotoFaces | FacealikeError] = []
+        # A part at a time, so that other requests find room in the queue.
+        for start in range(0, len(photos), MOST_PHOTOS):
+            taken += await used.queue.faces(photos[start : start + MOST_PHOTOS])
+            check_count(taken)
+    return await asyncio.to_thread(clustered, taken, used.model.id, threshold, options)
+
+
 @router.get("/model")
 async def model(request: Request, used: Used, _: Reader) -> ModelDescription:
-    """Return the model, its operating point, and the limits of the service."""
+    """Return the model, its operating points, how far to trust them, and the limits of the service."""
     calibration, settings = used.model.calibration, used.settings
     known = not calibration.is_none
     entry: Entry = request.app.state.entry
@@ -105,8 +131,17 @@ async def model(request: Request, used: Used, _: Reader) -> ModelDescription:
         threshold=calibration.threshold if known else None,
         threshold_from=short_rule(calibration.rule) if known else None,
         calibration_people=calibration.people if known else None,
+        calibration_pairs=calibration.pairs if known else None,
+        operating_points=operating_rates(calibration),
+        survival=list(calibration.tail),
+        groups=group_rates(used.model.file.card),
+        card=card_of(used.model.file.card),
         limits=Limits(
-            bytes=settings.max_bytes, pixels=settings.max_pixels, faces=settings.max_faces, photos=MOST_PHOTOS
+            bytes=settings.max_bytes,
+            pixels=settings.max_pixels,
+            faces=settings.max_faces,
+            photos=MOST_PHOTOS,
+            cluster_photos=MOST_CLUSTERED,
         ),
         key_required=entry.key_required(),
     )

@@ -17,7 +17,6 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
-from ..client.fields import MOST_PHOTOS
 from ..client.schemas import Request as Schema
 from ..errors import ServiceError
 from .face_queue import RETRY_AFTER
@@ -123,7 +122,7 @@ def _from_json(body: bytes, schema: type[S]) -> S:
 async def _form(request: Request, stream: AsyncIterator[bytes], schema: type[Schema]) -> dict[str, Any]:
     parser = InMemoryParser(
         request.headers, _generator(stream),
-        max_files=MOST_PHOTOS, max_fields=MOST_FIELDS, max_part_size=LONGEST_FIELD,
+        max_files=schema.MOST_FILES, max_fields=MOST_FIELDS, max_part_size=LONGEST_FIELD,
     )  # fmt: skip
     try:
         form = await parser.parse()

@@ -15,6 +15,21 @@ export async function send(method, path, fields) {
   return answer;
 }
 
+let asked = null;
+
+// What the service says of its model and its limits, asked for once.
+export function describe() {
+  asked ??= send("GET", "/v1/model").catch((error) => {
+    asked = null;
+    throw error;
+  });
+  return asked;
+}
+
+export async function limits() {
+  return (await describe()).limits;
+}
+
 function form(fields) {
   const data = new FormData();
   for (const [name, value] of Object.entries(fields)) {

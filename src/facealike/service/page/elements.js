@@ -7,6 +7,12 @@ export function make(tag, attributes = {}, ...children) {
   return element;
 }
 
+export function shape(name, attributes) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  return made;
+}
+
 export function show(place, kind, ...children) {
   place.classList.remove("same", "different", "unsure", "match", "unknown");
   if (kind) place.classList.add(kind);

@@ -1,12 +1,16 @@
 // Tabs, pasted photos, and what the page says about itself.
-import { send } from "./api.js";
+import { describe } from "./api.js";
+import { startCluster } from "./cluster.js";
 import { startCompare } from "./compare.js";
 import { startGallery } from "./gallery.js";
+import { startReport } from "./report.js";
 
 const tabs = [...document.querySelectorAll('[role="tab"]')];
 const compareSlots = startCompare();
 const gallery = startGallery();
-const slots = { compare: compareSlots, gallery: gallery.slots };
+startCluster();
+const report = startReport();
+const slots = { compare: compareSlots, gallery: gallery.slots, cluster: [], report: [] };
 let current = "compare";
 
 function open(tab, focus) {
@@ -19,6 +23,7 @@ function open(tab, focus) {
   current = tab.getAttribute("aria-controls");
   if (focus) tab.focus();
   if (current === "gallery") gallery.list();
+  if (current === "report") report.open();
 }
 
 tabs.forEach((tab, i) => {
@@ -31,7 +36,7 @@ tabs.forEach((tab, i) => {
 
 document.addEventListener("paste", (event) => {
   const file = [...event.clipboardData.files].find((one) => one.type.startsWith("image/"));
-  if (!file) return;
+  if (!file || !slots[current].length) return;
   event.preventDefault();
   const focused = slots[current].find((slot) => slot.input === document.activeElement);
   const slot = focused ?? slots[current].find((one) => one.file === null) ?? slots[current].at(-1);
@@ -44,7 +49,7 @@ const here = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
 document.getElementById("privacy").textContent = here
   ? "Nothing leaves this machine, and no photo is kept."
   : `Photos go to the service at ${location.host} and nowhere else, and no photo is kept.`;
-send("GET", "/v1/model").then(
+describe().then(
   (model) => {
     const footer = `Model ${model.name} (${model.id}) on ${model.device}, facealike ${model.version}.`;
     document.getElementById("model").textContent = footer;
@@ -53,4 +58,5 @@ send("GET", "/v1/model").then(
     document.getElementById("model").textContent = error.message;
   },
 );
-if (location.hash === "#gallery") open(tabs[1], false);
+const wanted = tabs.find((tab) => `#${tab.getAttribute("aria-controls")}` === location.hash);
+if (wanted) open(wanted, false);

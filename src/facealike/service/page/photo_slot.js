@@ -1,7 +1,5 @@
 // A place for one photo: choose, drop or paste it; its faces are drawn over it, and can be chosen.
-import { make } from "./elements.js";
-
-const SVG = "http://www.w3.org/2000/svg";
+import { make, shape } from "./elements.js";
 
 export class PhotoSlot {
   constructor(place, label, changed) {
@@ -43,8 +41,7 @@ export class PhotoSlot {
     this.file = file;
     this.address = URL.createObjectURL(file);
     this.image = make("img", { src: this.address, alt: this.label });
-    this.overlay = document.createElementNS(SVG, "svg");
-    this.overlay.setAttribute("aria-hidden", "true");
+    this.overlay = shape("svg", { "aria-hidden": "true" });
     const view = make("div", { class: "view" }, this.image);
     view.append(this.overlay);
     this.image.addEventListener("error", () => {
@@ -115,10 +112,4 @@ export class PhotoSlot {
 
 function same(one, other) {
   return one.every((value, i) => Math.abs(value - other[i]) < 0.5);
-}
-
-function shape(name, attributes) {
-  const made = document.createElementNS(SVG, name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  return made;
 }
