@@ -12,7 +12,7 @@ import pytest
 from PIL import Image as PillowImage
 from PIL import ImageOps
 
-from support.browser import CHROMIUM, MISSING, browser, drop, served
+from benchmarks.common.browser import CHROMIUM, MISSING, browser, drop, served
 from support.paths import ROOT
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=MISSING)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
@@ -22,7 +23,7 @@ from ..client.schemas import (
     ModelDescription,
 )
 from ..clustering.options import cluster_threshold
-from ..detection.face_policy import FacePolicy
+from ..detection.face_policy import FacePolicy, policy_difference
 from ..embedding.cropper import FaceCrop
 from ..errors import FacealikeError, UsageError
 from ..types import Embeddings
@@ -61,6 +62,9 @@ async def compare(request: Request, used: Used, _: Reader) -> Compared:
         first, second = (found_in(photo) for photo in await used.queue.faces(photos))
     sides = _chosen(first, numbers[0]), _chosen(second, numbers[1])
     result = compare_faces(*sides, used.model, options)
+    if any(numbers):  # chosen by the caller, whatever the policy
+        other = policy_difference(options.face, used.model.calibration.faces)
+        result = replace(result, warnings=tuple(one for one in result.warnings if one != other))
     notes = [f"{photo.name}: {photo.note}" for photo in (first, second) if photo.note]
     answer = {**result.to_dict(), "sentences": list(result.lines())}
     return Compared(**{**answer, "warnings": [*answer["warnings"], *notes]})

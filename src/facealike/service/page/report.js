@@ -1,10 +1,10 @@
 // What the served model is, and how far to trust it.
-import { describe } from "./api.js";
+import { describe, sentence } from "./api.js";
 import { make, problem, shape } from "./elements.js";
 
 const WIDTH = 640;
 const HEIGHT = 300;
-const EDGE = { left: 64, right: 16, top: 12, bottom: 40 };
+const EDGE = { left: 84, right: 16, top: 12, bottom: 48 };
 
 export function startReport() {
   const place = document.getElementById("report-body");
@@ -38,7 +38,7 @@ function parts(model) {
   if (model.operating_points.length) {
     const rows = model.operating_points.map((point) => [
       percent(point.fmr),
-      point.fmr_interval.map(percent).join(" to "),
+      between(...point.fmr_interval),
       percent(point.fnmr),
       point.threshold.toFixed(3) + (point.threshold === model.threshold ? " (in use)" : ""),
     ]);
@@ -59,18 +59,18 @@ function trust(model) {
 }
 
 function groups(measured) {
-  const rows = (rates) => Object.entries(rates).map(([group, rate]) => [group.replace("_", " or "), ...interval(rate)]);
+  const rows = (rates) => Object.entries(rates).sort(([a], [b]) => a.localeCompare(b, "en", { numeric: true })).map(([group, rate]) => [group.replace("_", " "), ...interval(rate)]);
   const head = ["Group", "FMR", "95 % interval"];
   const about = `FMR of different people of one group at the threshold ${measured.threshold.toFixed(3)}, on ${measured.photos.toLocaleString("en")} photos (${measured.data}). All groups together: ${interval(measured.overall).join(", interval ")}.`;
   return [
     make("h3", {}, "Groups of people"),
     make("p", {}, about),
-    make("div", { class: "pair" }, ...Object.entries(measured.fmr).map(([kind, rates]) => table(kind, head, rows(rates)))),
+    make("div", { class: "pair" }, ...Object.entries(measured.fmr).map(([kind, rates]) => table(sentence(kind), head, rows(rates)))),
   ];
 }
 
 function interval(rate) {
-  return rate === null ? ["too small", ""] : [percent(rate[0]), `${percent(rate[1])} to ${percent(rate[2])}`];
+  return rate === null ? ["too small", ""] : [percent(rate[0]), between(rate[1], rate[2])];
 }
 
 function table(title, head, rows) {
@@ -88,7 +88,7 @@ function plot(model) {
   const low = Math.min(...points.map(([, rate]) => rate), ...model.operating_points.map((one) => one.fmr));
   const decades = Math.ceil(-Math.log10(low));
   const from = points.find(([, rate]) => rate <= 0.5)?.[0] ?? points[0][0];
-  const to = points.at(-1)[0];
+  const to = Math.max(points.at(-1)[0], ...model.operating_points.map((one) => one.threshold));
   const x = (score) => EDGE.left + ((score - from) / (to - from)) * (WIDTH - EDGE.left - EDGE.right);
   const y = (rate) => EDGE.top + (-Math.log10(rate) / decades) * (HEIGHT - EDGE.top - EDGE.bottom);
   const path = (pairs) => pairs.filter(([score]) => score >= from).map(([score, rate], i) => `${i ? "L" : "M"}${x(score).toFixed(1)} ${y(rate).toFixed(1)}`).join("");
@@ -108,7 +108,7 @@ function plot(model) {
   }
   for (let i = 0; i <= 4; i++) {
     const score = from + ((to - from) * i) / 4;
-    drawing.append(text({ x: x(score), y: HEIGHT - EDGE.bottom + 18, "text-anchor": i === 4 ? "end" : "middle" }, score.toFixed(2)));
+    drawing.append(text({ x: x(score), y: HEIGHT - EDGE.bottom + 20, "text-anchor": i === 4 ? "end" : "middle" }, score.toFixed(3)));
   }
   drawing.append(
     text({ x: (WIDTH + EDGE.left) / 2, y: HEIGHT - 4, "text-anchor": "middle" }, "threshold (cosine)"),
@@ -125,5 +125,13 @@ function plot(model) {
 }
 
 function percent(rate) {
-  return `${Number((rate * 100).toPrecision(2))} %`;
+  return `${digits(rate)}\u00a0%`;
+}
+
+function between(low, high) {
+  return `${digits(low)} to ${digits(high)}\u00a0%`;
+}
+
+function digits(rate) {
+  return Number((rate * 100).toPrecision(2));
 }
