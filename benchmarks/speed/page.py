@@ -28,9 +28,13 @@ LARGE = (3000, 4000)
 
 WATCH = """() => {
     const slot = document.querySelector("#second .drop");
-    slot.addEventListener("drop", () => { window.dropped = performance.now(); window.shown = 0; }, true);
+    let dropped = 0, shown;
+    slot.addEventListener("drop", () => {
+        dropped = performance.now();
+        window.answered = new Promise((done) => { shown = done; });
+    }, true);
     new MutationObserver(() => {
-        if (document.querySelector("#answer .verdict")) window.shown ||= performance.now();
+        if (document.querySelector("#answer .verdict")) shown(performance.now() - dropped);
     }).observe(document.getElementById("answer"), { childList: true });
 }"""
 
@@ -38,8 +42,7 @@ WATCH = """() => {
 def milliseconds(page: Any, photo: Path | bytes) -> float:
     """Drop the second photo; return how long the verdict took."""
     drop(page, "#second .drop", photo)
-    page.wait_for_function("window.shown > 0")
-    return float(page.evaluate("window.shown - window.dropped"))
+    return float(page.evaluate("window.answered"))
 
 
 def large(path: Path) -> bytes:

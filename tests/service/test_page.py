@@ -160,11 +160,15 @@ def test_a_folder_of_photos_is_grouped_by_person(page: Any) -> None:
     assert verdict(page, "#people-found") == "2 people in 4 photos."
     assert "photo-4.jpg: no face found" in page.inner_text("#people-found")
     assert page.locator("#groups h3").all_inner_texts() == ["Person 1: 2 faces", "Person 2: 1 face"]
-    page.wait_for_function("document.querySelectorAll('#groups canvas').length === 3")
+    page.wait_for_selector("#groups canvas >> nth=2")
     names = [one.get_attribute("aria-label") for one in page.locator("#groups canvas").all()]
     assert sorted(names[:2]) == ["Person 1, photo-1.jpg", "Person 1, photo-3.jpg"]
-    drawn = "!!document.querySelector('#groups canvas').getContext('2d').getImageData(48, 48, 1, 1).data[3]"
-    page.wait_for_function(drawn)
+    drawn = """async () => {
+        const picture = document.querySelector("#groups canvas").getContext("2d");
+        while (!picture.getImageData(48, 48, 1, 1).data[3]) await new Promise(requestAnimationFrame);
+        return true;
+    }"""
+    assert page.evaluate(drawn)
 
 
 def test_the_report_says_how_far_to_trust_the_model(page: Any) -> None:
