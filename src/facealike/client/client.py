@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from .. import errors
 from ..errors import FacealikeError, ImageNotFound, ServiceError, UnreadableImage
 from ..utils.escape import shown
+from .model_description import ModelDescription
 from .schemas import (
     Clustered,
     Compared,
@@ -23,7 +24,6 @@ from .schemas import (
     Forgotten,
     Galleries,
     Identified,
-    ModelDescription,
     People,
     Verified,
 )

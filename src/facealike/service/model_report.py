@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..calibration.calibration import Calibration
-from ..client.schemas import CardDescription, GroupRates, OperatingRates
+from ..client.model_description import CardDescription, GroupRates, OperatingRates
 from ..model_file.card import ModelCard
 
 

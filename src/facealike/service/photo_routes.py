@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Request
 
 from .. import __version__
 from ..client.fields import MOST_CLUSTERED, MOST_PHOTOS
+from ..client.model_description import Limits, ModelDescription
 from ..client.schemas import (
     Clustered,
     ClusterRequest,
@@ -19,8 +20,6 @@ from ..client.schemas import (
     DetectRequest,
     Embedded,
     EmbedRequest,
-    Limits,
-    ModelDescription,
 )
 from ..clustering.options import cluster_threshold
 from ..detection.face_policy import FacePolicy, policy_difference
