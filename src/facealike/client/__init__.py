@@ -10,19 +10,21 @@ from ..utils.extras import needs_extra
 
 with needs_extra("client", "the client of the service"):
     from .client import Client
+    from .model_description import ModelDescription
     from .schemas import (
+        Clustered,
         Compared,
         Detected,
         Embedded,
         Enrolled,
         Forgotten,
         Identified,
-        ModelDescription,
         Verified,
     )
 
 __all__ = [
     "Client",
+    "Clustered",
     "Compared",
     "Detected",
     "Embedded",
