@@ -110,6 +110,8 @@ if TYPE_CHECKING:
     from .reports.run_report import Report, report
     from .types import Box, Face, Pair
     from .verification.compare import compare
+    from .verification.explain import explain
+    from .verification.explanation import Explanation
     from .verification.result import Comparison
     from .video.annotate import annotate_video
     from .video.frames import VideoFrame, read_frames
@@ -147,6 +149,7 @@ __all__ = [
     "Evaluation",
     "EvaluationOptions",
     "Exhaustive",
+    "Explanation",
     "Exported",
     "Face",
     "FaceCrop",
@@ -236,6 +239,7 @@ __all__ = [
     "evaluate_split",
     "evaluate_view2",
     "exhaustive",
+    "explain",
     "export_model",
     "face_quality",
     "load_embeddings",
@@ -326,6 +330,8 @@ _MODULES = {
     "reports.run_report": ["Report", "report"],
     "types": ["Box", "Face", "Pair"],
     "verification.compare": ["compare"],
+    "verification.explain": ["explain"],
+    "verification.explanation": ["Explanation"],
     "verification.result": ["Comparison"],
     "video.annotate": ["annotate_video"],
     "video.frames": ["VideoFrame", "read_frames"],

@@ -22,6 +22,7 @@ from . import (
     doctor,
     embed,
     evaluate,
+    explain,
     export,
     gallery,
     gallery_encryption,
@@ -55,6 +56,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "token_normalize_func": current_name},
 )  # fmt: skip
 app.command()(compare.compare)
+app.command()(explain.explain)
 app.command()(predict.predict)
 app.command()(identify.identify)
 app.command()(cluster.cluster)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..errors import UsageError
 from ..types import Box, Face, Image, Point
-from .geometry import expand, similarity_transform, warp
+from .geometry import expand, similarity_transform, transform_points, warp
 
 # The five landmarks of a frontal face in a 112 x 112 crop: the template of the ArcFace family
 # (Deng et al., CVPR 2019), so that crops also fit embedders trained elsewhere.
@@ -48,11 +48,15 @@ def landmark_matrix(face: Face, size: int, context: float = 0.0) -> NDArray[np.f
     Raises:
         UsageError: The face has no landmarks, or they cannot be aligned.
     """
-    target = TEMPLATE_112 * (size / 112.0)
+    return similarity_transform(_landmarks_of(face), _template(size, context))
+
+
+def _template(size: int, context: float) -> NDArray[np.float64]:
+    target: NDArray[np.float64] = TEMPLATE_112 * (size / 112.0)
     if context:  # else equal to the last bit: crops in caches depend on it
         center = (size - 1) / 2
         target = center + (target - center) / (1 + 2 * context)
-    return similarity_transform(_landmarks_of(face), target)
+    return target
 
 
 def chip_matrix(face: Face, size: int) -> NDArray[np.float64]:
@@ -61,9 +65,13 @@ def chip_matrix(face: Face, size: int) -> NDArray[np.float64]:
     Raises:
         UsageError: The face has no landmarks, or they cannot be aligned.
     """
+    return similarity_transform(_landmarks_of(face), _chip_template(size))
+
+
+def _chip_template(size: int) -> NDArray[np.float64]:
     # Both are counted from pixel centers; a chip of another size shares its edges with this one.
-    target = (DLIB_CHIP_TEMPLATE + 0.5) * (size / DLIB_CHIP_SIZE) - 0.5
-    return similarity_transform(_landmarks_of(face), target)
+    target: NDArray[np.float64] = (DLIB_CHIP_TEMPLATE + 0.5) * (size / DLIB_CHIP_SIZE) - 0.5
+    return target
 
 
 def _landmarks_of(face: Face) -> tuple[Point, ...]:
@@ -93,13 +101,20 @@ def box_crop(image: Image, box: Box, size: int, margin: float = 0.2, edge: Edge 
         if wide.width < 1 or wide.height < 1:
             raise UsageError("the face lies outside the photo")
     else:
-        side = max(wide.width, wide.height)
-        x, y = wide.center
-        wide = Box(x - side / 2, y - side / 2, x + side / 2, y + side / 2)
-    sx, sy = size / wide.width, size / wide.height
+        wide = _square(wide)
+    return warp(image, _box_matrix(wide, size), size)
+
+
+def _square(box: Box) -> Box:
+    side = max(box.width, box.height)
+    x, y = box.center
+    return Box(x - side / 2, y - side / 2, x + side / 2, y + side / 2)
+
+
+def _box_matrix(box: Box, size: int) -> NDArray[np.float64]:
+    sx, sy = size / box.width, size / box.height
     # A box is given by pixel edges; hence the half pixel on both sides of the map.
-    matrix = np.array([[sx, 0, -sx * wide.left + 0.5 * sx - 0.5], [0, sy, -sy * wide.top + 0.5 * sy - 0.5]])
-    return warp(image, matrix, size)
+    return np.array([[sx, 0, -sx * box.left + 0.5 * sx - 0.5], [0, sy, -sy * box.top + 0.5 * sy - 0.5]])
 
 
 def align(
@@ -129,3 +144,29 @@ def align(
     if method == "chip":
         return warp(image, chip_matrix(face, size), size)
     return box_crop(image, face.box, size, margin, edge)
+
+
+def crop_landmarks(
+    face: Face | None, size: int, method: Method = "landmarks",
+    margin: float = 0.2, edge: Edge = "pad", context: float = 0.0,
+) -> NDArray[np.float64] | None:  # fmt: skip
+    """Return where the five landmarks of ``face`` lie in the crop that ``align`` makes, (5, 2) in its pixels.
+
+    The arguments are those of ``align``.  None as the face stands for a crop that was aligned elsewhere: its
+    landmarks are those of the template.
+
+    Returns:
+        The landmarks; None where they are not known: a face without landmarks, a crop by the box that was
+        made elsewhere, and one that is clipped at the border of a photo.
+    """
+    if face is None:
+        return {"landmarks": _template(size, context), "chip": _chip_template(size)}.get(method)
+    if face.landmarks is None or (method == "box" and edge == "clip"):
+        return None
+    if method == "landmarks":
+        matrix = landmark_matrix(face, size, context)
+    elif method == "chip":
+        matrix = chip_matrix(face, size)
+    else:
+        matrix = _box_matrix(_square(expand(face.box, margin)), size)
+    return transform_points(matrix, np.array(face.landmarks))

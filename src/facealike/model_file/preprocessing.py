@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ModelError, UsageError
-from ..imaging.align import Edge, Method, align
+from ..imaging.align import Edge, Method, align, crop_landmarks
 from ..types import Face, Image
 from ..utils.json_fields import (
     checked_number,
@@ -134,3 +134,10 @@ class Preprocessing(Shown):
             UsageError: ``align`` needs landmarks and the face has none.
         """
         return align(image, face, self.size, self.align, self.margin, self.edge, self.context)
+
+    def crop_landmarks(self, face: Face | None) -> NDArray[np.float64] | None:
+        """Return the five landmarks of ``face`` in pixels of its crop, (5, 2); None where they are not known.
+
+        None as the face stands for a photo that is a face crop already.
+        """
+        return crop_landmarks(face, self.size, self.align, self.margin, self.edge, self.context)

@@ -16,9 +16,6 @@ from ..imaging.scaled_jpeg import Photo
 from ..plotting.drawing import (
     BLUE,
     FAINT,
-    INK,
-    MARGIN,
-    PAPER,
     VERMILION,
     Color,
     font,
@@ -27,6 +24,7 @@ from ..plotting.drawing import (
     text_width,
     wrapped,
 )
+from ..plotting.page import Page
 from ..quality.result import Quality
 from ..types import Box, Face, Image
 from ..verification.result import Comparison
@@ -58,7 +56,7 @@ def faces_picture(photo: Photo, faces: Sequence[tuple[Face, Quality]], name: str
     """
     several = len(faces) > 1
     tile = _drawn(photo, [face for face, _ in faces], LARGE, ENLARGED, numbered=several)
-    page = _Page(max(tile.width, NARROWEST))
+    page = Page(max(tile.width, NARROWEST))
     count = f"{len(faces)} face{'' if len(faces) == 1 else 's'}"
     page.line(shortened(name, TITLE, page.width - text_width(f": {count}", TITLE)) + f": {count}", TITLE)
     page.space(10)
@@ -90,7 +88,7 @@ class Side:
 
 def comparison_picture(result: Comparison, first: Side, second: Side) -> PillowImage.Image:
     """Draw the verdict, the two photos with the faces that were used, and the face crops side by side."""
-    page = _Page(2 * COLUMN + GAP)
+    page = Page(2 * COLUMN + GAP)
     verdict, *lines = result.lines()
     page.text(verdict, TITLE, BLUE if result.same else VERMILION)
     page.space(2)
@@ -117,53 +115,6 @@ def comparison_picture(result: Comparison, first: Side, second: Side) -> PillowI
     crops = [PillowImage.fromarray(side.crop).resize((CROP, CROP), _FINE) for side in sides]
     page.tiles([(0, crops[0]), (CROP + 8, crops[1])])
     return page.finished()
-
-
-# ---- the page ---------------------------------------------------------------------------------
-
-
-class _Page:
-    """A page that grows downwards: each thing is put below the one before, and all is drawn at the end."""
-
-    def __init__(self, width: int) -> None:
-        self.width = width
-        self._y = MARGIN
-        self._texts: list[tuple[int, int, str, int, Color]] = []
-        self._tiles: list[tuple[int, int, PillowImage.Image]] = []
-
-    def space(self, pixels: int) -> None:
-        self._y += pixels
-
-    def line(self, text: str, size: int, color: Color = INK) -> None:
-        """One line, as it is."""
-        self._texts.append((MARGIN, self._y, text, size, color))
-        self._y += line_height(size)
-
-    def text(self, text: str, size: int, color: Color = INK) -> None:
-        for line in wrapped(text, size, self.width):
-            self.line(line, size, color)
-
-    def columns(self, columns: Sequence[tuple[int, list[str]]], size: int, color: Color = INK) -> None:
-        """Lines beside each other, each column from its x on."""
-        for x, lines in columns:
-            for number, line in enumerate(lines):
-                self._texts.append((MARGIN + x, self._y + number * line_height(size), line, size, color))
-        self._y += line_height(size) * max(len(lines) for _, lines in columns)
-
-    def tiles(self, tiles: Sequence[tuple[int, PillowImage.Image]]) -> None:
-        """Pictures beside each other, each from its x on."""
-        for x, tile in tiles:
-            self._tiles.append((MARGIN + x, self._y, tile))
-        self._y += max(tile.height for _, tile in tiles)
-
-    def finished(self) -> PillowImage.Image:
-        page = PillowImage.new("RGB", (self.width + 2 * MARGIN, self._y + MARGIN), PAPER)
-        for x, y, tile in self._tiles:
-            page.paste(tile, (x, y))
-        draw = ImageDraw.Draw(page)
-        for x, y, text, size, color in self._texts:
-            draw.text((x, y), text, fill=color, font=font(size))
-        return page
 
 
 # ---- a photo with its faces -------------------------------------------------------------------

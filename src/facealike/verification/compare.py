@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypedDict
 
 import numpy as np
 
@@ -38,6 +38,10 @@ from .result import Comparison
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+
+EmbeddedFaces: TypeAlias = tuple[Sequence[FaceCrop], Embeddings]
+"""The faces that are meant in one photo, and their unit vectors (n, d)."""
 
 
 @dataclass(frozen=True)
@@ -121,8 +125,23 @@ def compare(
         >>> result = compare("a.jpg", "b.jpg")
         >>> print(result.verdict, result.score, result.threshold, result.probability)
     """
-    clock = _Clock()
+    clock = StepClock()
     options = CompareOptions(threshold, face, **keywords)
+    loaded = model_for(model, device, options, clock)
+    return compare_faces(*embed_pair(a, b, loaded, options, clock), loaded, options, clock.report)
+
+
+def model_for(
+    model: Model | str | os.PathLike[str] | None, device: str, options: CompareOptions, clock: StepClock
+) -> Model:
+    """Return the model of a comparison, loaded; refuse one without the threshold that ``options`` need.
+
+    Raises:
+        ModelError: The model file cannot be used.
+        NotCalibrated: The model has no threshold, and none is given.
+        DeviceError: The device is not there.
+        UsageError: The model is loaded on another device, or has no threshold for ``fmr``.
+    """
     if isinstance(model, Model):
         check_same(device, model.device)
     else:
@@ -130,18 +149,24 @@ def compare(
             model = Model.load(model, device)
             if not options.aligned:
                 _ = model.detector  # loaded here, so that its start does not count as detection
-    decide(model.calibration, threshold, options.fmr)  # refused before the work
+    decide(model.calibration, options.threshold, options.fmr)  # refused before the work
+    return model
+
+
+def embed_pair(
+    a: Source, b: Source, model: Model, options: CompareOptions, clock: StepClock
+) -> tuple[EmbeddedFaces, EmbeddedFaces]:
+    """Return the faces that are meant in each of two photos, with their quality, and their unit vectors."""
     cropper = FaceCropper(None if options.aligned else model.detector, model.preprocessing, step=clock.step)
     first = cropper(a, options.face_policy, source_name(a, "the first photo"), quality=True)
     second = cropper(b, options.face_policy, source_name(b, "the second photo"), quality=True)
     with clock.step("embed"):
         vectors = model.embed_crops(np.stack([each.crop for each in (*first, *second)]))
-    sides = (first, vectors[: len(first)]), (second, vectors[len(first) :])
-    return compare_faces(*sides, model, options, clock.report)
+    return (first, vectors[: len(first)]), (second, vectors[len(first) :])
 
 
 def compare_faces(
-    first: tuple[Sequence[FaceCrop], Embeddings], second: tuple[Sequence[FaceCrop], Embeddings], model: Model,
+    first: EmbeddedFaces, second: EmbeddedFaces, model: Model,
     options: CompareOptions, milliseconds: Callable[[], dict[str, float]] = dict,
 ) -> Comparison:  # fmt: skip
     """Compare the faces of two photos that are embedded already; see ``compare``.
@@ -256,7 +281,7 @@ def _extended(
     return wide, (low - wide[0], wide[1] - high)
 
 
-class _Clock:
+class StepClock:
     """Milliseconds of each named step; a step that runs twice is summed."""
 
     def __init__(self) -> None:
