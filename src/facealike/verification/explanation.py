@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 PHOTOS = ("the first photo", "the second photo")
 
+PROMINENT = 1 / 3
+"""A region is named from this share of the largest fall or rise of any region on."""
+
 GRID = 15  # rows and columns of a map in ``to_dict``
 
 
@@ -54,7 +57,7 @@ class Explanation(Result):
         regions: The fall for each region of the face, covered as a whole; empty where the landmarks of a
             face are not known.
         smallest: Falls and rises below this are named in no sentence: 15 % of the distance from the median
-            impostor score to the threshold.
+            impostor score to the threshold.  Nor are those below a third of the largest.
         nearby: The calibration pairs with about this score; None without a calibration.
 
     Examples:
@@ -84,7 +87,9 @@ class Explanation(Result):
             photos: Names of the photos.
         """
         quality = [
-            f"{photo}: {each}" for photo, each in zip(photos, self.comparison.quality, strict=True) if each
+            f"{photo}: {each}"
+            for photo, each in zip(photos, self.comparison.quality, strict=True)
+            if each is not None
         ]
         nearby = [] if self.nearby is None else [str(self.nearby)]
         return (*self.comparison.lines(photos)[:1], self.sentence, *nearby, *quality)
@@ -138,11 +143,18 @@ class Explanation(Result):
 
 
 def explanation_sentence(regions: tuple[RegionFall, ...], smallest: float) -> str:
-    """Return which regions carry the score and which lower it; only falls of at least ``smallest`` count."""
+    """Return which regions carry the score and which lower it.
+
+    Args:
+        regions: The regions of both faces.
+        smallest: Only falls and rises of at least this, and of a third of the largest, are named.
+    """
     if not regions:
         return "the landmarks of these faces are not known, so the map has no names of regions"
-    carry = [[region.name for region in regions if region[side] >= smallest] for side in (1, 2)]
-    lower = [[region.name for region in regions if region[side] <= -smallest] for side in (1, 2)]
+    largest = max(abs(fall) for region in regions for fall in region[1:])
+    least = max(smallest, PROMINENT * largest)
+    carry = [[region.name for region in regions if region[side] >= least] for side in (1, 2)]
+    lower = [[region.name for region in regions if region[side] <= -least] for side in (1, 2)]
     parts = []
     both = [name for name in carry[0] if name in carry[1]]
     if both:
