@@ -32,6 +32,7 @@ from facealike.detection.face_policy import LFW_FACE
 from facealike.embedding.face_model import Model
 from facealike.errors import NoFaceFound
 from facealike.types import Image
+from facealike.utils.markdown_table import markdown_table
 from facealike.verification.explain import explain
 from facealike.verification.face_regions import REGIONS, region_masks
 from facealike.verification.occlusion import Fill, fill_of, occlusion_map, patch_masks, score_falls
@@ -39,6 +40,7 @@ from facealike.verification.occlusion import Fill, fill_of, occlusion_map, patch
 CSV, PAGE = RESULTS / "explain.csv", ROOT / "docs" / "results" / "explain.md"
 EACH, FILL_EACH, STEPS, RESAMPLES = 100, 20, 20, 2000
 TIMED = 40  # pairs
+BESIDE = "change by covering the surroundings"
 
 Floats = NDArray[np.float64]
 Row = dict[str, object]
@@ -150,7 +152,8 @@ def interval(values: Floats, pairs: Sequence[PhotoPair], rng: np.random.Generato
     for _ in range(RESAMPLES):
         drawn = np.bincount(rng.integers(0, people, people), minlength=people)
         weight = np.where(same, drawn[who[:, 0]], drawn[who[:, 0]] * drawn[who[:, 1]])
-        means.append(weight @ values / weight.sum())
+        if weight.sum():  # of few pairs, a resample may hold none
+            means.append(weight @ values / weight.sum())
     low, high = np.quantile(means, [0.025, 0.975])
     return {
         "value": f"{values.mean():.5f}", "low": f"{low:.5f}", "high": f"{high:.5f}", "pairs": len(pairs),
@@ -188,7 +191,7 @@ def curves(pairs: list[PhotoPair], model: Model, rng: np.random.Generator) -> It
 
 
 def fills(pairs: list[PhotoPair], model: Model, rng: np.random.Generator) -> Iterator[Row]:
-    """Yield, for each fill, the gain of its maps on curves of either fill, and what covering no face changes."""
+    """Yield the gain of the maps of each fill, on curves of either, and what covering the background does."""
     names: tuple[Fill, ...] = get_args(Fill)
     place = REGIONS.index("surroundings")
     for fill in names:
@@ -214,7 +217,7 @@ def fills(pairs: list[PhotoPair], model: Model, rng: np.random.Generator) -> Ite
             }
         of_pairs = np.array(beside).reshape(-1, 2).mean(axis=1)
         yield {
-            "what": f"fill {fill}", "order": "change by covering the surroundings", "of": "all",
+            "what": f"fill {fill}", "order": BESIDE, "of": "all",
             **interval(of_pairs, pairs, rng),
         }  # fmt: skip
 
@@ -234,55 +237,55 @@ def seconds(pairs: list[PhotoPair], model: Model) -> Iterator[Row]:
         }  # fmt: skip
 
 
+KINDS = ("all", "genuine", "impostor")
+ORDERS = {
+    "map": "map of `explain`", "random maps": "random maps", "random pixels": "random pixels",
+    "center": "from the center outwards",
+}  # fmt: skip
+
+
 def tables(rows: Sequence[Row]) -> str:
     """Return the tables of the page."""
     at = {(row["what"], row["order"], row["of"]): row for row in rows}
 
-    def cell(*key: str, digits: int = 4) -> str:
-        row = at[key]
-        return f"{float(str(row['value'])):.{digits}f} [{float(str(row['low'])):.{digits}f}, {float(str(row['high'])):.{digits}f}]"
+    def cell(*key: str) -> str:
+        value, low, high = (f"{float(str(at[key][name])):.4f}" for name in ("value", "low", "high"))
+        return f"{value} [{low}, {high}]"
 
-    names = {"map": "map of `explain`", "random maps": "random maps", "random pixels": "random pixels",
-             "center": "from the center outwards"}  # fmt: skip
-    lines = [
-        "| order | pairs | deletion (lower is better) | insertion (higher is better) | gain |",
-        "| --- | --- | --- | --- | --- |",
+    curves = ("deletion", "insertion", "gain")
+    areas = [
+        [text, kind, *(cell(curve, name, kind) for curve in curves)]
+        for kind in KINDS
+        for name, text in ORDERS.items()
     ]
-    for kind in ("all", "genuine", "impostor"):
-        lines += [
-            f"| {text} | {kind} | {cell('deletion', name, kind)} | {cell('insertion', name, kind)} | {cell('gain', name, kind)} |"
-            for name, text in names.items()
-        ]
-    lines += [
-        "",
-        "| map of `explain` less | pairs | deletion | insertion | gain |",
-        "| --- | --- | --- | --- | --- |",
+    less = [
+        [text, kind, *(cell(f"{curve} of map less", name, kind) for curve in curves)]
+        for kind in KINDS
+        for name, text in ORDERS.items()
+        if name != "map"
     ]
-    for kind in ("all", "genuine", "impostor"):
-        for name, text in names.items():
-            if name != "map":
-                parts = (
-                    cell(f"{what} of map less", name, kind) for what in ("deletion", "insertion", "gain")
-                )
-                lines.append(f"| {text} | {kind} | {' | '.join(parts)} |")
-    lines += [
-        "",
-        "| fill | gain, curves with blur | gain, curves with mean color | change by covering the surroundings |",
-        "| --- | --- | --- | --- |",
-    ]
-    for fill in get_args(Fill):
-        columns = ("gain on blur", "gain on mean", "change by covering the surroundings")
-        lines.append(f"| {fill} | {' | '.join(cell(f'fill {fill}', column, 'all') for column in columns)} |")
+    columns = ("gain on blur", "gain on mean", BESIDE)
+    fill = [[name, *(cell(f"fill {name}", column, "all") for column in columns)] for name in get_args(Fill)]
     median, longest = at["seconds", "median", "all"], at["seconds", "longest", "all"]
     told = circumstances()
-    lines += [
-        "",
-        f"One explanation, from two image files to the result: median {median['value']} s, longest {longest['value']} s, "
-        f"of {median['pairs']} pairs.",
-        "",
-        f"{told['date']}, commit {told['commit']}, {told['machine']}, seed {rows[0].get('seed', 0)}.",
-    ]
-    return "\n".join(lines)
+    return "\n".join(
+        [
+            markdown_table(
+                ["order", "pairs", "deletion, lower is better", "insertion, higher is better", "gain"],
+                areas,
+                (0, 1),
+            ),
+            "",
+            markdown_table(["map of `explain` less", "pairs", *curves], less, (0, 1)),
+            "",
+            markdown_table(["fill", "gain, curves by blur", "gain, curves by mean color", BESIDE], fill),
+            "",
+            f"One explanation, from two image files to the result: median {median['value']} s, longest "
+            f"{longest['value']} s, of {median['pairs']} pairs.",
+            "",
+            f"{told['date']}, commit {told['commit']}, {told['machine']}, seed {rows[0]['seed']}.",
+        ]
+    )
 
 
 def main() -> None:

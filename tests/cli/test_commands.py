@@ -37,6 +37,7 @@ from support.tiny_model import astronaut, hopper_path, tiny_model_file
 
 COMMANDS = [
     ["compare"], ["predict"], ["detect"], ["embed"], ["pairs"], ["evaluate"], ["calibrate"], ["report"],
+    ["explain"],
     ["train"], ["recipes"], ["export"], ["data", "lfw"], ["data", "summary"], ["model", "info"],
     ["model", "verify"], ["models", "list"], ["models", "add"], ["models", "remove"], ["models", "bundle"],
     ["gallery", "enroll"], ["gallery", "identify"], ["gallery", "forget"], ["gallery", "list"],

@@ -71,7 +71,7 @@ def policies() -> dict[str, Any]:
 def test_every_function_has_the_same_default() -> None:
     found = policies()
     public = {
-        "evaluation.calibrate.calibrate", "verification.compare.compare",
+        "evaluation.calibrate.calibrate", "verification.compare.compare", "verification.explain.explain",
         "evaluation.verification.evaluate_pairs", "evaluation.verification.evaluate_split",
         "evaluation.demographics.evaluate_groups",
         "evaluation.all_pairs.evaluate_exhaustive", "evaluation.identification.evaluate_identification",
@@ -177,6 +177,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 COMMANDS = {
     "compare": "compare {photo} {photo} -m {model}",
     "compare --pairs": "compare --pairs {pairs} --root {people} --out {out}/scores.csv -m {model}",
+    "explain": "explain {photo} {photo} -m {model}",
     "predict": "predict -img1 {photo} -img2 {photo} -w {model}",
     "embed": "embed {people} --out {out}/vectors.npz -m {model}",
     "embed --to .parquet": "embed {people} --to {out}/vectors.parquet -m {model}",

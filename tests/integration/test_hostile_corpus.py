@@ -127,7 +127,7 @@ def test_every_command_is_run() -> None:
     run = {
         "compare", "detect", "embed", "pairs", "evaluate", "calibrate", "train", "recipes", "export",
         "report", "data lfw", "data summary", "model info", "model verify", "models list", "models add",
-        "models remove", "models bundle", "predict",
+        "models remove", "models bundle", "predict", "explain",
         "gallery enroll", "gallery identify", "gallery forget", "gallery list", "gallery verify",
         "gallery correct", "gallery info", "gallery check", "gallery export", "gallery import",
         "gallery compact", "gallery migrate", "gallery new-key", "gallery encrypt", "gallery decrypt",
@@ -255,10 +255,15 @@ def test_pictures(corpus: Corpus, tmp_path: Path) -> None:
         commands += [
             ["compare", corpus.photo, image, *common, "--draw", home / "x.png", "--json"],
             ["detect", image, *common, "--draw", home / "x.png"],
+            ["explain", image, corpus.photo, *common, "--out", home / "x.png", "--json"],
         ]
     for path in corpus.models[::4]:
         commands += [["compare", corpus.photo, corpus.photo, "-m", path, "--draw", home / "x.png"]]
     for name in (as_file(name) for name in NAMES[::3]):
+        commands += [
+            ["explain", corpus.photo, corpus.photo, *common, f"--out={home / name}{end}"]
+            for end in ("", ".png")
+        ]
         commands += [["detect", corpus.photo, *common, f"--draw={home / name}{end}"] for end in ("", ".png")]
         commands += [["compare", corpus.photo, corpus.photo, *common, f"--draw={name}"]]
     answers = check(commands, tmp_path)
@@ -331,6 +336,7 @@ def test_model_files(corpus: Corpus, tmp_path: Path) -> None:
             ["model", "info", path, "--json"],
             ["doctor", "-m", path, "--json"],
             ["compare", corpus.photo, corpus.photo, "-m", path],
+            ["explain", corpus.photo, corpus.photo, "-m", path],
             ["detect", corpus.photo, "-m", path, "--json"],
             ["embed", corpus.photo, "-o", tmp_path / "e.npz", "-m", path],
         ]

@@ -32,6 +32,7 @@ from facealike import (
     UsageError,
     Verification,
 )
+from facealike.calibration.nearby_pairs import NearbyPairs
 from facealike.clustering.evaluation import ClusterPoint
 from facealike.clustering.options import ClusterThreshold
 from facealike.evaluation.all_pairs import SetEvaluation
@@ -45,6 +46,7 @@ from facealike.metrics.identification import closed_set, open_set
 from facealike.metrics.verification import confusion, roc
 from facealike.types import Box
 from facealike.utils.result import REPR_WIDTH, Result, Shown
+from facealike.verification.explanation import RegionFall
 from facealike.video.options import TrackThresholds
 from support.tiny_model import tiny_model_file
 
@@ -112,6 +114,14 @@ MADE: dict[str, Callable[[], Any]] = {
     "Quality": lambda: Quality(0.5, (HOSTILE,), {"blur": 1.0}, {"size": 0.5}, poor=True),
     "Pair": lambda: Pair("folder/" * 30 + "a.jpg", HOSTILE, False, 3),
     "Comparison": comparison,
+    "Explanation": lambda: facealike.Explanation(
+        comparison(),
+        (np.zeros((8, 8, 3), np.uint8),) * 2,
+        (np.zeros((8, 8), np.float32),) * 2,
+        (RegionFall(HOSTILE, 0.02, -0.02),),
+        0.01,
+        NearbyPairs(0.5, 0.6, 0.01, False, (0.1, 0.2), HOSTILE),
+    ),
     "EmbeddedFace": lambda: EmbeddedFace(FACE, Quality(0.5, (HOSTILE,)), np.ones(4, np.float32)),
     "EmbeddedPhoto": lambda: EmbeddedPhoto(0, HOSTILE, (MADE["EmbeddedFace"](),)),
     "Interval": lambda: Interval(0.5, 0.4, 0.6),
