@@ -3,20 +3,21 @@
     python -m benchmarks.accuracy.explain LFW --write
 
 Deletion and insertion of Petsiuk, Das and Saenko, "RISE", BMVC 2018: the pixels of one face are covered in
-the order of its map, or uncovered in it, in steps of 5 %, and the score with the other face is drawn against
+the order of its map, or uncovered in it, in steps of 10 %, and the score with the other face is drawn against
 the share.  A good order has a small area below the curve of deletion and a large one below that of
 insertion; their difference is the gain.  The same curves follow three orders that know nothing of the pair:
 random maps as smooth as ours, random pixels, and from the center of the crop outwards.  100 genuine and 100
 impostor pairs of test people; both faces of a pair, averaged; intervals are from resampling people.
 
-The fill was chosen on 40 pairs of validation people: the rows ``fill``.  ``seconds`` is one ``explain`` from
+The fill was chosen on 20 pairs of validation people: the rows ``fill``.  ``seconds`` is one ``explain`` from
 two image files, with the threads that onnxruntime chooses.
 """
 
 from __future__ import annotations
 
+import csv
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, get_args
 
@@ -25,7 +26,7 @@ from numpy.typing import NDArray
 
 from benchmarks.common.docs_page import put
 from benchmarks.common.people_options import people_options, state_rows
-from benchmarks.common.record import RESULTS, ROOT, circumstances
+from benchmarks.common.record import RESULTS, ROOT
 from facealike.datasets.people import People
 from facealike.datasets.splits import split_of
 from facealike.detection.face_policy import LFW_FACE
@@ -38,7 +39,7 @@ from facealike.verification.face_regions import REGIONS, region_masks
 from facealike.verification.occlusion import Fill, fill_of, occlusion_map, patch_masks, score_falls
 
 CSV, PAGE = RESULTS / "explain.csv", ROOT / "docs" / "results" / "explain.md"
-EACH, FILL_EACH, STEPS, RESAMPLES = 100, 20, 20, 2000
+EACH, FILL_EACH, STEPS, RESAMPLES = 100, 10, 10, 2000
 TIMED = 40  # pairs
 BESIDE = "change by covering the surroundings"
 
@@ -237,6 +238,7 @@ def seconds(pairs: list[PhotoPair], model: Model) -> Iterator[Row]:
         }  # fmt: skip
 
 
+PARTS = ("seconds", "curves", "fills")
 KINDS = ("all", "genuine", "impostor")
 ORDERS = {
     "map": "map of `explain`", "random maps": "random maps", "random pixels": "random pixels",
@@ -244,12 +246,12 @@ ORDERS = {
 }  # fmt: skip
 
 
-def tables(rows: Sequence[Row]) -> str:
-    """Return the tables of the page."""
+def tables(rows: Sequence[Mapping[str, str]]) -> str:
+    """Return the tables of the page, by the last row of each kind."""
     at = {(row["what"], row["order"], row["of"]): row for row in rows}
 
     def cell(*key: str) -> str:
-        value, low, high = (f"{float(str(at[key][name])):.4f}" for name in ("value", "low", "high"))
+        value, low, high = (f"{float(at[key][name]):.4f}" for name in ("value", "low", "high"))
         return f"{value} [{low}, {high}]"
 
     curves = ("deletion", "insertion", "gain")
@@ -267,7 +269,7 @@ def tables(rows: Sequence[Row]) -> str:
     columns = ("gain on blur", "gain on mean", BESIDE)
     fill = [[name, *(cell(f"fill {name}", column, "all") for column in columns)] for name in get_args(Fill)]
     median, longest = at["seconds", "median", "all"], at["seconds", "longest", "all"]
-    told = circumstances()
+    last = rows[-1]
     return "\n".join(
         [
             markdown_table(
@@ -283,36 +285,34 @@ def tables(rows: Sequence[Row]) -> str:
             f"One explanation, from two image files to the result: median {median['value']} s, longest "
             f"{longest['value']} s, of {median['pairs']} pairs.",
             "",
-            f"{told['date']}, commit {told['commit']}, {told['machine']}, seed {rows[0]['seed']}.",
+            f"{last['date']}, commit {last['commit']}, {last['machine']}, seed {last['seed']}.",
         ]
     )
 
 
 def main() -> None:
     parser = people_options(__doc__, CSV)
-    parser.add_argument("--page", action="store_true", help=f"also put the tables into {PAGE.name}")
-    parser.add_argument("--each", type=int, default=EACH, help="pairs of each kind")
+    parser.add_argument("--part", choices=PARTS, action="append", help="measure this only; may be repeated")
+    parser.add_argument("--page", action="store_true", help=f"put the rows of the CSV into {PAGE.name}")
     options = parser.parse_args()
     everyone, model = People.from_folder(options.people), Model.load(options.model)
-    rng = np.random.default_rng(options.seed)
-    rows: list[Row] = []
 
     def found() -> Iterator[Row]:
-        test = draw_pairs(everyone, "test", options.each, model, rng)
-        parts: list[Callable[[], Iterator[Row]]] = [
-            lambda: seconds(test, model),
-            lambda: curves(test, model, rng),
-            lambda: fills(
-                draw_pairs(everyone, "validation", min(FILL_EACH, options.each), model, rng), model, rng
-            ),
-        ]
-        for part in parts:
-            for row in part():
-                rows.append({"seed": options.seed, **row})
-                yield row
+        rng = np.random.default_rng(options.seed)
+        parts = options.part or PARTS
+        test = draw_pairs(everyone, "test", EACH, model, rng)
+        if "seconds" in parts:
+            yield from seconds(test, model)
+        if "curves" in parts:
+            yield from curves(test, model, np.random.default_rng(options.seed))
+        if "fills" in parts:
+            rng = np.random.default_rng(options.seed)
+            yield from fills(draw_pairs(everyone, "validation", FILL_EACH, model, rng), model, rng)
 
     state_rows(found(), CSV, model.id, options)
     if options.page:
+        with CSV.open(newline="", encoding="utf-8") as file:
+            rows = [row for row in csv.DictReader(file) if row["model"] == model.id]
         put(PAGE, "explain", tables(rows))
 
 

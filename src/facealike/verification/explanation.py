@@ -95,7 +95,7 @@ class Explanation(Result):
         return (*self.comparison.lines(photos)[:1], self.sentence, *nearby, *quality)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the explanation for JSON; each map as the means of a grid of 15 x 15 fields."""
+        """Return the explanation for JSON; each map as the means of 15 x 15 fields."""
         return {
             "sentence": self.sentence,
             "regions": [
@@ -180,7 +180,7 @@ def _verb(names: list[str], verb: str) -> str:
 
 
 def _grid(values: NDArray[np.float32]) -> list[list[float]]:
-    edges = np.linspace(0, len(values), GRID + 1).round().astype(int)
+    edges = np.linspace(0, len(values), min(GRID, len(values)) + 1).round().astype(int)
     rows = np.add.reduceat(np.add.reduceat(values.astype(np.float64), edges[:-1], 0), edges[:-1], 1)
     means = rows / np.outer(np.diff(edges), np.diff(edges))
     return [[round(float(value), 5) for value in row] for row in means]

@@ -25,8 +25,8 @@ Embed: TypeAlias = Callable[[Image], Embeddings]
 
 Fill: TypeAlias = Literal["blur", "mean"]
 
-SCALES: tuple[tuple[float, int], ...] = ((0.25, 7), (0.4, 4))
-"""Side of a patch as a share of the crop's, and patches in a row: neighbors overlap by half."""
+SCALES: tuple[tuple[float, int], ...] = ((0.25, 7), (0.4, 4), (0.6, 3))
+"""Side of a patch as a share of the crop's, and patches in a row: neighbors overlap by half or more."""
 
 BLUR_RADIUS = 0.12  # of the crop's side
 SOFT_EDGE = 0.25  # of a patch's side
