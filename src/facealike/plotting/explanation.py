@@ -38,6 +38,7 @@ BESIDE, GAP = 8, 28  # between a crop and its map, and between the photos
 COLUMN = 2 * TILE + BESIDE
 BAR, BAR_HEIGHT = 360, 16  # of the legend
 STRONGEST = 0.75  # opacity of a map at the end of its scale
+STEEPNESS = 1.5  # power of the opacity, so that weak places leave the face visible
 NAME, FIGURE = 130, 80  # widths of the columns of the table
 
 TITLE, TEXT, SMALL = 22, 16, 14  # sizes of the font
@@ -62,7 +63,7 @@ def map_over(crop: Image, falls: Floats, scale: float) -> Image:
         scale: The fall at which the color is strongest.
     """
     gray = np.asarray(PillowImage.fromarray(crop).convert("L"), dtype=np.float64)[..., None]
-    share = np.clip(np.abs(falls) / scale, 0, 1)[..., None] * STRONGEST
+    share = (np.clip(np.abs(falls) / scale, 0, 1)[..., None] ** STEEPNESS) * STRONGEST
     color = np.where(falls[..., None] >= 0, BLUE, VERMILION)
     return np.rint(gray * (1 - share) + color * share).astype(np.uint8)
 
@@ -126,7 +127,7 @@ def _table(page: Page, result: Explanation) -> None:
         page.cells(
             [(0, region.name, INK), *(
                 (NAME + place * FIGURE, f"{-fall:+.3f}", _color(fall, result.smallest))
-                for place, fall in enumerate(region[1:])
+                for place, fall in enumerate(region.falls)
             )],
             SMALL,
         )  # fmt: skip
@@ -140,10 +141,10 @@ def draw_region_falls(ax: Axes, result: Explanation) -> None:
     """Draw the change of the score with each region covered, two bars a region."""
     place = np.arange(len(result.regions))
     for shift, side, name, color in (
-        (-0.2, 1, "first photo covered", BLUE_HEX),
-        (0.2, 2, "second photo covered", VERMILION_HEX),
+        (-0.2, 0, "first photo covered", BLUE_HEX),
+        (0.2, 1, "second photo covered", VERMILION_HEX),
     ):
-        values = [-region[side] for region in result.regions]
+        values = [-region.falls[side] for region in result.regions]
         ax.barh(place + shift, values, color=color, height=0.36, label=name)
     ax.axvspan(
         -result.smallest, result.smallest, color=GRAY, alpha=0.2, linewidth=0, label="too small to name"

@@ -77,17 +77,18 @@ def explain(
     faces = first[0][best.first], second[0][best.second]
     vectors = first[1][best.first], second[1][best.second]
     with clock.step("explain"):
-        maps, falls = zip(
-            _covered(faces[0], vectors[0], vectors[1], loaded),
-            _covered(faces[1], vectors[1], vectors[0], loaded),
-            strict=True,
+        map_a, falls_a = _covered(faces[0], vectors[0], vectors[1], loaded)
+        map_b, falls_b = _covered(faces[1], vectors[1], vectors[0], loaded)
+    regions: tuple[RegionFall, ...] = ()
+    if falls_a is not None and falls_b is not None:
+        regions = tuple(
+            RegionFall(name, *falls) for name, *falls in zip(REGIONS, falls_a, falls_b, strict=True)
         )
-    regions = () if falls[0] is None or falls[1] is None else tuple(map(RegionFall, REGIONS, *falls))
     comparison = compare_faces(first, second, loaded, options, clock.report)
     return Explanation(
         comparison,
         (faces[0].crop, faces[1].crop),
-        maps,
+        (map_a, map_b),
         regions,
         smallest_fall(loaded.calibration),
         nearby_pairs(loaded.calibration, comparison.score),

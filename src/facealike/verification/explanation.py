@@ -40,6 +40,11 @@ class RegionFall(NamedTuple):
     first: float
     second: float
 
+    @property
+    def falls(self) -> tuple[float, float]:
+        """``first`` and ``second``."""
+        return self.first, self.second
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Explanation(Result):
@@ -151,10 +156,10 @@ def explanation_sentence(regions: tuple[RegionFall, ...], smallest: float) -> st
     """
     if not regions:
         return "the landmarks of these faces are not known, so the map has no names of regions"
-    largest = max(abs(fall) for region in regions for fall in region[1:])
+    largest = max(abs(fall) for region in regions for fall in region.falls)
     least = max(smallest, PROMINENT * largest)
-    carry = [[region.name for region in regions if region[side] >= least] for side in (1, 2)]
-    lower = [[region.name for region in regions if region[side] <= -least] for side in (1, 2)]
+    carry = [[region.name for region in regions if region.falls[side] >= least] for side in (0, 1)]
+    lower = [[region.name for region in regions if region.falls[side] <= -least] for side in (0, 1)]
     parts = []
     both = [name for name in carry[0] if name in carry[1]]
     if both:

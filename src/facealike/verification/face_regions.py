@@ -59,10 +59,12 @@ def region_masks(landmarks: NDArray[np.float64], size: int) -> NDArray[np.float3
         "surroundings": ~face,
     }
     found["cheeks"] = middle & ~found["nose"] & ~found["mouth"]
-    return np.stack([_soft(found[name], size) for name in REGIONS])
+    masks: NDArray[np.float32] = np.stack([_soft(found[name], size) for name in REGIONS])
+    return masks
 
 
 def _soft(mask: NDArray[np.bool_], size: int) -> NDArray[np.float32]:
     picture = PillowImage.fromarray(mask.astype(np.uint8) * 255)
     blurred = picture.filter(ImageFilter.GaussianBlur(SOFT_EDGE * size))
-    return np.asarray(blurred, dtype=np.float32) / 255
+    soft: NDArray[np.float32] = np.asarray(blurred, dtype=np.float32) / np.float32(255)
+    return soft
