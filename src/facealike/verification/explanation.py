@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 PHOTOS = ("the first photo", "the second photo")
 
-PROMINENT = 1 / 3
+PROMINENT = 0.4
 """A region is named from this share of the largest fall or rise of any region on."""
 
 GRID = 15  # rows and columns of a map in ``to_dict``
@@ -62,7 +62,7 @@ class Explanation(Result):
         regions: The fall for each region of the face, covered as a whole; empty where the landmarks of a
             face are not known.
         smallest: Falls and rises below this are named in no sentence: 15 % of the distance from the median
-            impostor score to the threshold.  Nor are those below a third of the largest.
+            impostor score to the threshold.  Nor are those below 40 % of the largest.
         nearby: The calibration pairs with about this score; None without a calibration.
 
     Examples:
@@ -152,7 +152,7 @@ def explanation_sentence(regions: tuple[RegionFall, ...], smallest: float) -> st
 
     Args:
         regions: The regions of both faces.
-        smallest: Only falls and rises of at least this, and of a third of the largest, are named.
+        smallest: Only falls and rises of at least this, and of 40 % of the largest, are named.
     """
     if not regions:
         return "the landmarks of these faces are not known, so the map has no names of regions"
