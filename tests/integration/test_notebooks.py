@@ -42,11 +42,11 @@ def test_compare_two_photos(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     monkeypatch.chdir(NOTEBOOKS)
     shown = run_notebook(NOTEBOOKS / "compare_two_photos.ipynb")
     assert "same person" in shown[1] and "<table>" in shown[1], "a result shows itself"
-    assert sum(isinstance(each, bytes) and each.startswith(PNG) for each in shown) == 5
+    assert sum(isinstance(each, bytes) and each.startswith(PNG) for each in shown) == 6
     assert any(isinstance(each, str) and "different people" in each for each in shown)
     assert shown[-1] == "('same person', 'different people')"
     printed = capsys.readouterr().out
-    assert "FMR 0.001" in printed and "below" in printed
+    assert "FMR 0.001" in printed and "below" in printed and "carry the score" in printed
 
 
 @needs_data("FACEALIKE_LFW")
