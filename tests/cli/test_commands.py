@@ -456,6 +456,16 @@ def test_evaluate_a_set_as_a_whole(
     assert run(*arguments).stdout.startswith("test, ")
 
 
+def test_evaluate_compares_two_models(here: SimpleNamespace, people: Path, tmp_path: Path) -> None:
+    arguments = ("evaluate", here.model, people, "--against", here.model, "--split", "all")
+    result = run(*arguments, "--out", tmp_path / "report", "--json")
+    figures = told(result)["difference"]["figures"]
+    assert figures["f1"]["model"] == figures["f1"]["against"]
+    assert "95 % interval" in (tmp_path / "report" / "difference.md").read_text("utf-8")
+    refused = run(*arguments, "--protocol", "exhaustive")
+    assert refused.exit_code == 2 and "--against compares scores of pairs" in sentence(refused)
+
+
 def test_evaluate_leaves_out_the_photos_of_lowest_quality(
     here: SimpleNamespace, people: Path, tmp_path: Path
 ) -> None:

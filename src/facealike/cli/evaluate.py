@@ -12,16 +12,17 @@ import typer
 
 from ..detection.face_policy import DEFAULT_FACE, LFW_FACE
 from ..errors import DataError, UsageError
-from .console import command, print_json, print_table, progress_bar, say, show
+from .console import command, print_json, progress_bar, say, show
+from .evaluation_tables import show_difference, show_folds, show_groups, show_pairs
 from .options import CacheOption, DetectorOption, DuplicatesOption, FaceChoice, JsonOption, StrictOption
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from ..embedding.face_model import Model
     from ..evaluation.evaluator import EvaluationOptions, EvaluationResult, Evaluator
-    from ..evaluation.lfw_view2 import View2
+    from ..evaluation.model_difference import ModelDifference
     from ..evaluation.verification_result import Evaluation
-    from ..metrics.demographics import GroupEvaluation
     from ..types import Progress
 
 
@@ -102,6 +103,12 @@ def evaluate(
             show_default=f"{DEFAULT_FACE}; {LFW_FACE} with --protocol lfw, which needs it",
         ),
     ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against", metavar="MODEL", help="Also evaluate this model, and state what the two differ by."
+        ),
+    ] = None,
     threshold: Annotated[
         float | None, typer.Option("--threshold", "-t", metavar="X", help="Replaces the model's own.")
     ] = None,
@@ -132,6 +139,8 @@ def evaluate(
     _check(protocol, people, pairs, root, threshold)
     _check_groups(protocol, groups, detector)
     _check_duplicates(protocol, pairs, allow_duplicates)
+    if against is not None and protocol is not Protocol.balanced:
+        raise UsageError(f"--against compares scores of pairs, not --protocol {protocol.value}; leave it out")
     if out is not None:
         check_writable_folder(out)
     loaded = Model.load(None if model == "default" else model)
@@ -142,13 +151,18 @@ def evaluate(
         )  # fmt: skip
         run = _listed(asked) if protocol is Protocol.balanced and pairs else RUNS[protocol](asked)
         result = run.evaluator(loaded)
+        difference = None if against is None else _difference(run, loaded, result, against)
     table = run.table(result)
+    if difference is not None:
+        table["difference"] = difference.to_dict()
     if out is not None:
-        _write(out, run, result, table)
+        _write(out, run, result, table, difference)
     if as_json:
         print_json({"model": loaded.id, **table})
     else:
         run.show(result)
+        if difference is not None:
+            show_difference(difference)
     return 0
 
 
@@ -244,7 +258,7 @@ def _drawn(asked: _Asked) -> _Run:
 
     options = asked.options("seed", "threshold", "allow_overlap", "allow_duplicates")
     evaluator = SplitEvaluator(asked.folder, asked.split.value, options=options)
-    return _Run(evaluator, "table", show=_show_pairs, table=lambda result: table_dict([result]))
+    return _Run(evaluator, "table", show=show_pairs, table=lambda result: table_dict([result]))
 
 
 def _listed(asked: _Asked) -> _Run:
@@ -261,7 +275,7 @@ def _listed(asked: _Asked) -> _Run:
         evaluator = BinEvaluator(asked.pairs, options)
     else:
         evaluator = PairEvaluator(read_pairs(asked.pairs, asked.root), asked.pairs.stem, options)
-    return _Run(evaluator, "table", show=_show_pairs, table=lambda result: table_dict([result]))
+    return _Run(evaluator, "table", show=show_pairs, table=lambda result: table_dict([result]))
 
 
 def _view2(asked: _Asked) -> _Run:
@@ -269,7 +283,7 @@ def _view2(asked: _Asked) -> _Run:
 
     assert asked.pairs is not None
     evaluator = View2Evaluator(asked.folder, asked.pairs, asked.options("allow_overlap"))
-    return _Run(evaluator, "view2", show=_show_folds)
+    return _Run(evaluator, "view2", show=show_folds)
 
 
 def _exhaustive(asked: _Asked) -> _Run:
@@ -313,7 +327,7 @@ def _groups(asked: _Asked) -> _Run:
         detector=None if asked.detector is None else named_detector(asked.detector),
         options=asked.options("threshold", "seed"),
     )
-    return _Run(evaluator, "groups", "groups.png", _show_groups)
+    return _Run(evaluator, "groups", "groups.png", show_groups)
 
 
 RUNS: dict[Protocol, Callable[[_Asked], _Run]] = {
@@ -329,7 +343,18 @@ PASSES = {Protocol.groups: ("embedding",)}
 """What the progress bar counts, where it is not a search for copies and then embedding."""
 
 
-def _write(folder: Path, run: _Run, result: EvaluationResult, table: dict[str, Any]) -> None:
+def _difference(run: _Run, model: Model, result: Evaluation, against: str) -> ModelDifference:
+    from ..embedding.face_model import Model
+    from ..evaluation.model_difference import model_difference
+
+    other = Model.load(None if against == "default" else against)
+    return model_difference(result, run.evaluator(other), model.id, other.id)
+
+
+def _write(
+    folder: Path, run: _Run, result: EvaluationResult, table: dict[str, Any],
+    difference: ModelDifference | None,
+) -> None:  # fmt: skip
     """Write the table as Markdown and JSON and, with matplotlib, the picture."""
     from ..errors import MissingExtra
     from ..plotting.style import save_figure
@@ -341,52 +366,11 @@ def _write(folder: Path, run: _Run, result: EvaluationResult, table: dict[str, A
         raise DataError(f"{folder}: this folder cannot be made ({error.strerror}); choose another") from None
     write_text(folder / f"{run.name}.md", result.to_markdown())
     write_text(folder / f"{run.name}.json", json.dumps(table, indent=2) + "\n")
+    if difference is not None:
+        write_text(folder / "difference.md", difference.to_markdown())
     try:
         figure = cast("Figure", result.plot().figure)
     except MissingExtra as error:
         say(f"no {run.picture}: {error}")
         return
     save_figure(figure, folder / run.picture)
-
-
-def _show_pairs(result: Evaluation) -> None:
-    from ..utils.wording import rate_text
-
-    columns = ["pairs of", "F1", "accuracy", "ROC AUC", "FMR", "FNMR", "pairs"]
-    row = [
-        result.name, f"{result.f1:.4f}", f"{result.accuracy:.4f}", f"{result.auc:.4f}",
-        rate_text(result.fmr), rate_text(result.fnmr), f"{result.pairs:,}",
-    ]  # fmt: skip
-    print_table(columns, [row])
-    show(str(result))
-
-
-def _show_folds(result: View2) -> None:
-    rows = [
-        [str(fold.fold), f"{fold.accuracy:.4f}", f"{fold.threshold:.4f}", f"{fold.pairs:,}"]
-        for fold in result.folds
-    ]
-    print_table(["fold", "accuracy", "threshold", "pairs"], rows)
-    show(str(result))
-
-
-def _show_groups(result: GroupEvaluation) -> None:
-    for level in result.levels:
-        if len(level) < 3:  # more columns are more groups than a screen has lines
-            print_table(*_group_rows(result, level))
-            show()
-    show(str(result))
-
-
-def _group_rows(result: GroupEvaluation, level: tuple[str, ...]) -> tuple[list[str], list[list[str]]]:
-    from ..metrics.demographic_tables import group_rate, point_name
-    from ..utils.wording import rate_text
-
-    head = [", ".join(level), "photos", "no face", "pairs", point_name(result.points[0])]
-    return head, [
-        [
-            group.name, f"{group.photos:,}", rate_text(group.missing / group.photos),
-            f"{group.pairs:,}", group_rate(group.rates[0]),
-        ]
-        for group in result.at(level)
-    ]  # fmt: skip
