@@ -180,6 +180,9 @@ def test_the_pairs_nearby_are_what_the_calibration_states() -> None:
     above = nearby_pairs(calibration, 0.95)
     assert above is not None and above.impostor_is_bound and above.impostor == pytest.approx(0.001)
     assert above.genuine is None and "below 0.1 % of impostor pairs" in str(above)
+    reaching = nearby_pairs(calibration, 0.79)
+    assert reaching is not None and reaching.low < 0.8 < reaching.high
+    assert reaching.impostor_is_bound and reaching.impostor == calibration.fmr_of(reaching.low)
     assert nearby_pairs(Calibration.none(), 0.5) is None
 
 

@@ -21,7 +21,7 @@ class NearbyPairs(Result):
         low: The lower end of the interval.
         high: The upper end.
         impostor: Share of the impostor pairs in it.
-        impostor_is_bound: The interval lies above what the impostor pairs support; the true share is
+        impostor_is_bound: The interval reaches above what the impostor pairs support; the true share is
             smaller than ``impostor``.
         genuine: Lowest and highest share of the genuine pairs that the FNMRs of the calibration allow; None
             where none was measured at a threshold below the interval, or at one above.
@@ -62,9 +62,9 @@ def nearby_pairs(calibration: Calibration, score: float) -> NearbyPairs | None:
     low, high = max(score - half, -1.0), min(score + half, 1.0)
     from_low, from_high = calibration.fmr_of(low), calibration.fmr_of(high)
     assert from_low is not None and from_high is not None  # there is a survival function
-    bound = calibration.fmr_is_bound(low)
     # Above the last point only a bound is known, and no part of it may be taken off.
-    share = from_low if calibration.fmr_is_bound(high) else from_low - from_high
+    bound = calibration.fmr_is_bound(high)
+    share = from_low if bound else from_low - from_high
     return NearbyPairs(low, high, share, bound, _genuine(calibration, low, high), calibration.people)
 
 

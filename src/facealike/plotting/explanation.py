@@ -120,7 +120,7 @@ def _legend(page: Page, scale: float) -> None:
 
 
 def _table(page: Page, result: Explanation) -> None:
-    """The change of the score for each region; what no sentence names is faint."""
+    """The change of the score for each region; those below ``smallest`` are faint."""
     page.line("change of the score when the whole region is covered", TEXT)
     page.columns([(NAME, ["first"]), (NAME + FIGURE, ["second"])], SMALL, FAINT)
     for region in result.regions:
