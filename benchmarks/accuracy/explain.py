@@ -268,7 +268,7 @@ def tables(rows: Sequence[Mapping[str, str]]) -> str:
     ]
     columns = ("gain on blur", "gain on mean", BESIDE)
     fill = [[name, *(cell(f"fill {name}", column, "all") for column in columns)] for name in get_args(Fill)]
-    times = [at["seconds", name, "all"] for name in ("median", "longest") if ("seconds", name, "all") in at]
+    times = [at["seconds", name, "all"] for name in ("median", "longest")]
     last = rows[-1]
     return "\n".join(
         [
@@ -282,11 +282,10 @@ def tables(rows: Sequence[Mapping[str, str]]) -> str:
             "",
             markdown_table(["fill", "gain, curves by blur", "gain, curves by mean color", BESIDE], fill),
             "",
-            *(
-                f"One explanation, from two image files to the result: {row['order']} {row['value']} s of "
-                f"{row['pairs']} pairs.\n"
-                for row in times
-            ),
+            f"Seconds of one explanation, from two image files to the result, of {times[0]['pairs']} pairs: "
+            + ", ".join(f"{row['order']} {row['value']}" for row in times)
+            + ".",
+            "",
             f"{last['date']}, commit {last['commit']}, {last['machine']}, seed {last['seed']}.",
         ]
     )
