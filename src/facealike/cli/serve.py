@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from enum import Enum
 from pathlib import Path
@@ -12,7 +11,7 @@ import typer
 
 from ..utils.extras import needs_extra
 from .console import command, print_json, print_table, show
-from .options import DeviceOption, JsonOption, KeyFileOption, ModelOption
+from .options import JsonOption, KeyFileOption, ModelOption
 
 if TYPE_CHECKING:
     from ..embedding.face_model import Model
@@ -36,6 +35,18 @@ class ScopeChoice(str, Enum):
     admin = "admin"
 
 
+class LogChoice(str, Enum):
+    """The request logs of ``service.settings.ServiceSettings`` once more, as typer wants them."""
+
+    text = "text"
+    json = "json"
+    none = "none"
+
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", metavar="FILE", help="A TOML file of settings; see the guide."),
+]
 DataOption = Annotated[
     Path | None,
     typer.Option("--data", metavar="DIR", help="Folder of galleries, keys and the audit log."),
@@ -45,6 +56,7 @@ DataOption = Annotated[
 @app.callback()
 def serve(
     context: typer.Context,
+    config: ConfigOption = None,
     host: Annotated[
         str | None,
         typer.Option("--host", metavar="HOST", help="Address to listen on: 127.0.0.1, this machine alone."),
@@ -54,31 +66,39 @@ def serve(
     ] = None,
     data: DataOption = None,
     model: ModelOption = None,
-    device: DeviceOption = "auto",
+    device: Annotated[
+        str | None, typer.Option("--device", "-d", metavar="DEVICE", help="auto (default), cpu or cuda:N.")
+    ] = None,
     rate: Annotated[
         int | None,
         typer.Option("--rate", metavar="N", help="Requests a minute of one key; 0 sets no limit."),
     ] = None,
     key_file: KeyFileOption = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no request log.")] = False,
+    log: Annotated[
+        LogChoice | None, typer.Option("--log", help="Lines of the request log: text (default), json, none.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no request log: --log none.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Answer over HTTP until Ctrl-C, with a page in the browser at the printed address.
 
     Only this machine can connect, unless --host says otherwise; that needs a key (facealike serve keys
-    add).  Every other setting is a variable of the environment: see the guide.
+    add).  Every setting can also be a variable of the environment or a line of a TOML file; an option wins
+    over the environment, and the environment over the file: see the guide.
 
     Exit code: 0 stopped, 2 an error.
     """
     if context.invoked_subcommand is None:
-        run(host=host, port=port, data=data, model=model, device=device, rate=rate, key_file=key_file,
-            quiet=quiet, as_json=as_json)  # fmt: skip
+        chosen = "none" if quiet else None if log is None else log.value
+        run(as_json, config=config, host=host, port=port, data=data, model=model, device=device, rate=rate,
+            key_file=key_file, log=chosen)  # fmt: skip
 
 
 @command
-def run(quiet: bool, as_json: bool, **stated: Any) -> None:
-    """Run the service with the stated settings; the others are the environment's."""
+def run(as_json: bool, **stated: Any) -> None:
+    """Run the service with the stated settings, and those of the environment and the file."""
     with needs_extra("serve", PURPOSE):
+        from ..service.log_lines import start_log
         from ..service.server import serve as answer
         from ..service.settings import read_settings
 
@@ -89,18 +109,17 @@ def run(quiet: bool, as_json: bool, **stated: Any) -> None:
             show(f"facealike answers at {address} (Ctrl-C stops it)")
         sys.stdout.flush()  # the command goes on, and a pipe would keep the line
 
-    if not quiet:
-        logging.basicConfig(format="%(asctime)s %(name)s %(message)s")
-        logging.getLogger("facealike.service").setLevel(logging.INFO)
-    answer(read_settings(**stated), ready)
+    settings = read_settings(**stated)
+    start_log(settings.log)
+    answer(settings, ready)
 
 
-def key_file(data: Path | None) -> KeyFile:
+def key_file(config: Path | None, data: Path | None) -> KeyFile:
     """Return the file of keys in a folder, or in the one that the service takes by default."""
     with needs_extra("serve", PURPOSE):
         from ..service.api_keys import KeyFile
         from ..service.settings import read_settings
-    return KeyFile(read_settings(data=data).keys)
+    return KeyFile(read_settings(config, data=data).keys)
 
 
 @keys_app.command()
@@ -114,6 +133,7 @@ def add(
             help="read: compare, identify, verify; enroll: also enroll; admin: also forget.",
         ),
     ] = ScopeChoice.read,
+    config: ConfigOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -121,7 +141,7 @@ def add(
 
     Exit code: 0, or 2 on an error.
     """
-    made = key_file(data).add(name, scope.value)
+    made = key_file(config, data).add(name, scope.value)
     if as_json:
         print_json({"key": made.key, **made.record.to_dict()})
     else:
@@ -130,9 +150,9 @@ def add(
 
 @keys_app.command("list")
 @command
-def list_(data: DataOption = None, as_json: JsonOption = False) -> None:
+def list_(config: ConfigOption = None, data: DataOption = None, as_json: JsonOption = False) -> None:
     """List all keys, revoked ones too, without the keys themselves.  Exit code: 0, or 2 on an error."""
-    records = key_file(data).records()
+    records = key_file(config, data).records()
     if as_json:
         print_json({"keys": [record.to_dict() for record in records]})
         return
@@ -144,11 +164,12 @@ def list_(data: DataOption = None, as_json: JsonOption = False) -> None:
 @command
 def revoke(
     number: Annotated[str, typer.Argument(metavar="ID", show_default=False, help="The key's id.")],
+    config: ConfigOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Revoke a key for good, at once, also in a service that runs.  Exit code: 0, or 2 without such a key."""
-    record = key_file(data).revoke(number)
+    record = key_file(config, data).revoke(number)
     if as_json:
         print_json(record.to_dict())
     else:

@@ -15,6 +15,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as AsgiScope
 
+from .log_lines import REQUEST
 from .metrics import Metrics
 
 LOG = logging.getLogger("facealike.service.requests")
@@ -83,4 +84,4 @@ class Observer:
             "method": method, "route": route, "status": status, "bytes": size,
             "ms": round(seconds * 1000, 1), "key": None if caller is None else caller.key,
         }  # fmt: skip
-        LOG.info("%s", json.dumps(entry))
+        LOG.info("%s", json.dumps(entry), extra={REQUEST: entry})

@@ -1,4 +1,4 @@
-"""The settings of a service: each has a default, and a variable of the environment."""
+"""The settings of a service: options, before the environment, before a TOML file, before defaults."""
 
 from __future__ import annotations
 
@@ -6,16 +6,20 @@ import ipaddress
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ..client.fields import MOST_PHOTOS
 from ..errors import UsageError
 from ..model_file.store import HOME_VARIABLE, home_folder
+from ..utils.escape import shown
+from .settings_file import read_settings_file
 
 PREFIX = "FACEALIKE_SERVE_"
+CONFIG_VARIABLE = PREFIX + "CONFIG"
+"""Names the settings file where no option does."""
 
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -57,6 +61,7 @@ class ServiceSettings(BaseSettings):
         rate: Requests a minute of one key; 0 sets no limit.
         connections: Most connections at a time.
         grace: Seconds that requests in work get to finish when the service stops.
+        log: The request log: lines of ``text``, ``json`` (one object a line), or ``none``.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
@@ -79,6 +84,13 @@ class ServiceSettings(BaseSettings):
     rate: Annotated[int, Field(ge=0)] = 600
     connections: Count = 512
     grace: Seconds = 30.0
+    log: Literal["text", "json", "none"] = "text"
+
+    @field_validator("data")
+    @classmethod
+    def _at_home(cls, folder: Path) -> Path:
+        """Return the folder with ``~`` replaced, which no shell does in a file or a unit."""
+        return folder.expanduser()
 
     @property
     def loopback(self) -> bool:
@@ -101,27 +113,48 @@ class ServiceSettings(BaseSettings):
         return self.data / "audit.jsonl"
 
 
-def read_settings(**stated: Any) -> ServiceSettings:
-    """Return the settings that are stated, those of the environment, and the defaults of the others.
+def read_settings(config: Path | None = None, **stated: Any) -> ServiceSettings:
+    """Return the settings: what is stated, else the environment's, else the file's, else the default.
 
     Args:
-        stated: Fields of ``ServiceSettings``; None leaves one to the environment.
+        config: A TOML file; None takes the one that ``FACEALIKE_SERVE_CONFIG`` names, if it names one.
+        stated: Fields of ``ServiceSettings``; None leaves one to the others.
 
     Raises:
-        UsageError: A value cannot be used.
+        UsageError: A value cannot be used, or something states what is no setting.
+        DataError: The file cannot be read.
     """
     given = {name: value for name, value in stated.items() if value is not None}
     if "model" in given:
         given["model"] = os.fspath(given["model"])
+    fields = ServiceSettings.model_fields
+    in_environment = _named_in_environment()
+    if unknown := in_environment - {*fields, "config"}:
+        raise UsageError(
+            f"{PREFIX}{shown(min(unknown).upper())}: no such setting; the settings are "
+            f"{', '.join(sorted(fields))}"
+        )
+    if config is None and os.environ.get(CONFIG_VARIABLE):
+        config = Path(os.environ[CONFIG_VARIABLE])
+    in_file = {} if config is None else read_settings_file(config, fields)
+    in_file = {name: value for name, value in in_file.items() if name not in {*given, *in_environment}}
     try:
-        return ServiceSettings(**given)
+        return ServiceSettings(**in_file, **given)
     except ValidationError as error:
         first = error.errors(include_context=False)[0]
         name = str(first["loc"][0])
+        if name in in_file:
+            place = f"{shown(config)}: {name}"
+        else:
+            place = name if name in given else PREFIX + name.upper()
         message = first["msg"][0].lower() + first["msg"][1:]
-        raise UsageError(
-            f"{name}: {message}, not {first['input']!r}; change --{name} or {PREFIX}{name.upper()}"
-        ) from None
+        raise UsageError(f"{place}: {message}, not {shown(repr(first['input']))}") from None
+
+
+def _named_in_environment() -> set[str]:
+    """Return the names of settings that the environment states, without the prefix."""
+    names = (name.upper() for name in os.environ)
+    return {name.removeprefix(PREFIX).lower() for name in names if name.startswith(PREFIX)}
 
 
 def is_loopback(host: str) -> bool:
