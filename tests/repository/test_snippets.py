@@ -43,6 +43,8 @@ NOT_RUN = {
     "facealike video 0": "needs a camera",
     "postgresql://": "needs a server; tests/gallery has one",
     "facealike serve &": "tests/service/test_guide.py runs it with the lines that follow",
+    "--config deploy/facealike.toml": "keeps its files in /var/lib/facealike",
+    "podman ": "builds and runs an image",
     "facealike serve --host": "listens on every address",
     "curl ": "asks a service; tests/service/test_guide.py runs one",
     "python -c": "the same",

@@ -143,7 +143,7 @@ def read_settings(config: Path | None = None, **stated: Any) -> ServiceSettings:
     except ValidationError as error:
         first = error.errors(include_context=False)[0]
         name = str(first["loc"][0])
-        if name in in_file:
+        if config is not None and name in in_file:
             place = f"{shown(config)}: {name}"
         else:
             place = name if name in given else PREFIX + name.upper()

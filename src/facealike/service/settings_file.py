@@ -36,7 +36,7 @@ def read_settings_file(path: Path, fields: Mapping[str, FieldInfo]) -> dict[str,
             content = file.read(LARGEST + 1)
         if len(content) > LARGEST:
             raise ValueError("larger than 1 MiB")
-        stated = tomllib.loads(content.decode("utf-8"))
+        stated: dict[str, Any] = tomllib.loads(content.decode("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"{shown(path)}: no settings file that can be read ({reason})") from None
