@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import statistics
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -141,6 +143,22 @@ def test_a_check_makes_one_comparison_in_constant_time_whatever_the_key(
         keys.check(key)
     assert len(compared) == len(hashed) == 5
     assert all(len(a) == len(b) == 64 for a, b in compared)
+
+
+def test_a_check_takes_as_long_for_a_valid_key_as_for_another(tmp_path: Path) -> None:
+    """benchmarks/speed/key_checks.py measures it; here a difference that a network would show fails."""
+    keys = KeyFile(tmp_path / "keys.json")
+    valid, revoked = keys.add("one", "read").key, keys.add("two", "read")
+    keys.revoke(revoked.record.id)
+    asked = [valid, revoked.key, valid[:-8] + "A" * 8, f"fa_{'0' * 12}_{valid.split('_', 2)[2]}"]
+    times: list[list[int]] = [[] for _ in asked]
+    for number in range(2000):  # in turns, so that what else the machine does meets all of them
+        for kind in range(number % 4 - 4, number % 4):
+            start = time.perf_counter_ns()
+            keys.check(asked[kind])
+            times[kind].append(time.perf_counter_ns() - start)
+    medians = [statistics.median(one) for one in times]
+    assert max(medians) < 1.25 * min(medians), medians
 
 
 def test_a_damaged_file_of_keys_lets_nobody_in(tmp_path: Path) -> None:

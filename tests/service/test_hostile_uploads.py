@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import gc
 import io
 import json
 import os
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import pytest
 import uvicorn
+from httpx import Response
 from starlette.testclient import TestClient
 
 from facealike import Model
@@ -53,19 +55,45 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
         yield found
 
 
-def test_each_hostile_photo_is_refused_by_form_and_by_json(
-    client: TestClient, corpus: dict[str, bytes]
-) -> None:
-    for name, data in corpus.items():
-        answers = [
+def hostile_answers(client: TestClient, corpus: dict[str, bytes]) -> dict[str, list[Response]]:
+    """What the service answers to each photo, by form, by JSON and as an enrollment."""
+    return {
+        name: [
             client.post("/v1/detect", files={"photo": data}),
             client.post("/v1/detect", json={"photo": base64.b64encode(data).decode()}),
             client.post("/v1/galleries/x/people", files={"photos": data}, data={"person": "Ann"}),
         ]
+        for name, data in corpus.items()
+    }
+
+
+def test_each_hostile_photo_is_refused_by_form_and_by_json(
+    client: TestClient, corpus: dict[str, bytes]
+) -> None:
+    found = hostile_answers(client, corpus)
+    assert sum(map(len, found.values())) > 200
+    for name, answers in found.items():
         assert {400 <= one.status_code < 500 for one in answers} == {True}, (name, answers)
         assert {one.headers["content-type"] for one in answers} == {"application/problem+json"}
     resources = client.app.state.resources  # type: ignore[attr-defined]
     assert resources.uploads.held == 0 and resources.queue.accepted == 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads the memory from /proc")
+def test_memory_is_flat_over_hostile_photos(client: TestClient, corpus: dict[str, bytes]) -> None:
+    """After the first pass, which loads decoders, hundreds of refused photos leave nothing behind."""
+    hostile_answers(client, corpus)
+    gc.collect()
+    before = resident()
+    for _ in range(2):
+        hostile_answers(client, corpus)
+    gc.collect()
+    assert resident() - before < 16 * 2**20
+
+
+def resident() -> int:
+    """The bytes of this process that are in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 FORM = {"content-type": "multipart/form-data; boundary=x"}
