@@ -8,12 +8,17 @@ Names are loaded on first use, so that ``import facealike`` itself costs next to
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
+
+# onnxruntime 1.32 sends events to its maker, and keeps an identifier of the machine in the user's cache
+# folder, unless this is set before it is loaded.  Nothing is to leave the machine.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from .bulk.bulk_embedding import BulkEmbedding, embed_all

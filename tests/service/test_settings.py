@@ -105,7 +105,7 @@ def test_the_example_file_loads_and_shows_every_setting_with_its_default(tmp_pat
     shown = tomllib.loads(re.sub(r"(?m)^# (?=[a-z_]+ = )", "", text))
     assert set(shown) == set(FIELDS)
     defaults = {name: field.default for name, field in FIELDS.items()}
-    assert {**shown, "model": None, "data": defaults["data"], "log": "text"} == defaults
+    assert {**shown, "model": None, "key_file": None, "data": defaults["data"], "log": "text"} == defaults
     assert read_settings(written(tmp_path, text.replace("\n# ", "\n# # "))) == found
 
 

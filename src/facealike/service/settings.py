@@ -86,11 +86,11 @@ class ServiceSettings(BaseSettings):
     grace: Seconds = 30.0
     log: Literal["text", "json", "none"] = "text"
 
-    @field_validator("data")
+    @field_validator("data", "key_file")
     @classmethod
-    def _at_home(cls, folder: Path) -> Path:
-        """Return the folder with ``~`` replaced, which no shell does in a file or a unit."""
-        return folder.expanduser()
+    def _at_home(cls, path: Path | None) -> Path | None:
+        """Return the path with ``~`` replaced, which no shell does in a file or a unit."""
+        return None if path is None else path.expanduser()
 
     @property
     def loopback(self) -> bool:
