@@ -97,7 +97,7 @@ def test_the_unit_is_hardened_and_waits_for_accepted_work() -> None:
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
 def test_systemd_accepts_the_unit_and_rates_it_as_hardened(tmp_path: Path) -> None:
     copy = tmp_path / UNIT.name
-    text = UNIT.read_text().replace("/opt/facealike/bin/facealike", "/bin/true")
+    text = UNIT.read_text().replace("/usr/local/lib/facealike/bin/facealike", "/bin/true")
     copy.write_text(text.replace("/usr/bin/curl", "/bin/true"))
     run = ["systemd-analyze", "verify", "--man=no", str(copy)]
     done = subprocess.run(run, capture_output=True, text=True, timeout=60)
