@@ -144,7 +144,8 @@ def evaluate(
     if out is not None:
         check_writable_folder(out)
     loaded = Model.load(None if model == "default" else model)
-    with progress_bar(*PASSES.get(protocol, ("looking for copies", "embedding"))) as progress:
+    passes = PASSES.get(protocol, ("looking for copies", "embedding"))
+    with progress_bar(*passes * (1 if against is None else 2)) as progress:
         asked = _Asked(
             people, pairs, root, groups, detector, split, face, threshold, seed, allow_overlap,
             allow_duplicates, strict, cache, progress,
