@@ -156,6 +156,10 @@ def test_sentences_name_what_the_numbers_carry() -> None:
         "the mouth of the first photo lowers it"
     )
     assert explanation_sentence(both, 0.04) == "the eyes carry the score in both photos"
+    masked = regions(eyes=(0.03, 0.16), mouth=(-0.026, -0.008))
+    assert explanation_sentence(masked, 0.01) == (
+        "the eyes carry the score in both photos; the mouth of the first photo lowers it"
+    ), "each photo has its own largest fall"
     one = regions(nose=(0.03, 0.0), cheeks=(0.0, -0.02), forehead=(0.0, -0.005))
     assert explanation_sentence(one, 0.001) == (
         "the nose of the first photo carries the score; the cheeks of the second photo lower it"

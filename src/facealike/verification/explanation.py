@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 PHOTOS = ("the first photo", "the second photo")
 
-PROMINENT = 0.4
-"""A region is named from this share of the largest fall or rise of any region on."""
+PROMINENT = 0.5
+"""A region is named from this share of the largest fall or rise of any region of the same photo on."""
 
 GRID = 15  # rows and columns of a map in ``to_dict``
 
@@ -62,7 +62,7 @@ class Explanation(Result):
         regions: The fall for each region of the face, covered as a whole; empty where the landmarks of a
             face are not known.
         smallest: Falls and rises below this are named in no sentence: 15 % of the distance from the median
-            impostor score to the threshold.  Nor are those below 40 % of the largest.
+            impostor score to the threshold.  Nor are those below half of the largest of the same photo.
         nearby: The calibration pairs with about this score; None without a calibration.
 
     Examples:
@@ -152,14 +152,13 @@ def explanation_sentence(regions: tuple[RegionFall, ...], smallest: float) -> st
 
     Args:
         regions: The regions of both faces.
-        smallest: Only falls and rises of at least this, and of 40 % of the largest, are named.
+        smallest: Only falls and rises of at least this, and of half of the largest of the same photo, count.
     """
     if not regions:
         return "the landmarks of these faces are not known, so the map has no names of regions"
-    largest = max(abs(fall) for region in regions for fall in region.falls)
-    least = max(smallest, PROMINENT * largest)
-    carry = [[region.name for region in regions if region.falls[side] >= least] for side in (0, 1)]
-    lower = [[region.name for region in regions if region.falls[side] <= -least] for side in (0, 1)]
+    least = [max(smallest, PROMINENT * max(abs(region.falls[side]) for region in regions)) for side in (0, 1)]
+    carry = [[region.name for region in regions if region.falls[side] >= least[side]] for side in (0, 1)]
+    lower = [[region.name for region in regions if region.falls[side] <= -least[side]] for side in (0, 1)]
     parts = []
     both = [name for name in carry[0] if name in carry[1]]
     if both:
