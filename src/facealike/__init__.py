@@ -21,6 +21,9 @@ from ._version import __version__
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
+    from .auditing.audit import audit
+    from .auditing.faults import Fault
+    from .auditing.result import Audit
     from .bulk.bulk_embedding import BulkEmbedding, embed_all
     from .bulk.local_engine import LocalEngine
     from .bulk.ray_engine import RayEngine
@@ -126,6 +129,7 @@ if TYPE_CHECKING:
 # Pinned by tests/repository/test_public_names.py; type checkers need a plain list.
 __all__ = [
     "AllPairsEvaluator",
+    "Audit",
     "Box",
     "BulkEmbedding",
     "BulkEnrollment",
@@ -160,6 +164,7 @@ __all__ = [
     "FaceCrop",
     "FaceError",
     "FacealikeError",
+    "Fault",
     "FpirThreshold",
     "Gallery",
     "GalleryCheck",
@@ -226,6 +231,7 @@ __all__ = [
     "__version__",
     "add_model",
     "annotate_video",
+    "audit",
     "calibrate",
     "closed_set",
     "cluster",
@@ -267,6 +273,9 @@ __all__ = [
 ]
 
 _MODULES = {
+    "auditing.audit": ["audit"],
+    "auditing.faults": ["Fault"],
+    "auditing.result": ["Audit"],
     "bulk.bulk_embedding": ["BulkEmbedding", "embed_all"],
     "bulk.local_engine": ["LocalEngine"],
     "bulk.ray_engine": ["RayEngine"],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,9 +113,7 @@ class _Examined:
     def __init__(self, people: People, photos: Sequence[ExaminedPhoto], evidence: Evidence) -> None:
         self.people, self.photos, self._evidence = people, photos, evidence
         self._copies = find_copies(photos)
-        twice = {
-            one.second for one in self._copies if people.labels[one.first] == people.labels[one.second]
-        }
+        twice = {one.second for one in self._copies if people.labels[one.first] == people.labels[one.second]}
         self._rows = np.array([i for i, photo in enumerate(photos) if photo.face is not None], dtype=np.int64)
         faces = [face for photo in photos if (face := photo.face) is not None]
         vectors = np.stack([face.embedding for face in faces]) if faces else np.zeros((0, 1), np.float32)
@@ -142,9 +139,7 @@ class _Examined:
                 if photo.face.found > 1:
                     yield self._one("several_faces", i, f"{photo.face.found} faces found")
                 quality = photo.face.quality
-                flaws = [
-                    kind for part, kind in FLAWS.items() if quality.parts.get(part, 1.0) < NAMED_BELOW
-                ]
+                flaws = [kind for part, kind in FLAWS.items() if quality.parts.get(part, 1.0) < NAMED_BELOW]
                 what = join_words(quality.reasons)
                 for kind in flaws or ["poor"] * quality.poor:
                     yield self._one(kind, i, what, score=quality.score)
@@ -184,10 +179,11 @@ class _Examined:
         moves = one.other_probability >= LISTED
         name = self.people.names[one.other]
         beside = self._most_like(one.row, one.other if moves else own)
+        score = float(self.known.vectors[one.row] @ self.known.vectors[beside])
         what = f"probably not {self.people.names[own]}" + (f" but {name}" if moves else "")
         return self._two(
             "mislabeled", int(self._rows[one.row]), int(self._rows[beside]), what,
-            probability=one.probability, score=float(self.known.vectors[one.row] @ self.known.vectors[beside]),
+            probability=one.probability, score=score,
             same=moves, action=f"move to {name}" if moves else "remove the photo, or give it its name",
         )  # fmt: skip
 

@@ -1,7 +1,7 @@
 """Find copies: photos of equal pixels, and photos that were scaled, compressed, mirrored or cropped.
 
-Exact copies have equal pixels (``facealike.imaging.photo_digest``).  Near copies are proposed by the cosine of
-their embeddings, or of their gray pictures where no face was found.  Then their pixels are compared: the
+Exact copies have equal pixels (``facealike.imaging.photo_digest``).  Near copies are proposed by the cosine
+of their embeddings, or of their gray pictures where no face was found.  Then their pixels are compared: the
 correlation of the two gray pictures, of the aligned face crops or else of the whole photos, at the best of a
 few shifts, also with one of them mirrored.  Two photos that were taken one moment after the other differ in
 expression or pose, and fall below ``SAME_PIXELS``.
@@ -111,7 +111,7 @@ def _standardized(pictures: NDArray[np.uint8]) -> Floats:
 
 
 def _alike_pictures(pictures: NDArray[np.uint8]) -> tuple[Ints, Ints]:
-    """Return pairs (a, b), a < b, of pictures that are alike without a shift, of which one may be mirrored."""
+    """Return pairs (a, b), a < b, of pictures that are alike without a shift, also if mirrored."""
     count = len(pictures)
     both = np.concatenate([_standardized(pictures), _standardized(pictures[:, :, ::-1])])
     a, b = neighbors_above(both, PROPOSED_CORRELATION, MOST_PROPOSED)

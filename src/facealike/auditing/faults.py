@@ -34,8 +34,8 @@ KINDS: dict[str, FaultKind] = {
     ),
     "several_people": FaultKind(
         "Two people under one name",
-        "The photos of a person fall into two groups that do not agree. Of a person with two photos it cannot "
-        "be known which of them has the right name.",
+        "The photos of a person fall into two groups that do not agree. Of a person with two photos it "
+        "cannot be known which of them has the right name.",
         "split the folder", True,
     ),
     "overlap_person": FaultKind(

@@ -81,11 +81,13 @@ def _in_people(
     both, count = [*photos, *others], len(photos)
     for copy in find_copies(both):
         if copy.first < count <= copy.second:
-            name, theirs = people.names[people.labels[copy.first]], other.names[other.labels[copy.second - count]]
+            name = people.names[people.labels[copy.first]]
+            theirs = other.names[other.labels[copy.second - count]]
             what = "equal pixels" if copy.exact else "the same photo, changed"
             yield _fault(
-                "overlap_photo", name, both[copy.first], what, theirs, both[copy.second], score=copy.correlation
-            )
+                "overlap_photo", name, both[copy.first], what, theirs, both[copy.second], None,
+                copy.correlation,
+            )  # fmt: skip
     names = {normal_name(name): name for name in other.names}
     first = {int(label): i for i, label in reversed(list(enumerate(people.labels)))}
     their_first = {other.names[label]: i for i, label in reversed(list(enumerate(other.labels)))}

@@ -19,8 +19,7 @@ MOST = 300
 def audit_page(audit: Audit) -> str:
     """Return the page."""
     sections = [Section("set", "The set", (_numbers(audit), *_remarks(audit)))]
-    for kind in audit.counts:
-        sections.append(_section(audit, kind))
+    sections += [_section(audit, kind) for kind in audit.counts]
     subtitle = f"{audit.folder}" + ("" if audit.against is None else f", against {audit.against}")
     end = f"Made by facealike {__version__} with model {audit.model}. Nothing in the folder was changed."
     return to_html(Document("Audit of photos", subtitle, tuple(sections), end))

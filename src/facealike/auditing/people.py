@@ -44,9 +44,7 @@ class SeveralPeople(NamedTuple):
     score: float
 
 
-def find_several_people(
-    vectors: Vectors, rows_of: Sequence[Ints], evidence: Evidence
-) -> list[SeveralPeople]:
+def find_several_people(vectors: Vectors, rows_of: Sequence[Ints], evidence: Evidence) -> list[SeveralPeople]:
     """Return the people whose photos fall into two groups that do not agree, the surest first.
 
     A second group has at least two photos, unless the person has only two; a single photo among several is

@@ -14,6 +14,7 @@ import typer
 
 from .. import __version__
 from . import (
+    audit,
     calibrate,
     cluster,
     compare,
@@ -44,8 +45,8 @@ from .options import current_name
 HELP = """How alike two faces are, and how sure you may be.
 
 Exit codes: 0 done (compare, gallery verify: the same person; identify: a match; gallery check: whole;
-doctor: no problem), 1 compare, gallery verify: different people; identify: unknown or uncertain; gallery
-check: damaged; doctor: a problem, 2 an error, 3 no face found, 4 several faces where --face only allows
+doctor: no problem; audit: no label doubted), 1 compare, gallery verify: different people; identify: unknown or uncertain; gallery
+check: damaged; doctor: a problem; audit: labels doubted or copies, 2 an error, 3 no face found, 4 several faces where --face only allows
 one, 70 a fault of facealike, 130 interrupted.  Errors are one line on stderr; with --json also an object
 with `error` and `message` on stdout.
 """
@@ -60,6 +61,7 @@ app.command()(explain.explain)
 app.command()(predict.predict)
 app.command()(identify.identify)
 app.command()(cluster.cluster)
+app.command()(audit.audit)
 app.command()(video.video)
 app.command()(detect.detect)
 app.command()(embed.embed)

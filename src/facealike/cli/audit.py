@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .console import command, print_json, print_table, progress_bar, say, show
-from .options import DEFAULT_FACE_CHOICE, DeviceOption, FaceChoice, FaceOption, JsonOption, ModelOption
+from .options import DEFAULT_FACE_CHOICE, DeviceOption, FaceOption, JsonOption, ModelOption
 
 if TYPE_CHECKING:
     from ..auditing.result import Audit
