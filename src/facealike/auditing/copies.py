@@ -1,15 +1,15 @@
 """Find copies: photos of equal pixels, and photos that were scaled, compressed, mirrored or cropped.
 
 Exact copies have equal pixels (``facealike.imaging.photo_digest``).  Near copies are proposed by the cosine
-of their embeddings, or of their gray pictures where no face was found.  Then their pixels are compared: the
-correlation of the two gray pictures, of the aligned face crops or else of the whole photos, at the best of a
-few shifts, also with one of them mirrored.  Two photos that were taken one moment after the other differ in
-expression or pose, and fall below ``SAME_PIXELS``.
+of their embeddings, or by that of small gray pictures where no face was found.  Then the gray pictures of the
+whole photos are compared: by their correlation, also with one of them mirrored or cropped.  Two photos of one
+event differ in pose and background, and fall far below ``SAME_PIXELS`` (docs/results/audit.md).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -22,17 +22,17 @@ from .examined import SIDE, ExaminedPhoto
 PROPOSED_SCORE = 0.97
 """Photos of at least this cosine are compared pixel by pixel."""
 
+PROPOSED_CORRELATION = 0.5
+"""Pictures of a lower correlation are no copies, nor is one cropped from the other."""
+
 MOST_PROPOSED = 64
 """Neighbors of a photo that are compared."""
 
-SAME_PIXELS = 0.97
-"""Lowest correlation of the gray pictures of two copies; see docs/results/audit.md."""
+SAME_PIXELS = 0.95
+"""Lowest correlation of the gray pictures of two copies."""
 
-SHIFT = 2
-"""Pixels of the gray pictures by which one is moved on the other, either way."""
-
-PROPOSED_CORRELATION = 0.9
-"""Photos without a face are compared at several shifts from this correlation on."""
+CROPS = (0.975, 0.95, 0.925, 0.9)
+"""Share of the width and height of a photo that a cropped copy has left."""
 
 AT_ONCE = 2048
 """Pairs that are compared at a time."""
@@ -69,7 +69,7 @@ def _near(photos: Sequence[ExaminedPhoto], distinct: Sequence[int]) -> Iterator[
     if len(faces):
         vectors = np.stack([face.embedding for i in faces if (face := photos[i].face) is not None])
         a, b = neighbors_above(vectors, PROPOSED_SCORE, MOST_PROPOSED)
-        pictures = np.stack([face.gray for i in faces if (face := photos[i].face) is not None])
+        pictures = np.stack([gray for i in faces if (gray := photos[i].gray) is not None])
         yield from _compared(pictures, a, b, faces)
     lonely = np.array([i for i in distinct if photos[i].face is None], dtype=np.int64)
     if len(lonely):
@@ -90,19 +90,40 @@ def _compared(pictures: NDArray[np.uint8], a: Ints, b: Ints, names: Ints) -> Ite
 
 
 def correlations(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> Floats:
-    """Return the highest correlation of each pair of pictures, (n, SIDE, SIDE) each, over a few shifts."""
-    inner = slice(SHIFT, SIDE - SHIFT)
-    fixed = _standardized(a[:, inner, inner])
-    best = np.full(len(a), -1, dtype=np.float32)
-    for down in range(2 * SHIFT + 1):
-        for right in range(2 * SHIFT + 1):
-            height, width = SIDE - 2 * SHIFT + down, SIDE - 2 * SHIFT + right
-            moved = _standardized(b[:, down:height, right:width])
-            best = np.maximum(best, np.einsum("ij,ij->i", fixed, moved))
+    """Return the correlation of pairs of pictures, (n, SIDE, SIDE) each, or of one with a part of the other.
+
+    Parts are tried where the whole pictures correlate by ``PROPOSED_CORRELATION``.
+    """
+    whole, other = _standardized(a), _standardized(b)
+    best = np.einsum("ij,ij->i", whole, other)
+    some = np.flatnonzero((best >= PROPOSED_CORRELATION) & (best < SAME_PIXELS))
+    for one, parted in ((whole, b), (other, a)) if len(some) else ():
+        pictures = parted[some].astype(np.float32)
+        for rows, columns in _windows():
+            part = _standardized(rows @ pictures @ columns.T)
+            best[some] = np.maximum(best[some], np.einsum("ij,ij->i", one[some], part))
     return best
 
 
-def _standardized(pictures: NDArray[np.uint8]) -> Floats:
+@cache
+def _windows() -> list[tuple[Floats, Floats]]:
+    """Return pairs of matrices, (SIDE, SIDE), that enlarge a part of the rows and of the columns."""
+    return [
+        (_window(share, top), _window(share, left))
+        for share in CROPS
+        for top in (0.0, 0.5, 1.0)
+        for left in (0.0, 0.5, 1.0)
+    ]
+
+
+def _window(share: float, start: float) -> Floats:
+    """Return the matrix that enlarges a share of a line of pixels, from 0 its beginning to 1 its end."""
+    at = (np.arange(SIDE) + 0.5) * share + start * (1 - share) * SIDE - 0.5
+    near = np.clip(1 - np.abs(at[:, None] - np.arange(SIDE)[None, :]), 0, None)
+    return np.asarray(near / near.sum(axis=1, keepdims=True), dtype=np.float32)
+
+
+def _standardized(pictures: NDArray[np.uint8] | Floats) -> Floats:
     """Return rows of mean 0 and length 1; zeros for a picture of one color."""
     rows = pictures.reshape(len(pictures), -1).astype(np.float32)
     rows -= rows.mean(axis=1, keepdims=True)

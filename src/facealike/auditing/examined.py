@@ -35,20 +35,19 @@ LEAD = 4
 THUMBNAIL = 96
 """The side of the picture of a face, in pixels."""
 
-SIDE = 48
+SIDE = 32
 """The side of the gray pictures that are compared for copies, in pixels."""
 
 
 class ExaminedFace(NamedTuple):
     """The face of a photo that the policy selects.
 
-    ``gray`` is its crop, uint8 (SIDE, SIDE), ``thumbnail`` a JPEG, ``found`` how many faces the photo shows,
-    and ``number`` which of them it is, from 1, the most confident first.
+    ``thumbnail`` is a JPEG, ``found`` how many faces the photo shows, and ``number`` which of them it is, from
+    1, the most confident first.
     """
 
     embedding: NDArray[np.float32]
     quality: Quality
-    gray: NDArray[np.uint8]
     thumbnail: bytes
     found: int
     number: int
@@ -148,8 +147,7 @@ def _unusable(path: str, error: FacealikeError) -> ExaminedPhoto:
 
 def _with_face(row: _Read, crop: FaceCrop, vector: NDArray[np.float32]) -> ExaminedPhoto:
     assert crop.quality is not None  # it was asked for
-    gray, thumbnail = gray_square(crop.crop), _jpeg(crop.crop)
-    face = ExaminedFace(vector, crop.quality, gray, thumbnail, row.found, row.number)
+    face = ExaminedFace(vector, crop.quality, _jpeg(crop.crop), row.found, row.number)
     return ExaminedPhoto(row.photo.path, row.photo.digest, row.photo.gray, face)
 
 
