@@ -35,6 +35,7 @@ SECTIONS = {
     "types": "Faces and pairs",
     "calibration": "Thresholds and probabilities",
     "clustering": "Group photos by person",
+    "auditing": "Check a folder of people",
     "video": "Faces in videos",
     "evaluation": "Evaluate a model",
     "metrics": "Metrics of scores",

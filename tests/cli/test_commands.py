@@ -44,7 +44,7 @@ COMMANDS = [
     ["gallery", "verify"], ["gallery", "correct"], ["gallery", "info"], ["gallery", "check"],
     ["gallery", "compact"], ["gallery", "export"], ["gallery", "import"], ["gallery", "migrate"],
     ["gallery", "new-key"], ["gallery", "encrypt"], ["gallery", "decrypt"], ["gallery", "rekey"],
-    ["identify"], ["cluster"],
+    ["identify"], ["cluster"], ["audit"],
     ["video"], ["doctor"], ["serve", "keys", "add"], ["serve", "keys", "list"], ["serve", "keys", "revoke"],
 ]  # fmt: skip
 

@@ -253,5 +253,5 @@ def test_every_function_that_takes_a_device_is_known() -> None:
         if callable(value := getattr(facealike, name)) and not isinstance(value, type)
         and "device" in inspect.signature(value).parameters
     }  # fmt: skip
-    assert takers == {"cluster", "compare", "explain", "track_faces", "verify_model"}
+    assert takers == {"audit", "cluster", "compare", "explain", "track_faces", "verify_model"}
     assert "device" in inspect.signature(Embedder).parameters and Path(facealike.__file__).is_file()

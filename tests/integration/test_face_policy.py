@@ -76,6 +76,7 @@ def test_every_function_has_the_same_default() -> None:
         "evaluation.demographics.evaluate_groups",
         "evaluation.all_pairs.evaluate_exhaustive", "evaluation.identification.evaluate_identification",
         "embedding.face_model.embed", "embedding.face_model.faces", "bulk.bulk_embedding.embed_all",
+        "auditing.audit.audit",
     }  # fmt: skip
     assert {f"facealike.{name}" for name in public} <= set(found), "the walk sees them"
     central = {name for name, default in found.items() if name.rpartition(".")[2] in LFW_FUNCTIONS}

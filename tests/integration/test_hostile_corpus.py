@@ -23,6 +23,7 @@ from facealike.calibration.calibration import Calibration
 from support.commands import COMMANDS
 from support.hostile_corpus import PERSON, Corpus, good_models, make_corpus
 from support.hostile_names import NAMES, as_file
+from support.known_scores import known_calibration
 from support.paths import TESTS
 from support.tiny_model import tiny_model_file
 from support.video_clips import cut, write_clip
@@ -91,7 +92,7 @@ def check(commands: list[list[Any]], home: Path, codes: tuple[int, ...] = (0, 2,
     told = json.loads(done.stdout)
     assert len(told["answers"]) == len(lines)
     for line, (code, out, err) in zip(lines, told["answers"], strict=True):
-        says_no = code == 1 and line[0] in ("compare", "predict", "gallery", "identify", "doctor")
+        says_no = code == 1 and line[0] in ("audit", "compare", "predict", "gallery", "identify", "doctor")
         assert code in codes or says_no, (line, code, err)
         assert harmless(out) and harmless(err), (line, out, err)
         assert "Traceback" not in out + err, (line, err)
@@ -132,7 +133,7 @@ def test_every_command_is_run() -> None:
         "gallery correct", "gallery info", "gallery check", "gallery export", "gallery import",
         "gallery compact", "gallery migrate", "gallery new-key", "gallery encrypt", "gallery decrypt",
         "gallery rekey", "identify",
-        "cluster", "video", "doctor", "serve keys add", "serve keys list", "serve keys revoke",
+        "cluster", "audit", "video", "doctor", "serve keys add", "serve keys list", "serve keys revoke",
     }  # fmt: skip
     # serve itself runs until it is stopped: tests/service starts it.
     assert {name.removeprefix("facealike ") for name in COMMANDS} - {"serve"} <= run
@@ -294,6 +295,17 @@ def test_people(corpus: Corpus, tmp_path: Path) -> None:
     answers = check(commands, tmp_path)
     assert [code for code, _, _ in answers] == [0] * len(answers), answers
     assert len(written(out)) == 8
+
+
+def test_audit(corpus: Corpus, tmp_path: Path) -> None:
+    """Names of people and photos in the report, the tables and the messages."""
+    model = tmp_path / "c.facealike"
+    replace(tiny_model_file(), calibration=known_calibration()).write(model)
+    audited = ["audit", corpus.people, "-m", model, "--out", tmp_path / "report.html"]
+    tables = ["--csv", tmp_path / "faults.csv", "--fix-list", tmp_path / "fixes.csv"]
+    answers = check([[*audited, *tables], [*audited, "--against", corpus.people, "--json"]], tmp_path)
+    assert all(code in (0, 1) for code, _, _ in answers), answers
+    assert len(written(tmp_path)) == 3
 
 
 def test_lists_of_pairs(corpus: Corpus, tmp_path: Path) -> None:

@@ -189,6 +189,10 @@ MADE: dict[str, Callable[[], Any]] = {
         "0123456789ab",
         (MADE["PersonPair"](),),
     ),
+    "Fault": lambda: facealike.Fault("copy", *[HOSTILE] * 6, 0.9, 0.9, True),
+    "Audit": lambda: facealike.Audit(
+        HOSTILE, 3, 2, 1, HOSTILE, 2, (MADE["Fault"](),), "0123456789ab", HOSTILE, {HOSTILE: b"jpeg"}
+    ),
     "PeopleFolders": lambda: facealike.PeopleFolders(Path(HOSTILE), ((HOSTILE, HOSTILE),)),
     "ClusteringEvaluation": lambda: facealike.ClusteringEvaluation(
         HOSTILE, ClusterPoint(0.9, 1e-4, False, MADE["ClusterAgreement"]()), (), Interval(0.5, 0.4, 0.6)

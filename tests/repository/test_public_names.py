@@ -14,6 +14,7 @@ import facealike
 
 PUBLIC = {
     "AllPairsEvaluator",
+    "Audit",
     "Box",
     "BulkEmbedding",
     "BulkEnrollment",
@@ -48,6 +49,7 @@ PUBLIC = {
     "FaceCrop",
     "FaceError",
     "FacealikeError",
+    "Fault",
     "FpirThreshold",
     "Gallery",
     "GalleryCheck",
@@ -114,6 +116,7 @@ PUBLIC = {
     "__version__",
     "add_model",
     "annotate_video",
+    "audit",
     "calibrate",
     "closed_set",
     "cluster",

@@ -112,7 +112,7 @@ class _Examined:
 
     def __init__(self, people: People, photos: Sequence[ExaminedPhoto], evidence: Evidence) -> None:
         self.people, self.photos, self._evidence = people, photos, evidence
-        self._copies = find_copies(photos)
+        self._copies = find_copies(photos, people.labels.tolist())
         twice = {one.second for one in self._copies if people.labels[one.first] == people.labels[one.second]}
         self._rows = np.array([i for i, photo in enumerate(photos) if photo.face is not None], dtype=np.int64)
         faces = [face for photo in photos if (face := photo.face) is not None]

@@ -51,17 +51,31 @@ class Copy(NamedTuple):
     mirrored: bool
 
 
-def find_copies(photos: Sequence[ExaminedPhoto]) -> list[Copy]:
-    """Return each photo that is a copy of an earlier one, once, with the one it is most like."""
-    places = same_photos([photo.digest for photo in photos])
-    copies = [Copy(first, i, 1.0, True, False) for i, first in enumerate(places) if first != i]
-    distinct = [i for i, first in enumerate(places) if first == i and photos[i].gray is not None]
-    best: dict[int, Copy] = {}
+def find_copies(photos: Sequence[ExaminedPhoto], people: Sequence[int]) -> list[Copy]:
+    """Return each photo that is a copy of an earlier one, with the one it is most like.
+
+    A photo may be there twice in the result: as a copy of one of its own person, and of one of another.
+
+    Args:
+        photos: The photos.
+        people: The person of each.
+    """
+    own: dict[tuple[str, int], int] = {}
+    exact: set[tuple[int, int]] = set()
+    for i, first in enumerate(same_photos([photo.digest for photo in photos])):
+        mine = own.setdefault((str(photos[first].digest), people[i]), i)
+        exact |= {(earlier, i) for earlier in (first, mine) if earlier != i}
+    again = {second for first, second in exact if people[first] == people[second]}
+    distinct = [i for i, photo in enumerate(photos) if i not in again and photo.gray is not None]
+    best: dict[tuple[int, bool], Copy] = {}
     for copy in _near(photos, distinct):
-        known = best.get(copy.second)
-        if known is None or copy.correlation > known.correlation:
-            best[copy.second] = copy
-    return sorted([*copies, *best.values()], key=lambda copy: (copy.first, copy.second))
+        key = copy.second, people[copy.first] == people[copy.second]
+        if (copy.first, copy.second) not in exact and (
+            key not in best or copy.correlation > best[key].correlation
+        ):
+            best[key] = copy
+    equal = [Copy(first, second, 1.0, True, False) for first, second in exact]
+    return sorted([*equal, *best.values()], key=lambda copy: (copy.first, copy.second))
 
 
 def _near(photos: Sequence[ExaminedPhoto], distinct: Sequence[int]) -> Iterator[Copy]:

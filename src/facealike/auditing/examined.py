@@ -42,8 +42,8 @@ SIDE = 32
 class ExaminedFace(NamedTuple):
     """The face of a photo that the policy selects.
 
-    ``thumbnail`` is a JPEG, ``found`` how many faces the photo shows, and ``number`` which of them it is, from
-    1, the most confident first.
+    ``thumbnail`` is a JPEG, ``found`` how many faces the photo shows, and ``number`` which of them it is,
+    from 1, the most confident first.
     """
 
     embedding: NDArray[np.float32]

@@ -79,7 +79,7 @@ def _in_people(
     others: Sequence[ExaminedPhoto], evidence: Evidence,
 ) -> Iterator[Fault]:  # fmt: skip
     both, count = [*photos, *others], len(photos)
-    for copy in find_copies(both):
+    for copy in find_copies(both, [*people.labels.tolist(), *(other.labels + len(people.names)).tolist()]):
         if copy.first < count <= copy.second:
             name = people.names[people.labels[copy.first]]
             theirs = other.names[other.labels[copy.second - count]]

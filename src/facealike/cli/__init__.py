@@ -45,10 +45,10 @@ from .options import current_name
 HELP = """How alike two faces are, and how sure you may be.
 
 Exit codes: 0 done (compare, gallery verify: the same person; identify: a match; gallery check: whole;
-doctor: no problem; audit: no label doubted), 1 compare, gallery verify: different people; identify: unknown or uncertain; gallery
-check: damaged; doctor: a problem; audit: labels doubted or copies, 2 an error, 3 no face found, 4 several faces where --face only allows
-one, 70 a fault of facealike, 130 interrupted.  Errors are one line on stderr; with --json also an object
-with `error` and `message` on stdout.
+doctor: no problem; audit: no label in doubt), 1 compare, gallery verify: different people; identify: unknown
+or uncertain; gallery check: damaged; doctor: a problem; audit: labels in doubt or copies, 2 an error, 3 no
+face found, 4 several faces where --face only allows one, 70 a fault of facealike, 130 interrupted.  Errors
+are one line on stderr; with --json also an object with `error` and `message` on stdout.
 """
 
 app = typer.Typer(

@@ -53,7 +53,7 @@ def audit(
     Copies may be scaled, compressed, mirrored or slightly cropped. Wrong names, people who are one and
     people who are two are found by the probabilities of the model. Nothing is moved or changed.
 
-    Exit code: 0 if no label is doubted and there is no copy, 1 if there are, 2 on an error, 3 if no photo has
+    Exit code: 0 if no label is in doubt and there is no copy, 1 otherwise, 2 on an error, 3 if no photo has
     a face.
     """
     from ..auditing.audit import audit as examine
