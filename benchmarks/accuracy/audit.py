@@ -160,7 +160,8 @@ def show_unplanted(result: Audit, planted: Planted) -> None:
     for fault in result.serious:
         pair = frozenset((fault.photo, fault.other_photo))
         known = {
-            "mislabeled": fault.photo in planted.swaps | planted.moved, "several_people": fault.person in planted.merged,
+            "mislabeled": fault.photo in planted.swaps | planted.moved,
+            "several_people": fault.person in planted.merged,
             "same_people": frozenset((fault.person, fault.other)) in planted.split,
         }.get(fault.kind, pair in planted.copies)  # fmt: skip
         if not known:

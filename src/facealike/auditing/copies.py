@@ -60,10 +60,10 @@ def find_copies(photos: Sequence[ExaminedPhoto], people: Sequence[int]) -> list[
         photos: The photos.
         people: The person of each.
     """
-    own: dict[tuple[str, int], int] = {}
+    own: dict[tuple[int, int], int] = {}
     exact: set[tuple[int, int]] = set()
     for i, first in enumerate(same_photos([photo.digest for photo in photos])):
-        mine = own.setdefault((str(photos[first].digest), people[i]), i)
+        mine = own.setdefault((first, people[i]), i)
         exact |= {(earlier, i) for earlier in (first, mine) if earlier != i}
     again = {second for first, second in exact if people[first] == people[second]}
     distinct = [i for i, photo in enumerate(photos) if i not in again and photo.gray is not None]
