@@ -58,6 +58,7 @@ TRAINED = {"train", "distil", "train_folds"}  # of facealike.train: replaced, as
 CODES = {
     "facealike compare": (0, 1),
     "facealike identify": (0, 1),
+    "facealike audit": (0, 1),
     "facealike predict": (0, 1),
     "facealike embed": (0, 3),
     "facealike gallery migrate": (0, 2),  # the tiny model finds no face in some photos of drawn people

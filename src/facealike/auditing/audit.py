@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,7 +72,7 @@ def audit(
     """
     if face not in ("largest", "central", "only"):
         raise UsageError(f"an audit examines one face a photo: largest, central or only, not {face!r}")
-    people = People.from_folder(folder)
+    people = People.from_folder(Path(folder))
     other = None if against is None else read_other(against)
     if isinstance(model, Model):
         check_same(device, model.device)
@@ -167,10 +168,10 @@ class _Examined:
         set_aside = {one.row for one in wrong}
         for one in wrong:
             yield self._mislabeled(one)
-        for one in several:
+        for group in several:
             # Of two photos that disagree, one may have turned out to show somebody else.
-            if not set_aside & {*one.larger, *one.smaller}:
-                yield self._several(one)
+            if not set_aside & {*group.larger, *group.smaller}:
+                yield self._several(group)
         for pair in find_same_people(known, self._evidence):
             yield self._same(pair)
 

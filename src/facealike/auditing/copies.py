@@ -109,7 +109,7 @@ def correlations(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> Floats:
     Parts are tried where the whole pictures correlate by ``PROPOSED_CORRELATION``.
     """
     whole, other = _standardized(a), _standardized(b)
-    best = np.einsum("ij,ij->i", whole, other)
+    best: Floats = np.einsum("ij,ij->i", whole, other)
     some = np.flatnonzero((best >= PROPOSED_CORRELATION) & (best < SAME_PIXELS))
     for one, parted in ((whole, b), (other, a)) if len(some) else ():
         pictures = parted[some].astype(np.float32)

@@ -101,7 +101,7 @@ def examine_photos(
     embed = model.embed_many if many else model.embed_crops
     threads = helpers(None) if many else 0
     examined: list[ExaminedPhoto] = []
-    with closing(map_ordered(reader, map(os.fspath, paths), threads, LEAD * threads)) as rows:
+    with closing(map_ordered(reader, [os.fspath(path) for path in paths], threads, LEAD * threads)) as rows:
         for chunk in chunks(rows, BATCH):
             crops = [row.crop.crop for row in chunk if row.crop is not None]
             vectors = iter(embed(np.stack(crops)) if crops else ())
