@@ -85,7 +85,7 @@ class Audit(Result):
                 (
                     one.kind, csv_text(one.person), csv_path(one.photo), csv_text(one.other),
                     csv_path(one.other_photo), _number(one.probability), _number(one.score),
-                    csv_text(one.what), one.action,
+                    csv_text(one.what), csv_text(one.action),
                 )
                 for one in self.faults
             ),
