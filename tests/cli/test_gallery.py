@@ -158,3 +158,30 @@ def test_a_photo_without_a_face_has_its_own_exit_code(
     assert command(capsys, "gallery", "enroll", gallery, "Ann", white)[0] == 2
     assert command(capsys, "gallery", "enroll", gallery, "Ann", hopper_path(), "--json")[0] == 0
     assert command(capsys, "gallery", "identify", gallery, white)[0] == 3
+
+
+def test_a_gallery_is_encrypted_and_opened_by_a_file_or_the_environment(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gallery, key, new = tmp_path / "people.db", tmp_path / "one.key", tmp_path / "new.key"
+    command(capsys, "gallery", "enroll", gallery, "Grace Hopper", hopper_path())
+    assert command(capsys, "gallery", "new-key", key)[0] == command(capsys, "gallery", "new-key", new)[0] == 0
+    code, out, _ = command(capsys, "gallery", "encrypt", gallery, "--key-file", key)
+    assert (code, out) == (0, f"{gallery}: encrypted, 1 template\n")
+    code, out, err = command(capsys, "gallery", "list", gallery)
+    assert (code, out) == (2, "") and "encrypted; give its key by --key-file" in err
+    code, out, _ = command(capsys, "gallery", "identify", gallery, hopper_path(), "--key-file", key)
+    assert code == 0 and "match; Grace Hopper" in out
+    code, out, _ = command(
+        capsys, "gallery", "rekey", gallery, "--key-file", key, "--new-key-file", new, "--json"
+    )
+    assert code == 0 and json.loads(out)["done"] == "encrypted anew"
+    assert command(capsys, "gallery", "info", gallery, "--key-file", key)[0] == 2
+    monkeypatch.setenv("FACEALIKE_GALLERY_KEY", new.read_text())
+    code, out, _ = command(capsys, "gallery", "info", gallery)
+    assert code == 0 and "encrypted: yes" in out and "mapped: 0" in out
+    code, _, err = command(capsys, "gallery", "export", gallery, "-o", tmp_path / "x.jsonl")
+    assert code == 2 and "--plain" in err and not (tmp_path / "x.jsonl").exists()
+    assert command(capsys, "gallery", "decrypt", gallery)[0] == 0
+    code, _, err = command(capsys, "gallery", "info", gallery)
+    assert code == 2 and "not encrypted; facealike gallery encrypt does that" in err

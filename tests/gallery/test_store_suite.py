@@ -230,6 +230,7 @@ def test_a_gallery_moves_to_another_kind_of_store(kind: str, other: str, tmp_pat
     assert (tmp_path / "one.jsonl").read_bytes() == (tmp_path / "two.jsonl").read_bytes()
     assert check_store(target).whole
     assert [one.origin for _, one in target.templates()] == ["", "", "", "mapped"]
+    assert target.about()["mapped"] == 1
     source.close()
     target.close()
 

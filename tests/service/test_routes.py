@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
-from facealike import Model, compare
+from facealike import Model, compare, write_new_key
 from facealike.service.model_report import group_rates
 from facealike.service.page_routes import PAGE
 from support.service_app import photo, png, running, service_model, settings
@@ -103,6 +103,20 @@ def test_a_person_is_enrolled_identified_verified_and_forgotten(client: TestClie
     entries = [json.loads(line) for line in (tmp_path / "audit.jsonl").read_text().splitlines()]
     assert [one["action"] for one in entries] == ["enroll", "enroll", "identify", "verify", "forget"]
     assert "Ann" not in (tmp_path / "audit.jsonl").read_text()
+
+
+def test_galleries_are_encrypted_with_a_key(tmp_path: Path) -> None:
+    write_new_key(tmp_path / "one.key")
+    path = "/v1/galleries/office/people"
+    with running(tmp_path, key_file=tmp_path / "one.key") as client:
+        files = [("photos", photo(0, 0))]
+        assert client.post(path, files=files, data={"person": "Zebulon"}).json()["added"] == 1
+    assert b"Zebulon" not in (tmp_path / "galleries" / "office.db").read_bytes()
+    with running(tmp_path) as client:
+        answer = client.get(path)
+        assert answer.status_code == 500 and "Zebulon" not in answer.text
+    with running(tmp_path, key_file=tmp_path / "one.key") as client:
+        assert client.get(path).json() == {"people": {"Zebulon": 1}}
 
 
 def test_no_photo_that_can_be_enrolled_is_a_problem_and_makes_nobody(client: TestClient) -> None:

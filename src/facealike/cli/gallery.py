@@ -325,8 +325,16 @@ def info(gallery: GalleryArgument, key_file: KeyFileOption = None, as_json: Json
         print_json(found)
     else:
         for name, value in found.items():
-            show(f"{name}: {'-' if value is None else f'{value:,}' if isinstance(value, int) else value}")
+            show(f"{name}: {_shown(value)}")
     return 0
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 @app.command()

@@ -141,6 +141,7 @@ def unreadable_rows(db: sqlite3.Connection, cipher: RecordCipher) -> list[str]:
                     cipher.unseal(f"{table}.{column}", row, person, value)
             except NotAuthentic:
                 found.append(f"row {row} of {table} cannot be decrypted: it is damaged or was changed")
+    cipher.failed = ""  # reported here
     return found
 
 

@@ -22,6 +22,8 @@ class GalleryInfo(Result):
         gallery: Its file.
         people: Enrolled people.
         templates: Enrolled faces.
+        mapped: Those of them whose vectors were mapped from another model, without their photo; see
+            ``migrate_gallery``.
         corrections: Photos that are stated not to show a person.
         forgotten: How many people were removed.
         model: Id of the model.
@@ -50,6 +52,7 @@ class GalleryInfo(Result):
     first: str | None
     last: str | None
     encrypted: bool = False
+    mapped: int = 0
     aggregation: Aggregation = DEFAULT_AGGREGATION
     calibrated_for: str = "pairs of single photos"
 

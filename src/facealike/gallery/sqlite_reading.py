@@ -25,7 +25,7 @@ from .name_index import NameIndex
 from .record_cipher import NotAuthentic, RecordCipher
 from .scan import Precision
 from .schema import BUSY_TIMEOUT, MIGRATIONS, cure, failure, prepare, reading, transaction
-from .template import Correction, Template, vector_problems
+from .template import MAPPED, Correction, Template, vector_problems
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -266,7 +266,8 @@ class SQLiteReader:
     def about(self) -> dict[str, Any]:
         """Return the counts, the dates, the versions and the size of the file."""
         value = self._db.execute
-        first, last = value("SELECT min(time), max(time) FROM templates").fetchone()
+        query = "SELECT min(time), max(time), count(CASE WHEN origin = ? THEN 1 END) FROM templates"
+        first, last, mapped = value(query, (MAPPED,)).fetchone()
         created = value("SELECT value FROM about WHERE key = 'created'").fetchone()
         files = [self.path, self.path.with_name(self.path.name + "-wal")]
         folder = index_folder(self.path)
@@ -274,7 +275,7 @@ class SQLiteReader:
         return {
             "gallery": self.location, "model": self.model_id, "schema": len(MIGRATIONS),
             "people": value("SELECT count(name) FROM people").fetchone()[0],
-            "templates": int(about(self._db, "templates")),
+            "templates": int(about(self._db, "templates")), "mapped": mapped,
             "corrections": value("SELECT count(person) FROM corrections").fetchone()[0],
             "forgotten": value("SELECT count(*) FROM audit WHERE action = 'forget'").fetchone()[0],
             "bytes": sum(file.stat().st_size for file in files if file.exists()),

@@ -21,7 +21,7 @@ from ...errors import DataError, MixedModels
 from ...utils.escape import shown
 from ..base import GalleryStore, Hit
 from ..store_url import StoreURL
-from ..template import Correction, Template, metadata_text, now, vector_problems
+from ..template import MAPPED, Correction, Template, metadata_text, now, vector_problems
 from .milvus_batch import Batch
 from .milvus_connection import MilvusConnection, among, both, digest, other_than
 from .milvus_journal import FORGETTING, Journal, record
@@ -326,13 +326,14 @@ class MilvusStore(GalleryStore):
     def about(self) -> dict[str, Any]:
         """Return the counts, the dates, the versions and the size of the file, or of the vectors."""
         milvus, seen, about = self._milvus, self._journal.settle(), self._about()
-        times = [row["time"] for row in self._rows(["time"], seen)]
+        rows = self._rows(["time", "origin"], seen)
+        times, mapped = [row["time"] for row in rows], sum(row["origin"] == MAPPED for row in rows)
         size = 4 * len(times) * milvus.width()
         if milvus.path is not None:
             size = sum(path.stat().st_size for path in milvus.path.rglob("*") if path.is_file())
         return {
             "gallery": self.location, "model": self.model_id, "schema": int(about["schema"]),
-            "people": len(self._names(None, seen)), "templates": len(times),
+            "people": len(self._names(None, seen)), "templates": len(times), "mapped": mapped,
             "corrections": milvus.count(milvus.records, both('kind == "correction"', seen)),
             "forgotten": milvus.count(milvus.records, 'kind == "audit" and text == "forget"'),
             "bytes": size, "created": about["created"],

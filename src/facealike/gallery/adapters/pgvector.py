@@ -23,7 +23,7 @@ from ...errors import DataError
 from ...utils.escape import shown
 from ..base import GalleryStore, Hit
 from ..store_url import StoreURL
-from ..template import NORM_TOLERANCE, Correction, Template, metadata_text, now
+from ..template import MAPPED, NORM_TOLERANCE, Correction, Template, metadata_text, now
 from .postgres_connection import PostgresConnection, reads
 from .postgres_schema import LOCK_ORDER, prepare, rewrite
 from .postgres_search import make_index, search_exactly, search_near
@@ -272,7 +272,8 @@ class PostgresStore(GalleryStore):
     @reads
     def about(self) -> dict[str, Any]:
         """Return the counts, the dates, the versions and the size on the server."""
-        first, last, templates = self._db.rows("SELECT min(time), max(time), count(*) FROM templates")[0]
+        query = "SELECT min(time), max(time), count(*), count(*) FILTER (WHERE origin = %s) FROM templates"
+        first, last, templates, mapped = self._db.rows(query, (MAPPED,))[0]
         sizes = (
             "SELECT sum(pg_total_relation_size(oid)) FROM pg_class WHERE relkind = 'r' AND relnamespace = "
         )
@@ -280,6 +281,7 @@ class PostgresStore(GalleryStore):
         return {
             "gallery": self.location, "model": self.model_id, "schema": int(about["schema"]),
             "people": self._db.value("SELECT count(*) FROM people"), "templates": templates,
+            "mapped": mapped,
             "corrections": self._db.value("SELECT count(*) FROM corrections"),
             "forgotten": self._db.value("SELECT count(*) FROM audit WHERE action = 'forget'"),
             "bytes": int(self._db.value(f"{sizes} current_schema()::regnamespace")),
