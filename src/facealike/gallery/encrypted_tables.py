@@ -11,7 +11,7 @@ Not encrypted are ids, the times of rows, how a template came to this model, and
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..errors import DataError
@@ -152,36 +152,19 @@ def attach(db: sqlite3.Connection, cipher: RecordCipher) -> None:
     )  # fmt: skip
     for name, function in functions:
         db.create_function(f"facealike_{name}", 4, function)
-    for table, columns in ENCRYPTED.items():
-        stored, person = _stored_name(table, cipher), _person(table)
-        every = [str(row[1]) for row in db.execute(f"PRAGMA main.table_info({stored})")]
-
-        def cells(
-            function: str, row: str, prefix: str, every: list[str] = every, table: str = table,
-            columns: tuple[str, ...] = columns, person: str = person,
-        ) -> list[str]:  # fmt: skip
-            owner = person if person.isdigit() else prefix + person
-            return [
-                f"facealike_{function}('{table}.{name}', {row}, {owner}, {prefix}{name})"
-                if name in columns
-                else row
-                if name == "id"
-                else prefix + name
-                for name in every
-            ]
-
-        shown_cells = ", ".join(
-            f"{cell} AS {name}" for cell, name in zip(cells("unseal", "id", ""), every, strict=True)
-        )
-        changed = ", ".join(
-            f"{name} = {cell}" for name, cell in zip(every, cells("seal", "OLD.id", "NEW."), strict=True)
-        )
+    for table in ENCRYPTED:
+        stored = _stored_name(table, cipher)
+        columns = [str(row[1]) for row in db.execute(f"PRAGMA main.table_info({stored})")]
+        read = _cells(table, columns, "unseal", "id", "")
+        written = _cells(table, columns, "seal", "OLD.id", "NEW.")
+        added = _cells(table, columns, "seal", "row", "NEW.")
+        selected = ", ".join(f"{cell} AS {name}" for name, cell in zip(columns, read, strict=True))
+        changed = ", ".join(f"{name} = {cell}" for name, cell in zip(columns, written, strict=True))
         following = f"coalesce(NEW.id, (SELECT coalesce(max(id), 0) + 1 FROM {stored}))"
         for statement in (
-            f"CREATE TEMP VIEW {table} AS SELECT {shown_cells} FROM main.{stored}",
+            f"CREATE TEMP VIEW {table} AS SELECT {selected} FROM main.{stored}",
             f"CREATE TEMP TRIGGER {table}_insert INSTEAD OF INSERT ON {table} BEGIN INSERT INTO {stored} "
-            f"({', '.join(every)}) SELECT {', '.join(cells('seal', 'row', 'NEW.'))} "
-            f"FROM (SELECT {following} AS row); END",
+            f"({', '.join(columns)}) SELECT {', '.join(added)} FROM (SELECT {following} AS row); END",
             f"CREATE TEMP TRIGGER {table}_update INSTEAD OF UPDATE ON {table} BEGIN UPDATE {stored} "
             f"SET {changed} WHERE id = OLD.id; END",
             f"CREATE TEMP TRIGGER {table}_delete INSTEAD OF DELETE ON {table} BEGIN "
@@ -190,11 +173,33 @@ def attach(db: sqlite3.Connection, cipher: RecordCipher) -> None:
             db.execute(statement)
 
 
+def _cells(table: str, columns: Sequence[str], function: str, row: str, prefix: str) -> list[str]:
+    """Return SQL for each column of a row: encrypted ones go through ``seal`` or ``unseal``.
+
+    Args:
+        table: The table.
+        columns: All of its columns.
+        function: ``seal`` or ``unseal``.
+        row: SQL for the id of the row.
+        prefix: Before the name of a column, such as ``NEW.``.
+    """
+    person = _person(table)
+    owner = person if person.isdigit() else prefix + person
+    cells = []
+    for name in columns:
+        if name in ENCRYPTED[table]:
+            cells.append(f"facealike_{function}('{table}.{name}', {row}, {owner}, {prefix}{name})")
+        else:
+            cells.append(row if name == "id" else prefix + name)
+    return cells
+
+
 def _stored_name(table: str, cipher: RecordCipher | None) -> str:
     return table if cipher is None else f"{table}_{cipher.id}"
 
 
 def _person(table: str) -> str:
+    """Return SQL for the person of a row; a row of people is bound by its own id."""
     return "0" if table == "people" else "person"
 
 
