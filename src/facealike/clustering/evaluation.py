@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..datasets.splits import Split
 from ..embedding.face_model import Model
-from ..evaluation.embedded_set import embed_set, metrics_of, photo_counts, rate_or_none, remarks
+from ..evaluation.embedded_set import CountedPhotos, embed_set, metrics_of, photo_counts, remarks
 from ..evaluation.evaluator import DEFAULT_OPTIONS, EvaluationOptions
-from ..imaging.photo_warning import UnusedPhoto
 from ..metrics.bootstrap import Interval
 from ..metrics.clustering import ClusterAgreement, bcubed_f1_interval, cluster_agreement
 from ..plotting.cluster_curves import draw_clusterings
 from ..plotting.style import new_axes
 from ..utils.escape import figure_text, markdown
 from ..utils.markdown_table import markdown_table
-from ..utils.result import Result, Shown
+from ..utils.result import Shown
 from ..utils.wording import rate_text
 from .average_linkage import average_linkage
 from .options import FMR, ClusterOptions, cluster_threshold
@@ -48,7 +47,7 @@ class ClusterPoint(Shown):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ClusteringEvaluation(Result):
+class ClusteringEvaluation(CountedPhotos):
     """How well groups of photos agree with the people on them.
 
     Examples:
@@ -59,31 +58,12 @@ class ClusteringEvaluation(Result):
         at: The result at the default target FMR, or at the threshold that was given.
         points: The results at other target FMRs, the highest first.
         bcubed_f1: B-cubed F1 of ``at`` with its interval.
-        missing: How many photos gave no face.
-        leaked: Whether some people took part in training or calibration; None where that is not known.
-        photos: The number of photos.
-        copies: How many photos were left out as copies of others.
-        shared: How many photos lie in the folders of several people.
-        unused: Those of the missing photos that could not be read or show several faces.
-        face: The face policy.
     """
 
     name: str
     at: ClusterPoint
     points: tuple[ClusterPoint, ...]
     bcubed_f1: Interval
-    missing: int = 0
-    leaked: bool | None = False
-    photos: int | None = None
-    copies: int = 0
-    shared: int = 0
-    unused: tuple[UnusedPhoto, ...] = ()
-    face: str | None = None
-
-    @property
-    def fta(self) -> float | None:
-        """The failure-to-acquire rate: the share of photos without a face; None where that is not known."""
-        return rate_or_none(self.missing, self.photos)
 
     @property
     def metrics(self) -> dict[str, float]:

@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..datasets.splits import Split
 from ..detection.face_policy import DEFAULT_FACE, FacePolicy, policy_difference
 from ..embedding.face_model import Model
-from ..imaging.photo_warning import UnusedPhoto
 from ..metrics.all_pairs import Exhaustive, exhaustive
 from ..metrics.bootstrap import Interval
 from ..metrics.score_histogram import with_missing
-from ..utils.result import Result
 from ..utils.wording import rate_text
-from .embedded_set import embed_set, metrics_of, photo_counts, rate_or_none, rate_table, remarks
+from .embedded_set import CountedPhotos, embed_set, metrics_of, photo_counts, rate_table, remarks
 from .evaluator import DEFAULT_OPTIONS, EvaluationKeywords, EvaluationOptions
 
 if TYPE_CHECKING:
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SetEvaluation(Result):
+class SetEvaluation(CountedPhotos):
     """The result of comparing every photo of a set of people with every other, at a threshold set beforehand.
 
     FMR and FNMR are of the comparisons made.  ``far`` and ``frr`` are of all pairs of the ``photos`` and
@@ -38,29 +36,15 @@ class SetEvaluation(Result):
         comparisons: The scores of the comparisons made.
         threshold: A score; pairs that score at least as high match.
         threshold_from: The people that the threshold was chosen on, in words.
-        missing: How many photos gave no face and were not compared.
-        leaked: Whether some people took part in training or calibration; None where that is not known.
-        photos: The number of photos; None where it is not known.
-        copies: How many photos were left out as copies of others.
-        shared: How many photos lie in the folders of several people.
         attempts: The scores of all pairs of all photos; one that was not compared scores -1.  None where they
             are not known.
-        unused: Those of the missing photos that could not be read or show several faces, with the reasons.
-        face: The face policy.
         learned_faces: The face policies of the calibration that was used.
     """
 
     comparisons: Exhaustive
     threshold: float
     threshold_from: str
-    missing: int = 0
-    leaked: bool | None = False
-    photos: int | None = None
-    copies: int = 0
-    shared: int = 0
     attempts: Exhaustive | None = None
-    unused: tuple[UnusedPhoto, ...] = ()
-    face: str | None = None
     learned_faces: tuple[str, ...] = ()
 
     @property
@@ -77,11 +61,6 @@ class SetEvaluation(Result):
     def fnmr(self) -> float:
         """The share of genuine comparisons that do not match."""
         return self.comparisons.fnmr_at(self.threshold)
-
-    @property
-    def fta(self) -> float | None:
-        """The failure-to-acquire rate: the share of photos without a face; None where that is not known."""
-        return rate_or_none(self.missing, self.photos)
 
     @property
     def far(self) -> float | None:

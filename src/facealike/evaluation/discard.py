@@ -12,7 +12,6 @@ from ..datasets.pair_sampling import balanced_pairs
 from ..datasets.splits import Split
 from ..embedding.face_model import Model
 from ..errors import UsageError
-from ..imaging.photo_warning import UnusedPhoto
 from ..metrics.error_discard import SHARES, ErrorDiscard, error_discard
 from ..metrics.similarity import paired_cosines
 from ..metrics.verification import confusion, supported_fmrs, threshold_at_fmr
@@ -21,9 +20,9 @@ from ..plotting.style import new_axes
 from ..quality.result import Quality
 from ..utils.escape import figure_text, markdown
 from ..utils.markdown_table import markdown_table
-from ..utils.result import Result, Shown
+from ..utils.result import Shown
 from ..utils.wording import rate_text, rate_with_interval
-from .embedded_set import embed_set, metrics_of, photo_counts, rate_or_none, remarks
+from .embedded_set import CountedPhotos, embed_set, metrics_of, photo_counts, remarks
 from .evaluator import DEFAULT_OPTIONS, EvaluationOptions
 from .verification_table import FEW_PEOPLE
 
@@ -59,7 +58,7 @@ class DiscardPoint(Shown):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class DiscardEvaluation(Result):
+class DiscardEvaluation(CountedPhotos):
     """How well the quality score names the photos that cause false non-matches.
 
     A score that names them makes the FNMR fall faster than a random order does.
@@ -72,30 +71,11 @@ class DiscardEvaluation(Result):
         name: Of the set.
         points: The curve at the threshold in use, then at each FMR that the pairs support.
         seed: By which the impostor pairs were drawn, and people resampled.
-        missing: How many photos gave no face: they have no quality, and are not part of the curve.
-        leaked: Whether some people took part in training or calibration; None where that is not known.
-        photos: The number of photos.
-        copies: How many photos were left out as copies of others.
-        shared: How many photos lie in the folders of several people.
-        unused: Those of the missing photos that could not be read or show several faces.
-        face: The face policy.
     """
 
     name: str
     points: tuple[DiscardPoint, ...]
     seed: int
-    missing: int = 0
-    leaked: bool | None = False
-    photos: int | None = None
-    copies: int = 0
-    shared: int = 0
-    unused: tuple[UnusedPhoto, ...] = ()
-    face: str | None = None
-
-    @property
-    def fta(self) -> float | None:
-        """The failure-to-acquire rate: the share of photos without a face; None where that is not known."""
-        return rate_or_none(self.missing, self.photos)
 
     @property
     def metrics(self) -> dict[str, float]:

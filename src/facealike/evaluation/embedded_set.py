@@ -22,6 +22,7 @@ from ..quality.result import Quality
 from ..types import Embeddings
 from ..utils.escape import markdown, shown
 from ..utils.markdown_table import markdown_table
+from ..utils.result import Result
 from ..utils.wording import copies_note, rate_text
 from .embed_dataset import embed_photos
 from .evaluator import EvaluationOptions
@@ -45,6 +46,34 @@ class SetResult(Protocol):
     def unused(self) -> tuple[UnusedPhoto, ...]: ...
     @property
     def fta(self) -> float | None: ...
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class CountedPhotos(Result):
+    """The part that the results of sets share: how many photos there were, and what became of them.
+
+    Attributes:
+        missing: How many photos gave no face.
+        leaked: Whether some people took part in training or calibration; None where that is not known.
+        photos: The number of photos; None where it is not known.
+        copies: How many photos were left out as copies of others.
+        shared: How many photos lie in the folders of several people.
+        unused: Those of the missing photos that could not be read or show several faces, with the reasons.
+        face: The face policy.
+    """
+
+    missing: int = 0
+    leaked: bool | None = False
+    photos: int | None = None
+    copies: int = 0
+    shared: int = 0
+    unused: tuple[UnusedPhoto, ...] = ()
+    face: str | None = None
+
+    @property
+    def fta(self) -> float | None:
+        """The failure-to-acquire rate: the share of photos without a face; None where that is not known."""
+        return self.missing / self.photos if self.photos else None
 
 
 @dataclass(frozen=True)
@@ -111,11 +140,6 @@ def embed_set(
 def metrics_of(values: Mapping[str, float | None]) -> dict[str, float]:
     """Return the figures that are known."""
     return {name: value for name, value in values.items() if value is not None}
-
-
-def rate_or_none(missing: int, photos: int | None) -> float | None:
-    """Return the failure-to-acquire rate; None where the number of photos is not known."""
-    return missing / photos if photos else None
 
 
 def photo_counts(result: SetResult) -> dict[str, Any]:

@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..datasets.splits import Split
 from ..detection.face_policy import DEFAULT_FACE, FacePolicy
 from ..embedding.face_model import Model
-from ..imaging.photo_warning import UnusedPhoto
 from ..metrics.bootstrap import Interval
 from ..metrics.gallery_split import draw_identification
 from ..metrics.identification import Identification, OpenSet, closed_set, open_set
 from ..utils.escape import figure_text
-from ..utils.result import Result
 from ..utils.wording import rate_text
-from .embedded_set import embed_set, metrics_of, photo_counts, rate_or_none, rate_table, remarks
+from .embedded_set import CountedPhotos, embed_set, metrics_of, photo_counts, rate_table, remarks
 from .evaluator import DEFAULT_OPTIONS, EvaluationKeywords, EvaluationOptions
 
 if TYPE_CHECKING:
@@ -26,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class IdentificationEvaluation(Result):
+class IdentificationEvaluation(CountedPhotos):
     """The result of searches in a gallery of one photo a person, mated and non-mated.
 
     Examples:
@@ -37,31 +35,12 @@ class IdentificationEvaluation(Result):
         closed: The rank at which each enrolled person is found.
         open: Scores of mated and non-mated searches, and thresholds.
         seed: By which photos and people were drawn.
-        missing: How many photos gave no face, and were neither enrolled nor searched.
-        leaked: Whether some people took part in training; None where that is not known.
-        photos: The number of photos; None where it is not known.
-        copies: How many photos were left out as copies of others.
-        shared: How many photos lie in the folders of several people.
-        unused: Those of the missing photos that could not be read or show several faces, with the reasons.
-        face: The face policy.
     """
 
     name: str
     closed: Identification
     open: OpenSet
     seed: int
-    missing: int = 0
-    leaked: bool | None = False
-    photos: int | None = None
-    copies: int = 0
-    shared: int = 0
-    unused: tuple[UnusedPhoto, ...] = ()
-    face: str | None = None
-
-    @property
-    def fta(self) -> float | None:
-        """The failure-to-acquire rate: the share of photos without a face; None where that is not known."""
-        return rate_or_none(self.missing, self.photos)
 
     @property
     def rank1(self) -> float:
