@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from ..datasets.people import People
 from ..detection.face_policy import DEFAULT_FACE, FacePolicy
-from ..embedding.device import check_same
-from ..embedding.face_model import Model
+from ..embedding.face_model import Model, loaded_model
 from ..errors import UsageError
 from ..quality.score import NAMED_BELOW
 from ..types import Progress
@@ -74,10 +73,7 @@ def audit(
         raise UsageError(f"an audit examines one face a photo: largest, central or only, not {face!r}")
     people = People.from_folder(Path(folder))
     other = None if against is None else read_other(against)
-    if isinstance(model, Model):
-        check_same(device, model.device)
-    else:
-        model = Model.load(model, device)
+    model = loaded_model(model, device)
     evidence = Evidence(model.calibration)
     beside = () if other is None or other.people is None else other.people.paths
     photos = examine_photos(model, [*people.paths, *beside], face, progress)

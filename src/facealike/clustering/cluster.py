@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..datasets.folders import find_photos, warn_skipped
-from ..embedding.device import check_same
-from ..embedding.face_model import Model
+from ..embedding.face_model import Model, loaded_model
 from ..errors import DataError, UsageError
 from ..types import Progress
 from ..utils.escape import shown
@@ -75,10 +74,7 @@ def cluster(
     """
     options = ClusterOptions(**keywords)
     paths = photo_paths(photos)
-    if isinstance(model, Model):
-        check_same(device, model.device)
-    else:
-        model = Model.load(model, device)
+    model = loaded_model(model, device)
     threshold = cluster_threshold(model.calibration, options)
     corrected = Corrections() if corrections is None else read_corrections(corrections)
     found = photo_faces(model, paths, options.face, cache, progress)

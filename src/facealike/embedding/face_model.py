@@ -23,6 +23,7 @@ from ..model_file.model_file import ModelFile
 from ..types import Embeddings, Face, Image
 from ..utils.once import made_once
 from .cropper import NO_LIMITS, FaceCrop, FaceCropper, PhotoLimits
+from .device import check_same
 from .embedded_photos import EmbeddedPhoto, OnError, check_photos, embed_photos
 from .embedder import Embedder
 
@@ -239,3 +240,21 @@ class Model:
         many = not isinstance(photos, Sized) or len(photos) >= MANY
         cropper, embed = self.cropper(aligned, many), self.embed_many if many else self.embed_crops
         return embed_photos(cropper, embed, photos, face, on_error, batch, threads, quality)
+
+
+def loaded_model(model: Model | str | os.PathLike[str] | None, device: str) -> Model:
+    """Return a loaded model as it is, and load any other.
+
+    Args:
+        model: A loaded Model, or what ``Model.load`` takes.
+        device: Where to load it; must be the device of a Model that is loaded.
+
+    Raises:
+        ModelError: The file cannot be used.
+        DeviceError: The device is not there.
+        UsageError: The model is loaded on another device.
+    """
+    if isinstance(model, Model):
+        check_same(device, model.device)
+        return model
+    return Model.load(model, device)

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..embedding.cropper import FaceCrop, crop_faces
-from ..embedding.device import check_same
-from ..embedding.face_model import Model
+from ..embedding.face_model import Model, loaded_model
 from ..errors import MixedModels, NoFaceFound, UsageError
 from ..gallery.gallery import Gallery
 from ..imaging.read import Source
@@ -82,10 +81,7 @@ def track_faces(
         raise UsageError("a camera has no end; say for how many seconds it is watched")
     if model is None and isinstance(gallery, Gallery):
         model = gallery.model
-    if isinstance(model, Model):
-        check_same(device, model.device)
-    else:
-        model = Model.load(model, device)
+    model = loaded_model(model, device)
     if gallery is not None and not isinstance(gallery, Gallery):
         with closing(Gallery.open(gallery, model)) as opened:
             return _track(video, model, opened, options, progress)
