@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Sequence
 from contextlib import closing
@@ -22,6 +21,7 @@ from ..embedding.unused_photos import NO_FACE, unused_photo
 from ..errors import FacealikeError, ImageError, SeveralFaces
 from ..imaging.photo_digest import PhotoDigest, photo_digest
 from ..imaging.read import read_file
+from ..imaging.thumbnail import jpeg_thumbnail
 from ..quality.result import Quality
 from ..types import Image, Progress
 from ..utils.ordered_threads import map_ordered
@@ -32,8 +32,8 @@ BATCH = 64
 LEAD = 4
 """Photos a thread that are read ahead."""
 
-THUMBNAIL = 96
-"""The side of the picture of a face, in pixels."""
+THUMBNAIL, QUALITY = 96, 75
+"""The side of the picture of a face in pixels, and the quality of its JPEG."""
 
 SIDE = 32
 """The side of the gray pictures that are compared for copies, in pixels."""
@@ -124,7 +124,7 @@ class _Reader:
             content = read_file(path)
             photo = self._cropper.photo(content, path)
             digest = photo_digest(content, path)
-            gray, thumbnail = gray_square(photo.reduced), _jpeg(photo.reduced)
+            gray, thumbnail = gray_square(photo.reduced), jpeg_thumbnail(photo.reduced, THUMBNAIL, QUALITY)
         except ImageError as error:
             return _Read(_unusable(path, error))
         read = ExaminedPhoto(path, digest, gray, thumbnail=thumbnail)
@@ -147,7 +147,9 @@ def _unusable(path: str, error: FacealikeError) -> ExaminedPhoto:
 
 def _with_face(row: _Read, crop: FaceCrop, vector: NDArray[np.float32]) -> ExaminedPhoto:
     assert crop.quality is not None  # it was asked for
-    face = ExaminedFace(vector, crop.quality, _jpeg(crop.crop), row.found, row.number)
+    face = ExaminedFace(
+        vector, crop.quality, jpeg_thumbnail(crop.crop, THUMBNAIL, QUALITY), row.found, row.number
+    )
     return ExaminedPhoto(row.photo.path, row.photo.digest, row.photo.gray, face)
 
 
@@ -155,11 +157,3 @@ def gray_square(image: Image) -> NDArray[np.uint8]:
     """Return an image in gray, scaled to (SIDE, SIDE) whatever its shape."""
     picture = PillowImage.fromarray(image).convert("L")
     return np.asarray(picture.resize((SIDE, SIDE), PillowImage.Resampling.BOX))
-
-
-def _jpeg(image: Image) -> bytes:
-    picture = PillowImage.fromarray(image)
-    picture.thumbnail((THUMBNAIL, THUMBNAIL))
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=75)
-    return buffer.getvalue()

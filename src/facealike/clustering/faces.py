@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
@@ -12,7 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as PillowImage
 
 from ..detection.face_policy import FacePolicy
 from ..embedding.batching import chunks, helpers
@@ -22,7 +20,8 @@ from ..embedding.unused_photos import NO_FACE, unused_photo, warn_unused
 from ..errors import FacealikeError, ImageError, SeveralFaces
 from ..imaging.photo_warning import UnusedPhoto
 from ..imaging.read import read_file
-from ..types import Face, Image
+from ..imaging.thumbnail import jpeg_thumbnail
+from ..types import Face
 from ..utils.ordered_threads import map_ordered
 from .face_cache import FaceCache, StoredFace
 
@@ -145,12 +144,4 @@ def _embedded(
 
 def _stored(face: FaceCrop, vector: NDArray[np.float32]) -> StoredFace:
     assert face.face is not None and face.quality is not None  # no face crops here, and quality is asked for
-    return StoredFace(face.face, face.quality.score, vector, _thumbnail(face.crop))
-
-
-def _thumbnail(crop: Image) -> bytes:
-    picture = PillowImage.fromarray(crop)
-    picture.thumbnail((THUMBNAIL, THUMBNAIL))
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=80)
-    return buffer.getvalue()
+    return StoredFace(face.face, face.quality.score, vector, jpeg_thumbnail(face.crop, THUMBNAIL, quality=80))
