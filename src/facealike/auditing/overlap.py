@@ -65,7 +65,7 @@ def overlaps(
 
 
 def _in_records(people: People, photos: Sequence[ExaminedPhoto], other: OtherSet) -> Iterator[Fault]:
-    first = {int(label): i for i, label in reversed(list(enumerate(people.labels)))}
+    first = _first_photos(people)
     for label, name in enumerate(people.names):
         for what in {what for what, record in other.records if record.knows_person(name)}:
             yield _fault("overlap_person", name, photos[first[label]], f"{name} took part in the {what}")
@@ -89,8 +89,8 @@ def _in_people(
                 copy.correlation,
             )  # fmt: skip
     names = {normal_name(name): name for name in other.names}
-    first = {int(label): i for i, label in reversed(list(enumerate(people.labels)))}
-    their_first = {other.names[label]: i for i, label in reversed(list(enumerate(other.labels)))}
+    first = _first_photos(people)
+    their_first = dict(zip(other.names, _first_photos(other), strict=True))
     by_name = set()
     for label, name in enumerate(people.names):
         theirs = names.get(normal_name(name), "")
@@ -117,6 +117,12 @@ def _in_people(
                     "overlap_person", name, photos[first[pair.first]], f"probably {theirs} of the other set",
                     theirs, others[their_first[theirs]], pair.probability, pair.score,
                 )  # fmt: skip
+
+
+def _first_photos(people: People) -> list[int]:
+    """Return the number of the first photo of each person."""
+    first: list[int] = np.unique(people.labels, return_index=True)[1].tolist()
+    return first
 
 
 def _fault(
