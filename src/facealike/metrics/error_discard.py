@@ -19,6 +19,7 @@ from ..errors import UsageError
 from ..utils.result import Result
 from ..utils.wording import rate_text
 from .bootstrap import Interval
+from .intervals import BootstrapOptions, drawn
 from .verification import checked_rate
 
 Floats = NDArray[np.float64]
@@ -242,9 +243,9 @@ def _resampled(comparisons: _Comparisons, limit: float, seed: int) -> Floats:
     """Return the figures of each resample of people; none where the people are not known."""
     if comparisons.photo_person is None:
         return np.zeros((0, 1 + len(SHARES)))
-    people, rng = int(comparisons.photo_person.max()) + 1, np.random.default_rng(seed)
-    draws = (rng.multinomial(people, np.full(people, 1 / people)) for _ in range(RESAMPLES))
-    return np.array([_figures(*comparisons.curve(weights.astype(np.float64)), limit) for weights in draws])
+    people = int(comparisons.photo_person.max()) + 1
+    draws = drawn(people, BootstrapOptions(LEVEL, RESAMPLES, seed=seed))
+    return np.array([_figures(*comparisons.curve(weights), limit) for weights in draws])
 
 
 def _interval(estimate: float, draws: Floats) -> Interval:
