@@ -4,7 +4,7 @@
     python -m benchmarks.speed.gallery_search --folder FOLDER --write
 
 The vectors are random unit vectors, as wide as those of the default model.  Half of the queries are made
-from an enrolled vector (cosine about 0.7), half are of nobody.  Each engine runs in a process of its own,
+from an enrolled vector (cosine about 0.7), half are random.  Each engine runs in a process of its own,
 one after the other, and answers the queries one by one and in batches of 64, five templates each.  Our
 engines are the pass over the index file (``scan.collect``) and the exact scores of what it collects; looking
 the templates up in SQLite is not in it (see ``gallery_scale.py``).  Bytes a second are those of the vectors
@@ -182,8 +182,8 @@ def measured(folder: Path, size: int, engine: str) -> dict[str, Any]:
     """The row of an engine, in this process."""
     place = folder / str(size)
     bandwidth = copy_bandwidth()
-    told = np.load(place / "queries.npz")
-    queries, first = told["queries"], told["first"]
+    stored = np.load(place / "queries.npz")
+    queries, first = stored["queries"], stored["first"]
     search = opened(place, engine)
     search(queries[:2])
     singles, found = [], []

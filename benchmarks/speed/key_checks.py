@@ -1,4 +1,4 @@
-"""How long a check of an API key takes, valid or not: nobody is to learn from the time which keys there are.
+"""How long a check of an API key takes, valid or not: the time must not reveal which keys there are.
 
     python -m benchmarks.speed.key_checks --write
 

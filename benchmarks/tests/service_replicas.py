@@ -168,12 +168,12 @@ def measure(seconds: float, count: int) -> list[dict[str, object]]:
                 with Load(port, files, phase) as load:
                     run()
                 there = writer.people("written") if load.acknowledged else {}
-                told = load.outcomes
-                failed = told.total() - told["200"] - told["no face"] - told["503"]
+                outcomes = load.outcomes
+                failed = outcomes.total() - outcomes["200"] - outcomes["no face"] - outcomes["503"]
                 rows.append({
                     **circumstances("fastapi", "uvicorn"), "load": round(os.getloadavg()[0], 1),
-                    "phase": phase, "enrolled_here_found_there": found, "requests": told.total(),
-                    "answered": told["200"], "no_face": told["no face"], "busy": told["503"],
+                    "phase": phase, "enrolled_here_found_there": found, "requests": outcomes.total(),
+                    "answered": outcomes["200"], "no_face": outcomes["no face"], "busy": outcomes["503"],
                     "failed": failed, "acknowledged": len(load.acknowledged),
                     "lost": len(load.acknowledged - set(there)),
                     "twice": sum(there.get(person, 1) > 1 for person in load.acknowledged),

@@ -21,7 +21,7 @@ def new_key(
 ) -> int:
     """Write a new random key to a file that only its owner can read.
 
-    Without its key nobody can read an encrypted gallery again.  Exit code: 0, or 2 on an error.
+    Without its key no one can read an encrypted gallery again.  Exit code: 0, or 2 on an error.
     """
     from ..gallery.gallery_key import write_new_key
 

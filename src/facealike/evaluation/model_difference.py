@@ -91,13 +91,13 @@ class ModelDifference(Result):
 
     def __str__(self) -> str:
         clear = [_label(name) for name, one in self.figures.items() if one.clear]
-        told = f"differ clearly in {', '.join(clear)}" if clear else "do not differ clearly in any figure"
+        verdict = f"differ clearly in {', '.join(clear)}" if clear else "do not differ clearly in any figure"
         f1 = self.figures["f1"]
         missing = f"; {self.left_out:,} more pairs left out because one of them found no face" * bool(
             self.left_out
         )
         return (
-            f"{self.name}: {self.model} and {self.against} {told}, on the same {self.pairs:,} pairs of "
+            f"{self.name}: {self.model} and {self.against} {verdict}, on the same {self.pairs:,} pairs of "
             f"{self.people:,} people; F1 {f1.ours:.3f} and {f1.other:.3f}, difference "
             f"{_signed('f1', f1.interval.estimate)} [{_signed('f1', f1.interval.low)}, "
             f"{_signed('f1', f1.interval.high)}] (95 % interval from resampling people){missing}"

@@ -3,7 +3,7 @@
 The names of the tables end with the id of the data key.  Temporary views take their plain names: they decrypt
 what is read, and their triggers encrypt what is written, so that all other code is that of a plain gallery
 and only ciphertext ever reaches the file, its write-ahead log or the disk's cache.  A process whose key is
-no longer that of the gallery finds no tables any more, so it cannot write rows that nobody could read.
+no longer that of the gallery finds no tables any more, so it cannot write rows that no one could read.
 
 Not encrypted are ids, the times of rows, how a template came to this model, and the counts in ``about``.
 """

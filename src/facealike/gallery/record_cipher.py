@@ -45,7 +45,7 @@ class RecordCipher:
         MissingExtra: cryptography is not installed.
 
     Attributes:
-        id: Names the data key, and tells nothing of it.
+        id: Names the data key, and reveals nothing of it.
         failed: Where a value was last found not to be authentic; empty before.
     """
 
@@ -110,7 +110,7 @@ class RecordCipher:
         return _unpacked(packed)
 
     def mark(self, data: bytes) -> int:
-        """Return a mark like ``row_file.mark_of``, which tells nothing of the data without the key."""
+        """Return a mark like ``row_file.mark_of``, which reveals nothing of the data without the key."""
         digest = hashlib.blake2b(data, key=self._mark_key, digest_size=8).digest()
         return int.from_bytes(digest, "little") or 1
 

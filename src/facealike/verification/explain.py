@@ -41,9 +41,9 @@ def explain(
 ) -> Explanation:
     """Compare two photos, and find which regions of each face carry the score.
 
-    Patches of two sizes, and the regions of the face as wholes, are covered one at a time in one photo while
-    the other stays as it is; then the reverse.  What is covered shows its own blurred surroundings.  The fall
-    of the score is what the place carries.
+    Patches of three sizes, and the regions of the face as wholes, are covered one at a time in one photo
+    while the other stays as it is; then the reverse.  What is covered shows its own blurred surroundings.
+    The fall of the score is what the place carries.
 
     Args:
         a: A photo, whatever ``read_image`` takes.

@@ -32,7 +32,7 @@ function parts(model) {
       ["For", card.intended_use],
       ["Limits", card.limits],
       ...Object.entries(card.licence).map(([part, text]) => [`License of ${part.replace("_", " ")}`, text]),
-      ["Calibrated on", model.calibration_people ?? "nobody: no score has a verdict"],
+      ["Calibrated on", model.calibration_people ?? "no people: no score has a verdict"],
     ]),
   ];
   if (model.operating_points.length) {
