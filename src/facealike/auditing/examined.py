@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from ..detection.face_policy import FacePolicy
-from ..detection.select import select_faces
 from ..embedding.batching import chunks, helpers
 from ..embedding.cropper import FaceCrop, FaceCropper, without_pixels
 from ..embedding.face_model import MANY, Model
@@ -81,8 +80,6 @@ class _Read(NamedTuple):
 
     photo: ExaminedPhoto
     crop: FaceCrop | None = None
-    found: int = 0
-    number: int = 0
 
 
 def examine_photos(
@@ -106,7 +103,9 @@ def examine_photos(
             crops = [row.crop.crop for row in chunk if row.crop is not None]
             vectors = iter(embed(np.stack(crops)) if crops else ())
             for row in chunk:
-                examined.append(row.photo if row.crop is None else _with_face(row, row.crop, next(vectors)))
+                examined.append(
+                    row.photo if row.crop is None else _with_face(row.photo, row.crop, next(vectors))
+                )
                 if progress is not None:
                     progress(len(examined), len(paths))
     return examined
@@ -129,10 +128,8 @@ class _Reader:
             return _Read(_unusable(path, error))
         read = ExaminedPhoto(path, digest, gray, thumbnail=thumbnail)
         try:
-            crops = self._cropper.faces(photo, "all", quality=True)
-            faces = [crop.face for crop in crops if crop.face is not None]
-            number = faces.index(select_faces(faces, self._face, photo.shape, path)[0])
-            return _Read(read, crops[number], len(crops), number + 1)
+            (crop,) = self._cropper.faces(photo, self._face, quality=True)
+            return _Read(read, crop)
         except NO_FACE:
             return _Read(read)
         except (ImageError, SeveralFaces) as error:
@@ -145,12 +142,11 @@ def _unusable(path: str, error: FacealikeError) -> ExaminedPhoto:
     return ExaminedPhoto(path, problem=row.reason, several=row.kind == "several faces")
 
 
-def _with_face(row: _Read, crop: FaceCrop, vector: NDArray[np.float32]) -> ExaminedPhoto:
-    assert crop.quality is not None  # it was asked for
-    face = ExaminedFace(
-        vector, crop.quality, jpeg_thumbnail(crop.crop, THUMBNAIL, QUALITY), row.found, row.number
-    )
-    return ExaminedPhoto(row.photo.path, row.photo.digest, row.photo.gray, face)
+def _with_face(photo: ExaminedPhoto, crop: FaceCrop, vector: NDArray[np.float32]) -> ExaminedPhoto:
+    assert crop.quality is not None and crop.found is not None and crop.number is not None
+    thumbnail = jpeg_thumbnail(crop.crop, THUMBNAIL, QUALITY)
+    face = ExaminedFace(vector, crop.quality, thumbnail, crop.found, crop.number)
+    return ExaminedPhoto(photo.path, photo.digest, photo.gray, face)
 
 
 def gray_square(image: Image) -> NDArray[np.uint8]:

@@ -50,6 +50,7 @@ class FaceCrop(Shown):
     ``face`` is in pixels of the whole upright photo, and None where the photo is a face crop already.
     ``crop`` is RGB uint8 (S, S, 3), or (0, 0, 3) where no crop was asked for.  ``found`` is the number of
     faces in the photo, None where none was looked for.  ``quality`` is None where it was not asked for.
+    ``number`` is the place of the face among those found, from 1, as ``detect`` lists them.
 
     Examples:
         >>> for found in Model.load().faces("group.jpg", "all"):
@@ -60,6 +61,7 @@ class FaceCrop(Shown):
     crop: Image = field(default_factory=lambda: NO_PIXELS, repr=False)
     found: int | None = None
     quality: Quality | None = None
+    number: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -168,11 +170,12 @@ class FaceCropper:
                 f"{photo.name}: {len(chosen)} faces found, over the limit of {self.limits.faces}; "
                 "crop the photo"
             )
-        return [self._face_crop(photo, face, len(faces), quality) for face in chosen]
+        numbers = {id(face): number for number, face in enumerate(faces, 1)}
+        return [self._face_crop(photo, face, numbers[id(face)], len(faces), quality) for face in chosen]
 
-    def _face_crop(self, photo: Photo, face: Face, found: int, quality: bool) -> FaceCrop:
+    def _face_crop(self, photo: Photo, face: Face, number: int, found: int, quality: bool) -> FaceCrop:
         crop = NO_PIXELS if self.preprocessing is None else self.crop(photo, face)
-        return FaceCrop(face, crop, found, self._quality(photo, face) if quality else None)
+        return FaceCrop(face, crop, found, self._quality(photo, face) if quality else None, number)
 
     def crop(self, photo: Photo, face: Face | None) -> Image:
         """Return the crop of a face, uint8 (S, S, 3); None stands for a photo that is a face crop already.
