@@ -8,13 +8,13 @@ it decrypts all vectors and keeps them in memory, of a plain one it checks the i
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import time
 from pathlib import Path
 
 from benchmarks.common.docs_page import put
 from benchmarks.common.record import RESULTS, append_rows, circumstances
+from benchmarks.common.template_options import template_options
 from benchmarks.speed.stores import PAGE, measure
 from facealike.gallery.encryption import decrypt_gallery, encrypt_gallery, rekey_gallery
 from facealike.gallery.gallery_key import write_new_key
@@ -79,13 +79,7 @@ def table(rows: list[dict[str, object]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Time a plain and an encrypted gallery.")
-    parser.add_argument("--templates", type=int, default=100_000)
-    parser.add_argument("--width", type=int, default=219, help="that of the default model")
-    parser.add_argument("--searches", type=int, default=200)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--write", action="store_true", help="append the rows; fill the page")
-    options = parser.parse_args()
+    options = template_options("Time a plain and an encrypted gallery.").parse_args()
     rows = both(options.templates, options.width, options.searches, options.seed)
     for row in rows:
         print(row)

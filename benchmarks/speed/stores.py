@@ -10,7 +10,6 @@ a gallery that was enrolled without one is opened with one.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import tempfile
 import time
@@ -21,6 +20,7 @@ import numpy as np
 
 from benchmarks.common.docs_page import put
 from benchmarks.common.record import RESULTS, ROOT, append_rows, circumstances
+from benchmarks.common.template_options import template_options
 from facealike.gallery.gallery import Gallery
 from facealike.gallery.template import Template
 
@@ -158,13 +158,7 @@ def table(rows: list[dict[str, object]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Time a gallery in each kind of store.")
-    parser.add_argument("--templates", type=int, default=100_000)
-    parser.add_argument("--width", type=int, default=219, help="that of the default model")
-    parser.add_argument("--searches", type=int, default=200)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--write", action="store_true", help="append the rows; fill the page")
-    options = parser.parse_args()
+    options = template_options("Time a gallery in each kind of store.").parse_args()
     rows = all_stores(options.templates, options.width, options.searches, options.seed)
     if options.write:
         append_rows(CSV, rows)
