@@ -60,7 +60,7 @@ def test_train_on_your_people(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     people.mkdir()
     for _, folder in zip(range(PEOPLE), several, strict=False):
         (people / folder.name).symlink_to(folder, target_is_directory=True)
-    # In a process of its own: tests of the same worker may have left the trainer with other settings.
+    # In a process of its own: support.drawn_people, which other tests import, changes how few people divide.
     code = (
         "import sys; from pathlib import Path; from support.notebook_run import run_notebook\n"
         "shown = run_notebook(Path(sys.argv[1]), PEOPLE=sys.argv[2], OVERRIDES=sys.argv[3:])\n"
