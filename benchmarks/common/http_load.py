@@ -62,6 +62,8 @@ class Connection:
 
     async def ask(self, request: bytes) -> int:
         """Return the status of the answer."""
+        if self._reader is not None and self._reader.at_eof():  # closed while it was idle
+            self.close()
         if self._writer is None:
             self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port, limit=LIMIT)
         assert self._reader is not None
