@@ -269,7 +269,7 @@ def tables(rows: Sequence[Mapping[str, str]]) -> str:
     columns = ("gain on blur", "gain on mean", BESIDE)
     fill = [[name, *(cell(f"fill {name}", column, "all") for column in columns)] for name in get_args(Fill)]
     times = [at["seconds", name, "all"] for name in ("median", "longest")]
-    last = rows[-1]
+    curve = at["gain", "map", "genuine"]
     return "\n".join(
         [
             markdown_table(
@@ -284,9 +284,9 @@ def tables(rows: Sequence[Mapping[str, str]]) -> str:
             "",
             f"Seconds of one explanation, from two image files to the result, of {times[0]['pairs']} pairs: "
             + ", ".join(f"{row['order']} {row['value']}" for row in times)
-            + ".",
+            + f" ({times[0]['date']}, commit {times[0]['commit']}).",
             "",
-            f"{last['date']}, commit {last['commit']}, {last['machine']}, seed {last['seed']}.",
+            f"{curve['date']}, commit {curve['commit']}, {curve['machine']}, seed {curve['seed']}.",
         ]
     )
 

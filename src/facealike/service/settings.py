@@ -76,7 +76,7 @@ class ServiceSettings(BaseSettings):
     max_pixels: Count = 50_000_000
     max_faces: Count = 64
     max_held: Count = 256 * 2**20
-    queue: Annotated[int, Field(ge=MOST_PHOTOS)] = 64
+    queue: Annotated[int, Field(ge=MOST_PHOTOS)] = 256
     batch: Count = 32
     wait: Annotated[float, Field(ge=0, le=1)] = 0.003
     timeout: Seconds = 20.0
