@@ -304,9 +304,15 @@ class Enrolled(Answer):
 
 
 class People(Answer):
-    """The number of templates of each person."""
+    """A page of enrolled people with the number of templates of each, the newest first.
+
+    ``next`` is the ``after`` of the next page, None on the last one; ``total`` counts all people with a
+    template.
+    """
 
     people: dict[str, int]
+    next: str | None = None
+    total: int | None = None
 
 
 class Galleries(Answer):

@@ -16,12 +16,14 @@ import numpy as np
 
 from ..errors import DataError
 from ..utils.escape import shown
+from .base import NoSuchPerson
 from .encrypted_tables import attach, unlock, unreadable_rows
 from .gallery_key import GalleryKey
 from .index import TemplateIndex
 from .index_check import index_problems
 from .indexed_table import about
 from .name_index import NameIndex
+from .people_page import PeoplePage, first_matches, place_of
 from .record_cipher import NotAuthentic, RecordCipher
 from .scan import Precision
 from .schema import BUSY_TIMEOUT, MIGRATIONS, cure, failure, prepare, reading, transaction
@@ -163,9 +165,7 @@ class SQLiteReader:
     def _existing(self, person: str) -> int:
         found = self._names.find(self._db, [person])
         if person not in found:
-            raise DataError(
-                f"{self.name}: no person {shown(person)!r} is enrolled; facealike gallery list shows who is"
-            )
+            raise NoSuchPerson(self.name, person)
         return found[person]
 
     @guarded
@@ -191,6 +191,20 @@ class SQLiteReader:
             "WHERE name IS NOT NULL ORDER BY name"
         )
         return dict(rows.fetchall())
+
+    @guarded
+    def people_page(self, limit: int, after: str | None = None, search: str = "") -> PeoplePage:
+        """Return the next people, the newest first; see ``GalleryStore``.
+
+        Raises:
+            UsageError: ``after`` is not the ``next`` of a page.
+        """
+        query = "SELECT id, name FROM people WHERE id < ? ORDER BY id DESC"
+        with self.snapshot():
+            found, following = first_matches(self._db.execute(query, (place_of(after),)), limit, search)
+            count = "SELECT count(*) FROM templates WHERE person = ?"
+            people = {name: self._db.execute(count, (key,)).fetchone()[0] for key, name in found.items()}
+        return PeoplePage(people, following)
 
     @guarded
     def metadata(self) -> dict[str, dict[str, Any]]:

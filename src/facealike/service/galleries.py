@@ -16,7 +16,8 @@ from typing import TypeVar
 
 from ..client.fields import GALLERY_NAME
 from ..embedding.face_model import Model
-from ..errors import UsageError
+from ..errors import ServiceError, UsageError
+from ..gallery.base import NoSuchPerson, NoTemplateLeft
 from ..gallery.gallery import Gallery
 from ..utils.escape import shown
 from .problems import NotFound
@@ -51,12 +52,12 @@ class Galleries:
             create: Make it, if there is none.
 
         Raises:
-            NotFound: There is no such gallery.
+            NotFound: There is no such gallery, or no such person in it.
             FacealikeError: What ``use`` raises.
         """
         path = self._path(name)
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, lambda: use(self._gallery(name, path, create)))
+        return await loop.run_in_executor(self._thread, self._used, name, path, use, create)
 
     async def names(self) -> list[str]:
         """Return the names of all galleries."""
@@ -76,6 +77,17 @@ class Galleries:
         if not re.fullmatch(GALLERY_NAME, name):
             raise UsageError(f"{shown(name)}: no name of a gallery; use a to z, 0 to 9, - and _")
         return self._folder / f"{name}{SUFFIX}"
+
+    def _used(self, name: str, path: Path, use: Callable[[Gallery], R], create: bool) -> R:
+        gallery = self._gallery(name, path, create)
+        try:
+            return use(gallery)
+        except NoSuchPerson as error:
+            raise NotFound(f"no person {shown(error.person)!r} is enrolled in {name}") from None
+        except NoTemplateLeft as error:
+            raise ServiceError(
+                f"{shown(error.person)!r} has no template left in {name}; enroll a photo first", 409
+            ) from None
 
     def _gallery(self, name: str, path: Path, create: bool) -> Gallery:
         if name in self._open and path.is_file():
