@@ -361,6 +361,12 @@ class Health(Answer):
     status: Literal["ok", "ready", "not ready"]
 
 
+class Readiness(Health):
+    """Whether the service can do its work, and why not."""
+
+    reason: str | None = None
+
+
 class Problem(BaseModel):
     """An error (RFC 9457).  ``error`` is the class of the Python error."""
 

@@ -25,6 +25,7 @@ from ..gallery.enroll_person import NothingEnrolled
 from ..gallery.gallery import Gallery
 from ..gallery.person_verification import PersonVerification, Probe
 from ..gallery.search import SearchOptions
+from ..gallery.unusable import NotErased
 from ..verification.compare import CompareOptions
 from .access import Caller, needs
 from .face_queue import PhotoFaces, QueuedPhoto
@@ -149,7 +150,11 @@ async def forget(name: Name, person: str, used: Used, caller: Admin) -> Forgotte
     """Remove a person for good."""
 
     def remove(gallery: Gallery) -> int:
-        removed = gallery.forget(person)
+        try:
+            removed = gallery.forget(person)
+        except NotErased:
+            used.audit.write("forget", name, caller.key, "forgotten, not erased")
+            raise
         used.audit.write("forget", name, caller.key, "forgotten", removed=removed)
         return removed
 
