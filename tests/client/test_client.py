@@ -46,6 +46,18 @@ def test_every_operation(client: Client, tmp_path: Path) -> None:
     assert client.forget("office", "Ann").removed == 2
 
 
+def test_people_are_asked_for_page_by_page_as_they_are_needed(client: Client) -> None:
+    for n in range(7):
+        client.enroll("office", f"Person {n}", photo(n))
+    asked: list[str] = []
+    client._http.event_hooks["request"].append(lambda request: asked.append(request.url.query.decode()))
+    people = client.each_person("office", page=3)
+    assert not asked and next(people) == ("Person 6", 1) and len(asked) == 1
+    assert [name for name, _ in people] == [f"Person {n}" for n in range(5, -1, -1)] and len(asked) == 3
+    assert list(client.each_person("office", "N 4")) == [("Person 4", 1)]
+    assert len(client.people("office")) == 7
+
+
 def test_errors_are_those_of_the_library(client: Client, tmp_path: Path) -> None:
     with pytest.raises(ImageNotFound, match=r"none\.jpg: no such file"):
         client.detect(tmp_path / "none.jpg")

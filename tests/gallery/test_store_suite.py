@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facealike.errors import DataError, MixedModels
-from facealike.gallery.base import GalleryStore
+from facealike.errors import DataError, MixedModels, UsageError
+from facealike.gallery.base import GalleryStore, NoSuchPerson
 from facealike.gallery.integrity import check_store
 from facealike.gallery.portable import export_store, import_store
 from facealike.gallery.template import Correction, Template
@@ -83,6 +83,54 @@ def test_a_photo_counts_once_a_person(store: GalleryStore) -> None:
     assert store.add_many(rows) == [True, False, True, True]
     assert store.add_many(rows) == [False] * 4
     assert store.people() == {"Ann": 2, "Bob": 1}
+
+
+def test_pages_of_people_hold_each_once_the_newest_first(store: GalleryStore) -> None:
+    assert store.people_page(5) == ({}, None)
+    names = [f"Person {n:03}" for n in range(23)]
+    store.add_many([(name, template(n)) for n, name in enumerate(names)])
+    store.add(names[3], [template(100), template(101)])  # keeps its place
+    store.add_many([], {"Zoë Ann": {"x": 1}, "zoë": {}})  # without a template
+    counts = {**dict.fromkeys(names, 1), names[3]: 3}
+    first = store.people_page(10)
+    assert list(first.people)[2:] == names[:14:-1] and set(list(first.people)[:2]) == {"Zoë Ann", "zoë"}
+    assert first.people["zoë"] == 0
+    assert [store.forget(names[n]) for n in (22, 14, 0)] == [1] * 3, "of a page that was read, and later ones"
+    store.add("New", [template(200)])
+    second = store.people_page(10, first.next)
+    third = store.people_page(1000, second.next)
+    assert [*second.people, *third.people] == names[13:0:-1] and third.next is None
+    assert all(second.people[name] == counts[name] for name in second.people)
+    assert third.people[names[3]] == 3
+    whole = store.people_page(len(store.people()))
+    assert next(iter(whole.people)) == "New" and whole.next is None, "a full last page has no next one"
+    with pytest.raises(UsageError, match="not the next of a page"):
+        store.people_page(5, "Person 003")
+    with pytest.raises(UsageError, match="one person or more"):
+        store.people_page(0)
+
+
+def test_people_are_searched_by_a_part_of_their_name(store: GalleryStore) -> None:
+    store.add_many([(name, template(n)) for n, name in enumerate(NAMES)])
+    store.add_many([(f"p{n}", template(n + 50)) for n in range(30)])
+    assert list(store.people_page(5, search="THE").people) == [NAMES[1]]
+    assert list(store.people_page(5, search="太").people) == [NAMES[3]]
+    assert list(store.people_page(5, search="%s").people) == [NAMES[2]], "a text, and no pattern"
+    found = store.people_page(2, search="P1")
+    assert list(found.people) == ["p19", "p18"] and found.next is not None
+    rest = store.people_page(100, found.next, "P1")
+    assert list(rest.people) == [f"p{n}" for n in (*range(17, 9, -1), 1)] and rest.next is None
+    assert store.people_page(5, search="nobody") == ({}, None)
+
+
+@pytest.mark.parametrize("name", ["Eve", "ann", ""])
+def test_a_person_who_is_not_enrolled_is_an_error_of_its_own(store: GalleryStore, name: str) -> None:
+    store.add("Ann", [template(1)])
+    for use in (store.forget, store.templates, lambda who: store.correct(who, template(1).digest)):
+        with pytest.raises(NoSuchPerson) as caught:
+            use(name)
+        assert caught.value.person == name
+    assert store.people() == {"Ann": 1} and store.corrections() == []
 
 
 def test_metadata_is_replaced_or_kept(store: GalleryStore) -> None:

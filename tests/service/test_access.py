@@ -169,7 +169,10 @@ def test_a_damaged_file_of_keys_lets_nobody_in(tmp_path: Path) -> None:
         with pytest.raises(DataError, match="no file of API keys"):
             KeyFile(path).check(made.key)
         with running(tmp_path, MODEL) as client:
-            assert client.get("/v1/model").status_code == 500
+            refused = client.get("/v1/model")
+            assert refused.status_code == 503 and "restore a copy" in refused.json()["detail"]
+            assert str(tmp_path) not in refused.text
+            assert client.get("/readyz").json()["reason"] == refused.json()["detail"]
             assert client.get("/healthz").status_code == 200
 
 

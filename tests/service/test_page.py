@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ from PIL import Image as PillowImage
 from PIL import ImageOps
 
 from benchmarks.common.browser import CHROMIUM, MISSING, browser, drop, served
+from facealike.gallery.sqlite_store import SQLiteStore
+from facealike.gallery.template import Template
+from facealike.model_file.locate import read_model_file
 from support.paths import ROOT
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=MISSING)
@@ -56,9 +60,32 @@ def chromium() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with served(tmp_path_factory.mktemp("service")) as found:
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the service."""
+    return tmp_path_factory.mktemp("service")
+
+
+@pytest.fixture(scope="module")
+def address(data: Path) -> Iterator[str]:
+    with served(data) as found:
         yield found
+
+
+@pytest.fixture
+def large(data: Path, address: str) -> Iterator[str]:
+    """The name of a gallery of 120 people with random templates."""
+    path = data / "galleries" / "large.db"
+    path.parent.mkdir(exist_ok=True)
+    model = read_model_file("default")
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(120, 219)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    with closing(SQLiteStore(path, model.id)) as store:
+        store.add_many(
+            (f"Person {n}", Template(one, f"{n:064x}", None, "random")) for n, one in enumerate(vectors)
+        )
+    yield "large"
+    path.unlink()
 
 
 @pytest.fixture
@@ -151,6 +178,27 @@ def test_a_person_is_enrolled_identified_and_forgotten(page: Any) -> None:
     assert verdict(page, "#found").startswith("Unknown")
     page.get_by_role("button", name="Forget Grace Hopper").click()
     page.wait_for_selector("text=Nobody yet.")
+
+
+def test_many_people_are_shown_in_pages_and_found_by_name(page: Any, large: str) -> None:
+    page.click("#tab-gallery")
+    page.fill("#name", large)
+    page.press("#name", "Enter")
+    page.wait_for_selector("text=The newest 50 people of 120.")
+    assert page.locator("#people li").count() == 50
+    assert page.inner_text("#people li >> nth=0").startswith("Person 119 (1 photo)")
+    page.focus("#more")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("text=The newest 100 people of 120.")
+    assert page.evaluate("document.activeElement.id") == "more", "the focus stays"
+    page.keyboard.press("Enter")
+    page.wait_for_selector("text=120 people.")
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Forget Person 19"
+    assert page.is_hidden("#more") and len(set(page.locator("#people li").all_inner_texts())) == 120
+    page.fill("#search", "PERSON 11")
+    page.wait_for_selector("text=11 people found.")
+    page.fill("#search", "nobody")
+    page.wait_for_selector("text=Nobody of that name.")
 
 
 def test_a_folder_of_photos_is_grouped_by_person(page: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 from urllib.parse import quote
@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from .. import errors
 from ..errors import FacealikeError, ImageNotFound, ServiceError, UnreadableImage
 from ..utils.escape import shown
+from .fields import MOST_PEOPLE
 from .model_description import ModelDescription
 from .schemas import (
     Clustered,
@@ -133,8 +134,32 @@ class Client:
         return self._post(Enrolled, _people(gallery), {"photos": many}, {"person": person, **options})
 
     def people(self, gallery: str) -> dict[str, int]:
-        """Return the number of templates of each enrolled person."""
-        return self._send(People, "GET", _people(gallery)).people
+        """Return the number of templates of each enrolled person; of many, see ``each_person``."""
+        return dict(self.each_person(gallery))
+
+    def each_person(
+        self, gallery: str, search: str = "", page: int = MOST_PEOPLE
+    ) -> Iterator[tuple[str, int]]:
+        """Return the enrolled people with the number of their templates, the newest first.
+
+        Pages are asked for as they are needed.
+
+        Args:
+            gallery: The name of the gallery.
+            search: Only people whose name holds this text, in capital or small letters.
+            page: People a request, 1,000 at most.
+
+        Examples:
+            >>> for person, templates in client.each_person("people", search="grace"):
+            ...     print(person, templates)
+        """
+        stated: dict[str, Any] = {"limit": page, "search": search}
+        while True:
+            found = self._send(People, "GET", _people(gallery), params=stated)
+            yield from found.people.items()
+            if found.next is None:
+                return
+            stated["after"] = found.next
 
     def identify(self, gallery: str, photo: PhotoFile, **options: Any) -> Identified:
         """Return who a face may be; ``options`` are fields of ``IdentifyRequest``: ``top``, ``fpir``, …"""

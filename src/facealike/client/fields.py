@@ -17,6 +17,9 @@ MOST_PHOTOS = 16
 MOST_CLUSTERED = 128
 """Photos of one request that are grouped by person."""
 
+DEFAULT_PEOPLE, MOST_PEOPLE = 100, 1000
+"""Enrolled people of a page: without a stated limit, and at most."""
+
 
 def _decoded(value: Any) -> Any:
     """Return the bytes of a photo; base64 where it came in JSON."""

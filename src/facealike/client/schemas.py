@@ -304,9 +304,15 @@ class Enrolled(Answer):
 
 
 class People(Answer):
-    """The number of templates of each person."""
+    """A page of enrolled people with the number of templates of each, the newest first.
+
+    ``next`` is the ``after`` of the next page, None on the last one; ``total`` counts all people with a
+    template.
+    """
 
     people: dict[str, int]
+    next: str | None = None
+    total: int | None = None
 
 
 class Galleries(Answer):
@@ -353,6 +359,12 @@ class Forgotten(Answer):
 
 class Health(Answer):
     status: Literal["ok", "ready", "not ready"]
+
+
+class Readiness(Health):
+    """Whether the service can do its work, and why not."""
+
+    reason: str | None = None
 
 
 class Problem(BaseModel):

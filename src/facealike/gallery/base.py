@@ -13,7 +13,28 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import DataError
+from ..utils.escape import shown
+from .people_page import PeoplePage
 from .template import Correction, Template
+
+
+class NoSuchPerson(DataError):
+    """No person of this name is enrolled."""
+
+    def __init__(self, store: str, person: str) -> None:
+        super().__init__(
+            f"{store}: no person {shown(person)!r} is enrolled; facealike gallery list shows who is"
+        )
+        self.person = person
+
+
+class NoTemplateLeft(DataError):
+    """A person is enrolled and has no template, such as after a correction."""
+
+    def __init__(self, store: str, person: str) -> None:
+        super().__init__(f"{store}: {shown(person)!r} has no template left; enroll a photo first")
+        self.person = person
 
 
 class Hit(NamedTuple):
@@ -67,14 +88,14 @@ class GalleryStore(Protocol):
         """Remove a person, with metadata, templates and corrections; return how many templates that were.
 
         Raises:
-            DataError: No such person.
+            NoSuchPerson: A DataError.
         """
 
     def correct(self, person: str, digest: str) -> int:
         """Store that a photo does not show a person; return how many templates were removed for it.
 
         Raises:
-            DataError: No such person.
+            NoSuchPerson: A DataError.
         """
 
     def search(self, query: NDArray[np.float32], top: int, without: Set[str] = frozenset()) -> list[Hit]:
@@ -102,6 +123,19 @@ class GalleryStore(Protocol):
     def people(self) -> dict[str, int]:
         """Return the number of templates of each person, by name."""
 
+    def people_page(self, limit: int, after: str | None = None, search: str = "") -> PeoplePage:
+        """Return the next people in the reverse order of their enrollment, without reading all of them.
+
+        Args:
+            limit: Most people.
+            after: The ``next`` of the page before; None begins.
+            search: Only people whose name holds this text, in capital or small letters; people are then read
+                until a page is full.
+
+        Raises:
+            UsageError: ``after`` is nothing that a page has had as its ``next``.
+        """
+
     def metadata(self) -> dict[str, dict[str, Any]]:
         """Return the metadata of each person who has some, by name."""
 
@@ -109,7 +143,7 @@ class GalleryStore(Protocol):
         """Return all templates, or those of a person, with the name of their person, in order of enrollment.
 
         Raises:
-            DataError: No such person.
+            NoSuchPerson: A DataError.
         """
 
     def templates_of(self, people: Sequence[str]) -> dict[str, list[Template]]:

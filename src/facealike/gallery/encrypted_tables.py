@@ -14,12 +14,12 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ..errors import DataError
 from ..utils.escape import shown
 from .gallery_key import KEY_VARIABLE, GalleryKey
 from .record_cipher import NotAuthentic, RecordCipher, Value
 from .row_file import WORD, mark_of, mixed_one
 from .schema import APPLICATION_ID, ENCRYPTED_ID, transaction
+from .unusable import UnusableGallery
 
 ENCRYPTED = {
     "people": ("name",),
@@ -49,19 +49,22 @@ def unlock(db: sqlite3.Connection, path: Path, model_id: str, key: GalleryKey | 
             return None
         with transaction(db):
             if any(db.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone() for table in ENCRYPTED):
-                raise DataError(
+                raise UnusableGallery(
                     f"{shown(path)}: not encrypted; facealike gallery encrypt does that, or open it without "
-                    f"a key (--key-file, {KEY_VARIABLE})"
+                    f"a key (--key-file, {KEY_VARIABLE})",
+                    "not encrypted",
                 )
             return change_cipher(db, model_id, None, key)
     if key is None:
-        raise DataError(
-            f"{shown(path)}: encrypted; give its key by --key-file or the variable {KEY_VARIABLE}"
+        raise UnusableGallery(
+            f"{shown(path)}: encrypted; give its key by --key-file or the variable {KEY_VARIABLE}", "no key"
         )
     try:
         cipher = RecordCipher.unwrap(str(wrapped[0]), key, _gallery(db), model_id)
     except NotAuthentic:
-        raise DataError(f"{shown(path)}: encrypted with another key; give the right one") from None
+        raise UnusableGallery(
+            f"{shown(path)}: encrypted with another key; give the right one", "wrong key"
+        ) from None
     return cipher
 
 

@@ -16,16 +16,15 @@ from numpy.typing import NDArray
 from ..calibration.probability import PRIOR
 from ..detection.face_policy import DEFAULT_FACE, FacePolicy
 from ..embedding.face_model import Model
-from ..errors import DataError, UsageError
+from ..errors import UsageError
 from ..imaging.photo_digest import photo_digest, pixels_digest
 from ..imaging.read import Source, source_name
 from ..model_file.locate import read_model_file
 from ..model_file.model_file import ModelFile
 from ..types import Face
-from ..utils.escape import shown
 from ..verification.compare import CompareOptions
 from .aggregation import DEFAULT_AGGREGATION, Aggregation, check_aggregation
-from .base import GalleryStore
+from .base import GalleryStore, NoTemplateLeft
 from .candidates import CandidateList
 from .enroll_many import store_people, store_vectors
 from .enroll_person import store_person
@@ -298,9 +297,7 @@ class Gallery:
         """Return the templates of a person, at least one."""
         templates = [one for _, one in self.store.templates(person)]
         if not templates:
-            raise DataError(
-                f"{self.store.name}: {shown(person)!r} has no template left; enroll a photo first"
-            )
+            raise NoTemplateLeft(self.store.name, person)
         return templates
 
     def correct(self, photo: Source | Template, *, not_person: str) -> int:

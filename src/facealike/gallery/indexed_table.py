@@ -47,6 +47,8 @@ class IndexedTable:
 
     def __init__(self, path: Path, table: str, value: str) -> None:
         self.path, self._table, self._value = path, table, value
+        # In a damaged file a cell may have any type.
+        self._cell = f"CAST({value} AS {'BLOB' if value == 'vector' else 'TEXT'})"
         self.file: RowFile | None = None
         self.mark: Callable[[bytes], int] = mark_of
         self._loaded, self._trusted, self.on_disk = False, True, True
@@ -158,7 +160,7 @@ class IndexedTable:
     def between(self, db: sqlite3.Connection, first: int, last: int) -> dict[int, Any]:
         """Return the values of rows of the table, by id, which rises."""
         rows = db.execute(
-            f"SELECT id, {self._value} FROM {self._table} WHERE id BETWEEN ? AND ? "
+            f"SELECT id, {self._cell} FROM {self._table} WHERE id BETWEEN ? AND ? "
             f"AND {self._value} IS NOT NULL ORDER BY id",
             (first, last),
         )
@@ -173,7 +175,7 @@ class IndexedTable:
 
     def _rows(self, db: sqlite3.Connection, after: int) -> Iterator[tuple[list[int], list[Any]]]:
         rows = db.execute(
-            f"SELECT id, {self._value} FROM {self._table} WHERE id > ? AND {self._value} IS NOT NULL "
+            f"SELECT id, {self._cell} FROM {self._table} WHERE id > ? AND {self._value} IS NOT NULL "
             "ORDER BY id",
             (after,),
         )

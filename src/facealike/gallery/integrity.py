@@ -7,11 +7,11 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import DataError
 from ..utils.escape import shown
 from ..utils.result import Shown
 from .base import GalleryStore
 from .template import DIGEST
+from .unusable import UnusableGallery
 
 
 @dataclass(frozen=True, repr=False)
@@ -87,7 +87,7 @@ def refuse_damaged(store: GalleryStore) -> None:
     """Close a store with damaged templates, which a search could not use.
 
     Raises:
-        DataError: There are some.
+        UnusableGallery: There are some.
     """
     try:
         damaged = store.damaged_templates(unchecked=True)
@@ -97,7 +97,8 @@ def refuse_damaged(store: GalleryStore) -> None:
     if damaged:
         store.close()
         person, _, why = damaged[0]
-        raise DataError(
+        raise UnusableGallery(
             f"{store.name}: a template of {shown(person)!r} is damaged ({why}), {len(damaged):,} in all; "
-            "facealike gallery check lists them: forget and enroll those people, or restore a copy"
+            "facealike gallery check lists them: forget and enroll those people, or restore a copy",
+            "damaged",
         )

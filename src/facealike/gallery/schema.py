@@ -19,6 +19,7 @@ from ..errors import DataError, MixedModels
 from ..utils.escape import shown
 from .row_file import WORD, mark_of, mixed_one
 from .template import now
+from .unusable import Fault, UnusableGallery
 
 APPLICATION_ID = 0x46414C47  # "FALG", in the header of the file
 ENCRYPTED_ID = 0x46414C45  # "FALE", of an encrypted one, which older versions then refuse
@@ -119,10 +120,12 @@ def prepare(db: sqlite3.Connection, path: Path, model_id: str | None) -> str:
         owner = db.execute("PRAGMA application_id").fetchone()[0]
         tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         if owner not in (APPLICATION_ID, ENCRYPTED_ID) and (owner or tables):
-            raise DataError(f"{shown(path)}: a database of another program; name another file")
+            raise UnusableGallery(
+                f"{shown(path)}: a database of another program; name another file", "damaged"
+            )
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if version > len(MIGRATIONS):
-            raise DataError(f"{shown(path)}: a gallery of a newer facealike; update facealike")
+            raise UnusableGallery(f"{shown(path)}: a gallery of a newer facealike; update facealike", "newer")
         if not version and model_id is None:
             raise DataError(
                 f"{shown(path)}: an empty file and no gallery; facealike gallery enroll makes one"
@@ -211,25 +214,33 @@ def erase(db: sqlite3.Connection, wait: bool = True) -> bool:
     return True
 
 
-def failure(path: Path, error: Exception) -> DataError:
-    """Return an error of SQLite as one sentence with what to do."""
-    todo = cure(error, "facealike gallery check examines it")
-    return DataError(f"{shown(path)}: the gallery cannot be used ({error}); {todo}")
+def failure(
+    path: Path, error: Exception, what: str = "the gallery cannot be used",
+    otherwise: str = "facealike gallery check examines it",
+) -> UnusableGallery:  # fmt: skip
+    """Return an error of SQLite as one sentence with what to do.
+
+    Args:
+        path: The file.
+        error: What SQLite says.
+        what: What could not be done.
+        otherwise: What to do about an error that is not foreseen.
+    """
+    unforeseen: tuple[Fault, str] = ("damaged", otherwise)
+    fault, todo = next((cure for part, cure in _CURES.items() if part in str(error)), unforeseen)
+    return UnusableGallery(f"{shown(path)}: {what} ({error}); {todo}", fault)
 
 
-def cure(error: Exception, otherwise: str) -> str:
-    """Return what to do about an error of SQLite."""
-    return next((todo for part, todo in _CURES.items() if part in str(error)), otherwise)
-
-
-_CURES = {
-    "locked": "another process is writing in it: wait until it is done, and try again",
-    "full": "free some space on the disk, and try again",
-    "readonly": "allow writing the file and its folder",
-    "disk I/O": "check the disk, and try again",
-    "not a database": "name another file",
-    "malformed": "the file is damaged: restore a copy, or import an exported file",
-    "unable to open": "check the path and its permissions",
-    "closed database": "open the gallery again",
-    "no such table": "another process has changed its key: open the gallery again with the new one",
-}
+_CURES: dict[str, tuple[Fault, str]] = {
+    "locked": ("busy", "another process is writing in it: wait until it is done, and try again"),
+    "full": ("full", "free some space on the disk, and try again"),
+    "readonly": ("read-only", "allow writing the file and its folder"),
+    "disk I/O": ("unreachable", "check the disk, and try again"),
+    "not a database": ("damaged", "name another file"),
+    "malformed": ("damaged", "the file is damaged: restore a copy, or import an exported file"),
+    "unable to open": ("unreachable", "check the path and its permissions"),
+    "closed database": ("unreachable", "open the gallery again"),
+    "no such table": (
+        "key changed", "another process has changed its key: open the gallery again with the new one"
+    ),
+}  # fmt: skip

@@ -16,16 +16,19 @@ import numpy as np
 
 from ..errors import DataError
 from ..utils.escape import shown
+from .base import NoSuchPerson
 from .encrypted_tables import attach, unlock, unreadable_rows
 from .gallery_key import GalleryKey
 from .index import TemplateIndex
 from .index_check import index_problems
 from .indexed_table import about
 from .name_index import NameIndex
+from .people_page import PeoplePage, first_matches, place_of
 from .record_cipher import NotAuthentic, RecordCipher
 from .scan import Precision
-from .schema import BUSY_TIMEOUT, MIGRATIONS, cure, failure, prepare, reading, transaction
+from .schema import BUSY_TIMEOUT, MIGRATIONS, failure, prepare, reading, transaction
 from .template import MAPPED, Correction, Template, vector_problems
+from .unusable import UnusableGallery
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -43,6 +46,10 @@ FEW = 500
 """So many people are looked up one by one; of more, all people are read."""
 
 
+SQL_ERRORS = (sqlite3.Error, UnicodeDecodeError)
+"""Errors of SQLite; the second where the message quotes a damaged file."""
+
+
 def guarded(run: Callable[Concatenate[Self, P], R]) -> Callable[Concatenate[Self, P], R]:
     """Let errors of SQLite leave as a DataError that names the file."""
 
@@ -50,7 +57,7 @@ def guarded(run: Callable[Concatenate[Self, P], R]) -> Callable[Concatenate[Self
     def wrapped(self: Self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return run(self, *args, **kwargs)
-        except (sqlite3.Error, NotAuthentic) as error:
+        except (*SQL_ERRORS, NotAuthentic) as error:
             raise self._failure(error) from error
 
     return wrapped
@@ -89,7 +96,9 @@ class SQLiteReader:
         try:
             self._db = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT / 1000, isolation_level=None)
         except sqlite3.Error as error:
-            raise DataError(f"{self.name}: cannot be opened as a gallery ({error})") from error
+            raise UnusableGallery(
+                f"{self.name}: cannot be opened as a gallery ({error})", "unreachable"
+            ) from error
         try:
             self.model_id = prepare(self._db, self.path, model_id)
             self._use(unlock(self._db, self.path, self.model_id, key), key)
@@ -97,10 +106,9 @@ class SQLiteReader:
                 if self._db.execute("SELECT 1 FROM erasures LIMIT 1").fetchone():
                     with transaction(self._db):
                         self._finish_erasures()
-        except sqlite3.Error as error:
+        except SQL_ERRORS as error:
             self.close()
-            todo = cure(error, "name another file")
-            raise DataError(f"{self.name}: not a usable gallery ({error}); {todo}") from error
+            raise failure(self.path, error, "not a usable gallery", "name another file") from error
         except BaseException:
             self.close()
             raise
@@ -112,13 +120,14 @@ class SQLiteReader:
         self._index.use(cipher)
         self._names.use(cipher)
 
-    def _failure(self, error: Exception) -> DataError:
+    def _failure(self, error: Exception) -> UnusableGallery:
         """Return an error of SQLite, or of the cipher within it, as one sentence."""
         if self._cipher is not None and self._cipher.failed:
             where, self._cipher.failed = self._cipher.failed, ""
-            return DataError(
+            return UnusableGallery(
                 f"{self.name}: {where} cannot be decrypted: the file is damaged or was changed by another "
-                "program; restore a copy"
+                "program; restore a copy",
+                "damaged",
             )
         return failure(self.path, error)
 
@@ -163,9 +172,7 @@ class SQLiteReader:
     def _existing(self, person: str) -> int:
         found = self._names.find(self._db, [person])
         if person not in found:
-            raise DataError(
-                f"{self.name}: no person {shown(person)!r} is enrolled; facealike gallery list shows who is"
-            )
+            raise NoSuchPerson(self.name, person)
         return found[person]
 
     @guarded
@@ -191,6 +198,20 @@ class SQLiteReader:
             "WHERE name IS NOT NULL ORDER BY name"
         )
         return dict(rows.fetchall())
+
+    @guarded
+    def people_page(self, limit: int, after: str | None = None, search: str = "") -> PeoplePage:
+        """Return the next people, the newest first; see ``GalleryStore``.
+
+        Raises:
+            UsageError: ``after`` is not the ``next`` of a page.
+        """
+        query = "SELECT id, name FROM people WHERE id < ? ORDER BY id DESC"
+        with self.snapshot():
+            found, following = first_matches(self._db.execute(query, (place_of(after),)), limit, search)
+            count = "SELECT count(*) FROM templates WHERE person = ?"
+            people = {name: self._db.execute(count, (key,)).fetchone()[0] for key, name in found.items()}
+        return PeoplePage(people, following)
 
     @guarded
     def metadata(self) -> dict[str, dict[str, Any]]:
@@ -236,7 +257,7 @@ class SQLiteReader:
         try:
             for name, vector, *rest in rows:
                 yield name, Template(np.frombuffer(vector, "<f4"), *rest)
-        except sqlite3.Error as error:  # the rows are read after the method that asked for them
+        except SQL_ERRORS as error:  # the rows are read after the method that asked for them
             raise self._failure(error) from error
 
     @guarded
@@ -334,6 +355,11 @@ class SQLiteReader:
         self._index.close()
         self._names.close()
         if hasattr(self, "_db"):
+            # SQLite itself leaves the write-ahead log of a file that was moved or replaced, and would apply
+            # it to the file that has the name now.
+            with contextlib.suppress(*SQL_ERRORS):
+                self._db.execute("PRAGMA busy_timeout = 0")
+                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             self._db.close()
 
 

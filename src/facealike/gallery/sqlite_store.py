@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError
 from .base import GalleryStore, Hit
 from .encrypted_tables import change_cipher
 from .gallery_key import GalleryKey
@@ -28,6 +27,7 @@ from .schema import erase, mark_deleted, transaction
 from .sqlite_adding import Adding, change_totals
 from .sqlite_reading import SQLiteReader, guarded, index_folder
 from .template import Correction, Template, metadata_text, now
+from .unusable import NotErased, UnusableGallery
 
 BATCH = 5_000
 """Templates that are added together."""
@@ -224,9 +224,9 @@ class SQLiteStore(SQLiteReader, GalleryStore):
                     one.result()
             self._blanked, self._removed = removed, set()
         except (sqlite3.Error, OSError) as error:
-            raise DataError(f"{self.name}: {done}, but not erased yet ({error}); {again}") from error
+            raise NotErased(f"{self.name}: {done}, but not erased yet ({error}); {again}") from error
         if not erased:
-            raise DataError(
+            raise NotErased(
                 f"{self.name}: {done}, but another process still reads it; close that, and {again}"
             )
 
@@ -255,5 +255,7 @@ class SQLiteStore(SQLiteReader, GalleryStore):
         """Return what ``search`` does for each of the queries (q, d), in one pass over the vectors."""
         self._index.load(self._db)
         if self._index.damaged and self.damaged_templates():
-            raise DataError(f"{self.name}: some templates are damaged; facealike gallery check lists them")
+            raise UnusableGallery(
+                f"{self.name}: some templates are damaged; facealike gallery check lists them", "damaged"
+            )
         return self._index.search(self._db, np.asarray(queries, np.float32), top, without)

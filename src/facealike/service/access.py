@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,11 +20,15 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as AsgiScope
 
-from ..errors import ServiceError
+from ..errors import DataError, ServiceError
 from .api_keys import KeyFile, Scope, allows
 from .problems import problem_response, retry
 from .rate_limit import RateLimit
 from .settings import is_loopback
+
+LOG = logging.getLogger("facealike.service")
+
+UNREADABLE_KEYS = "the file of API keys cannot be read; the operator of the service must restore a copy"
 
 OPEN = ("/healthz", "/readyz")
 """Routes that need no key: they say whether the service is up, and nothing else."""
@@ -104,12 +109,19 @@ class Guard:
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] not in OPEN:
-            decided = self._entry.check(scope["method"], Headers(scope=scope))
+            decided = self._decided(scope)
             if isinstance(decided, Response):
                 await decided(scope, receive, send)
                 return
             scope.setdefault("state", {})["caller"] = decided
         await self._app(scope, receive, send)
+
+    def _decided(self, scope: AsgiScope) -> Caller | Response:
+        try:
+            return self._entry.check(scope["method"], Headers(scope=scope))
+        except DataError as error:
+            LOG.error("%s", error)
+            return problem_response(503, "ServiceError", UNREADABLE_KEYS)
 
 
 def needs(scope: Scope) -> Callable[[Request], Awaitable[Caller]]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 
-from ..client.fields import GALLERY_NAME
+from ..client.fields import DEFAULT_PEOPLE, GALLERY_NAME, MOST_PEOPLE
 from ..client.schemas import (
     Enrolled,
     EnrollRequest,
@@ -25,12 +25,12 @@ from ..gallery.enroll_person import NothingEnrolled
 from ..gallery.gallery import Gallery
 from ..gallery.person_verification import PersonVerification, Probe
 from ..gallery.search import SearchOptions
-from ..utils.escape import shown
+from ..gallery.unusable import NotErased
 from ..verification.compare import CompareOptions
 from .access import Caller, needs
 from .face_queue import PhotoFaces, QueuedPhoto
 from .photo_routes import PHOTO
-from .problems import RESPONSES, NotFound
+from .problems import RESPONSES
 from .resources import Resources, Used, found_in
 from .uploads import request_body
 
@@ -39,6 +39,11 @@ Reader = Annotated[Caller, Depends(needs("read"))]
 Enroller = Annotated[Caller, Depends(needs("enroll"))]
 Admin = Annotated[Caller, Depends(needs("admin"))]
 Name = Annotated[str, Path(pattern=GALLERY_NAME, description="The name of the gallery.")]
+Limit = Annotated[int, Query(ge=1, le=MOST_PEOPLE, description="Most people of the page.")]
+After = Annotated[
+    str | None, Query(pattern="^[0-9]{1,40}$", description="The next of the page before; none begins.")
+]
+Search = Annotated[str, Query(max_length=200, description="Part of the names, in capital or small letters.")]
 
 
 @router.get("")
@@ -48,9 +53,19 @@ async def galleries(used: Used, _: Reader) -> Galleries:
 
 
 @router.get("/{name}/people")
-async def people(name: Name, used: Used, _: Reader) -> People:
-    """Return the number of templates of each enrolled person."""
-    return People(people=await used.galleries.run(name, Gallery.people))
+async def people(
+    name: Name, used: Used, _: Reader, limit: Limit = DEFAULT_PEOPLE, after: After = None, search: Search = ""
+) -> People:
+    """Return a page of the enrolled people with the number of their templates, the newest first.
+
+    ``next`` is the ``after`` of the next page, and null on the last one.
+    """
+
+    def page(gallery: Gallery) -> People:
+        found = gallery.store.people_page(limit, after, search)
+        return People(people=found.people, next=found.next, total=gallery.store.count_people())
+
+    return await used.galleries.run(name, page)
 
 
 @router.post(
@@ -122,7 +137,6 @@ async def verify(name: Name, request: Request, used: Used, caller: Reader) -> Ve
         probe = await _searched(used, asked.photo, asked.face)
 
     def decide(gallery: Gallery) -> PersonVerification:
-        _check_enrolled(gallery, asked.person, name)
         result = gallery.verify_face(probe, asked.person, options)
         used.audit.write("verify", name, caller.key, result.verdict)
         return result
@@ -136,17 +150,15 @@ async def forget(name: Name, person: str, used: Used, caller: Admin) -> Forgotte
     """Remove a person for good."""
 
     def remove(gallery: Gallery) -> int:
-        _check_enrolled(gallery, person, name)
-        removed = gallery.forget(person)
+        try:
+            removed = gallery.forget(person)
+        except NotErased:
+            used.audit.write("forget", name, caller.key, "forgotten, not erased")
+            raise
         used.audit.write("forget", name, caller.key, "forgotten", removed=removed)
         return removed
 
     return Forgotten(person=person, removed=await used.galleries.run(name, remove))
-
-
-def _check_enrolled(gallery: Gallery, person: str, name: str) -> None:
-    if person not in gallery.people():
-        raise NotFound(f"no person {shown(person)!r} is enrolled in {name}")
 
 
 async def _searched(used: Resources, photo: bytes, face: FacePolicy) -> Probe:

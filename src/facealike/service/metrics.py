@@ -5,6 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from .face_queue import FaceQueue
+from .galleries import Galleries
 
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8)
 
@@ -27,13 +28,14 @@ class Metrics:
         self._requests.labels(route, method, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
 
-    def watch(self, queue: FaceQueue) -> None:
-        """Also report the state of the queue."""
+    def watch(self, queue: FaceQueue, galleries: Galleries) -> None:
+        """Also report the state of the queue and of the galleries."""
         for name, text, value in (
             ("facealike_queue_photos", "Photos accepted and not answered.", lambda: queue.accepted),
             ("facealike_queue_capacity", "Most photos that are accepted.", lambda: queue.capacity),
             ("facealike_batches", "Batches embedded.", lambda: queue.batches[0]),
             ("facealike_faces_embedded", "Faces embedded.", lambda: queue.batches[1]),
+            ("facealike_galleries_unusable", "Galleries that their operator must mend.", galleries.unusable),
         ):
             Gauge(name, text, registry=self._registry).set_function(value)
 

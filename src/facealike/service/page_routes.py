@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
 
-from ..client.schemas import Health
-from ..errors import ServiceError
-from .access import Caller, needs
+from ..client.schemas import Health, Readiness
+from ..errors import DataError, ServiceError
+from .access import UNREADABLE_KEYS, Caller, Entry, needs
 from .metrics import Metrics
 from .problems import NotFound
-from .resources import Used
+from .resources import Resources, Used
 
 PAGE = Path(__file__).parent / "page"
 """Every file that a browser gets: plain modules, without a build step."""
@@ -62,14 +63,31 @@ async def healthz() -> Health:
     return Health(status="ok")
 
 
-@router.get("/readyz", tags=["state"], responses={503: {"description": "It would refuse a photo now."}})
-async def readyz(used: Used) -> JSONResponse:
-    """Say whether a photo would be accepted now."""
+@router.get(
+    "/readyz", tags=["state"], response_model=Readiness,
+    responses={503: {"model": Readiness, "description": "It cannot do its work now; reason says why."}},
+)  # fmt: skip
+async def readyz(request: Request, used: Used) -> JSONResponse:
+    """Say whether the service can accept a photo, read its keys, write its data and use a gallery."""
+    reason = await _not_ready(request.app.state.entry, used)
+    if reason:
+        return JSONResponse({"status": "not ready", "reason": reason}, 503)
+    return JSONResponse({"status": "ready"})
+
+
+async def _not_ready(entry: Entry, used: Resources) -> str | None:
     try:
         used.queue.check_room()
-    except ServiceError:
-        return JSONResponse({"status": "not ready"}, 503)
-    return JSONResponse({"status": "ready"})
+        entry.key_required()
+    except ServiceError as error:
+        return str(error)
+    except DataError:
+        return UNREADABLE_KEYS
+    effective = os.access in os.supports_effective_ids
+    if not os.access(used.settings.data, os.W_OK | os.X_OK, effective_ids=effective):
+        return "the data folder of the service cannot be written; allow it"
+    problem = await used.galleries.problem()
+    return None if problem is None else f"no gallery can be used: {problem}"
 
 
 @router.get("/metrics", tags=["state"], response_class=Response)

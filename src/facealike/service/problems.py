@@ -126,11 +126,12 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
         403: "The key's scope does not allow this, or the request comes from another website.",
         404: "No such gallery or person.",
         408: "The body arrived too slowly.",
+        409: "The person has no template left, or the model is not calibrated.",
         413: "A request, or a photo, that is too large.",
         415: "The body is neither multipart/form-data nor application/json.",
         422: "A request or photo that cannot be used, such as one without a face.",
         429: "Too many requests with this key; Retry-After says when to try again.",
-        503: "The queue is full; Retry-After says when to try again.",
+        503: "The queue is full: Retry-After says when to try again. Or the operator must mend something.",
     }.items()
 }
 """The errors of a route, for its OpenAPI."""

@@ -13,12 +13,13 @@ import numpy as np
 import uvicorn
 
 from ..embedding.face_model import Model
-from ..errors import UsageError
+from ..errors import DataError, UsageError
 from ..gallery.gallery_key import find_key
 from ..gallery.record_cipher import check_cipher
 from ..utils.escape import shown
 from .api_keys import KeyFile
 from .application import make_app
+from .audit_log import AuditLog
 from .settings import ServiceSettings
 
 BACKLOG = 256
@@ -53,6 +54,22 @@ def check_address(settings: ServiceSettings) -> None:
             f"{shown(settings.host)}: other machines reach this address, and there is no key yet; make one "
             "with facealike serve keys add, or leave out --host"
         )
+
+
+def check_data(settings: ServiceSettings) -> None:
+    """Make the data folder; refuse one in which the service cannot write its audit log.
+
+    Raises:
+        DataError: It cannot.
+    """
+    try:
+        settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        AuditLog(settings.audit).close()
+    except OSError as error:
+        raise DataError(
+            f"{shown(settings.data)}: the service cannot write there ({error.strerror}); allow it, or name "
+            "another folder with --data"
+        ) from None
 
 
 def listen(settings: ServiceSettings) -> socket.socket:
@@ -91,16 +108,17 @@ def serve(settings: ServiceSettings, ready: Callable[[str, Model], None]) -> Non
 
     Raises:
         UsageError: The address cannot be used, or needs a key.
+        DataError: The data folder cannot be written.
         FacealikeError: The model or the keys cannot be read, or cryptography is needed and not installed.
     """
     check_address(settings)
+    check_data(settings)
     if find_key(settings.key_file) is not None:
         check_cipher()
     model = Model.load(settings.model, settings.device)
     size = model.preprocessing.size
     model.embed_many(np.zeros((1, size, size, 3), np.uint8))  # loads the network that requests share
     with listen(settings) as listening:
-        settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
         config = uvicorn.Config(
             make_app(settings, model), log_config=None, access_log=False, server_header=False,
             limit_concurrency=settings.connections, timeout_graceful_shutdown=int(settings.grace) or 1,

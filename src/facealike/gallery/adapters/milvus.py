@@ -18,13 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError, MixedModels
-from ...utils.escape import shown
-from ..base import GalleryStore, Hit
+from ..base import GalleryStore, Hit, NoSuchPerson
+from ..people_page import PeoplePage
 from ..store_url import StoreURL
 from ..template import MAPPED, Correction, Template, metadata_text, now, vector_problems
 from .milvus_batch import Batch
 from .milvus_connection import MilvusConnection, among, both, digest, other_than
 from .milvus_journal import FORGETTING, Journal, record
+from .milvus_people import people_page
 from .search_check import evenly_spread, not_found
 
 SCHEMA_VERSION = 1
@@ -132,9 +133,7 @@ class MilvusStore(GalleryStore):
         if not self._milvus.count(
             self._milvus.records, both(f'kind == "person" and person == "{key}"', seen)
         ):
-            raise DataError(
-                f"{self.name}: no person {shown(person)!r} is enrolled; facealike gallery list shows who is"
-            )
+            raise NoSuchPerson(self.name, person)
         return key
 
     def forget(self, person: str) -> int:
@@ -251,6 +250,10 @@ class MilvusStore(GalleryStore):
         counts = Counter(row["person"] for row in self._rows(["person"], seen))
         names = self._names(None, seen)
         return {name: counts[key] for key, name in sorted(names.items(), key=lambda item: item[1])}
+
+    def people_page(self, limit: int, after: str | None = None, search: str = "") -> PeoplePage:
+        """Return the next people, the newest first; see ``GalleryStore``."""
+        return people_page(self._milvus, self._journal.settle(), limit, after, search)
 
     def metadata(self) -> dict[str, dict[str, Any]]:
         """Return the metadata of each person who has some, by name."""

@@ -91,7 +91,7 @@ class Batch:
 
     def _make(self, names: Iterable[str]) -> None:
         """Write the people who are not there."""
-        keys = {key: name for name in set(names) if (key := digest(name)) not in self._people}
+        keys = {key: name for name in dict.fromkeys(names) if (key := digest(name)) not in self._people}
         held = self._held(self._milvus.records, "person", list(keys), [], 'kind == "person"')
         rows = [self._person(key, name, "{}") for key, name in keys.items() if key not in held]
         self._milvus.upsert(self._milvus.records, rows)

@@ -19,9 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import DataError
-from ...utils.escape import shown
-from ..base import GalleryStore, Hit
+from ..base import GalleryStore, Hit, NoSuchPerson
+from ..people_page import PeoplePage, first_matches, place_of
 from ..store_url import StoreURL
 from ..template import MAPPED, NORM_TOLERANCE, Correction, Template, metadata_text, now
 from .postgres_connection import PostgresConnection, reads
@@ -129,9 +128,7 @@ class PostgresStore(GalleryStore):
     def _existing(self, person: str) -> int:
         found = self._db.run("SELECT id FROM people WHERE name = %s", (person,)).fetchone()
         if found is None:
-            raise DataError(
-                f"{self.name}: no person {shown(person)!r} is enrolled; facealike gallery list shows who is"
-            )
+            raise NoSuchPerson(self.name, person)
         return int(found[0])
 
     def forget(self, person: str) -> int:
@@ -196,6 +193,18 @@ class PostgresStore(GalleryStore):
             "GROUP BY people.id ORDER BY name"
         )
         return dict(rows.fetchall())
+
+    @reads
+    def people_page(self, limit: int, after: str | None = None, search: str = "") -> PeoplePage:
+        """Return the next people, the newest first; see ``GalleryStore``."""
+        rows = self._db.rows(
+            "SELECT id, name, (SELECT count(*) FROM templates WHERE person = people.id) FROM people "
+            "WHERE id < %s AND strpos(lower(name), lower(%s)) > 0 ORDER BY id DESC LIMIT %s",
+            (place_of(after), search, max(limit, 0) + 1),
+        )
+        found, following = first_matches([(key, name) for key, name, _ in rows], limit)
+        counts = {key: count for key, _, count in rows}
+        return PeoplePage({name: counts[key] for key, name in found.items()}, following)
 
     @reads
     def metadata(self) -> dict[str, dict[str, Any]]:

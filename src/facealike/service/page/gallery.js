@@ -1,6 +1,7 @@
 // Enroll, identify and forget in one gallery.
 import { inGallery, send, sentence } from "./api.js";
 import { make, problem, show } from "./elements.js";
+import { startPeople } from "./people.js";
 import { PhotoSlot } from "./photo_slot.js";
 
 const VERDICTS = {
@@ -46,20 +47,12 @@ export function startGallery() {
     if (result.face) slot.face(result.face, result.quality);
   }
 
+  const people = startPeople(name, forget);
+
   async function list() {
-    try {
-      const { galleries } = await send("GET", "/v1/galleries");
-      at("galleries").replaceChildren(...galleries.map((one) => make("option", { value: one })));
-      const people = galleries.includes(name.value) ? (await send("GET", inGallery(name.value, "people"))).people : {};
-      const rows = Object.entries(people).map(([person, count]) => {
-        const button = make("button", { type: "button", class: "plain", "aria-label": `Forget ${person}` }, "Forget");
-        button.addEventListener("click", () => forget(person));
-        return make("li", {}, make("span", {}, `${person} (${count} ${count === 1 ? "photo" : "photos"})`), button);
-      });
-      at("people").replaceChildren(...(rows.length ? rows : [make("li", {}, "Nobody yet.")]));
-    } catch (error) {
-      problem(at("people"), error);
-    }
+    const { galleries } = await send("GET", "/v1/galleries").catch(() => ({ galleries: [] }));
+    at("galleries").replaceChildren(...galleries.map((one) => make("option", { value: one })));
+    await people.list(galleries.includes(name.value));
   }
 
   async function forget(person) {
