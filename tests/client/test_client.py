@@ -36,6 +36,9 @@ def test_every_operation(client: Client, tmp_path: Path) -> None:
     compared = client.compare(path, photo(1, 0), prior=0.2)
     assert isinstance(compared, Compared) and compared and compared.verdict == "same"
     assert compared.prior == 0.2 and compared.score == pytest.approx(1, abs=1e-5)
+    explained = client.explain(path, photo(1, 0), overlays=True)
+    assert explained.comparison.verdict == "same" and explained.sentence
+    assert explained.overlays is not None and explained.overlays[0].startswith(b"\x89PNG")
     assert client.detect(path).faces[0].quality is not None
     assert len(client.embed(str(path)).faces[0].embedding) == 16
     assert client.model().id == MODEL.id

@@ -129,6 +129,35 @@ def test_two_photos_that_are_dropped_are_compared(page: Any) -> None:
     assert "quality" in page.inner_text("#first .caption")
 
 
+def test_why_shows_the_maps_the_legend_and_the_sentence(page: Any) -> None:
+    compare(page, HOPPER, TURNED)
+    page.wait_for_selector("#answer.same")
+    page.focus("#why button")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#explanation img >> nth=1")
+    assert page.locator("#why [role=status]").inner_text() == (
+        "The eyes, nose and mouth carry the score in both photos."
+    )
+    names = [one.get_attribute("alt") for one in page.locator("#explanation img").all()]
+    assert names[0].startswith("First face under its map: the score is carried by ") and "eyes" in names[0]
+    loaded = "[...document.querySelectorAll('#explanation img')].every((one) => one.naturalWidth > 50)"
+    page.wait_for_function(loaded)
+    rows = page.locator("#explanation tbody tr").all_inner_texts()
+    assert len(rows) == 7 and rows[1].startswith("Eyes") and "\u2212" in rows[1]
+    assert "carries the score (+" in page.inner_text("#explanation .legend")
+    assert "Calibration: " in page.inner_text("#explanation")
+    assert page.evaluate("document.activeElement.textContent") == "Why?", "the focus stays"
+    page.keyboard.press("Enter")
+    assert page.is_hidden("#explanation")
+    drop(page, "#second .drop", COLLINS)
+    page.wait_for_selector("#answer.different")
+    assert page.locator("#explanation img").count() == 0, "it was of the other comparison"
+    page.set_viewport_size({"width": 360, "height": 740})
+    page.get_by_role("button", name="Why?").click()
+    page.wait_for_selector("#explanation table")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
 def test_a_photo_without_a_face_is_one_sentence(page: Any) -> None:
     compare(page, HOPPER, scenery())
     assert page.inner_text("#answer .problem").startswith("The second photo: no face found")
@@ -261,6 +290,8 @@ def test_axe_finds_nothing_serious(page: Any, scheme: str) -> None:
     page.emulate_media(color_scheme=scheme)
     compare(page, both(), HOPPER)
     page.wait_for_selector("#first legend")
+    page.get_by_role("button", name="Why?").click()
+    page.wait_for_selector("#explanation table")
     drop(page, "#many-drop", HOPPER, scenery())
     page.wait_for_selector("#groups canvas", state="attached")
     page.click("#tab-report")

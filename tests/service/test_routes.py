@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,10 +12,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image as PillowImage
 from starlette.testclient import TestClient
 
-from facealike import Model, compare, write_new_key
+from facealike import Model, compare, explain, write_new_key
 from facealike.gallery.sqlite_store import SQLiteStore
+from facealike.plotting.explanation import map_over, scale_of
 from facealike.service.model_report import group_rates
 from facealike.service.page_routes import PAGE
 from support.gallery_templates import template
@@ -68,6 +71,43 @@ def test_a_face_is_chosen_by_its_number(client: TestClient) -> None:
     assert problem(missing, 422, "UsageError") == "the second photo: there is no face 2; 1 found"
     both = client.post("/v1/compare", files=files, data={"face": "any", "first_face": "1"})
     assert "not both" in problem(both, 422, "UsageError")
+
+
+def test_explain_answers_as_the_library_does_in_multipart_and_json(client: TestClient) -> None:
+    a, b = photo(0, 0), photo(0, 1)
+    expected = json.loads(json.dumps(explain(a, b, MODEL, prior=0.3).to_dict()))
+    form = client.post("/v1/explain", files={"first": a, "second": b}, data={"prior": "0.3"})
+    as_json = client.post("/v1/explain", json={"first": base(a), "second": base(b), "prior": 0.3})
+    compared = client.post("/v1/compare", files={"first": a, "second": b}, data={"prior": "0.3"}).json()
+    for answer in (form.json(), as_json.json()):
+        assert answer["sentence"] == expected["sentence"] and answer["overlays"] is None
+        assert answer["sentences"][1] == expected["sentence"] and "quality" in answer["sentences"][-1]
+        assert np.allclose(answer["maps"], expected["maps"], atol=1e-4)
+        assert [one["name"] for one in answer["regions"]] == [one["name"] for one in expected["regions"]]
+        for side in ("first", "second"):
+            falls = [[one[side] for one in each["regions"]] for each in (answer, expected)]
+            assert np.allclose(*falls, atol=1e-4)
+        assert answer["smallest"] == expected["smallest"] and answer["scale"] >= answer["smallest"]
+        assert answer["nearby"] == pytest.approx(expected["nearby"], abs=1e-4)
+        assert answer["comparison"].pop("milliseconds")["total"] > 0
+        assert {**answer["comparison"], "milliseconds": {}} == {**compared, "milliseconds": {}}
+    missing = client.post("/v1/explain", files={"first": a, "second": b}, data={"first_face": "2"})
+    assert problem(missing, 422, "UsageError") == "the first photo: there is no face 2; 1 found"
+    damaged = client.post("/v1/explain", files={"first": a, "second": b"x"})
+    assert problem(damaged, 422, "UnreadableImage").startswith("the second photo: not an image")
+
+
+def test_the_maps_of_an_explanation_come_as_pictures(client: TestClient) -> None:
+    files = {"first": photo(0, 0), "second": photo(0, 1)}
+    answer = client.post("/v1/explain", files=files, data={"overlays": "true"}).json()
+    expected = explain(files["first"], files["second"], MODEL)
+    for each, crop, falls in zip(answer["overlays"], expected.crops, expected.maps, strict=True):
+        drawn = np.asarray(PillowImage.open(io.BytesIO(base64.b64decode(each))))
+        assert np.abs(drawn.astype(int) - map_over(crop, falls, scale_of(expected))).max() <= 2
+    whole = client.post("/v1/explain", files=files, headers={"accept": "image/png"})
+    assert whole.headers["content-type"] == "image/png"
+    with PillowImage.open(io.BytesIO(whole.content)) as picture:
+        assert picture.format == "PNG" and picture.size == expected.picture().size
 
 
 def test_detect_and_embed(client: TestClient) -> None:
@@ -330,7 +370,7 @@ def test_the_page_is_small_and_needs_nothing_else() -> None:
 def test_the_openapi_document_describes_every_route_with_an_example(client: TestClient) -> None:
     api = client.get("/openapi.json").json()
     posts = [path for path, methods in api["paths"].items() if "post" in methods]
-    assert len(posts) == 7
+    assert len(posts) == 8
     for path in posts:
         operation = api["paths"][path]["post"]
         content = operation["requestBody"]["content"]

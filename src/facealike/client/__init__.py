@@ -10,6 +10,7 @@ from ..utils.extras import needs_extra
 
 with needs_extra("client", "the client of the service"):
     from .client import Client
+    from .explanation import Explained
     from .model_description import ModelDescription
     from .schemas import (
         Clustered,
@@ -29,6 +30,7 @@ __all__ = [
     "Detected",
     "Embedded",
     "Enrolled",
+    "Explained",
     "Forgotten",
     "Identified",
     "ModelDescription",

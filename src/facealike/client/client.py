@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from .. import errors
 from ..errors import FacealikeError, ImageNotFound, ServiceError, UnreadableImage
 from ..utils.escape import shown
+from .explanation import Explained
 from .fields import MOST_PEOPLE
 from .model_description import ModelDescription
 from .schemas import (
@@ -89,6 +90,23 @@ class Client:
             ServiceError: The service refused the request, or cannot be reached.
         """
         return self._post(Compared, "/v1/compare", {"first": first, "second": second}, options)
+
+    def explain(self, first: PhotoFile, second: PhotoFile, **options: Any) -> Explained:
+        """Explain the comparison of two photos; see ``facealike.explain``.
+
+        Args:
+            first: A photo.
+            second: Another photo.
+            options: Those of ``compare``, and ``overlays``: also return both faces under their maps, as PNG.
+
+        Raises:
+            FacealikeError: As for ``facealike.explain``.
+            ServiceError: As for ``compare``; the service explains a few comparisons at a time.
+
+        Examples:
+            >>> print(client.explain("one.jpg", "other.jpg").sentence)
+        """
+        return self._post(Explained, "/v1/explain", {"first": first, "second": second}, options)
 
     def detect(self, photo: PhotoFile, **options: Any) -> Detected:
         """Find the faces of a photo; ``options`` are fields of ``DetectRequest``: ``face``."""

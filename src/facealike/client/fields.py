@@ -48,6 +48,23 @@ Photo: TypeAlias = Annotated[
 ]
 """The content of a photo's file; base64 in JSON."""
 
+Picture: TypeAlias = Annotated[
+    bytes,
+    BeforeValidator(_decoded),
+    PlainSerializer(lambda data: base64.b64encode(data).decode(), return_type=str),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "format": "byte",
+            "contentEncoding": "base64",
+            "contentMediaType": "image/png",
+            "description": "A PNG.",
+        },
+        mode="serialization",
+    ),
+]
+"""A PNG of an answer; base64 in JSON."""
+
 Person: TypeAlias = Annotated[
     str,
     StringConstraints(

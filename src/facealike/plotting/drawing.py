@@ -98,9 +98,16 @@ def save_picture(image: PillowImage.Image, path: str | Path) -> None:
         DataError: The file cannot be written.
     """
     check_picture_name(path)
-    buffer = io.BytesIO()
     if Path(path).suffix.lower() == ".png":
-        image.save(buffer, "PNG", compress_level=4)  # 9 takes eight times as long for 7 % less
-    else:
-        image.save(buffer, "JPEG", quality=90, subsampling=0)
+        write_bytes(path, png(image))
+        return
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=90, subsampling=0)
     write_bytes(path, buffer.getvalue())
+
+
+def png(image: PillowImage.Image) -> bytes:
+    """Return an image as a PNG."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", compress_level=4)  # 9 takes eight times as long for 7 % less
+    return buffer.getvalue()

@@ -19,6 +19,7 @@ from .drawing import (
     INK,
     VERMILION,
     Color,
+    png,
     shortened,
     text_width,
     wrapped,
@@ -66,6 +67,16 @@ def map_over(crop: Image, falls: Floats, scale: float) -> Image:
     share = (np.clip(np.abs(falls) / scale, 0, 1)[..., None] ** STEEPNESS) * STRONGEST
     color = np.where(falls[..., None] >= 0, BLUE, VERMILION)
     return np.rint(gray * (1 - share) + color * share).astype(np.uint8)
+
+
+def overlays_of(result: Explanation) -> tuple[bytes, bytes]:
+    """Return both faces under their maps on one scale, each a PNG as large as its crop."""
+    scale = scale_of(result)
+    first, second = (
+        png(PillowImage.fromarray(map_over(crop, falls, scale)))
+        for crop, falls in zip(result.crops, result.maps, strict=True)
+    )
+    return first, second
 
 
 def explanation_picture(result: Explanation, photos: tuple[str, str]) -> PillowImage.Image:

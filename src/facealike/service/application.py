@@ -37,7 +37,7 @@ def make_app(settings: ServiceSettings, model: Model) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
         app.state.resources = resources = Resources.open(settings, model)
-        metrics.watch(resources.queue, resources.galleries)
+        metrics.watch(resources.queue, resources.explainer, resources.galleries)
         try:
             yield
         finally:

@@ -139,7 +139,7 @@ class FaceQueue:
             found = await asyncio.wrap_future(work)
             if isinstance(found, FacealikeError) or not photo.embed:
                 return found
-            vectors = await self._embedded(np.stack([face.crop for face in found.faces]))
+            vectors = await self.embedded(np.stack([face.crop for face in found.faces]))
             return PhotoFaces(
                 found.name, found.shape, found.faces, vectors, found.digest, found.start, found.note
             )
@@ -167,7 +167,8 @@ class FaceQueue:
         shape = (read.shape[0], read.shape[1])
         return PhotoFaces(photo.name, shape, faces, np.zeros((0, 0), np.float32), digest, start, read.note)
 
-    async def _embedded(self, crops: Image) -> Embeddings:
+    async def embedded(self, crops: Image) -> Embeddings:
+        """Return the unit vectors (n, d) of crops, embedded in turn with the faces of photos."""
         future: asyncio.Future[Embeddings] = asyncio.get_running_loop().create_future()
         self._pending.append((crops, future))
         self._arrived.set()

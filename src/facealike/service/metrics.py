@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from .explainer import Explainer
 from .face_queue import FaceQueue
 from .galleries import Galleries
 
@@ -28,13 +29,14 @@ class Metrics:
         self._requests.labels(route, method, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
 
-    def watch(self, queue: FaceQueue, galleries: Galleries) -> None:
-        """Also report the state of the queue and of the galleries."""
+    def watch(self, queue: FaceQueue, explainer: Explainer, galleries: Galleries) -> None:
+        """Also report the state of the queue, of what is explained, and of the galleries."""
         for name, text, value in (
             ("facealike_queue_photos", "Photos accepted and not answered.", lambda: queue.accepted),
             ("facealike_queue_capacity", "Most photos that are accepted.", lambda: queue.capacity),
             ("facealike_batches", "Batches embedded.", lambda: queue.batches[0]),
             ("facealike_faces_embedded", "Faces embedded.", lambda: queue.batches[1]),
+            ("facealike_explanations", "Comparisons that are explained now.", lambda: explainer.running),
             ("facealike_galleries_unusable", "Galleries that their operator must mend.", galleries.unusable),
         ):
             Gauge(name, text, registry=self._registry).set_function(value)

@@ -1,14 +1,15 @@
-"""Compare, detect, embed, cluster, and the model that does so."""
+"""Compare, explain, detect, embed, cluster, and the model that does so."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from fastapi import APIRouter, Depends, Request
+from fastapi.responses import Response
 
 from .. import __version__
+from ..client.explanation import Explained, ExplainRequest
 from ..client.fields import MOST_CLUSTERED, MOST_PHOTOS
 from ..client.model_description import Limits, ModelDescription
 from ..client.schemas import (
@@ -24,20 +25,28 @@ from ..client.schemas import (
 from ..clustering.options import cluster_threshold
 from ..detection.face_policy import FacePolicy, policy_difference
 from ..embedding.cropper import FaceCrop
+from ..embedding.face_model import Model
 from ..errors import FacealikeError, UsageError
+from ..plotting.drawing import png
+from ..plotting.explanation import overlays_of, scale_of
 from ..types import Embeddings
 from ..utils.wording import short_rule
-from ..verification.compare import CompareOptions, compare_faces
+from ..verification.compare import CompareOptions, EmbeddedFaces, compare_faces
+from ..verification.explain import explain_faces
+from ..verification.occlusion import Embed
+from ..verification.result import Comparison
 from .access import Caller, Entry, needs
 from .cluster_photos import check_count, clustered, options_of
 from .face_queue import PhotoFaces, QueuedPhoto
 from .model_report import card_of, group_rates, operating_rates
 from .problems import RESPONSES
-from .resources import Used, found_in
+from .resources import Resources, Used, found_in
 from .uploads import request_body
 
 PHOTO = "/9j/4AAQSkZJRgABAQ..."
 """Of the examples: the beginning of a JPEG in base64."""
+
+PNG = "image/png"
 
 router = APIRouter(prefix="/v1", tags=["photos"], responses=RESPONSES)
 Reader = Annotated[Caller, Depends(needs("read"))]
@@ -51,22 +60,44 @@ async def compare(request: Request, used: Used, _: Reader) -> Compared:
     """Compare two photos: the verdict, its probability, the operating point, and the faces used."""
     used.queue.check_room(2)
     async with used.uploads.read(request, CompareRequest) as asked:
-        options = CompareOptions(asked.threshold, asked.face, prior=asked.prior, fmr=asked.fmr)
-        numbers = (asked.first_face, asked.second_face)
-        policies: list[FacePolicy] = ["all" if number else options.face_policy for number in numbers]
-        photos = [
-            QueuedPhoto("the first photo", asked.first, policies[0]),
-            QueuedPhoto("the second photo", asked.second, policies[1]),
-        ]
-        first, second = (found_in(photo) for photo in await used.queue.faces(photos))
-    sides = _chosen(first, numbers[0]), _chosen(second, numbers[1])
-    result = compare_faces(*sides, used.model, options)
-    if any(numbers):  # chosen by the caller, whatever the policy
-        other = policy_difference(options.face, used.model.calibration.faces)
-        result = replace(result, warnings=tuple(one for one in result.warnings if one != other))
-    notes = [f"{photo.name}: {photo.note}" for photo in (first, second) if photo.note]
-    answer = {**result.to_dict(), "sentences": list(result.lines())}
-    return Compared(**{**answer, "warnings": [*answer["warnings"], *notes]})
+        pair = await _pair(used, asked)
+    return _compared(pair, compare_faces(pair.first, pair.second, used.model, pair.options), used.model)
+
+
+@router.post(
+    "/explain",
+    openapi_extra=request_body(ExplainRequest, {"first": PHOTO, "second": PHOTO, "overlays": True}),
+    response_model=Explained,
+    responses={200: {"content": {PNG: {"schema": {"type": "string", "format": "binary"}}}}},
+)
+async def explain(request: Request, used: Used, _: Reader) -> Explained | Response:
+    """Explain a comparison: which regions of each face carry the score.
+
+    With `Accept: image/png` the answer is one picture of both faces, their maps, a legend and the sentence.
+    """
+    used.explainer.check_room()
+    used.queue.check_room(2)
+    async with used.uploads.read(request, ExplainRequest) as asked:
+        pair = await _pair(used, asked)
+    as_picture = PNG in request.headers.get("accept", "")
+
+    def run(embed: Embed) -> Explained | bytes:
+        found = explain_faces(pair.first, pair.second, used.model, pair.options, embed)
+        compared = _compared(pair, found.comparison, used.model)
+        if as_picture:
+            return png(found.picture())
+        return Explained.model_validate(
+            {
+                **found.to_dict(),
+                "scale": scale_of(found),
+                "overlays": overlays_of(found) if asked.overlays else None,
+                "comparison": compared,
+                "sentences": list(found.lines()),
+            }
+        )
+
+    answer = await used.explainer.run(run)
+    return Response(answer, media_type=PNG) if isinstance(answer, bytes) else answer
 
 
 @router.post("/detect", openapi_extra=request_body(DetectRequest, {"photo": PHOTO, "face": "all"}))
@@ -148,6 +179,39 @@ async def model(request: Request, used: Used, _: Reader) -> ModelDescription:
         ),
         key_required=entry.key_required(),
     )
+
+
+class _Pair(NamedTuple):
+    """The faces of two photos that are meant, and how they are compared."""
+
+    first: EmbeddedFaces
+    second: EmbeddedFaces
+    options: CompareOptions
+    chosen: bool
+    notes: list[str]
+
+
+async def _pair(used: Resources, asked: CompareRequest) -> _Pair:
+    options = CompareOptions(asked.threshold, asked.face, prior=asked.prior, fmr=asked.fmr)
+    numbers = (asked.first_face, asked.second_face)
+    policies: list[FacePolicy] = ["all" if number else options.face_policy for number in numbers]
+    photos = [
+        QueuedPhoto("the first photo", asked.first, policies[0]),
+        QueuedPhoto("the second photo", asked.second, policies[1]),
+    ]
+    first, second = (found_in(photo) for photo in await used.queue.faces(photos))
+    notes = [f"{photo.name}: {photo.note}" for photo in (first, second) if photo.note]
+    return _Pair(_chosen(first, numbers[0]), _chosen(second, numbers[1]), options, any(numbers), notes)
+
+
+def _compared(pair: _Pair, result: Comparison, model: Model) -> Compared:
+    """Return the answer of a comparison, with what is wrong with the photos among its warnings."""
+    warnings = list(result.warnings)
+    if pair.chosen:  # by the caller, whatever the policy
+        other = policy_difference(pair.options.face, model.calibration.faces)
+        warnings = [one for one in warnings if one != other]
+    answer = {**result.to_dict(), "sentences": list(result.lines())}
+    return Compared(**{**answer, "warnings": [*warnings, *pair.notes]})
 
 
 def _chosen(photo: PhotoFaces, number: int | None) -> tuple[list[FaceCrop], Embeddings]:

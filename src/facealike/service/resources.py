@@ -11,6 +11,7 @@ from ..embedding.cropper import PhotoLimits
 from ..embedding.face_model import Model
 from ..errors import FacealikeError
 from .audit_log import AuditLog
+from .explainer import Explainer
 from .face_queue import FaceQueue, PhotoFaces
 from .galleries import Galleries
 from .settings import ServiceSettings
@@ -24,6 +25,7 @@ class Resources:
     settings: ServiceSettings
     model: Model
     queue: FaceQueue
+    explainer: Explainer
     galleries: Galleries
     uploads: Uploads
     audit: AuditLog
@@ -35,10 +37,12 @@ class Resources:
         queue = FaceQueue(model, settings.queue, settings.batch, settings.wait, settings.timeout, limits)
         uploads = Uploads(settings.max_bytes, settings.max_held, settings.body_timeout)
         galleries = Galleries(settings.galleries, model, settings.key_file)
-        return cls(settings, model, queue, galleries, uploads, AuditLog(settings.audit))
+        explainer = Explainer(queue, settings.explanations, settings.timeout)
+        return cls(settings, model, queue, explainer, galleries, uploads, AuditLog(settings.audit))
 
     async def close(self) -> None:
         """Finish accepted work, then close the galleries and the log."""
+        await self.explainer.close()
         await self.queue.close()
         self.galleries.close()
         self.audit.close()

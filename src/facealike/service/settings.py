@@ -54,6 +54,7 @@ class ServiceSettings(BaseSettings):
         max_faces: Most faces of one photo.
         max_held: Most bytes of all requests in work.
         queue: Most photos that are accepted and not answered.
+        explanations: Most comparisons that are explained at a time.
         batch: Most faces that are embedded together.
         wait: Seconds that a face waits for others to join its batch.
         timeout: Seconds that accepted photos may take.
@@ -77,6 +78,7 @@ class ServiceSettings(BaseSettings):
     max_faces: Count = 64
     max_held: Count = 256 * 2**20
     queue: Annotated[int, Field(ge=MOST_PHOTOS)] = 256
+    explanations: Count = 2
     batch: Count = 32
     wait: Annotated[float, Field(ge=0, le=1)] = 0.003
     timeout: Seconds = 20.0

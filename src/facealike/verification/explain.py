@@ -15,10 +15,10 @@ from ..embedding.cropper import FaceCrop
 from ..embedding.face_model import Model
 from ..imaging.read import Source
 from .best_pair import PairFacePolicy, best_pair
-from .compare import CompareOptions, StepClock, compare_faces, embed_pair, model_for
+from .compare import CompareOptions, EmbeddedFaces, StepClock, compare_faces, embed_pair, model_for
 from .explanation import Explanation, RegionFall
 from .face_regions import REGIONS, region_masks
-from .occlusion import occlusion_map, patch_masks, score_falls
+from .occlusion import Embed, occlusion_map, patch_masks, score_falls
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -73,25 +73,47 @@ def explain(
     options = CompareOptions(threshold, face, **keywords)
     loaded = model_for(model, device, options, clock)
     first, second = embed_pair(a, b, loaded, options, clock)
+    return explain_faces(first, second, loaded, options, loaded.embed_crops, clock)
+
+
+def explain_faces(
+    first: EmbeddedFaces, second: EmbeddedFaces, model: Model, options: CompareOptions, embed: Embed,
+    clock: StepClock | None = None,
+) -> Explanation:  # fmt: skip
+    """Explain the comparison of the faces of two photos that are embedded already; see ``explain``.
+
+    Args:
+        first: The faces that ``options.face_policy`` selects in one photo, and their unit vectors (n, d).
+        second: Those of the other.
+        model: The model that embedded them.
+        options: How they are compared.
+        embed: Embeds crops with this model, a few at a time.
+        clock: Times the steps.
+
+    Raises:
+        NotCalibrated: The model has no threshold, and none is given.
+        UsageError: The model has no threshold for ``fmr``.
+    """
+    clock = StepClock() if clock is None else clock
     best = best_pair(first[1], second[1])
     faces = first[0][best.first], second[0][best.second]
     vectors = first[1][best.first], second[1][best.second]
     with clock.step("explain"):
-        map_a, falls_a = _covered(faces[0], vectors[0], vectors[1], loaded)
-        map_b, falls_b = _covered(faces[1], vectors[1], vectors[0], loaded)
+        map_a, falls_a = _covered(faces[0], vectors[0], vectors[1], model, embed)
+        map_b, falls_b = _covered(faces[1], vectors[1], vectors[0], model, embed)
     regions: tuple[RegionFall, ...] = ()
     if falls_a is not None and falls_b is not None:
         regions = tuple(
             RegionFall(name, *falls) for name, *falls in zip(REGIONS, falls_a, falls_b, strict=True)
         )
-    comparison = compare_faces(first, second, loaded, options, clock.report)
+    comparison = compare_faces(first, second, model, options, clock.report)
     return Explanation(
         comparison,
         (faces[0].crop, faces[1].crop),
         (map_a, map_b),
         regions,
-        smallest_fall(loaded.calibration),
-        nearby_pairs(loaded.calibration, comparison.score),
+        smallest_fall(model.calibration),
+        nearby_pairs(model.calibration, comparison.score),
     )
 
 
@@ -104,15 +126,13 @@ def smallest_fall(calibration: Calibration) -> float:
 
 
 def _covered(
-    face: FaceCrop, vector: NDArray[np.float32], other: NDArray[np.float32], model: Model
+    face: FaceCrop, vector: NDArray[np.float32], other: NDArray[np.float32], model: Model, embed: Embed
 ) -> tuple[NDArray[np.float32], list[float] | None]:
     """The map of a face, and the falls of its regions; None where its landmarks are not known."""
     size = model.preprocessing.size
     landmarks = model.preprocessing.crop_landmarks(face.face)
     regions = None if landmarks is None else region_masks(landmarks, size)
-    patches = score_falls(face.crop, vector, other, patch_masks(size), model.embed_crops)
+    patches = score_falls(face.crop, vector, other, patch_masks(size), embed)
     if regions is None:
         return occlusion_map(patches, size), None
-    return occlusion_map(patches, size), score_falls(
-        face.crop, vector, other, regions, model.embed_crops
-    ).tolist()
+    return occlusion_map(patches, size), score_falls(face.crop, vector, other, regions, embed).tolist()

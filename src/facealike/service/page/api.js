@@ -10,7 +10,9 @@ export async function send(method, path, fields) {
   }
   const answer = await response.json().catch(() => ({}));
   if (!response.ok) {
-    throw new Error(sentence(answer.detail ?? `The service answers with the status ${response.status}.`));
+    const error = new Error(sentence(answer.detail ?? `The service answers with the status ${response.status}.`));
+    error.wait = Number(response.headers.get("Retry-After")); // seconds; 0 where waiting does not help
+    throw error;
   }
   return answer;
 }

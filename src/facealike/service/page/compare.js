@@ -1,10 +1,12 @@
 // Compare two photos as soon as both are there.
 import { send, sentence } from "./api.js";
 import { make, problem, show } from "./elements.js";
+import { offerExplanation } from "./explain.js";
 import { PhotoSlot } from "./photo_slot.js";
 
 export function startCompare() {
   const answer = document.getElementById("answer");
+  const why = document.getElementById("why");
   const face = document.getElementById("face");
   const slots = ["first", "second"].map(
     (id) => new PhotoSlot(document.getElementById(id), id === "first" ? "First photo" : "Second photo", run),
@@ -18,11 +20,15 @@ export function startCompare() {
   async function run() {
     const mine = ++turn;
     slots.forEach((slot) => slot.clear());
+    why.replaceChildren();
     if (slots.some((slot) => slot.file === null)) return;
     show(answer, "", make("p", {}, "Comparing …"));
     try {
-      const result = await send("POST", "/v1/compare", fields());
-      if (mine === turn) report(result);
+      const asked = fields();
+      const result = await send("POST", "/v1/compare", asked);
+      if (mine !== turn) return;
+      report(result);
+      offerExplanation(why, asked, () => mine === turn);
     } catch (error) {
       if (mine === turn) problem(answer, error);
     }
