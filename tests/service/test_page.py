@@ -144,7 +144,7 @@ def test_why_shows_the_maps_the_legend_and_the_sentence(page: Any) -> None:
     page.wait_for_function(loaded)
     rows = page.locator("#explanation tbody tr").all_inner_texts()
     assert len(rows) == 7 and rows[1].startswith("Eyes") and "\u2212" in rows[1]
-    assert "carries the score (+" in page.inner_text("#explanation .legend")
+    assert ": carries the score" in page.inner_text("#explanation .legend")
     assert "Calibration: " in page.inner_text("#explanation")
     assert page.evaluate("document.activeElement.textContent") == "Why?", "the focus stays"
     page.keyboard.press("Enter")

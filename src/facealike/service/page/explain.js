@@ -1,6 +1,6 @@
 // Why a comparison has its score: both faces under their maps, a legend, the regions, and sentences.
 import { send, sentence } from "./api.js";
-import { make, problem, show } from "./elements.js";
+import { make, problem } from "./elements.js";
 
 const ATTEMPTS = 10;
 const PHOTOS = ["First", "Second"];
@@ -8,7 +8,7 @@ const PHOTOS = ["First", "Second"];
 // Show a button that explains a comparison of these fields; ``current`` says whether it is still on the page.
 export function offerExplanation(place, fields, current) {
   const button = make("button", { type: "button", class: "plain", "aria-expanded": "false", "aria-controls": "explanation" }, "Why?");
-  const state = make("p", { role: "status", class: "note" });
+  const state = make("p", { role: "status", class: "reason" });
   const answer = make("div", { id: "explanation", hidden: "" });
   place.replaceChildren(button, state, answer);
   let asked = false;
@@ -29,7 +29,6 @@ export function offerExplanation(place, fields, current) {
       asked = false; // the next click tries again
       button.setAttribute("aria-expanded", "false");
       answer.hidden = true;
-      show(state, "", "");
       problem(state, error);
     }
   });
@@ -49,13 +48,11 @@ async function patiently(ask, current) {
 
 function parts(result) {
   const [, , ...more] = result.sentences; // after the verdict and the sentence
-  const found = [
-    make("div", { class: "maps" }, ...result.overlays.map((picture, side) => overlay(picture, side, result))),
-    legend(result.scale),
-  ];
-  if (result.regions.length) found.push(table(result));
+  const maps = result.overlays.map((picture, side) => overlay(picture, side, result));
+  const shown = [make("div", {}, make("div", { class: "maps" }, ...maps), ...legend(result.scale))];
+  if (result.regions.length) shown.push(table(result));
   return [
-    ...found,
+    make("div", { class: "pair" }, ...shown),
     ...more.map((text) => make("p", {}, `${sentence(text)}.`)),
     make("p", { class: "note" }, "This describes what the model used in these two photos. It is no evidence of its own that they show one person."),
   ];
@@ -79,14 +76,11 @@ function described(side, result) {
 }
 
 function legend(scale) {
-  const ends = [`lowers the score (${(-scale).toFixed(3)})`, `carries the score (+${scale.toFixed(3)})`];
-  return make(
-    "p",
-    { class: "legend" },
-    make("span", {}, ends[0]),
-    make("span", { class: "ramp", "aria-hidden": "true" }),
-    make("span", {}, ends[1]),
-  );
+  const ends = [`${change(scale)}: carries the score`, `${change(-scale)}: lowers it`];
+  return [
+    make("p", { class: "legend" }, make("span", { class: "ramp", "aria-hidden": "true" }), ...ends.map((text) => make("span", {}, text))),
+    make("p", { class: "note" }, "Color: change of the score when a patch at this place is covered."),
+  ];
 }
 
 function table(result) {
