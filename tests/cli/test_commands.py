@@ -298,6 +298,14 @@ def test_embed_writes_a_table_or_a_gallery_by_the_ending(here: SimpleNamespace, 
     assert told(people)["people"] == {"Ann": 1}
 
 
+def test_no_face_names_only_commands_that_have_aligned(here: SimpleNamespace, tmp_path: Path) -> None:
+    """Galleries and identify named an option that they do not have."""
+    said = sentence(run("gallery", "enroll", tmp_path / "g.db", "Ann", here.none, "-m", here.model))
+    named = said.partition("frontal; ")[2].partition(" take ")[0].replace(" and", ",").split(", ")
+    assert named == ["compare", "explain", "embed"]
+    assert all("--aligned" in run(command, "--help").stdout for command in named)
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -307,6 +315,7 @@ def test_embed_writes_a_table_or_a_gallery_by_the_ending(here: SimpleNamespace, 
         (["--to", "e.parquet", "--strict"], "leave out --strict"),
         (["--to", "e.db", "--aligned"], "leave out --aligned"),
         (["--to", "e.db", "--face", "all"], "choose another face policy than all"),
+        (["--to", "e.csv"], "use .npz, .parquet or, for a gallery, .db"),
     ],
 )
 def test_options_of_embed_that_contradict_each_other(

@@ -61,7 +61,7 @@ def test_a_person_is_verified_corrected_and_checked(
     code, out, _ = command(capsys, "gallery", "info", gallery)
     assert code == 0 and "people: 1" in out.splitlines() and f"model: {told['model']}" in out.splitlines()
     code, out, _ = command(capsys, "gallery", "check", gallery)
-    assert code == 0 and out.endswith("people.db: whole; 1 people, 1 templates\n")
+    assert code == 0 and out.endswith("people.db: whole; 1 person, 1 template\n")
     with sqlite3.connect(gallery) as db:
         db.execute("UPDATE templates SET digest = 'x'")
     db.close()
@@ -90,7 +90,7 @@ def test_a_gallery_on_a_server_is_named_by_its_url(
     code, out, _ = command(capsys, "gallery", "info", url)
     assert code == 0 and "gallery: postgresql://postgres@/postgres?gallery=" in out and "sEcret" not in out
     code, out, _ = command(capsys, "gallery", "check", url)
-    assert code == 0 and "whole; 1 people, 1 templates" in out and "sEcret" not in out
+    assert code == 0 and "whole; 1 person, 1 template" in out and "sEcret" not in out
     assert command(capsys, "gallery", "export", url, "-o", tmp_path / "people.jsonl")[0] == 0
     assert command(capsys, "gallery", "import", tmp_path / "copy.db", tmp_path / "people.jsonl")[0] == 0
     code, out, _ = command(capsys, "gallery", "forget", url, "Grace Hopper")

@@ -38,6 +38,7 @@ def test_a_model_is_added_listed_used_and_removed(tmp_path: Path) -> None:
     assert file.preprocessing.channels == "bgr" and file.preprocessing.std == (255.0,) * 3
     listed = run("models", "list")
     assert listed.exit_code == 0 and "theirs" in listed.stdout and "to add: dlib" in listed.stdout
+    assert "to add: retail-0095, 3 MB" in listed.stdout, "the .bin is the larger part of an IR"
     table = told(run("models", "list", "--json"))
     entry = next(model for model in table["models"] if model["name"] == "theirs")
     assert entry["calibrated"] is False and entry["commercial"] is True and entry["id"] == file.id

@@ -65,13 +65,13 @@ def test_one_bad_row_does_not_end_the_rows(tmp_path: Path) -> None:
         rows = list(table.rows)
     assert rows[0] == Row(2, {"a": "1", "b": "2"}) and rows[3] == Row(6, {"a": "5", "b": "6"})
     assert [row.line for row in rows] == [2, 3, 4, 6, 7]
-    assert rows[1].problem == "1 fields where the header has 2; correct it"
+    assert rows[1].problem == "1 field where the header has 2; correct it"
     assert (rows[2].problem or "").startswith("not valid CSV")
     assert rows[4].cells["a"].encode("utf-8", "surrogateescape") == b"na\xefve"
     path.write_text("a,b\n1,2\nx\n")
     with (
         open_table(path, "list", ("a", "b")) as table,
-        pytest.raises(DataError, match=r"list\.csv, line 3: 1 fields"),
+        pytest.raises(DataError, match=r"list\.csv, line 3: 1 field"),
     ):
         list(table.whole_rows())
 

@@ -15,7 +15,7 @@ from facealike.evaluation.demographics import _points
 from facealike.metrics.demographic_tables import point_name
 from facealike.model_file.page import _error
 from facealike.model_file.page import _points as points_table
-from facealike.utils.wording import rate_text, rate_with_interval
+from facealike.utils.wording import counted, rate_text, rate_with_interval
 
 PERCENT = re.compile(r"[0-9.]+(?:e-[0-9]+)? %")
 
@@ -31,6 +31,11 @@ PERCENT = re.compile(r"[0-9.]+(?:e-[0-9]+)? %")
 )  # fmt: skip
 def test_very_small_and_very_large_rates(rate: float, text: str) -> None:
     assert rate_text(rate) == text
+
+
+def test_one_thing_is_not_called_by_its_plural() -> None:
+    assert [counted(n, "photo") for n in (0, 1, 1200)] == ["0 photos", "1 photo", "1,200 photos"]
+    assert [counted(n, "person", "people") for n in (1, 2)] == ["1 person", "2 people"]
 
 
 def number(text: str) -> float:

@@ -68,7 +68,7 @@ def test_one_bad_row_is_a_row_with_a_reason(model: Model, folder: Path) -> None:
     told = [row.cells()[-1] for row in rows]
     wanted = [
         "gone.png: no such",
-        "1 fields where",
+        "1 field where",
         "broken.png: ",
         "a photo is missing",
         "not valid CSV",
@@ -143,7 +143,9 @@ def test_the_command_writes_the_scores(model: Model, folder: Path, tmp_path: Pat
     assert table[0]["verdict"] == "same" and float(table[0]["score"]) == pytest.approx(1, abs=1e-5)
     assert "gone.png" in table[2]["reason"] and table[2]["score"] == ""
     listed(folder, "00.png,00.png")
-    assert run(*common).exit_code == 0 and "1 pairs of the same person" in run(*common).stdout
+    assert run(*common).exit_code == 0 and "1 pair of the same person" in run(*common).stdout
+    gone = run("compare", "--pairs", folder / "gone.csv", *common[3:])
+    assert gone.exit_code == 2 and "no list of pairs can be read" in gone.stderr, "though --out is there"
     moved = tmp_path / "elsewhere"
     moved.mkdir()
     (moved / "list.csv").write_text("a,b\n00.png,01.png\n")

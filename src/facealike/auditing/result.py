@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from ..utils.escape import csv_path, csv_text, shown
 from ..utils.result import Result
+from ..utils.wording import counted
 from .faults import KINDS, Fault
 
 COLUMNS = (
@@ -118,7 +119,8 @@ class Audit(Result):
     def __str__(self) -> str:
         kinds = ", ".join(f"{count:,} {kind.replace('_', ' ')}" for kind, count in self.counts.items())
         return (
-            f"{shown(self.folder)}: {self.photos:,} photos of {self.people:,} people; "
+            f"{shown(self.folder)}: {counted(self.photos, 'photo')} of "
+            f"{counted(self.people, 'person', 'people')}; "
             f"{f'found {kinds}' if kinds else 'no fault found'}"
         )
 

@@ -20,6 +20,7 @@ from ..utils.atomic_write import check_writable, flush_folder, writing_whole
 from ..utils.escape import shown
 from ..utils.locking import own_folder
 from ..utils.result import Result
+from ..utils.wording import counted
 from .job import Engine, Job
 from .listing import list_photos
 from .local_engine import LocalEngine
@@ -71,9 +72,9 @@ class BulkEmbedding(Result):
 
     def __str__(self) -> str:
         left_out = left_out_summary(self.to_dict())
-        before = f"; {self.continued:,} photos were done before" if self.continued else ""
-        done = f"{self.out}: {self.faces:,} faces of {self.photos:,} photos by model {self.model}"
-        return f"{done}{left_out}{before}"
+        before = f"; {counted(self.continued, 'photo')} done before" if self.continued else ""
+        faces = f"{counted(self.faces, 'face')} of {counted(self.photos, 'photo')}"
+        return f"{self.out}: {faces} by model {self.model}{left_out}{before}"
 
 
 def embed_all(

@@ -10,6 +10,7 @@ import typer
 
 from ..detection.face_policy import DEFAULT_FACE, policy_difference
 from ..errors import UsageError
+from ..utils.wording import counted
 from .console import command, counter, print_json, say, show
 from .options import (
     AlignedOption,
@@ -155,7 +156,7 @@ def _list(
     from ..verification.compare_list import COLUMNS, compare_list
 
     check_folder(out)
-    if out.exists() and out.samefile(pairs):
+    if out.exists() and pairs.exists() and out.samefile(pairs):
         raise UsageError(f"{out}: this is the list itself; give another file for the scores")
     loaded = Model.load(model, device)
     code = same = different = failed = 0
@@ -181,7 +182,7 @@ def _list(
         print_json({"out": str(out), "model": loaded.id, "device": loaded.device, **counts})
     else:
         without = f"; {failed:,} could not be scored, the reasons are in the file" if failed else ""
-        show(f"{out}: {same:,} pairs of the same person, {different:,} of different people{without}")
+        show(f"{out}: {counted(same, 'pair')} of the same person, {different:,} of different people{without}")
     return code
 
 

@@ -11,6 +11,7 @@ import typer
 
 from ..errors import UsageError
 from ..gallery.store_url import is_url, shown_place
+from ..utils.wording import counted
 from .console import command, error_dict, print_json, progress_bar, report_error, say, show
 from .options import (
     DEFAULT_FACE_CHOICE,
@@ -102,6 +103,10 @@ def embed(
     """  # fmt: skip
     name = shown_place(to)
     ending = ".db" if is_url(to) else Path(to).suffix.lower()
+    if ending not in (".npz", ".parquet", ".db"):
+        raise UsageError(
+            f"{name}: the ending of --to decides what is written; use .npz, .parquet or, for a gallery, .db"
+        )
     if ending != ".parquet" and (engine is not EngineChoice.local or workers is not None):
         raise UsageError(f"{name}: --engine and --workers are for a .parquet file; write one")
     if engine is EngineChoice.local and address is not None:
@@ -217,7 +222,8 @@ def _to_npz(
     elif vectors:
         done = len(photos) - len(failures)
         left_out = left_out_summary({"no_face": len(failures) - len(unused), **unused_counts(unused)})
-        show(f"{to}: {len(paths)} vectors of {done} photos by model {loaded.id}{left_out}")
+        vectors_of = f"{counted(len(paths), 'vector')} of {counted(done, 'photo')}"
+        show(f"{to}: {vectors_of} by model {loaded.id}{left_out}")
     else:
         say(f"none of {len(photos)} photos could be embedded, so nothing is written")
     return code

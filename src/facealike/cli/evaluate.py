@@ -74,7 +74,7 @@ def evaluate(
     ] = Protocol.balanced,
     split: Annotated[
         EvaluationSplit,
-        typer.Option("--split", help="EvaluationSplit photos, with DIR: people by a hash of their name."),
+        typer.Option("--split", help="Whose photos, with DIR: people by a hash of their name, or all."),
     ] = EvaluationSplit.test,
     pairs: Annotated[
         Path | None,

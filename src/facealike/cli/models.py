@@ -62,7 +62,7 @@ def list_(registry: RegistryOption = None, as_json: JsonOption = False) -> int:
             license = entry.licences.get("weights")
             stated = "no license stated" if license is None else str(license)
             show()
-            show(f"to add: {entry.name}, {entry.size / 1e6:.0f} MB, {stated}")
+            show(f"to add: {entry.name}, {entry.download_size / 1e6:.0f} MB, {stated}")
             show(f"  {entry.about}")
     damaged = [model for model in here if model.problem is not None]
     for model in damaged:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import DataError, UsageError
+from ..utils.wording import counted
 from .console import command, print_json, report_error, show
 from .options import (
     DEFAULT_FACE_CHOICE,
@@ -84,7 +85,7 @@ def pairs(
         print_json({**found, **unused_rows(sheet.unused)})
     else:
         left_out = unused_summary(sheet.unused)
-        show(f"{out}: {genuine} pairs of one person, {len(pairs.same) - genuine} of two{left_out}")
+        show(f"{out}: {counted(genuine, 'pair')} of one person, {len(pairs.same) - genuine} of two{left_out}")
     return 0
 
 

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import DataError, UsageError
 from ..utils.escape import shown
 from ..utils.result import Shown
+from ..utils.wording import counted
 from .folders import Skipped, find_photos, photos_in, warn_skipped
 from .seen import normal_name
 from .splits import SPLITS, Split, split_of
@@ -93,7 +94,7 @@ class People(Shown):
         return len(self.paths)
 
     def __str__(self) -> str:
-        return f"{len(self):,} photos of {len(self.names):,} people"
+        return f"{counted(len(self), 'photo')} of {counted(len(self.names), 'person', 'people')}"
 
     def select(self, chosen: ArrayLike) -> People:
         """Return the photos chosen by a bool mask (n,) or by indices (in their order).

@@ -32,8 +32,8 @@ def select_faces(
         raise UsageError(f"the face policy is one of {', '.join(FACE_POLICIES)}, not {policy!r}")
     if not faces:
         raise NoFaceFound(
-            f"{source}: no face found; use a photo that shows the face larger and frontal, "
-            "or say that it is already a face crop (--aligned)"
+            f"{source}: no face found; use a photo that shows the face larger and frontal; "
+            "compare, explain and embed take a face crop with --aligned"
         )
     if policy == "all":
         return list(faces)

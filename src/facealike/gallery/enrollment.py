@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ..utils.result import Result
+from ..utils.wording import counted
 from .resemblance import Lookalike, OutlierPhoto
 
 
@@ -45,8 +46,8 @@ class Enrollment(Result):
         }  # fmt: skip
 
     def __str__(self) -> str:
-        counted = _counts(self.added, self.known, len(self.refused))
-        return f"{self.person}: {counted}{_warned(self.lookalikes, self.outliers)}"
+        counts = _counts(self.added, self.known, len(self.refused))
+        return f"{self.person}: {counts}{_warned(self.lookalikes, self.outliers)}"
 
 
 @dataclass(frozen=True, repr=False)
@@ -107,18 +108,17 @@ class BulkEnrollment(Result):
         }  # fmt: skip
 
     def __str__(self) -> str:
-        people = "1 person" if self.people == 1 else f"{self.people:,} people"
-        counted = _counts(self.added, self.known, len(self.refused))
-        return f"{people}: {counted}{_warned(self.lookalikes, self.outliers)}"
+        people = counted(self.people, "person", "people")
+        counts = _counts(self.added, self.known, len(self.refused))
+        return f"{people}: {counts}{_warned(self.lookalikes, self.outliers)}"
 
 
 def _warned(lookalikes: tuple[Lookalike, ...], outliers: tuple[OutlierPhoto, ...]) -> str:
     duplicates = sum(one.duplicate for one in lookalikes)
     others = len(lookalikes) - duplicates
-    parts = [f"{duplicates:,} probable {'duplicate' if duplicates == 1 else 'duplicates'}"] * bool(duplicates)
-    parts += [f"{others:,} {'lookalike' if others == 1 else 'lookalikes'}"] * bool(others)
-    parts += [f"{len(outliers):,} {'outlier' if len(outliers) == 1 else 'outliers'}"] * bool(outliers)
-    return f"; {', '.join(parts)}" if parts else ""
+    parts = ((duplicates, "probable duplicate"), (others, "lookalike"), (len(outliers), "outlier"))
+    found = [counted(number, what) for number, what in parts if number]
+    return f"; {', '.join(found)}" if found else ""
 
 
 def _counts(added: int, known: int, refused: int) -> str:

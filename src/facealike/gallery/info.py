@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from ..utils.escape import shown
 from ..utils.result import Result
+from ..utils.wording import counted
 from .aggregation import DEFAULT_AGGREGATION, Aggregation
 
 
@@ -60,6 +61,5 @@ class GalleryInfo(Result):
         return asdict(self)
 
     def __str__(self) -> str:
-        people = "1 person" if self.people == 1 else f"{self.people:,} people"
-        templates = "1 template" if self.templates == 1 else f"{self.templates:,} templates"
-        return f"{shown(self.gallery)}: {people}, {templates}, model {self.model}"
+        held = f"{counted(self.people, 'person', 'people')}, {counted(self.templates, 'template')}"
+        return f"{shown(self.gallery)}: {held}, model {self.model}"

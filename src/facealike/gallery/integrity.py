@@ -9,6 +9,7 @@ from typing import Any
 
 from ..utils.escape import shown
 from ..utils.result import Shown
+from ..utils.wording import counted
 from .base import GalleryStore
 from .template import DIGEST
 from .unusable import UnusableGallery
@@ -51,9 +52,9 @@ class GalleryCheck(Shown):
 
     def __str__(self) -> str:
         if self.whole:
-            return f"{shown(self.gallery)}: whole; {self.people:,} people, {self.templates:,} templates"
-        count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems):,} problems"
-        return f"{shown(self.gallery)}: damaged, {count}"
+            held = f"{counted(self.people, 'person', 'people')}, {counted(self.templates, 'template')}"
+            return f"{shown(self.gallery)}: whole; {held}"
+        return f"{shown(self.gallery)}: damaged, {counted(len(self.problems), 'problem')}"
 
 
 def check_store(store: GalleryStore) -> GalleryCheck:

@@ -24,6 +24,7 @@ from ..embedding.face_model import Model
 from ..errors import DataError, MixedModels, UsageError
 from ..utils.escape import shown
 from ..utils.result import Result
+from ..utils.wording import counted
 from .base import GalleryStore
 from .embedding_map import MapReport, measured_map
 from .intake import IntakePolicy, is_many, take_in
@@ -86,7 +87,7 @@ class GalleryMigration(Result):
         return (str(self),) if self.map is None else (str(self), str(self.map))
 
     def __str__(self) -> str:
-        people = "1 person" if self.people == 1 else f"{self.people:,} people"
+        people = counted(self.people, "person", "people")
         return (
             f"{shown(self.out)}: {people}, model {self.new_model}; templates embedded again: "
             f"{self.reembedded:,}, mapped from model {self.old_model}: {self.mapped:,}; corrections: "

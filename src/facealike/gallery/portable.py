@@ -31,6 +31,7 @@ from ..errors import DataError, MixedModels, UsageError
 from ..utils.atomic_write import written_whole
 from ..utils.escape import shown
 from ..utils.result import Result
+from ..utils.wording import counted
 from .base import GalleryStore
 from .template import DIGEST, Correction, Template, metadata_text, vector_problems
 
@@ -74,16 +75,12 @@ class ImportedGallery(Result):
 
     def __str__(self) -> str:
         parts = [
-            f"{shown(self.source)}: {_count(self.people, 'person', 'people')}, "
-            f"{_count(self.templates, 'template')} and {_count(self.corrections, 'correction')} added"
+            f"{shown(self.source)}: {counted(self.people, 'person', 'people')}, "
+            f"{counted(self.templates, 'template')} and {counted(self.corrections, 'correction')} added"
         ]
         parts += [f"{self.known:,} known already"] if self.known else []
         parts += [f"{self.contradicted:,} skipped by a correction"] if self.contradicted else []
         return ", ".join(parts)
-
-
-def _count(number: int, one: str, more: str | None = None) -> str:
-    return f"{number:,} {one if number == 1 else more or one + 's'}"
 
 
 def export_store(store: GalleryStore, out: Path) -> int:

@@ -15,6 +15,7 @@ from typing import Any
 from ..calibration.survival_threshold import survival_threshold
 from ..errors import UsageError
 from ..utils.result import Result
+from ..utils.wording import counted
 
 
 @dataclass(frozen=True, repr=False)
@@ -29,7 +30,7 @@ class FpirThreshold(Result):
 
     def __str__(self) -> str:
         how = ", extrapolated" if self.extrapolated else ""
-        held = "1 template" if self.templates == 1 else f"{self.templates:,} templates"
+        held = counted(self.templates, "template")
         return f"{self.threshold:.3f} for an FPIR of {self.fpir:g} with {held}{how}"
 
     def to_dict(self) -> dict[str, Any]:

@@ -113,6 +113,11 @@ class Entry:
         return None if weights is None else weights.commercial
 
     @property
+    def download_size(self) -> int:
+        """Bytes to download: the file and, of an IR, its .bin."""
+        return self.size + self.bin_size
+
+    @property
     def bin_url(self) -> str:
         """Where the weights of an IR are: beside its .xml."""
         return self.url.removesuffix(".xml") + ".bin"
@@ -128,7 +133,7 @@ class Entry:
             "about": self.about,
             "source": self.url or f"Python package {self.package}",
             "sha256": self.sha256,
-            "bytes": self.size + self.bin_size,
+            "bytes": self.download_size,
             "commercial": self.commercial,
             "licences": {part: licence.to_dict() for part, licence in self.licences.items()},
         }

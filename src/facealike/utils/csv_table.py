@@ -19,6 +19,7 @@ from typing import NamedTuple, TextIO
 
 from ..errors import DataError
 from .escape import shown
+from .wording import counted
 
 SEPARATORS = (",", ";", "\t")
 LONGEST_LINE = 1 << 20
@@ -171,5 +172,7 @@ def _row(line: int, cells: list[str], columns: tuple[str, ...]) -> Row:
     while len(cells) > len(columns) and not cells[-1]:
         cells.pop()
     if len(cells) != len(columns):
-        return Row(line, {}, f"{len(cells)} fields where the header has {len(columns)}; correct it")
+        return Row(
+            line, {}, f"{counted(len(cells), 'field')} where the header has {len(columns)}; correct it"
+        )
     return Row(line, dict(zip(columns, cells, strict=True)))

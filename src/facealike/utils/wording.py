@@ -24,6 +24,11 @@ def join_words(words: Sequence[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """Return a number with its noun: ``1 photo``, ``1,200 photos``; ``many`` for nouns such as ``people``."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
 def in_percent(rate: float) -> str:
     """Return a rate in percent with two significant digits, without the sign: ``2.5``, ``0.1``, ``100``."""
     rounded = float(f"{100 * rate:.2g}")

@@ -13,6 +13,7 @@ from ..gallery.candidates import CandidateList
 from ..types import Face
 from ..utils.escape import shown
 from ..utils.result import Result, Shown
+from ..utils.wording import counted
 from .options import TrackThresholds
 
 
@@ -118,7 +119,7 @@ class Track(Shown):
         }
 
     def __str__(self) -> str:
-        seen = f"track {self.number}: {self.first:.1f}-{self.last:.1f} s, {len(self.faces):,} faces"
+        seen = f"track {self.number}: {self.first:.1f}-{self.last:.1f} s, {counted(len(self.faces), 'face')}"
         if self.found is None:
             return seen
         best = f", {self.found.candidates[0]}" if self.found.candidates else ""
@@ -180,13 +181,9 @@ class VideoTracks(Result):
     def __str__(self) -> str:
         out = f", {self.left_out:,} of too few faces left out" if self.left_out else ""
         return (
-            f"{shown(self.video)}: {_counted(len(self.tracks), 'track')}, {_counted(self.faces, 'face')} in "
-            f"{_counted(self.frames, 'frame')} of {self.seconds:.1f} s{out}"
+            f"{shown(self.video)}: {counted(len(self.tracks), 'track')}, {counted(self.faces, 'face')} in "
+            f"{counted(self.frames, 'frame')} of {self.seconds:.1f} s{out}"
         )
 
     def _html_rows(self) -> dict[str, Any]:
         return {name: value for name, value in super()._html_rows().items() if name != "tracks"}
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
