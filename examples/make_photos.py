@@ -1,6 +1,6 @@
 """Make the photos in examples/photos from those that Matplotlib and scikit-image ship.
 
-    pip install 'facealike[train,dev]'
+    pip install "facealike[train,dev]"
     python examples/make_photos.py [FOLDER]
 
 Both originals are in the public domain; examples/photos/ORIGIN.md tells where they come from.

@@ -339,7 +339,7 @@ def test_ours_goes_by_a_name_and_needs_no_dlib(monkeypatch: pytest.MonkeyPatch) 
     detector = named_detector("facealike")
     assert fingerprint(detector) == fingerprint(default_detector())
     assert detector.has_landmarks and len(detector.weights or b"") <= 600_000
-    with pytest.raises(DetectorError, match=r"pip install facealike\[dlib\]"):
+    with pytest.raises(DetectorError, match=r'pip install "facealike\[dlib\]"'):
         named_detector("dlib")
 
 

@@ -59,7 +59,7 @@ def test_people_and_trees_are_walked_alike(messy: Path) -> None:
     with pytest.warns(PhotoWarning, match="3 entries are passed over") as told:
         people = People.from_folder(messy)
     (message,) = [str(w.message) for w in told]
-    assert "1 (.heic: pip install facealike[heic])" in message and "1 (.txt is no photo)" in message
+    assert '1 (.heic: pip install "facealike[heic]")' in message and "1 (.txt is no photo)" in message
     assert "1 (a link that leads nowhere)" in message and "f.heic, notes.txt, gone.jpg" in message
     assert [p.name for p in people.paths] == ["a.jpg", "b.JFIF", "c.jpe", "d.avif", "e.png"]
     found, skipped = find_photos(messy)
@@ -139,7 +139,7 @@ def test_phones_formats_are_read(kind: str, tmp_path: Path) -> None:
 def test_a_heic_photo_names_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(formats, "_heic", lambda: None)
     monkeypatch.setitem(formats._OPENERS, "HEIC", formats._late("HEIC", lambda: None))
-    with pytest.raises(UnreadableImage, match=r"a HEIC image, .* pip install facealike\[heic\]"):
+    with pytest.raises(UnreadableImage, match=r'a HEIC image, .* pip install "facealike\[heic\]"'):
         read_image(HEIC)
     assert formats.cure(".avif") is None or "Pillow" in formats.CURES["AVIF"]
 

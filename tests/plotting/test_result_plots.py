@@ -165,6 +165,6 @@ def test_a_figure_can_be_given_and_its_lack_is_one_sentence(
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(
-        MissingExtra, match=r"^figures need matplotlib; run: pip install 'facealike\[train\]'$"
+        MissingExtra, match=r'^figures need matplotlib; run: pip install "facealike\[train\]"$'
     ):
         MADE[name]().plot()

@@ -18,6 +18,7 @@ import numpy as np
 from ..errors import DetectorError
 from ..imaging.geometry import fit_within
 from ..types import Box, Face, Image
+from ..utils.extras import install_command
 from .base import scale_face
 from .landmarks import Landmarker
 
@@ -48,7 +49,7 @@ class DlibDetector:
         try:
             import dlib
         except ImportError as error:
-            raise DetectorError("dlib is not installed; run: pip install facealike[dlib]") from error
+            raise DetectorError(f"dlib is not installed; run: {install_command('dlib')}") from error
         # dlib's object keeps the image it works on, so each thread has its own.
         self._dlib, self._own = dlib, threading.local()
         self._own.run = _frontal_detector(dlib).run

@@ -20,6 +20,8 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from ..utils.extras import install_command
+
 IMAGE_EXTENSIONS = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif",
 )  # fmt: skip
@@ -30,7 +32,7 @@ HEIC_EXTENSIONS = (".heic", ".heif", ".hif")
 
 FORMATS = "JPEG, PNG, WebP, AVIF, BMP, TIFF or GIF"
 
-CURES = {"AVIF": "update Pillow to 11.3 or later", "HEIC": "pip install facealike[heic]"}
+CURES = {"AVIF": "update Pillow to 11.3 or later", "HEIC": install_command("heic")}
 """What to do where one of these formats cannot be read here."""
 
 # The brands of ISO base media files (ISO/IEC 14496-12) that hold a picture.

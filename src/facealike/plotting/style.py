@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import MissingExtra, UsageError
 from ..utils.atomic_write import write_bytes
 from ..utils.escape import html
+from ..utils.extras import install_command
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,7 +46,7 @@ def new_figure(width: float = 6.4, height: float = 4.8) -> Figure:
 
         from .notebook_figure import NotebookFigure
     except ImportError:
-        raise MissingExtra("figures need matplotlib; run: pip install 'facealike[train]'") from None
+        raise MissingExtra(f"figures need matplotlib; run: {install_command('train')}") from None
     figure = NotebookFigure(figsize=(width, height), dpi=150, layout="constrained", facecolor=PAPER)
     FigureCanvasAgg(figure)
     return figure

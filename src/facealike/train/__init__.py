@@ -1,4 +1,4 @@
-"""Training: the only package with torch (``pip install 'facealike[train]'``).
+"""Training: the only package with torch (``pip install "facealike[train]"``).
 
 ``train`` trains a recipe on a folder of people and writes a model and its report; ``distil`` trains a small
 network to reproduce a teacher's embeddings, without identity labels; ``train_folds`` cross-validates on LFW.

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ...detection.yunet import STRIDES
-from ...errors import MissingExtra, TrainingError
+from ...errors import TrainingError
+from ...utils.extras import needs_extra
 from ...utils.onnx_session import Session
 from .network import OUTPUTS, SCALE, DetectorNet, Stage
 
@@ -61,10 +62,8 @@ def export(network: DetectorNet) -> bytes:
     Raises:
         TrainingError: The outputs of onnxruntime and torch differ.
     """
-    try:
+    with needs_extra("train", "writing a detector"):
         import onnx
-    except ImportError as error:
-        raise MissingExtra("writing a detector needs onnx; run: pip install 'facealike[train]'") from error
     network = network.float().cpu().eval()
     graph = _Graph(onnx)
     weight, bias = _weights(network.stem[0])
