@@ -202,7 +202,7 @@ def test_a_new_detector_needs_the_landmarks_that_the_crops_go_by() -> None:
 def test_the_command_prints_what_it_found(shelf: Path, root: Path) -> None:
     out = shelf / "mine.facealike"
     done = run("calibrate", shelf / "tiny.facealike", root, "-o", out, "--rule", "0.1", "--split", "all")
-    assert done.exit_code == 0 and "(FMR 0.1, on " in done.stdout and str(out) in done.stdout
+    assert done.exit_code == 0 and "(FMR 10 %, on " in done.stdout and str(out) in done.stdout
     assert "95 % interval" in done.stdout
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,15 @@ def test_refuses_another_model_and_other_files(tmp_path: Path) -> None:
     (tmp_path / "text.db").write_text("no database" * 100)
     with pytest.raises(DataError, match="not a usable gallery"):
         SQLiteStore(tmp_path / "text.db", "m")
+
+
+def test_another_thread_is_told_to_open_its_own(tmp_path: Path) -> None:
+    """It was told of SQLite objects and thread ids, and sent to gallery check."""
+    store = SQLiteStore(tmp_path / "g.db", "m")
+    with ThreadPoolExecutor(1) as pool, pytest.raises(DataError) as caught:
+        pool.submit(store.people).result()
+    assert str(caught.value).endswith("serves the thread that opened it: open it again in each thread")
+    assert "thread id" not in str(caught.value)
 
 
 def test_forgotten_bytes_are_in_no_file(tmp_path: Path) -> None:

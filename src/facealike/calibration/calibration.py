@@ -30,7 +30,7 @@ from ..utils.json_fields import (
     is_number,
 )
 from ..utils.result import Shown
-from ..utils.wording import copies_note
+from ..utils.wording import copies_note, rule_in_words
 from .fields import checked_points, checked_policy, checked_tail
 from .operating_points import (
     OperatingPoint,
@@ -348,6 +348,5 @@ class Calibration(Shown):
             curve += f" (on {self.pairs:,} pairs of {self.people})"
         suffix = f"; {face_words(self.face)} of each photo" if self.face else ""
         suffix += left_out_summary(self.left_out) + copies_note(self.copies)
-        return (
-            f"threshold {self.threshold:.3f}{band} ({self.rule}, on {self.threshold_from}); {curve}{suffix}"
-        )
+        rule = rule_in_words(self.rule)
+        return f"threshold {self.threshold:.3f}{band} ({rule}, on {self.threshold_from}); {curve}{suffix}"

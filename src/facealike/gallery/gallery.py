@@ -47,7 +47,7 @@ class Gallery:
     """Enrolled people, in one file or on a server, for the embeddings of one model.
 
     Args:
-        store: Where the templates are.
+        store: Where the templates are; a file serves the thread that opened it.
         model: The model that embeds photos, or its file, which is loaded on first use; None where no photo is
             embedded.
         aggregation: How several templates of a person give one score: that of the ``best``, of their

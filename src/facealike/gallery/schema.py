@@ -228,7 +228,8 @@ def failure(
     """
     unforeseen: tuple[Fault, str] = ("damaged", otherwise)
     fault, todo = next((cure for part, cure in _CURES.items() if part in str(error)), unforeseen)
-    return UnusableGallery(f"{shown(path)}: {what} ({error}); {todo}", fault)
+    reason = str(error).partition(". ")[0]  # SQLite's error of a wrong thread goes on with two numbers
+    return UnusableGallery(f"{shown(path)}: {what} ({reason}); {todo}", fault)
 
 
 _CURES: dict[str, tuple[Fault, str]] = {
@@ -240,6 +241,9 @@ _CURES: dict[str, tuple[Fault, str]] = {
     "malformed": ("damaged", "the file is damaged: restore a copy, or import an exported file"),
     "unable to open": ("unreachable", "check the path and its permissions"),
     "closed database": ("unreachable", "open the gallery again"),
+    "same thread": (
+        "unreachable", "a gallery serves the thread that opened it: open it again in each thread"
+    ),
     "no such table": (
         "key changed", "another process has changed its key: open the gallery again with the new one"
     ),
