@@ -273,6 +273,7 @@ def test_embed_that_yields_nothing_writes_nothing(here: SimpleNamespace, tmp_pat
     result = run("embed", here.none, "--out", tmp_path / "e.npz", "-m", here.model, "--json")
     assert result.exit_code == 3 and told(result)["out"] is None and not (tmp_path / "e.npz").exists()
     assert told(result)["failed"][0]["error"] == "NoFaceFound"
+    assert told(result)["failed"][0]["photo"] == str(here.none), "as in the other commands"
     nowhere = run("embed", here.a, "--out", tmp_path / "no" / "e.npz", "-m", here.model)
     assert nowhere.exit_code == 2 and "does not exist" in sentence(nowhere)
     (tmp_path / "empty").mkdir()
@@ -381,7 +382,7 @@ def test_detect_searches_folders(here: SimpleNamespace, tmp_path: Path) -> None:
     PillowImage.fromarray(astronaut()).save(tmp_path / "deep" / "er" / "x.JPG")
     (tmp_path / "deep" / "notes.txt").write_text("no photo")
     result = run("detect", tmp_path / "deep", here.none, "--detector", "dlib", "--json")
-    found = [(Path(entry["path"]).name, bool(entry["faces"])) for entry in told(result)["images"]]
+    found = [(Path(entry["photo"]).name, bool(entry["faces"])) for entry in told(result)["images"]]
     assert found == [("x.JPG", True), ("none.png", False)]
     (tmp_path / "empty").mkdir()
     empty = run("detect", tmp_path / "empty", "--detector", "dlib")

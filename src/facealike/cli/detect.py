@@ -81,7 +81,7 @@ def detect(
     unused: list[UnusedPhoto] = []
     photos = [photo for each in images for photo in photos_below(each)]
     for path in photos:
-        entry: dict[str, Any] = {"path": str(path)}
+        entry: dict[str, Any] = {"photo": str(path)}
         results.append(entry)
         found: list[tuple[Face, Quality]] = []
         try:

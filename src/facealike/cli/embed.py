@@ -204,7 +204,7 @@ def _to_npz(
                         raise row.error
                     unused.append(unused_photo(path, row.error))
                 code = code or row.error.exit_code
-                failures.append({"path": path, **error_dict(row.error)})
+                failures.append({"photo": path, **error_dict(row.error)})
                 report_error(row.error)
             paths += [path] * len(row.faces)
             faces += [each.face for each in row.faces]
