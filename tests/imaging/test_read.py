@@ -164,6 +164,14 @@ def test_sixteen_bits_are_scaled_and_not_clipped(kind: str) -> None:
     assert (got == got[:, :, :1]).all()
 
 
+def test_floats_in_three_channels_are_not_called_damaged() -> None:
+    import cv2
+
+    pixels = cv2.imencode(".tif", np.full((8, 8, 3), 0.5, dtype=np.float32))[1].tobytes()
+    with pytest.raises(UnreadableImage, match="pixels of a type that cannot be read; save it as 8-bit PNG"):
+        read_image(pixels)
+
+
 def test_big_endian_sixteen_bits() -> None:
     image = PillowImage.frombytes("I;16B", (2, 1), b"\x80\x00\xff\xff")
     assert read_image(saved(image, "TIFF"))[0, :, 0].tolist() == [128, 255]

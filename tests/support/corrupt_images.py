@@ -110,6 +110,8 @@ def _strangers() -> dict[str, tuple[bytes, str]]:
         "zip.jpg": (stream.getvalue(), "zip archive"),
         "gzip.png": (b"\x1f\x8b\x08\0" + bytes(50), "gzip"),
         "document.pdf": (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", "PDF"),
+        "scan.jp2": (b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(40), "JPEG 2000"),
+        "bare.jxl": (b"\xff\x0a" + bytes(40), "JPEG XL"),
         "drawing.svg": (b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>', "SVG"),
         "declared.svg": (b'<?xml version="1.0"?><svg/>', "SVG"),
         "phone.jpg": (b"\0\0\0\x18ftypheic" + bytes(100), "HEIC"),

@@ -279,6 +279,10 @@ def decode(content: bytes | Image, max_pixels: int, name: str, reduce: int = 1) 
     except NoDecoder as error:
         raise UnreadableImage(f"{name}: a {kind} image, which cannot be read here; {error}") from None
     except Exception as error:  # damaged files make Pillow raise nearly every class of error there is
+        if kind == "TIFF" and "pixel mode" in str(error):  # floats as RGB, for instance
+            raise UnreadableImage(
+                f"{name}: a TIFF image with pixels of a type that cannot be read; save it as 8-bit PNG"
+            ) from error
         raise UnreadableImage(
             f"{name}: a damaged or truncated {kind} image; copy or download it again"
         ) from error
