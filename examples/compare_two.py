@@ -11,7 +11,7 @@ from facealike import FacealikeError, Model, compare
 
 
 def main(a: str, b: str, model_path: str | None = None) -> None:
-    model = Model.load(model_path)  # load once, compare often; without a path, the one that ships
+    model = Model.load(model_path)  # load once, compare often; without a path, the default model
     result = compare(a, b, model)
     print(result)
     print(f"{abs(result.score - result.threshold):.3f} from the threshold")

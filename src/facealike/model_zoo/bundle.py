@@ -98,7 +98,7 @@ def is_bundle(path: str | os.PathLike[str]) -> bool:
 def read_bundle(path: str | os.PathLike[str]) -> Iterator[tuple[str, ModelFile]]:
     """Yield name and model of each model in a bundle, one at a time, all hashes verified.
 
-    The default model has the name ``shipped-ID``, because every machine has a ``default`` of its own.
+    The default model has the name ``default-ID``, because every machine has a ``default`` of its own.
 
     Raises:
         ModelError: The bundle is not whole; the message names the file.
@@ -110,7 +110,7 @@ def read_bundle(path: str | os.PathLike[str]) -> Iterator[tuple[str, ModelFile]]
                 if sha256(content) != entry["sha256"]:
                     raise ModelError(f"{entry['file']} does not match its SHA-256; copy the bundle again")
                 model = ModelFile.from_bytes(content, entry["file"])
-                yield (f"shipped-{model.id}" if entry["name"] == DEFAULT_MODEL else entry["name"]), model
+                yield (f"default-{model.id}" if entry["name"] == DEFAULT_MODEL else entry["name"]), model
     except OSError as error:
         raise ModelError(f"{shown(path)}: no bundle can be read ({error.strerror}); check the path") from None
     except ModelError as error:
