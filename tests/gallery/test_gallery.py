@@ -100,6 +100,14 @@ def test_a_photo_is_enrolled_once_and_bad_ones_are_told(gallery: Gallery, tmp_pa
         gallery.identify(empty)
     with pytest.raises(UsageError, match="one candidate"):
         gallery.identify(hopper_path(), top=0)
+    here = Path(hopper_path())
+    for single in (str(here), here, here.read_bytes(), np.zeros((9, 9, 3), dtype=np.uint8)):
+        with pytest.raises(UsageError, match="put a single image in a list"):  # else each letter is a photo
+            gallery.enroll("Hopper", single)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="no photo can be enrolled; give at least one"):
+        gallery.enroll("Hopper", [])
+    with pytest.raises(UsageError, match=r"is a text, not int; use str"):
+        gallery.enroll(7, [hopper_path()])  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="needs a name"):
         gallery.enroll(" ", [])
 

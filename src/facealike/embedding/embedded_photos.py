@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..detection.face_policy import FACE_POLICIES, FacePolicy
 from ..errors import FacealikeError, UsageError
-from ..imaging.read import Source, source_name
+from ..imaging.read import Source, check_several, source_name
 from ..quality.result import Quality
 from ..types import Embeddings, Face, Image
 from ..utils.escape import shown
@@ -166,14 +166,7 @@ def _chunks(cropped: Iterable[Cropped], batch: int, raises: bool) -> Iterator[li
 
 def check_photos(photos: object, face: FacePolicy, on_error: str, batch: int) -> None:
     """Raise UsageError for a single photo in place of several, or for an invalid option."""
-    if (
-        isinstance(photos, str | bytes | bytearray | memoryview | os.PathLike)
-        or getattr(photos, "ndim", 4) == 3
-        or hasattr(photos, "read")
-    ):
-        raise UsageError("embed takes a sequence of images; put a single image in a list")
-    if not isinstance(photos, Iterable):
-        raise UsageError(f"photos are given as a list or another iterable, not as {type(photos).__name__}")
+    check_several(photos, "embed")
     if face not in FACE_POLICIES:
         raise UsageError(f"the face policy is one of {', '.join(FACE_POLICIES)}, not {face!r}")
     if on_error not in ("raise", "skip"):

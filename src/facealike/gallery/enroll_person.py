@@ -17,7 +17,7 @@ class NothingEnrolled(DataError):
 
     def __init__(self, person: str, refused: Sequence[tuple[str, str]]) -> None:
         reasons = "; ".join(dict.fromkeys(why for _, why in refused))
-        super().__init__(f"{person}: no photo can be enrolled; {reasons}")
+        super().__init__(f"{person}: no photo can be enrolled; {reasons or 'give at least one'}")
         self.refused = tuple(refused)
 
 

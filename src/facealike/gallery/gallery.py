@@ -18,7 +18,7 @@ from ..detection.face_policy import DEFAULT_FACE, FacePolicy
 from ..embedding.face_model import Model
 from ..errors import UsageError
 from ..imaging.photo_digest import photo_digest, pixels_digest
-from ..imaging.read import Source, source_name
+from ..imaging.read import Source, check_several, source_name
 from ..model_file.locate import read_model_file
 from ..model_file.model_file import ModelFile
 from ..types import Face
@@ -133,6 +133,7 @@ class Gallery:
             UsageError: The name is empty, or the face policy is ``all``.
             NothingEnrolled: A DataError: nothing could be enrolled, so the person is not in the gallery.
         """
+        check_several(photos, "enroll")
         person = person_name(person)
         policy = self._policy(face, min_quality, [person])
         listed = [(person, photo) for photo in photos]

@@ -77,7 +77,7 @@ class IntakePolicy:
 def check_face(face: FacePolicy) -> None:
     """Raise UsageError for a face policy that does not select one face."""
     if face == "all":
-        raise UsageError("a photo is enrolled with one face; choose another face policy than all")
+        raise UsageError("a gallery takes one face of a photo; choose another face policy than all")
     if face not in FACE_POLICIES:
         raise UsageError(f"the face policy is one of {', '.join(FACE_POLICIES)}, not {face!r}")
 

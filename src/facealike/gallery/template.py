@@ -59,12 +59,14 @@ def now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
-def person_name(name: str) -> str:
+def person_name(name: object) -> str:
     """Return a name as it is stored; bytes that are no Unicode, as a folder may have, are escaped.
 
     Raises:
-        UsageError: It is empty.
+        UsageError: It is empty, or no text.
     """
+    if not isinstance(name, str):
+        raise UsageError(f"the name of a person is a text, not {type(name).__name__}; use str(...)")
     if not name.strip():
         raise UsageError("a person needs a name to be enrolled")
     return name.encode("utf-8", "backslashreplace").decode()

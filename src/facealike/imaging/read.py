@@ -12,6 +12,7 @@ import os
 import re
 import stat
 import warnings
+from collections.abc import Iterable
 from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
 import numpy as np
@@ -186,6 +187,21 @@ def source_name(source: Source, otherwise: str) -> str:
         return shown(source)
     own = getattr(source, "name", None) if hasattr(source, "read") else None
     return shown(own) if isinstance(own, str) and own else otherwise
+
+
+def check_several(photos: object, what: str) -> None:
+    """Raise UsageError for a single photo where ``what`` takes several.
+
+    A path is a sequence of letters, and an array one of rows: each would be taken for a photo.
+    """
+    if (
+        isinstance(photos, str | bytes | bytearray | memoryview | os.PathLike | PillowImage.Image)
+        or getattr(photos, "ndim", 4) in (2, 3)
+        or hasattr(photos, "read")
+    ):
+        raise UsageError(f"{what} takes a sequence of images; put a single image in a list")
+    if not isinstance(photos, Iterable):
+        raise UsageError(f"photos are given as a list or another iterable, not as {type(photos).__name__}")
 
 
 def _from_file(file: Any, max_bytes: int, name: str) -> bytes:
