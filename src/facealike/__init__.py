@@ -74,6 +74,8 @@ if TYPE_CHECKING:
     from .evaluation.demographics import GroupEvaluator, evaluate_groups
     from .evaluation.discard import DiscardEvaluation, DiscardEvaluator
     from .evaluation.evaluator import EvaluationOptions
+    from .evaluation.full import FullEvaluator
+    from .evaluation.full_result import FullEvaluation
     from .evaluation.identification import (
         IdentificationEvaluation,
         IdentificationEvaluator,
@@ -102,6 +104,7 @@ if TYPE_CHECKING:
     from .metrics.clustering import ClusterAgreement, cluster_agreement
     from .metrics.demographics import GroupEvaluation
     from .metrics.error_discard import ErrorDiscard, error_discard
+    from .metrics.extrapolation import Extrapolation, extrapolate
     from .metrics.identification import Identification, OpenSet, closed_set, open_set
     from .model_file.card import ModelCard
     from .model_file.licenses import License
@@ -160,12 +163,15 @@ __all__ = [
     "Exhaustive",
     "Explanation",
     "Exported",
+    "Extrapolation",
     "Face",
     "FaceCrop",
     "FaceError",
     "FacealikeError",
     "Fault",
     "FpirThreshold",
+    "FullEvaluation",
+    "FullEvaluator",
     "Gallery",
     "GalleryCheck",
     "GalleryInfo",
@@ -252,6 +258,7 @@ __all__ = [
     "exhaustive",
     "explain",
     "export_model",
+    "extrapolate",
     "face_quality",
     "load_embeddings",
     "migrate_gallery",
@@ -300,6 +307,8 @@ _MODULES = {
     "evaluation.demographics": ["GroupEvaluator", "evaluate_groups"],
     "evaluation.discard": ["DiscardEvaluation", "DiscardEvaluator"],
     "evaluation.evaluator": ["EvaluationOptions"],
+    "evaluation.full": ["FullEvaluator"],
+    "evaluation.full_result": ["FullEvaluation"],
     "evaluation.identification": [
         "IdentificationEvaluation",
         "IdentificationEvaluator",
@@ -328,6 +337,7 @@ _MODULES = {
     "metrics.clustering": ["ClusterAgreement", "cluster_agreement"],
     "metrics.demographics": ["GroupEvaluation"],
     "metrics.error_discard": ["ErrorDiscard", "error_discard"],
+    "metrics.extrapolation": ["Extrapolation", "extrapolate"],
     "metrics.identification": ["Identification", "OpenSet", "closed_set", "open_set"],
     "model_file.card": ["ModelCard"],
     "model_file.licenses": ["License"],

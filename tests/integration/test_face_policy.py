@@ -189,6 +189,7 @@ COMMANDS = {
     "evaluate --pairs": "evaluate {model} --pairs {pairs} --root {people}",
     "evaluate exhaustive": "evaluate {model} {people} --protocol exhaustive",
     "evaluate identification": "evaluate {model} {people} --protocol identification",
+    "evaluate full": "evaluate {model} {people} --protocol full",
     "evaluate groups": "evaluate {model} {people} --protocol groups --groups {groups}",
 }
 

@@ -281,7 +281,7 @@ def test_people(corpus: Corpus, tmp_path: Path) -> None:
     home, common = corpus.people, ["--split", "all"]
     out = tmp_path / "out"
     commands: list[list[Any]] = [["data", "summary", home], ["data", "summary", home, "--json"]]
-    for protocol in ("split", "exhaustive", "identification", "clustering"):
+    for protocol in ("split", "exhaustive", "identification", "clustering", "full"):
         evaluate = ["evaluate", corpus.model, home, *common, "--protocol", protocol, "--out", out / protocol]
         if protocol == "clustering":
             evaluate += ["-t", "0.9"]
@@ -294,7 +294,7 @@ def test_people(corpus: Corpus, tmp_path: Path) -> None:
     ]
     answers = check(commands, tmp_path)
     assert [code for code, _, _ in answers] == [0] * len(answers), answers
-    assert len(written(out)) == 8
+    assert len(written(out)) == 11
 
 
 def test_audit(corpus: Corpus, tmp_path: Path) -> None:

@@ -36,13 +36,16 @@ from facealike.calibration.nearby_pairs import NearbyPairs
 from facealike.clustering.evaluation import ClusterPoint
 from facealike.clustering.options import ClusterThreshold
 from facealike.evaluation.all_pairs import SetEvaluation
+from facealike.evaluation.conditions import Conditions
 from facealike.evaluation.discard import DiscardPoint
 from facealike.evaluation.identification import IdentificationEvaluation
 from facealike.evaluation.lfw_view2 import view2
+from facealike.evaluation.template_times import TemplateTimes
 from facealike.metrics.calibration_error import reliability
 from facealike.metrics.demographic_groups import Point as GroupPoint
 from facealike.metrics.demographic_rates import group_rates
 from facealike.metrics.identification import closed_set, open_set
+from facealike.metrics.impostor_tail import TailModel
 from facealike.metrics.verification import confusion, roc
 from facealike.types import Box
 from facealike.utils.result import REPR_WIDTH, Result, Shown
@@ -200,6 +203,15 @@ MADE: dict[str, Callable[[], Any]] = {
     "ErrorDiscard": lambda: facealike.error_discard([0.9, 0.2], [0, 1], [2, 3], [0.9, 0.1, 0.8, 0.7], 0.4),
     "DiscardEvaluation": lambda: facealike.DiscardEvaluation(
         HOSTILE, (DiscardPoint("threshold", 0.01, MADE["ErrorDiscard"]()),), 0
+    ),
+    "Extrapolation": lambda: facealike.Extrapolation(TailModel(0.5, 1e-3, -0.1, 0.05), 500, 10_000, ()),
+    "FullEvaluation": lambda: facealike.FullEvaluation(
+        conditions=Conditions("0123", HOSTILE, HOSTILE, {}, "yunet", HOSTILE, "all", 0, "", "", {}),
+        people=3,
+        not_enrolled=1,
+        verification=MADE["SetEvaluation"](),
+        times=TemplateTimes(216, 864, 50, 0.02, 0.03, 2e-8),
+        missing_parts=(HOSTILE,),
     ),
     "People": lambda: facealike.People(("A",), (Path("a.jpg"),), np.zeros(1, np.int64)),
 }

@@ -43,7 +43,7 @@ class ColourModel(Model):
         card = ModelCard("fake", "", {}, {}, {}, {}, {}, SALT, hashes, "", "")
         calibration = Calibration(threshold, "best F1", "validation", 10)
         self.file: Any = SimpleNamespace(card=card, calibration=calibration)
-        self.threshold = threshold
+        self.id, self.threshold = "colours", threshold
         self.preprocessing = Preprocessing(8, "box", 0.0, "clip", (0.0,) * 3, (1.0,) * 3)
         self.detector = ColourDetector()
         self.embedded = 0

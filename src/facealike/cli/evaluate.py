@@ -3,49 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from ..detection.face_policy import DEFAULT_FACE, LFW_FACE
 from ..errors import DataError, UsageError
-from .console import command, print_json, progress_bar, say, show
-from .evaluation_tables import show_difference, show_folds, show_groups, show_pairs
+from .console import command, print_json, progress_bar, say
+from .evaluation_runs import PASSES, Asked, EvaluationSplit, Protocol, Run, run_of
+from .evaluation_tables import show_difference
 from .options import CacheOption, DetectorOption, DuplicatesOption, FaceChoice, JsonOption, StrictOption
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ..embedding.face_model import Model
-    from ..evaluation.evaluator import EvaluationOptions, EvaluationResult, Evaluator
+    from ..evaluation.evaluator import EvaluationResult
     from ..evaluation.model_difference import ModelDifference
     from ..evaluation.verification_result import Evaluation
-    from ..types import Progress
-
-
-class Protocol(str, Enum):
-    """How photos become comparisons; see ``facealike.evaluation``."""
-
-    balanced = "split"
-    lfw = "lfw"
-    exhaustive = "exhaustive"
-    identification = "identification"
-    clustering = "clustering"
-    groups = "groups"
-    discard = "discard"
-
-
-class EvaluationSplit(str, Enum):
-    """``datasets.splits.Split``, which would import NumPy for ``--help``, and all people."""
-
-    train = "train"
-    validation = "validation"
-    calibration = "calibration"
-    test = "test"
-    all = "all"
 
 
 @command
@@ -69,7 +45,8 @@ def evaluate(
             help="split: balanced pairs; lfw: View 2, ten folds of --pairs; exhaustive: every pair; "
             "identification: search in a gallery; clustering: group photos by person; "
             "groups: false matches within each group of --groups; "
-            "discard: FNMR as the photos of lowest quality are left out.",
+            "discard: FNMR as the photos of lowest quality are left out; "
+            "full: all figures of a test report, and with --out an HTML page of them.",
         ),
     ] = Protocol.balanced,
     split: Annotated[
@@ -146,11 +123,11 @@ def evaluate(
     loaded = Model.load(None if model == "default" else model)
     passes = PASSES.get(protocol, ("looking for copies", "embedding"))
     with progress_bar(*passes * (1 if against is None else 2)) as progress:
-        asked = _Asked(
+        asked = Asked(
             people, pairs, root, groups, detector, split, face, threshold, seed, allow_overlap,
             allow_duplicates, strict, cache, progress,
         )  # fmt: skip
-        run = _listed(asked) if protocol is Protocol.balanced and pairs else RUNS[protocol](asked)
+        run = run_of(protocol, asked)
         result = run.evaluator(loaded)
         difference = None if against is None else _difference(run, loaded, result, against)
     table = run.table(result)
@@ -199,7 +176,7 @@ def _check_groups(protocol: Protocol, groups: Path | None, detector: str | None)
     if protocol is Protocol.groups:
         if groups is None:
             raise UsageError("--protocol groups needs --groups CSV, a list of photos with the groups of each")
-    elif groups is not None or detector is not None:
+    elif detector is not None or (groups is not None and protocol is not Protocol.full):
         raise UsageError("--groups and --detector belong to --protocol groups; leave them out")
 
 
@@ -208,143 +185,7 @@ def _check_duplicates(protocol: Protocol, pairs: Path | None, allow_duplicates: 
         raise UsageError("--allow-duplicates belongs to a folder of people; a list keeps all its photos")
 
 
-class _Asked(NamedTuple):
-    """The arguments of the command."""
-
-    people: Path | None
-    pairs: Path | None
-    root: Path | None
-    groups: Path | None
-    detector: str | None
-    split: EvaluationSplit
-    face: FaceChoice | None
-    threshold: float | None
-    seed: int
-    allow_overlap: bool
-    allow_duplicates: bool
-    strict: bool
-    cache: Path | None
-    progress: Progress
-
-    @property
-    def folder(self) -> Path:
-        return self.people or self.root or Path()
-
-    def options(self, *used: str) -> EvaluationOptions:
-        """The options that every evaluator uses, and those named."""
-        from ..evaluation.evaluator import EvaluationOptions
-
-        return EvaluationOptions(
-            face=None if self.face is None else self.face.policy,
-            cache=self.cache,
-            progress=self.progress,
-            strict=self.strict,
-            **{name: getattr(self, name) for name in used},
-        )
-
-
-class _Run(NamedTuple):
-    """An evaluator, how its files are named, and how its result is printed."""
-
-    evaluator: Evaluator[Any]
-    name: str
-    picture: str = "roc.png"
-    show: Callable[[Any], None] = lambda result: show(str(result))
-    table: Callable[[Any], dict[str, Any]] = lambda result: cast("dict[str, Any]", result.to_dict())
-
-
-def _drawn(asked: _Asked) -> _Run:
-    from ..evaluation.verification import SplitEvaluator
-    from ..evaluation.verification_table import table_dict
-
-    options = asked.options("seed", "threshold", "allow_overlap", "allow_duplicates")
-    evaluator = SplitEvaluator(asked.folder, asked.split.value, options=options)
-    return _Run(evaluator, "table", show=show_pairs, table=lambda result: table_dict([result]))
-
-
-def _listed(asked: _Asked) -> _Run:
-    from ..datasets.insightface_bin import is_insightface_bin
-    from ..datasets.pair_lists import read_pairs
-    from ..evaluation.insightface_bin import BinEvaluator
-    from ..evaluation.verification import PairEvaluator
-    from ..evaluation.verification_table import table_dict
-
-    assert asked.pairs is not None
-    options = asked.options("threshold", "allow_overlap")
-    evaluator: Evaluator[Evaluation]
-    if is_insightface_bin(asked.pairs):
-        evaluator = BinEvaluator(asked.pairs, options)
-    else:
-        evaluator = PairEvaluator(read_pairs(asked.pairs, asked.root), asked.pairs.stem, options)
-    return _Run(evaluator, "table", show=show_pairs, table=lambda result: table_dict([result]))
-
-
-def _view2(asked: _Asked) -> _Run:
-    from ..evaluation.lfw_view2 import View2Evaluator
-
-    assert asked.pairs is not None
-    evaluator = View2Evaluator(asked.folder, asked.pairs, asked.options("allow_overlap"))
-    return _Run(evaluator, "view2", show=show_folds)
-
-
-def _exhaustive(asked: _Asked) -> _Run:
-    from ..evaluation.all_pairs import AllPairsEvaluator
-
-    options = asked.options("threshold", "allow_overlap", "allow_duplicates")
-    return _Run(AllPairsEvaluator(asked.folder, asked.split.value, options), "exhaustive")
-
-
-def _identification(asked: _Asked) -> _Run:
-    from ..evaluation.identification import IdentificationEvaluator
-
-    options = asked.options("seed", "allow_overlap", "allow_duplicates")
-    evaluator = IdentificationEvaluator(asked.folder, asked.split.value, options)
-    return _Run(evaluator, "identification", "identification.png")
-
-
-def _clustering(asked: _Asked) -> _Run:
-    from ..clustering.evaluation import ClusteringEvaluator
-
-    options = asked.options("threshold", "seed", "allow_overlap", "allow_duplicates")
-    evaluator = ClusteringEvaluator(asked.folder, asked.split.value, options)
-    return _Run(evaluator, "clustering", "clustering.png")
-
-
-def _discard(asked: _Asked) -> _Run:
-    from ..evaluation.discard import DiscardEvaluator
-
-    options = asked.options("threshold", "seed", "allow_overlap", "allow_duplicates")
-    return _Run(DiscardEvaluator(asked.folder, asked.split.value, options), "discard", "discard.png")
-
-
-def _groups(asked: _Asked) -> _Run:
-    from ..detection.registry import named_detector
-    from ..evaluation.demographics import GroupEvaluator
-
-    assert asked.groups is not None
-    evaluator = GroupEvaluator(
-        asked.groups,
-        asked.people,
-        detector=None if asked.detector is None else named_detector(asked.detector),
-        options=asked.options("threshold", "seed"),
-    )
-    return _Run(evaluator, "groups", "groups.png", show_groups)
-
-
-RUNS: dict[Protocol, Callable[[_Asked], _Run]] = {
-    Protocol.balanced: _drawn,
-    Protocol.lfw: _view2,
-    Protocol.exhaustive: _exhaustive,
-    Protocol.identification: _identification,
-    Protocol.clustering: _clustering,
-    Protocol.groups: _groups,
-    Protocol.discard: _discard,
-}
-PASSES = {Protocol.groups: ("embedding",)}
-"""What the progress bar counts, where it is not a search for copies and then embedding."""
-
-
-def _difference(run: _Run, model: Model, result: Evaluation, against: str) -> ModelDifference:
+def _difference(run: Run, model: Model, result: Evaluation, against: str) -> ModelDifference:
     from ..embedding.face_model import Model
     from ..evaluation.model_difference import model_difference
 
@@ -353,7 +194,7 @@ def _difference(run: _Run, model: Model, result: Evaluation, against: str) -> Mo
 
 
 def _write(
-    folder: Path, run: _Run, result: EvaluationResult, table: dict[str, Any],
+    folder: Path, run: Run, result: EvaluationResult, table: dict[str, Any],
     difference: ModelDifference | None,
 ) -> None:  # fmt: skip
     """Write the table as Markdown and JSON and, with matplotlib, the picture."""
@@ -367,6 +208,8 @@ def _write(
         raise DataError(f"{folder}: this folder cannot be made ({error.strerror}); choose another") from None
     write_text(folder / f"{run.name}.md", result.to_markdown())
     write_text(folder / f"{run.name}.json", json.dumps(table, indent=2) + "\n")
+    if run.page is not None:
+        write_text(folder / f"{run.name}.html", run.page(result))
     if difference is not None:
         write_text(folder / "difference.md", difference.to_markdown())
     try:

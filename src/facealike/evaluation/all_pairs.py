@@ -14,7 +14,7 @@ from ..metrics.all_pairs import Exhaustive, exhaustive
 from ..metrics.bootstrap import Interval
 from ..metrics.score_histogram import with_missing
 from ..utils.wording import rate_text
-from .embedded_set import CountedPhotos, embed_set, metrics_of, photo_counts, rate_table, remarks
+from .embedded_set import CountedPhotos, EmbeddedSet, embed_set, metrics_of, photo_counts, rate_table, remarks
 from .evaluator import DEFAULT_OPTIONS, EvaluationKeywords, EvaluationOptions
 
 if TYPE_CHECKING:
@@ -178,9 +178,13 @@ class AllPairsEvaluator:
 
     def __call__(self, model: Model) -> SetEvaluation:
         """Return the rates of all comparisons by ``model``."""
+        calibration = self.options.threshold is None
+        return self.of(model, embed_set(model, self.root, self.split, self.options, calibration))
+
+    def of(self, model: Model, found: EmbeddedSet) -> SetEvaluation:
+        """Return the rates of all comparisons of photos that are embedded already."""
         threshold = self.options.threshold
         limit = model.threshold if threshold is None else float(threshold)
-        found = embed_set(model, self.root, self.split, self.options, calibration=threshold is None)
         calibration = model.file.calibration
         comparisons = exhaustive(found.vectors, found.people.labels, name=f"{self.split}, every pair")
         attempts = with_missing(comparisons.pair_scores, found.labels, found.found)

@@ -76,7 +76,7 @@ class GroupEvaluator:
         """Return the rates of each group by ``model``."""
         options = self.options
         face = options.face or DEFAULT_FACE
-        points = _points(model, options.threshold)
+        points = group_points(model, options.threshold)
         listed = read_groups(self.groups, self.root, self.by)
         replaced = self.aligned or self.detector is not None
         used = model.behind(self.detector) if replaced else model
@@ -157,7 +157,8 @@ def for_worst_group(
     )
 
 
-def _points(model: Model, threshold: float | None) -> tuple[Point, ...]:
+def group_points(model: Model, threshold: float | None) -> tuple[Point, ...]:
+    """Return the points at which groups are compared: the threshold in use, and those of the calibration."""
     calibration = model.file.calibration
     if threshold is None:
         ruled = target_fmr(calibration.rule) is not None

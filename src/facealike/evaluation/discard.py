@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,7 +23,7 @@ from ..utils.escape import figure_text, markdown
 from ..utils.markdown_table import markdown_table
 from ..utils.result import Shown
 from ..utils.wording import rate_text, rate_with_interval
-from .embedded_set import CountedPhotos, embed_set, metrics_of, photo_counts, remarks
+from .embedded_set import CountedPhotos, EmbeddedSet, embed_set, metrics_of, photo_counts, remarks
 from .evaluator import DEFAULT_OPTIONS, EvaluationOptions
 from .verification_table import FEW_PEOPLE
 
@@ -188,10 +189,14 @@ class DiscardEvaluator:
 
     def __call__(self, model: Model) -> DiscardEvaluation:
         """Return the curves of ``model`` and of the quality score."""
+        qualities: list[Quality] = []
+        found = embed_set(model, self.root, self.split, self.options, calibration=True, qualities=qualities)
+        return self.of(model, found, qualities)
+
+    def of(self, model: Model, found: EmbeddedSet, qualities: Sequence[Quality]) -> DiscardEvaluation:
+        """Return the curves of photos that are embedded already, with the quality of each that has a face."""
         options = self.options
         limit = model.threshold if options.threshold is None else float(options.threshold)
-        qualities: list[Quality] = []
-        found = embed_set(model, self.root, self.split, options, calibration=True, qualities=qualities)
         labels = found.people.labels
         a, b, same = balanced_pairs(labels, options.seed)
         scores = paired_cosines(found.vectors, a, b)

@@ -80,7 +80,8 @@ class CountedPhotos(Result):
 class EmbeddedSet:
     """The photos with a face and their embeddings.
 
-    ``labels`` (n,) number the person of each photo of the set, and ``found`` (n,) is whether it has a face.
+    ``labels`` (n,) number the person of each photo of the set, ``found`` (n,) is whether it has a face, and
+    ``paths`` (n,) are the photos.
     ``counts`` are the fields that every result of a set has: ``photos``, ``missing``, ``leaked`` and so on.
     """
 
@@ -89,6 +90,7 @@ class EmbeddedSet:
     labels: NDArray[np.int64]
     found: NDArray[np.bool_]
     counts: dict[str, Any]
+    paths: tuple[Path, ...] = ()
 
 
 def embed_set(
@@ -134,7 +136,7 @@ def embed_set(
         "unused": unused,
         "face": face,
     }
-    return EmbeddedSet(people.select(found), vectors[found], people.labels, found, counts)
+    return EmbeddedSet(people.select(found), vectors[found], people.labels, found, counts, people.paths)
 
 
 def metrics_of(values: Mapping[str, float | None]) -> dict[str, float]:

@@ -62,3 +62,30 @@ def draw_identification(labels: ArrayLike, seed: int, enrolled: float = 0.5) -> 
             "at least four people, two of them with two photos"
         )
     return sets
+
+
+def smaller_gallery(
+    labels: ArrayLike, sets: IdentificationSets, people: int, seed: int
+) -> IdentificationSets:
+    """Return the same searches in a gallery of fewer people.
+
+    People with mated probes stay before all others, so that only the number of the others changes while there
+    are enough of them; of equal seeds the smaller gallery is part of the larger one.
+
+    Args:
+        labels: The person of each photo, (n,).
+        sets: What ``draw_identification`` returned.
+        people: The number of people to enroll.
+        seed: Of the random draw.
+
+    Raises:
+        UsageError: The gallery does not have so many people.
+    """
+    names = np.asarray(labels)
+    if not 1 <= people <= len(sets.gallery):
+        raise UsageError(f"a gallery of {len(sets.gallery):,} people cannot be reduced to {people:,}")
+    order = np.random.default_rng(seed).permutation(sets.gallery)
+    searched = np.isin(names[order], names[sets.mated])
+    kept = np.concatenate([order[searched], order[~searched]])[:people]
+    mated = sets.mated[np.isin(names[sets.mated], names[kept])]
+    return IdentificationSets(np.sort(kept), mated, sets.non_mated)

@@ -12,7 +12,7 @@ than another one is not first: ties count as errors.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,8 @@ from ..plotting.style import new_axes, style_axes
 from ..utils.result import Result
 from ..utils.wording import rate_text
 from .bootstrap import Interval
-from .intervals import BootstrapOptions, Method, StatisticSpec, bounds, drawn, left_out
+from .intervals import BootstrapOptions, Method
+from .resampled_people import ResampledPeople
 from .similarity import labeled_unit_rows
 from .verification import check_fpir, checked_rate, midway, supported_fmrs
 
@@ -183,12 +184,8 @@ class Identification(Result):
     ) -> dict[str, Interval]:  # fmt: skip
         """Return intervals of ``rank1``, ``rank5``, ... by resampling the people searched."""
         options = BootstrapOptions(level, resamples, method, seed)
-        of = _Resampled(self.people, options)
-        found = {}
-        for rank in ranks:
-            hits = (self.ranks <= rank).astype(np.float64)
-            found[f"rank{rank}"] = of.interval(lambda weights, hits=hits: _mean(weights, hits), options)  # type: ignore[misc]
-        return found
+        searches = ResampledPeople(self.people, options)
+        return {f"rank{rank}": searches.share(self.ranks <= rank) for rank in ranks}
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -283,12 +280,12 @@ class OpenSet(Result):
         supported = supported_fmrs(len(self.non_mated))
         order, mated = np.argsort(self.non_mated), np.argsort(self.mated)
         searched = np.concatenate([self.mated_people[mated], self.non_mated_people[order]])
-        resampled = _Resampled(searched, options)
+        resampled = ResampledPeople(searched, options)
         found = {}
         for fpir in supported if fpirs is None else fpirs:
             check_fpir(fpir, len(self.non_mated))
             statistic = self._fnir_at(fpir, self.mated[mated], self.non_mated[order])
-            found[f"fnir@{fpir:g}"] = resampled.interval(statistic, options, smooth=False)
+            found[f"fnir@{fpir:g}"] = resampled.interval(statistic, smooth=False)
         return found
 
     def _fnir_at(self, fpir: float, mated: Floats, non_mated: Floats) -> Callable[[Floats], Floats]:
@@ -346,47 +343,6 @@ class OpenSet(Result):
         ax.set(xscale="log", xlim=(floor, 1), ylim=(0, 1.01), xlabel="FPIR", ylabel="FNIR")
         style_axes(ax)
         return ax
-
-
-class _Resampled:
-    """Searches, weighted by how often the person searched was drawn."""
-
-    def __init__(self, people: NDArray[Any], options: BootstrapOptions) -> None:
-        person = np.unique(people, return_inverse=True)[1].reshape(-1)
-        sizes = np.bincount(person).astype(np.int64)
-        self._person, self._people, self._searches = person, len(sizes), len(person)
-        self._trials = float(sizes.sum() ** 2 / np.sum(sizes.astype(np.float64) ** 2))
-        self._draws = _stacked(drawn(self._people, options))
-        self._without = _stacked(left_out(sizes))
-
-    def interval(
-        self, statistic: Callable[[Floats], Floats], options: BootstrapOptions, smooth: bool = True
-    ) -> Interval:  # fmt: skip
-        """Return the interval of a statistic of weights (b, searches)."""
-        estimate = float(statistic(np.ones((1, self._searches)))[0])
-        draws, without = self._each(statistic, self._draws), self._each(statistic, self._without)
-        kind = StatisticSpec(0.5 / self._searches, smooth, self._people, self._trials if smooth else None)
-        low, high = bounds(estimate, draws, without, np.zeros(0), options, kind)
-        method = options.method if smooth else "percentile"
-        return Interval(estimate, low, high, options.level, method, int(np.isfinite(draws).sum()))
-
-    def _each(self, statistic: Callable[[Floats], Floats], multiplicity: Floats) -> Floats:
-        rows = max(1, (1 << 21) // self._searches)
-        parts = [
-            statistic(multiplicity[start : start + rows][:, self._person])
-            for start in range(0, len(multiplicity), rows)
-        ]
-        return np.concatenate(parts)
-
-
-def _stacked(rows: Iterator[Floats]) -> Floats:
-    return np.stack(list(rows))
-
-
-def _mean(weights: Floats, values: Floats) -> Floats:
-    with np.errstate(invalid="ignore", divide="ignore"):
-        means: Floats = weights @ values / weights.sum(axis=1)
-    return means
 
 
 def _cumulative(weights: Floats) -> Floats:

@@ -1,0 +1,194 @@
+"""Test a model in full on a folder of people: every figure of a report, from one pass over the photos."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..datasets.splits import Split
+from ..embedding.face_model import Model
+from ..errors import DataError, UsageError
+from ..metrics.demographic_rates import group_rates
+from ..metrics.demographics import GroupEvaluation
+from ..metrics.extrapolation import extrapolate
+from ..metrics.genuine_subsets import SubsetRate, age_gap_subsets, genuine_pairs, subset_rates
+from ..metrics.intervals import BootstrapOptions
+from ..metrics.similarity import paired_cosines
+from ..quality.result import Quality
+from ..utils.escape import shown
+from .all_pairs import AllPairsEvaluator
+from .conditions import conditions
+from .demographics import group_points
+from .discard import DiscardEvaluator
+from .embedded_set import EmbeddedSet, embed_set
+from .evaluator import DEFAULT_OPTIONS, EvaluationOptions
+from .full_result import FullEvaluation
+from .gallery_sizes import gallery_searches
+from .labeled_photos import LabeledPhotos, labeled_photos
+from .template_times import template_times
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class FullEvaluator:
+    """Measure all that a report of a face recognition test states, in the order of NIST's FRTE.
+
+    All pairs of the split are compared, FMRs below what they can count are extrapolated
+    (``facealike.metrics.extrapolation``), half of the people are searched in galleries of the other half, and
+    the photos of lowest quality are left out.  What the set is too small for, or has no labels for, is named
+    in ``missing_parts`` with the reason.
+
+    Uses the options ``threshold``, ``seed``, ``resamples``, ``allow_overlap`` and ``allow_duplicates``, and
+    no ``cache``.
+
+    Examples:
+        >>> result = FullEvaluator("people", "all")(Model.load())
+        >>> print(result.to_markdown())
+
+    Source: ISO/IEC 19795-1:2021, 19795-10:2024, 5152:2024 and 29794-5:2025; NIST FRTE 1:1 and 1:N.
+
+    Args:
+        root: A folder with one sub-folder of photos a person.
+        split: A split by the hash of a person's name, or ``all`` for every person in the folder.
+        groups: A CSV of photos with demographic groups, paths relative to ``root`` (``read_groups``); ages in
+            whole years also give the FNMR by the years between two photos.
+        options: See ``EvaluationOptions``.
+
+    Raises:
+        UsageError: A cache is given.
+        DataError: The list of groups cannot be used, or has none of these photos.
+        FacealikeError: The errors of ``SplitEvaluator``.
+    """
+
+    root: str | Path
+    split: Split | Literal["all"] = "test"
+    groups: str | Path | None = None
+    options: EvaluationOptions = DEFAULT_OPTIONS
+
+    def __post_init__(self) -> None:
+        self.options.check_used(
+            "FullEvaluator", "threshold", "seed", "resamples", "allow_overlap", "allow_duplicates"
+        )
+        if self.options.cache is not None:
+            raise UsageError("a cache of face crops keeps no quality of the photos; leave it out")
+
+    def __call__(self, model: Model) -> FullEvaluation:
+        """Return every figure of ``model``."""
+        options = self.options
+        of_set = {name: getattr(options, name) for name in ("allow_overlap", "allow_duplicates", "threshold")}
+        common = EvaluationOptions(
+            face=options.face, progress=options.progress, strict=options.strict, **of_set
+        )
+        qualities: list[Quality] = []
+        found = embed_set(model, self.root, self.split, common, calibration=True, qualities=qualities)
+        labeled = None if self.groups is None else labeled_photos(found, self.groups, self.root)
+        resamples = BootstrapOptions(resamples=options.resamples, seed=options.seed)
+        verification = AllPairsEvaluator(self.root, self.split, common).of(model, found)
+        limit = verification.threshold
+        missing: list[str] = []
+        discard = DiscardEvaluator(
+            self.root, self.split, EvaluationOptions(seed=options.seed, threshold=options.threshold)
+        )
+        ages = _age_gaps(found, labeled, limit, resamples)
+        if not ages:
+            missing.append("by years between two photos: the set has no ages")
+        groups, group_fnmr = None, None
+        if labeled is not None and labeled.columns:
+            groups, group_fnmr = _groups(model, found, labeled, options, limit)
+            groups = replace(
+                groups,
+                name=shown(Path(str(self.groups)).name),
+                detector=str(model.detector.spec["kind"]),
+                named=True,
+                face=found.counts["face"],
+                learned_faces=verification.learned_faces,
+            )
+        else:
+            missing.append("by group: the set has no list of groups (--groups)")
+        return FullEvaluation(
+            conditions=conditions(model, self.root, self.split, options.seed),
+            people=len(np.unique(found.labels)),
+            not_enrolled=len(np.unique(found.labels)) - len(found.people.names),
+            verification=verification,
+            extrapolation=_measured(
+                missing,
+                "FMRs lower than can be counted",
+                lambda: extrapolate(found.vectors, found.people.labels, verification.comparisons, resamples),
+            ),
+            age_gaps=ages,
+            groups=groups,
+            group_fnmr=group_fnmr,
+            searches=_measured(
+                missing,
+                "identification",
+                lambda: gallery_searches(found.vectors, found.people.labels, options.seed),
+            )
+            or (),
+            discard=_measured(missing, "error versus discard", lambda: discard.of(model, found, qualities)),
+            times=template_times(model, found.people.paths, found.vectors, found.counts["face"]),
+            missing_parts=tuple(missing),
+            **found.counts,
+        )
+
+
+def _measured(missing: list[str], name: str, measure: Callable[[], T]) -> T | None:
+    """Return a part of the test, or add to ``missing`` why the set has none."""
+    try:
+        return measure()
+    except (DataError, UsageError) as error:
+        missing.append(f"{name}: {error}")
+        return None
+
+
+def _rejected(
+    vectors: NDArray[np.float32], labels: NDArray[np.int64], threshold: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    """Return the genuine pairs by index, and whether each scores below the threshold."""
+    first, second = genuine_pairs(labels)
+    return first, second, paired_cosines(vectors, first, second) < threshold
+
+
+def _age_gaps(
+    found: EmbeddedSet, labeled: LabeledPhotos | None, threshold: float, options: BootstrapOptions
+) -> tuple[SubsetRate, ...]:
+    if labeled is None or labeled.years is None:
+        return ()
+    years = np.full(len(found.found), -1)
+    years[labeled.rows] = labeled.years
+    known = years[found.found] >= 0
+    vectors, labels, of_photo = found.vectors[known], found.people.labels[known], years[found.found][known]
+    first, second, rejected = _rejected(vectors, labels, threshold)
+    return subset_rates(rejected, labels[first], age_gap_subsets(of_photo[first] - of_photo[second]), options)
+
+
+def _groups(
+    model: Model, found: EmbeddedSet, labeled: LabeledPhotos, options: EvaluationOptions, threshold: float
+) -> tuple[GroupEvaluation, dict[str, tuple[SubsetRate, ...]]]:
+    """Return the FMR within each group, and the FNMR of each group for each kind of groups."""
+    whole = np.zeros((len(found.found), found.vectors.shape[1]), dtype=np.float32)
+    whole[found.found] = found.vectors
+    vectors, there, person = (each[labeled.rows] for each in (whole, found.found, found.labels))
+    drawn: dict[str, Any] = {"resamples": options.resamples, "seed": options.seed}
+    rates = group_rates(
+        vectors, there, person, labeled.columns, group_points(model, options.threshold), **drawn
+    )
+    rows = np.flatnonzero(there)
+    first, second, rejected = _rejected(vectors[rows], person[rows], threshold)
+    first, second = rows[first], rows[second]
+    by_level = {}
+    for level in rates.levels:
+        subsets = {}
+        for group in rates.at(level):
+            inside = np.zeros(len(vectors), dtype=np.bool_)
+            inside[group.rows] = True
+            subsets[group.name] = inside[first] & inside[second]
+        by_level[" x ".join(level)] = subset_rates(
+            rejected, person[first], subsets, BootstrapOptions(**drawn)
+        )
+    return rates, by_level
