@@ -2,14 +2,15 @@
 
 The interval is from resampling people, as everywhere (``facealike.metrics.bootstrap``): each resample weighs
 the pairs, fits the model anew and moves the threshold, and the genuine pairs of the FNMR have the weights of
-the same people.  It does not cover that the model may be wrong.  ``check_extrapolation`` measures that: the
-model is fitted on few of the people, and all pairs count what it predicts.
+the same people.  Far out in a tail the resamples are skewed, so the interval is one that corrects for it (BCa).
+It does not cover that the model may be wrong.  ``check_extrapolation`` measures that: the model is fitted on
+few of the people, and all pairs count what it predicts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -217,29 +218,31 @@ def _points(
     lowest = min(supported_fmrs(counted.impostor, CANDIDATES))
     fmrs = [fmr for fmr in CANDIDATES if lowest / REACH * (1 - 1e-9) <= fmr < lowest]
     draws = _Draws(high, counted, fmrs)
+    options = replace(options, method="bca")
     figures = (
         draws.of_people(drawn(len(high.photos), options)),
         draws.of_people(left_out(high.photos)),
         draws.of_dyads(drawn_dyads(draws.dyads, options)),
     )
+    several = len(np.unique(counted.pair_scores.genuine_person))
+    rejected = StatisticSpec(0.5 / counted.genuine, people=several)
     for i, fmr in enumerate(fmrs):
         threshold = model.threshold_at_fmr(fmr)
-        threshold_interval, fnmr_interval = (
-            _interval(estimate, [each[:, i, kind] for each in figures], options, smallest)
-            for kind, (estimate, smallest) in enumerate(
-                ((threshold, None), (counted.fnmr_at(threshold), 0.5 / counted.genuine))
-            )
-        )
-        yield ExtrapolatedPoint(fmr, threshold_interval, fnmr_interval)
+        of_threshold, of_fnmr = ([each[:, i, kind] for each in figures] for kind in (0, 1))
+        at = _interval(threshold, of_threshold, options, StatisticSpec())
+        fnmr = _interval(counted.fnmr_at(threshold), of_fnmr, options, rejected)
+        # With few errors the resamples differ little, but the threshold may lie anywhere in its interval.
+        ends = min(fnmr.low, counted.fnmr_at(at.low)), max(fnmr.high, counted.fnmr_at(at.high))
+        yield ExtrapolatedPoint(fmr, at, replace(fnmr, low=ends[0], high=ends[1]))
 
 
 def _interval(
-    estimate: float, figures: Sequence[Floats], options: BootstrapOptions, smallest: float | None
+    estimate: float, figures: Sequence[Floats], options: BootstrapOptions, spec: StatisticSpec
 ) -> Interval:
     draws, without, dyads = figures
-    low, high = bounds(estimate, draws, without, dyads, options, StatisticSpec(smallest, smooth=False))
+    low, high = bounds(estimate, draws, without, dyads, options, spec)
     valid = int(np.isfinite(draws).sum())
-    return Interval(estimate, low, min(high, 1.0), options.level, "percentile", valid)
+    return Interval(estimate, low, min(high, 1.0), options.level, options.method, valid)
 
 
 class _Draws:
