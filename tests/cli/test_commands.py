@@ -489,6 +489,19 @@ def test_evaluate_leaves_out_the_photos_of_lowest_quality(
     assert refused.exit_code == 2 and "keeps no quality" in sentence(refused)
 
 
+def test_evaluate_in_full_writes_a_page(here: SimpleNamespace, people: Path, tmp_path: Path) -> None:
+    arguments = ("evaluate", here.model, people, "--protocol", "full", "--split", "all", "--seed", "2")
+    result = run(*arguments, "--out", tmp_path / "report", "--json")
+    assert result.exit_code == 0, result.output
+    assert told(result)["protocol"] == "full" and told(result)["conditions"]["seed"] == 2
+    assert {path.name for path in (tmp_path / "report").iterdir()} == {
+        "report.md", "report.json", "report.html", "det.png",
+    }  # fmt: skip
+    assert "not measured: by group" in run(*arguments).stdout
+    refused = run(*arguments, "--cache", tmp_path / "cache")
+    assert refused.exit_code == 2 and "keeps no quality" in sentence(refused)
+
+
 def test_evaluate_takes_everybody_in_a_folder_of_ones_own(
     here: SimpleNamespace, people: Path, tmp_path: Path
 ) -> None:

@@ -2,13 +2,14 @@
 
 The interval is from resampling people, as everywhere (``facealike.metrics.bootstrap``): each resample weighs
 the pairs, fits the model anew and moves the threshold, and the genuine pairs of the FNMR have the weights of
-the same people.  Far out in a tail the resamples are skewed, so the interval is one that corrects for it (BCa).
-It does not cover that the model may be wrong.  ``check_extrapolation`` measures that: the model is fitted on
-few of the people, and all pairs count what it predicts.
+the same people.  Far out in a tail the resamples are skewed, so the interval is one that corrects for it
+(BCa).  It does not cover that the model may be wrong.  ``check_extrapolation`` measures that: the model is
+fitted on few of the people, and all pairs count what it predicts.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -189,18 +190,15 @@ def check_extrapolation(
         return ()
     vectors = np.asarray(embeddings, dtype=np.float32)
     person = np.unique(np.asarray(labels), return_inverse=True)[1].reshape(-1)
-    photos, rng = np.bincount(person), np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     models: list[TailModel] = []
     sizes: list[tuple[int, int]] = []
     for _ in range(draws):
-        order = rng.permutation(len(photos))
-        drawn_photos = photos[order]
-        pairs = (np.cumsum(drawn_photos) ** 2 - np.cumsum(drawn_photos**2)) / 2
-        size = int(np.searchsorted(pairs, goal)) + 1
-        rows = np.isin(person, order[:size])
+        chosen = drawn_people(person, goal, rng)
+        rows = np.isin(person, chosen)
         few = Exhaustive(count_pairs(vectors[rows], person[rows], impostor_only=True))
         models.append(fit_tail(high_scores(vectors[rows], person[rows], few)))
-        sizes.append((size, few.impostor))
+        sizes.append((len(chosen), few.impostor))
     people, impostor = (round(float(np.mean(each))) for each in zip(*sizes, strict=True))
     most = max(pairs for _, pairs in sizes)
     return tuple(
@@ -210,6 +208,21 @@ def check_extrapolation(
         for fmr in supported_fmrs(counted.impostor)
         if not supported_fmrs(most, (fmr,))
     )
+
+
+def drawn_people(labels: ArrayLike, pairs: float, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return random people, the fewest whose photos give so many impostor pairs.
+
+    Args:
+        labels: The person of each photo, (n,).
+        pairs: The number of impostor pairs.
+        rng: Draws the people.
+    """
+    people, photos = np.unique(np.asarray(labels), return_counts=True)
+    order = rng.permutation(len(people))
+    own = photos[order]
+    reached = (np.cumsum(own) ** 2 - np.cumsum(own**2)) / 2
+    return people[order[: int(np.searchsorted(reached, pairs)) + 1]]
 
 
 def _points(
@@ -232,8 +245,10 @@ def _points(
         at = _interval(threshold, of_threshold, options, StatisticSpec())
         fnmr = _interval(counted.fnmr_at(threshold), of_fnmr, options, rejected)
         # With few errors the resamples differ little, but the threshold may lie anywhere in its interval.
-        ends = min(fnmr.low, counted.fnmr_at(at.low)), max(fnmr.high, counted.fnmr_at(at.high))
-        yield ExtrapolatedPoint(fmr, at, replace(fnmr, low=ends[0], high=ends[1]))
+        if math.isfinite(at.low + at.high):
+            ends = min(fnmr.low, counted.fnmr_at(at.low)), max(fnmr.high, counted.fnmr_at(at.high))
+            fnmr = replace(fnmr, low=ends[0], high=ends[1])
+        yield ExtrapolatedPoint(fmr, at, fnmr)
 
 
 def _interval(
