@@ -97,9 +97,9 @@ def main() -> None:
     where = f"Measured {of['date']} at commit {of['commit']} on {of['machine']}, seed {options.seed}."
     put(
         PAGE, "full",
-        f"Model {model.id}, {result.people:,} people, {result.photos or 0:,} photos, {result.missing:,} without "
-        f"a face. A template has {times.size:,} bytes; it is made in {1e3 * times.creation:.0f} ms (median of "
-        f"{times.photos} photos; a tenth takes {1e3 * times.creation_90:.0f} ms or more) and compared in "
+        f"Model {model.id}, {result.people:,} people, {result.photos or 0:,} photos, {result.missing:,} "
+        f"without a face. A template has {times.size:,} bytes; it is made in {1e3 * times.creation:.0f} ms "
+        f"(median of {times.photos} photos; a tenth takes {1e3 * times.creation_90:.0f} ms or more) and compared in "
         f"{1e9 * times.comparison:.0f} ns. {where}\n\n{verification_table(result)}\n\n{search_table(result)}",
     )  # fmt: skip
 
