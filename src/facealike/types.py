@@ -114,7 +114,8 @@ class Face(Shown):
 class Pair(Result):
     """Two images by path, and whether they show the same person (None: unknown).
 
-    ``fold`` is the fold of a protocol such as LFW View 2, where there is one.
+    ``fold`` is the fold of a protocol such as LFW View 2, where there is one.  ``people`` are the people on the
+    two sides, where a list names them; None where a person is the folder that a photo lies in.
 
     Examples:
         >>> Pair("a.jpg", "b.jpg", same=True)
@@ -126,6 +127,7 @@ class Pair(Result):
     b: str
     same: bool | None = None
     fold: int | None = None
+    people: tuple[str, str] | None = None
 
 
 class PairIndices(NamedTuple):

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facealike.errors import DataError, PeopleOverlap, UsageError
-from facealike.evaluation.lfw_view2 import best_accuracy_threshold, evaluate_view2, fold_numbers, view2
+from facealike.evaluation.fold_accuracy import best_accuracy_threshold
+from facealike.evaluation.lfw_view2 import evaluate_view2, fold_numbers, view2
 from facealike.evaluation.verification_result import Evaluation
 from facealike.types import Pair
 from support.flat_color_model import ColourModel, make_coloured

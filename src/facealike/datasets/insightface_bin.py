@@ -20,6 +20,7 @@ import numpy as np
 from ..errors import DataError
 from ..types import Pair
 from ..utils.escape import shown
+from .ten_folds import with_ten_folds
 
 _RECONSTRUCT = np.array(0).__reduce__()[0]
 _SCALAR = np.bool_(True).__reduce__()[0]
@@ -64,7 +65,7 @@ def is_insightface_bin(file: Path) -> bool:
 
 
 def unpack_pairs(file: Path, folder: Path) -> list[Pair]:
-    """Write the images of a ``.bin`` file into a folder, each once, and return the pairs.
+    """Write the images of a ``.bin`` file into a folder, each once, and return the pairs in ten folds.
 
     Args:
         file: The file.
@@ -90,7 +91,8 @@ def unpack_pairs(file: Path, folder: Path) -> list[Pair]:
         if not path.exists():  # a photo is in several pairs
             path.write_bytes(data)
         paths.append(str(path))
-    return [Pair(a, b, same) for a, b, same in zip(paths[::2], paths[1::2], truth, strict=True)]
+    pairs = [Pair(a, b, same) for a, b, same in zip(paths[::2], paths[1::2], truth, strict=True)]
+    return with_ten_folds(pairs)
 
 
 def _unpickled(file: Path) -> tuple[list[Any], list[bool]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ..errors import DataError
@@ -12,6 +13,7 @@ from ..imaging.formats import IMAGE_EXTENSIONS
 from ..types import Pair
 from ..utils.csv_table import read_text
 from ..utils.escape import shown
+from .ten_folds import with_ten_folds
 
 PROTOCOL = Path("Protocol", "Pair_list_F.txt")
 """The file that a folder of CFP is known by."""
@@ -30,7 +32,8 @@ def two_line_pairs(file: Path, lines: Sequence[tuple[int, str]], folders: Sequen
     """Read pairs of two lines each: the name of a photo, and a number that is 0 for two people.
 
     CPLFW writes 1 for one person.  CALFW writes the fold, 1 to 10, and has none for pairs of two people, so
-    no fold is taken over.
+    the folds are those of the order (``with_ten_folds``).  The person is the name of the photo without its
+    number, as in ``Aaron_Eckhart_0001.jpg``, if that agrees with the truth of every pair.
 
     Source: ``pairs_CALFW.txt`` (Zheng et al., arXiv 1708.08197) and ``pairs_CPLFW.txt`` (Zheng and Deng,
         2018).
@@ -57,14 +60,26 @@ def two_line_pairs(file: Path, lines: Sequence[tuple[int, str]], folders: Sequen
             )
         photos = _photo(file, number, folders, a), _photo(file, other_number, folders, b)
         pairs.append(Pair(*photos, int(same) != 0))
-    return pairs
+    return with_ten_folds(_with_people(pairs))
+
+
+def _with_people(pairs: list[Pair]) -> list[Pair]:
+    """Return the pairs with the people that the names of the photos tell."""
+    found = []
+    for pair in pairs:
+        names = [re.fullmatch(r"(.+)_[0-9]{1,4}", Path(photo).stem) for photo in (pair.a, pair.b)]
+        if names[0] is None or names[1] is None or (names[0][1] == names[1][1]) is not pair.same:
+            return pairs
+        found.append(replace(pair, people=(names[0][1], names[1][1])))
+    return found
 
 
 def cfp_pairs(folder: Path) -> list[Pair]:
     """Read the pairs of a folder of CFP, frontal with profile (CFP-FP), in ten folds.
 
     ``Protocol/Pair_list_F.txt`` and ``_P.txt`` number the photos from 1, and ``same.txt`` and ``diff.txt`` in
-    ``Protocol/Split/FP/01`` and so on pair the numbers.
+    ``Protocol/Split/FP/01`` and so on pair the numbers.  A photo lies in
+    ``Data/Images/<number of the person>/frontal`` or ``profile``.
 
     Source: Sengupta et al., WACV 2016, and the Readme of the set.
 
@@ -88,7 +103,9 @@ def cfp_pairs(folder: Path) -> list[Pair]:
                 words = re.fullmatch(r"([0-9]{1,6})\s*,\s*([0-9]{1,6})", line)
                 if words is None or int(words[1]) not in frontal or int(words[2]) not in profile:
                     raise _wrong(fold / name, number, "not two numbers of photos; download CFP again")
-                pairs.append(Pair(frontal[int(words[1])], profile[int(words[2])], same, int(fold.name)))
+                photos = frontal[int(words[1])], profile[int(words[2])]
+                people = Path(photos[0]).parents[1].name, Path(photos[1]).parents[1].name
+                pairs.append(Pair(*photos, same, int(fold.name), people))
     return pairs
 
 

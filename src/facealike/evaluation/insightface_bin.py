@@ -20,7 +20,7 @@ class BinEvaluator:
 
     No face is looked for: each image is taken for a crop aligned to ArcFace's template, from which the model
     makes its own.  The file does not say who is on the photos, so there are no intervals, and whether these
-    people took part in training is not known.
+    people took part in training is not known.  ``fold_accuracy`` is the figure that papers quote.
 
     Examples:
         >>> BinEvaluator("agedb_30.bin")(Model.load()).auc

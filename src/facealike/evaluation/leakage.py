@@ -9,7 +9,7 @@ other names are not found.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,7 +58,7 @@ def person_of(path: str | os.PathLike[str]) -> str:
 
 def find_overlap(
     file: ModelFile, photos: Sequence[str | os.PathLike[str]], calibration: bool = True,
-    digests: Sequence[PhotoDigest | None] | None = None,
+    digests: Sequence[PhotoDigest | None] | None = None, named: Mapping[str, str] | None = None,
 ) -> Overlap:  # fmt: skip
     """Return the people on ``photos`` who took part in the training or the calibration of a model.
 
@@ -67,17 +67,11 @@ def find_overlap(
         photos: Paths, each in a folder that is named after a person.
         calibration: Whether people of the calibration count.
         digests: ``photo_digests(photos)``, where the caller has them; else they are computed if needed.
+        named: The person on each photo by path, where that is not the name of its folder.
     """
     records = [("trained", record) for record in file.card.trained_records]
     records += [("calibrated", record) for record in file.calibration.seen] if calibration else []
-    folders: dict[str, set[str]] = {}
-    for path in photos:
-        folders.setdefault(os.path.dirname(path), set()).add(person_of(path))  # noqa: PTH120
-    names: dict[str, set[str]] = {}  # those that a person's folder has, as it stands and behind links
-    for folder, people in folders.items():
-        behind = Path(os.path.realpath(folder)).name
-        for person in people:
-            names.setdefault(person, {person}).add(behind)
+    names = _folder_names(photos) if named is None else {person: {person} for person in named.values()}
     found: dict[str, set[str]] = {"trained": set(), "calibrated": set()}
     for person, known_as in names.items():
         for name in known_as:
@@ -90,15 +84,29 @@ def find_overlap(
         for path, digest in zip(photos, given, strict=True):
             for kind, record in records:
                 if record.knows_photo(digest):
-                    found[kind].add(person_of(path))
+                    found[kind].add(person_of(path) if named is None else named[str(path)])
     trained, calibrated = (tuple(sorted(found[kind])) for kind in ("trained", "calibrated"))
     copies = frozenset({*trained, *calibrated} - by_name)
     return Overlap(len(names), trained, calibrated, copies)
 
 
+def _folder_names(photos: Sequence[str | os.PathLike[str]]) -> dict[str, set[str]]:
+    """Return the people by their folders, each with the names of the folder as it stands and behind links."""
+    folders: dict[str, set[str]] = {}
+    for path in photos:
+        folders.setdefault(os.path.dirname(path), set()).add(person_of(path))  # noqa: PTH120
+    names: dict[str, set[str]] = {}
+    for folder, people in folders.items():
+        behind = Path(os.path.realpath(folder)).name
+        for person in people:
+            names.setdefault(person, {person}).add(behind)
+    return names
+
+
 def check_overlap(
     file: ModelFile, photos: Sequence[str | os.PathLike[str]], allow: bool, of: str = "in these pairs",
     calibration: bool = True, digests: Sequence[PhotoDigest | None] | None = None,
+    named: Mapping[str, str] | None = None,
 ) -> bool | None:  # fmt: skip
     """Return whether people on ``photos`` took part in the training or the calibration of a model.
 
@@ -111,11 +119,12 @@ def check_overlap(
         of: Where the photos come from, for the message.
         calibration: Whether people of the calibration count.
         digests: ``photo_digests(photos)``, where the caller has them.
+        named: The person on each photo by path, where that is not the name of its folder.
 
     Raises:
         PeopleOverlap: Some did, and that is not allowed; the message has their number.
     """
-    overlap = find_overlap(file, photos, calibration, digests)
+    overlap = find_overlap(file, photos, calibration, digests, named)
     if overlap and not allow:
         raise PeopleOverlap(
             f"{overlap.summary().format(of=f'{of} ')}; evaluate on others, or pass --allow-overlap for a "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -24,6 +23,7 @@ from ..utils.markdown_table import markdown_table
 from ..utils.result import Result
 from ..utils.wording import copies_note, rate_text
 from .evaluator import DEFAULT_OPTIONS, EvaluationKeywords, EvaluationOptions
+from .fold_accuracy import Fold, FoldAccuracy, fold_accuracy
 from .verification import PairEvaluator
 from .verification_result import Evaluation
 
@@ -33,34 +33,6 @@ if TYPE_CHECKING:
 
 FARS = (0.1, 0.01, 0.001)
 """The FARs of the summary; 3,000 impostor pairs support no lower one (rule of 3)."""
-
-
-@dataclass(frozen=True, repr=False)
-class Fold(Result):
-    """One fold of LFW View 2.
-
-    Args:
-        fold: Its number.
-        accuracy: At ``threshold``; a pair without a comparison counts as wrong.
-        threshold: The best one on the comparisons of all other folds.
-        pairs: The number of pairs.
-        failures: How many of them were not compared, because a face was not found.
-    """
-
-    fold: int
-    accuracy: float
-    threshold: float
-    pairs: int
-    failures: int = 0
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "fold": self.fold,
-            "accuracy": round(self.accuracy, 6),
-            "threshold": self.threshold,
-            "pairs": self.pairs,
-            "failures": self.failures,
-        }
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -98,19 +70,15 @@ class View2(Result):
         """The name of the figure to compare models by: the accuracy."""
         return "accuracy"
 
-    @cached_property
+    @property
     def accuracy(self) -> float:
         """The mean of the folds' accuracies."""
-        return float(np.mean([fold.accuracy for fold in self.folds]))
+        return FoldAccuracy(self.folds).accuracy
 
-    @cached_property
+    @property
     def standard_error(self) -> float:
-        """The standard error of that mean: the folds' standard deviation (n - 1) over sqrt(n).
-
-        The folds share nine tenths of the pairs that their thresholds are chosen on, so it is slightly too
-        low.
-        """
-        return float(np.std([fold.accuracy for fold in self.folds], ddof=1) / math.sqrt(len(self.folds)))
+        """The standard error of that mean; see ``FoldAccuracy.standard_error``."""
+        return FoldAccuracy(self.folds).standard_error
 
     @cached_property
     def tar_at_far(self) -> dict[float, float]:
@@ -157,9 +125,7 @@ class View2(Result):
             None: "; whether people of these pairs took part in training is not known",
         }
         return (
-            f"{self.evaluation.name}: accuracy {self.accuracy:.2%} +- {self.standard_error:.2%} (mean and "
-            f"standard error of {len(self.folds)} folds, each at the threshold that is best on the others), "
-            f"AUC {self.evaluation.auc:.4f}"
+            f"{self.evaluation.name}: {FoldAccuracy(self.folds)}, AUC {self.evaluation.auc:.4f}"
             + (f", TAR {tars}" if tars else "")
             + self._face_text()
             + self._failures_text()
@@ -198,29 +164,6 @@ class View2(Result):
         return self.evaluation.plot(ax)
 
 
-def best_accuracy_threshold(scores: ArrayLike, same: ArrayLike) -> tuple[float, float]:
-    """Return (threshold, accuracy) of the cut with the most correct decisions; O(n log n).
-
-    Midway between two scores, as in ``best_f1_threshold``; of several best cuts the one that accepts fewest.
-    The accuracy belongs to the pairs it was chosen on: report it on others.
-    """
-    curve = roc(scores, same)
-    truth = np.asarray(same, dtype=np.bool_)
-    genuine, impostor = int(truth.sum()), int((~truth).sum())
-    # Integers, so that equally good cuts tie.
-    right = np.rint(curve.tmr * genuine).astype(int) + np.rint((1 - curve.fmr) * impostor).astype(int)
-    best = int(np.argmax(right))
-    cuts = curve.thresholds
-    if best == 0:  # rejecting every pair is best; any number above all scores does that
-        threshold = float(np.nextafter(cuts[1], np.inf))
-    elif best + 1 < len(cuts):
-        middle = float(cuts[best] / 2 + cuts[best + 1] / 2)
-        threshold = middle if middle > cuts[best + 1] else float(cuts[best])
-    else:
-        threshold = float(cuts[best])
-    return threshold, int(right[best]) / len(truth)
-
-
 def view2(evaluation: Evaluation, folds: ArrayLike) -> View2:
     """Evaluate each fold at the threshold that is best on all others.
 
@@ -235,26 +178,7 @@ def view2(evaluation: Evaluation, folds: ArrayLike) -> View2:
     number = np.asarray(folds, dtype=np.int64)
     if number.shape != evaluation.scores.shape:
         raise UsageError(f"{evaluation.pairs} pairs need as many folds, not shape {number.shape}")
-    each = np.unique(number)
-    if len(each) < 2:
-        raise DataError(f"{evaluation.name}: the protocol needs two folds or more, as LFW's pairs.txt has")
-    results: list[Fold] = []
-    for fold in each.tolist():
-        mine = number == fold
-        truth = evaluation.same[mine]
-        if truth.all() or not truth.any():
-            raise DataError(f"{evaluation.name}: fold {fold} has no pairs of both kinds; check the list")
-        made = evaluation.compared
-        others = ~mine & made
-        if evaluation.same[others].all() or not evaluation.same[others].any():
-            raise DataError(
-                f"{evaluation.name}: outside fold {fold} no pairs of both kinds were compared; check "
-                "the photos"
-            )
-        threshold, _ = best_accuracy_threshold(evaluation.scores[others], evaluation.same[others])
-        right = ((evaluation.scores[mine] >= threshold) == truth) & made[mine]
-        results.append(Fold(fold, float(right.mean()), threshold, len(right), int(np.sum(~made[mine]))))
-    return View2(tuple(results), evaluation)
+    return View2(fold_accuracy(evaluation, number).folds, evaluation)
 
 
 def fold_numbers(pairs: Sequence[Pair], name: str) -> NDArray[np.int64]:

@@ -91,16 +91,18 @@ class PairEvaluator:
         limit = model.threshold if options.threshold is None else float(options.threshold)
         same = _truth(pairs, name)
         persons = _persons(pairs)
+        names = _names(pairs)
         photos = list(dict.fromkeys(path for pair in pairs for path in (pair.a, pair.b)))
         if self.digests is None:
             digests = photo_digests(photos, progress=options.progress, strict=options.strict)
         else:
             digests = [self.digests[path] for path in photos]
         leaked = check_overlap(
-            file, photos, options.allow_overlap, calibration=self.calibration, digests=digests
-        )
-        if leaked is False and persons is None:
-            leaked = None  # folders that are not one person each have no name to look up
+            file, photos, options.allow_overlap, calibration=self.calibration, digests=digests,
+            named=names,
+        )  # fmt: skip
+        if leaked is False and (persons is None or (names is None and pairs[0].people is not None)):
+            leaked = None  # folders that are not one person each, and numbers, are no names to look up
         vectors, found, unused = embed_photos(
             model, photos, face, options.cache, options.progress, options.strict
         ).or_raise(
@@ -137,6 +139,7 @@ class PairEvaluator:
             face=face,
             learned_faces=file.calibration.faces if own_threshold or calibrator is not None else (),
             probability=None if calibrator is None else calibrator.probability(scores[kept]),
+            fold=None if pairs[0].fold is None else _folds(pairs)[kept],
         )
 
 
@@ -242,11 +245,29 @@ def _truth(pairs: Sequence[Pair], name: str) -> NDArray[np.bool_]:
 
 
 def _persons(pairs: Sequence[Pair]) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
-    """A number for the person of each side, (n,) twice; None where a folder is not one person."""
+    """A number for the person of each side, (n,) twice; None where those contradict the truth.
+
+    A person is the one that the list names, or else the folder of the photo.
+    """
     number: dict[str, int] = {}
-    sides = [
-        np.array([number.setdefault(person_of(path), len(number)) for path in paths], dtype=np.int64)
-        for paths in ([pair.a for pair in pairs], [pair.b for pair in pairs])
-    ]
+    people = [pair.people or (person_of(pair.a), person_of(pair.b)) for pair in pairs]
+    first, second = np.array(
+        [[number.setdefault(person, len(number)) for person in both] for both in people], dtype=np.int64
+    ).T
     same = np.array([pair.same for pair in pairs], dtype=np.bool_)
-    return (sides[0], sides[1]) if np.array_equal(sides[0] == sides[1], same) else None
+    return (first, second) if np.array_equal(first == second, same) else None
+
+
+def _names(pairs: Sequence[Pair]) -> dict[str, str] | None:
+    """The person of each photo by path, where the list has names of people and not numbers."""
+    names: dict[str, str] = {}
+    for pair in pairs:
+        if pair.people is None or any(person.isdigit() for person in pair.people):
+            return None
+        names |= {pair.a: pair.people[0], pair.b: pair.people[1]}
+    return names
+
+
+def _folds(pairs: Sequence[Pair]) -> NDArray[np.int64]:
+    """The fold of each pair, (n,); 0 for one without."""
+    return np.array([pair.fold or 0 for pair in pairs], dtype=np.int64)

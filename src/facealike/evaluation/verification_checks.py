@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 ARRAYS = (
     ("scores", np.float64), ("same", np.bool_), ("first", np.int64), ("second", np.int64),
-    ("probability", np.float64),
+    ("probability", np.float64), ("fold", np.int64),
 )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..detection.face_policy import FacePolicy
+from ..errors import DataError
 from ..imaging.photo_warning import UnusedPhoto, unused_counts, unused_rows
 from ..metrics.bootstrap import Interval, RocBand, intervals, pair_intervals, roc_band
 from ..metrics.calibration_error import Reliability, reliability
@@ -25,6 +26,7 @@ from ..utils.escape import figure_text
 from ..utils.result import Result
 from ..utils.wording import rate_text
 from . import verification_text
+from .fold_accuracy import FoldAccuracy, fold_accuracy
 from .verification_checks import ARRAYS, checked_arrays
 from .verification_table import table_markdown
 
@@ -77,6 +79,7 @@ class Evaluation(Result):
         unused: Those of the missing photos that could not be read or show several faces, with the reasons.
         shared: How many photos lie in the folders of several people.
         learned_faces: The face policies of the calibration that was used.
+        fold: The fold of each pair, int64 (n,), where the list has folds.
 
     Raises:
         UsageError: The scores cannot be evaluated, or the arrays contradict each other.
@@ -102,6 +105,7 @@ class Evaluation(Result):
     unused: tuple[UnusedPhoto, ...] = ()
     shared: int = 0
     learned_faces: tuple[str, ...] = ()
+    fold: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         for name, array in checked_arrays(self).items():
@@ -174,6 +178,14 @@ class Evaluation(Result):
         """The false reject rate: pairs of one person rejected or not compared, over all of them."""
         return self._attempts.fnmr
 
+    @cached_property
+    def fold_accuracy(self) -> FoldAccuracy | None:
+        """The accuracy over the folds, as papers quote it; None without two folds of both kinds of pairs."""
+        try:
+            return None if self.fold is None else fold_accuracy(self, self.fold)
+        except DataError:
+            return None
+
     @property
     def f1(self) -> float:
         return self.confusion.f1
@@ -215,6 +227,8 @@ class Evaluation(Result):
     def metrics(self) -> dict[str, float]:
         """The figures by name: F1 and the error rates, the FNMR at each FMR, and the ECE."""
         known = {name: getattr(self, name) for name in (*RATES, "far", "frr", "fta", "ece")}
+        if self.fold_accuracy is not None:
+            known["fold_accuracy"] = self.fold_accuracy.accuracy
         known |= {f"fnmr@{fmr:g}": self.roc.fnmr_at_fmr(fmr) for fmr in self.fmrs}
         return {name: value for name, value in known.items() if value is not None}
 
@@ -289,6 +303,7 @@ class Evaluation(Result):
             "fta": None if self.fta is None else _number(self.fta),
             "fnmr_at_fmr": {f"{fmr:g}": round(self.roc.fnmr_at_fmr(fmr), 6) for fmr in self.fmrs},
             "ece": None if self.ece is None else round(self.ece, 6),
+            "folds": None if self.fold_accuracy is None else self.fold_accuracy.to_dict(),
             "intervals": {name: interval.to_dict() for name, interval in self.intervals().items()},
             "pairs": self.pairs,
             "genuine": self.genuine,

@@ -69,6 +69,8 @@ def _notes(evaluation: Evaluation) -> list[str]:
         notes.append(f"{name}: people of these pairs took part in training; no estimate for others.")
     if evaluation.leaked is None:
         notes.append(f"{name}: it is not known whether people of these pairs took part in training.")
+    if evaluation.fold_accuracy is not None:
+        notes.append(f"{name}: {evaluation.fold_accuracy}.")
     if evaluation.ece is not None:
         notes.append(f"{name}: expected calibration error (ECE) of the probabilities {evaluation.ece:.3f}.")
     if evaluation.threshold_from == evaluation.name:

@@ -38,6 +38,8 @@ def sentence(result: Evaluation) -> str:
         f"{result.name}: F1 {f1}, accuracy {accuracy}, AUC {auc} on {result.pairs:,} pairs of {leaked} "
         f"(threshold {result.threshold:.3f} {chosen})"
     )
+    if result.fold_accuracy is not None:
+        text += f"; {result.fold_accuracy}"
     if result.first is not None:
         text += "; in brackets 95 % intervals, from resampling people"
     if result.failures:
