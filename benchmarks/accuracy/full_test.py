@@ -99,7 +99,8 @@ def main() -> None:
         PAGE, "full",
         f"Model {model.id}, {result.people:,} people, {result.photos or 0:,} photos, {result.missing:,} "
         f"without a face. A template has {times.size:,} bytes; it is made in {1e3 * times.creation:.0f} ms "
-        f"(median of {times.photos} photos; a tenth takes {1e3 * times.creation_90:.0f} ms or more) and compared in "
+        f"(median of {times.photos} photos; a tenth takes {1e3 * times.creation_90:.0f} ms or more) "
+        "and compared in "
         f"{1e9 * times.comparison:.0f} ns. {where}\n\n{verification_table(result)}\n\n{search_table(result)}",
     )  # fmt: skip
 

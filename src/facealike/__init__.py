@@ -82,6 +82,7 @@ if TYPE_CHECKING:
         evaluate_identification,
     )
     from .evaluation.lfw_view2 import View2, View2Evaluator, evaluate_view2
+    from .evaluation.template_pairs import TemplateEvaluation, TemplateEvaluator
     from .evaluation.verification import PairEvaluator, SplitEvaluator, evaluate_pairs, evaluate_split
     from .evaluation.verification_result import Evaluation
     from .gallery.candidates import Candidate, CandidateList
@@ -221,6 +222,8 @@ __all__ = [
     "SeveralFaces",
     "SplitEvaluator",
     "StoredModel",
+    "TemplateEvaluation",
+    "TemplateEvaluator",
     "Track",
     "TrackedFace",
     "TrainingError",
@@ -315,6 +318,7 @@ _MODULES = {
         "evaluate_identification",
     ],
     "evaluation.lfw_view2": ["View2", "View2Evaluator", "evaluate_view2"],
+    "evaluation.template_pairs": ["TemplateEvaluation", "TemplateEvaluator"],
     "evaluation.verification": ["PairEvaluator", "SplitEvaluator", "evaluate_pairs", "evaluate_split"],
     "evaluation.verification_result": ["Evaluation"],
     "gallery.candidates": ["Candidate", "CandidateList"],

@@ -114,8 +114,8 @@ class Face(Shown):
 class Pair(Result):
     """Two images by path, and whether they show the same person (None: unknown).
 
-    ``fold`` is the fold of a protocol such as LFW View 2, where there is one.  ``people`` are the people on the
-    two sides, where a list names them; None where a person is the folder that a photo lies in.
+    ``fold`` is the fold of a protocol such as LFW View 2, where there is one.  ``people`` are the people on
+    the two sides, where a list names them; None where a person is the folder that a photo lies in.
 
     Examples:
         >>> Pair("a.jpg", "b.jpg", same=True)

@@ -26,7 +26,9 @@ def agedb(folder: Path, people: int = 40) -> Path:
     for number in range(people):
         own = colour(rng)
         for k, (age, change) in enumerate(((20, 5), (27, 15), (60, 60))):
-            name = f"{3 * number + k}_Person{chr(65 + number // 10)}{number % 10}_{age}_{'mf'[number % 2]}.png"
+            name = (
+                f"{3 * number + k}_Person{chr(65 + number // 10)}{number % 10}_{age}_{'mf'[number % 2]}.png"
+            )
             photo(folder / name, own + rng.normal(0, change, 3))
     return folder
 

@@ -15,11 +15,13 @@ from PIL import Image as PillowImage
 
 from facealike.datasets.insightface_bin import is_insightface_bin, unpack_pairs
 from facealike.datasets.pair_lists import read_pairs
+from facealike.datasets.ten_folds import with_ten_folds
 from facealike.detection.template_face import TemplateFace
-from facealike.errors import DataError
+from facealike.errors import DataError, PeopleOverlap
 from facealike.evaluation.insightface_bin import BinEvaluator
 from facealike.evaluation.verification import evaluate_pairs
 from facealike.imaging.align import TEMPLATE_112
+from facealike.types import Pair
 from support.flat_color_model import ColourModel
 
 
@@ -64,6 +66,52 @@ def test_a_wrong_line_is_named(tmp_path: Path, text: str, words: str) -> None:
         read_pairs(tmp_path / "list.txt")
 
 
+def calfw(folder: Path, people: int = 12) -> Path:
+    """A list as CALFW has it: a pair of each person, and one with the next person."""
+    rng, lines = np.random.default_rng(4), []
+    for person in range(people):
+        own = rng.integers(20, 230, 3)
+        for k in (1, 2):
+            shade = np.clip(own + rng.normal(0, 15, 3), 1, 255).astype(int)
+            name = f"Person_{chr(65 + person)}_{k:04d}.png"
+            (folder / name).write_bytes(encoded((int(shade[0]), int(shade[1]), int(shade[2]))))
+    for person in range(people):
+        a, b = f"Person_{chr(65 + person)}", f"Person_{chr(65 + (person + 1) % people)}"
+        lines += [f"{a}_0001.png 1", f"{a}_0002.png 1", f"{a}_0001.png 0", f"{b}_0002.png 0"]
+    (folder / "pairs_CALFW.txt").write_text("\n".join(lines) + "\n")
+    return folder / "pairs_CALFW.txt"
+
+
+def test_the_names_of_photos_give_people_intervals_and_leaks(tmp_path: Path) -> None:
+    pairs = read_pairs(calfw(tmp_path))
+    assert pairs[1].people == ("Person_A", "Person_B") and {pair.fold for pair in pairs} == set(range(1, 11))
+    result = evaluate_pairs(ColourModel(), pairs, "CALFW")
+    assert (result.people, result.leaked) == (12, False)
+    found = result.intervals()["fnmr"]
+    assert found.low <= result.fnmr <= found.high
+    with pytest.raises(PeopleOverlap, match="Person_A"):
+        evaluate_pairs(ColourModel(("person_a",)), pairs, "CALFW")
+
+
+def test_names_that_contradict_the_truth_name_no_people(tmp_path: Path) -> None:
+    listed = calfw(tmp_path)
+    listed.write_text(listed.read_text().replace("_0001.png 0\nPerson_B", "_0001.png 0\nPerson_A", 1))
+    pairs = read_pairs(listed)
+    assert all(pair.people is None for pair in pairs)
+    assert evaluate_pairs(ColourModel(), pairs, "CALFW").people is None
+
+
+def test_ten_folds_are_tenths_of_each_kind_in_their_order() -> None:
+    blocks = [same for _ in range(10) for same in [True] * 3 + [False] * 3]
+    pairs = with_ten_folds([Pair(f"{i}a", f"{i}b", same) for i, same in enumerate(blocks)])
+    assert [pair.fold for pair in pairs] == [1 + i // 6 for i in range(60)], "as KFold(10) has them"
+    few = [Pair("a", "b", True)] * 20 + [Pair("a", "c", False)] * 9
+    assert with_ten_folds(few) == few
+    uneven = with_ten_folds([Pair("a", "b", i % 2 == 0) for i in range(46)])
+    sizes = np.bincount([pair.fold or 0 for pair in uneven])[1:]
+    assert sizes.sum() == 46 and sizes.max() - sizes.min() <= 2
+
+
 # ---- CFP --------------------------------------------------------------------------------------
 
 
@@ -106,6 +154,10 @@ def test_cfp_pairs_frontal_with_profile(cfp: Path) -> None:
         ("002/frontal/01.jpg", "002/profile/01.jpg", True, 2),
         ("002/frontal/02.jpg", "001/profile/01.jpg", False, 2),
     ]
+    assert read_pairs(cfp)[2].people == ("001", "002")
+    result = evaluate_pairs(ColourModel(("001",)), read_pairs(cfp), "CFP-FP", threshold=0.5)
+    assert (result.people, result.leaked) == (2, None), "a number is no name of the training"
+    assert result.fold_accuracy is not None and len(result.fold_accuracy.folds) == 2
 
 
 @pytest.mark.parametrize(
@@ -220,3 +272,28 @@ def test_the_images_of_a_bin_file_are_used_as_they_are(tmp_path: Path) -> None:
 def test_the_face_of_a_crop_has_the_landmarks_of_the_template() -> None:
     (face,) = TemplateFace().detect(np.zeros((224, 224, 3), np.uint8))
     assert face.landmarks is not None and np.allclose(face.landmarks, 2 * TEMPLATE_112)
+
+
+def test_a_bin_file_has_the_accuracy_over_ten_folds(tmp_path: Path) -> None:
+    rng = np.random.default_rng(6)
+    images, truth = [], []
+    for same in [same for _ in range(10) for same in [True] * 4 + [False] * 4]:
+        one = rng.integers(30, 220, 3)
+        other = np.clip(one + rng.normal(0, 40 if same else 90, 3), 1, 255).astype(int)
+        images += [encoded((int(c[0]), int(c[1]), int(c[2]))) for c in (one, other)]
+        truth.append(same)
+    (tmp_path / "mine.bin").write_bytes(pickle.dumps((images, truth)))
+    found = BinEvaluator(tmp_path / "mine.bin")(ColourModel())
+    right = []
+    for fold in range(10):
+        mine = np.arange(80) // 8 == fold
+        cuts = np.concatenate([found.scores[~mine] - 1e-9, [2.0]])
+        score = [np.mean((found.scores[~mine] >= cut) == found.same[~mine]) for cut in cuts]
+        best = max(cut for cut, one in zip(cuts, score, strict=True) if one == max(score))
+        right.append(np.mean((found.scores[mine] >= best) == found.same[mine]))
+    assert found.fold_accuracy is not None
+    # Between two scores of other folds a cut may lie anywhere, so a pair of this fold may fall on either side.
+    assert found.fold_accuracy.accuracy == pytest.approx(np.mean(right), abs=0.03)
+    assert found.metrics["fold_accuracy"] == found.fold_accuracy.accuracy
+    assert found.to_dict()["folds"]["count"] == 10 and found.intervals() == {}
+    assert "mean and standard error of 10 folds" in str(found) and "10 folds" in found.to_markdown()

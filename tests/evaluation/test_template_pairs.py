@@ -37,9 +37,7 @@ def ijb(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 image.save(folder / "loose_crop" / f"{number}.png")
                 listed.append(f"{number}.png {template} {1000 * template + medium}")
     (folder / "meta" / "ijbx_face_tid_mid.txt").write_text("\n".join(listed) + "\n")
-    pairs = [
-        f"{100 + 2 * a} {101 + 2 * b} {int(a == b)}" for a in range(PEOPLE) for b in range(PEOPLE)
-    ]
+    pairs = [f"{100 + 2 * a} {101 + 2 * b} {int(a == b)}" for a in range(PEOPLE) for b in range(PEOPLE)]
     (folder / "meta" / "ijbx_template_pair_label.txt").write_text("\n".join(pairs) + "\n")
     return folder
 

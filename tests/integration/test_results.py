@@ -213,6 +213,7 @@ MADE: dict[str, Callable[[], Any]] = {
         times=TemplateTimes(216, 864, 50, 0.02, 0.03, 2e-8),
         missing_parts=(HOSTILE,),
     ),
+    "TemplateEvaluation": lambda: facealike.TemplateEvaluation(evaluation(), 40, 1),
     "People": lambda: facealike.People(("A",), (Path("a.jpg"),), np.zeros(1, np.int64)),
 }
 # The verdict, or else what a reader of `if thing:` expects; everything else that is a result raises.

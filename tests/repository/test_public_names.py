@@ -103,6 +103,8 @@ PUBLIC = {
     "SeveralFaces",
     "SplitEvaluator",
     "StoredModel",
+    "TemplateEvaluation",
+    "TemplateEvaluator",
     "Track",
     "TrackedFace",
     "TrainingError",

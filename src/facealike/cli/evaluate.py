@@ -36,7 +36,11 @@ def evaluate(
     ],
     people: Annotated[
         Path | None,
-        typer.Argument(metavar="DIR", show_default=False, help="One sub-folder of photos a person."),
+        typer.Argument(
+            metavar="DIR",
+            show_default=False,
+            help="One sub-folder of photos a person; or AgeDB's or FG-NET's photos.",
+        ),
     ] = None,
     protocol: Annotated[
         Protocol,
@@ -46,7 +50,8 @@ def evaluate(
             "identification: search in a gallery; clustering: group photos by person; "
             "groups: false matches within each group of --groups; "
             "discard: FNMR as the photos of lowest quality are left out; "
-            "full: all figures of a test report, and with --out an HTML page of them.",
+            "full: all figures of a test report, and with --out an HTML page of them; "
+            "templates: pairs of templates of several photos, DIR is that of IJB-B or IJB-C.",
         ),
     ] = Protocol.balanced,
     split: Annotated[
@@ -181,7 +186,7 @@ def _check_groups(protocol: Protocol, groups: Path | None, detector: str | None)
 
 
 def _check_duplicates(protocol: Protocol, pairs: Path | None, allow_duplicates: bool) -> None:
-    if allow_duplicates and (pairs is not None or protocol is Protocol.groups):
+    if allow_duplicates and (pairs is not None or protocol in (Protocol.groups, Protocol.templates)):
         raise UsageError("--allow-duplicates belongs to a folder of people; a list keeps all its photos")
 
 

@@ -28,6 +28,7 @@ class Protocol(str, Enum):
     groups = "groups"
     discard = "discard"
     full = "full"
+    templates = "templates"
 
 
 class EvaluationSplit(str, Enum):
@@ -179,6 +180,12 @@ def _full(asked: Asked) -> Run:
     return Run(evaluator, "report", "det.png", page=evaluation_page)
 
 
+def _templates(asked: Asked) -> Run:
+    from ..evaluation.template_pairs import TemplateEvaluator
+
+    return Run(TemplateEvaluator(asked.folder, asked.options("threshold", "allow_overlap")), "templates")
+
+
 RUNS: dict[Protocol, Callable[[Asked], Run]] = {
     Protocol.balanced: _drawn,
     Protocol.lfw: _view2,
@@ -188,6 +195,7 @@ RUNS: dict[Protocol, Callable[[Asked], Run]] = {
     Protocol.groups: _groups,
     Protocol.discard: _discard,
     Protocol.full: _full,
+    Protocol.templates: _templates,
 }
 PASSES = {Protocol.groups: ("embedding",)}
 """What the progress bar counts, where it is not a search for copies and then embedding."""

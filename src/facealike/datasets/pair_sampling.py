@@ -66,8 +66,13 @@ def balanced_pairs(labels: ArrayLike, seed: int, limit: int | None = None) -> Pa
 
 def listed_pairs(people: People, index: PairIndices) -> list[Pair]:
     """Return pairs by index as pairs of paths, in their order."""
-    paths = [str(path) for path in people.paths]
-    return [Pair(paths[a], paths[b], bool(same)) for a, b, same in zip(*index, strict=True)]
+    paths, named = [str(path) for path in people.paths], people.named()
+    if named is None:
+        return [Pair(paths[a], paths[b], bool(same)) for a, b, same in zip(*index, strict=True)]
+    return [
+        Pair(paths[a], paths[b], bool(same), people=(named[paths[a]], named[paths[b]]))
+        for a, b, same in zip(*index, strict=True)
+    ]
 
 
 def _nth_pair(

@@ -31,6 +31,7 @@ class People(Shown):
         paths: The photos, (n,).
         labels: The person of each photo, int64 (n,).
         skipped: The other entries of the folder that these people were read from.
+        ages: The age on each photo in years, int64 (n,); None where it is not known.
 
     Raises:
         UsageError: The labels do not fit.
@@ -40,10 +41,13 @@ class People(Shown):
     paths: tuple[Path, ...]
     labels: NDArray[np.int64]
     skipped: tuple[Skipped, ...] = ()
+    ages: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         if self.labels.shape != (len(self.paths),):
             raise UsageError(f"{len(self.paths)} photos need as many labels, not shape {self.labels.shape}")
+        if self.ages is not None and self.ages.shape != self.labels.shape:
+            raise UsageError(f"{len(self.paths)} photos need as many ages, not shape {self.ages.shape}")
         if not np.array_equal(np.unique(self.labels), np.arange(len(self.names))):
             raise UsageError("each of the names needs at least one photo, and each label a name")
 
@@ -112,7 +116,15 @@ class People(Shown):
             tuple(self.names[i] for i in used),
             tuple(self.paths[i] for i in index),
             labels.reshape(-1).astype(np.int64),
+            ages=None if self.ages is None else self.ages[index],
         )
+
+    def named(self) -> dict[str, str] | None:
+        """Return the person on each photo by path; None where that is the name of its folder."""
+        people = [self.names[label] for label in self.labels]
+        if all(path.parent.name == person for path, person in zip(self.paths, people, strict=True)):
+            return None
+        return dict(zip(map(str, self.paths), people, strict=True))
 
     def split(self, split: Split) -> People:
         """Return the people of one split with all their photos; see ``split_of``.  May be empty."""

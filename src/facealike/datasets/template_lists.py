@@ -1,8 +1,8 @@
 """The lists of templates and of their pairs, as IJB-B and IJB-C are evaluated.
 
-``meta/ijbc_face_tid_mid.txt`` has a line a photo: its file in ``loose_crop``, the number of a template and that
-of the medium, a still or a video.  ``meta/ijbc_template_pair_label.txt`` has a line a pair: two numbers of
-templates, and 1 for one person or 0.  A template is all photos with its number.
+``meta/ijbc_face_tid_mid.txt`` has a line a photo: its file in ``loose_crop``, the number of a template and
+that of the medium, a still or a video.  ``meta/ijbc_template_pair_label.txt`` has a line a pair: two numbers
+of templates, and 1 for one person or 0.  A template is all photos with its number.
 
 Source: Whitelam et al., CVPR Workshops 2017 (IJB-B); Maze et al., ICB 2018 (IJB-C); the lists are those of
 ``evaluation/IJB`` in InsightFace.
@@ -62,10 +62,11 @@ def read_template_pairs(folder: str | Path) -> TemplatePairs:
     numbers, place = np.unique(template, return_inverse=True)
     sides = _pairs(paired)
     at = np.minimum(np.searchsorted(numbers, sides[:, :2]), len(numbers) - 1)
-    if not (unknown := numbers[at] == sides[:, :2]).all():
-        row = int(np.argmin(unknown.all(axis=1)))
+    known = (numbers[at] == sides[:, :2]).all(axis=1)
+    if not known.all():
         raise DataError(
-            f"{shown(paired)}, pair {row + 1}: a template that {shown(listed.name)} does not have; download both"
+            f"{shown(paired)}, pair {int(np.argmin(known)) + 1}: a template that {shown(listed.name)} does not "
+            "have; download both"
         )
     same = sides[:, 2].astype(np.bool_)
     if same.all() or not same.any():

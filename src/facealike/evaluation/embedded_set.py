@@ -11,8 +11,9 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..datasets.aged_photos import evaluated_people
 from ..datasets.duplicates import without_copies
-from ..datasets.people import People, people_of
+from ..datasets.people import People
 from ..datasets.splits import Split
 from ..detection.face_policy import DEFAULT_FACE
 from ..embedding.face_model import Model
@@ -101,7 +102,7 @@ def embed_set(
 
     Args:
         model: The model to evaluate.
-        root: A folder with one sub-folder of photos a person.
+        root: A folder with one sub-folder of photos a person, or that of AgeDB or FG-NET.
         split: A split by the hash of a person's name, or ``all``.
         options: See ``EvaluationOptions``.
         calibration: Whether people who calibrated the model count as leaked; true where its threshold is
@@ -113,12 +114,12 @@ def embed_set(
     """
     face = options.face or DEFAULT_FACE
     people, digests, copies, shared = without_copies(
-        people_of(root, split), root, options.allow_duplicates, options.strict, options.progress
+        evaluated_people(root, split), root, options.allow_duplicates, options.strict, options.progress
     )
     trained = split == "train"
     leaked = check_overlap(
         model.file, people.paths, options.allow_overlap or trained, f"in the split {split}", calibration,
-        digests,
+        digests, people.named(),
     )  # fmt: skip
     photos = [str(path) for path in people.paths]
     vectors, found, unused = embed_photos(

@@ -54,7 +54,8 @@ class FullEvaluator:
     Source: ISO/IEC 19795-1:2021, 19795-10:2024, 5152:2024 and 29794-5:2025; NIST FRTE 1:1 and 1:N.
 
     Args:
-        root: A folder with one sub-folder of photos a person.
+        root: A folder with one sub-folder of photos a person, or that of AgeDB or FG-NET, whose files name
+            the age.
         split: A split by the hash of a person's name, or ``all`` for every person in the folder.
         groups: A CSV of photos with demographic groups, paths relative to ``root`` (``read_groups``); ages in
             whole years also give the FNMR by the years between two photos.
@@ -157,12 +158,16 @@ def _rejected(
 def _age_gaps(
     found: EmbeddedSet, labeled: LabeledPhotos | None, threshold: float, options: BootstrapOptions
 ) -> tuple[SubsetRate, ...]:
-    if labeled is None or labeled.years is None:
+    """Return the FNMR by years between two photos; the ages are those of the list, else of the files."""
+    years = np.full(len(found.people), -1) if found.people.ages is None else found.people.ages
+    if labeled is not None and labeled.years is not None:
+        listed = np.full(len(found.found), -1)
+        listed[labeled.rows] = labeled.years
+        years = listed[found.found]
+    known = years >= 0
+    if not known.any():
         return ()
-    years = np.full(len(found.found), -1)
-    years[labeled.rows] = labeled.years
-    known = years[found.found] >= 0
-    vectors, labels, of_photo = found.vectors[known], found.people.labels[known], years[found.found][known]
+    vectors, labels, of_photo = found.vectors[known], found.people.labels[known], years[known]
     first, second, rejected = _rejected(vectors, labels, threshold)
     return subset_rates(rejected, labels[first], age_gap_subsets(of_photo[first] - of_photo[second]), options)
 

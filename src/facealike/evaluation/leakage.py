@@ -71,7 +71,9 @@ def find_overlap(
     """
     records = [("trained", record) for record in file.card.trained_records]
     records += [("calibrated", record) for record in file.calibration.seen] if calibration else []
-    names = _folder_names(photos) if named is None else {person: {person} for person in named.values()}
+    names = _folder_names(photos)
+    if named is not None:  # a number is no name that another set could have
+        names = {person: set() if person.isdigit() else {person} for person in named.values()}
     found: dict[str, set[str]] = {"trained": set(), "calibrated": set()}
     for person, known_as in names.items():
         for name in known_as:
@@ -110,7 +112,8 @@ def check_overlap(
 ) -> bool | None:  # fmt: skip
     """Return whether people on ``photos`` took part in the training or the calibration of a model.
 
-    None where the model's card does not list the people of its training and no other overlap was found.
+    None where the model's card does not list the people of its training, or the people of the test have
+    numbers in place of names, and no overlap was found.
 
     Args:
         file: The model.
@@ -132,7 +135,9 @@ def check_overlap(
         )
     if overlap:
         return True
-    return False if any(record.people for record in file.card.trained_records) else None
+    numbered = named is not None and any(person.isdigit() for person in named.values())
+    known = any(record.people for record in file.card.trained_records)
+    return False if known and not numbered else None
 
 
 def record_people(

@@ -94,8 +94,8 @@ class TemplateEvaluation(Result):
         seen = "" if of.leaked else "; whether these people took part in training is not known"
         leaked = "; LEAKED: photos of these people took part in training" if of.leaked else seen
         return (
-            f"{of.name}: TAR {tars or 'not measured'} on {of.pairs:,} pairs of {self.templates:,} templates of "
-            f"{of.photos or 0:,} photos{empty}{leaked}"
+            f"{of.name}: TAR {tars or 'not measured'} on {of.pairs:,} pairs of {self.templates:,} templates "
+            f"of {of.photos or 0:,} photos{empty}{leaked}"
         )
 
     def plot(self, ax: Axes | None = None) -> Axes:
@@ -107,8 +107,9 @@ class TemplateEvaluation(Result):
 class TemplateEvaluator:
     """Score the pairs of templates of a folder of IJB-B or IJB-C.
 
-    A face is looked for in every photo of ``loose_crop``; one without a face is left out of its template.  The
-    lists have no names, so there are no intervals, and people of the training are found by equal photos only.
+    A face is looked for in every photo of ``loose_crop``; one without a face is left out of its template.
+    The lists have no names, so there are no intervals, and people of the training are found by equal photos
+    only.
 
     Uses the options ``threshold`` and ``allow_overlap``.
 
@@ -177,8 +178,8 @@ def template_means(
 ) -> tuple[Embeddings, NDArray[np.bool_]]:
     """Return the unit vector of each template, (count, d), and whether it has one, (count,).
 
-    The mean of the photos of a medium, then the sum over the media, so that a video of a thousand frames counts
-    as much as a still.
+    The mean of the photos of a medium, then the sum over the media, so that a video of a thousand frames
+    counts as much as a still.
 
     Source: ``image2template_feature`` in ``evaluation/IJB`` of InsightFace, without weights by the detector.
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ..datasets.aged_photos import evaluated_people
 from ..datasets.duplicates import pairs_of_copies, without_copies
 from ..datasets.pair_sampling import balanced_pairs, listed_pairs
-from ..datasets.people import people_of
 from ..datasets.splits import Split
 from ..detection.face_policy import DEFAULT_FACE, FacePolicy
 from ..embedding.face_model import Model
@@ -91,7 +91,6 @@ class PairEvaluator:
         limit = model.threshold if options.threshold is None else float(options.threshold)
         same = _truth(pairs, name)
         persons = _persons(pairs)
-        names = _names(pairs)
         photos = list(dict.fromkeys(path for pair in pairs for path in (pair.a, pair.b)))
         if self.digests is None:
             digests = photo_digests(photos, progress=options.progress, strict=options.strict)
@@ -99,10 +98,10 @@ class PairEvaluator:
             digests = [self.digests[path] for path in photos]
         leaked = check_overlap(
             file, photos, options.allow_overlap, calibration=self.calibration, digests=digests,
-            named=names,
+            named=_named(pairs),
         )  # fmt: skip
-        if leaked is False and (persons is None or (names is None and pairs[0].people is not None)):
-            leaked = None  # folders that are not one person each, and numbers, are no names to look up
+        if leaked is False and persons is None:
+            leaked = None  # folders that are not one person each have no name to look up
         vectors, found, unused = embed_photos(
             model, photos, face, options.cache, options.progress, options.strict
         ).or_raise(
@@ -174,7 +173,7 @@ class SplitEvaluator:
         >>> SplitEvaluator("people", "all")(Model.load()).f1
 
     Args:
-        root: A folder with one sub-folder of photos a person.
+        root: A folder with one sub-folder of photos a person, or that of AgeDB or FG-NET.
         split: A split by the hash of a person's name, or ``all`` for every person in the folder.
         limit: The number of genuine pairs, drawn by ``seed`` as the impostor pairs are; None for all.
         options: See ``EvaluationOptions``.
@@ -198,7 +197,7 @@ class SplitEvaluator:
         """Return the scores of the drawn pairs by ``model``."""
         options, trained = self.options, self.split == "train"
         people, digests, copies, shared = without_copies(
-            people_of(self.root, self.split), self.root, options.allow_duplicates, options.strict,
+            evaluated_people(self.root, self.split), self.root, options.allow_duplicates, options.strict,
             options.progress,
         )  # fmt: skip
         pairs = listed_pairs(people, balanced_pairs(people.labels, options.seed, self.limit))
@@ -258,11 +257,11 @@ def _persons(pairs: Sequence[Pair]) -> tuple[NDArray[np.int64], NDArray[np.int64
     return (first, second) if np.array_equal(first == second, same) else None
 
 
-def _names(pairs: Sequence[Pair]) -> dict[str, str] | None:
-    """The person of each photo by path, where the list has names of people and not numbers."""
+def _named(pairs: Sequence[Pair]) -> dict[str, str] | None:
+    """The person of each photo by path, where the list names them."""
     names: dict[str, str] = {}
     for pair in pairs:
-        if pair.people is None or any(person.isdigit() for person in pair.people):
+        if pair.people is None:
             return None
         names |= {pair.a: pair.people[0], pair.b: pair.people[1]}
     return names
