@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
@@ -127,7 +127,7 @@ class Pair(Result):
     b: str
     same: bool | None = None
     fold: int | None = None
-    people: tuple[str, str] | None = None
+    people: tuple[str, str] | None = field(default=None, repr=False)
 
 
 class PairIndices(NamedTuple):

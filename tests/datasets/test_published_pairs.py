@@ -292,7 +292,7 @@ def test_a_bin_file_has_the_accuracy_over_ten_folds(tmp_path: Path) -> None:
         best = max(cut for cut, one in zip(cuts, score, strict=True) if one == max(score))
         right.append(np.mean((found.scores[mine] >= best) == found.same[mine]))
     assert found.fold_accuracy is not None
-    # Between two scores of other folds a cut may lie anywhere, so a pair of this fold may fall on either side.
+    # Between two scores of other folds a cut may lie anywhere: a pair of this fold may fall on either side.
     assert found.fold_accuracy.accuracy == pytest.approx(np.mean(right), abs=0.03)
     assert found.metrics["fold_accuracy"] == found.fold_accuracy.accuracy
     assert found.to_dict()["folds"]["count"] == 10 and found.intervals() == {}

@@ -65,8 +65,8 @@ def read_template_pairs(folder: str | Path) -> TemplatePairs:
     known = (numbers[at] == sides[:, :2]).all(axis=1)
     if not known.all():
         raise DataError(
-            f"{shown(paired)}, pair {int(np.argmin(known)) + 1}: a template that {shown(listed.name)} does not "
-            "have; download both"
+            f"{shown(paired)}, pair {int(np.argmin(known)) + 1}: a template that {shown(listed.name)} lacks; "
+            "download both"
         )
     same = sides[:, 2].astype(np.bool_)
     if same.all() or not same.any():
