@@ -85,7 +85,7 @@ def main() -> None:
     evaluation = EvaluationOptions(face=LFW_FACE, seed=options.seed)
     model = Model.load(options.model)
     result = FullEvaluator(options.people, "test", options=evaluation)(model)
-    print(result)
+    print(*result.sentences(), sep="\n")
     rows = (
         {"figure": name, "value": f"{x.estimate:.6g}", "low": f"{x.low:.6g}", "high": f"{x.high:.6g}"}
         for name, x in figures(result)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from .console import show
-from .evaluation_tables import show_folds, show_groups, show_pairs
+from .evaluation_tables import show_folds, show_groups, show_pairs, show_sentences
 from .options import FaceChoice
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ def _full(asked: Asked) -> Run:
 
     options = asked.options("threshold", "seed", "allow_overlap", "allow_duplicates")
     evaluator = FullEvaluator(asked.folder, asked.split.value, asked.groups, options)
-    return Run(evaluator, "report", "det.png", page=evaluation_page)
+    return Run(evaluator, "report", "det.png", show=show_sentences, page=evaluation_page)
 
 
 def _templates(asked: Asked) -> Run:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from .console import print_table, show
 
 if TYPE_CHECKING:
+    from ..evaluation.full_result import FullEvaluation
     from ..evaluation.lfw_view2 import View2
     from ..evaluation.model_difference import ModelDifference
     from ..evaluation.verification_result import Evaluation
@@ -45,6 +46,12 @@ def show_groups(result: GroupEvaluation) -> None:
             print_table(*_group_rows(result, level))
             show()
     show(str(result))
+
+
+def show_sentences(result: FullEvaluation) -> None:
+    show(str(result.conditions))
+    for sentence in result.sentences():
+        show(sentence)
 
 
 def _group_rows(result: GroupEvaluation, level: tuple[str, ...]) -> tuple[list[str], list[list[str]]]:

@@ -178,7 +178,7 @@ def _groups(
     """Return the FMR within each group, and the FNMR of each group for each kind of groups."""
     whole = np.zeros((len(found.found), found.vectors.shape[1]), dtype=np.float32)
     whole[found.found] = found.vectors
-    vectors, there, person = (each[labeled.rows] for each in (whole, found.found, found.labels))
+    vectors, there, person = whole[labeled.rows], found.found[labeled.rows], found.labels[labeled.rows]
     drawn: dict[str, Any] = {"resamples": options.resamples, "seed": options.seed}
     rates = group_rates(
         vectors, there, person, labeled.columns, group_points(model, options.threshold), **drawn

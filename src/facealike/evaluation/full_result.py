@@ -154,13 +154,17 @@ class FullEvaluation(CountedPhotos):
     def _brief(self) -> str:
         return f"{self.conditions.model}, {self.verification._brief()}"
 
-    def __str__(self) -> str:
-        lines = [str(self.verification), str(self.times)]
-        lines += [str(part) for part in (self.extrapolation, *self.searches[-1:]) if part is not None]
+    def sentences(self) -> list[str]:
+        """Return each part of the result in one sentence, in the order of the report."""
+        found = [str(self.times), str(self.verification)]
+        found += [str(part) for part in (self.extrapolation, *self.age_gaps, self.groups) if part is not None]
+        found += [str(search) for search in self.searches]
         if self.discard is not None:
-            lines.append(f"photos left out by quality: {self.discard.points[0]}")
-        lines += [f"not measured: {part}" for part in self.missing_parts]
-        return "\n".join(lines)
+            found.append(f"photos left out by quality: {self.discard.points[0]}")
+        return found + [f"not measured: {part}" for part in self.missing_parts]
+
+    def __str__(self) -> str:
+        return f"{self.conditions}: {'; '.join(self.sentences())}"
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the DET curve of all comparisons, with its 95 % interval shaded.

@@ -73,7 +73,7 @@ def template_times(
     """
     chosen = [photos[i] for i in np.unique(np.linspace(0, len(photos) - 1, PHOTOS).astype(int))]
     _make(model, chosen[0], face)  # the first one loads what the others use
-    made = np.array([_timed(lambda photo=photo: _make(model, photo, face)) for photo in chosen])  # type: ignore[misc]
+    made = np.array([_timed(lambda photo=photo: _make(model, photo, face)) for photo in chosen])
     many = np.resize(vectors, (COMPARED, vectors.shape[1])).astype(np.float32)
     compared = [_timed(lambda: many @ vectors[0]) for _ in range(REPEATS)]
     return TemplateTimes(

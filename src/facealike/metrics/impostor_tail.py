@@ -96,8 +96,8 @@ class TailModel(Shown):
 
     def threshold_at_fmr(self, fmr: float) -> float:
         """Return the threshold of an FMR of at most ``share``, at most 1."""
-        one = [np.array([value]) for value in (self.share, self.shape, self.scale)]
-        return float(tail_thresholds(self.start, *one, fmr)[0])
+        share, shape, scale = (np.array([value]) for value in (self.share, self.shape, self.scale))
+        return float(tail_thresholds(self.start, share, shape, scale, fmr)[0])
 
     def to_dict(self) -> dict[str, float]:
         return {"start": self.start, "share": self.share, "shape": self.shape, "scale": self.scale}

@@ -84,6 +84,8 @@ def draw_det(ax: Axes, curves: Sequence[ErrorCurve]) -> None:
 
     A curve ends at one impostor pair on the left and at one genuine pair below.
     """
+    from matplotlib.ticker import LogLocator
+
     left = min(1 / max(curve.impostor, 2) for curve in curves)
     low = min(1 / curve.genuine for curve in curves)
     for curve in curves:
@@ -98,6 +100,7 @@ def draw_det(ax: Axes, curves: Sequence[ErrorCurve]) -> None:
             _mark(ax, curve, max(curve.point[0], left), max(curve.point[1], low))
     ax.set(xscale="log", yscale="log", xlim=(left, 1), ylim=(max(low, 5e-4), 1.05))
     ax.set(xlabel="false match rate (FMR)", ylabel="false non-match rate (FNMR)")
+    ax.xaxis.set_major_locator(LogLocator(numticks=6))  # in a small figure more labels overlap
     name_rates(ax.xaxis)
     name_rates(ax.yaxis)
     style_axes(ax)
