@@ -502,6 +502,31 @@ def test_evaluate_in_full_writes_a_page(here: SimpleNamespace, people: Path, tmp
     assert refused.exit_code == 2 and "keeps no quality" in sentence(refused)
 
 
+def test_evaluate_reads_the_templates_of_ijb(here: SimpleNamespace, people: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "IJBX"
+    (folder / "meta").mkdir(parents=True)
+    listed, pairs, names = [], [], sorted(path.name for path in people.iterdir())
+    for number, name in enumerate(names):
+        photos = sorted((people / name).iterdir())[:2]
+        for k, photo in enumerate(photos):
+            copy = folder / "loose_crop" / f"{2 * number + k + 1}{photo.suffix}"
+            copy.parent.mkdir(exist_ok=True)
+            copy.write_bytes(photo.read_bytes())
+            listed.append(f"{copy.name} {2 * number + k} {k}")
+        pairs.append(f"{2 * number} {2 * number + 1} 1")
+        pairs.append(f"{2 * number} {(2 * number + 3) % (2 * len(names))} 0")
+    (folder / "meta" / "x_face_tid_mid.txt").write_text("\n".join(listed))
+    (folder / "meta" / "x_template_pair_label.txt").write_text("\n".join(pairs))
+    arguments = ("evaluate", here.model, folder, "--protocol", "templates")
+    result = run(*arguments, "--out", tmp_path / "report", "--json")
+    assert result.exit_code == 0, result.output
+    assert told(result)["templates"] == 2 * len(names)
+    found = {path.name for path in (tmp_path / "report").iterdir()}
+    assert found == {"templates.md", "templates.json", "roc.png"}
+    refused = run("evaluate", here.model, people, "--protocol", "templates")
+    assert refused.exit_code == 2 and "no list *_face_tid_mid.txt" in sentence(refused)
+
+
 def test_evaluate_takes_everybody_in_a_folder_of_ones_own(
     here: SimpleNamespace, people: Path, tmp_path: Path
 ) -> None:
