@@ -69,7 +69,7 @@ def measure(vectors: Vectors, labels: Ints, split: str, seed: int) -> Iterator[d
         few = exhaustive(vectors[rows], labels[rows])
         sizes.append((len(people), few.impostor))
         table = survival(few)
-        found = extrapolate(vectors[rows], labels[rows], few, BootstrapOptions(resamples=400, seed=seed))
+        found = extrapolate(vectors[rows], labels[rows], few, BootstrapOptions(resamples=400, seed=seed), 100)
         for point in found.points:
             if point.fmr in supported_fmrs(counted.impostor, CANDIDATES):
                 true = counted.threshold_at_fmr(point.fmr)

@@ -104,8 +104,10 @@ def test_the_tail_has_the_pairs_of_a_loop() -> None:
 def test_what_is_extrapolated_is_marked_and_lies_within_its_interval() -> None:
     vectors, labels = people(300, 4)
     counted = exhaustive(vectors, labels)
-    result = extrapolate(vectors, labels, counted, BootstrapOptions(resamples=100))
+    result = extrapolate(vectors, labels, counted, BootstrapOptions(resamples=100), reach=100)
     assert [point.fmr for point in result.points] == [1e-5, 1e-6]
+    near = extrapolate(vectors, labels, counted, BootstrapOptions(resamples=2))
+    assert [point.fmr for point in near.points] == [1e-5], "one decade, unless more is asked for"
     assert result.points[0].threshold.estimate < result.points[1].threshold.estimate
     highest = counted.threshold_at_fmr(1e-4)
     for point in result.points:

@@ -31,8 +31,9 @@ Floats = NDArray[np.float64]
 
 CANDIDATES = (*FMR_CANDIDATES, 1e-7, 1e-8, 1e-9)
 
-REACH = 100
-"""Down to one part in so many of the lowest FMR that can be counted."""
+REACH = 10
+"""Down to one part in so many of the lowest FMR that can be counted; farther down the predictions do not hold
+(``docs/results/full-test.md``)."""
 
 CHECK_SHARE = 0.01
 """The share of the impostor pairs that a check fits the model on, those of few of the people."""
@@ -139,8 +140,9 @@ class Extrapolation(Result):
 
 
 def extrapolate(
-    embeddings: ArrayLike, labels: ArrayLike, counted: Exhaustive, options: BootstrapOptions | None = None
-) -> Extrapolation:
+    embeddings: ArrayLike, labels: ArrayLike, counted: Exhaustive, options: BootstrapOptions | None = None,
+    reach: float = REACH,
+) -> Extrapolation:  # fmt: skip
     """Return thresholds and FNMRs at FMRs below those that all impostor pairs of a set can count.
 
     Examples:
@@ -151,6 +153,7 @@ def extrapolate(
         labels: The person of each photo, (n,).
         counted: ``exhaustive(embeddings, labels)``.
         options: Of the intervals; the seed is also that of the check.
+        reach: The lowest FMR that can be counted, over the lowest that is extrapolated.
 
     Raises:
         UsageError: There are fewer than ``LEAST_PAIRS`` impostor pairs, or the arrays do not fit.
@@ -162,7 +165,7 @@ def extrapolate(
         model,
         len(high.scores),
         counted.impostor,
-        tuple(_points(high, model, counted, chosen)),
+        tuple(_points(high, model, counted, chosen, reach)),
         check_extrapolation(embeddings, labels, counted, chosen.seed),
     )
 
@@ -226,10 +229,10 @@ def drawn_people(labels: ArrayLike, pairs: float, rng: np.random.Generator) -> N
 
 
 def _points(
-    high: HighScores, model: TailModel, counted: Exhaustive, options: BootstrapOptions
+    high: HighScores, model: TailModel, counted: Exhaustive, options: BootstrapOptions, reach: float
 ) -> Iterator[ExtrapolatedPoint]:
     lowest = min(supported_fmrs(counted.impostor, CANDIDATES))
-    fmrs = [fmr for fmr in CANDIDATES if lowest / REACH * (1 - 1e-9) <= fmr < lowest]
+    fmrs = [fmr for fmr in CANDIDATES if lowest / reach * (1 - 1e-9) <= fmr < lowest]
     draws = _Draws(high, counted, fmrs)
     options = replace(options, method="bca")
     figures = (
