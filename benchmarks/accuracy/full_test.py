@@ -3,7 +3,7 @@
     python -m benchmarks.accuracy.full_test LFW --write
 
 The figures are those of ``facealike evaluate default LFW --protocol full --face central``: every figure a
-row, and with ``--write`` the tables of the page.  The times are those of a machine that does nothing else.
+row, and with ``--write`` the tables of the page.  The times of templates are left to ``benchmarks/speed``.
 """
 
 from __future__ import annotations
@@ -40,10 +40,6 @@ def figures(result: FullEvaluation) -> Iterator[tuple[str, Interval]]:
             yield f"fnir@{fpir:g} of {searches.people}", rate
         for rank, rate in searches.misses.items():
             yield f"miss@rank{rank} of {searches.people}", rate
-    times = result.times
-    for name in ("size", "creation", "creation_90", "comparison"):
-        value = float(getattr(times, name))
-        yield f"template {name}", Interval(value, float("nan"), float("nan"))
 
 
 def verification_table(result: FullEvaluation) -> str:
@@ -93,15 +89,13 @@ def main() -> None:
     state_rows(rows, CSV, model.id, options)
     if not options.write:
         return
-    of, times = circumstances(), result.times
+    of = circumstances()
     where = f"Measured {of['date']} at commit {of['commit']} on {of['machine']}, seed {options.seed}."
     put(
         PAGE, "full",
         f"Model {model.id}, {result.people:,} people, {result.photos or 0:,} photos, {result.missing:,} "
-        f"without a face. A template has {times.size:,} bytes; it is made in {1e3 * times.creation:.0f} ms "
-        f"(median of {times.photos} photos; a tenth takes {1e3 * times.creation_90:.0f} ms or more) "
-        "and compared in "
-        f"{1e9 * times.comparison:.0f} ns. {where}\n\n{verification_table(result)}\n\n{search_table(result)}",
+        f"without a face. A template has {result.times.size:,} bytes. {where}\n\n"
+        f"{verification_table(result)}\n\n{search_table(result)}",
     )  # fmt: skip
 
 
