@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from facealike.calibration.calibration import Calibration
 from facealike.calibration.operating_points import OperatingPoint
 from facealike.cli.calibrate import _print
-from facealike.evaluation.demographics import _points
+from facealike.evaluation.demographics import group_points
 from facealike.metrics.demographic_tables import point_name
 from facealike.model_file.page import _error
 from facealike.model_file.page import _points as points_table
@@ -87,10 +87,10 @@ def test_a_stated_fmr_names_the_people_it_is_of() -> None:
         class file:
             calibration = CALIBRATION
 
-    first, second = _points(Stated(), None)  # type: ignore[arg-type]
+    first, second = group_points(Stated(), None)  # type: ignore[arg-type]
     assert (first.target, first.target_of) == (0.1, "0-2 in every other photo of val.csv")
     assert first.source == "the model (FMR 10 % in the worst group: 0-2)"
     assert (second.target, second.target_of) == (1e-4, "4,904 people of LFW")
     assert point_name(second) == "FMR at 0.900 (target 0.01 % for 4,904 people of LFW)"
-    given = _points(Stated(), 0.856)[0]  # type: ignore[arg-type]
+    given = group_points(Stated(), 0.856)[0]  # type: ignore[arg-type]
     assert (given.target, given.target_of) == (pytest.approx(0.025), "4,904 people of LFW")
