@@ -28,7 +28,13 @@ DESK, PHONE = (960, 720), (390, 844)
 def compare(page: Any) -> None:
     drop(page, "#first .drop", HOPPER)
     drop(page, "#second .drop", TURNED)
-    page.wait_for_selector("#answer.same")
+    page.wait_for_selector("#why button")
+
+
+def explain(page: Any) -> None:
+    compare(page)
+    page.get_by_role("button", name="Why?").click()
+    page.wait_for_selector("#explanation img >> nth=1")
 
 
 def identify(page: Any) -> None:
@@ -49,6 +55,7 @@ def cluster(page: Any) -> None:
 
 SHOTS = (
     ("page-compare", compare, DESK, "light"),
+    ("page-why", explain, DESK, "light"),
     ("page-gallery", identify, PHONE, "light"),
     ("page-cluster", cluster, DESK, "dark"),
 )

@@ -19,7 +19,7 @@ from .rate_limit import RateLimit
 from .resources import Resources
 from .settings import ServiceSettings
 
-DESCRIPTION = """Compare, detect, embed, enroll, identify and verify faces, with calibrated answers.
+DESCRIPTION = """Compare, explain, detect, embed, enroll, identify and verify faces, with calibrated answers.
 
 A photo is sent as a file of a multipart form, or as base64 in JSON. No photo is stored. Errors are problem
 documents (RFC 9457); `error` is the class of the Python error.

@@ -58,7 +58,7 @@ async def people(
 ) -> People:
     """Return a page of the enrolled people with the number of their templates, the newest first.
 
-    ``next`` is the ``after`` of the next page, and null on the last one.
+    What is called next in the answer is the after of the next page, and null on the last one.
     """
 
     def page(gallery: Gallery) -> People:

@@ -73,7 +73,7 @@ async def compare(request: Request, used: Used, _: Reader) -> Compared:
 async def explain(request: Request, used: Used, _: Reader) -> Explained | Response:
     """Explain a comparison: which regions of each face carry the score.
 
-    With `Accept: image/png` the answer is one picture of both faces, their maps, a legend and the sentence.
+    With Accept: image/png the answer is one picture of both faces, their maps, a legend and the sentence.
     """
     used.explainer.check_room()
     used.queue.check_room(2)

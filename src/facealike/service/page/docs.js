@@ -19,7 +19,10 @@ try {
 function described(api, path, method, operation) {
   const summary = make("summary", {}, make("span", { class: "method" }, method.toUpperCase()), make("code", {}, path));
   const box = make("details", { class: "operation" }, summary, make("p", {}, operation.description ?? operation.summary));
-  if (operation.parameters?.length) box.append(table("In the path", operation.parameters.map((one) => [one.name, one.description ?? "", ""])));
+  for (const place of ["path", "query"]) {
+    const here = (operation.parameters ?? []).filter((one) => one.in === place);
+    if (here.length) box.append(table(`In the ${place}`, here.map((one) => [one.name, one.description ?? "", initial(one.schema)])));
+  }
   for (const [type, content] of Object.entries(operation.requestBody?.content ?? {})) {
     box.append(fields(api, type, content.schema));
     if (content.example) box.append(make("pre", {}, JSON.stringify(content.example, null, 2)));
@@ -38,9 +41,13 @@ function fields(api, title, schema) {
   const rows = Object.entries(found.properties ?? {}).map(([name, one]) => [
     name,
     [kind(one), one.description ?? one.anyOf?.find((part) => part.description)?.description].filter(Boolean).join(". "),
-    one.default !== undefined && one.default !== null ? `default ${one.default}` : needed.includes(name) ? "required" : "",
+    initial(one) || (needed.includes(name) ? "required" : ""),
   ]);
   return table(title, rows);
+}
+
+function initial(one) {
+  return one.default === undefined || one.default === null || one.default === "" ? "" : `default ${one.default}`;
 }
 
 function kind(one) {

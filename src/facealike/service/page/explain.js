@@ -79,7 +79,7 @@ function legend(scale) {
   const ends = [`${change(scale)}: carries the score`, `${change(-scale)}: lowers it`];
   return [
     make("p", { class: "legend" }, make("span", { class: "ramp", "aria-hidden": "true" }), ...ends.map((text) => make("span", {}, text))),
-    make("p", { class: "note" }, "Color: change of the score when a patch at this place is covered."),
+    make("p", { class: "note" }, "Color: change of the score with this place covered."),
   ];
 }
 
