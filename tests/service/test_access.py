@@ -113,6 +113,11 @@ def test_a_revoked_key_is_refused_at_once_and_the_service_never_falls_open(tmp_p
         keys.revoke(made.record.id)
         assert client.get("/v1/model", headers=headers).status_code == 401
         assert client.get("/v1/model").status_code == 401
+        keys.path.unlink()
+        assert client.get("/v1/model").status_code == 401, "nor where the file is removed"
+        assert client.get("/readyz").status_code == 200
+        keys.path.write_text("{")
+        assert client.get("/readyz").status_code == 503 and client.get("/v1/model").status_code == 503
 
 
 def test_a_key_is_kept_as_a_hash_and_shown_once(tmp_path: Path) -> None:

@@ -60,8 +60,13 @@ class Entry:
         self._keys, self._required, self._rate = keys, required, rate
 
     def key_required(self) -> bool:
-        """Return whether a request needs a key."""
-        return self._required or self._keys.any()
+        """Return whether a request needs a key: once there was one, also where the file is removed.
+
+        Raises:
+            DataError: The file cannot be read.
+        """
+        self._required = self._keys.any() or self._required
+        return self._required
 
     def check(self, method: str, headers: Mapping[str, str]) -> Caller | Response:
         """Return who sends a request, or the refusal."""
