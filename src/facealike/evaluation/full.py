@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,59 +82,62 @@ class FullEvaluator:
     def __call__(self, model: Model) -> FullEvaluation:
         """Return every figure of ``model``."""
         options = self.options
-        of_set = {name: getattr(options, name) for name in ("allow_overlap", "allow_duplicates", "threshold")}
-        common = EvaluationOptions(
-            face=options.face, progress=options.progress, strict=options.strict, **of_set
-        )
-        qualities: list[Quality] = []
-        found = embed_set(model, self.root, self.split, common, calibration=True, qualities=qualities)
-        labeled = None if self.groups is None else labeled_photos(found, self.groups, self.root)
-        resamples = BootstrapOptions(resamples=options.resamples, seed=options.seed)
-        verification = AllPairsEvaluator(self.root, self.split, common).of(model, found)
-        limit = verification.threshold
         missing: list[str] = []
-        discard = DiscardEvaluator(
-            self.root, self.split, EvaluationOptions(seed=options.seed, threshold=options.threshold)
-        )
-        ages = _age_gaps(found, labeled, limit, resamples)
-        if not ages:
+        of_discard = replace(options, resamples=DEFAULT_OPTIONS.resamples)
+        of_pairs = replace(of_discard, seed=DEFAULT_OPTIONS.seed)
+        qualities: list[Quality] = []
+        found = embed_set(model, self.root, self.split, of_pairs, calibration=True, qualities=qualities)
+        vectors, labels, people = found.vectors, found.people.labels, len(np.unique(found.labels))
+        labeled = None if self.groups is None else labeled_photos(found, self.groups, self.root)
+        verification = AllPairsEvaluator(self.root, self.split, of_pairs).of(model, found)
+        drawn = BootstrapOptions(resamples=options.resamples, seed=options.seed)
+        discard = DiscardEvaluator(self.root, self.split, of_discard)
+        age_gaps = _age_gaps(found, labeled, verification.threshold, drawn)
+        if not age_gaps:
             missing.append("by years between two photos: the set has no ages")
         groups, group_fnmr = None, None
         if labeled is not None and labeled.columns:
-            groups, group_fnmr = _groups(model, found, labeled, options, limit)
-            groups = replace(
-                groups,
-                name=shown(Path(str(self.groups)).name),
-                detector=str(model.detector.spec["kind"]),
-                named=True,
-                face=found.counts["face"],
-                learned_faces=verification.learned_faces,
-            )
+            groups = self._groups(model, found, labeled)
+            group_fnmr = _group_fnmr(groups, verification.threshold, drawn)
         else:
             missing.append("by group: the set has no list of groups (--groups)")
         return FullEvaluation(
             conditions=conditions(model, self.root, self.split, options.seed),
-            people=len(np.unique(found.labels)),
-            not_enrolled=len(np.unique(found.labels)) - len(found.people.names),
+            people=people,
+            not_enrolled=people - len(found.people.names),
             verification=verification,
             extrapolation=_measured(
-                missing,
-                "FMRs lower than can be counted",
-                lambda: extrapolate(found.vectors, found.people.labels, verification.comparisons, resamples),
+                missing, "FMRs lower than can be counted",
+                lambda: extrapolate(vectors, labels, verification.comparisons, drawn),
             ),
-            age_gaps=ages,
+            age_gaps=age_gaps,
             groups=groups,
             group_fnmr=group_fnmr,
             searches=_measured(
-                missing,
-                "identification",
-                lambda: gallery_searches(found.vectors, found.people.labels, options.seed),
-            )
-            or (),
+                missing, "identification", lambda: gallery_searches(vectors, labels, options.seed)
+            ) or (),
             discard=_measured(missing, "error versus discard", lambda: discard.of(model, found, qualities)),
-            times=template_times(model, found.people.paths, found.vectors, found.counts["face"]),
+            times=template_times(model, found.people.paths, vectors, found.counts["face"]),
             missing_parts=tuple(missing),
             **found.counts,
+        )  # fmt: skip
+
+    def _groups(self, model: Model, found: EmbeddedSet, labeled: LabeledPhotos) -> GroupEvaluation:
+        """Return the FMR within each group of the photos that the list has."""
+        options = self.options
+        whole = np.zeros((len(found.found), found.vectors.shape[1]), dtype=np.float32)
+        whole[found.found] = found.vectors
+        rates = group_rates(
+            whole[labeled.rows], found.found[labeled.rows], found.labels[labeled.rows], labeled.columns,
+            group_points(model, options.threshold), resamples=options.resamples, seed=options.seed,
+        )  # fmt: skip
+        return replace(
+            rates,
+            name=shown(Path(str(self.groups)).name),
+            detector=str(model.detector.spec["kind"]),
+            named=True,
+            face=found.counts["face"],
+            learned_faces=model.file.calibration.faces if options.threshold is None else (),
         )
 
 
@@ -172,28 +175,19 @@ def _age_gaps(
     return subset_rates(rejected, labels[first], age_gap_subsets(of_photo[first] - of_photo[second]), options)
 
 
-def _groups(
-    model: Model, found: EmbeddedSet, labeled: LabeledPhotos, options: EvaluationOptions, threshold: float
-) -> tuple[GroupEvaluation, dict[str, tuple[SubsetRate, ...]]]:
-    """Return the FMR within each group, and the FNMR of each group for each kind of groups."""
-    whole = np.zeros((len(found.found), found.vectors.shape[1]), dtype=np.float32)
-    whole[found.found] = found.vectors
-    vectors, there, person = whole[labeled.rows], found.found[labeled.rows], found.labels[labeled.rows]
-    drawn: dict[str, Any] = {"resamples": options.resamples, "seed": options.seed}
-    rates = group_rates(
-        vectors, there, person, labeled.columns, group_points(model, options.threshold), **drawn
-    )
-    rows = np.flatnonzero(there)
-    first, second, rejected = _rejected(vectors[rows], person[rows], threshold)
+def _group_fnmr(
+    groups: GroupEvaluation, threshold: float, options: BootstrapOptions
+) -> dict[str, tuple[SubsetRate, ...]]:
+    """Return the FNMR of each group, for each kind of groups."""
+    rows = np.sort(groups.overall.rows)  # the photos with a face
+    first, second, rejected = _rejected(groups.vectors[rows], groups.person[rows], threshold)
     first, second = rows[first], rows[second]
     by_level = {}
-    for level in rates.levels:
+    for level in groups.levels:
         subsets = {}
-        for group in rates.at(level):
-            inside = np.zeros(len(vectors), dtype=np.bool_)
+        for group in groups.at(level):
+            inside = np.zeros(len(groups.vectors), dtype=np.bool_)
             inside[group.rows] = True
             subsets[group.name] = inside[first] & inside[second]
-        by_level[" x ".join(level)] = subset_rates(
-            rejected, person[first], subsets, BootstrapOptions(**drawn)
-        )
-    return rates, by_level
+        by_level[" x ".join(level)] = subset_rates(rejected, groups.person[first], subsets, options)
+    return by_level

@@ -24,6 +24,7 @@ from ..utils.result import Result
 from ..utils.wording import copies_note, rate_text
 from .evaluator import DEFAULT_OPTIONS, EvaluationKeywords, EvaluationOptions
 from .fold_accuracy import Fold, FoldAccuracy, fold_accuracy
+from .leakage import person_of
 from .verification import PairEvaluator
 from .verification_result import Evaluation
 
@@ -194,8 +195,8 @@ def fold_numbers(pairs: Sequence[Pair], name: str) -> NDArray[np.int64]:
         )
     folds_of: dict[str, set[int]] = {}
     for pair in pairs:
-        for path in (pair.a, pair.b):
-            folds_of.setdefault(Path(path).parent.name, set()).add(int(pair.fold or 0))
+        for person in pair.people or (person_of(pair.a), person_of(pair.b)):
+            folds_of.setdefault(person, set()).add(int(pair.fold or 0))
     twice = sorted(person for person, found in folds_of.items() if len(found) > 1)
     if twice:
         raise DataError(
