@@ -13,6 +13,9 @@ from facealike import EvaluationOptions, TemplateEvaluation, TemplateEvaluator
 from facealike.datasets.template_lists import read_template_pairs
 from facealike.errors import DataError, UsageError
 from facealike.evaluation.template_pairs import template_means
+from facealike.imaging.read import read_image
+from facealike.model_file.preprocessing import Preprocessing
+from facealike.types import Box, Face
 from support.flat_color_model import ColourModel, colour
 
 PEOPLE = 20
@@ -88,6 +91,43 @@ def test_a_video_counts_as_much_as_a_still() -> None:
     vectors = np.eye(2, dtype=np.float32)[[0, 1, 1, 1]]
     means, there = template_means(vectors, np.zeros(4, np.int64), np.array([5, 7, 7, 7]), 2)
     assert means[0] == pytest.approx([0.5**0.5, 0.5**0.5]) and there.tolist() == [True, False]
+
+
+def test_listed_landmarks_take_the_place_of_a_detector(tmp_path: Path) -> None:
+    """The face lies in the right half of each photo; the left half is black."""
+    folder = tmp_path / "IJBX"
+    (folder / "loose_crop").mkdir(parents=True)
+    listed, points, pairs = [], [], []
+    for number, shade in enumerate(((200, 40, 40), (200, 40, 40), (40, 40, 200), (40, 200, 40))):
+        image = PillowImage.new("RGB", (200, 120), (1, 1, 1))
+        image.paste(shade, (100, 0, 200, 120))
+        image.save(folder / "loose_crop" / f"{number}.png")
+        listed.append(f"{number}.png {number} {number}")
+        points.append(f"{number}.png 130 40 170 40 150 60 135 80 165 80 0.99")
+    pairs = ["0 1 1", "0 2 0", "0 3 0", "2 3 0"]
+    (folder / "x_face_tid_mid.txt").write_text("\n".join(listed))
+    (folder / "x_template_pair_label.txt").write_text("\n".join(pairs))
+    landmarks = folder / "x_name_5pts_score.txt"
+    landmarks.write_text("\n".join(points))
+    model = ColourModel()
+    model.preprocessing = Preprocessing(16, "landmarks", 0.0, "pad", (0.0,) * 3, (1.0,) * 3)
+    vars(model)["detector"] = None  # none is asked
+    found = TemplateEvaluator(folder)(model).evaluation
+    face = Face(Box(130, 40, 170, 80), 1.0, ((130, 40), (170, 40), (150, 60), (135, 80), (165, 80)))
+    images = [read_image(folder / "loose_crop" / f"{i}.png") for i in range(4)]
+    vectors = np.concatenate([model.embed_crops(model.crop(image, face)[None]) for image in images])
+    assert found.scores == pytest.approx(
+        [float(vectors[a] @ vectors[b]) for a, b in ((0, 1), (0, 2), (0, 3), (2, 3))]
+    )
+    assert found.missing == 0 and found.scores[0] == pytest.approx(1)
+    for text, words in (
+        ("0.png 1 2 3\n", "line 1: a line reads: photo, five times x and y"),
+        (points[0].replace("130", "nan"), "line 1: a line reads"),
+        (points[0], "no landmarks of 1.png"),
+    ):
+        landmarks.write_text(text)
+        with pytest.raises(DataError, match=words):
+            TemplateEvaluator(folder)(model)
 
 
 def test_an_equal_photo_of_the_training_is_found(ijb: Path) -> None:

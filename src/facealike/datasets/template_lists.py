@@ -3,6 +3,8 @@
 ``meta/ijbc_face_tid_mid.txt`` has a line a photo: its file in ``loose_crop``, the number of a template and
 that of the medium, a still or a video.  ``meta/ijbc_template_pair_label.txt`` has a line a pair: two numbers
 of templates, and 1 for one person or 0.  A template is all photos with its number.
+``meta/ijbc_name_5pts_score.txt``, if it is there, has a line a photo: its file, the five landmarks of the
+face that is meant, x and y each, and the confidence of the detector that found them.
 
 Source: Whitelam et al., CVPR Workshops 2017 (IJB-B); Maze et al., ICB 2018 (IJB-C); the lists are those of
 ``evaluation/IJB`` in InsightFace.
@@ -11,6 +13,7 @@ Source: Whitelam et al., CVPR Workshops 2017 (IJB-B); Maze et al., ICB 2018 (IJB
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +28,7 @@ Ints = NDArray[np.int64]
 
 PHOTOS = "loose_crop"
 TEMPLATES, PAIRS = "*_face_tid_mid.txt", "*_template_pair_label.txt"
+LANDMARKS = "*_name_5pts_score.txt"
 
 
 class TemplatePairs(NamedTuple):
@@ -37,6 +41,7 @@ class TemplatePairs(NamedTuple):
         first: One template of each pair, (m,).
         second: The other one, (m,).
         same: Whether they show one person, bool (m,).
+        landmarks: The five landmarks of each photo in pixels, (n, 5, 2); None without their list.
     """
 
     photos: tuple[Path, ...]
@@ -45,13 +50,14 @@ class TemplatePairs(NamedTuple):
     first: Ints
     second: Ints
     same: NDArray[np.bool_]
+    landmarks: NDArray[np.float64] | None = None
 
 
 def read_template_pairs(folder: str | Path) -> TemplatePairs:
     """Read the templates and pairs of a folder of IJB-B or IJB-C.
 
     Args:
-        folder: Holds ``loose_crop``, and the two lists in itself or in ``meta``.
+        folder: Holds ``loose_crop``, and the lists in itself or in ``meta``.
 
     Raises:
         DataError: A list is missing, there are two of a kind, or a line cannot be used; the message names it.
@@ -71,11 +77,17 @@ def read_template_pairs(folder: str | Path) -> TemplatePairs:
     same = sides[:, 2].astype(np.bool_)
     if same.all() or not same.any():
         raise DataError(f"{shown(paired)}: an evaluation needs pairs of one person and of two people")
-    return TemplatePairs(photos, place.reshape(-1).astype(np.int64), medium, at[:, 0], at[:, 1], same)
+    landmarks = _landmarks(root, photos) if _found(root, LANDMARKS) else None
+    numbered = place.reshape(-1).astype(np.int64)
+    return TemplatePairs(photos, numbered, medium, at[:, 0], at[:, 1], same, landmarks)
+
+
+def _found(root: Path, pattern: str) -> list[Path]:
+    return sorted({*root.glob(pattern), *root.glob(f"meta/{pattern}")})
 
 
 def _list(root: Path, pattern: str) -> Path:
-    found = sorted({*root.glob(pattern), *root.glob(f"meta/{pattern}")})
+    found = _found(root, pattern)
     if len(found) != 1:
         what = "no list" if not found else f"{len(found)} lists"
         raise DataError(
@@ -87,14 +99,7 @@ def _list(root: Path, pattern: str) -> Path:
 def _photos(file: Path, folder: Path) -> tuple[tuple[Path, ...], Ints, Ints]:
     photos: list[Path] = []
     numbers: list[tuple[int, int]] = []
-    try:
-        lines = read_text(file).splitlines()
-    except (OSError, ValueError):
-        raise DataError(f"{shown(file)}: not a text file that can be read; download it again") from None
-    for line, text in enumerate(lines, start=1):
-        if not text.strip():
-            continue
-        words = text.split()
+    for line, words in _lines(file):
         if len(words) != 3 or not all(word.isascii() and word.isdigit() for word in words[1:]):
             raise DataError(f"{shown(file)}, line {line}: a line reads: photo, template, medium; correct it")
         photos.append(folder / words[0])
@@ -105,6 +110,33 @@ def _photos(file: Path, folder: Path) -> tuple[tuple[Path, ...], Ints, Ints]:
         raise DataError(f"{shown(missing)}: no such photo; unpack {PHOTOS} beside the lists")
     template, medium = np.array(numbers, dtype=np.int64).T
     return tuple(photos), template, medium
+
+
+def _landmarks(root: Path, photos: Sequence[Path]) -> NDArray[np.float64]:
+    file = _list(root, LANDMARKS)
+    of_photo: dict[str, list[float]] = {}
+    for line, words in _lines(file):
+        try:
+            values = [float(word) for word in words[1:11]]
+        except ValueError:
+            values = []
+        if len(words) not in (11, 12) or not np.isfinite(values).all() or not values:
+            raise DataError(
+                f"{shown(file)}, line {line}: a line reads: photo, five times x and y; correct it"
+            )
+        of_photo[words[0]] = values
+    if missing := next((photo for photo in photos if photo.name not in of_photo), None):
+        raise DataError(f"{shown(file)}: no landmarks of {shown(missing.name)}; download it again")
+    return np.array([of_photo[photo.name] for photo in photos]).reshape(-1, 5, 2)
+
+
+def _lines(file: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield the words of each line that is not empty, with its number."""
+    try:
+        lines = read_text(file).splitlines()
+    except (OSError, ValueError):
+        raise DataError(f"{shown(file)}: not a text file that can be read; download it again") from None
+    yield from ((number, words) for number, text in enumerate(lines, start=1) if (words := text.split()))
 
 
 def _pairs(file: Path) -> Ints:

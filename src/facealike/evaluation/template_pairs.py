@@ -24,6 +24,7 @@ from ..utils.wording import rate_text
 from .embed_dataset import embed_photos
 from .evaluator import DEFAULT_OPTIONS, EvaluationOptions
 from .leakage import check_overlap
+from .listed_landmarks import embed_at_landmarks
 from .verification_result import FAILURE_SCORE, Evaluation
 
 if TYPE_CHECKING:
@@ -107,9 +108,10 @@ class TemplateEvaluation(Result):
 class TemplateEvaluator:
     """Score the pairs of templates of a folder of IJB-B or IJB-C.
 
-    A face is looked for in every photo of ``loose_crop``; one without a face is left out of its template.
-    The lists have no names, so there are no intervals, and people of the training are found by equal photos
-    only.
+    Photos are aligned by the landmarks of the list ``*_name_5pts_score.txt``, as the field does.  Without it,
+    or by a model that aligns boxes, a face is looked for in every photo of ``loose_crop``, and one without a
+    face is left out of its template.  The lists have no names, so there are no intervals, and people of the
+    training are found by equal photos only.
 
     Uses the options ``threshold`` and ``allow_overlap``.
 
@@ -142,10 +144,16 @@ class TemplateEvaluator:
         # The number of a template is no name, so that only equal photos are found.
         named = dict(zip(map(str, listed.photos), map(str, listed.template.tolist()), strict=True))
         leaked = check_overlap(model.file, photos, options.allow_overlap, digests=digests, named=named)
-        vectors, found, unused = embed_photos(
-            model, photos, face, options.cache, options.progress, options.strict
-        ).or_raise(f"{shown(self.folder)}: no face found in any photo; check the folder")
         place = {photo: i for i, photo in enumerate(photos)}
+        given = None
+        if listed.landmarks is not None and model.preprocessing.align != "box":
+            given = np.zeros((len(photos), 5, 2))
+            given[[place[str(photo)] for photo in listed.photos]] = listed.landmarks
+        vectors, found, unused = (
+            embed_photos(model, photos, face, options.cache, options.progress, options.strict)
+            if given is None
+            else embed_at_landmarks(model, photos, given, options.progress, options.strict)
+        ).or_raise(f"{shown(self.folder)}: no face found in any photo; check the folder")
         rows = np.array([place[str(photo)] for photo in listed.photos], dtype=np.int64)
         used = found[rows]
         templates, there = template_means(
@@ -167,7 +175,7 @@ class TemplateEvaluator:
             photos=len(photos),
             missing=int(np.sum(~found)),
             unused=unused,
-            face=face,
+            face=face if given is None else None,
             learned_faces=calibration.faces if own else (),
         )
         return TemplateEvaluation(evaluation, len(there), int(np.sum(~there)))
