@@ -7,19 +7,24 @@ again in float32 to be exact.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .int8_product import int8_product
+from ..utils.ordered_threads import default_threads, map_ordered
+from .int8_product import int8_product, simsimd_product
 from .row_file import BLOCK, Column, RowFile
 
 Precision = Literal["int8", "float32"]
 
 ALIGNED = 32
 """Vectors are padded with zeros to a multiple of so many numbers."""
+
+LEAST_BLOCKS = 4
+"""Blocks of a thread from which on it is worth its start."""
 
 ROUNDING = 1e-5
 """How far two float32 scores of the same vectors may differ by the order of their sums."""
@@ -89,9 +94,44 @@ def collect(file: RowFile, precision: Precision, queries: NDArray[np.float32], b
     """
     score, error = _scorer(file, precision, queries)
     margins = 2 * error
-    bounds = np.full(len(queries), -np.inf)
+    blocks = file.blocks()
+    threads = _threads(precision, len(queries), len(blocks))
+    count = max(1, threads)
+    edges = [len(blocks) * part // count for part in range(count + 1)]
+    parts = [blocks[low:high] for low, high in itertools.pairwise(edges)]
+
+    def collected(part: range) -> list[_Pool]:
+        return _collect(file, score, margins, best, part)
+
+    found = list(map_ordered(collected, parts, threads))
+    for pools in found[1:]:
+        for pool, other in zip(found[0], pools, strict=True):
+            pool.add(*other.narrow())
+    return [
+        Collected(*pool.narrow(), pool.bound - float(margin), float(margin) / 2)
+        for pool, margin in zip(found[0], margins, strict=True)
+    ]
+
+
+def _threads(precision: Precision, queries: int, blocks: int) -> int:
+    """Return how many threads divide the rows among themselves; 0 for none beside the caller's.
+
+    The products of NumPy and onnxruntime have threads of their own, simsimd's have none.
+    """
+    if precision == "float32" or int8_product(queries) is not simsimd_product():
+        return 0
+    threads = min(default_threads(), blocks // LEAST_BLOCKS)
+    return threads if threads > 1 else 0
+
+
+def _collect(
+    file: RowFile, score: Callable[[int], NDArray[np.float32]], margins: NDArray[np.float64], best: int,
+    blocks: range,
+) -> list[_Pool]:  # fmt: skip
+    """Return, for each query, the rows of some blocks that may be among its best."""
+    bounds = np.full(len(margins), -np.inf)
     pools = [_Pool(best, float(margin)) for margin in margins]
-    for block in file.blocks():
+    for block in blocks:
         scores = score(block)
         dead = file.column("mark", block) == 0
         if dead.any():
@@ -103,10 +143,7 @@ def collect(file: RowFile, precision: Precision, queries: NDArray[np.float32], b
         for i in np.unique(which):
             of_query = which == i
             bounds[i] = max(bounds[i], pools[i].add(rows[of_query] + block * BLOCK, near[of_query]))
-    return [
-        Collected(*pool.narrow(), pool.bound - float(margin), float(margin) / 2)
-        for pool, margin in zip(pools, margins, strict=True)
-    ]
+    return pools
 
 
 class _Pool:
