@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +140,9 @@ def test_what_is_too_small_is_named(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     text = "".join(Page(evaluation_page(result)).words)
     assert "What was not measured" in text and "the set has no ages" in text
+    perfect = FullEvaluator(tmp_path, "all", options=replace(OPTIONS, threshold=-1.0))(ColourModel())
+    text = evaluation_page(perfect)
+    assert perfect.verification.fnmr == 0 and ">nan" not in text and "nan to" not in text
 
 
 def test_leaked_people_are_refused_or_named(root: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 from ..detection.face_policy import face_words, policy_difference
@@ -29,11 +30,16 @@ INTERVALS = "The small numbers are 95 % intervals from resampling the people of 
 
 def rate_cell(rate: Interval | None) -> Cell:
     """Return an error rate with its interval, or a dash."""
-    if rate is None:
+    return figure_cell(rate, rate_text)
+
+
+def figure_cell(figure: Interval | None, text: Callable[[float], str]) -> Cell:
+    """Return a figure with its interval, or a dash where it is not measured."""
+    if figure is None or math.isnan(figure.estimate):
         return Cell("–")
-    known = rate.low == rate.low and rate.high == rate.high  # NaN where it is not measured
-    ends = f"{rate_text(rate.low)} to {rate_text(rate.high)}" if known else "not measured"
-    return Cell(rate_text(rate.estimate), ends)
+    known = math.isfinite(figure.low + figure.high)
+    ends = f"{text(figure.low)} to {text(figure.high)}" if known else "not measured"
+    return Cell(text(figure.estimate), ends)
 
 
 def tested(result: FullEvaluation) -> Section:
@@ -150,9 +156,7 @@ def extrapolated(result: FullEvaluation) -> Section | None:
     rows = tuple(
         (
             Cell(rate_text(point.fmr), "extrapolated"),
-            Cell(
-                f"{point.threshold.estimate:.4f}", f"{point.threshold.low:.4f} to {point.threshold.high:.4f}"
-            ),
+            figure_cell(point.threshold, "{:.4f}".format),
             rate_cell(point.fnmr),
         )
         for point in of.points
@@ -284,8 +288,7 @@ def quality(result: FullEvaluation) -> Section | None:
         (
             Cell(f"{point.curve.threshold:.4f}", f"FMR {rate_text(point.fmr)}"),
             *(rate_cell(rate) for rate in point.curve.rates.values()),
-            Cell(f"{point.curve.relative_area.estimate:.2f}",
-                 f"{point.curve.relative_area.low:.2f} to {point.curve.relative_area.high:.2f}"),
+            figure_cell(point.curve.relative_area, "{:.2f}".format),
         )
         for point in of.points
     )  # fmt: skip
