@@ -117,6 +117,9 @@ def test_a_part_of_a_file_and_other_files_are_refused(store: SQLiteStore, tmp_pa
         import_store(SQLiteStore(tmp_path / "copy.db", "m"), out)
     with pytest.raises(DataError, match="no such file"):
         import_store(SQLiteStore(tmp_path / "copy.db", "m"), tmp_path / "none.jsonl")
+    (tmp_path / "g.parquet").write_bytes(b"PAR1")
+    with pytest.raises(DataError, match="a table; facealike gallery enroll GALLERY --from adds it"):
+        import_store(SQLiteStore(tmp_path / "copy.db", "m"), tmp_path / "g.parquet")
     assert SQLiteStore(tmp_path / "copy.db", "m").people() == {}
 
 

@@ -77,7 +77,9 @@ def train(
     nodes: Annotated[
         int, typer.Option("--nodes", min=1, metavar="M", help="Machines, started with torchrun or srun.")
     ] = 1,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --run.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the run in --run; begin it where there is none.")
+    ] = False,
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="Replaces the recipe's seed.")] = None,
     cache: CacheOption = None,
     settings: Annotated[

@@ -33,6 +33,7 @@ from ..utils.escape import shown
 from ..utils.result import Result
 from ..utils.wording import counted
 from .base import GalleryStore
+from .people_list import is_parquet
 from .template import DIGEST, Correction, Template, metadata_text, vector_problems
 
 FORMAT = "facealike gallery"
@@ -137,6 +138,8 @@ def import_store(store: GalleryStore, path: Path) -> ImportedGallery:
     try:
         if not path.is_file():
             raise DataError(f"{shown(path)}: no such file of an exported gallery; check the path")
+        if is_parquet(path):
+            raise DataError(f"{shown(path)}: a table; facealike gallery enroll GALLERY --from adds it")
         stream = path.open("rb")
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a possible name"
