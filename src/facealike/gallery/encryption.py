@@ -6,9 +6,11 @@ import os
 from contextlib import closing
 
 from ..errors import UsageError
+from ..utils.escape import shown
 from .gallery_key import GalleryKey, find_key
 from .sqlite_store import SQLiteStore
 from .store_url import StoreURL, is_url
+from .unusable import UnusableGallery
 
 
 def encrypt_gallery(gallery: str | os.PathLike[str], key_file: str | os.PathLike[str] | None = None) -> int:
@@ -32,7 +34,15 @@ def encrypt_gallery(gallery: str | os.PathLike[str], key_file: str | os.PathLike
         364
     """
     key = _needed(find_key(key_file), "--key-file")
-    with closing(SQLiteStore(_file(gallery))) as store:
+    try:
+        opened = SQLiteStore(_file(gallery))
+    except UnusableGallery as error:
+        if error.fault != "no key":
+            raise
+        raise UsageError(
+            f"{shown(gallery)}: encrypted already; facealike gallery rekey gives it another key"
+        ) from None
+    with closing(opened) as store:
         store.change_key(key)
         return store.count()
 
