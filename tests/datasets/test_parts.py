@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,19 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facealike.datasets.parts import MIN_CALIBRATION_PEOPLE, Parts, divide
+from facealike.datasets.parts import MIN_CALIBRATION_PEOPLE, MIN_PART, Parts, divide
 from facealike.datasets.people import People
 from facealike.datasets.splits import SPLITS, split_of
-
-USABLE = 20
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _usable() -> Iterator[None]:
-    """Other tests draw few people, and divide them as a large folder is."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("facealike.datasets.parts.MIN_PART", USABLE)
-        yield
 
 
 def people(count: int, photos: int = 5, single: int = 0, prefix: str = "Person") -> People:
@@ -44,7 +33,7 @@ def test_150_people_leave_enough_in_every_part() -> None:
     assert usual["calibration"] < MIN_CALIBRATION_PEOPLE and usual["validation"] < MIN_CALIBRATION_PEOPLE
     parts = divide(folder)
     found = sizes(parts)
-    assert found["validation"] == found["calibration"] == USABLE and found["test"] >= USABLE
+    assert found["validation"] == found["calibration"] == MIN_PART and found["test"] >= MIN_PART
     assert found["train"] == 150 - sum(found[split] for split in SPLITS if split != "train") >= 80
     assert parts.larger and not parts.shared
     assert parts.note() == (
@@ -85,7 +74,7 @@ def test_nobody_is_on_two_sides_and_the_test_stays_the_test(count: int, single: 
             assert name not in parts.train
         if split_of(name) == "test":
             assert name in parts.test
-    least = min(USABLE, count // 7)
+    least = min(MIN_PART, count // 7)
     for part in (parts.test, parts.validation, parts.calibration):
         assert sum(int(name[-4:]) < count for name in part) >= least
 

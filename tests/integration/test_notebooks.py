@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -52,7 +50,9 @@ def test_compare_two_photos(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 
 
 @needs_data("FACEALIKE_LFW")
-def test_train_on_your_people(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_train_on_your_people(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     lfw = Path(os.environ["FACEALIKE_LFW"])
     several = (folder for folder in sorted(lfw.iterdir()) if len(list(folder.glob("*.jpg"))) in (2, 3))
@@ -60,25 +60,14 @@ def test_train_on_your_people(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     people.mkdir()
     for _, folder in zip(range(PEOPLE), several, strict=False):
         (people / folder.name).symlink_to(folder, target_is_directory=True)
-    # In a process of its own: support.drawn_people, which other tests import, changes how few people divide.
-    code = (
-        "import sys; from pathlib import Path; from support.notebook_run import run_notebook\n"
-        "shown = run_notebook(Path(sys.argv[1]), PEOPLE=sys.argv[2], OVERRIDES=sys.argv[3:])\n"
-        "print('pictures', sum(isinstance(each, bytes) and each[:4] == b'\\x89PNG' for each in shown))\n"
-        "print(shown[-1])\n"
-    )
     overrides = ["training.epochs=1", "training.steps_per_epoch=2", "training.batch_size=16"]
-    done = subprocess.run(
-        [sys.executable, "-c", code, NOTEBOOKS / "train_on_your_people.ipynb", people, *overrides],
-        capture_output=True, text=True, timeout=300, env={**os.environ, "PYTHONPATH": str(ROOT / "tests")},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    printed = done.stdout
-    assert "pictures 4\n" in printed
+    shown = run_notebook(NOTEBOOKS / "train_on_your_people.ipynb", PEOPLE=str(people), OVERRIDES=overrides)
+    printed = capsys.readouterr().out
+    assert sum(isinstance(each, bytes) and each.startswith(PNG) for each in shown) == 4
     assert (tmp_path / "mine.facealike").is_file()
     table = [
         line.split() for line in printed.splitlines() if line.startswith(("train ", "validation ", "test "))
     ]
     assert [row[0] for row in table[-3:]] == ["train", "validation", "test"]
     assert all(0 < float(row[1]) <= 1 for row in table[-3:]), "F1"
-    assert "Comparison" in printed.splitlines()[-1]
+    assert "Comparison" in str(shown[-1])

@@ -15,15 +15,11 @@ import numpy as np
 from PIL import Image as PillowImage
 from PIL import ImageDraw
 
-import facealike.datasets.parts
 from facealike.train.recipe.load import recipe_from_dict
 from facealike.train.recipe.schema import Recipe
 from facealike.types import Box, Face, Image
 
 SIDE = 64  # of a photo, in pixels
-
-# Forty drawn people are divided by their names alone, as a large folder is; see tests/datasets/test_parts.py.
-facealike.datasets.parts.MIN_PART = 0
 
 
 class CentralBox:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
+from facealike.datasets.parts import divide
 from facealike.datasets.people import People
 from facealike.datasets.splits import split_of
 from facealike.errors import DataError, DetectorError, RecipeError, TrainingError
@@ -47,9 +49,9 @@ def blacken(path: Path) -> None:
     PillowImage.fromarray(pixels).save(path)
 
 
-def small_folder(folder: Path, people: dict[str, int]) -> Path:
-    """``people`` with that many photos each."""
-    for number, (name, photos) in enumerate(people.items()):
+def small_folder(folder: Path, people: dict[str, int], first: int = 0) -> Path:
+    """``people`` with that many photos each, drawn as the persons from ``first`` on."""
+    for number, (name, photos) in enumerate(people.items(), first):
         (folder / name).mkdir(parents=True)
         for photo in range(photos):
             PillowImage.fromarray(draw_face(number, photo)).save(folder / name / f"{photo}.png")
@@ -63,15 +65,14 @@ def names_in(split: str, count: int) -> list[str]:
 # ---- who is in which part ---------------------------------------------------------------------
 
 
-def test_people_are_apart_and_split_by_name(root: Path, cache: Path) -> None:
+def test_people_are_apart_and_divided_by_name(root: Path, cache: Path) -> None:
     plan = plan_of(root, cache)
-    parts = {"train": plan.train.people, "validation": plan.validation.people, "test": plan.test}
     everybody = People.from_folder(root)
-    for split, people in parts.items():
-        assert set(people.names) == {name for name in everybody.names if split_of(name) == split}
-        assert people.names
-    apart = everybody.split("calibration")
-    assert sum(len(people) for people in (*parts.values(), apart)) == len(everybody)
+    parts = [set(people.names) for people in (plan.train.people, plan.validation.people, plan.test)]
+    assert all(parts) and not any(one & other for one, other in itertools.combinations(parts, 2))
+    assert {name for name in everybody.names if split_of(name) == "test"} <= parts[2]
+    divided = divide(everybody)
+    assert parts == [set(divided.of(split)) for split in ("train", "validation", "test")]
 
 
 def test_rows_lead_to_the_crops_of_the_photos(root: Path, cache: Path) -> None:
@@ -140,7 +141,7 @@ def test_photos_without_a_face_are_left_out(tmp_path: Path) -> None:
 
 def test_unlabelled_photos_are_people_of_their_own(tmp_path: Path) -> None:
     root, outside = make_people(tmp_path / "people"), tmp_path / "outside"
-    small_folder(outside, {"a": 2, "b": 1})
+    small_folder(outside, {"a": 2, "b": 1}, first=80)
     PillowImage.fromarray(draw_face(90, 0)).save(outside / "top.png")
     PillowImage.fromarray(draw_face(91, 0)).save(outside / ".hidden.png")
     (outside / "notes.txt").write_text("no photo")
@@ -176,7 +177,8 @@ def test_counts_for_the_card(root: Path, cache: Path) -> None:
     plan = plan_of(root, cache)
     counts = describe(plan)
     assert counts["train"] == {"people": len(plan.train.people.names), "images": len(plan.train.people)}
-    assert set(counts) == {"train", "validation", "test"}
+    assert set(counts) == {"train", "validation", "test", "parts"}
+    assert plan.parts is not None and counts["parts"] == plan.parts.note() != ""
 
 
 # ---- too few people ---------------------------------------------------------------------------
@@ -274,8 +276,12 @@ def fingerprint(root: Path, cache: Path, detector: Any = None, **tables: Any) ->
     return plan_of(root, cache, detector, **tables).fingerprint
 
 
-def test_equal_folders_have_equal_fingerprints(root: Path, cache: Path, tmp_path: Path) -> None:
+def test_equal_folders_have_equal_fingerprints(
+    root: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Wherever they lie, and whatever happens to the people of the test."""
+    # As in a large folder: in a small one another person takes the place of the one that is removed.
+    monkeypatch.setattr("facealike.datasets.parts.MIN_PART", 0)
     copy = shutil.copytree(root, tmp_path / "elsewhere")
     before = fingerprint(root, cache)
     assert len(before) == 64

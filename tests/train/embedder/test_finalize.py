@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from facealike.datasets.pair_sampling import balanced_pairs, listed_pairs
+from facealike.datasets.parts import divide
 from facealike.datasets.people import People
 from facealike.embedding.face_model import Model
 from facealike.evaluation.calibrate import calibrate
@@ -60,15 +61,13 @@ def test_the_calibration_is_that_of_the_calibration_people(
     monkeypatch.setattr("facealike.embedding.face_model.make_detector", lambda *_: CentralBox())
     model = Model.load(trained.model_path, device="cpu")
     calibration = model.file.calibration
-    people = People.from_folder(folder).split("calibration")
-    assert calibration.people.startswith(f"{len(people.names)} calibration people")
+    parts = divide(People.from_folder(folder))
+    assert calibration.people.startswith(f"{len(parts.calibration)} calibration people")
     assert calibration.probability is not None and calibration.band is not None and calibration.tail
     assert calibration.operating_points
-    assert calibration == calibrate(model, folder, face="largest", resamples=1000)
-    parts = {
-        name: set(People.from_folder(folder).split(name).names) for name in ("train", "validation", "test")
-    }
-    assert not any(set(people.names) & names for names in parts.values())
+    names = parts.calibration
+    assert calibration == calibrate(model, folder, face="largest", names=names, resamples=1000)
+    assert not set(names) & {*parts.train, *parts.validation, *parts.test}
 
 
 def test_the_table_is_judged_by_it(trained: TrainResult) -> None:

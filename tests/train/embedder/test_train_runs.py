@@ -27,7 +27,6 @@ from facealike.train.data.augment import Augmentation
 from facealike.train.embedder import run as run_module
 from facealike.verification.compare import compare
 from support.drawn_people import CentralBox, draw_face, make_people, tiny_recipe
-from support.paths import TESTS
 from support.training_runs import (
     CHANGES,
     PICTURES,
@@ -409,15 +408,13 @@ def test_the_command_line_trains_and_says_only_its_own_lines(
     recipe = tmp_path / "tiny.toml"
     recipe.write_text(RECIPE)
     out = tmp_path / "m.facealike"
-    # ``people`` divides these forty as the run that this one is compared with.
-    start = "import runpy, support.drawn_people; runpy.run_module('facealike', run_name='__main__')"
     command = [
-        sys.executable, "-c", start, "train", str(root), "--recipe", str(recipe), "--out", str(out),
+        sys.executable, "-m", "facealike", "train", str(root), "--recipe", str(recipe), "--out", str(out),
         "--cache", str(crops), "--set", "training.epochs=4", "--device", "cpu", "--json",
     ]  # fmt: skip
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=120,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(TESTS)},
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["model_id"] == whole.model_id
