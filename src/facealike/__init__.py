@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .calibration.operating_points import OperatingPoint
     from .clustering.cluster import cluster
     from .clustering.evaluation import ClusteringEvaluation, ClusteringEvaluator
+    from .clustering.names import PersonMatch
     from .clustering.people_folders import PeopleFolders
     from .clustering.result import ClusteredFace, Clustering, PersonPair
     from .datasets.people import People
@@ -208,6 +209,7 @@ __all__ = [
     "People",
     "PeopleFolders",
     "PeopleOverlap",
+    "PersonMatch",
     "PersonPair",
     "PersonVerification",
     "PhotoWarning",
@@ -293,6 +295,7 @@ _MODULES = {
     "calibration.operating_points": ["OperatingPoint"],
     "clustering.cluster": ["cluster"],
     "clustering.evaluation": ["ClusteringEvaluation", "ClusteringEvaluator"],
+    "clustering.names": ["PersonMatch"],
     "clustering.people_folders": ["PeopleFolders"],
     "clustering.result": ["ClusteredFace", "Clustering", "PersonPair"],
     "datasets.people": ["People"],

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from PIL import Image as PillowImage
 
+from facealike import Gallery
 from facealike.embedding.face_model import Model
 from support.faces_in_color import BLUE, GREEN, RED, ColorFaces, save_photo
 from support.run_command import command
@@ -57,6 +59,26 @@ def test_a_dry_run_writes_nothing(photos: Path, tmp_path: Path, capsys: pytest.C
     code, out, _ = command(capsys, "cluster", photos, "--to", tmp_path / "people", "--dry-run")
     assert code == 0 and "person-0001/a.png" in out and "would be written" in out
     assert [path.name for path in tmp_path.iterdir()] == ["photos"]
+
+
+def test_names_people_from_a_gallery(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gallery = tmp_path / "people.db"
+    with closing(Gallery.open(gallery, ColorFaces())) as opened:
+        opened.enroll("Ann", [save_photo(tmp_path / "ann.png", (210, 60, 40))])
+    code, out, err = command(capsys, "cluster", photos, "--name-from", gallery, "--to", tmp_path / "people")
+    assert code == 0 and err == "" and out.splitlines()[2].split()[:2] == ["Ann", "2"]
+    assert sorted(path.name for path in (tmp_path / "people" / "Ann").iterdir()) == ["a.png", "b.png"]
+    code, out, _ = command(capsys, "cluster", photos, "--name-from", gallery, "--fpir", "1e-9", "--json")
+    assert code == 0 and json.loads(out)["matches"] == []
+    for arguments, message in (
+        (["--name-from", tmp_path / "none.db"], "no such gallery"),
+        (["--name-from", photos / "a.png"], "no gallery"),
+        (["--name-from", gallery, "--fpir", "2"], "FPIR lies between"),
+    ):
+        code, out, err = command(capsys, "cluster", photos, *arguments)
+        assert code == 2 and out == "" and message in err and err.count("\n") == 1, err
 
 
 def test_ends_with_3_without_a_face(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

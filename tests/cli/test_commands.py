@@ -663,8 +663,12 @@ def test_no_command_has_more_than_twelve_options_and_each_has_json() -> None:
             option for parameter in item.params for option in parameter.opts if option.startswith("--")
         ]
         # The first two change how the result is shown; the others mean the same in every command.
-        # Processes that share the work, and crops that are kept, change how fast it comes, not the result.
-        shared = ("as_json", "draw", "strict", "allow_duplicates", "cache", "devices", "nodes")
+        # Where the work is done, and crops that are kept, change how fast it comes, not the result; neither
+        # does the key of a gallery.
+        shared = (
+            "as_json", "draw", "strict", "allow_duplicates", "cache", "device", "devices", "nodes",
+            "key_file",
+        )  # fmt: skip
         own = [p for p in item.params if p.param_type_name == "option" and p.name not in shared]
         assert len(own) <= 12, f"{item.name}: twelve besides those in shared"
         assert "--json" in options and all(parameter.help for parameter in item.params), item.name

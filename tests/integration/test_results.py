@@ -183,6 +183,7 @@ MADE: dict[str, Callable[[], Any]] = {
     "ClusterAgreement": lambda: facealike.cluster_agreement([0, 0, 1], [0, 1, 1]),
     "ClusteredFace": lambda: facealike.ClusteredFace(HOSTILE, 1, FACE, 0.5, 3, 0.9, b"jpeg"),
     "PersonPair": lambda: facealike.PersonPair(1, 2, 0.9),
+    "PersonMatch": lambda: facealike.PersonMatch(3, HOSTILE, HOSTILE, 0.9, 0.99, 0.8, 0.01),
     "Clustering": lambda: facealike.Clustering(
         (MADE["ClusteredFace"](),),
         2,
@@ -191,6 +192,8 @@ MADE: dict[str, Callable[[], Any]] = {
         ClusterThreshold(0.9, 1e-4),
         "0123456789ab",
         (MADE["PersonPair"](),),
+        {3: HOSTILE},
+        (MADE["PersonMatch"](),),
     ),
     "Fault": lambda: facealike.Fault("copy", *[HOSTILE] * 6, 0.9, 0.9, True),
     "Audit": lambda: facealike.Audit(

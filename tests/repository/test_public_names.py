@@ -89,6 +89,7 @@ PUBLIC = {
     "People",
     "PeopleFolders",
     "PeopleOverlap",
+    "PersonMatch",
     "PersonPair",
     "PersonVerification",
     "PhotoWarning",

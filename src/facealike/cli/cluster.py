@@ -9,10 +9,12 @@ import typer
 
 from ..errors import DataError, UsageError
 from .console import command, print_json, print_table, progress_bar, say, show
+from .gallery import FpirOption, open_gallery
 from .options import (
     DeviceOption,
     DrawOption,
     JsonOption,
+    KeyFileOption,
     ModelOption,
     ThresholdOption,
     check_picture,
@@ -64,6 +66,12 @@ def cluster(
     same_photo: Annotated[
         bool, typer.Option("--same-photo", help="Two faces of one photo may be one person, as in a collage.")
     ] = False,
+    name_from: Annotated[
+        str | None,
+        typer.Option("--name-from", metavar="GALLERY", help="Name people who are enrolled in this gallery."),
+    ] = None,
+    fpir: FpirOption = 0.01,
+    key_file: KeyFileOption = None,
     cache: Annotated[
         Path | None,
         typer.Option(
@@ -77,14 +85,17 @@ def cluster(
 ) -> int:
     """Group the faces in a folder of photos by person.
 
-    People are numbered from 1, the most faces first.  Two faces of one photo are two people.  No photo is
+    People are numbered from 1, the most faces first.  Two faces of one photo are two people.  With
+    --name-from, people who match one enrolled person at the target FPIR have their name.  No photo is
     moved or changed.  A photo without a face, or that cannot be read, ends no command.  With --cache an
     interrupted command goes on where it was.
 
     Exit code: 0, 2 on an error, 3 if no photo has a face.
     """
     from ..clustering.cluster import cluster as group
+    from ..clustering.names import check_naming
     from ..clustering.people_folders import check_free, plan_people
+    from ..embedding.face_model import Model
     from ..utils.atomic_write import write_text
     from .options import check_folder
 
@@ -99,12 +110,19 @@ def cluster(
         check_folder(csv)
     if draw is not None:
         check_picture(draw)
+    loaded = Model.load(model, device)
+    gallery = None if name_from is None else open_gallery(name_from, loaded, key_file)
+    if gallery is not None:
+        check_naming(gallery, fpir)
     with progress_bar("finding faces") as progress:
         result = group(
-            folder, None if model is None else str(model), corrections=corrections, cache=cache,
-            progress=progress, device=device, fmr=fmr, threshold=threshold,
+            folder, loaded, corrections=corrections, cache=cache,
+            progress=progress, fmr=fmr, threshold=threshold,
             min_quality=min_quality, same_photo=same_photo,
         )  # fmt: skip
+    if gallery is not None:
+        result = result.name_from(gallery, fpir)
+        gallery.close()
     saved = None
     if to is not None:
         saved = plan_people(result, to, copy) if dry_run else result.save(to, copy)
@@ -130,8 +148,8 @@ def cluster(
 
 def _show(result: Clustering) -> None:
     rows = [
-        [f"person {person}", f"{len(faces):,}", faces[0].photo]
-        for person in range(1, min(result.people, LISTED) + 1)
+        [result.label(person), f"{len(faces):,}", faces[0].photo]
+        for person in result.numbers[:LISTED]
         if (faces := result.faces_of(person))
     ]
     if rows:
@@ -139,7 +157,8 @@ def _show(result: Clustering) -> None:
     if result.people > LISTED:
         show(f"and {result.people - LISTED:,} more; --csv, --to and --json have all")
     for pair in result.review[:LISTED]:
-        show(f"to review: {pair}")
+        people = f"{result.label(pair.a)} and {result.label(pair.b)}"
+        show(f"to review: {people} may be one, score {pair.score:.3f}")
     show(str(result))
 
 

@@ -22,6 +22,7 @@ from .options import (
 )
 
 if TYPE_CHECKING:
+    from ..embedding.face_model import Model
     from ..gallery.candidates import CandidateList
     from ..gallery.enrollment import BulkEnrollment
     from ..gallery.gallery import Gallery
@@ -65,7 +66,7 @@ AggregationOption = Annotated[
 
 def open_gallery(
     place: str,
-    model: Path | None,
+    model: Model | Path | None,
     key_file: Path | None = None,
     new: bool = False,
     aggregation: AggregationChoice = AggregationChoice.best_or_mean,
@@ -77,7 +78,8 @@ def open_gallery(
         check_gallery(place)
     elif not is_url(place):
         check_folder(Path(place))
-    return Gallery.open(place, "default" if model is None else str(model), aggregation.value, key_file)
+    chosen = "default" if model is None else str(model) if isinstance(model, Path) else model
+    return Gallery.open(place, chosen, aggregation.value, key_file)
 
 
 def open_any(place: str, model: Path | None = None, key_file: Path | None = None) -> Gallery:

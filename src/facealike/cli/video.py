@@ -9,12 +9,10 @@ import typer
 
 from ..errors import UsageError
 from .console import command, print_json, print_table, progress_bar, say, show
-from .gallery import FpirOption, check_gallery
+from .gallery import FpirOption, open_gallery
 from .options import DeviceOption, JsonOption, KeyFileOption, ModelOption, check_folder
 
 if TYPE_CHECKING:
-    from ..embedding.face_model import Model
-    from ..gallery.gallery import Gallery
     from ..video.result import Track, VideoTracks
 
 
@@ -71,7 +69,7 @@ def video(
     given = int(source) if number else source
     _check_outputs(given, out, annotated, camera=is_camera(given))
     loaded = Model.load(model, device)
-    opened = None if gallery is None else _opened(gallery, loaded, key_file)
+    opened = None if gallery is None else open_gallery(gallery, loaded, key_file)
     with progress_bar("tracking faces", unit="frames") as progress:
         result = track_faces(
             given, loaded, gallery=opened, progress=progress, fps=fps, every=every, seconds=seconds, fpir=fpir
@@ -91,13 +89,6 @@ def video(
         say(f"{result.video}: no face was tracked; check that faces are large enough, or look at more frames")
         return 3
     return 0
-
-
-def _opened(place: str, model: Model, key_file: Path | None) -> Gallery:
-    from ..gallery.gallery import Gallery
-
-    check_gallery(place)
-    return Gallery.open(place, model, key_file=key_file)
 
 
 def _check_outputs(source: str | int, out: Path | None, annotated: Path | None, camera: bool) -> None:

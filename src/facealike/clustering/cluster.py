@@ -152,7 +152,9 @@ def same_photo(faces: Sequence[PhotoFace]) -> list[tuple[int, int]]:
 
 
 def _clustered(face: PhotoFace, person: int | None, score: float | None) -> ClusteredFace:
-    return ClusteredFace(face.photo, face.number, face.face, face.quality, person, score, face.thumbnail)
+    return ClusteredFace(
+        face.photo, face.number, face.face, face.quality, person, score, face.thumbnail, face.embedding
+    )
 
 
 def _scores(

@@ -10,6 +10,7 @@ from PIL import ImageDraw
 
 from ..errors import UsageError
 from ..plotting.drawing import FAINT, INK, MARGIN, PAPER, font, line_height, wrapped
+from ..utils.escape import one_line
 
 if TYPE_CHECKING:
     from .result import Clustering
@@ -30,7 +31,7 @@ def contact_sheet(clustering: Clustering, people: int) -> PillowImage.Image:
     """
     if people < 1:
         raise UsageError(f"a contact sheet shows at least one person, not {people}")
-    shown = range(1, min(people, clustering.people) + 1)
+    shown = clustering.numbers[:people]
     subtitle = wrapped(str(clustering), TEXT, WIDTH - 2 * MARGIN)
     head = MARGIN + line_height(TITLE) + len(subtitle) * line_height(TEXT) + GAP
     row = line_height(TEXT) + TILE + 2 * GAP
@@ -43,7 +44,7 @@ def contact_sheet(clustering: Clustering, people: int) -> PillowImage.Image:
     for i, person in enumerate(shown):
         faces, y = clustering.faces_of(person), head + i * row
         count = f"{len(faces):,} faces" if len(faces) > 1 else "1 face"
-        draw.text((MARGIN, y), f"person {person}: {count}", fill=INK, font=font(TEXT))
+        draw.text((MARGIN, y), f"{one_line(clustering.label(person))}: {count}", fill=INK, font=font(TEXT))
         for j, face in enumerate(faces[:FACES]):
             if face.thumbnail:
                 tile = PillowImage.open(io.BytesIO(face.thumbnail)).convert("RGB").resize((TILE, TILE))

@@ -4,6 +4,7 @@ The folder is built under a hidden name beside its place and renamed when it is 
 leaves nothing under the name asked for, and the next run removes what is left of it.
 
     people/person-0001/     photos of a person with several faces, the person of the most faces first
+    people/Ann/             those of a person with a name
     people/single/          photos of people with a single face
     people/not-grouped/     photos without a face, or with faces below the lowest quality only
     people/index.html       a page of faces
@@ -12,6 +13,7 @@ leaves nothing under the name asked for, and the next run removes what is left o
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,12 +26,21 @@ from ..utils.atomic_write import flush_folder, write_text
 from ..utils.escape import shown
 from ..utils.locking import own_folder
 from ..utils.result import Result
+from .names import unused_name
 from .people_page import people_page
 
 if TYPE_CHECKING:
     from .result import Clustering
 
 SINGLE, NOT_GROUPED = "single", "not-grouped"
+TABLE, PAGE = "faces.csv", "index.html"
+TAKEN = frozenset((SINGLE, NOT_GROUPED, TABLE, PAGE))
+
+FORBIDDEN = frozenset('/\\:*?"<>|')
+"""Characters that some system does not allow in names."""
+
+LONGEST = 200
+"""Bytes of a folder's name, of the 255 that systems allow."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -106,8 +117,8 @@ def save_people(clustering: Clustering, folder: Path, copy: bool) -> PeopleFolde
             part.mkdir()
             for name, photo in plan.entries:
                 _put(part / name, Path(photo).absolute(), copy)
-            write_text(part / "faces.csv", clustering.to_csv())
-            write_text(part / "index.html", people_page(clustering))
+            write_text(part / TABLE, clustering.to_csv())
+            write_text(part / PAGE, people_page(clustering))
             check_free(folder)
             if target.exists():
                 target.rmdir()
@@ -145,16 +156,32 @@ def _errors(folder: Path) -> Iterator[None]:
 def _places(clustering: Clustering) -> Iterator[tuple[str, list[str]]]:
     """Yield each folder with its photos."""
     single: list[str] = []
-    for person in range(1, clustering.people + 1):
+    taken: set[str] = set()
+    for person in clustering.numbers:
         photos = [face.photo for face in clustering.faces_of(person)]
-        if len(photos) > 1:
-            yield f"person-{person:04d}", photos
+        if clustering.has_folder(person):
+            name = clustering.names.get(person)
+            yield unused_name(numbered(person) if name is None else folder_name(name), taken), photos
         else:
             single += photos
     yield SINGLE, single
     grouped = {face.photo for face in clustering.faces if face.person is not None}
     poor = [face.photo for face in clustering.faces if face.photo not in grouped]
     yield NOT_GROUPED, [*clustering.no_face, *poor]
+
+
+def numbered(person: int) -> str:
+    """Return the folder of a person without a name."""
+    return f"person-{person:04d}"
+
+
+def folder_name(name: str) -> str:
+    """Return a name as that of a folder on any system; never one that this module gives to others."""
+    plain = "".join(c if c.isprintable() and c not in FORBIDDEN else "_" for c in name).strip(" .")
+    plain = plain.encode()[:LONGEST].decode(errors="ignore").rstrip(" .")
+    if not plain or plain.lower() in TAKEN or re.fullmatch(r"person-\d+", plain.lower()):
+        plain += "_"
+    return plain
 
 
 def _free(place: str, photo: Path, taken: set[str]) -> str:

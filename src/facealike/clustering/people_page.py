@@ -20,15 +20,17 @@ PEOPLE = 400
 
 def people_page(clustering: Clustering) -> str:
     """Return the page as one self-contained HTML file, with the faces in it."""
-    several = [i for i in range(1, clustering.people + 1) if len(clustering.faces_of(i)) > 1]
-    single = [face for i in range(1, clustering.people + 1) for face in _alone(clustering.faces_of(i))]
+    several = [i for i in clustering.numbers if clustering.has_folder(i)]
+    alone = [i for i in clustering.numbers if not clustering.has_folder(i)]
+    single = [face for i in alone for face in clustering.faces_of(i)]
     rows: list[Block] = [_row(clustering, person) for person in several[:PEOPLE]]
     if len(several) > PEOPLE:
         rows.append(Paragraph(f"{len(several) - PEOPLE:,} more people are in the folders.", weak=True))
     sections = [Section("people", "People", tuple(rows or [Paragraph("No person has several faces.")]))]
     if clustering.review:
         pairs = tuple(
-            f"Person {pair.a} and person {pair.b}: score {pair.score:.3f}" for pair in clustering.review
+            f"{_title(clustering, pair.a)} and {clustering.label(pair.b)}: score {pair.score:.3f}"
+            for pair in clustering.review
         )
         note = Paragraph("The mean score of these people is just below the threshold: they may be one.")
         sections.append(Section("review", "To review", (note, Items(pairs))))
@@ -41,13 +43,14 @@ def people_page(clustering: Clustering) -> str:
 
 def _row(clustering: Clustering, person: int) -> FaceRow:
     faces = clustering.faces_of(person)
-    return _faces(f"Person {person}: {len(faces):,} faces", faces, FACES)
+    count = "1 face" if len(faces) == 1 else f"{len(faces):,} faces"
+    return _faces(f"{_title(clustering, person)}: {count}", faces, FACES)
+
+
+def _title(clustering: Clustering, person: int) -> str:
+    return clustering.names.get(person, f"Person {person}")
 
 
 def _faces(caption: str, faces: tuple[ClusteredFace, ...] | list[ClusteredFace], most: int) -> FaceRow:
     shown = tuple((face.thumbnail, face.photo) for face in faces[:most])
     return FaceRow(caption, shown, max(0, len(faces) - most))
-
-
-def _alone(faces: tuple[ClusteredFace, ...]) -> tuple[ClusteredFace, ...]:
-    return faces if len(faces) == 1 else ()

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
+import os
+from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
+from ..gallery.search import FPIR
 from ..imaging.photo_warning import UnusedPhoto, left_out_summary, unused_counts, unused_rows
 from ..types import Face
-from ..utils.escape import csv_path, shown
+from ..utils.escape import csv_path, csv_text, shown
 from ..utils.result import Result, Shown
 from ..utils.wording import in_percent
 from .options import ClusterThreshold
@@ -19,9 +26,11 @@ from .options import ClusterThreshold
 if TYPE_CHECKING:
     from PIL import Image as PillowImage
 
+    from ..gallery.gallery import Gallery
+    from .names import PersonMatch
     from .people_folders import PeopleFolders
 
-COLUMNS = ("photo", "face", "left", "top", "right", "bottom", "quality", "person", "score")
+COLUMNS = ("photo", "face", "left", "top", "right", "bottom", "quality", "person", "score", "name")
 """Columns of the table of faces."""
 
 
@@ -37,6 +46,7 @@ class ClusteredFace(Shown):
         person: The number of the person, from 1; None for a face below the lowest quality.
         score: The mean cosine with the other faces of the person; None where there is none.
         thumbnail: A small picture, as JPEG.
+        embedding: The unit vector (d,); biometric data, which is neither printed nor written anywhere.
 
     Examples:
         >>> for face in cluster("photos").faces:
@@ -50,6 +60,7 @@ class ClusteredFace(Shown):
     person: int | None
     score: float | None
     thumbnail: bytes = field(default=b"", repr=False)
+    embedding: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -99,6 +110,8 @@ class Clustering(Result):
         threshold: The lowest mean cosine of two groups that were merged.
         model: The id of the model.
         review: Pairs of people whose mean score is just below the threshold, the highest score first.
+        names: The names of people by their numbers; those who are not in it have none.
+        matches: The enrolled people that people were named after; see ``name_from``.
 
     Examples:
         >>> result = cluster("photos")
@@ -115,6 +128,8 @@ class Clustering(Result):
     threshold: ClusterThreshold
     model: str
     review: tuple[PersonPair, ...] = ()
+    names: Mapping[int, str] = field(default_factory=dict)
+    matches: tuple[PersonMatch, ...] = ()
 
     @cached_property
     def _by_person(self) -> dict[int, tuple[ClusteredFace, ...]]:
@@ -134,6 +149,19 @@ class Clustering(Result):
         """The number of people of one face."""
         return sum(len(faces) == 1 for faces in self._by_person.values())
 
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The numbers of the people."""
+        return tuple(self._by_person)
+
+    def label(self, person: int) -> str:
+        """Return what a person is called: their name, or ``person 3``."""
+        return self.names.get(person, f"person {person}")
+
+    def has_folder(self, person: int) -> bool:
+        """Return whether ``save`` makes a folder for a person: of several faces, or with a name."""
+        return len(self.faces_of(person)) > 1 or person in self.names
+
     def faces_of(self, person: int) -> tuple[ClusteredFace, ...]:
         """Return the faces of a person; empty where there is no such person."""
         return self._by_person.get(person, ())
@@ -148,7 +176,8 @@ class Clustering(Result):
             "threshold": threshold.value,
             "fmr": threshold.fmr,
             "extrapolated": threshold.extrapolated,
-            "faces": [face.to_dict() for face in self.faces],
+            "faces": [{**face.to_dict(), "name": self._name(face)} for face in self.faces],
+            "matches": [match.to_dict() for match in self.matches],
             "review": [pair.to_dict() for pair in self.review],
             "no_face": list(self.no_face),
             **unused_rows(self.unused),
@@ -164,10 +193,44 @@ class Clustering(Result):
                 (
                     csv_path(one.photo), one.number, *(f"{value:.1f}" for value in one.face.box),
                     f"{one.quality:.3f}", "" if one.person is None else one.person,
-                    "" if one.score is None else f"{one.score:.4f}",
+                    "" if one.score is None else f"{one.score:.4f}", csv_text(self._name(one) or ""),
                 )
             )  # fmt: skip
         return text.getvalue()
+
+    def _name(self, face: ClusteredFace) -> str | None:
+        return None if face.person is None else self.names.get(face.person)
+
+    def name_from(self, gallery: Gallery | str | os.PathLike[str], fpir: float = FPIR) -> Clustering:
+        """Return the same groups, with the people named who are enrolled in a gallery.
+
+        The faces of a person are one template, their mean, and the gallery decides as for any search: a
+        person is named where one enrolled person, and no other, reaches the threshold for ``fpir``.  Several
+        people who match one enrolled person are ``Ann``, ``Ann (2)`` and so on, the highest score first.
+        The gallery's corrections apply.  People who have a name keep it.
+
+        Args:
+            gallery: An open gallery, or the file of one of the default model.
+            fpir: The target share of people not enrolled that get a name.
+
+        Raises:
+            DataError: The file is no gallery.
+            MixedModels: The gallery holds embeddings of another model.
+            NotCalibrated: The model has no table of impostor scores.
+            UsageError: ``fpir`` is out of range.
+
+        Examples:
+            >>> named = cluster("photos").name_from("people.db")
+            >>> named.names
+            {1: 'Ann', 4: 'Bob'}
+        """
+        from ..gallery.gallery import Gallery
+        from .names import name_people
+
+        if isinstance(gallery, Gallery):
+            return name_people(self, gallery, fpir)
+        with closing(Gallery.open(gallery)) as opened:
+            return name_people(self, opened, fpir)
 
     def plot(self, people: int = 20) -> PillowImage.Image:
         """Draw a contact sheet: one row of faces for each of the first ``people``."""
@@ -192,10 +255,11 @@ class Clustering(Result):
     def __str__(self) -> str:
         rule = "" if self.threshold.fmr is None else f" (FMR {in_percent(self.threshold.fmr)} %)"
         counts = {"no_face": len(self.no_face), **unused_counts(self.unused)}
+        named = f", {len(self.names):,} with a name" if self.names else ""
         return (
             f"{_counted(self.people, 'person', 'people')} in {_counted(len(self.faces), 'face', 'faces')} of "
-            f"{_counted(self.photos, 'photo', 'photos')}, {self.single:,} with a single face; threshold "
-            f"{self.threshold.value:.3f}{rule}{left_out_summary(counts)}"
+            f"{_counted(self.photos, 'photo', 'photos')}, {self.single:,} with a single face{named}; "
+            f"threshold {self.threshold.value:.3f}{rule}{left_out_summary(counts)}"
         )
 
     def _html_rows(self) -> dict[str, Any]:

@@ -1,0 +1,137 @@
+"""Name the people of a clustering after people enrolled in a gallery.
+
+Each person is one search: the template is the mean of the faces, weighted by their quality, and the gallery
+decides at a target FPIR as for any other search.  Only a ``match`` gives a name.  A person is never named
+after two people, since a ``match`` has one candidate.  People who match the same enrolled person stay apart,
+as ``Ann`` and ``Ann (2)``: average linkage has found their faces too different to be merged, and one of the
+two names may be wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import MixedModels
+from ..gallery.aggregation import mean_template
+from ..gallery.gallery import Gallery
+from ..gallery.intake import corrected_photos
+from ..gallery.search import Found, SearchOptions, search
+from ..gallery.threshold import threshold_at_fpir
+from ..imaging.photo_digest import photo_digests
+from ..utils.escape import shown
+from ..utils.result import Shown
+
+if TYPE_CHECKING:
+    from .result import ClusteredFace, Clustering
+
+
+@dataclass(frozen=True, repr=False)
+class PersonMatch(Shown):
+    """A person of a clustering and the enrolled person they were named after.
+
+    Attributes:
+        person: The number of the person.
+        name: Their name in the clustering: that of the enrolled person, with a number where others have it.
+        enrolled: The name in the gallery.
+        score: The score of the faces' template with that person.
+        probability: The probability that it is that person; None where the model has no curve for it.
+        threshold: The score from which on the gallery has a match, at its target FPIR.
+        fpir: That target.
+
+    Examples:
+        >>> for match in cluster("photos").name_from("people.db").matches:
+        ...     print(match.person, match.name, match.probability)
+    """
+
+    person: int
+    name: str
+    enrolled: str
+    score: float
+    probability: float | None
+    threshold: float
+    fpir: float
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "person": self.person, "name": self.name, "enrolled": self.enrolled, "score": self.score,
+            "probability": self.probability, "threshold": self.threshold, "fpir": self.fpir,
+        }  # fmt: skip
+
+    def __str__(self) -> str:
+        return f"person {self.person} is {shown(self.name)}, score {self.score:.3f}"
+
+
+def name_people(clustering: Clustering, gallery: Gallery, fpir: float) -> Clustering:
+    """Return a clustering whose people are named after enrolled people; see ``Clustering.name_from``.
+
+    Raises:
+        MixedModels: The gallery holds embeddings of another model.
+        NotCalibrated: The model has no table of impostor scores.
+        UsageError: ``fpir`` is out of range.
+    """
+    check_naming(gallery, fpir)
+    if gallery.model.id != clustering.model:
+        raise MixedModels("the gallery is of another model than the groups; group with the gallery's model")
+    matched = []
+    for person in clustering.numbers:
+        if person not in clustering.names:
+            found = _search(person, clustering.faces_of(person), gallery, fpir)
+            if found is not None and found.decision == "match":
+                matched.append((person, found))
+    matched.sort(key=lambda each: (-each[1].candidates[0].score, each[0]))
+    names = dict(clustering.names)
+    taken = {name.casefold() for name in names.values()}
+    matches = []
+    for person, found in matched:
+        first, threshold = found.candidates[0], found.threshold
+        assert threshold is not None  # there is none without a decision
+        names[person] = unused_name(first.person, taken)
+        matches.append(
+            PersonMatch(
+                person, names[person], first.person, first.score, first.probability, threshold.threshold, fpir
+            )
+        )
+    matches.sort(key=lambda match: match.person)
+    return replace(clustering, names=names, matches=(*clustering.matches, *matches))
+
+
+def check_naming(gallery: Gallery, fpir: float) -> None:
+    """Check before long work that a gallery can name people at a target FPIR.
+
+    Raises:
+        NotCalibrated: The model has no table of impostor scores.
+        UsageError: ``fpir`` is out of range.
+    """
+    threshold_at_fpir(gallery.model.calibration.check().tail, fpir, 1)
+
+
+def unused_name(name: str, taken: set[str]) -> str:
+    """Return a name, with a number where it is taken in upper or lower case, and take it."""
+    free, count = name, 1
+    while free.casefold() in taken:
+        count += 1
+        free = f"{name} ({count})"
+    taken.add(free.casefold())
+    return free
+
+
+def _search(person: int, faces: Sequence[ClusteredFace], gallery: Gallery, fpir: float) -> Found | None:
+    """Return what the gallery has for a person; None where the faces have no mean."""
+    vectors = np.stack([face.embedding for face in faces if face.embedding is not None])
+    template = mean_template(vectors, [face.quality for face in faces])
+    if not template.any():
+        return None
+    options = SearchOptions(fpir=fpir, aggregation=gallery.aggregation)
+    store, calibration, name = gallery.store, gallery.model.calibration, f"person {person}"
+    found = search(store, calibration, template, options, set(), name)
+    corrections = corrected_photos(store.corrections())
+    if found.decision != "unknown" and any(one.person in corrections for one in found.candidates):
+        digests = photo_digests(sorted({face.photo for face in faces}))
+        pixels = {digest.pixels for digest in digests if digest is not None}
+        excluded = {one for one, of_photos in corrections.items() if of_photos & pixels}
+        found = search(store, calibration, template, options, excluded, name)
+    return found
