@@ -74,7 +74,7 @@ def test_names_people_from_a_gallery(
     assert code == 0 and json.loads(out)["matches"] == []
     for arguments, message in (
         (["--name-from", tmp_path / "none.db"], "no such gallery"),
-        (["--name-from", photos / "a.png"], "no gallery"),
+        (["--name-from", photos / "a.png"], "not a usable gallery"),
         (["--name-from", gallery, "--fpir", "2"], "FPIR lies between"),
     ):
         code, out, err = command(capsys, "cluster", photos, *arguments)

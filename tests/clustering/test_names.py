@@ -144,5 +144,6 @@ def test_refuses_what_cannot_name(photos: Path, tmp_path: Path, gallery: Gallery
         result.name_from(gallery, 0.0)
     with pytest.raises(MixedModels, match="another model"):
         replace(result, model="0123456789ab").name_from(gallery)
-    with closing(Gallery.open(tmp_path / "other.db", Model(tiny_model_file()))) as other:
-        pytest.raises(NotCalibrated, result.name_from, other)
+    other = Gallery.open(tmp_path / "other.db", Model(tiny_model_file()))
+    with closing(other), pytest.raises(NotCalibrated):
+        result.name_from(other)
