@@ -51,8 +51,26 @@ def test_writes_folders_a_table_and_a_picture(
     assert len(list(csv.DictReader(table.open(encoding="utf-8")))) == 4
     with PillowImage.open(sheet) as picture:
         picture.load()
+
+
+def test_continues_a_folder_of_its_own_and_no_other(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    people = tmp_path / "people"
+    assert command(capsys, "cluster", photos, "--to", people)[0] == 0
+    (people / "person-0001").rename(people / "Ann")
+    save_photo(photos / "d.png", RED)
+    code, out, _ = command(capsys, "cluster", photos, "--to", people, "--dry-run")
+    assert code == 0 and "Ann/d.png" in out and "1 new links in 1 folders would be written, 4 kept" in out
+    code, out, err = command(capsys, "cluster", photos, "--to", people)
+    assert code == 0 and err == "" and out.splitlines()[2].split()[:2] == ["Ann", "3"]
+    assert sorted(path.name for path in (people / "Ann").iterdir()) == ["a.png", "b.png", "d.png"]
+    (people / ".facealike.json").unlink()
     code, _, err = command(capsys, "cluster", photos, "--to", people)
     assert code == 2 and "nothing is replaced" in err
+    (people / ".facealike.json").write_text("{")
+    code, _, err = command(capsys, "cluster", photos, "--to", people)
+    assert code == 2 and "record of a folder of people cannot be read" in err
 
 
 def test_a_dry_run_writes_nothing(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from facealike import Gallery, Model, cluster
-from facealike.clustering.people_folders import folder_name
+from facealike.clustering.folder_names import folder_name
 from facealike.errors import MixedModels, NotCalibrated, UsageError
 from facealike.gallery.aggregation import mean_template
 from support.faces_in_color import BLUE, GREEN, RED, ColorFaces, save_photo

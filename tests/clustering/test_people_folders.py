@@ -48,7 +48,7 @@ def test_every_photo_is_there_and_none_is_changed(photos: Path, tmp_path: Path, 
     assert {str(path.relative_to(people)) for path in people.rglob("*") if not path.is_dir()} == {
         "person-0001/a.png", "person-0001/b.png", "person-0001/a-2.png",
         "person-0002/b.png", "person-0002/A.png", "single/c.png", "not-grouped/wall.png",
-        "faces.csv", "index.html",
+        "faces.csv", "index.html", ".facealike.json",
     }  # fmt: skip
     for name, photo in saved.entries:
         assert (people / name).is_symlink() is not copy

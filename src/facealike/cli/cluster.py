@@ -94,7 +94,8 @@ def cluster(
     """
     from ..clustering.cluster import cluster as group
     from ..clustering.names import check_naming
-    from ..clustering.people_folders import check_free, plan_people
+    from ..clustering.people_folders import plan_people
+    from ..clustering.people_record import check_people
     from ..embedding.face_model import Model
     from ..utils.atomic_write import write_text
     from .options import check_folder
@@ -105,7 +106,7 @@ def cluster(
         raise DataError(f"{folder}: no such folder of photos; check the path")
     if to is not None:
         _check_outside(to, folder)
-        check_free(to)
+        check_people(to)
     if csv is not None:
         check_folder(csv)
     if draw is not None:
@@ -116,7 +117,7 @@ def cluster(
         check_naming(gallery, fpir)
     with progress_bar("finding faces") as progress:
         result = group(
-            folder, loaded, corrections=corrections, cache=cache,
+            folder, loaded, corrections=corrections, people=to, cache=cache,
             progress=progress, fmr=fmr, threshold=threshold,
             min_quality=min_quality, same_photo=same_photo,
         )  # fmt: skip

@@ -13,6 +13,7 @@ Source: Sokal and Michener, University of Kansas Science Bulletin 38, 1958 (UPGM
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -35,7 +36,7 @@ NONE: Ints = np.zeros(0, np.int64)
 
 def average_linkage(
     vectors: NDArray[np.float32], threshold: float, together: Pairs = (), apart: Pairs = (),
-    alone: Pairs = (),
+    alone: Pairs = (), groups: Ints | None = None,
 ) -> Ints:  # fmt: skip
     """Return the cluster of each vector, int64 (n,): numbers from 0, the largest cluster first.
 
@@ -46,12 +47,16 @@ def average_linkage(
         threshold: Lowest mean cosine of two clusters that are merged.
         together: Pairs of vectors that are in one cluster (must-link).
         apart: Pairs that are never in one cluster (cannot-link).
-        alone: Likewise, except where ``together`` demands otherwise.
+        alone: Likewise, except where ``together`` or ``groups`` demands otherwise.
+        groups: Clusters to begin with, int64 (n,): numbers from 0, or -1 for a vector in none.  They may
+            grow, and no two of them are merged.
 
     Raises:
         DataError: ``together`` and ``apart`` contradict each other.
     """
     links = _Linkage(vectors, threshold, [*apart, *alone])
+    if groups is not None:
+        links.begin_with(groups)
     links.join(together, apart)
     links.run()
     return _by_size(links.people.roots(np.arange(len(vectors))))
@@ -94,6 +99,16 @@ class _Linkage:
         self.sizes = np.ones(count)
         self.near = _lists(*neighbors_above(vectors, threshold, MAX_NEIGHBORS), count)
         self.apart = _lists(*_columns(apart), count)
+        self.kept = np.zeros(count, dtype=bool)  # people who are not merged with each other, by their roots
+
+    def begin_with(self, groups: Ints) -> None:
+        """Merge vectors of one group, whatever their score."""
+        order = np.argsort(groups, kind="stable")
+        order = order[groups[order] >= 0]
+        for first, second in itertools.pairwise(order.tolist()):
+            if groups[first] == groups[second]:
+                self.merge(self.clusters.root(first), second)
+        self.kept[self.people.roots(order)] = True
 
     def join(self, together: Pairs, apart: Pairs) -> None:
         """Join people who must be together, and check them against those who must not."""
@@ -113,6 +128,7 @@ class _Linkage:
             self.people.parent[gone] = kept
             self.apart[kept] = np.concatenate([self.apart[kept], self.apart[gone]])
             self.apart[gone] = NONE
+            self.kept[kept] |= self.kept[gone]
 
     def best(self, cluster: int) -> tuple[float, int, int] | None:
         """Return (minus the mean cosine, cluster, the nearest other) of a cluster that may be merged.
@@ -122,6 +138,8 @@ class _Linkage:
         near = np.unique(self.clusters.roots(self.near[cluster]))
         self.near[cluster] = near = near[near != cluster]
         apart = self.apart[self.people.root(cluster)]
+        if self.kept[self.people.root(cluster)]:
+            near = near[~self.kept[self.people.roots(near)]]
         if len(apart):
             near = near[~np.isin(self.people.roots(near), self.people.roots(apart))]
         if not len(near):

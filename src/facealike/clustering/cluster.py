@@ -19,8 +19,10 @@ from ..utils.escape import shown
 from .average_linkage import average_linkage
 from .corrections import Corrections, read_corrections
 from .faces import PhotoFace, PhotoFaces, photo_faces
+from .kept_groups import KeptGroups, keep_groups
 from .neighbors import block_rows
 from .options import ClusterKeywords, ClusterOptions, ClusterThreshold, cluster_threshold
+from .people_record import absolute, check_people, existing_photos
 from .result import ClusteredFace, Clustering, PersonPair
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ def cluster(
     model: Model | str | os.PathLike[str] | None = None,
     *,
     corrections: str | os.PathLike[str] | None = None,
+    people: str | os.PathLike[str] | None = None,
     cache: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
     device: str = "auto",
@@ -53,6 +56,9 @@ def cluster(
         model: A loaded Model, the path of a model file, or None for the default model.
         corrections: A CSV of pairs of faces that are the same person or different people; see
             ``facealike.clustering.corrections``.
+        people: A folder that ``Clustering.save`` has written: its people are kept as they are there now, and
+            ``save`` to the same folder adds to it.  Photos that it was made of count too.  A folder that is
+            empty or not there is a new one.
         cache: A folder that keeps faces and embeddings, so that an interrupted run goes on; None keeps none.
         progress: Called with (done, total) photos.
         device: Where to load the model; must be the device of a Model that is loaded.
@@ -62,7 +68,8 @@ def cluster(
             may be one person.
 
     Raises:
-        DataError: The folder has no photo, or a file of corrections or a cache cannot be used.
+        DataError: The folder has no photo, or a file of corrections, a cache or a folder of people cannot be
+            used.
         ModelError: The model file cannot be used.
         NotCalibrated: No threshold is given, and the model has no table of impostor scores.
         UsageError: The options contradict each other or are out of range.
@@ -77,8 +84,13 @@ def cluster(
     model = loaded_model(model, device)
     threshold = cluster_threshold(model.calibration, options)
     corrected = Corrections() if corrections is None else read_corrections(corrections)
+    record = None if people is None else check_people(Path(people))
+    if record is not None:
+        known = {absolute(path) for path in paths}
+        paths += [path for path in existing_photos(record.faces) if path not in known]
     found = photo_faces(model, paths, options.face, cache, progress)
-    return group_faces(found, model.id, threshold, options, corrected)
+    kept = None if people is None or record is None else keep_groups(Path(people).absolute(), record, found)
+    return group_faces(found, model.id, threshold, options, corrected, kept)
 
 
 def photo_paths(photos: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[str]:
@@ -105,7 +117,7 @@ def photo_paths(photos: str | os.PathLike[str] | Iterable[str | os.PathLike[str]
 
 def group_faces(
     found: PhotoFaces, model: str, threshold: ClusterThreshold, options: ClusterOptions,
-    corrections: Corrections,
+    corrections: Corrections, kept: KeptGroups | None = None,
 ) -> Clustering:  # fmt: skip
     """Return faces that are embedded already, grouped by person.
 
@@ -115,23 +127,36 @@ def group_faces(
         threshold: See ``cluster_threshold``.
         options: Which faces are grouped, and whether two of one photo may be one person.
         corrections: Pairs of faces that are the same person or different people.
+        kept: The groups of a folder of people that is continued.
 
     Raises:
-        DataError: Corrections name a face that is not there, or contradict each other.
+        DataError: Corrections name a face that is not there, or contradict each other or the folders.
     """
+    kept = KeptGroups(digests=found.digests) if kept is None else kept
+    good = [
+        i for i, face in enumerate(found.faces)
+        if i in kept.groups
+        or (face.quality >= options.min_quality and i not in kept.nobody and i not in kept.alone)
+    ]  # fmt: skip
     # In an order of their own, so that the order of the photos decides nothing, not even between equals.
-    good = [i for i, face in enumerate(found.faces) if face.quality >= options.min_quality]
     good.sort(key=lambda i: (found.faces[i].photo, found.faces[i].number))
     faces = [found.faces[i] for i in good]
-    together, apart = corrections.pairs(found.faces, {i: place for place, i in enumerate(good)})
-    alone = () if options.same_photo else same_photo(faces)
+    places = {i: place for place, i in enumerate(good)}
+    together, apart = corrections.pairs(found.faces, places)
+    earlier = [(places[a], places[b]) for a, b in sorted(kept.apart) if a in places and b in places]
+    kept.remember([(good[a], good[b]) for a, b in apart], found.faces)
+    alone = [*earlier, *(() if options.same_photo else same_photo(faces))]
     vectors = np.stack([face.embedding for face in faces]) if faces else np.zeros((0, 1), np.float32)
-    people = average_linkage(vectors, threshold.value, together, apart, alone)
+    begun = np.array([kept.groups.get(i, -1) for i in good], dtype=np.int64)
+    people = average_linkage(vectors, threshold.value, together, apart, alone, begun)
+    numbers = kept.people(people, good)
     sums, sizes = _sums(vectors, people)
     scores = _scores(vectors, people, sums, sizes)
     rows: dict[int, tuple[int, float | None]] = {
-        place: (int(person) + 1, score) for place, person, score in zip(good, people, scores, strict=True)
+        place: (numbers[person], score) for place, person, score in zip(good, people, scores, strict=True)
     }
+    rows |= {face: (person, None) for face, person in kept.alone.items()}
+    used = {person for person, _ in rows.values()}
     return Clustering(
         tuple(_clustered(face, *rows.get(i, (None, None))) for i, face in enumerate(found.faces)),
         found.photos,
@@ -139,7 +164,9 @@ def group_faces(
         found.unused,
         threshold,
         model,
-        _review(sums / sizes[:, None], people, threshold, [*apart, *alone]),
+        _review(sums / sizes[:, None], people, numbers, threshold, [*apart, *alone]),
+        {person: name for person, name in kept.names.items() if person in used},
+        kept=kept,
     )
 
 
@@ -178,11 +205,19 @@ def _sums(vectors: NDArray[np.float32], people: Ints) -> tuple[NDArray[np.float6
 
 
 def _review(
-    centers: NDArray[np.float64], people: Ints, threshold: ClusterThreshold, apart: Sequence[tuple[int, int]]
-) -> tuple[PersonPair, ...]:
+    centers: NDArray[np.float64], people: Ints, numbers: Sequence[int], threshold: ClusterThreshold,
+    apart: Sequence[tuple[int, int]],
+) -> tuple[PersonPair, ...]:  # fmt: skip
     """Return the pairs of people whose mean cosine is just below the threshold, the highest first.
 
-    ``centers`` (k, d) are the means of the vectors of each person.
+    People in two folders stay two also where it is above.
+
+    Args:
+        centers: The means of the vectors of each person, (k, d).
+        people: The person of each vector, from 0, (n,).
+        numbers: The number of each person, (k,).
+        threshold: The threshold.
+        apart: Pairs of vectors that are two people.
     """
     if threshold.review is None or not len(people):
         return ()
@@ -195,6 +230,7 @@ def _review(
         for row, column in zip(*np.nonzero(scores >= threshold.review), strict=True):
             a, b = start + int(row), int(column)
             if a < b and (a, b) not in different:
-                found.append(PersonPair(a + 1, b + 1, float(scores[row, column])))
+                first, second = sorted((numbers[a], numbers[b]))
+                found.append(PersonPair(first, second, float(scores[row, column])))
     found.sort(key=lambda pair: (-pair.score, pair.a, pair.b))
     return tuple(found[:MOST_REVIEWED])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -51,13 +51,14 @@ class PhotoFaces:
     """The faces of many photos, in order, and the photos that have none.
 
     ``no_face`` are photos in which no face was found, ``unused`` those that could not be read or show several
-    faces under the policy ``only``.
+    faces under the policy ``only``.  ``digests`` has the SHA-256 of the file of each other photo.
     """
 
     photos: int
     faces: tuple[PhotoFace, ...]
     no_face: tuple[str, ...]
     unused: tuple[UnusedPhoto, ...]
+    digests: Mapping[str, str] = field(default_factory=dict)
 
 
 class _Cropped(NamedTuple):
@@ -88,27 +89,29 @@ def photo_faces(
     faces: list[PhotoFace] = []
     no_face: list[str] = []
     unused: list[UnusedPhoto] = []
+    digests: dict[str, str] = {}
     with (
         closing(FaceCache(cache, model, policy)) as stored,
         closing(_embedded(model, photos, policy, stored)) as rows,
     ):
-        for done, (photo, found) in enumerate(rows, 1):
+        for done, (photo, digest, found) in enumerate(rows, 1):
             if isinstance(found, FacealikeError):
                 unused.append(unused_photo(photo, found))
-            elif not found:
-                no_face.append(photo)
             else:
+                digests[photo] = digest
                 faces += [PhotoFace(photo, i, *one) for i, one in enumerate(found, 1)]
+                if not found:
+                    no_face.append(photo)
             if progress is not None:
                 progress(done, len(photos))
     warn_unused(unused, len(photos))
-    return PhotoFaces(len(photos), tuple(faces), tuple(no_face), tuple(unused))
+    return PhotoFaces(len(photos), tuple(faces), tuple(no_face), tuple(unused), digests)
 
 
 def _embedded(
     model: Model, photos: Sequence[str], policy: FacePolicy, stored: FaceCache
-) -> Generator[tuple[str, list[StoredFace] | FacealikeError], None, None]:
-    """Yield each photo with its faces, or with its error."""
+) -> Generator[tuple[str, str, list[StoredFace] | FacealikeError], None, None]:
+    """Yield each photo with the digest of its file and its faces, or with its error."""
     many = len(photos) >= MANY
     cropper = model.cropper(many=many)
     embed = model.embed_many if many else model.embed_crops
@@ -139,7 +142,8 @@ def _embedded(
             stored.add(fresh)
             for row in chunk:
                 found = fresh.get(row.digest)
-                yield row.photo, row.error or (stored.faces(row.digest) if found is None else found)
+                faces = row.error or (stored.faces(row.digest) if found is None else found)
+                yield row.photo, row.digest, faces
 
 
 def _stored(face: FaceCrop, vector: NDArray[np.float32]) -> StoredFace:

@@ -24,6 +24,7 @@ from ..gallery.threshold import threshold_at_fpir
 from ..imaging.photo_digest import photo_digests
 from ..utils.escape import shown
 from ..utils.result import Shown
+from .folder_names import unused_name
 
 if TYPE_CHECKING:
     from .result import ClusteredFace, Clustering
@@ -107,16 +108,6 @@ def check_naming(gallery: Gallery, fpir: float) -> None:
         UsageError: ``fpir`` is out of range.
     """
     threshold_at_fpir(gallery.model.calibration.check().tail, fpir, 1)
-
-
-def unused_name(name: str, taken: set[str]) -> str:
-    """Return a name, with a number where it is taken in upper or lower case, and take it."""
-    free, count = name, 1
-    while free.casefold() in taken:
-        count += 1
-        free = f"{name} ({count})"
-    taken.add(free.casefold())
-    return free
 
 
 def _search(person: int, faces: Sequence[ClusteredFace], gallery: Gallery, fpir: float) -> Found | None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from PIL import Image as PillowImage
 
     from ..gallery.gallery import Gallery
+    from .kept_groups import KeptGroups
     from .names import PersonMatch
     from .people_folders import PeopleFolders
 
@@ -112,6 +113,7 @@ class Clustering(Result):
         review: Pairs of people whose mean score is just below the threshold, the highest score first.
         names: The names of people by their numbers; those who are not in it have none.
         matches: The enrolled people that people were named after; see ``name_from``.
+        kept: What was kept of a folder of people that is continued; ``save`` uses it.
 
     Examples:
         >>> result = cluster("photos")
@@ -130,6 +132,7 @@ class Clustering(Result):
     review: tuple[PersonPair, ...] = ()
     names: Mapping[int, str] = field(default_factory=dict)
     matches: tuple[PersonMatch, ...] = ()
+    kept: KeptGroups | None = field(default=None, repr=False, compare=False)
 
     @cached_property
     def _by_person(self) -> dict[int, tuple[ClusteredFace, ...]]:
@@ -159,8 +162,9 @@ class Clustering(Result):
         return self.names.get(person, f"person {person}")
 
     def has_folder(self, person: int) -> bool:
-        """Return whether ``save`` makes a folder for a person: of several faces, or with a name."""
-        return len(self.faces_of(person)) > 1 or person in self.names
+        """Return whether ``save`` has a folder for a person: of several faces, with a name, or kept."""
+        kept = self.kept is not None and person in self.kept.folders
+        return kept or person in self.names or len(self.faces_of(person)) > 1
 
     def faces_of(self, person: int) -> tuple[ClusteredFace, ...]:
         """Return the faces of a person; empty where there is no such person."""
@@ -241,8 +245,12 @@ class Clustering(Result):
     def save(self, folder: str | Path, copy: bool = False) -> PeopleFolders:
         """Write a folder a person with links to their photos, a page of faces and the table.
 
+        Nothing that is there is replaced.  Where the people of this folder were kept (``cluster`` with
+        ``people``), it gets what is new: nothing in the folder of a person is moved or removed.
+
         Args:
-            folder: A folder that is empty or not there; it appears whole or not at all.
+            folder: A folder that is empty or not there, which appears whole or not at all; or the one whose
+                people were kept.
             copy: Copy the photos instead of linking to them.
 
         Raises:
