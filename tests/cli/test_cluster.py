@@ -61,7 +61,7 @@ def test_continues_a_folder_of_its_own_and_no_other(
     (people / "person-0001").rename(people / "Ann")
     save_photo(photos / "d.png", RED)
     code, out, _ = command(capsys, "cluster", photos, "--to", people, "--dry-run")
-    assert code == 0 and "Ann/d.png" in out and "1 new links in 1 folders would be written, 4 kept" in out
+    assert code == 0 and "Ann/d.png" in out and "1 new link would be written, 4 kept" in out
     code, out, err = command(capsys, "cluster", photos, "--to", people)
     assert code == 0 and err == "" and out.splitlines()[2].split()[:2] == ["Ann", "3"]
     assert sorted(path.name for path in (people / "Ann").iterdir()) == ["a.png", "b.png", "d.png"]

@@ -11,6 +11,7 @@ from PIL import ImageDraw
 from ..errors import UsageError
 from ..plotting.drawing import FAINT, INK, MARGIN, PAPER, font, line_height, wrapped
 from ..utils.escape import one_line
+from ..utils.wording import counted
 
 if TYPE_CHECKING:
     from .result import Clustering
@@ -43,7 +44,7 @@ def contact_sheet(clustering: Clustering, people: int) -> PillowImage.Image:
         draw.text((MARGIN, y), line, fill=FAINT, font=font(TEXT))
     for i, person in enumerate(shown):
         faces, y = clustering.faces_of(person), head + i * row
-        count = f"{len(faces):,} faces" if len(faces) > 1 else "1 face"
+        count = counted(len(faces), "face", "faces")
         draw.text((MARGIN, y), f"{one_line(clustering.label(person))}: {count}", fill=INK, font=font(TEXT))
         for j, face in enumerate(faces[:FACES]):
             if face.thumbnail:

@@ -29,6 +29,7 @@ from ..utils.atomic_write import flush_folder, write_text
 from ..utils.escape import shown
 from ..utils.locking import own_folder
 from ..utils.result import Result
+from ..utils.wording import counted
 from .folder_names import PAGE, TABLE
 from .kept_groups import KeptGroups
 from .people_entries import list_entries, place_of
@@ -89,19 +90,17 @@ class PeopleFolders(Result):
         }
 
     def __str__(self) -> str:
-        what = "copies" if self.copied else "links"
         done = "" if self.written else " would be written"
         if not self.kept:
+            what = "copies" if self.copied else "links"
             return f"{shown(self.folder)}: {self.folders:,} folders with {len(self.entries):,} {what}{done}"
-        further = "".join(
-            f", {count:,} {word}"
-            for count, word in ((len(self.moved), "moved"), (len(self.renamed), "folders renamed"))
-            if count
-        )
-        return (
-            f"{shown(self.folder)}: {len(self.entries):,} new {what} in {self.folders:,} folders{done}"
-            f"{further}, {self.kept:,} kept"
-        )
+        one, many = ("new copy", "new copies") if self.copied else ("new link", "new links")
+        parts = [counted(len(self.entries), one, many) + done]
+        if self.moved:
+            parts.append(f"{len(self.moved):,} moved")
+        if self.renamed:
+            parts.append(f"{counted(len(self.renamed), 'folder', 'folders')} renamed")
+        return f"{shown(self.folder)}: {', '.join(parts)}, {self.kept:,} kept"
 
 
 def plan_people(clustering: Clustering, folder: Path, copy: bool) -> PeopleFolders:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from .. import __version__
 from ..reports.elements import Block, Document, FaceRow, Items, Paragraph, Section
 from ..reports.html import to_html
+from ..utils.wording import counted
 
 if TYPE_CHECKING:
     from .result import ClusteredFace, Clustering
@@ -43,7 +44,7 @@ def people_page(clustering: Clustering) -> str:
 
 def _row(clustering: Clustering, person: int) -> FaceRow:
     faces = clustering.faces_of(person)
-    count = "1 face" if len(faces) == 1 else f"{len(faces):,} faces"
+    count = counted(len(faces), "face", "faces")
     return _faces(f"{_title(clustering, person)}: {count}", faces, FACES)
 
 

@@ -20,7 +20,7 @@ from ..imaging.photo_warning import UnusedPhoto, left_out_summary, unused_counts
 from ..types import Face
 from ..utils.escape import csv_path, csv_text, shown
 from ..utils.result import Result, Shown
-from ..utils.wording import in_percent
+from ..utils.wording import counted, in_percent
 from .options import ClusterThreshold
 
 if TYPE_CHECKING:
@@ -265,15 +265,11 @@ class Clustering(Result):
         counts = {"no_face": len(self.no_face), **unused_counts(self.unused)}
         named = f", {len(self.names):,} with a name" if self.names else ""
         return (
-            f"{_counted(self.people, 'person', 'people')} in {_counted(len(self.faces), 'face', 'faces')} of "
-            f"{_counted(self.photos, 'photo', 'photos')}, {self.single:,} with a single face{named}; "
+            f"{counted(self.people, 'person', 'people')} in {counted(len(self.faces), 'face', 'faces')} of "
+            f"{counted(self.photos, 'photo', 'photos')}, {self.single:,} with a single face{named}; "
             f"threshold {self.threshold.value:.3f}{rule}{left_out_summary(counts)}"
         )
 
     def _html_rows(self) -> dict[str, Any]:
         rows = super()._html_rows()
         return {name: value for name, value in rows.items() if name not in ("no_face", "faces")}
-
-
-def _counted(count: int, one: str, many: str) -> str:
-    return f"{count:,} {one if count == 1 else many}"
