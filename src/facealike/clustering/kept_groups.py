@@ -166,14 +166,12 @@ def _keep_folders(
         if count and person not in known and name in new:
             known[person] = name
             new.remove(name)
-    taken = {row.person for row in record.faces if row.person is not None} | set(known)
-    kept.next = max([kept.next, *(number + 1 for number in taken)])
+    taken = {row.person for row in record.faces if row.fixed} | set(record.folders)
     for name in sorted(new):
-        match = re.fullmatch(r"person-(\d{4,9})", name)
-        owners = {row.person for photo in places[name] for row in recorded.get(photo, [])}
         # A run that was killed has made folders that it did not record.
+        match = re.fullmatch(r"person-(\d{4,9})", name)
         person = int(match[1]) if match else 0
-        if not person or (person in taken and person not in owners) or person in known:
+        if not person or person in taken or person in known:
             person = kept.next
         known[person] = name
         kept.next = max(kept.next, person + 1)
@@ -226,7 +224,10 @@ class _Photo:
                 kept.nobody.add(face)
                 self.new.append(face)
             elif put == SINGLE and SINGLE in self.places and row.person is not None:
-                (kept.alone if row.fixed else kept.numbers)[face] = row.person
+                if row.fixed:
+                    kept.alone[face] = row.person
+                elif row.person not in kept.folders:
+                    kept.numbers[face] = row.person
                 self.in_single.append(face)
             elif not put or (put == NOT_GROUPED and NOT_GROUPED in self.places):
                 self.new.append(face)

@@ -83,7 +83,9 @@ def people_plan(clustering: Clustering) -> PeoplePlan:
 
 def _folders(clustering: Clustering, kept: KeptGroups) -> tuple[dict[int, str], list[tuple[str, str]]]:
     """Return the folder of each person who has one, and which of those that are there get another name."""
-    taken = set() if kept.folder is None else {path.name.casefold() for path in kept.folder.iterdir()}
+    taken = {place_of(entry).casefold() for entry in kept.entries.photos}
+    if kept.folder is not None:
+        taken |= {path.name.casefold() for path in kept.folder.iterdir() if not path.is_dir()}
     folders, renamed = dict(kept.folders), []
     for person in clustering.numbers:
         old, name = kept.folders.get(person), clustering.names.get(person)
