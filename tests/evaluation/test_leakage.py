@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
+from facealike.datasets.parts import divide
 from facealike.datasets.people import People
 from facealike.datasets.seen import Seen, composed, identity_hash, normal_name
 from facealike.datasets.splits import split_of
@@ -233,8 +234,12 @@ def test_unlabelled_photos_are_not_those_of_the_folder_of_people(tmp_path: Path)
 
 def test_unlabelled_photos_are_no_copies_of_the_test_people(tmp_path: Path) -> None:
     root = make_people(tmp_path / "people", 40)
-    test = People.from_folder(root).split("test")
-    train = People.from_folder(root).split("train")
+    people = People.from_folder(root)
+    parts = divide(people)
+    test, train = (
+        people.select([people.names[label] in names for label in people.labels])
+        for names in (parts.test, parts.train)
+    )
     (tmp_path / "loose").mkdir()
     shutil.copy(train.paths[0], tmp_path / "loose" / "a.png")
     assert plan_with(root, tmp_path / "crops", tmp_path / "loose").unlabeled is not None

@@ -57,9 +57,12 @@ def draw_face(person: int, photo: int) -> Image:
     return noisy.clip(0, 255).astype(np.uint8)
 
 
-def make_people(root: Path, people: int = 40) -> Path:
-    """A folder of ``people`` people, Person_000 and on, with four to six photos each, in all splits."""
-    for person in range(people):
+def make_people(root: Path, people: int = 40, first: int = 0) -> Path:
+    """A folder of ``people`` people, Person_000 and on, with four to six photos each, in all splits.
+
+    ``first`` is the number of the first of them.
+    """
+    for person in range(first, first + people):
         folder = root / f"Person_{person:03d}"
         folder.mkdir(parents=True)
         for photo in range(4 + person % 3):

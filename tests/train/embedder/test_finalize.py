@@ -216,3 +216,10 @@ def test_a_split_by_image_has_nobody_to_calibrate_on(
     calibration = ModelFile.read(result.model_path).calibration
     assert calibration.people == "validation" and calibration.probability is None
     assert not any("probability" in text for text in result.warnings), "that is how it is meant"
+    # No threshold does better on the pairs of the validation; asked of each score in turn.
+    validation = next(one for one in result.evaluations if one.name == "validation")
+    assert validation.threshold == calibration.threshold and validation.threshold_from == "validation"
+    for threshold in validation.scores:
+        judged = validation.scores >= threshold
+        hits = int((judged & validation.same).sum())
+        assert 2 * hits / max(1, int(judged.sum()) + validation.genuine) <= validation.f1 + 1e-12
