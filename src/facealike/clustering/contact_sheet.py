@@ -44,7 +44,7 @@ def contact_sheet(clustering: Clustering, people: int) -> PillowImage.Image:
         draw.text((MARGIN, y), line, fill=FAINT, font=font(TEXT))
     for i, person in enumerate(shown):
         faces, y = clustering.faces_of(person), head + i * row
-        count = counted(len(faces), "face", "faces")
+        count = counted(len(faces), "face")
         draw.text((MARGIN, y), f"{one_line(clustering.label(person))}: {count}", fill=INK, font=font(TEXT))
         for j, face in enumerate(faces[:FACES]):
             if face.thumbnail:

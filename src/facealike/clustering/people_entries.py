@@ -63,14 +63,13 @@ def find_entries(folder: Path, digests: Mapping[str, str], record: PeopleRecord)
     by_path = {absolute(photo): photo for photo in digests}
     by_real = {os.path.realpath(photo): photo for photo in digests}
     by_digest: dict[str, list[str]] = {}
-    for photo, digest in digests.items():
-        by_digest.setdefault(digest, []).append(photo)
-    moved = {}
-    for photo, rows in record.of_photos(digests).items():
-        moved[rows[0].photo] = photo
+    for one, digest in digests.items():
+        by_digest.setdefault(digest, []).append(one)
+    moved = {rows[0].photo: one for one, rows in record.of_photos(digests).items()}
     before = {row.entry: moved.get(row.photo) for row in record.faces if row.entry}
     photos: dict[str, str | None] = {}
     stale = set()
+    photo: str | None
     for entry in list_entries(folder):
         path = folder / entry
         if path.is_symlink():

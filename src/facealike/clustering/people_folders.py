@@ -99,7 +99,7 @@ class PeopleFolders(Result):
         if self.moved:
             parts.append(f"{len(self.moved):,} moved")
         if self.renamed:
-            parts.append(f"{counted(len(self.renamed), 'folder', 'folders')} renamed")
+            parts.append(f"{counted(len(self.renamed), 'folder')} renamed")
         return f"{shown(self.folder)}: {', '.join(parts)}, {self.kept:,} kept"
 
 

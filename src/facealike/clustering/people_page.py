@@ -44,7 +44,7 @@ def people_page(clustering: Clustering) -> str:
 
 def _row(clustering: Clustering, person: int) -> FaceRow:
     faces = clustering.faces_of(person)
-    count = counted(len(faces), "face", "faces")
+    count = counted(len(faces), "face")
     return _faces(f"{_title(clustering, person)}: {count}", faces, FACES)
 
 

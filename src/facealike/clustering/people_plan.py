@@ -154,7 +154,7 @@ def _record(
         place = NOT_GROUPED if face.person is None else folders.get(face.person, SINGLE)
         rows.append(
             RecordedFace(
-                absolute(face.photo), digests.get(face.photo, ""), tuple(face.face.box), face.person,
+                absolute(face.photo), digests.get(face.photo, ""), face.face.box, face.person,
                 entries.get((place, face.photo), ""), i in kept.nobody or i in kept.alone,
             )
         )  # fmt: skip

@@ -265,8 +265,8 @@ class Clustering(Result):
         counts = {"no_face": len(self.no_face), **unused_counts(self.unused)}
         named = f", {len(self.names):,} with a name" if self.names else ""
         return (
-            f"{counted(self.people, 'person', 'people')} in {counted(len(self.faces), 'face', 'faces')} of "
-            f"{counted(self.photos, 'photo', 'photos')}, {self.single:,} with a single face{named}; "
+            f"{counted(self.people, 'person', 'people')} in {counted(len(self.faces), 'face')} of "
+            f"{counted(self.photos, 'photo')}, {self.single:,} with a single face{named}; "
             f"threshold {self.threshold.value:.3f}{rule}{left_out_summary(counts)}"
         )
 
