@@ -8,7 +8,6 @@ from torch import nn
 
 from facealike.train.networks.product_gradient import CHANNELS, ProductConv2d, with_product_gradients
 
-
 CONVOLUTIONS = [(3, 1, 1), (3, 2, 0), (3, 2, 1), (1, 1, 0), (5, 2, 2)]
 """Kernel, stride and padding."""
 
