@@ -1,7 +1,4 @@
-"""A run on a Ray cluster of this machine; skipped where Ray, 240 MB, is not installed.
-
-``benchmarks/speed/bulk.py`` kills a worker of such a run and compares.
-"""
+"""A run on a Ray cluster of this machine; skipped where Ray, 240 MB, is not installed."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from facealike.bulk import bulk_embedding
 from facealike.bulk.bulk_embedding import embed_all
 from facealike.bulk.ray_engine import RayEngine
 from facealike.errors import DataError, UsageError
-from support.colour_tables import TableModel, write_photos
+from support.colour_tables import FatalModel, TableModel, write_photos
 
 
 def test_workers_and_batches_are_positive() -> None:
@@ -32,15 +29,19 @@ def test_a_cluster_that_does_not_answer_is_named_at_once(tmp_path: Path) -> None
         embed_all([photos], tmp_path / "a.parquet", TableModel(), engine=RayEngine("ray://127.0.0.1:1"))
 
 
-def test_two_workers_write_what_one_process_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_workers_of_which_one_is_killed_write_what_one_process_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Issue 22: Ray starts the worker again and gives its block to it once more."""
     ray = pytest.importorskip("ray")
     pytest.importorskip("pyarrow")
     monkeypatch.setattr(bulk_embedding, "BLOCK", 4)
     monkeypatch.setenv(
         "PYTHONPATH", os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     )
-    photos = write_photos(tmp_path / "photos", 30)
+    photos, killed = write_photos(tmp_path / "photos", 30), tmp_path / "killed"
     alone, mapped = tmp_path / "alone.parquet", tmp_path / "ray.parquet"
     embed_all([photos], alone, TableModel())
-    embed_all([photos], mapped, TableModel(), engine=RayEngine("local", workers=2))
+    embed_all([photos], mapped, FatalModel(killed), engine=RayEngine("local", workers=2))
+    assert killed.exists()
     assert mapped.read_bytes() == alone.read_bytes() and not ray.is_initialized()

@@ -79,11 +79,16 @@ def test_the_mean_of_the_faces_is_searched_as_the_gallery_searches(
     enroll(gallery, tmp_path, "Ann", (210, 45, 40))
     enroll(gallery, tmp_path, "Gil", (40, 210, 50))
     plain = cluster(photos, ColorFaces())
+    assert plain.kept is not None
     for fpir in (0.5, 0.01, 1e-3, 1e-4):
         found = {match.person: match for match in plain.name_from(gallery, fpir).matches}
         for person in plain.numbers:
             vectors = np.stack(
-                [face.embedding for face in plain.faces_of(person) if face.embedding is not None]
+                [
+                    vector
+                    for face, vector in zip(plain.faces, plain.kept.embeddings, strict=True)
+                    if face.person == person
+                ]
             )
             asked = gallery.identify_embedding(mean_template(vectors), fpir=fpir)
             assert (person in found) == (asked.decision == "match")
@@ -142,6 +147,8 @@ def test_refuses_what_cannot_name(photos: Path, tmp_path: Path, gallery: Gallery
     result = cluster(photos, ColorFaces())
     with pytest.raises(UsageError, match="FPIR lies between"):
         result.name_from(gallery, 0.0)
+    with pytest.raises(UsageError, match="no embeddings"):
+        replace(result, kept=None).name_from(gallery)
     with pytest.raises(MixedModels, match="another model"):
         replace(result, model="0123456789ab").name_from(gallery)
     other = Gallery.open(tmp_path / "other.db", Model(tiny_model_file()))

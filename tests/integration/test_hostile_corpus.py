@@ -201,7 +201,7 @@ def test_names_of_photos(corpus: Corpus, tmp_path: Path) -> None:
     ]
     answers = check(commands, tmp_path)
     assert all(code in (0, 1) for code, _, _ in answers), [one for one in answers if one[0] > 1]
-    assert len(written(tmp_path / "grouped")) == 2
+    assert len(written(tmp_path / "grouped")) == 3
 
 
 def test_images(corpus: Corpus, tmp_path: Path) -> None:

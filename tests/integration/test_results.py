@@ -224,6 +224,7 @@ MEANT = {"Comparison", "GalleryCheck", "PersonVerification", "Verification", "Ca
 THINGS = {
     "Candidate",
     "ClusteredFace",
+    "PersonMatch",
     "PersonPair",
     "Track",
     "TrackedFace",

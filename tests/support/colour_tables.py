@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,6 +26,24 @@ class TableModel(ColourModel):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return TableModel, (self.id,)
+
+
+class FatalModel(TableModel):
+    """A ``TableModel`` whose first process kills itself at its second batch, as ``marker`` then says."""
+
+    def __init__(self, marker: Path, id: str = "colour") -> None:
+        super().__init__(id)
+        self.marker, self.batches = marker, 0
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FatalModel, (self.marker, self.id)
+
+    def embed_crops(self, crops: Any, batch: int = 64) -> Any:
+        self.batches += 1
+        if self.batches == 2 and not self.marker.exists():
+            self.marker.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().embed_crops(crops, batch)
 
 
 def png(number: int, corner: bool = False) -> bytes:

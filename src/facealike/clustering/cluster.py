@@ -133,6 +133,7 @@ def group_faces(
         DataError: Corrections name a face that is not there, or contradict each other or the folders.
     """
     kept = KeptGroups(digests=found.digests) if kept is None else kept
+    kept.embeddings = [face.embedding for face in found.faces]
     good = [
         i for i, face in enumerate(found.faces)
         if i in kept.groups
@@ -179,9 +180,7 @@ def same_photo(faces: Sequence[PhotoFace]) -> list[tuple[int, int]]:
 
 
 def _clustered(face: PhotoFace, person: int | None, score: float | None) -> ClusteredFace:
-    return ClusteredFace(
-        face.photo, face.number, face.face, face.quality, person, score, face.thumbnail, face.embedding
-    )
+    return ClusteredFace(face.photo, face.number, face.face, face.quality, person, score, face.thumbnail)
 
 
 def _scores(

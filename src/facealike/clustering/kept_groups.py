@@ -45,6 +45,7 @@ class KeptGroups:
         gone: The photos that the user has deleted from their folders.
         apart: Pairs of faces that are two people by corrections, of this run or an earlier one.
         digests: The SHA-256 of the photos' files.
+        embeddings: The embedding of each face.
         next: The number of the next new person.
     """
 
@@ -60,6 +61,7 @@ class KeptGroups:
     gone: set[str] = field(default_factory=set)
     apart: set[tuple[int, int]] = field(default_factory=set)
     digests: Mapping[str, str] = field(default_factory=dict)
+    embeddings: list[NDArray[np.float32]] = field(default_factory=list)
     next: int = 1
 
     def people(self, labels: NDArray[np.int64], faces: Sequence[int]) -> list[int]:

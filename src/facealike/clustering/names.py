@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..errors import MixedModels
+from ..errors import MixedModels, UsageError
 from ..gallery.aggregation import mean_template
 from ..gallery.gallery import Gallery
 from ..gallery.intake import corrected_photos
@@ -72,15 +73,21 @@ def name_people(clustering: Clustering, gallery: Gallery, fpir: float) -> Cluste
     Raises:
         MixedModels: The gallery holds embeddings of another model.
         NotCalibrated: The model has no table of impostor scores.
-        UsageError: ``fpir`` is out of range.
+        UsageError: ``fpir`` is out of range, or ``cluster`` has not made these groups.
     """
     check_naming(gallery, fpir)
+    if clustering.kept is None:
+        raise UsageError("these groups have no embeddings; cluster makes groups that can be named")
     if gallery.model.id != clustering.model:
         raise MixedModels("the gallery is of another model than the groups; group with the gallery's model")
+    vectors: dict[int, list[NDArray[np.float32]]] = {}
+    for face, vector in zip(clustering.faces, clustering.kept.embeddings, strict=True):
+        if face.person is not None:
+            vectors.setdefault(face.person, []).append(vector)
     matched = []
     for person in clustering.numbers:
         if person not in clustering.names:
-            found = _search(person, clustering.faces_of(person), gallery, fpir)
+            found = _search(person, clustering.faces_of(person), vectors[person], gallery, fpir)
             if found is not None and found.decision == "match":
                 matched.append((person, found))
     matched.sort(key=lambda each: (-each[1].candidates[0].score, each[0]))
@@ -110,10 +117,12 @@ def check_naming(gallery: Gallery, fpir: float) -> None:
     threshold_at_fpir(gallery.model.calibration.check().tail, fpir, 1)
 
 
-def _search(person: int, faces: Sequence[ClusteredFace], gallery: Gallery, fpir: float) -> Found | None:
+def _search(
+    person: int, faces: Sequence[ClusteredFace], vectors: Sequence[NDArray[np.float32]], gallery: Gallery,
+    fpir: float,
+) -> Found | None:  # fmt: skip
     """Return what the gallery has for a person; None where the faces have no mean."""
-    vectors = np.stack([face.embedding for face in faces if face.embedding is not None])
-    template = mean_template(vectors, [face.quality for face in faces])
+    template = mean_template(np.stack(vectors), [face.quality for face in faces])
     if not template.any():
         return None
     options = SearchOptions(fpir=fpir, aggregation=gallery.aggregation)

@@ -138,7 +138,8 @@ def _planned(clustering: Clustering, folder: Path) -> tuple[Clustering, PeoplePl
     if kept is None or kept.folder != folder.absolute():
         _check_new(folder)
         if kept is not None:
-            clustering = replace(clustering, kept=KeptGroups(apart=kept.apart, digests=kept.digests))
+            alone = KeptGroups(apart=kept.apart, digests=kept.digests, embeddings=kept.embeddings)
+            clustering = replace(clustering, kept=alone)
     with _errors(folder):
         return clustering, people_plan(clustering)
 

@@ -12,9 +12,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ..gallery.search import FPIR
 from ..imaging.photo_warning import UnusedPhoto, left_out_summary, unused_counts, unused_rows
 from ..types import Face
@@ -47,7 +44,6 @@ class ClusteredFace(Shown):
         person: The number of the person, from 1; None for a face below the lowest quality.
         score: The mean cosine with the other faces of the person; None where there is none.
         thumbnail: A small picture, as JPEG.
-        embedding: The unit vector (d,); biometric data, which is neither printed nor written anywhere.
 
     Examples:
         >>> for face in cluster("photos").faces:
@@ -61,7 +57,6 @@ class ClusteredFace(Shown):
     person: int | None
     score: float | None
     thumbnail: bytes = field(default=b"", repr=False)
-    embedding: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -113,7 +108,8 @@ class Clustering(Result):
         review: Pairs of people whose mean score is just below the threshold, the highest score first.
         names: The names of people by their numbers; those who are not in it have none.
         matches: The enrolled people that people were named after; see ``name_from``.
-        kept: What was kept of a folder of people that is continued; ``save`` uses it.
+        kept: The embeddings, and what was kept of a folder of people that is continued; ``name_from`` and
+            ``save`` use it.
 
     Examples:
         >>> result = cluster("photos")
@@ -221,7 +217,7 @@ class Clustering(Result):
             DataError: The file is no gallery.
             MixedModels: The gallery holds embeddings of another model.
             NotCalibrated: The model has no table of impostor scores.
-            UsageError: ``fpir`` is out of range.
+            UsageError: ``fpir`` is out of range, or ``cluster`` has not made these groups.
 
         Examples:
             >>> named = cluster("photos").name_from("people.db")
