@@ -55,6 +55,20 @@ def messy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return root
 
 
+def test_a_link_to_itself_ends_no_walk(tmp_path: Path) -> None:
+    """The system refuses to look at such a link; the whole folder counted as unreadable."""
+    photo(tmp_path / "Ada" / "a.jpg")
+    for place in (tmp_path, tmp_path / "Ada"):
+        (place / "self").symlink_to("self")
+    with pytest.warns(PhotoWarning, match="2 entries are passed over: 2 .cannot be read"):
+        assert [path.name for path in People.from_folder(tmp_path).paths] == ["a.jpg"]
+    found, skipped = find_photos(tmp_path)
+    assert [path.name for path in found] == ["a.jpg"] and [one.path.name for one in skipped] == [
+        "self",
+        "self",
+    ]
+
+
 def test_people_and_trees_are_walked_alike(messy: Path) -> None:
     with pytest.warns(PhotoWarning, match="3 entries are passed over") as told:
         people = People.from_folder(messy)

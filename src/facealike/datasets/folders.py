@@ -107,9 +107,14 @@ def photos_in(folder: Path, skipped: list[Skipped]) -> tuple[list[Path], list[Pa
                 continue
             path = folder / entry.name
             ending = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122 (a third of the time of a Path's)
-            if entry.is_dir():
+            try:
+                folder_there, file_there = entry.is_dir(), entry.is_file()
+            except OSError as error:  # a link to itself, or into a folder without permission
+                skipped.append(Skipped(path, f"cannot be read ({error.strerror})"))
+                continue
+            if folder_there:
                 folders.append(path)
-            elif not entry.is_file():
+            elif not file_there:
                 gone = entry.is_symlink()
                 skipped.append(Skipped(path, "a link that leads nowhere" if gone else "no file"))
             elif ending in endings:
