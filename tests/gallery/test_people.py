@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
 from typing import Any
 
@@ -254,6 +255,8 @@ def test_a_folder_s_gallery_is_cached_by_content(
     first, built = folder_gallery(root, model)
     assert built is not None and built.added == 4 and first.people() == {"Grace": 2, "Michael": 2}
     (path,) = galleries_folder().glob("*.db")
+    if os.name == "posix":
+        assert galleries_folder().stat().st_mode & 0o077 == 0, "templates are for their owner alone"
     first.close()
     again, built = folder_gallery(root, model)
     assert built is None and again.store.path == path

@@ -67,6 +67,9 @@ def folder_gallery(
     place = hashlib.sha256(os.fsencode(Path(folder).resolve())).hexdigest()[:16]
     path = cache / f"{place}-{content}.db"
     try:
+        # Nobody asked for these copies of templates, and the photos may be readable by their owner alone.
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        cache.mkdir(mode=0o700, exist_ok=True)
         with own_folder(cache, wait=True, name=LOCK):
             _delete_old(cache, place, path)
             store = _opened(path, model.id)
