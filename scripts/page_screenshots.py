@@ -41,7 +41,7 @@ def identify(page: Any) -> None:
     page.click("#tab-gallery")
     page.fill("#person", "Grace Hopper")
     page.set_input_files("#photos", HOPPER)
-    page.click("#enroll button")
+    page.click("#enroll [type=submit]")
     page.wait_for_selector("text=Grace Hopper (1 photo)")
     drop(page, "#probe .drop", TURNED)
     page.wait_for_selector("#found.match")

@@ -38,14 +38,14 @@ def served(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def browser() -> Iterator[Any]:
-    """A browser of Playwright; each context of it is one user."""
+def browser(*options: str) -> Iterator[Any]:
+    """A browser of Playwright, with further options of Chromium; each context of it is one user."""
     from playwright.sync_api import sync_playwright
 
     assert CHROMIUM is not None, MISSING
     # Its sandbox needs rights that root in a container does not have; it only opens our own page.
     with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *options])
         try:
             yield found
         finally:

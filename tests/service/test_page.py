@@ -18,6 +18,7 @@ from facealike.gallery.sqlite_store import SQLiteStore
 from facealike.gallery.template import Template
 from facealike.model_file.locate import read_model_file
 from support.paths import ROOT
+from support.service_page import opened, until
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=MISSING)
 
@@ -90,18 +91,8 @@ def large(data: Path, address: str) -> Iterator[str]:
 
 @pytest.fixture
 def page(chromium: Any, address: str) -> Iterator[Any]:
-    """A page of a new user; an error of a script, or something that the CSP refused, fails the test."""
-    context = chromium.new_context(viewport={"width": 1100, "height": 900})
-    found, errors = context.new_page(), []
-    found.set_default_timeout(10_000)
-    found.on("pageerror", lambda error: errors.append(str(error)))
-    found.on("console", lambda line: "Content Security" in line.text and errors.append(line.text))
-    foreign = lambda request: request.url.startswith((address, "blob:")) or errors.append(request.url)  # noqa: E731
-    found.on("request", foreign)
-    found.goto(address)
-    yield found
-    context.close()
-    assert not errors
+    with opened(chromium, address) as found:
+        yield found
 
 
 def verdict(page: Any, place: str = "#answer") -> str:
@@ -141,7 +132,7 @@ def test_why_shows_the_maps_the_legend_and_the_sentence(page: Any) -> None:
     names = [one.get_attribute("alt") for one in page.locator("#explanation img").all()]
     assert names[0].startswith("First face under its map: the score is carried by ") and "eyes" in names[0]
     loaded = "[...document.querySelectorAll('#explanation img')].every((one) => one.naturalWidth > 50)"
-    page.wait_for_function(loaded)
+    until(page, loaded)
     rows = page.locator("#explanation tbody tr").all_inner_texts()
     assert len(rows) == 7 and rows[1].startswith("Eyes") and "\u2212" in rows[1]
     assert ": carries the score" in page.inner_text("#explanation .legend")
@@ -197,7 +188,7 @@ def test_a_person_is_enrolled_identified_and_forgotten(page: Any) -> None:
     page.click("#tab-gallery")
     page.fill("#person", "Grace Hopper")
     page.set_input_files("#photos", HOPPER)
-    page.click("#enroll button")
+    page.click("#enroll [type=submit]")
     page.wait_for_selector("text=Grace Hopper (1 photo)")
     drop(page, "#probe .drop", TURNED)
     page.wait_for_selector("#found.match")
@@ -240,12 +231,8 @@ def test_a_folder_of_photos_is_grouped_by_person(page: Any) -> None:
     page.wait_for_selector("#groups canvas >> nth=2")
     names = [one.get_attribute("aria-label") for one in page.locator("#groups canvas").all()]
     assert sorted(names[:2]) == ["Person 1, photo-1.jpg", "Person 1, photo-3.jpg"]
-    drawn = """async () => {
-        const picture = document.querySelector("#groups canvas").getContext("2d");
-        while (!picture.getImageData(48, 48, 1, 1).data[3]) await new Promise(requestAnimationFrame);
-        return true;
-    }"""
-    assert page.evaluate(drawn)
+    drawn = "document.querySelector('#groups canvas').getContext('2d').getImageData(48, 48, 1, 1).data[3]"
+    until(page, drawn)
 
 
 def test_the_report_says_how_far_to_trust_the_model(page: Any) -> None:
@@ -276,8 +263,8 @@ def test_the_keyboard_is_enough(page: Any) -> None:
         press_until(name)
         page.keyboard.press("Space")
     page.wait_for_selector("#answer.same")
-    page.keyboard.press("Shift+Tab")
-    page.keyboard.press("Shift+Tab")
+    for _ in range(3):  # over the camera's button and the first photo to the tabs
+        page.keyboard.press("Shift+Tab")
     page.keyboard.press("ArrowRight")
     assert page.is_visible("#gallery") and not page.is_visible("#compare")
     assert page.evaluate("document.activeElement.id") == "tab-gallery"

@@ -32,10 +32,11 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+    "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
     "Cache-Control": "no-store",
 }
-"""Added to every answer: only the package's own files run, and no cache keeps anything."""
+"""Added to every answer: only the package's own files run, only they may ask for a camera, and no cache keeps
+anything."""
 
 
 class Observer:

@@ -1,5 +1,6 @@
 // Enroll, identify and forget in one gallery.
 import { inGallery, send, sentence } from "./api.js";
+import { cameraButton } from "./camera.js";
 import { make, problem, show } from "./elements.js";
 import { startPeople } from "./people.js";
 import { PhotoSlot } from "./photo_slot.js";
@@ -67,10 +68,21 @@ export function startGallery() {
     name.focus();
   }
 
+  at("photos-camera").replaceChildren(...cameraButton("Photos to enroll", add));
+
+  // A photo that is taken joins those that are chosen; all are sent by "Enroll".
+  function add(photo) {
+    const all = new DataTransfer();
+    for (const one of [...at("photos").files, photo]) all.items.add(one);
+    at("photos").files = all.files;
+    const count = all.files.length;
+    show(at("enrolled"), "", make("p", {}, `${count} ${count === 1 ? "photo" : "photos"} to enroll.`));
+  }
+
   at("enroll").addEventListener("submit", async (event) => {
     event.preventDefault();
     if (!name.reportValidity()) return;
-    const button = at("enroll").querySelector("button");
+    const button = at("enroll").querySelector("[type=submit]");
     button.disabled = true;
     show(at("enrolled"), "", make("p", {}, "Enrolling …"));
     try {

@@ -1,5 +1,6 @@
 // Tabs, pasted photos, and what the page says about itself.
 import { describe } from "./api.js";
+import { startCamera } from "./camera.js";
 import { startCluster } from "./cluster.js";
 import { startCompare } from "./compare.js";
 import { startGallery } from "./gallery.js";
@@ -8,6 +9,7 @@ import { startReport } from "./report.js";
 const tabs = [...document.querySelectorAll('[role="tab"]')];
 const compareSlots = startCompare();
 const gallery = startGallery();
+startCamera();
 startCluster();
 const report = startReport();
 const slots = { compare: compareSlots, gallery: gallery.slots, cluster: [], report: [] };
@@ -36,7 +38,7 @@ tabs.forEach((tab, i) => {
 
 document.addEventListener("paste", (event) => {
   const file = [...event.clipboardData.files].find((one) => one.type.startsWith("image/"));
-  if (!file || !slots[current].length) return;
+  if (!file || !slots[current].length || document.querySelector("dialog[open]")) return;
   event.preventDefault();
   const focused = slots[current].find((slot) => slot.input === document.activeElement);
   const slot = focused ?? slots[current].find((one) => one.file === null) ?? slots[current].at(-1);

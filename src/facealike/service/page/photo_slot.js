@@ -1,4 +1,5 @@
-// A place for one photo: choose, drop or paste it; its faces are drawn over it, and can be chosen.
+// A place for one photo: choose, drop, paste or take it; its faces are drawn over it, and can be chosen.
+import { cameraButton } from "./camera.js";
 import { make, shape } from "./elements.js";
 
 export class PhotoSlot {
@@ -13,7 +14,8 @@ export class PhotoSlot {
     this.drop = make("div", { class: "drop" }, this.body, this.input);
     this.caption = make("p", { class: "caption" });
     this.choices = make("div");
-    place.replaceChildren(this.drop, this.caption, this.choices);
+    const camera = cameraButton(label, (file) => this.take(file));
+    place.replaceChildren(this.drop, ...camera, this.caption, this.choices);
     this.changed = changed;
     this.empty();
     this.input.addEventListener("change", () => this.input.files.length && this.take(this.input.files[0]));
