@@ -10,6 +10,8 @@ Rows are B-cubed and pairwise precision, recall and F1 of
     default     what ``facealike cluster`` does: average linkage with cannot-link for faces of one photo,
                 of the faces of at least its lowest quality; the others count as groups of one
     average     the same of all faces
+    continued   what it does when a random half of the photos is grouped first, and the rest is added: groups
+                of several faces stay, and no two of them are merged
     named       the same of the named face of each photo alone, so without cannot-link
     components  connected components of all pairs above the threshold
     whispers    Chinese whispers on those pairs (Biemann, TextGraphs 2006), 20 rounds, seed 0
@@ -50,12 +52,29 @@ Vectors = NDArray[np.float32]
 Group = Callable[[float], Ints]
 
 
-def default(faces: Sequence[PhotoFace], vectors: Vectors, threshold: float) -> Ints:
-    """What the command does; poor faces are groups of one."""
+def default(
+    faces: Sequence[PhotoFace], vectors: Vectors, threshold: float, begun: Ints | None = None
+) -> Ints:
+    """What the command does; poor faces are groups of one.  ``begun`` are groups that are there."""
     good = np.array([i for i, face in enumerate(faces) if face.quality >= MIN_QUALITY], dtype=np.int64)
     labels = len(faces) + np.arange(len(faces))
-    labels[good] = average_linkage(vectors[good], threshold, alone=same_photo([faces[i] for i in good]))
+    alone = same_photo([faces[i] for i in good])
+    groups = None if begun is None else begun[good]
+    labels[good] = average_linkage(vectors[good], threshold, alone=alone, groups=groups)
     return labels
+
+
+def continued(faces: Sequence[PhotoFace], vectors: Vectors, threshold: float, seed: int = 0) -> Ints:
+    """What the command does in two runs, the first on a random half of the photos; see ``default``."""
+    photos = sorted({face.photo for face in faces})
+    rng = np.random.default_rng(seed)
+    first = {photos[i] for i in rng.permutation(len(photos))[: len(photos) // 2].tolist()}
+    before = np.array([i for i, face in enumerate(faces) if face.photo in first], dtype=np.int64)
+    labels = default([faces[i] for i in before], vectors[before], threshold)
+    found, place, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    begun = np.full(len(faces), -1)
+    begun[before] = np.where(sizes[place] > 1, np.arange(len(found))[place], -1)
+    return default(faces, vectors, threshold, begun)
 
 
 def components(vectors: Vectors, threshold: float) -> Ints:
@@ -137,6 +156,7 @@ def measure(
         cut, _ = survival_threshold(model.calibration.check().tail, fmr)
         methods: dict[str, Group] = {
             "default": lambda t: default(found.faces, vectors, t),
+            "continued": lambda t: continued(found.faces, vectors, t),
             "average": lambda t: average_linkage(vectors, t, alone=alone),
             "named": lambda t: average_linkage(vectors[named], t),
             "components": lambda t: components(vectors, t),

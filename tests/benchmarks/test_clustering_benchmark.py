@@ -47,5 +47,5 @@ def test_rows_have_the_figures_of_every_method(module: Any, tmp_path: Path) -> N
         for number in range(2):
             save_photo(tmp_path / name / f"{number}.png", color)
     rows = list(module.measure(ColorFaces(), People.from_folder(tmp_path), None, slow=False))
-    assert {row["method"] for row in rows} == {"default", "average", "named", "components"}
+    assert {row["method"] for row in rows} == {"default", "continued", "average", "named", "components"}
     assert all(row["faces"] == 4 and row["clusters"] == 2 and row["f1"] == "1.0000" for row in rows)
