@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import shutil
 import signal
@@ -260,6 +261,38 @@ def test_a_folder_that_changed_meanwhile_is_left(photos: Path, people: Path) -> 
     with pytest.raises(DataError, match="changed while the photos were grouped"):
         found.save(people)
     assert layout(people)["person-0001"] == ["r1.png", "rg.png"]
+
+
+def test_a_folder_that_cannot_be_read_is_not_an_empty_one(
+    photos: Path, people: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root may read everything, so the system is asked to say no."""
+    real = os.scandir
+
+    def scandir(path: str) -> Any:
+        if Path(path).name == "person-0001":
+            raise PermissionError(13, "Permission denied", path)
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(DataError, match=r"person-0001: this folder of people cannot be read \(Permission"):
+        group(photos, people)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"version": 2}, {"faces": [{}]}, {"faces": [[1]]}, {"people": [{"person": 1}]}, {"next": "many"},
+        {"apart": [[0, 99]]}, {"faces": None},
+    ],
+)  # fmt: skip
+def test_a_damaged_record_is_named(photos: Path, people: Path, change: dict[str, Any]) -> None:
+    record = people / ".facealike.json"
+    record.write_text(json.dumps({**json.loads(record.read_text("utf-8")), **change}))
+    before = layout(people)
+    with pytest.raises(DataError, match=r"\.facealike\.json: this record .* cannot be read"):
+        run(photos, people)
+    assert layout(people) == before
 
 
 def test_a_number_gives_way_to_a_name_from_a_gallery(photos: Path, people: Path, tmp_path: Path) -> None:

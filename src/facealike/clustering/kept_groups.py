@@ -115,7 +115,11 @@ class KeptGroups:
 
 
 def keep_groups(folder: Path, record: PeopleRecord, found: PhotoFaces) -> KeptGroups:
-    """Return what a folder of people says of the faces found now."""
+    """Return what a folder of people says of the faces found now.
+
+    Raises:
+        DataError: The folder cannot be read.
+    """
     entries = find_entries(folder, found.digests, record)
     kept = KeptGroups(folder, record, entries, digests=found.digests, next=record.next)
     places = entries.places()

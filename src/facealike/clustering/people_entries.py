@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..datasets.folders import is_hidden
+from ..errors import DataError
+from ..utils.escape import shown
 from .people_record import PeopleRecord, absolute
 
 CHUNK = 1 << 20
@@ -42,9 +44,20 @@ def place_of(entry: str) -> str:
 
 
 def list_entries(folder: Path) -> list[str]:
-    """Return the files in the folders of a folder of people, sorted; hidden ones are passed over."""
+    """Return the files in the folders of a folder of people, sorted; hidden ones are passed over.
+
+    Raises:
+        DataError: A folder cannot be read: its photos would be taken for deleted.
+    """
+
+    def unreadable(error: OSError) -> None:
+        raise DataError(
+            f"{shown(error.filename)}: this folder of people cannot be read ({error.strerror}); check its "
+            "permissions"
+        )
+
     entries = []
-    for place, folders, files in os.walk(folder):
+    for place, folders, files in os.walk(folder, onerror=unreadable):
         folders[:] = [name for name in folders if not is_hidden(name)]
         below = Path(place).relative_to(folder)
         if below.parts:
@@ -59,6 +72,9 @@ def find_entries(folder: Path, digests: Mapping[str, str], record: PeopleRecord)
         folder: The folder of people.
         digests: The digests of the photos' files, by their paths.
         record: What the folder held.
+
+    Raises:
+        DataError: A folder cannot be read.
     """
     by_path = {absolute(photo): photo for photo in digests}
     by_real = {os.path.realpath(photo): photo for photo in digests}

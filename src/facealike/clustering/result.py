@@ -96,7 +96,9 @@ class PersonPair(Shown):
 
 @dataclass(frozen=True, repr=False)
 class Clustering(Result):
-    """The faces of many photos, grouped by person.  People are numbered from 1, the most faces first.
+    """The faces of many photos, grouped by person.
+
+    People are numbered from 1, the most faces first; those of a folder that is continued keep their numbers.
 
     Attributes:
         faces: Every face, in the order of the photos.
