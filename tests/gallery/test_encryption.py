@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -342,3 +343,35 @@ def test_a_kill_in_encrypting_leaves_nothing_plain_after_the_next_opening(
     store = SQLiteStore(path, key=ONE)
     assert_nothing_plain(tmp_path)
     assert store.count() == 79
+
+
+def test_a_search_of_names_decrypts_those_it_returns_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "g.db"
+    store, other = filled(path, ONE), SQLiteStore(path, "m", key=ONE)
+    store.people_page(5, search="zebulon")  # reads the names into memory
+    other.forget("Zebulon 39")
+    other.add("Zebulon 39", [template(500)])  # by another process: it is the newest now
+    other.forget("Zebulon 38")
+    other.add("Late Zebulon", [template(501)])
+    opened: list[object] = []
+    unseal = RecordCipher.unseal
+
+    def counted(self: RecordCipher, *place: object) -> object:
+        if place[0] == "people.name":
+            opened.append(place[1])
+        return unseal(self, *place)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(RecordCipher, "unseal", counted)
+    with closing(SQLiteStore(path, "m", key=ONE)) as fresh:
+        fresh.people_page(1, search="ZEBULON 3")
+        opened.clear()
+        found = fresh.people_page(2, search="ZEBULON 3")
+        assert list(found.people) == ["Zebulon 39", "Zebulon 37"] and len(opened) == 2 + 1
+    assert list(store.people_page(2, search="zebulon").people) == ["Late Zebulon", "Zebulon 39"]
+    assert store.people_page(9, search="zebulon 38") == ({}, None)
+    rest = store.people_page(100, found.next, "zebulon 3")
+    assert list(rest.people) == [f"Zebulon {n}" for n in (36, 35, 34, 33, 32, 31, 30, 3)]
+    store.close()
+    other.close()

@@ -7,7 +7,7 @@ the name in the database.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +50,31 @@ class NameIndex(IndexedTable):
     def _hold(self, ids: list[int], values: list[str]) -> None:
         self._keys.update(zip(values, ids, strict=True))
 
-    def find(self, db: sqlite3.Connection, names: Collection[str]) -> dict[str, int]:
-        """Return the id of each person who is enrolled, by name; ``load`` first."""
+    def catch_up(self, db: sqlite3.Connection) -> None:
+        """Take note of what other processes have enrolled, unless within a transaction."""
         if not db.in_transaction:  # within one, memory would take up what may be undone
             self.refresh(db)
             self.read_newer(db)
+
+    def holding(self, db: sqlite3.Connection, text: str, before: int) -> Iterator[tuple[int, str | None]]:
+        """Yield the people in memory whose name holds a text, the newest first; ``catch_up`` first.
+
+        Names are those of the database, None of a person whom another process has forgotten.  Of an encrypted
+        gallery, which has all names in memory, only those that are drawn are decrypted.
+
+        Args:
+            db: The store.
+            text: The text, in capital or small letters.
+            before: Above the ids of all.
+        """
+        wanted = text.casefold()
+        ids = [key for name, key in self._keys.items() if key < before and wanted in name.casefold()]
+        for key in sorted(ids, reverse=True):
+            yield from db.execute("SELECT id, name FROM people WHERE id = ?", (key,))
+
+    def find(self, db: sqlite3.Connection, names: Collection[str]) -> dict[str, int]:
+        """Return the id of each person who is enrolled, by name; ``load`` first."""
+        self.catch_up(db)
         wanted = set(names)
         ids = [self._keys[name] for name in wanted if name in self._keys]
         if self.file is not None:

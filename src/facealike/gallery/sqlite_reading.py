@@ -206,9 +206,18 @@ class SQLiteReader:
         Raises:
             UsageError: ``after`` is not the ``next`` of a page.
         """
-        query = "SELECT id, name FROM people WHERE id < ? ORDER BY id DESC"
+        before = place_of(after)
+        # An encrypted gallery has its names in memory; all others would have to be decrypted.
+        in_memory = bool(search) and self._cipher is not None and not self._db.in_transaction
+        if in_memory:
+            self._names.catch_up(self._db)
         with self.snapshot():
-            found, following = first_matches(self._db.execute(query, (place_of(after),)), limit, search)
+            rows: Iterable[tuple[int, str | None]] = (
+                self._names.holding(self._db, search, before)
+                if in_memory
+                else self._db.execute("SELECT id, name FROM people WHERE id < ? ORDER BY id DESC", (before,))
+            )
+            found, following = first_matches(rows, limit, search)
             count = "SELECT count(*) FROM templates WHERE person = ?"
             people = {name: self._db.execute(count, (key,)).fetchone()[0] for key, name in found.items()}
         return PeoplePage(people, following)
