@@ -74,6 +74,28 @@ def test_equals_slow_twin(
     store.close()
 
 
+def test_a_link_to_a_gallery_has_no_index_of_its_own(tmp_path: Path) -> None:
+    """A person who was forgotten by one name of the file stayed in the index of the other."""
+    vectors = unit(np.random.default_rng(0), 40)
+    people = [f"p{n}" for n in range(40)]
+    file, link = tmp_path / "g.db", tmp_path / "links" / "g.db"
+    link.parent.mkdir()
+    link.symlink_to(file)
+    for place in (file, link):
+        store = SQLiteStore(place, "m", "float32")
+        store.add_many(rows(vectors, people))
+        assert store.search(vectors[3], 1)[0].person == "p3"
+        store.close()
+    store = SQLiteStore(file, "m", "float32")
+    assert store.forget("p3") == 1
+    store.close()
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert any(
+        vectors[4].tobytes() in path.read_bytes() for path in files if path.name.startswith("templates")
+    )
+    assert not any(vectors[3].tobytes() in path.read_bytes() for path in files)
+
+
 def test_people_are_left_out_and_equal_scores_are_ordered_by_name(tmp_path: Path) -> None:
     vectors = np.eye(4, dtype=np.float32)[[0, 0, 1, 0]]
     store = SQLiteStore(tmp_path / "g.db", "m")

@@ -373,8 +373,12 @@ class SQLiteReader:
 
 
 def index_folder(path: Path) -> Path:
-    """Return the folder of the index files of a gallery, which can be deleted at any time."""
-    return path.with_name(path.name + "-index")
+    """Return the folder of the index files of a gallery, which can be deleted at any time.
+
+    It is beside the file itself, also for a link to it: what is forgotten by one name is in no other index.
+    """
+    file = path.resolve() if path.is_symlink() else path
+    return file.with_name(file.name + "-index")
 
 
 def _sets(rows: Iterable[tuple[str, str]]) -> dict[str, set[str]]:
