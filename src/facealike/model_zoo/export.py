@@ -1,4 +1,4 @@
-"""Export a finished model: quantize it, or add score normalization with a cohort."""
+"""Export a finished model: quantize it, mirror it, or add score normalization with a cohort."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from ..utils.extras import needs_extra
 from ..utils.result import Result
 
 with needs_extra("export", "exporting a model"):
+    from .mirroring import append_mirror
     from .quantization import (
         CALIBRATION_CROPS,
         MAX_RELATIVE_ERROR,
@@ -31,7 +32,7 @@ with needs_extra("export", "exporting a model"):
         quantize_int8,
         relative_error,
     )
-    from .score_normalization import MAX_FACES, append_cohort, fit_cohort
+    from .score_normalization import MAX_FACES, append_cohort, fit_cohort, split_cohort
 
 MIN_FACES = 32  # fewer would not show the activation ranges
 
@@ -43,6 +44,7 @@ class Exported(Result):
     Attributes:
         file: The model.
         bits: Bits of the quantized weights, 8 or 16; None if it was not quantized.
+        mirror: Whether the network was made to look at both sides.
         lost: The mean squared distance between its embeddings and the original ones that quantization caused,
             relative to their variance.
         cohort: The number of faces in the cohort, or 0.
@@ -56,6 +58,7 @@ class Exported(Result):
 
     file: ModelFile
     bits: int | None
+    mirror: bool
     lost: float
     cohort: int
     explained: float
@@ -70,6 +73,7 @@ class Exported(Result):
         return {
             "model_id": self.file.id,
             "bits": self.bits,
+            "mirror": self.mirror,
             "lost": self.lost,
             "cohort": self.cohort,
             "explained": self.explained,
@@ -84,6 +88,8 @@ class Exported(Result):
         parts = [f"model {self.file.id}: {self.after:,} bytes of network instead of {self.before:,}"]
         if self.bits is not None:
             parts.append(f"quantization error {self.lost:.2%} of the variance over {self.faces:,} faces")
+        if self.mirror:
+            parts.append("looks at each face and its mirror image")
         if self.cohort:
             parts.append(
                 f"scores are normalized with a cohort of {self.cohort:,} faces, whose clusters explain "
@@ -96,9 +102,9 @@ class Exported(Result):
 def export_model(
     model: Model, photos: str | Path, bits: int | None = None, cohort: bool = False,
     face: FacePolicy = DEFAULT_FACE, aligned: bool = False, cache: str | Path | None = None,
-    progress: Progress | None = None,
+    progress: Progress | None = None, mirror: bool = False,
 ) -> Exported:  # fmt: skip
-    """Quantize a model, or add score normalization with a cohort.
+    """Quantize a model, let it look at both sides of a face, or add score normalization with a cohort.
 
     The result has another id, so that its embeddings are never mixed with the original ones, and no
     threshold: ``calibrate`` sets one.  Photos that cannot be read are left out and counted.
@@ -107,26 +113,31 @@ def export_model(
         model: The model to export.
         photos: A folder of photos of any faces.  Up to 1,024 of them calibrate the quantization.  With
             ``cohort``, at least 1,000, each of another person; up to 20,000 are used.
-        bits: 8 for INT8 or 16 for FP16.  None means 8, or with ``cohort`` no quantization.
+        bits: 8 for INT8 or 16 for FP16.  None means 8, or with ``cohort`` or ``mirror`` no quantization.
         cohort: Add score normalization, which adds one dimension to the embeddings.
         face: Which face of each photo to use.
         aligned: The photos are face crops already.
         cache: A folder to keep the crops in.
         progress: Called with the numbers of finished and of all photos.
+        mirror: Return the mean of the embeddings of a crop and its mirror image, which takes twice the time
+            of the network.  A cohort that the model has is fitted anew, which ``cohort`` must ask for.
 
     Raises:
         DataError: Too few faces are found.
         UsageError: ``bits`` is another number, the network has no convolutions, quantization would change the
-            embeddings too much, or the model has a cohort already.
+            embeddings too much, the model is mirrored already, or it has a cohort already.
 
     Examples:
         >>> from facealike import Model, export_model
         >>> export_model(Model.load(), "photos", bits=8).file.write("small.facealike")
     """
-    if bits is None and not cohort:
+    if bits is None and not cohort and not mirror:
         bits = 8
     if bits not in (None, 8, 16):
         raise UsageError(f"a model is exported in 8 or in 16 bits, not in {bits}")
+    source, before = model.id, len(model.file.embedder)
+    if mirror:
+        model = _without_cohort(model, cohort)
     root = Path(photos)
     crops, no_face, unused = _faces(
         model, root, MAX_FACES if cohort else CALIBRATION_CROPS, face, aligned, cache, progress
@@ -136,22 +147,36 @@ def export_model(
             f"{shown(root)}: a face was found in {len(crops)} photos, and {MIN_FACES} are needed for "
             f"calibration; add photos{unused_summary(unused, ' (', 'photos there')}" + ")" * bool(unused)
         )
-    original = network = model.file.embedder
+    network = model.file.embedder
     provenance, lost, members, explained = dict(model.file.card.provenance), 0.0, 0, 0.0
     if bits is not None:
         network, lost = _quantize(
             model, bits, crops[:: max(1, len(crops) // CALIBRATION_CROPS)][:CALIBRATION_CROPS]
         )
-        provenance["bits"] = f"{bits}, made from {model.id}"
+        provenance["bits"] = f"{bits}, made from {source}"
+    if mirror:
+        network = append_mirror(network, model.embedder.dimensions)
+        provenance["mirror"] = f"the mean of both sides, added to {source}"
     if cohort:
         network, members, explained = _add_cohort(network, model, crops)
-        provenance["cohort"] = f"{members:,} faces of {root.name}, added to {model.id}"
+        provenance["cohort"] = f"{members:,} faces of {root.name}, added to {source}"
     card = replace(model.file.card, provenance=provenance, metrics={})
     file = replace(model.file, embedder=network, card=card, calibration=Calibration.none())
     return Exported(
-        file, bits, lost, members, explained, len(crops), len(original), len(network),
-        no_face, unused,
+        file, bits, mirror, lost, members, explained, len(crops), before, len(network), no_face, unused,
     )  # fmt: skip
+
+
+def _without_cohort(model: Model, fitted_anew: bool) -> Model:
+    """Return the model as it was before it got a cohort, which fits no other embeddings."""
+    network, cohort = split_cohort(model.file.embedder)
+    if cohort is None:
+        return model
+    if not fitted_anew:
+        raise UsageError(
+            "the model's cohort does not fit the mean of both sides; add --cohort and photos of 1,000 people"
+        )
+    return Model(replace(model.file, embedder=network, calibration=Calibration.none()), model.device)
 
 
 def _faces(

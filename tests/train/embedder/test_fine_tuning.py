@@ -23,6 +23,7 @@ from facealike.embedding.face_model import Model
 from facealike.errors import RecipeError, TrainingError
 from facealike.model_file.model_file import ModelFile
 from facealike.model_file.preprocessing import Channels, Preprocessing
+from facealike.model_zoo.mirroring import append_mirror
 from facealike.model_zoo.score_normalization import Cohort, append_cohort, split_cohort
 from facealike.train import TrainResult, load_recipe, train
 from facealike.train.data.preprocessing import choose_preprocessing
@@ -54,6 +55,9 @@ def network(seed: int = 0, pool: str = "average") -> torch.nn.Module:
     return make_network(spec, 32).eval()
 
 
+WITH_COHORT = ("cohort", "bytes", "both")
+
+
 def some_cohort(dimensions: int) -> Cohort:
     random = np.random.default_rng(3)
     centres = random.normal(size=(5, dimensions))
@@ -65,14 +69,19 @@ def some_cohort(dimensions: int) -> Cohort:
 def stored(
     folder: Path, kind: str, net: torch.nn.Module, preprocessing: Preprocessing = PREPROCESSING
 ) -> Path:
-    """A model file of that kind: unit vectors with or without the mirror image, lifted ones, or a cohort."""
+    """A model file of that kind: unit vectors with or without the mirror image, lifted ones, or a cohort.
+
+    "mirrored" is so in the network itself, "both" by ``append_mirror`` and with a cohort.
+    """
     if kind == "lifted":
         onnx = export_student(net, 32, True, torch.linspace(-1, 1, DIMENSIONS))
     else:
         faces = PREPROCESSING.normalize(crops(24))
         bits = 8 if kind == "bytes" else 32
         onnx = export_embedder(net, 32, kind == "mirrored", bits=bits, faces=faces)
-    if kind in ("cohort", "bytes"):
+    if kind == "both":
+        onnx = append_mirror(onnx, DIMENSIONS)
+    if kind in WITH_COHORT:
         onnx = append_cohort(onnx, some_cohort(DIMENSIONS))
     detector = CentralBox()
     path = folder / f"{kind}.facealike"
@@ -92,7 +101,14 @@ def tuning(start: Path, **training: Any) -> Recipe:
 
 @pytest.mark.parametrize(
     ("kind", "channels"),
-    [("plain", "bgr"), ("mirrored", "rgb"), ("lifted", "rgb"), ("cohort", "bgr"), ("bytes", "rgb")],
+    [
+        ("plain", "bgr"),
+        ("mirrored", "rgb"),
+        ("lifted", "rgb"),
+        ("cohort", "bgr"),
+        ("bytes", "rgb"),
+        ("both", "bgr"),
+    ],
 )
 def test_it_begins_with_the_embeddings_of_the_start(tmp_path: Path, kind: str, channels: Channels) -> None:
     """Before the first step, in torch and exported again, every vector is that of the model it began with."""
@@ -101,7 +117,7 @@ def test_it_begins_with_the_embeddings_of_the_start(tmp_path: Path, kind: str, c
     recipe, faces = tuning(path), crops(24)
     start = read_start(str(path))
     wanted = Embedder(start.file.embedder, preprocessing, "cpu").embed(faces)
-    assert (start.cohort is not None) == (kind in ("cohort", "bytes"))
+    assert (start.cohort is not None) == (kind in WITH_COHORT) and start.mirrored == (kind == "both")
     assert wanted.shape[1] == start.dimensions + (start.cohort is not None)
     module = SiameseModule(recipe, preprocessing, 3, 10, (), start).eval()
     with torch.no_grad():

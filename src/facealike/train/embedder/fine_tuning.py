@@ -1,8 +1,9 @@
 """Fine-tuning: continue training a finished model on other people.
 
 The network is that of the start's file as it is, in torch (``networks.onnx_network``), with all that follows
-it there, such as a lift onto a sphere.  Only score normalization with a cohort is cut off, and appended to
-the finished network: the loss uses the embeddings before it, validation those that the model will return.
+it there, such as a lift onto a sphere.  Only score normalization with a cohort and mirroring are cut off, and
+appended to the finished network: the loss uses the embeddings before them, validation those that the model
+will return.
 
 A network forgets when it is trained on few people: with a contrastive loss alone, validation F1 fell within
 sixty steps.  ``loss.anchor`` keeps the embeddings near those of the start.
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 from ...errors import ModelError, TrainingError
 from ...model_file.locate import read_model_file
 from ...model_file.model_file import ModelFile
+from ...model_zoo.mirroring import append_mirror, split_mirror
 from ...model_zoo.score_normalization import FARTHEST, FLOOR, Cohort, append_cohort, split_cohort
 from ..networks.onnx_network import OnnxNetwork
 
@@ -32,18 +34,22 @@ class Start:
 
     Args:
         file: The model.
-        network: Its network without a cohort, to train; the outputs need not be unit vectors.
+        network: Its network for one side and without a cohort, to train; outputs need not be unit vectors.
         dimensions: Their dimensions.
         cohort: The model's cohort; None without one.
+        mirrored: The model looks at both sides of a face.
     """
 
     file: ModelFile
     network: nn.Module
     dimensions: int
     cohort: Cohort | None
+    mirrored: bool = False
 
     def finished(self, network: bytes) -> bytes:
-        """Return the ONNX embedder of a fine-tuned model: ``network`` with the cohort of the start."""
+        """Return the ONNX embedder of a fine-tuned model: ``network`` with what was cut off the start's."""
+        if self.mirrored:
+            network = append_mirror(network, self.dimensions)
         return network if self.cohort is None else append_cohort(network, self.cohort)
 
 
@@ -55,7 +61,8 @@ def read_start(name: str) -> Start:
         TrainingError: Its network cannot be trained.
     """
     file = read_model_file(name)
-    content, cohort = split_cohort(file.embedder)
+    whole, cohort = split_cohort(file.embedder)
+    content, mirrored = split_mirror(whole)
     size = file.preprocessing.size
     try:
         network = OnnxNetwork(content, trained=True)
@@ -66,7 +73,7 @@ def read_start(name: str) -> Start:
             f"network.start: {name} cannot be trained ({str(error).splitlines()[0]}); choose another start"
         ) from None
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Start(file, network, dimensions, cohort)
+    return Start(file, network, dimensions, cohort, mirrored)
 
 
 class CohortLayer(nn.Module):

@@ -56,6 +56,7 @@ class SiameseModule(BaseModule):
             network, dimensions = start.network, start.dimensions
         super().__init__(recipe, preprocessing, total_steps, network, recipe.augment)
         self.watched = watched
+        self.mirror = recipe.network.mirror or (start is not None and start.mirrored)
         self.cohort = None if start is None or start.cohort is None else CohortLayer(start.cohort)
         self.criterion = Criterion(recipe.loss, people, dimensions)
         self._embedded: dict[int, list[Tensor]] = {}
@@ -109,9 +110,9 @@ class SiameseModule(BaseModule):
     def embed(self, crops: Tensor) -> Tensor:
         """Return the embeddings (n, d) that the model will return for crops, uint8 (n, S, S, 3)."""
         images = crops.permute(0, 3, 1, 2).float()
-        parts, mirror = self.recipe.loss.parts, self.recipe.network.mirror
+        parts = self.recipe.loss.parts
         unit = to_unit(self(images), parts)
-        if mirror:
+        if self.mirror:
             unit = to_unit(unit + to_unit(self(images.flip(3)), parts), parts)
         return unit if self.cohort is None else self.cohort(unit)
 

@@ -1,0 +1,121 @@
+"""The mean of the embeddings of a crop and its mirror image, inside the network."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from PIL import Image as PillowImage
+from typer.testing import CliRunner
+
+from facealike import export_model
+from facealike.cli import app
+from facealike.embedding.embedder import Embedder
+from facealike.embedding.face_model import Model
+from facealike.errors import UsageError
+from facealike.model_file.model_file import ModelFile
+from facealike.model_zoo.mirroring import append_mirror, split_mirror
+from facealike.model_zoo.quantization import quantize_int8
+from facealike.model_zoo.score_normalization import append_cohort, fit_cohort, split_cohort
+from support.small_network import pictures, small_network
+from support.tiny_model import tiny_model_file
+
+DIMENSIONS = 16
+PREPROCESSING = tiny_model_file().preprocessing
+
+
+def slow(network: bytes, crops: np.ndarray) -> np.ndarray:
+    """The twin: one crop at a time, turned by hand."""
+    embedder, found = Embedder(network, PREPROCESSING, "cpu"), []
+    for crop in crops:
+        turned = np.stack([row[::-1] for row in crop])
+        both = embedder.embed(crop[None])[0] + embedder.embed(turned[None])[0]
+        found.append(both / np.sqrt((both**2).sum()))
+    return np.array(found)
+
+
+@pytest.mark.parametrize("opset", [9, 11, 17])
+@pytest.mark.parametrize("bits", [None, 8])
+def test_the_mean_of_both_sides(opset: int, bits: int | None) -> None:
+    network = small_network("n", opset)
+    if bits:
+        network = quantize_int8(network, PREPROCESSING.normalize(pictures(32, 1)))
+    crops, mirrored = pictures(5, 2), append_mirror(network, DIMENSIONS)
+    onnx.checker.check_model(onnx.load_model_from_string(mirrored))
+    found = Embedder(mirrored, PREPROCESSING, "cpu").embed(crops)
+    np.testing.assert_allclose(found, slow(network, crops), atol=1e-5)
+    np.testing.assert_allclose(
+        found, Embedder(mirrored, PREPROCESSING, "cpu").embed(crops[:, :, ::-1]), atol=1e-5
+    )
+    assert np.abs(found - Embedder(network, PREPROCESSING, "cpu").embed(crops)).max() > 0.01
+
+
+@pytest.mark.parametrize("bits", [None, 8])
+def test_it_can_be_cut_off_again(bits: int | None) -> None:
+    network = small_network()
+    if bits:
+        network = quantize_int8(network, PREPROCESSING.normalize(pictures(32, 1)))
+    assert split_mirror(network) == (network, False)
+    before, was = split_mirror(append_mirror(network, DIMENSIONS))
+    assert was and onnx.load_model_from_string(before) == onnx.load_model_from_string(network)
+
+
+def test_what_cannot_be_mirrored() -> None:
+    with pytest.raises(UsageError, match="both sides of a face already"):
+        append_mirror(append_mirror(small_network(), DIMENSIONS), DIMENSIONS)
+    with pytest.raises(UsageError, match="one crop at a time"):
+        append_mirror(small_network(1), DIMENSIONS)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("photos")
+    for number, picture in enumerate(pictures(1100, 1)):
+        PillowImage.fromarray(picture).save(root / f"{number}.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def with_cohort() -> ModelFile:
+    embedder = Embedder(small_network(), PREPROCESSING, "cpu")
+    cohort = fit_cohort(embedder.embed(pictures(1100, 5)))
+    return replace(tiny_model_file(), embedder=append_cohort(small_network(), cohort))
+
+
+def test_a_cohort_is_fitted_anew(with_cohort: ModelFile, photos: Path) -> None:
+    model = Model(with_cohort)
+    with pytest.raises(UsageError, match="does not fit the mean of both sides; add --cohort"):
+        export_model(model, photos, aligned=True, mirror=True)
+    found = export_model(model, photos, aligned=True, mirror=True, cohort=True)
+    network, cohort = split_cohort(found.file.embedder)
+    assert cohort is not None and found.cohort == 1100
+    assert split_mirror(network)[1] and found.mirror and found.bits is None
+    assert found.file.calibration.is_none
+    crops = pictures(4, 3)
+    both, after = slow(small_network(), crops), Model(found.file).embed_crops(crops)
+    np.testing.assert_allclose(after, cohort.transform(both), atol=2e-3)
+    # The order of the photos, which is that of their names, moves the clusters a little.
+    again = fit_cohort(slow(small_network(), pictures(1100, 1)))
+    np.testing.assert_allclose(after, again.transform(both), atol=0.02)
+    assert model.id in found.file.card.provenance["mirror"]
+    assert found.before == len(with_cohort.embedder)
+
+
+def test_the_command(photos: Path, tmp_path: Path) -> None:
+    source, out = tmp_path / "m.facealike", tmp_path / "both.facealike"
+    replace(tiny_model_file(), embedder=small_network()).write(source)
+    words = ["export", str(source), str(photos), "--aligned", "--mirror", "--out", str(out)]
+    result = CliRunner().invoke(app, [*words, "--json"])
+    assert result.exit_code == 0, result.output
+    said = json.loads(result.stdout)
+    assert said["mirror"] is True and said["bits"] is None and said["model_id"] == ModelFile.read(out).id
+    crops = pictures(3, 4)
+    np.testing.assert_allclose(
+        Model(ModelFile.read(out)).embed_crops(crops), slow(small_network(), crops), atol=1e-5
+    )
+    plain = CliRunner().invoke(app, words)
+    assert "looks at each face and its mirror image; not calibrated yet" in plain.stdout
