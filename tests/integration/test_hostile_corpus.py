@@ -196,6 +196,7 @@ def test_names_of_photos(corpus: Corpus, tmp_path: Path) -> None:
     grouped = ["cluster", corpus.names[0].parent, *common, "-t", "0.9"]
     commands += [
         [*grouped, "--to", tmp_path / "grouped", "--csv", tmp_path / "faces.csv"],
+        [*grouped, "--to", tmp_path / "grouped", "--json"],
         [*grouped, "--json", "--to", tmp_path / "copied", "--copy", "--cache", tmp_path / "faces"],
         [*grouped, "--to", tmp_path / "planned", "--dry-run", "--draw", tmp_path / "sheet.png"],
     ]
