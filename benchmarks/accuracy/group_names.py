@@ -2,10 +2,11 @@
 
     python -m benchmarks.accuracy.group_names LFW --write
 
-Half of the test people, drawn ``DRAWS`` times, are enrolled with one photo each: the face nearest the middle.
-All other photos of all test people are grouped as ``facealike cluster`` does, and named as ``--name-from``
-does, at each target FPIR.  A group shows whom most of its named faces show (LFW names the face nearest the
-middle of a photo); groups of other faces alone, which show nobody that LFW names, count as not enrolled.
+Half of the test people, or ten of them, drawn ``DRAWS`` times, are enrolled with one photo each: the face
+nearest the middle.  All other photos of all test people are grouped as ``facealike cluster`` does, and named
+as ``--name-from`` does, at each target FPIR.  A group shows whom most of its named faces show (LFW names the
+face nearest the middle of a photo); groups of other faces alone, which show nobody that LFW names, count as
+not enrolled.
 
     enrolled_groups     groups that show an enrolled person
     named               share of them that have that person's name
@@ -48,6 +49,8 @@ from facealike.gallery.template import Template
 
 CSV = RESULTS / "group_names.csv"
 DRAWS = 20
+FEW = 10
+"""People in a small gallery; the large one has half of them."""
 TARGETS = (0.1, 0.01, 0.001)
 
 
@@ -93,12 +96,12 @@ def names_of(result: Clustering, shows: Mapping[int, str], enrolled: set[str]) -
 
 
 def draw(
-    model: Model, found: PhotoFaces, owners: Mapping[tuple[str, int], str], rng: np.random.Generator,
-    targets: Sequence[float] = TARGETS,
+    model: Model, found: PhotoFaces, owners: Mapping[tuple[str, int], str], count: int,
+    rng: np.random.Generator, targets: Sequence[float] = TARGETS,
 ) -> Iterator[Names]:  # fmt: skip
-    """Yield the names at each target FPIR for one random half of the people."""
+    """Yield the names at each target FPIR with ``count`` random people enrolled."""
     people = sorted(set(owners.values()))
-    enrolled = {people[i] for i in rng.permutation(len(people))[: len(people) // 2].tolist()}
+    enrolled = {people[i] for i in rng.permutation(len(people))[:count].tolist()}
     named = [face for face in found.faces if owners.get((face.photo, face.number)) in enrolled]
     first: dict[str, PhotoFace] = {}
     for i in rng.permutation(len(named)).tolist():
@@ -124,13 +127,23 @@ def measure(
     model: Model, people: People, seed: int, cache: Path | None = None, draws: int = DRAWS,
     targets: Sequence[float] = TARGETS,
 ) -> Iterator[dict[str, object]]:  # fmt: skip
-    """Yield a row for each target FPIR."""
+    """Yield a row for each gallery and target FPIR."""
     found = photo_faces(model, [str(path) for path in people.paths], "all", cache)
     owner = {str(path): people.names[label] for path, label in zip(people.paths, people.labels, strict=True)}
     middle = [found.faces[i] for i in named_faces(found.faces)]
     owners = {(face.photo, face.number): owner[face.photo] for face in middle}
-    rng = np.random.default_rng(seed)
-    each = [list(draw(model, found, owners, rng, targets)) for _ in range(draws)]
+    half = len(people.names) // 2
+    for count in sorted({half, min(FEW, half)}, reverse=True):
+        rng = np.random.default_rng(seed)
+        each = [list(draw(model, found, owners, count, rng, targets)) for _ in range(draws)]
+        yield from rows_of(each, targets, {"people": len(people.names), "enrolled": count, "draws": draws})
+
+
+def rows_of(
+    each: Sequence[Sequence[Names]], targets: Sequence[float], about: Mapping[str, object]
+) -> Iterator[dict[str, object]]:
+    """Yield a row for each target FPIR from the names of each draw."""
+    draws = len(each)
     for place, target in enumerate(targets):
         rows = [one[place] for one in each]
         right = [value for row in rows for value in row.right]
@@ -140,7 +153,7 @@ def measure(
         again = [value for row in rows for value in row.again]
         names = len(given) + false
         yield {
-            "people": len(people.names), "draws": draws, "target": target,
+            **about, "target": target,
             "enrolled_groups": f"{len(right) / draws:.1f}",
             "named": f"{sum(given) / max(1, len(right)):.4f}",
             "misnamed": f"{(len(given) - sum(given)) / max(1, len(right)):.4f}",

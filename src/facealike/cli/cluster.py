@@ -70,7 +70,7 @@ def cluster(
         str | None,
         typer.Option("--name-from", metavar="GALLERY", help="Name people who are enrolled in this gallery."),
     ] = None,
-    fpir: FpirOption = 0.01,
+    fpir: FpirOption = 0.001,
     key_file: KeyFileOption = None,
     cache: Annotated[
         Path | None,

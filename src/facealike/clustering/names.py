@@ -30,6 +30,11 @@ from .folder_names import unused_name
 if TYPE_CHECKING:
     from .result import ClusteredFace, Clustering
 
+FPIR = 1e-3
+"""Default target: one of a thousand people not enrolled gets a name.  It is lower than that of a single
+search, since every person in the photos is searched, and most of them may not be enrolled;
+docs/results/clustering.md has the shares of wrong names."""
+
 
 @dataclass(frozen=True, repr=False)
 class PersonMatch(Shown):

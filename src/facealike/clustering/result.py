@@ -12,7 +12,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..gallery.search import FPIR
 from ..imaging.photo_warning import UnusedPhoto, left_out_summary, unused_counts, unused_rows
 from ..types import Face
 from ..utils.escape import csv_path, csv_text, shown
@@ -203,7 +202,7 @@ class Clustering(Result):
     def _name(self, face: ClusteredFace) -> str | None:
         return None if face.person is None else self.names.get(face.person)
 
-    def name_from(self, gallery: Gallery | str | os.PathLike[str], fpir: float = FPIR) -> Clustering:
+    def name_from(self, gallery: Gallery | str | os.PathLike[str], fpir: float | None = None) -> Clustering:
         """Return the same groups, with the people named who are enrolled in a gallery.
 
         The faces of a person are one template, their mean, and the gallery decides as for any search: a
@@ -213,7 +212,7 @@ class Clustering(Result):
 
         Args:
             gallery: An open gallery, or the file of one of the default model.
-            fpir: The target share of people not enrolled that get a name.
+            fpir: The target share of people not enrolled that get a name; None for 0.001.
 
         Raises:
             DataError: The file is no gallery.
@@ -227,12 +226,13 @@ class Clustering(Result):
             {1: 'Ann', 4: 'Bob'}
         """
         from ..gallery.gallery import Gallery
-        from .names import name_people
+        from .names import FPIR, name_people
 
+        target = FPIR if fpir is None else fpir
         if isinstance(gallery, Gallery):
-            return name_people(self, gallery, fpir)
+            return name_people(self, gallery, target)
         with closing(Gallery.open(gallery)) as opened:
-            return name_people(self, opened, fpir)
+            return name_people(self, opened, target)
 
     def plot(self, people: int = 20) -> PillowImage.Image:
         """Draw a contact sheet: one row of faces for each of the first ``people``."""
