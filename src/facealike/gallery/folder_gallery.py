@@ -67,7 +67,7 @@ def folder_gallery(
     place = hashlib.sha256(os.fsencode(Path(folder).resolve())).hexdigest()[:16]
     path = cache / f"{place}-{content}.db"
     try:
-        # Nobody asked for these copies of templates, and the photos may be readable by their owner alone.
+        # The user did not ask for these copies of templates, and the photos may be for their owner alone.
         cache.parent.mkdir(parents=True, exist_ok=True)
         cache.mkdir(mode=0o700, exist_ok=True)
         with own_folder(cache, wait=True, name=LOCK):
