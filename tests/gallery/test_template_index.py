@@ -96,6 +96,25 @@ def test_a_link_to_a_gallery_has_no_index_of_its_own(tmp_path: Path) -> None:
     assert not any(vectors[3].tobytes() in path.read_bytes() for path in files)
 
 
+def test_a_process_that_changes_its_folder_forgets_in_the_same_index(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A daemon that opened a relative path made another index, and left the forgotten in the first."""
+    vectors = unit(np.random.default_rng(0), 40)
+    monkeypatch.chdir(tmp_path)
+    SQLiteStore("g.db", "m", "float32").add_many(rows(vectors, [f"p{n}" for n in range(40)]))
+    (tmp_path / "root").mkdir()
+    store = SQLiteStore("g.db", "m", "float32")
+    monkeypatch.chdir(tmp_path / "root")
+    assert store.search(vectors[3], 1)[0].person == "p3" and store.about()["bytes"] > 0
+    assert store.forget("p3") == 1
+    store.close()
+    assert list((tmp_path / "root").iterdir()) == []
+    assert not any(
+        vectors[3].tobytes() in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()
+    )
+
+
 def test_people_are_left_out_and_equal_scores_are_ordered_by_name(tmp_path: Path) -> None:
     vectors = np.eye(4, dtype=np.float32)[[0, 0, 1, 0]]
     store = SQLiteStore(tmp_path / "g.db", "m")

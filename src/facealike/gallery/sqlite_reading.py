@@ -87,11 +87,12 @@ class SQLiteReader:
         key: GalleryKey | None = None,
     ) -> None:  # fmt: skip
         self.path = Path(path)
+        self._file = self.path.absolute()  # the process may change its folder later
         if model_id is None and not self.path.is_file():
             raise DataError(f"{self.name}: no such gallery; facealike gallery enroll makes one")
         self._blanked: set[tuple[str, int]] = set()  # erased from the index files, and flushed
         self._removed: set[tuple[str, int]] = set()  # removed from the tables, and not yet from the index
-        folder = index_folder(self.path)
+        folder = index_folder(self._file)
         self._index, self._names = TemplateIndex(folder, precision), NameIndex(folder)
         try:
             self._db = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT / 1000, isolation_level=None)
@@ -299,8 +300,8 @@ class SQLiteReader:
         query = "SELECT min(time), max(time), count(CASE WHEN origin = ? THEN 1 END) FROM templates"
         first, last, mapped = value(query, (MAPPED,)).fetchone()
         created = value("SELECT value FROM about WHERE key = 'created'").fetchone()
-        files = [self.path, self.path.with_name(self.path.name + "-wal")]
-        folder = index_folder(self.path)
+        files = [self._file, self._file.with_name(self._file.name + "-wal")]
+        folder = index_folder(self._file)
         files += folder.iterdir() if folder.is_dir() else ()
         return {
             "gallery": self.location, "model": self.model_id, "schema": len(MIGRATIONS),

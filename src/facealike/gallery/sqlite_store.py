@@ -202,8 +202,8 @@ class SQLiteStore(SQLiteReader, GalleryStore):
         with transaction(self._db):
             made = change_cipher(self._db, self.model_id, self._cipher, key)
             mark_deleted(self._db)
-            if index_folder(self.path).is_dir():  # also what a killed process has left in it
-                shutil.rmtree(index_folder(self.path))
+            if index_folder(self._file).is_dir():  # also what a killed process has left in it
+                shutil.rmtree(index_folder(self._file))
         self._use(made, key)
         self._erase("the key is changed")
 
