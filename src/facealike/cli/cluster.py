@@ -35,7 +35,11 @@ def cluster(
     ],
     to: Annotated[
         Path | None,
-        typer.Option("--to", metavar="DIR", help="Write a folder a person with links to their photos."),
+        typer.Option(
+            "--to",
+            metavar="DIR",
+            help="Write a folder a person with links to their photos, or add to those that it has written.",
+        ),
     ] = None,
     copy: Annotated[bool, typer.Option("--copy", help="Copy the photos instead of linking to them.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what --to would write.")] = False,
@@ -86,9 +90,10 @@ def cluster(
     """Group the faces in a folder of photos by person.
 
     People are numbered from 1, the most faces first.  Two faces of one photo are two people.  With
-    --name-from, people who match one enrolled person at the target FPIR have their name.  No photo is
-    moved or changed.  A photo without a face, or that cannot be read, ends no command.  With --cache an
-    interrupted command goes on where it was.
+    --name-from, people who match one enrolled person at the target FPIR have their name.  Given the folder
+    of an earlier command, --to adds what is new: people keep their numbers, and whatever you have renamed,
+    moved or deleted there stays so.  No photo is moved or changed.  A photo without a face, or that cannot
+    be read, ends no command.  With --cache an interrupted command goes on where it was.
 
     Exit code: 0, 2 on an error, 3 if no photo has a face.
     """
