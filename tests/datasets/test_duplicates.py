@@ -89,11 +89,11 @@ def test_one_photo_under_two_names_is_an_error_unless_accepted(once: Path, tmp_p
         calibrate(ColourModel(), root, split="all")
     result = evaluate_exhaustive(ColourModel(), root, "all", allow_duplicates=True)
     assert (result.copies, result.shared, result.photos) == (0, 1, 181)
-    assert "1 photos are there under two names" in str(result)
+    assert "1 photo is there under two names" in str(result)
     split = evaluate_split(ColourModel(), root, "all", allow_duplicates=True)
     assert split.photos is not None and split.to_dict()["shared"] == 1
     for told in (str(split), table_markdown([split])):
-        assert "1 photos are there under two names" in told
+        assert "1 photo is there under two names" in told
 
 
 def test_a_list_keeps_its_pairs_and_those_of_one_photo_are_counted(thrice: Path) -> None:

@@ -66,7 +66,7 @@ def test_every_pair_against_a_loop(root: Path) -> None:
     assert [told[name] for name in ("fta", "far", "frr")] == [result.fta, result.far, result.frr]
     assert "(failure to acquire: 0.55 % of 181 photos)" in str(result) and "FAR" in result.to_markdown()
     assert (result.threshold, result.threshold_from) == (0.9, "validation")
-    assert "1 more photos were left out" in str(result)
+    assert "1 more photo was left out" in str(result)
     assert evaluate_exhaustive(ColourModel(), root, "all", threshold=0.8).fmr > result.fmr
 
 
@@ -145,7 +145,7 @@ def test_searches_are_told_with_intervals(root: Path) -> None:
     text = result.to_markdown()
     assert f"| rank 1 | {result.rank1:.4g} |" in text and "| FNIR at FPIR 10 % |" in text
     assert "FPIR 0.001" not in text, "90 searches of strangers cannot measure that"
-    assert "1 more photos were left out" in str(result)
+    assert "1 more photo was left out" in str(result)
 
 
 def test_searches_refuse_people_of_the_training(root: Path) -> None:

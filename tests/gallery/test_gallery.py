@@ -32,6 +32,12 @@ def gallery(tmp_path_factory: pytest.TempPathFactory) -> Gallery:
     return gallery
 
 
+def test_a_gallery_and_its_model_say_what_they_are(gallery: Gallery) -> None:
+    assert repr(gallery) == f"<Gallery {gallery.store.name}>" and "people.db" in repr(gallery)
+    model = Model.load(device="cpu")
+    assert repr(model) == f"<Model {model.id} on cpu>"
+
+
 def test_the_enrolled_are_named_and_strangers_are_not(gallery: Gallery) -> None:
     for person in ENROLLED:
         for photo in photos(person, range(4, 7)):

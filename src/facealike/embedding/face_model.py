@@ -65,6 +65,9 @@ class Model:
         self._threads, self._asked = threads, device
         self._other_detector = False
 
+    def __repr__(self) -> str:
+        return f"<Model {self.id} on {self.device}>"
+
     def __reduce__(self) -> tuple[Any, ...]:
         given = {"detector": self.detector, "_other_detector": True} if self._other_detector else None
         return Model, (self.file, self._asked, self._threads), given

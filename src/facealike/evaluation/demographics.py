@@ -84,8 +84,8 @@ class GroupEvaluator:
         vectors, found, unused = embed_photos(
             used, photos, face, options.cache, options.progress, options.strict
         ).or_raise(
-            f"{shown(self.groups)}: no face found in any of the {len(listed):,} photos; check the list, name "
-            "another detector, or say that they are face crops already (--aligned)"
+            f"{shown(self.groups)}: no face found in any of the {len(listed):,} photos; check the list, or "
+            "name another detector"
         )
         rates = group_rates(
             vectors, found, listed.person, dict(zip(listed.columns, listed.values, strict=True)), points,

@@ -24,7 +24,7 @@ from ..types import Embeddings
 from ..utils.escape import markdown, shown
 from ..utils.markdown_table import markdown_table
 from ..utils.result import Result
-from ..utils.wording import copies_note, rate_text
+from ..utils.wording import copies_note, counted, rate_text
 from .embed_dataset import embed_photos
 from .evaluator import EvaluationOptions
 from .leakage import check_overlap
@@ -160,7 +160,8 @@ def remarks(result: SetResult, policy: str = "") -> str:
         None: "; whether these people took part in training is not known",
     }[result.leaked]
     if result.missing:
-        notes += f"; {result.missing:,} more photos were left out because a face was not found"
+        left_out = counted(result.missing, "more photo was", "more photos were")
+        notes += f"; {left_out} left out because a face was not found"
         if result.fta is not None:
             notes += f" (failure to acquire: {rate_text(result.fta)} of {result.photos:,} photos)"
         notes += unused_summary(result.unused, of="photos left out")

@@ -73,6 +73,9 @@ class Gallery:
         self.aggregation: Aggregation = aggregation
         self._model = model
 
+    def __repr__(self) -> str:
+        return f"<Gallery {self.store.name}>"
+
     @classmethod
     def open(
         cls, path: str | os.PathLike[str],

@@ -73,9 +73,13 @@ def copies_note(copies: int, pairs: int = 0, shared: int = 0) -> str:
         shared: Photos under several names that stay in the data set.
     """
     notes = [
-        f"; {copies:,} more photos were left out as copies of others" if copies else "",
-        f"; {pairs:,} of the pairs are of one photo with itself or its copy" if pairs else "",
-        f"; {shared:,} photos are there under two names" if shared else "",
+        f"; {counted(copies, 'more photo was', 'more photos were')} left out as copies of others"
+        if copies
+        else "",
+        f"; {pairs:,} of the pairs {'is' if pairs == 1 else 'are'} of one photo with itself or its copy"
+        if pairs
+        else "",
+        f"; {counted(shared, 'photo is', 'photos are')} there under two names" if shared else "",
     ]
     return "".join(notes)
 
