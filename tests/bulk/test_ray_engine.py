@@ -36,6 +36,7 @@ def test_two_workers_of_which_one_is_killed_write_what_one_process_writes(
     ray = pytest.importorskip("ray")
     pytest.importorskip("pyarrow")
     monkeypatch.setattr(bulk_embedding, "BLOCK", 4)
+    monkeypatch.setenv("RAY_gcs_server_port_wait_time_s", "120")  # a busy machine is slow, not wrong
     monkeypatch.setenv(
         "PYTHONPATH", os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     )

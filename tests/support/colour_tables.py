@@ -45,6 +45,8 @@ class FatalModel(TableModel):
             os.kill(os.getpid(), signal.SIGKILL)
         return super().embed_crops(crops, batch)
 
+    embed_many = embed_crops
+
 
 def png(number: int, corner: bool = False) -> bytes:
     """A photo of one color, of its own for each number; with a blue corner the model sees two faces."""
