@@ -17,6 +17,7 @@ up to 10 GB of memory.
 from __future__ import annotations
 
 import argparse
+import csv
 import importlib.util
 import json
 import subprocess
@@ -214,12 +215,20 @@ def measured(folder: Path, size: int, engine: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def latest() -> list[dict[str, Any]]:
+    """The last row of each engine and size, in the order of the table."""
+    with CSV.open(newline="") as file:
+        last = {(int(row["templates"]), row["engine"]): row for row in csv.DictReader(file)}
+    return [last[key] for key in sorted(last, key=lambda key: (key[0], ENGINES.index(key[1])))]
+
+
 def report(rows: list[dict[str, Any]]) -> str:
     """The table of the page."""
     cells = [
         [
-            f"{row['templates']:,}", row["engine"], f"{row['p50_ms']} ms", f"{row['p99_ms']} ms",
-            f"{row['batch_p50_ms']} ms", f"{row['gb_per_s']} GB/s", f"{100 * row['share_of_copy']:.0f} %",
+            f"{int(row['templates']):,}", row["engine"], f"{row['p50_ms']} ms", f"{row['p99_ms']} ms",
+            f"{row['batch_p50_ms']} ms", f"{row['gb_per_s']} GB/s",
+            f"{100 * float(row['share_of_copy']):.0f} %",
             f"{100 * float(row['first_right']):.2f} %",
             f"{100 * float(row['eight_bits_alone']):.2f} %" if row["eight_bits_alone"] else "",
         ]
@@ -229,9 +238,15 @@ def report(rows: list[dict[str, Any]]) -> str:
         "templates", "engine", "one query, median", "99th percentile", "64 queries, median", "scanned",
         "of copy bandwidth", "first right", "8 bits alone",
     ]  # fmt: skip
-    one = rows[0]
-    where = f"Measured {one['date']} at commit {one['commit']} on {one['machine']}, seed {SEED}"
-    return f"{markdown_table(head, cells, (1,))}\n\n{where}, with {one['versions']}."
+    runs: dict[tuple[str, str, str], list[str]] = {}
+    for row in rows:
+        named = runs.setdefault((row["date"], row["commit"], row["machine"]), [])
+        named += [row["engine"]] * (row["engine"] not in named)
+    where = ". ".join(
+        f"{'; '.join(engines)}: {date}, commit {commit}, {machine}"
+        for (date, commit, machine), engines in runs.items()
+    )
+    return f"{markdown_table(head, cells, (1,))}\n\n{where}. Seed {SEED}, with {rows[-1]['versions']}."
 
 
 def main() -> None:
@@ -239,7 +254,11 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True, help="for the vectors; kept")
     parser.add_argument("--size", type=int, nargs="+", default=[1_000_000, 10_000_000])
     parser.add_argument("--engine", choices=ENGINES, nargs="+", default=list(ENGINES))
-    parser.add_argument("--write", action="store_true", help="append to the CSV and write the page")
+    parser.add_argument(
+        "--write",
+        action="store_true",
+        help="append to the CSV and write the page, of the last row of each engine",
+    )
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:
@@ -268,7 +287,7 @@ def main() -> None:
             print(json.dumps(rows[-1]), flush=True)
     if args.write:
         append_rows(CSV, rows)
-        put(PAGE, "search", report(rows))
+        put(PAGE, "search", report(latest()))
 
 
 if __name__ == "__main__":
