@@ -19,14 +19,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.common.people_options import people_options, state_rows
+from benchmarks.common.people_options import embedded_people, people_options, state_rows
 from benchmarks.common.record import RESULTS
 from facealike.calibration.calibration import Calibration
-from facealike.datasets.people import People
 from facealike.datasets.splits import split_of
-from facealike.detection.face_policy import LFW_FACE
-from facealike.embedding.face_model import Model
-from facealike.evaluation.embed_dataset import embed_photos
 from facealike.gallery.resemblance import Resemblance, find_resemblance
 from facealike.gallery.sqlite_store import SQLiteStore
 from facealike.gallery.template import Template
@@ -149,11 +145,8 @@ def outliers(
 
 
 def main() -> None:
-    parser = people_options(__doc__, CSV)
-    parser.add_argument("--cache", type=Path, help="keep face crops here")
-    options = parser.parse_args()
-    everyone, model = People.from_folder(options.people), Model.load(options.model)
-    photos = embed_photos(model, [str(path) for path in everyone.paths], LFW_FACE, options.cache, None)
+    options = people_options(__doc__, CSV, cache=True).parse_args()
+    everyone, model, photos = embedded_people(options)
     labels = np.where(photos.found, np.asarray(everyone.labels), -1)
 
     def template(number: int) -> Template:

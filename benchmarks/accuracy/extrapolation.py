@@ -13,20 +13,15 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.common.docs_page import put
-from benchmarks.common.people_options import people_options, state_rows
+from benchmarks.common.people_options import embedded_people, people_options, state_rows
 from benchmarks.common.record import RESULTS, ROOT, circumstances
 from facealike.calibration.survival_threshold import survival_threshold
-from facealike.datasets.people import People
 from facealike.datasets.splits import split_of
-from facealike.detection.face_policy import LFW_FACE
-from facealike.embedding.face_model import Model
-from facealike.evaluation.embed_dataset import embed_photos
 from facealike.metrics.all_pairs import Exhaustive, exhaustive
 from facealike.metrics.extrapolation import drawn_people, extrapolate
 from facealike.metrics.intervals import BootstrapOptions
@@ -90,11 +85,8 @@ def measure(vectors: Vectors, labels: Ints, split: str, seed: int) -> Iterator[d
 
 
 def main() -> None:
-    parser = people_options(__doc__, CSV)
-    parser.add_argument("--cache", type=Path, help="keep face crops here")
-    options = parser.parse_args()
-    everyone, model = People.from_folder(options.people), Model.load(options.model)
-    photos = embed_photos(model, [str(path) for path in everyone.paths], LFW_FACE, options.cache, None)
+    options = people_options(__doc__, CSV, cache=True).parse_args()
+    everyone, model, photos = embedded_people(options)
     labels = np.asarray(everyone.labels)
     test = np.array([split_of(name) == "test" for name in everyone.names])[labels]
     found: list[dict[str, object]] = []

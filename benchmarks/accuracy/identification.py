@@ -17,20 +17,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.common.people_options import people_options, state_rows
+from benchmarks.common.people_options import embedded_people, people_options, state_rows
 from benchmarks.common.record import RESULTS
 from facealike.calibration.likelihood_ratio import LikelihoodRatio, likelihood_ratio
-from facealike.datasets.people import People
 from facealike.datasets.splits import split_of
-from facealike.detection.face_policy import LFW_FACE
-from facealike.embedding.face_model import Model
-from facealike.evaluation.embed_dataset import embed_photos
 from facealike.gallery.mate_probability import DEPTH, mate_probabilities
 from facealike.gallery.threshold import threshold_at_fpir
 
@@ -162,24 +157,30 @@ def measure_probability(
         if size > len(fillers):
             continue
         found = half_enrolled(vectors, labels, fillers, ratio, size, rng)
-        for what, p, true in (
-            ("first candidate", found.first, found.right),
-            ("not enrolled", found.not_enrolled, found.absent),
-        ):
-            people, place = np.unique(found.person, return_inverse=True)
-            errors = []
-            for _ in range(RESAMPLES):
-                chosen = np.bincount(rng.integers(0, len(people), len(people)), minlength=len(people))
-                errors.append(calibration_error(p, true, chosen[place].astype(float)))
-            low, high = np.quantile(errors, [0.025, 0.975])
-            sure = p >= 0.9
-            yield {
-                "people": size, "draws": DRAWS, "searches": len(p), "of": len(people), "what": what,
-                "stated": f"{p.mean():.4f}", "true": f"{true.mean():.4f}",
-                "ece": f"{calibration_error(p, true, np.ones(len(p))):.4f}", "low": f"{low:.4f}",
-                "high": f"{high:.4f}", "sure": f"{sure.mean():.4f}",
-                "true_of_sure": f"{true[sure].mean() if sure.any() else np.nan:.4f}",
-            }  # fmt: skip
+        for row in probability_rows(found, rng):
+            yield {"people": size, **row}
+
+
+def probability_rows(found: Searches, rng: np.random.Generator) -> Iterator[dict[str, object]]:
+    """Yield how well the two probabilities of searches come true; the interval is from resampling people."""
+    people, place = np.unique(found.person, return_inverse=True)
+    for what, p, true in (
+        ("first candidate", found.first, found.right),
+        ("not enrolled", found.not_enrolled, found.absent),
+    ):
+        errors = []
+        for _ in range(RESAMPLES):
+            chosen = np.bincount(rng.integers(0, len(people), len(people)), minlength=len(people))
+            errors.append(calibration_error(p, true, chosen[place].astype(float)))
+        low, high = np.quantile(errors, [0.025, 0.975])
+        sure = p >= 0.9
+        yield {
+            "draws": DRAWS, "searches": len(p), "of": len(people), "what": what,
+            "stated": f"{p.mean():.4f}", "true": f"{true.mean():.4f}",
+            "ece": f"{calibration_error(p, true, np.ones(len(p))):.4f}", "low": f"{low:.4f}",
+            "high": f"{high:.4f}", "sure": f"{sure.mean():.4f}",
+            "true_of_sure": f"{true[sure].mean() if sure.any() else np.nan:.4f}",
+        }  # fmt: skip
 
 
 def calibration_error(
@@ -192,11 +193,8 @@ def calibration_error(
 
 
 def main() -> None:
-    parser = people_options(__doc__, CSV)
-    parser.add_argument("--cache", type=Path, help="keep face crops here")
-    options = parser.parse_args()
-    everyone, model = People.from_folder(options.people), Model.load(options.model)
-    photos = embed_photos(model, [str(path) for path in everyone.paths], LFW_FACE, options.cache, None)
+    options = people_options(__doc__, CSV, cache=True).parse_args()
+    everyone, model, photos = embedded_people(options)
     labels = np.asarray(everyone.labels)
     test = np.array([split_of(name) == "test" for name in everyone.names])[labels]
     enrolled, probes = photos.found & ~test, np.flatnonzero(photos.found & test)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from benchmarks.accuracy.identification import BINS, DRAWS, RESAMPLES, Searches, calibration_error
+from benchmarks.accuracy.identification import BINS, DRAWS, Searches, probability_rows
 from benchmarks.accuracy.templates_per_person import Group, Vectors, score_matrix
 from benchmarks.common.people_options import people_options, state_rows
 from benchmarks.common.record import RESULTS
@@ -77,23 +77,8 @@ def measure(
     rng = np.random.default_rng(seed)
     for count in COUNTS:
         found = half_enrolled(vectors, test, others, count, calibration, rng)
-        people, place = np.unique(found.person, return_inverse=True)
-        for what, p, true in (
-            ("first candidate", found.first, found.right), ("not enrolled", found.not_enrolled, found.absent),
-        ):  # fmt: skip
-            errors = []
-            for _ in range(RESAMPLES):
-                chosen = np.bincount(rng.integers(0, len(people), len(people)), minlength=len(people))
-                errors.append(calibration_error(p, true, chosen[place].astype(float)))
-            low, high = np.quantile(errors, [0.025, 0.975])
-            sure = p >= 0.9
-            yield {
-                "templates": count, "draws": DRAWS, "searches": len(p), "of": len(people), "bins": BINS,
-                "what": what, "stated": f"{p.mean():.4f}", "true": f"{true.mean():.4f}",
-                "ece": f"{calibration_error(p, true, np.ones(len(p))):.4f}", "low": f"{low:.4f}",
-                "high": f"{high:.4f}", "sure": f"{sure.mean():.4f}",
-                "true_of_sure": f"{true[sure].mean() if sure.any() else np.nan:.4f}",
-            }  # fmt: skip
+        for row in probability_rows(found, rng):
+            yield {"templates": count, "bins": BINS, **row}
 
 
 def main() -> None:
