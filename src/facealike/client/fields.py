@@ -31,11 +31,13 @@ def _decoded(value: Any) -> Any:
         raise ValueError("a photo in JSON is base64 (RFC 4648) of its file") from None
 
 
+_AS_BASE64 = PlainSerializer(lambda data: base64.b64encode(data).decode(), return_type=str)
+
 Photo: TypeAlias = Annotated[
     bytes,
     Field(min_length=1),
     BeforeValidator(_decoded),
-    PlainSerializer(lambda data: base64.b64encode(data).decode(), return_type=str),
+    _AS_BASE64,
     WithJsonSchema(
         {
             "type": "string",
@@ -51,7 +53,7 @@ Photo: TypeAlias = Annotated[
 Picture: TypeAlias = Annotated[
     bytes,
     BeforeValidator(_decoded),
-    PlainSerializer(lambda data: base64.b64encode(data).decode(), return_type=str),
+    _AS_BASE64,
     WithJsonSchema(
         {
             "type": "string",

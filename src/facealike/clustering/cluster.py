@@ -137,7 +137,7 @@ def group_faces(
     good = [
         i for i, face in enumerate(found.faces)
         if i in kept.groups
-        or (face.quality >= options.min_quality and i not in kept.nobody and i not in kept.alone)
+        or (face.quality >= options.min_quality and i not in kept.removed and i not in kept.alone)
     ]  # fmt: skip
     # In an order of their own, so that the order of the photos decides nothing, not even between equals.
     good.sort(key=lambda i: (found.faces[i].photo, found.faces[i].number))

@@ -2,8 +2,8 @@
 
 What is in a folder of a person stays there, and is that person's: the folders of people are the groups, as
 the user has renamed, filled and emptied them.  A face whose photo was moved to another folder is the person
-of that folder; one whose photo was deleted is nobody.  Faces in ``single`` and in ``not-grouped`` are grouped
-again with the new ones, except where the user put them there.
+of that folder; one whose photo was deleted is left out.  Faces in ``single`` and in ``not-grouped`` are
+grouped again with the new ones, except where the user put them there.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class KeptGroups:
         entries: What is in it now.
         groups: The person of each face that stays with one, by the place of the face.
         alone: The number of each face that the user has put into ``single``.
-        nobody: The faces that the user has deleted, or put into ``not-grouped``.
+        removed: The faces that the user has deleted, or put into ``not-grouped``.
         numbers: The number that each face in ``single`` had.
         folders: The folder of each person who has one.
         names: The names of people: of renamed folders, or those that were recorded.
@@ -54,7 +54,7 @@ class KeptGroups:
     entries: PeopleEntries = field(default_factory=PeopleEntries)
     groups: dict[int, int] = field(default_factory=dict)
     alone: dict[int, int] = field(default_factory=dict)
-    nobody: set[int] = field(default_factory=set)
+    removed: set[int] = field(default_factory=set)
     numbers: dict[int, int] = field(default_factory=dict)
     folders: dict[int, str] = field(default_factory=dict)
     names: dict[int, str] = field(default_factory=dict)
@@ -227,7 +227,7 @@ class _Photo:
             put = place_of(row.entry)
             self.before.add(put)
             if row.fixed and put in ("", NOT_GROUPED):
-                kept.nobody.add(face)
+                kept.removed.add(face)
                 self.new.append(face)
             elif put == SINGLE and SINGLE in self.places and row.person is not None:
                 if row.fixed:
@@ -254,7 +254,7 @@ class _Photo:
                 face = _most_alike(choice, person, kept, found)
                 choice.remove(face)
                 kept.groups[face] = person
-                kept.nobody.discard(face)
+                kept.removed.discard(face)
                 kept.alone.pop(face, None)
                 kept.numbers.pop(face, None)
         for face in self.lost:
@@ -262,7 +262,7 @@ class _Photo:
                 kept.alone[face] = kept.next
                 kept.next += 1
             else:
-                kept.nobody.add(face)
+                kept.removed.add(face)
 
 
 def _most_alike(choice: Sequence[int], person: int, kept: KeptGroups, found: Sequence[PhotoFace]) -> int:

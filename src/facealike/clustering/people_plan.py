@@ -155,7 +155,7 @@ def _record(
         rows.append(
             RecordedFace(
                 absolute(face.photo), digests.get(face.photo, ""), face.face.box, face.person,
-                entries.get((place, face.photo), ""), i in kept.nobody or i in kept.alone,
+                entries.get((place, face.photo), ""), i in kept.removed or i in kept.alone,
             )
         )  # fmt: skip
     for photo in clustering.no_face:

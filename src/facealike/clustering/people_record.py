@@ -28,7 +28,7 @@ class RecordedFace(NamedTuple):
         photo: The absolute path of its photo.
         digest: The SHA-256 of the photo's file.
         box: Left, top, right, bottom in pixels; None for a photo without a face.
-        person: The number of the person; None for a face of nobody.
+        person: The number of the person; None for a face without one.
         entry: The link or copy, below the folder of people; empty where there is none.
         fixed: Whether the user has put it apart: alone into ``single``, into ``not-grouped``, or nowhere.
     """

@@ -1,7 +1,7 @@
 """A page of the people of a gallery, the newest first, and the place where the next page begins.
 
 A place is a number that rises with enrollment, so that a page costs what it holds, however many people there
-are, and nobody is left out or repeated where others are enrolled or forgotten meanwhile.
+are, and no person is left out or repeated where others are enrolled or forgotten meanwhile.
 """
 
 from __future__ import annotations

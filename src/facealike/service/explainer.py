@@ -56,7 +56,7 @@ class Explainer:
 
         def embed(crops: Image) -> Embeddings:
             if stopped.is_set():
-                raise ServiceError("nobody waits for this explanation any more")
+                raise ServiceError("the caller no longer waits for this explanation")
             return asyncio.run_coroutine_threadsafe(self._queue.embedded(crops), loop).result()
 
         self.running += 1

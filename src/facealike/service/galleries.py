@@ -143,16 +143,16 @@ class Galleries:
         self._known[name] = None
         return result
 
-    def _failed(self, name: str, told: GalleryUnavailable, error: Exception) -> GalleryUnavailable:
+    def _failed(self, name: str, answer: GalleryUnavailable, error: Exception) -> GalleryUnavailable:
         """Take note of a gallery that cannot be used; it is opened anew when it is used next."""
         cause = error.__cause__ or error
         # The message of facealike's own error is not logged: it may name a person.
         known = isinstance(cause, OSError | sqlite3.Error)
-        LOG.error("%s%s", told, f" ({getattr(cause, 'strerror', None) or cause})" if known else "")
-        if told.lasting:
-            self._known[name] = told.reason
+        LOG.error("%s%s", answer, f" ({getattr(cause, 'strerror', None) or cause})" if known else "")
+        if answer.lasting:
+            self._known[name] = answer.reason
             self._close(name)
-        return told
+        return answer
 
     def _gallery(self, name: str, path: Path, create: bool) -> Gallery:
         stamp = _stamp(path)

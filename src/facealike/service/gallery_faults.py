@@ -1,4 +1,4 @@
-"""What callers and the operator are told of a gallery that cannot be used: neither a path nor a person."""
+"""The answers on a gallery that cannot be used, for callers and the operator: neither a path nor a person."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class GalleryUnavailable(ServiceError):
 
 
 def unavailable(name: str, error: FacealikeError | OSError) -> GalleryUnavailable:
-    """Return what callers are told of an error of a gallery.
+    """Return the answer to callers for an error of a gallery.
 
     Args:
         name: The gallery.
