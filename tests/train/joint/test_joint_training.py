@@ -17,6 +17,7 @@ from facealike.model_zoo.quantization import relative_error
 from facealike.train.joint.groups import batches, near_groups
 from facealike.train.joint.model import plain_crops, write_model
 from facealike.train.joint.recipe import JointRecipe
+from facealike.train.joint.start import rotation
 from facealike.train.joint.stored_maps import (
     LARGEST,
     MapMaker,
@@ -34,6 +35,7 @@ from facealike.train.joint.views import ViewMaker, ViewSpec
 from support.dlib_file import dlib_weights
 from support.joint_data import COUNT, TEACHERS, random_chips
 from support.one_thread import one_thread  # noqa: F401 (a fixture)
+from support.tiny_model import tiny_model_file
 
 RECIPE = JointRecipe(dimensions=6, copies=2, steps=6, batch=8, climb=2, rate=1e-5, muon=1e-4)
 
@@ -309,3 +311,45 @@ def test_files_keep_their_keys() -> None:
     assert "grey" in ViewSpec().to_dict() and "gray" not in ViewSpec().to_dict()
     table = JointRecipe().to_dict()
     assert "grey" in table["views"] and "grey" in table["changes"]["augment"]
+
+
+# A run that begins with a model. --------------------------------------------------------------------
+
+
+def test_a_run_begins_with_the_branch_of_a_model(stored: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its embeddings are those of the model but for the rounding to 8 bits, in whatever basis targets are."""
+    monkeypatch.setattr("facealike.train.export_onnx.MAX_RELATIVE_ERROR", 0.05)
+    monkeypatch.setattr("facealike.train.joint.model.teacher_digest", lambda name: "abc")
+    first, about = begun(stored), TargetsAbout.read(stored.path)
+    for _ in range(3):
+        first.train_step()
+    model = write_model(first, about, random_chips(), stored.path / "first.facealike")
+    run = JointRun(RECIPE, stored.path, about, stored.path / "second.pt", model)
+    maps, rows = read_copy(stored.path, (0, 0, 0))
+    wanted = first._in_chunks(first.evaluated.eval(), maps).numpy()
+    assert relative_error(wanted, run._in_chunks(run.branch.eval(), maps).numpy()) < 0.02
+    before, after = first.agreement(maps, rows), run.agreement(maps, rows)
+    assert after == pytest.approx(before, abs=0.02) and after[0] >= before[0] - 0.002
+    run.save()
+    again = JointRun(RECIPE, stored.path, about, stored.path / "second.pt", model)
+    np.testing.assert_array_equal(again.target.matrix, run.target.matrix)
+    made = write_model(again, about, random_chips(), stored.path / "second.facealike")
+    assert str(made.card.provenance["initialisation"]).endswith(f"the branch of model {model.id}")
+    with pytest.raises(DataError, match=r"--start: the model has no branch with .* of \(7, "):
+        JointRun(replace(RECIPE, dimensions=7), stored.path, about, stored.path / "third.pt", model)
+
+
+def test_a_model_without_a_branch_is_no_start(stored: Folder) -> None:
+    other = tiny_model_file()
+    with pytest.raises(DataError, match="--start: the model has no branch"):
+        JointRun(RECIPE, stored.path, TargetsAbout.read(stored.path), stored.path / "new.pt", other)
+
+
+def test_the_target_turns_to_the_embeddings_and_keeps_its_cosines() -> None:
+    rng = np.random.default_rng(0)
+    target = rng.normal(size=(50, 5)).astype(np.float32)
+    turn, _ = np.linalg.qr(rng.normal(size=(5, 5)))
+    found = rotation(target, (target @ turn).astype(np.float32))
+    np.testing.assert_allclose(found, turn, atol=1e-5)
+    found = rotation(target, rng.normal(size=(50, 5)).astype(np.float32))
+    np.testing.assert_allclose(found @ found.T, np.eye(5), atol=1e-5)

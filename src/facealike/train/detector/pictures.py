@@ -21,6 +21,7 @@ from ...embedding.unused_photos import readable_photos
 from ...errors import DataError
 from ...types import Image
 from ...utils.atomic_write import write_bytes
+from .crowds import dressed, packed
 from .photometric import augment_photometric
 
 SIDE = 320
@@ -32,6 +33,11 @@ HARD_SIDE = 128
 """Side of what surrounds a hard place, in pixels."""
 HARD = 0.15
 """Share of the pictures that show hard places, if the pool has any (``hard_negatives``)."""
+
+PACKED = 60
+"""Different people of a picture of rows of people."""
+MASKED = 0.12
+"""Share of single faces behind masks."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +134,14 @@ def _crowd(rng: np.random.Generator, pool: Pool) -> Image:
     return image
 
 
+def _packed(rng: np.random.Generator, pool: Pool) -> Image:
+    """Rows of people who cover each other, some behind masks."""
+    under = _scenery(rng, pool) if rng.random() < 0.7 else _part(rng, pool)
+    names = ["photos" if rng.random() < 0.75 else "chips" for _ in range(PACKED)]
+    images = tuple(_draw(rng, pool, name) for name in names)
+    return packed(rng, under, images, tuple(FACES[name][1] for name in names), 8.0)
+
+
 def _scenery(rng: np.random.Generator, pool: Pool) -> Image:
     """A square of a picture without people, at any scale."""
     whole = pool.scenery[int(rng.integers(len(pool.scenery)))]
@@ -171,7 +185,8 @@ def _drawing(rng: np.random.Generator, pool: Pool) -> Image:
 
 
 KINDS: tuple[tuple[Callable[[np.random.Generator, Pool], Image], float], ...] = (
-    (_one_face, 0.46), (_tiles, 0.14), (_crowd, 0.14), (_scenery, 0.1), (_part, 0.1), (_drawing, 0.06),
+    (_one_face, 0.36), (_tiles, 0.1), (_crowd, 0.1), (_packed, 0.22), (_scenery, 0.09), (_part, 0.08),
+    (_drawing, 0.05),
 )  # fmt: skip
 
 
@@ -187,7 +202,7 @@ def _layer(
 ) -> Image:  # fmt: skip
     """Put one image over ``under`` so that its face is ``size`` pixels and its center at ``middle``."""
     scale = size / FACES[name][1]
-    source = _draw(rng, pool, name)
+    source = np.asarray(dressed(rng, _draw(rng, pool, name), FACES[name][1], MASKED))
     # Only what the image covers is rendered: a crowd is thirty small faces.
     reach = 1 + scale * math.hypot(*source.shape[:2]) / 2
     low = np.clip(np.floor(middle - reach), 0, SIDE).astype(int)

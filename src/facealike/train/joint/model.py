@@ -30,6 +30,7 @@ from .targets import TargetsAbout
 from .training import JointRun
 
 LICENSES = {"code": "Apache-2.0", "weights": "Apache-2.0", "training_data": "CC-BY-4.0"}
+INITIALIZATION = "dlib's face network (CC0), dlib_face_recognition_resnet_model_v1"
 LIMITS = (
     "What its teachers cannot tell apart it cannot either. Small children, and people of one race, gender "
     "and age, pass for one person more often than others do: see the groups among its metrics."
@@ -107,7 +108,8 @@ def _card(run: JointRun, about: TargetsAbout, chips: NDArray[np.uint8], detector
         },
         recipe={"joint": run.recipe.to_dict()},
         provenance={
-            "initialisation": "dlib's face network (CC0), dlib_face_recognition_resnet_model_v1",
+            "initialisation": INITIALIZATION
+            + (f"; the branch of model {run.start_id}" if run.start_id else ""),
             "teachers": teachers,
             "outside_data": "what the teachers were trained on; no people of its own",
             "command": shlex.join(["python", "-m", "facealike.train.joint.run", *sys.argv[1:]]),

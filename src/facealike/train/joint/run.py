@@ -23,6 +23,7 @@ import numpy as np
 import torch
 
 from ...errors import DataError, UsageError
+from ...model_file.locate import read_model_file
 from ..command import add_recipe_options, append_row, command_parser, log_line, one_sentence_errors
 from .chips import pack_chips
 from .model import write_model
@@ -75,7 +76,8 @@ def run_joint(options: argparse.Namespace) -> None:
     if options.only == "targets":
         return
     about = TargetsAbout.read(folder)
-    run = JointRun(recipe, folder, about, work / "state.pt")
+    start = read_model_file(options.start) if options.start else None
+    run = JointRun(recipe, folder, about, work / "state.pt", start)
     _train(run, folder, work, options)
     write_model(run, about, chips, options.out)
 
@@ -154,6 +156,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--work", type=Path, required=True, help="chips, targets and the run's state go here")
     parser.add_argument("--out", type=Path, required=True, help="write the model here")
     parser.add_argument("--only", choices=("targets", "training"), help="one of the two parts")
+    parser.add_argument("--start", metavar="MODEL", help="begin with the branch of a model of an earlier run")
     parser.add_argument("--every", type=int, default=200, help="steps between two saved states")
     add_recipe_options(parser, JointRecipe(), *RECIPE_OPTIONS)
     return parser

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...errors import DataError, TrainingError
+from ...model_file.model_file import ModelFile
 from ...utils.atomic_write import write_bytes
 from ..networks.dlib_resnet import DlibTeacher
 from ..networks.ema import Average
@@ -23,6 +25,7 @@ from ..optim.optimizer import parameter_groups, with_matrices, without
 from .branch import Branch
 from .groups import batches, near_groups
 from .recipe import JointRecipe
+from .start import branch_weights, rotation
 from .stored_maps import Copy, decode, read_copy, stored_maps
 from .student import JointStudent, joint_loss
 from .targets import JointTarget, TargetsAbout
@@ -110,16 +113,21 @@ class JointRun:
         folder: The stored targets and maps.
         about: The teachers of the targets.
         state: File of the state; the run continues from it if it exists.
+        start: A joint model, with whose branch a new run begins.
 
     Raises:
-        DataError: There are no stored maps.
+        DataError: There are no stored maps, or ``start`` has no branch of the recipe's dimensions.
         TrainingError: The state cannot be resumed.
     """
 
-    def __init__(self, recipe: JointRecipe, folder: Path, about: TargetsAbout, state: Path) -> None:
+    def __init__(
+        self, recipe: JointRecipe, folder: Path, about: TargetsAbout, state: Path,
+        start: ModelFile | None = None,
+    ) -> None:  # fmt: skip
         torch.manual_seed(recipe.seed)
         self.recipe, self.folder, self.state, self.step = recipe, folder, state, 0
         saved = self._read() if state.is_file() else None
+        self.start_id = str(saved.get("start", "")) if saved else start.id if start else ""
         first = [] if saved else self._first_copies()
         if saved is not None:
             self.target = JointTarget(**saved["target"])
@@ -129,7 +137,9 @@ class JointRun:
         # Small teachers may have fewer principal directions than the recipe asks for.
         self.branch = Branch(DlibTeacher.load(frozen=False), self.target.matrix.shape[1])
         self.branch.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if saved is None:
+        if saved is None and start is not None:
+            self._begin_with(start.embedder, first)
+        elif saved is None:
             self._fit(first)
         self._average = Average(self.branch, recipe.average)
         groups = parameter_groups(self.branch, recipe.decay)
@@ -170,6 +180,16 @@ class JointRun:
         print(
             f"least squares: mean cosine {found:.4f} on {len(targets):,} views", file=sys.stderr, flush=True
         )
+
+    def _begin_with(self, start: bytes, first: list[tuple[NDArray[np.uint8], NDArray[np.float16]]]) -> None:
+        """Take the branch of a model, and turn the joint target towards its embeddings."""
+        shapes = {name: weight.shape for name, weight in self.branch.state_dict().items()}
+        self.branch.load_state_dict(branch_weights(start, shapes))
+        own = F.normalize(torch.cat([self._in_chunks(self.branch, maps) for maps, _ in first]), dim=1).numpy()
+        rows = np.concatenate([rows for _, rows in first])
+        self.target = replace(self.target, matrix=self.target.matrix @ rotation(self.target(rows), own))
+        found = float((own * self.target(rows)).sum(axis=1).mean())
+        print(f"start: mean cosine {found:.4f} on {len(rows):,} views", file=sys.stderr, flush=True)
 
     @torch.no_grad()
     def _in_chunks(self, network: Any, maps: NDArray[np.uint8]) -> Tensor:
@@ -228,6 +248,7 @@ class JointRun:
                 "matrix": torch.from_numpy(self.target.matrix),
             },
             "step": self.step,
+            "start": self.start_id,
             "feeder": self.feeder.state(),
             "recipe": self.recipe.to_dict(),
         }
