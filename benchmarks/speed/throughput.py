@@ -145,7 +145,7 @@ def beginning(options: argparse.Namespace, load: float) -> dict[str, object]:
     return {
         **circumstances("onnxruntime", "pillow"),
         "load_before": f"{load:.1f}",
-        "model": Path(options.model).name if options.model else "shipped",
+        "model": Model.load(options.model, device="cpu").id,
         "detector": Path(options.detector).name if options.detector else "its own",
     }
 
