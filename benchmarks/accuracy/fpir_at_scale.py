@@ -135,7 +135,8 @@ def main() -> None:
     if options.write:
         stamp = {**circumstances("onnxruntime"), "model": model.id, "seed": options.seed}
         append_rows(CSV, [{**stamp, **row} for row in rows])
-        put(PAGE, "fpir", table(rows))
+        source = f"{stamp['date']} at commit {stamp['commit']} on {stamp['machine']}, seed {options.seed}"
+        put(PAGE, "fpir", f"{table(rows)}\n\nModel {model.id}, measured {source}.")
 
 
 if __name__ == "__main__":

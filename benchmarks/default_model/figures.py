@@ -16,7 +16,7 @@ RECORD = RESULTS / "results.json"
 
 
 def load_figures() -> dict[str, Any]:
-    """Return the figures by the name under which ``sentences.py`` mentions them.
+    """Return the figures by the name under which ``sentences.toml`` mentions them.
 
     Raises:
         NotMeasured: ``results.json`` is of another model.
@@ -45,7 +45,9 @@ def load_figures() -> dict[str, Any]:
             "identification.csv", "people", "target", derive=lambda row: {"missed": 1 - row["found"]}
         ),
         "full_test": Keyed("full_test.csv", "figure"),
-        "fpir_at_scale": Keyed("fpir_at_scale.csv", "templates", "target_fpir", where={"templates_a_person": 1}),
+        "fpir_at_scale": Keyed(
+            "fpir_at_scale.csv", "templates", "target_fpir", where={"templates_a_person": 1}
+        ),
         "clustering": Keyed("clustering.csv", "fmr", where={"method": "default", "split": "test"}),
         "throughput": Keyed("throughput.csv", "what"),
         "cold_start": Keyed(

@@ -45,7 +45,7 @@ def _number(value: str) -> Any:
 
 
 def latest(name: str, *keys: str, **where: Any) -> list[dict[str, Any]]:
-    """Return the rows of ``rows_of`` with the values ``where``; the last one of each combination of ``keys``."""
+    """Return the rows of ``rows_of`` with the values ``where``: the last one for each value of ``keys``."""
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
     for row in rows_of(name):
         if all(row[column] == value for column, value in where.items()):

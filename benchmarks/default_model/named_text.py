@@ -38,7 +38,9 @@ def put_figures(page: str, text: str, figures: Mapping[str, Any]) -> tuple[str, 
     """
     pattern, values = "", []
     for literal, name, spec, _ in _FORMATTER.parse(text):
-        pattern += "".join(r"\s+" if part.isspace() else re.escape(part) for part in re.split(r"(\s+)", literal))
+        pattern += "".join(
+            r"\s+" if part.isspace() else re.escape(part) for part in re.split(r"(\s+)", literal)
+        )
         if name is not None:
             pattern += f"({NUMBER if spec else WORDS})"
             values.append(write_text(f"{{{name}:{spec}}}" if spec else f"{{{name}}}", figures))

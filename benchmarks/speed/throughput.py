@@ -142,6 +142,8 @@ def dlib_alone(options: argparse.Namespace) -> dict[str, Any]:
 
 def beginning(options: argparse.Namespace, load: float) -> dict[str, object]:
     """The columns that a row begins with: on what, under which ``load``, model and detector."""
+    from facealike.embedding.face_model import Model
+
     return {
         **circumstances("onnxruntime", "pillow"),
         "load_before": f"{load:.1f}",

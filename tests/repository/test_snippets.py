@@ -1,6 +1,6 @@
 """Every command and every Python snippet of the documents runs, with stand-ins for the reader's own files.
 
-With ``FACEALIKE_WRITE_OUTPUTS=1`` in the environment the outputs in the documents become those that were found.
+With ``FACEALIKE_WRITE_OUTPUTS=1`` in the environment, outputs in the documents become those that were found.
 """
 
 from __future__ import annotations
@@ -23,7 +23,17 @@ import facealike.model_zoo.export
 import facealike.reports.run_report
 import facealike.train
 from facealike.cli import app
-from support.doc_snippets import LANGUAGES, PAGES, Command, blocks, commands, found_output, make_folder, name, same_numbers
+from support.doc_snippets import (
+    LANGUAGES,
+    PAGES,
+    Command,
+    blocks,
+    commands,
+    found_output,
+    make_folder,
+    name,
+    same_numbers,
+)
 from support.paths import ROOT
 from support.tiny_model import tiny_model_file
 
@@ -225,7 +235,9 @@ def test_words_of_an_output_are_compared() -> None:
     assert found_output("score 0.91\n...\nend\n", "score 0.87\na\nb\nend\n") == "score 0.87\n...\nend\n"
     assert found_output("score 0.91\nend\n", "score 0.87\nb\nend\n") is None
     assert found_output("...\n", "") == "...\n" and found_output("a\n", "a\nb\n") is None
-    assert found_output("model 72da8de5b025, 59,000\n", "model abcdef012345, 7\n") == "model abcdef012345, 7\n"
+    assert (
+        found_output("model 72da8de5b025, 59,000\n", "model abcdef012345, 7\n") == "model abcdef012345, 7\n"
+    )
 
 
 def test_numbers_of_an_output_are_compared() -> None:

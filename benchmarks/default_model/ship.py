@@ -1,0 +1,161 @@
+"""Make a model file the default model, and measure and write all that the repository states of it.
+
+    make ship MODEL=candidate.facealike
+    python -m benchmarks.default_model.ship candidate.facealike [--accuracy] [--only NAME] [--list]
+
+On a branch of its own, with the data of the tests named in the environment (``FACEALIKE_LFW``,
+``FACEALIKE_LFW_PAIRS``, ``FACEALIKE_FAIRFACE``, ``FACEALIKE_RETAIL0095``).  In this order:
+
+1. check the candidate (``candidate.py``) and print it beside the default model;
+2. replace the weights, write the golden numbers of the tests, and commit both: rows name that commit;
+3. run the benchmarks of ``steps.py``, each in a process of its own;
+4. write the figures, tables, outputs and pictures of the documents;
+5. list what a person must still do and read.
+
+Interrupted, or stopped by a benchmark that failed, the same command continues where it was: what is done
+is in ``WORK/ID.json``, with the seconds that each took.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from benchmarks.common.record import ROOT
+from benchmarks.default_model import candidate
+from benchmarks.default_model.golden import GOLDEN
+from benchmarks.default_model.steps import STEPS
+from facealike.embedding.face_model import Model
+from facealike.utils.atomic_write import write_bytes, write_text
+
+WEIGHTS = ROOT / "src" / "facealike" / "weights" / "default.facealike"
+DATA = {
+    "lfw": "FACEALIKE_LFW", "pairs": "FACEALIKE_LFW_PAIRS", "fairface": "FACEALIKE_FAIRFACE",
+    "retail": "FACEALIKE_RETAIL0095",
+}  # fmt: skip
+PICTURES = {
+    "picture": "facealike compare examples/photos/hopper.jpg examples/photos/hopper-turned.jpg "
+    "--draw docs/assets/compare.png",
+    "screenshots": "scripts.page_screenshots",
+}
+BY_HAND = """
+Still to be done by a person:
+- src/facealike/weights/README.md, and "How it was made" in docs/results/default-model.md: how it was made.
+- python -m benchmarks.peers.measure ... --write (docs/results/peers.md), which needs the other packages;
+  if the width of an embedding changed, python -m benchmarks.speed.scale --table FILE --write, too.
+- docs/results/quality.md: if the fitted curves moved, the constants of src/facealike/quality follow them.
+- CHANGELOG.md, Unreleased: what changes for users. Galleries need facealike gallery migrate.
+- Read the paragraphs listed above: their numbers, and whether what they conclude still holds.
+- Look at the pictures in docs/assets and docs/results/figures; make test; make docs."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("candidate", type=Path, help="a model file, released by scripts/release_model.py")
+    parser.add_argument(
+        "--work", type=Path, default=ROOT / "build" / "ship", help="for what is kept between runs"
+    )
+    parser.add_argument("--accuracy", action="store_true", help="leave out what measures time")
+    parser.add_argument(
+        "--only", action="append", metavar="NAME", help="these benchmarks; may be given several times"
+    )
+    parser.add_argument(
+        "--list", action="store_true", help="print the benchmarks in their order, and do nothing"
+    )
+    options = parser.parse_args()
+    if unknown := set(options.only or ()) - {step.name for step in STEPS}:
+        parser.error(f"no benchmark is called {', '.join(sorted(unknown))}; see --list")
+    chosen = [step for step in STEPS if step.name in (options.only or {step.name})]
+    chosen = [step for step in chosen if not (options.accuracy and step.quiet)]
+    if options.list:
+        print(*(f"{step.name:28} {step.minutes:5.1f} min  {step.command}" for step in chosen), sep="\n")
+        return
+    if missing := [name for name in DATA.values() if name not in os.environ]:
+        parser.error(f"set {', '.join(missing)} in the environment: the data of the tests")
+    places = {name: os.environ[variable] for name, variable in DATA.items()}
+    places["work"] = str(options.work.resolve())
+    options.work.mkdir(parents=True, exist_ok=True)
+    os.environ["FACEALIKE_HOME"] = f"{places['work']}/home"
+    replace(options.candidate, places)
+    record = options.work / f"{Model.load().id}.json"
+    for step in chosen:
+        once(record, step.name, words(step.command, places))
+    for name, command in PICTURES.items():
+        once(record, name, words(command, places))
+    os.environ["FACEALIKE_WRITE_OUTPUTS"] = "1"
+    once(record, "outputs", words("pytest -q tests/repository/test_snippets.py", places))
+    code = run(words("benchmarks.default_model.docs --write", places))
+    print("\nSeconds:", *(f"{name} {seconds}" for name, seconds in done(record).items()), sep="\n  ")
+    print(BY_HAND)
+    sys.exit(code)
+
+
+def words(command: str, places: dict[str, str]) -> list[str]:
+    """Return the words of a command with the places of the data, which may have spaces."""
+    return [word.format(**places) for word in command.split()]
+
+
+def replace(path: Path, places: dict[str, str]) -> None:
+    """Check the candidate and make it the default model, with its golden numbers, in one commit."""
+    old, new = Model.load(), Model.load(path)
+    if old.id == new.id:
+        return
+    sizes = WEIGHTS.stat().st_size, path.stat().st_size
+    against = list(candidate.objections(new, sizes[1]))
+    if against:
+        raise SystemExit(f"{path}, model {new.id}, cannot be the default model:\n- " + "\n- ".join(against))
+    before, after = (candidate.figures(model, size) for model, size in zip((old, new), sizes, strict=True))
+    print(f"{'':28} {old.id:24} {new.id}")
+    print(
+        *(f"{name:28} {before.get(name, ''):24} {value}" for name, value in after.items()),
+        sep="\n",
+        flush=True,
+    )
+    git = ["git", "-C", str(ROOT)]
+    if subprocess.run(
+        [*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True
+    ).stdout:
+        raise SystemExit(
+            "commit or stash your changes first: the new weights become a commit, which rows name"
+        )
+    content, page = path.read_bytes(), WEIGHTS.with_name("README.md")
+    digest = hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()
+    write_bytes(WEIGHTS, content)
+    write_text(page, page.read_text("utf-8").replace(digest, hashlib.sha256(content).hexdigest()))
+    if run(words("benchmarks.default_model.golden {lfw} --cache {work}/crops --write", places)):
+        raise SystemExit("the golden numbers were not written")
+    subject = f"default model: replace {old.id} by {new.id}"
+    subprocess.run([*git, "commit", "-qm", subject, "--", str(WEIGHTS), str(page), str(GOLDEN)], check=True)
+
+
+def done(record: Path) -> dict[str, float]:
+    """Return the seconds of each step that is done."""
+    return json.loads(record.read_text("utf-8")) if record.exists() else {}
+
+
+def once(record: Path, name: str, command: list[str]) -> None:
+    """Run a command unless it is done; end the program where it fails."""
+    if name in done(record):
+        return
+    start = time.perf_counter()
+    if code := run(command):
+        raise SystemExit(f"{name} ended with {code}. The same command continues here.")
+    write_text(
+        record, json.dumps({**done(record), name: round(time.perf_counter() - start, 1)}, indent=1) + "\n"
+    )
+
+
+def run(command: list[str]) -> int:
+    """Run a module with arguments; return its exit code."""
+    print("$ python -m", *command, flush=True)
+    return subprocess.run([sys.executable, "-m", *command], cwd=ROOT).returncode
+
+
+if __name__ == "__main__":
+    main()
