@@ -38,7 +38,8 @@ def simsimd_product() -> Product | None:
         return None
 
     def product(queries: NDArray[np.int8], codes: NDArray[np.int8]) -> NDArray[Any]:
-        found: NDArray[Any] = np.asarray(cdist(queries, codes, "dot")).T
+        # Not its ``out``: simsimd 6 then gives a reference to None away, which ends Python 3.11 after a while.
+        found: NDArray[Any] = np.asarray(cdist(queries, codes, "dot", out_dtype="float32")).T
         return found
 
     return product

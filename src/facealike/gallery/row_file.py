@@ -93,9 +93,10 @@ class RowFile:
 
     def __init__(self, path: Path, columns: Sequence[Column], stamp: Mapping[str, Any]) -> None:
         self.path, self.columns = path, (*KEYS, *columns)
-        self._offsets, at = {}, CHECK
+        self._offsets, self._types, at = {}, {}, CHECK
         for one in self.columns:
             self._offsets[one.name] = at
+            self._types[one.name] = np.dtype((one.dtype, one.width)) if one.width > 1 else np.dtype(one.dtype)
             at += one.bytes * BLOCK
         self._block_bytes = at
         self._described = _described(self.columns, stamp)
@@ -174,11 +175,9 @@ class RowFile:
 
     def column(self, name: str, block: int) -> NDArray[Any]:
         """Return a column of the rows of a block, shape (rows,) or (rows, width); it cannot be written."""
-        one = next(each for each in self.columns if each.name == name)
         rows = min(BLOCK, self.rows - block * BLOCK)
         start = PAGE + block * self._block_bytes + self._offsets[name]
-        flat = self._bytes[start : start + rows * one.bytes].view(one.dtype)
-        return flat if one.width == 1 else flat.reshape(rows, one.width)
+        return np.frombuffer(self._mapped, self._types[name], rows, start)
 
     def blocks(self) -> range:
         """Return the numbers of the blocks."""

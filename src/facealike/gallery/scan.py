@@ -7,14 +7,14 @@ again in float32 to be exact.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..utils.ordered_threads import default_threads, map_ordered
+from ..utils.ordered_threads import default_threads
+from ..utils.shared_work import share_work
 from .int8_product import int8_product, simsimd_product
 from .row_file import BLOCK, Column, RowFile
 
@@ -96,89 +96,114 @@ def collect(file: RowFile, precision: Precision, queries: NDArray[np.float32], b
     margins = 2 * error
     blocks = file.blocks()
     threads = _threads(precision, len(queries), len(blocks))
-    count = max(1, threads)
-    edges = [len(blocks) * part // count for part in range(count + 1)]
-    parts = [blocks[low:high] for low, high in itertools.pairwise(edges)]
 
-    def collected(part: range) -> list[_Pool]:
+    def collected(part: Iterator[int]) -> _Pool:
         return _collect(file, score, margins, best, part)
 
-    found = list(map_ordered(collected, parts, threads))
-    for pools in found[1:]:
-        for pool, other in zip(found[0], pools, strict=True):
-            pool.add(*other.narrow())
-    return [
-        Collected(*pool.narrow(), pool.bound - float(margin), float(margin) / 2)
-        for pool, margin in zip(found[0], margins, strict=True)
-    ]
+    pool, *others = share_work(collected, blocks, threads)
+    for other in others:
+        pool.join(other)
+    return pool.collected(error)
 
 
 def _threads(precision: Precision, queries: int, blocks: int) -> int:
-    """Return how many threads divide the rows among themselves; 0 for none beside the caller's.
+    """Return how many threads divide the blocks among themselves.
 
     The products of NumPy and onnxruntime have threads of their own, simsimd's have none.
     """
     if precision == "float32" or int8_product(queries) is not simsimd_product():
-        return 0
-    threads = min(default_threads(), blocks // LEAST_BLOCKS)
-    return threads if threads > 1 else 0
+        return 1
+    return max(1, min(default_threads(), blocks // LEAST_BLOCKS))
 
 
 def _collect(
     file: RowFile, score: Callable[[int], NDArray[np.float32]], margins: NDArray[np.float64], best: int,
-    blocks: range,
-) -> list[_Pool]:  # fmt: skip
-    """Return, for each query, the rows of some blocks that may be among its best."""
-    bounds = np.full(len(margins), -np.inf)
-    pools = [_Pool(best, float(margin)) for margin in margins]
+    blocks: Iterator[int],
+) -> _Pool:  # fmt: skip
+    """Return the rows of some blocks that may be among the best of a query."""
+    pool = _Pool(best, margins)
     for block in blocks:
-        scores = score(block)
-        dead = file.column("mark", block) == 0
-        if dead.any():
-            scores[dead] = -np.inf
-        if not np.isfinite(bounds).all() and len(scores) > best:
-            bounds = np.maximum(bounds, np.partition(scores, len(scores) - best, axis=0)[-best])
+        scores, marks = score(block), file.column("mark", block)
+        if not pool.bounded and len(scores) > best:
+            scores[marks == 0] = -np.inf
+            pool.bound(np.partition(scores, len(scores) - best, axis=0)[-best])
         # np.nonzero of a matrix takes ten times as long.
-        rows, which = np.divmod(np.flatnonzero(scores > bounds - margins), len(margins))
+        rows, which = np.divmod(np.flatnonzero(scores > pool.cut), len(margins))
         near = scores[rows, which]
-        for i in np.unique(which):
-            of_query = which == i
-            bounds[i] = max(bounds[i], pools[i].add(rows[of_query] + block * BLOCK, near[of_query]))
-    return pools
+        if not near.all():  # a blanked row has the score 0, so no other mark needs to be read
+            live = marks[rows] != 0
+            rows, which, near = rows[live], which[live], near[live]
+        pool.add(rows + block * BLOCK, which, near)
+    return pool
 
 
 class _Pool:
-    """Rows of a query that are near its best ones.
+    """Rows that are near the best ones of their query.
+
+    Args:
+        best: How many rows are the best ones of a query.
+        margins: How far below the last of them a row is near, (q,).
 
     Attributes:
-        bound: The score of the last of the best ones; minus infinity where there are fewer.
+        bounds: A score that the last of the best rows has at least, (q,); minus infinity where it is unknown.
+        bounded: Whether all are known.
+        cut: Rows with a score up to this are not near, (q,).
     """
 
-    def __init__(self, best: int, margin: float) -> None:
-        self.bound = -np.inf
-        self._best, self._margin = best, margin
+    def __init__(self, best: int, margins: NDArray[np.float64]) -> None:
+        self._best, self._margins = best, margins
         self._rows: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
+        self._which: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
         self._scores: list[NDArray[np.float32]] = [np.zeros(0, np.float32)]
-        self._held, self._limit = 0, 4 * best
+        self._held, self._limit = 0, 4 * best * len(margins)
+        self.bounds = np.full(len(margins), -np.inf)
+        self.bound(self.bounds)
 
-    def add(self, rows: NDArray[np.int64], scores: NDArray[np.float32]) -> float:
-        """Add rows; return the bound."""
+    def bound(self, bounds: NDArray[Any]) -> None:
+        """Take note of scores that the best rows have at least."""
+        self.bounds = np.maximum(self.bounds, bounds)
+        self.cut = self.bounds - self._margins
+        self.bounded = bool(np.isfinite(self.bounds).all())
+
+    def add(self, rows: NDArray[np.int64], which: NDArray[np.int64], scores: NDArray[np.float32]) -> None:
+        """Add rows with the number of their query and their scores, each (n,)."""
         self._rows.append(rows)
+        self._which.append(which)
         self._scores.append(scores)
         self._held += len(rows)
         if self._held > self._limit:
-            self._limit = 2 * len(self.narrow()[0]) + 4 * self._best
-        return self.bound
+            self._narrow()
+            self._limit = 2 * self._held + 4 * self._best * len(self._margins)
 
-    def narrow(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Drop rows that are no longer near the best ones; return the others with their scores."""
-        rows, scores = np.concatenate(self._rows), np.concatenate(self._scores)
-        if len(scores) >= self._best:
-            self.bound = float(np.partition(scores, len(scores) - self._best)[len(scores) - self._best])
-            keep = scores > self.bound - self._margin
-            rows, scores = rows[keep], scores[keep]
-        self._rows, self._scores, self._held = [rows], [scores], len(rows)
-        return rows, scores
+    def join(self, other: _Pool) -> None:
+        """Add the rows of another pool, of other blocks."""
+        self.bound(other.bounds)
+        for rows, which, scores in zip(other._rows, other._which, other._scores, strict=True):
+            self.add(rows, which, scores)
+
+    def collected(self, errors: NDArray[np.float64]) -> list[Collected]:
+        """Return what is collected for each query, whose scores have the errors (q,)."""
+        rows, which, scores = self._narrow()
+        edges = np.searchsorted(which, np.arange(len(errors) + 1))
+        return [
+            Collected(rows[low:high], scores[low:high], float(cut), float(error))
+            for low, high, cut, error in zip(edges[:-1], edges[1:], self.cut, errors, strict=True)
+        ]
+
+    def _narrow(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+        """Drop rows that are no longer near; return the others, in the order of their queries."""
+        rows, which, scores = (np.concatenate(each) for each in (self._rows, self._which, self._scores))
+        order = np.lexsort((-scores, which))
+        rows, which, scores = rows[order], which[order], scores[order]
+        edges = np.searchsorted(which, np.arange(len(self.bounds) + 1))
+        full = np.diff(edges) >= self._best
+        reached = np.full(len(self.bounds), -np.inf)
+        reached[full] = scores[edges[:-1][full] + self._best - 1]
+        self.bound(reached)
+        near = scores > self.cut[which]
+        rows, which, scores = rows[near], which[near], scores[near]
+        self._rows, self._which, self._scores, self._held = [rows], [which], [scores], len(rows)
+        return rows, which, scores
 
 
 def _scorer(
@@ -201,7 +226,7 @@ def _scorer(
     product = int8_product(len(code))
 
     def in_int8(block: int) -> NDArray[np.float32]:
-        found = product(code, file.column("code", block)).astype(np.float32, order="C")
+        found = product(code, file.column("code", block)).astype(np.float32, order="C", copy=False)
         found *= file.column("scale", block)[:, None]
         found *= scale
         return found
