@@ -38,7 +38,8 @@ def simsimd_product() -> Product | None:
         return None
 
     def product(queries: NDArray[np.int8], codes: NDArray[np.int8]) -> NDArray[Any]:
-        # Not its ``out``: simsimd 6 then gives a reference to None away, which ends Python 3.11 after a while.
+        # Its ``out`` cannot be used: simsimd 6 then releases a reference to None that it does not hold, and
+        # Python before 3.12 ends with a fatal error after some thousand calls.
         found: NDArray[Any] = np.asarray(cdist(queries, codes, "dot", out_dtype="float32")).T
         return found
 

@@ -26,6 +26,9 @@ ALIGNED = 32
 LEAST_BLOCKS = 4
 """Blocks of a thread from which on it is worth its start."""
 
+SLACK = 16
+"""So many times the best rows are held before those are dropped that are no longer near."""
+
 ROUNDING = 1e-5
 """How far two float32 scores of the same vectors may differ by the order of their sums."""
 
@@ -130,7 +133,7 @@ def _collect(
         # np.nonzero of a matrix takes ten times as long.
         rows, which = np.divmod(np.flatnonzero(scores > pool.cut), len(margins))
         near = scores[rows, which]
-        if not near.all():  # a blanked row has the score 0, so no other mark needs to be read
+        if not near.all():  # a blanked row scores 0; to read the marks of all candidates takes longer
             live = marks[rows] != 0
             rows, which, near = rows[live], which[live], near[live]
         pool.add(rows + block * BLOCK, which, near)
@@ -155,7 +158,7 @@ class _Pool:
         self._rows: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
         self._which: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
         self._scores: list[NDArray[np.float32]] = [np.zeros(0, np.float32)]
-        self._held, self._limit = 0, 4 * best * len(margins)
+        self._held, self._limit = 0, SLACK * best * len(margins)
         self.bounds = np.full(len(margins), -np.inf)
         self.bound(self.bounds)
 
@@ -173,7 +176,7 @@ class _Pool:
         self._held += len(rows)
         if self._held > self._limit:
             self._narrow()
-            self._limit = 2 * self._held + 4 * self._best * len(self._margins)
+            self._limit = 2 * self._held + SLACK * self._best * len(self._margins)
 
     def join(self, other: _Pool) -> None:
         """Add the rows of another pool, of other blocks."""
@@ -192,7 +195,8 @@ class _Pool:
 
     def _narrow(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
         """Drop rows that are no longer near; return the others, in the order of their queries."""
-        rows, which, scores = (np.concatenate(each) for each in (self._rows, self._which, self._scores))
+        rows, which = np.concatenate(self._rows), np.concatenate(self._which)
+        scores = np.concatenate(self._scores)
         order = np.lexsort((-scores, which))
         rows, which, scores = rows[order], which[order], scores[order]
         edges = np.searchsorted(which, np.arange(len(self.bounds) + 1))
