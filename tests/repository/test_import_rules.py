@@ -31,7 +31,7 @@ HEIGHT = {name: -number for number, name in enumerate(LAYERS)}
 """A package imports only from those of a smaller height."""
 
 ALLOWED = {
-    "torch": {"train"}, "lightning": {"train"}, "pytorch_metric_learning": {"train"},
+    "torch": {"train", "gallery"}, "lightning": {"train"}, "pytorch_metric_learning": {"train"},
     "tensorboard": {"train"},
     "onnxscript": {"train"}, "openvino": {"train"}, "onnx": {"train", "model_zoo"},
     "sklearn": {"train", "model_zoo"}, "matplotlib": {"plotting"}, "av": {"video"},

@@ -70,6 +70,7 @@ def open_gallery(
     key_file: Path | None = None,
     new: bool = False,
     aggregation: AggregationChoice = AggregationChoice.best_or_mean,
+    search_device: str = "cpu",
 ) -> Gallery:
     """Open a gallery to embed photos."""
     from ..gallery.gallery import Gallery
@@ -79,7 +80,7 @@ def open_gallery(
     elif not is_url(place):
         check_folder(Path(place))
     chosen = "default" if model is None else str(model) if isinstance(model, Path) else model
-    return Gallery.open(place, chosen, aggregation.value, key_file)
+    return Gallery.open(place, chosen, aggregation.value, key_file, search_device)
 
 
 def open_any(place: str, model: Path | None = None, key_file: Path | None = None) -> Gallery:
@@ -198,6 +199,12 @@ def identify(
     fpir: FpirOption = 0.01,
     prior: PriorOption = 0.5,
     aggregation: AggregationOption = AggregationChoice.best_or_mean,
+    search_device: Annotated[
+        str,
+        typer.Option(
+            "--search-device", metavar="DEVICE", help="Where the templates are searched: cpu or cuda:N."
+        ),
+    ] = "cpu",
     key_file: KeyFileOption = None,
     as_json: JsonOption = False,
 ) -> int:
@@ -206,7 +213,7 @@ def identify(
     Exit code: 0 match, 1 unknown or uncertain, 2 an error, 3 no face found, 4 several faces where --face
     only allows one.
     """
-    opened = open_gallery(gallery, model, key_file, aggregation=aggregation)
+    opened = open_gallery(gallery, model, key_file, aggregation=aggregation, search_device=search_device)
     found = opened.identify(photo, top, fpir, face.policy, prior=prior)
     return report_candidates(found, as_json)
 

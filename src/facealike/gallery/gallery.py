@@ -81,6 +81,7 @@ class Gallery:
         cls, path: str | os.PathLike[str],
         model: Model | ModelFile | str | os.PathLike[str] | None = "default",
         aggregation: Aggregation = DEFAULT_AGGREGATION, key_file: str | os.PathLike[str] | None = None,
+        search_device: str = "cpu",
     ) -> Gallery:  # fmt: skip
         """Open or create the gallery in a file or on a server.
 
@@ -92,14 +93,18 @@ class Gallery:
             aggregation: How several templates of a person give one score; see ``Gallery``.
             key_file: The key of an encrypted gallery; a new one becomes encrypted.  None takes the key in the
                 variable ``FACEALIKE_GALLERY_KEY``, if any.
+            search_device: ``cuda:N`` keeps a copy of the vectors on a GPU and searches there; it needs
+                ``facealike[gpu]``, and the answers are the same.  The model has a device of its own.
 
         Raises:
             DataError: The file is no gallery, the key is wrong or missing, or templates are damaged.
-            MissingExtra: The client of the server is not installed.
+            DeviceError: The search device is not there.
+            MissingExtra: The client of the server, or torch for a search device, is not installed.
             MixedModels: It holds templates of another model.
+            UsageError: A search device for an encrypted gallery or a server.
         """
         loaded = read_model_file(model) if isinstance(model, str | os.PathLike) else model
-        store = open_store(path, None if loaded is None else loaded.id, key_file)
+        store = open_store(path, None if loaded is None else loaded.id, key_file, search_device)
         if loaded is not None:
             refuse_damaged(store)
         return cls(store, loaded, aggregation)
@@ -182,11 +187,9 @@ class Gallery:
         """
         if not isinstance(source, PeopleList) and is_vector_table(Path(source)):
             width = self.store.dimensions() or self.model.embedder.dimensions
-            screening = (
-                self._screening(corrected_photos(self.store.corrections()), True, True)
-                if refuse_duplicates
-                else None
-            )
+            screening = None
+            if refuse_duplicates:
+                screening = self._screening(corrected_photos(self.store.corrections()), True, True)
             return store_vectors(self.store, Path(source), width, min_quality, screening, progress)
         people = source if isinstance(source, PeopleList) else read_people(source)
         policy = self._policy(face, min_quality, {person for person, _ in people.photos})
@@ -216,13 +219,9 @@ class Gallery:
         return self.identify_face(self._probe(photo, face), options)
 
     def identify_face(self, probe: Probe, options: SearchOptions) -> CandidateList:
-        """Return who a face may be whose photo was cropped and embedded elsewhere; corrections apply.
-
-        Scores are aggregated as the gallery states.
-        """
+        """Return who an embedded face may be; corrections and the aggregation of the gallery apply."""
         options = replace(options, aggregation=self.aggregation)
-        without = self._excluded(probe)
-        return self._candidates(probe.vector, options, without, probe.photo, probe.face.face)
+        return self._candidates(probe.vector, options, self._excluded(probe), probe.photo, probe.face.face)
 
     def identify_embedding(
         self, embedding: NDArray[np.float32], top: int = 5, fpir: float = FPIR, name: str = "the embedding",
@@ -352,9 +351,8 @@ class Gallery:
     def export(self, path: str | os.PathLike[str], plain: bool = False) -> int:
         """Write people, templates and corrections to one portable file; return the number of templates.
 
-        A name that ends with ``.parquet`` gets a table of the templates, without corrections.
-
-        An encrypted gallery is written only with ``plain``, since the file is not encrypted.
+        A name that ends with ``.parquet`` gets a table of the templates, without corrections.  An encrypted
+        gallery is written only with ``plain``, since the file is not encrypted.
 
         Raises:
             DataError: The gallery is damaged, or the file cannot be written.

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .base import Hit
+from .device_matrix import DeviceMatrix
 from .indexed_table import IndexedTable, about
 from .row_file import Column, DamagedRows, RowFile
 from .scan import ROUNDING, Collected, Precision, collect, columns, encode
@@ -38,13 +39,17 @@ class TemplateIndex(IndexedTable):
     Args:
         folder: The folder of the gallery's index files.
         precision: How the file holds vectors.
+        matrix: A copy of an 8-bit file on a GPU, which is searched in its place; None without one.
 
     Attributes:
         damaged: Ids of templates whose vector is none; they are not searched.
     """
 
-    def __init__(self, folder: Path, precision: Precision = "int8") -> None:
+    def __init__(
+        self, folder: Path, precision: Precision = "int8", matrix: DeviceMatrix | None = None
+    ) -> None:
         self.precision: Precision = precision
+        self._matrix = matrix
         self._dimensions = 0
         super().__init__(folder / f"templates-{precision}", "templates", "vector")
 
@@ -86,6 +91,16 @@ class TemplateIndex(IndexedTable):
             self._ids.append(np.array([ids[i] for i in right]))
             self._vectors.append(_stacked([values[i] for i in right]))
 
+    def blank(self, db: sqlite3.Connection, ids: Sequence[int], again: bool) -> None:
+        super().blank(db, ids, again)
+        if self._matrix is not None and self.file is not None:
+            self._matrix.follow(self.file)
+
+    def close(self) -> None:
+        super().close()
+        if self._matrix is not None:
+            self._matrix.clear()
+
     def search(
         self, db: sqlite3.Connection, queries: NDArray[np.float32], top: int, without: Set[str] = frozenset()
     ) -> list[list[Hit]]:
@@ -101,10 +116,12 @@ class TemplateIndex(IndexedTable):
         best = PER_PERSON * (top + len(without))
         while missing := [i for i in range(len(queries)) if i not in found]:
             self.refresh(db)
-            near = [Collected.none()] * len(missing)
-            if self.file is not None:
-                near = collect(self.file, self.precision, queries[missing], best)
             file = self.file
+            near = [Collected.none()] * len(missing)
+            if file is not None and self._matrix is not None:
+                near = self._matrix.collect(file, queries[missing], best)
+            elif file is not None:
+                near = collect(file, self.precision, queries[missing], best)
             with reading(db):
                 self.read_newer(db)
                 for i, one in zip(missing, near, strict=True):

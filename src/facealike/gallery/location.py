@@ -12,8 +12,9 @@ from .store_url import StoreURL, is_url
 
 
 def open_store(
-    place: str | os.PathLike[str], model_id: str | None, key_file: str | os.PathLike[str] | None = None
-) -> GalleryStore:
+    place: str | os.PathLike[str], model_id: str | None, key_file: str | os.PathLike[str] | None = None,
+    search_device: str = "cpu",
+) -> GalleryStore:  # fmt: skip
     """Open or create the store of a gallery.
 
     Args:
@@ -21,17 +22,21 @@ def open_store(
             ``milvus://host:port/name`` or ``milvus:///path/to/file.db``.
         model_id: The model whose embeddings are expected; None opens an existing gallery of any model.
         key_file: The key of an encrypted gallery; None takes that of ``FACEALIKE_GALLERY_KEY``, if any.
+        search_device: Where a file is searched: ``cpu`` or ``cuda:N``.
 
     Raises:
-        UsageError: A URL of an unknown kind, or a key for a server.
+        UsageError: A URL of an unknown kind, or a key or a search device for a server.
         DataError: The gallery cannot be opened.
-        MissingExtra: The client of the server is not installed.
+        DeviceError: The search device is not there.
+        MissingExtra: The client of the server, or torch for a search device, is not installed.
         MixedModels: It holds templates of another model.
     """
     key = find_key(key_file)
     if not is_url(place):
-        return SQLiteStore(place, model_id, key=key)
+        return SQLiteStore(place, model_id, key=key, search_device=search_device)
     url = StoreURL.parse(str(place))
+    if search_device != "cpu":
+        raise UsageError(f"{url.shown}: a server searches by itself; leave the search device out")
     if key is not None:
         raise UsageError(
             f"{url.shown}: only a gallery in a file is encrypted by facealike; let the server encrypt its "

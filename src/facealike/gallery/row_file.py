@@ -105,7 +105,7 @@ class RowFile:
         except FileNotFoundError:
             raise DamagedRows(f"{path.name}: no such file") from None
         try:
-            self._inode = os.fstat(self._file.fileno()).st_ino
+            self.inode = os.fstat(self._file.fileno()).st_ino
             self._map()
             if bytes(self._bytes[64 : 64 + len(self._described)]) != self._described:
                 raise DamagedRows(f"{path.name}: of another gallery or another kind")
@@ -164,7 +164,7 @@ class RowFile:
     def refresh(self) -> bool:
         """Take note of rows that another process has appended; return False where the file was replaced."""
         try:
-            if self.path.stat().st_ino != self._inode:
+            if self.path.stat().st_ino != self.inode:
                 return False
         except OSError:
             return False

@@ -100,7 +100,7 @@ def collect(file: RowFile, precision: Precision, queries: NDArray[np.float32], b
     blocks = file.blocks()
     threads = _threads(precision, len(queries), len(blocks))
 
-    def collected(part: Iterator[int]) -> _Pool:
+    def collected(part: Iterator[int]) -> Pool:
         return _collect(file, score, margins, best, part)
 
     pool, *others = share_work(collected, blocks, threads)
@@ -122,9 +122,9 @@ def _threads(precision: Precision, queries: int, blocks: int) -> int:
 def _collect(
     file: RowFile, score: Callable[[int], NDArray[np.float32]], margins: NDArray[np.float64], best: int,
     blocks: Iterator[int],
-) -> _Pool:  # fmt: skip
+) -> Pool:  # fmt: skip
     """Return the rows of some blocks that may be among the best of a query."""
-    pool = _Pool(best, margins)
+    pool = Pool(best, margins)
     for block in blocks:
         scores, marks = score(block), file.column("mark", block)
         if not pool.bounded and len(scores) > best:
@@ -140,7 +140,7 @@ def _collect(
     return pool
 
 
-class _Pool:
+class Pool:
     """Rows that are near the best ones of their query.
 
     Args:
@@ -178,7 +178,7 @@ class _Pool:
             self._narrow()
             self._limit = 2 * self._held + SLACK * self._best * len(self._margins)
 
-    def join(self, other: _Pool) -> None:
+    def join(self, other: Pool) -> None:
         """Add the rows of another pool, of other blocks."""
         self.bound(other.bounds)
         for rows, which, scores in zip(other._rows, other._which, other._scores, strict=True):

@@ -14,9 +14,10 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
-from ..errors import DataError
+from ..errors import DataError, UsageError
 from ..utils.escape import shown
 from .base import NoSuchPerson
+from .device_matrix import open_matrix
 from .encrypted_tables import attach, unlock, unreadable_rows
 from .gallery_key import GalleryKey
 from .index import TemplateIndex
@@ -72,6 +73,7 @@ class SQLiteReader:
             model.
         precision: How the index file holds vectors; it does not change what a search returns.
         key: The key of an encrypted gallery; a new one becomes encrypted.
+        search_device: Where the index is searched: ``cpu``, or ``cuda:N`` by torch.
 
     Attributes:
         key: The key; None of a plain gallery.
@@ -80,11 +82,14 @@ class SQLiteReader:
         DataError: The file is no gallery, is of a newer version, or cannot be opened; or its key is missing
             or another one.
         MixedModels: The file holds templates of another model.
+        UsageError: The search device is none, or the gallery is encrypted and it is no CPU.
+        DeviceError: The search device is not there.
+        MissingExtra: torch is not installed, for a search device that is no CPU.
     """
 
     def __init__(
         self, path: str | os.PathLike[str], model_id: str | None = None, precision: Precision = "int8",
-        key: GalleryKey | None = None,
+        key: GalleryKey | None = None, search_device: str = "cpu",
     ) -> None:  # fmt: skip
         self.path = Path(path)
         self._file = self.path.absolute()  # the process may change its folder later
@@ -93,7 +98,8 @@ class SQLiteReader:
         self._blanked: set[tuple[str, int]] = set()  # erased from the index files, and flushed
         self._removed: set[tuple[str, int]] = set()  # removed from the tables, and not yet from the index
         folder = index_folder(self._file)
-        self._index, self._names = TemplateIndex(folder, precision), NameIndex(folder)
+        self._index = TemplateIndex(folder, precision, open_matrix(search_device))
+        self._names = NameIndex(folder)
         try:
             self._db = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT / 1000, isolation_level=None)
         except sqlite3.Error as error:
@@ -102,7 +108,10 @@ class SQLiteReader:
             ) from error
         try:
             self.model_id = prepare(self._db, self.path, model_id)
-            self._use(unlock(self._db, self.path, self.model_id, key), key)
+            cipher = unlock(self._db, self.path, self.model_id, key)
+            if cipher is not None and search_device != "cpu":
+                raise UsageError(f"{self.name}: encrypted galleries are searched on the cpu only")
+            self._use(cipher, key)
             with contextlib.suppress(sqlite3.OperationalError, OSError):
                 if self._db.execute("SELECT 1 FROM erasures LIMIT 1").fetchone():
                     with transaction(self._db):
