@@ -30,11 +30,11 @@ else:
 
 SENTENCES = ROOT / "benchmarks" / "default_model" / "sentences.toml"
 READ = (
-    "README.md", "docs/concepts/limits.md", "docs/guides/scale.md", "docs/results/audit.md",
-    "docs/results/clustering.md", "docs/results/default-model.md", "docs/results/demographics.md",
-    "docs/results/explain.md", "docs/results/full-test.md", "docs/results/identification.md",
-    "docs/results/peers.md", "docs/results/performance.md", "docs/results/quality.md",
-    "docs/results/video.md",
+    "README.md", "docs/concepts/face-quality.md", "docs/concepts/limits.md", "docs/guides/scale.md",
+    "docs/results/audit.md", "docs/results/clustering.md", "docs/results/default-model.md",
+    "docs/results/demographics.md", "docs/results/explain.md", "docs/results/full-test.md",
+    "docs/results/identification.md", "docs/results/peers.md", "docs/results/performance.md",
+    "docs/results/quality.md", "docs/results/video.md",
 )  # fmt: skip
 """The pages about the default model."""
 

@@ -6,33 +6,37 @@ Each is read where it was measured: on the model's card, in ``results.json``, or
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
-from benchmarks.common.record import RESULTS
+from benchmarks.common.record import RESULTS, ROOT
 from benchmarks.default_model.measured_rows import Keyed, NotMeasured
 from facealike.embedding.face_model import Model
 
 RECORD = RESULTS / "results.json"
+RESULTS_PAGES = ROOT / "docs" / "results"
+MACHINE = "AMD EPYC, 2 cores"
+"""The machine whose times the documents state in their sentences."""
 
 
 def load_figures() -> dict[str, Any]:
     """Return the figures by the name under which ``sentences.toml`` mentions them.
 
     Raises:
-        NotMeasured: ``results.json`` is of another model.
+        NotMeasured: ``results.json`` is of another model, or of another calibration.
     """
     model = Model.load()
-    card, calibration = model.file.card, model.calibration.check()
     measured = json.loads(RECORD.read_text("utf-8"))["shipped"]
-    if measured["model"] != model.id:
-        raise NotMeasured(f"{RECORD.name} is of model {measured['model']}, the default model is {model.id}")
-    spread = card.metrics["groups"]["spread"]
+    if (measured["model"], measured["threshold"]) != (model.id, model.threshold):  # an id does not tell both
+        raise NotMeasured(
+            f"{RECORD.name} is of model {measured['model']} at {measured['threshold']}, "
+            f"the default model is {model.id} at {model.threshold}"
+        )
+    spread = model.file.card.metrics["groups"]["spread"]
     return {
         "model": model.id,
         "width": model.embedder.dimensions,
         "threshold": model.threshold,
-        "calibrated_on": calibration.people,
-        "card": card.metrics,
         "groups": {
             **{name.replace(" ", "_"): found for name, found in spread.items()},
             "measured": sum(found["measured"] for found in spread.values()),
@@ -49,10 +53,20 @@ def load_figures() -> dict[str, Any]:
             "fpir_at_scale.csv", "templates", "target_fpir", where={"templates_a_person": 1}
         ),
         "clustering": Keyed("clustering.csv", "fmr", where={"method": "default", "split": "test"}),
-        "throughput": Keyed("throughput.csv", "what"),
+        "flaws": rows_of_table(RESULTS_PAGES / "quality.md", "What each flaw costs"),
+        "throughput": Keyed("throughput.csv", "what", where={"machine": MACHINE}),
         "cold_start": Keyed(
             "cold_start.csv",
             "step",
+            where={"machine": MACHINE},
             derive=lambda row: {"median_s": row["median_ms"] / 1000, "max_s": row["max_ms"] / 1000},
         ),
     }
+
+
+def rows_of_table(page: Path, heading: str) -> dict[str, dict[str, float]]:
+    """Return the rows of the table below a heading: names in the first column, numbers in the others."""
+    text = page.read_text("utf-8").partition(f"# {heading}\n")[2].lstrip("\n").partition("\n\n")[0]
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()]
+    (_, *columns), _, *rows = lines
+    return {row[0]: dict(zip(columns, map(float, row[1:]), strict=True)) for row in rows}

@@ -13,7 +13,7 @@ On a branch of its own, with the data of the tests named in the environment (``F
 5. list what a person must still do and read.
 
 Interrupted, or stopped by a benchmark that failed, the same command continues where it was: what is done
-is in ``WORK/ID.json``, with the seconds that each took.
+is in ``WORK/SHA256.json``, the beginning of the file's digest, with the seconds that each took.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from facealike.embedding.face_model import Model
 from facealike.utils.atomic_write import write_bytes, write_text
 
 WEIGHTS = ROOT / "src" / "facealike" / "weights" / "default.facealike"
+WEIGHTS_PAGE = WEIGHTS.with_name("README.md")
 DATA = {
     "lfw": "FACEALIKE_LFW", "pairs": "FACEALIKE_LFW_PAIRS", "fairface": "FACEALIKE_FAIRFACE",
     "retail": "FACEALIKE_RETAIL0095",
@@ -50,6 +51,8 @@ Still to be done by a person:
 - python -m benchmarks.peers.measure ... --write (docs/results/peers.md), which needs the other packages;
   if the width of an embedding changed, python -m benchmarks.speed.scale --table FILE --write, too.
 - docs/results/quality.md: if the fitted curves moved, the constants of src/facealike/quality follow them.
+- docs/results/performance.md has columns of a slower machine, which are of an earlier model until it is
+  measured there, too.
 - CHANGELOG.md, Unreleased: what changes for users. Galleries need facealike gallery migrate.
 - Read the paragraphs listed above: their numbers, and whether what they conclude still holds.
 - Look at the pictures in docs/assets and docs/results/figures; make test; make docs."""
@@ -74,7 +77,7 @@ def main() -> None:
     chosen = [step for step in STEPS if step.name in (options.only or {step.name})]
     chosen = [step for step in chosen if not (options.accuracy and step.quiet)]
     if options.list:
-        print(*(f"{step.name:28} {step.minutes:5.1f} min  {step.command}" for step in chosen), sep="\n")
+        print(*(f"{step.name:30} {step.minutes:5.1f} min  {step.command}" for step in chosen), sep="\n")
         return
     if missing := [name for name in DATA.values() if name not in os.environ]:
         parser.error(f"set {', '.join(missing)} in the environment: the data of the tests")
@@ -82,8 +85,9 @@ def main() -> None:
     places["work"] = str(options.work.resolve())
     options.work.mkdir(parents=True, exist_ok=True)
     os.environ["FACEALIKE_HOME"] = f"{places['work']}/home"
-    replace(options.candidate, places)
-    record = options.work / f"{Model.load().id}.json"
+    replace(options.candidate)
+    commit_golden(places)
+    record = options.work / f"{hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()[:12]}.json"
     for step in chosen:
         once(record, step.name, words(step.command, places))
     for name, command in PICTURES.items():
@@ -101,37 +105,42 @@ def words(command: str, places: dict[str, str]) -> list[str]:
     return [word.format(**places) for word in command.split()]
 
 
-def replace(path: Path, places: dict[str, str]) -> None:
-    """Check the candidate and make it the default model, with its golden numbers, in one commit."""
-    old, new = Model.load(), Model.load(path)
-    if old.id == new.id:
+def replace(path: Path) -> None:
+    """Check the candidate and put it in the place of the default model, unless it is there."""
+    if WEIGHTS.read_bytes() == path.read_bytes():
         return
+    old, new = Model.load(), Model.load(path)
     sizes = WEIGHTS.stat().st_size, path.stat().st_size
     against = list(candidate.objections(new, sizes[1]))
     if against:
         raise SystemExit(f"{path}, model {new.id}, cannot be the default model:\n- " + "\n- ".join(against))
+    if git("status", "--porcelain", "-uno"):
+        raise SystemExit("commit your changes first: the new weights become a commit, which rows name")
     before, after = (candidate.figures(model, size) for model, size in zip((old, new), sizes, strict=True))
-    print(f"{'':28} {old.id:24} {new.id}")
-    print(
-        *(f"{name:28} {before.get(name, ''):24} {value}" for name, value in after.items()),
-        sep="\n",
-        flush=True,
-    )
-    git = ["git", "-C", str(ROOT)]
-    if subprocess.run(
-        [*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True
-    ).stdout:
-        raise SystemExit(
-            "commit or stash your changes first: the new weights become a commit, which rows name"
-        )
-    content, page = path.read_bytes(), WEIGHTS.with_name("README.md")
-    digest = hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()
-    write_bytes(WEIGHTS, content)
-    write_text(page, page.read_text("utf-8").replace(digest, hashlib.sha256(content).hexdigest()))
+    print(f"{'':34} {old.id:24} {new.id}")
+    for name, value in after.items():
+        print(f"{name:34} {before.get(name, ''):24} {value}", flush=True)
+    digests = [hashlib.sha256(file.read_bytes()).hexdigest() for file in (WEIGHTS, path)]
+    # First the page: interrupted between the two, the next call still finds the old model, and does both.
+    write_text(WEIGHTS_PAGE, WEIGHTS_PAGE.read_text("utf-8").replace(*digests))
+    write_bytes(WEIGHTS, path.read_bytes())
+
+
+def commit_golden(places: dict[str, str]) -> None:
+    """Write the golden numbers of the new weights and commit both, unless that was done."""
+    files = [str(path) for path in (WEIGHTS, WEIGHTS_PAGE, GOLDEN)]
+    if not git("status", "--porcelain", "--", *files):
+        return
     if run(words("benchmarks.default_model.golden {lfw} --cache {work}/crops --write", places)):
-        raise SystemExit("the golden numbers were not written")
-    subject = f"default model: replace {old.id} by {new.id}"
-    subprocess.run([*git, "commit", "-qm", subject, "--", str(WEIGHTS), str(page), str(GOLDEN)], check=True)
+        raise SystemExit("the golden numbers were not written; the same command tries it again")
+    git("commit", "-qm", f"default model: exchange it for {Model.load().id}", "--", *files)
+
+
+def git(*command: str) -> str:
+    """Run git in the repository; return what it prints."""
+    return subprocess.run(
+        ["git", "-C", str(ROOT), *command], check=True, stdout=subprocess.PIPE, text=True
+    ).stdout
 
 
 def done(record: Path) -> dict[str, float]:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from benchmarks.default_model import docs, measured_rows
+from benchmarks.default_model.figures import rows_of_table
 from benchmarks.default_model.named_text import put_figures, write_text
 from benchmarks.default_model.steps import STEPS
 from facealike import Model
@@ -134,3 +135,10 @@ def test_figures_are_put_where_the_text_is_whatever_they_were() -> None:
 @pytest.mark.parametrize(("spec", "text"), [(".1p", "6.7"), (".0p", "7"), (".2gp", "6.7"), (".3f", "0.067")])
 def test_formats(spec: str, text: str) -> None:
     assert write_text(f"{{a[b c]:{spec}}}", {"a": {"b c": 0.0668}}) == text
+
+
+def test_a_table_of_a_page_is_read_by_row_and_column(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    first, second = "| a | b |\n|---|---|\n| x | 1 |", "| a | b c |\n|---|---:|\n| y z | 0.5 |"
+    page.write_text(f"# One\n\n{first}\n\n### Two\n\n{second}\n\nEnd", "utf-8")
+    assert rows_of_table(page, "Two") == {"y z": {"b c": 0.5}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from dataclasses import replace
@@ -108,9 +109,69 @@ def test_nothing_is_replaced_by_a_candidate_that_is_refused(tmp_path: Path) -> N
     path, before = tmp_path / "tiny.facealike", ship.WEIGHTS.stat().st_mtime_ns
     tiny_model_file().write(path)
     with pytest.raises(SystemExit, match="cannot be the default model:\n- its card lacks"):
-        ship.replace(path, {})
+        ship.replace(path)
     assert ship.WEIGHTS.stat().st_mtime_ns == before
 
 
 def test_the_default_model_itself_replaces_nothing() -> None:
-    ship.replace(ship.WEIGHTS, {})
+    ship.replace(ship.WEIGHTS)
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, default: Model) -> Path:
+    """A repository with the weights, their page and the golden numbers; return another model."""
+    for name, path in (
+        ("WEIGHTS", ship.WEIGHTS),
+        ("WEIGHTS_PAGE", ship.WEIGHTS_PAGE),
+        ("GOLDEN", ship.GOLDEN),
+    ):
+        copy = tmp_path / "repository" / path.name
+        copy.parent.mkdir(exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+        monkeypatch.setattr(ship, name, copy)
+    monkeypatch.setattr(ship, "ROOT", tmp_path / "repository")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    ship.git("init", "-q")
+    ship.git("config", "user.email", "a@b")
+    ship.git("config", "user.name", "a")
+    ship.git("add", "-A")
+    ship.git("commit", "-qm", "first")
+    card = replace(default.file.card, limits="Another one.")
+    replace(default.file, card=card).write(tmp_path / "other.facealike")
+    return tmp_path / "other.facealike"
+
+
+def test_a_candidate_takes_the_place_of_the_default_model(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Killed before its golden numbers are written, the same call goes on there."""
+    codes = [1, 0]
+
+    def run(command: list[str]) -> int:
+        assert command == [
+            "benchmarks.default_model.golden", "the lfw", "--cache", "the work/crops", "--write"
+        ]  # fmt: skip
+        ship.GOLDEN.write_text("{}", "utf-8")
+        return codes.pop(0)
+
+    monkeypatch.setattr(ship, "run", run)
+    places = {"lfw": "the lfw", "work": "the work"}
+    ship.replace(repository)
+    assert "View 2" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="tries it again"):
+        ship.commit_golden(places)
+    ship.replace(repository)
+    ship.commit_golden(places)
+    ship.commit_golden(places)
+    assert codes == [] and not ship.git("status", "--porcelain")
+    assert ship.git("log", "--format=%s").splitlines()[0].startswith("default model: exchange it for ")
+    assert ship.WEIGHTS.read_bytes() == repository.read_bytes()
+    assert hashlib.sha256(repository.read_bytes()).hexdigest() in ship.WEIGHTS_PAGE.read_text("utf-8")
+
+
+def test_changes_that_are_not_committed_are_not_mixed_with_the_new_weights(repository: Path) -> None:
+    ship.GOLDEN.write_text("{}", "utf-8")
+    before = ship.WEIGHTS.read_bytes()
+    with pytest.raises(SystemExit, match="commit your changes first"):
+        ship.replace(repository)
+    assert ship.WEIGHTS.read_bytes() == before

@@ -137,7 +137,7 @@ def saved(path: Path, photo: Image.Image) -> Path:
 def test_a_person_under_two_names_is_reported_or_refused(tmp_path: Path, model: Model) -> None:
     gallery = Gallery.open(tmp_path / "g.db", model)
     assert gallery.enroll("Grace", [hopper_path()]).lookalikes == ()
-    assert gallery.enroll("Michael", [COLLINS]).lookalikes == ()
+    assert not any(each.duplicate for each in gallery.enroll("Michael", [COLLINS]).lookalikes)
     mirrored = saved(tmp_path / "m.png", Image.open(hopper_path()).transpose(Image.Transpose.FLIP_LEFT_RIGHT))
     with pytest.raises(
         DataError, match=r"G. Hopper: no photo can be enrolled; .*probable duplicate of Grace"
