@@ -53,6 +53,21 @@ def test_writes_folders_a_table_and_a_picture(
         picture.load()
 
 
+def test_a_long_list_says_how_many_more_there_are_and_where(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "photos"
+    for number in range(23):
+        save_photo(folder / f"{number:02}.png", RED)
+    code, out, _ = command(capsys, "cluster", folder, "--min-quality", 1)
+    poor = [line for line in out.splitlines() if line.startswith("not grouped: ")]
+    assert code == 0 and len(poor) == 20 and poor[3].startswith(f"not grouped: {folder / '03.png'}, face 1, ")
+    assert "and 3 more; --csv, --to and --json have all" in out.splitlines()
+    assert "; 23 faces of a quality below 1 not grouped" in out.splitlines()[-1]
+    code, out, _ = command(capsys, "cluster", folder, "--min-quality", 1, "--json")
+    assert code == 0 and len(json.loads(out)["poor"]) == 23
+
+
 def test_continues_a_folder_of_its_own_and_no_other(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

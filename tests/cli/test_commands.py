@@ -246,7 +246,7 @@ def test_embed_writes_what_the_library_embeds(here: SimpleNamespace, tmp_path: P
     result = run("embed", here.a, here.b, "--out", out, "-m", here.model, "--json")
     assert result.exit_code == 0
     report = told(result)
-    assert (report["vectors"], report["photos"], report["failed"]) == (2, 2, [])
+    assert (report["vectors"], report["photos"], report["unused"]) == (2, 2, [])
     model = Model.load(here.model)
     rows, paths = load_embeddings(out, model)
     assert paths == (str(here.a), here.b)
@@ -272,8 +272,7 @@ def test_embed_searches_folders_and_names_what_it_leaves_out(here: SimpleNamespa
 def test_embed_that_yields_nothing_writes_nothing(here: SimpleNamespace, tmp_path: Path) -> None:
     result = run("embed", here.none, "--out", tmp_path / "e.npz", "-m", here.model, "--json")
     assert result.exit_code == 3 and told(result)["out"] is None and not (tmp_path / "e.npz").exists()
-    assert told(result)["failed"][0]["error"] == "NoFaceFound"
-    assert told(result)["failed"][0]["photo"] == str(here.none), "as in the other commands"
+    assert told(result)["unused"] == [{"photo": str(here.none), "kind": "no_face", "reason": "no face found"}]
     nowhere = run("embed", here.a, "--out", tmp_path / "no" / "e.npz", "-m", here.model)
     assert nowhere.exit_code == 2 and "does not exist" in sentence(nowhere)
     (tmp_path / "empty").mkdir()
@@ -286,7 +285,8 @@ def test_embed_writes_a_table_or_a_gallery_by_the_ending(here: SimpleNamespace, 
     table = tmp_path / "e.parquet"
     result = run("embed", here.a, here.none, "--to", table, "-m", here.model, "--json")
     report = told(result)
-    assert result.exit_code == 0 and (report["photos"], report["faces"], report["no_face"]) == (2, 1, 1)
+    assert result.exit_code == 0 and (report["photos"], report["faces"]) == (2, 1)
+    assert report["left_out"] == {"no_face": 1, "unreadable": 0, "several_faces": 0}
     _, paths = load_embeddings(table, Model.load(here.model))
     assert paths == (str(here.a),)
     nothing = run("embed", here.none, "--to", tmp_path / "n.parquet", "-m", here.model)

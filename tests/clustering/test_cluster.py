@@ -49,8 +49,10 @@ def test_groups_by_person_and_keeps_what_has_no_face(folder: Path) -> None:
         frozenset({("5.png", 1)}),
     }
     assert (found.people, found.single, found.photos, len(found.faces)) == (3, 1, 7, 6)
-    assert [Path(photo).name for photo in found.no_face] == ["wall.png"]
-    assert [Path(one.photo).name for one in found.unused] == ["broken.jpg"]
+    assert {Path(one.photo).name: one.kind for one in found.unused} == {
+        "wall.png": "no_face",
+        "broken.jpg": "unreadable",
+    }
     assert len(found.faces_of(1)) == 3, "the most faces first"
     assert found.faces_of(3)[0].score is None and (found.faces_of(1)[0].score or 0) > 0.9
     assert "3 people in 6 faces of 7 photos, 1 with a single face" in str(found)
@@ -106,6 +108,12 @@ def test_poor_faces_belong_to_no_person(folder: Path) -> None:
     found = clustered(folder, min_quality=0.95)
     assert found.people == 0 and all(face.person is None for face in found.faces)
     assert [row["person"] for row in csv.DictReader(found.to_csv().splitlines())] == [""] * 6
+    assert found.poor == found.faces and "6 faces of a quality below 0.95 not grouped" in str(found)
+    assert [(row["photo"], row["face"]) for row in found.to_dict()["poor"]] == [
+        (face.photo, face.number) for face in found.faces
+    ]
+    every = clustered(folder, min_quality=0)
+    assert every.poor == () and "not grouped" not in str(every)
 
 
 def test_corrections_stick_and_name_their_line(folder: Path, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from facealike.evaluation.identification import evaluate_identification
 from facealike.evaluation.lfw_view2 import evaluate_view2
 from facealike.evaluation.verification import evaluate_pairs, evaluate_split
 from facealike.evaluation.verification_table import table_markdown
-from facealike.imaging.photo_warning import PhotoWarning, UnusedPhoto, unused_rows
+from facealike.imaging.photo_warning import PhotoWarning, UnusedPhoto, left_out_rows
 from facealike.model_file.preprocessing import Preprocessing
 from facealike.types import Pair
 from support.drawn_people import CentralBox, make_people
@@ -105,14 +105,17 @@ def test_every_protocol_has_each_unusable_photo_as_a_row(
         about = result.to_dict()
         about = about.get("pooled", about)
         broken, crowd = ([str(damaged / name)] for name in (BROKEN, CROWD))
-        assert [row["photo"] for row in about["unreadable"]] == broken
-        assert [row["photo"] for row in about["several_faces"]] == crowd
-        assert about["unreadable"][0]["reason"] == REASON
-        assert about["several_faces"][0]["reason"].startswith("2 faces found where the policy 'only' allows")
+        rows = {row["kind"]: row for row in about["unused"]}
+        assert [rows["unreadable"]["photo"]] == broken and [rows["several_faces"]["photo"]] == crowd
+        assert rows["unreadable"]["reason"] == REASON
+        assert rows["several_faces"]["reason"].startswith("2 faces found where the policy 'only' allows")
+        assert rows["no_face"] == {
+            "photo": str(damaged / BLACK), "kind": "no_face", "reason": "no face found"
+        }  # fmt: skip
         # Each is a failure to acquire, and the one without a face is told apart from them.
-        assert about["missing"] == 3
-        if "no_face" in about:
-            assert about["no_face"] == 1
+        assert about["missing"] == len(about["unused"]) == 3
+        assert about["left_out"] == {"no_face": 1, "unreadable": 1, "several_faces": 1}
+        if "fta" in about:
             assert about["fta"] == pytest.approx(3 / about["photos"], abs=1e-6)
         assert "1 could not be read and 1 show several faces" in str(result)
         if run is not evaluate_split and run is not of_pairs:
@@ -131,7 +134,8 @@ def test_a_folder_without_faults_has_no_rows(run: Run, whole: Path) -> None:
     result = run(ColourModel(), whole, "all", strict=True)
     about = result.to_dict()
     about = about.get("pooled", about)
-    assert (about["unreadable"], about["several_faces"], about["missing"]) == ([], [], 0)
+    assert (about["unused"], about["missing"]) == ([], 0)
+    assert about["left_out"] == {"no_face": 0, "unreadable": 0, "several_faces": 0}
     assert "could not be read" not in str(result)
 
 
@@ -143,19 +147,19 @@ def test_an_unreadable_photo_counts_as_one_without_a_face_does(damaged: Path, tm
         PillowImage.new("RGB", (12, 13 + (name == CROWD))).save(black / name)
     one, other = (evaluate_split(ColourModel(), root, "all", face="only") for root in (damaged, black))
     tables = [dict(result.to_dict()) for result in (one, other)]
-    told = [(t.pop("no_face"), len(t.pop("unreadable")), len(t.pop("several_faces"))) for t in tables]
-    assert told == [(1, 1, 1), (3, 0, 0)] and tables[0] == tables[1]
+    told = [(list(t.pop("left_out").values()), len(t.pop("unused"))) for t in tables]
+    assert told == [([1, 1, 1], 3), ([3, 0, 0], 3)] and tables[0] == tables[1]
     assert "of the photos without a face 1 could not be read and 1 show several faces" in table_markdown(
         [one]
     )
-    assert (one.no_face, one.missing, one.failures) == (1, 3, other.failures)
+    assert (one.missing, one.failures) == (3, other.failures)
 
 
 def test_a_card_counts_unusable_photos_and_names_none(damaged: Path) -> None:
     of_folds = of_lfw(ColourModel(), damaged, "all", face="only").for_card()
     assert "Person" not in json.dumps(of_folds)
     card = evaluate_split(ColourModel(), damaged, "all", face="only").for_card()
-    assert (card["unreadable"], card["several_faces"], card["no_face"]) == (1, 1, 1)
+    assert card["left_out"] == {"no_face": 1, "unreadable": 1, "several_faces": 1}
     assert "Person" not in json.dumps(card)
 
 
@@ -175,10 +179,11 @@ def test_if_no_photo_can_be_read_that_is_the_error(whole: Path, tmp_path: Path) 
 def test_calibration_counts_what_it_leaves_out(damaged: Path, whole: Path) -> None:
     found = calibrate(ColourModel(), damaged, split="all", face="only", resamples=20)
     assert found.left_out == {"no_face": 1, "unreadable": 1, "several_faces": 1}
-    assert [(one.photo, one.kind) for one in found.unused] == [
+    assert {(one.photo, one.kind) for one in found.unused} == {
         (str(damaged / BROKEN), "unreadable"),
-        (str(damaged / CROWD), "several faces"),
-    ]
+        (str(damaged / CROWD), "several_faces"),
+        (str(damaged / BLACK), "no_face"),
+    }
     told = "photos left out: 1 without a face, 1 that could not be read, 1 with several faces"
     assert told in str(found)
     assert "Person" not in json.dumps(found.to_dict())  # a model file names no photo
@@ -229,11 +234,14 @@ def test_photos_of_several_faces_are_told_in_one_line(damaged: Path, tmp_path: P
         list(stream_crops(photos, model.detector, model.preprocessing, "only"))
 
 
-def test_rows_are_sorted_by_kind() -> None:
-    rows = unused_rows([UnusedPhoto("a", "2 faces", "several faces"), UnusedPhoto("b", "empty")])
+def test_rows_and_counts_have_names_of_their_own() -> None:
+    rows = left_out_rows([UnusedPhoto("a", "2 faces", "several_faces"), UnusedPhoto("b", "empty")])
     assert rows == {
-        "unreadable": [{"photo": "b", "reason": "empty"}],
-        "several_faces": [{"photo": "a", "reason": "2 faces"}],
+        "left_out": {"no_face": 0, "unreadable": 1, "several_faces": 1},
+        "unused": [
+            {"photo": "a", "kind": "several_faces", "reason": "2 faces"},
+            {"photo": "b", "kind": "unreadable", "reason": "empty"},
+        ],
     }
 
 
@@ -264,7 +272,8 @@ def test_evaluate_tells_and_goes_on_or_stops(
     code, out, err = command(capsys, *arguments, "--json")
     about = json.loads(out)
     about = about["evaluations"][0] if protocol == "split" else about
-    assert code == 0 and [row["photo"] for row in about["unreadable"]] == [str(damaged / BROKEN)]
+    unread = [row["photo"] for row in about["unused"] if row["kind"] == "unreadable"]
+    assert code == 0 and unread == [str(damaged / BROKEN)]
     assert "1 of 180 photos could not be read" in err and "1 of 180 photos show several faces" in err
     code, out, err = command(capsys, *arguments, "--strict", "--json")
     assert code == 2 and json.loads(out)["error"] == "UnreadableImage"

@@ -85,12 +85,12 @@ def test_calibrate_tells_and_goes_on_or_stops(
     arguments = ("calibrate", model, people, "--split", "all", "--face", "only", "--out", out)
     code, text, err = command(capsys, *arguments, "--json")
     told = json.loads(text)
-    assert code == 0 and told["unreadable"] == [
-        {"photo": str(people / "Person_000" / "1.png"), "reason": REASON}
-    ]
-    assert [row["photo"] for row in told["several_faces"]] == [str(people / "Person_000" / "3.png")]
+    rows = {row["kind"]: (row["photo"], row["reason"]) for row in told["unused"]}
+    assert code == 0 and rows["unreadable"] == (str(people / "Person_000" / "1.png"), REASON)
+    assert rows["several_faces"][0] == str(people / "Person_000" / "3.png")
     counts = {"no_face": 1, "unreadable": 1, "several_faces": 1}
-    assert told["calibration"]["left_out"] == counts == ModelFile.read(out).calibration.left_out
+    assert told["calibration"]["left_out"] == told["left_out"] == counts
+    assert ModelFile.read(out).calibration.left_out == counts
     assert f"Person_000/1.png: {REASON} (left out)" in err
     code, text, _ = command(capsys, *arguments)
     assert "photos left out: 1 without a face, 1 that could not be read, 1 with several faces" in text
@@ -124,15 +124,16 @@ def test_train_tells_and_goes_on(people: Path, tmp_path: Path, monkeypatch: pyte
     assert sum("could not be read" in text for text in said) == 1, "once, and not by every part of the run"
     assert f"2 of {len(every)} photos could not be read" in " ".join(said)
     about = result.to_dict()
-    assert [row["photo"] for row in about["unreadable"]] == [str(photo) for photo in broken]
-    assert (about["no_face"], len(about["several_faces"])) == (1, 1)
+    unread = [row["photo"] for row in about["unused"] if row["kind"] == "unreadable"]
+    assert unread == [str(photo) for photo in broken]
+    assert about["left_out"] == result.left_out == {"no_face": 1, "unreadable": 2, "several_faces": 1}
     assert "photos left out: 1 without a face, 2 that could not be read, 1 with several faces" in str(result)
     card = ModelFile.read(result.model_path).card
-    assert card.data["left_out"] == {"unreadable": 2, "several_faces": 1}
+    assert card.data["left_out"] == result.left_out
     assert "Person_" not in json.dumps([card.metrics, card.data]), "a model file names nobody"
     # What was left out of a part of the table is a failure to acquire there.
     table = json.loads((result.run / "results.json").read_text())["evaluations"]
-    rows = [row["photo"] for each in table for row in each["unreadable"]]
+    rows = [row["photo"] for each in table for row in each["unused"] if row["kind"] == "unreadable"]
     parts = {each["name"]: each for each in table}
     assert set(rows) <= {str(photo) for photo in broken} and parts["train"]["missing"] >= 0
 
@@ -159,10 +160,13 @@ def test_embed_has_a_row_for_each_and_stops_if_strict(
     arguments = ("embed", folder, "--out", out, "--model", model, "--face", "only")
     code, text, _ = command(capsys, *arguments, "--json")
     told = json.loads(text)
-    assert code == 2 and (told["photos"], told["vectors"], told["no_face"]) == (4, 1, 1)
-    assert told["unreadable"] == [{"photo": str(folder / "1.png"), "reason": REASON}]
-    assert [row["photo"] for row in told["several_faces"]] == [str(folder / "3.png")]
-    assert len(told["failed"]) == 3
+    assert code == 2 and (told["photos"], told["vectors"]) == (4, 1)
+    assert told["left_out"] == {"no_face": 1, "unreadable": 1, "several_faces": 1}
+    rows = {row["kind"]: row for row in told["unused"]}
+    assert rows["unreadable"] == {
+        "photo": str(folder / "1.png"), "kind": "unreadable", "reason": REASON
+    }  # fmt: skip
+    assert (rows["several_faces"]["photo"], len(told["unused"])) == (str(folder / "3.png"), 3)
     from facealike.embedding.face_model import Model
 
     assert load_embeddings(out, Model.load(model))[1] == (str(folder / "0.png"),)
@@ -190,7 +194,7 @@ def test_detect_goes_on_and_says_how_many(
     assert code == 2 and [entry.get("error") for entry in told["images"]] == [
         None, "UnreadableImage", None, None,
     ]  # fmt: skip
-    assert told["unreadable"] == [{"photo": str(folder / "1.png"), "reason": REASON}]
+    assert told["left_out"] == {"no_face": 1, "unreadable": 1, "several_faces": 0}
     code, text, err = command(capsys, "detect", folder, "--model", model)
     assert code == 2 and text.endswith("of the 4 photos 1 could not be read\n") and err.count(REASON) == 1
 
@@ -204,13 +208,14 @@ def test_pairs_passes_over_what_it_cannot_use(
     arguments = ("pairs", root, "--split", "all", "--count", "50", "--out", out, "--face", "only")
     code, text, err = command(capsys, *arguments, "--model", model, "--json")
     told = json.loads(text)
-    assert code == 0 and [row["photo"] for row in told["unreadable"]] == [str(root / "Person_000" / "1.png")]
-    assert [row["photo"] for row in told["several_faces"]] == [str(root / "Person_000" / "3.png")]
+    rows = {row["kind"]: row["photo"] for row in told["unused"]}
+    assert code == 0 and rows["unreadable"] == str(root / "Person_000" / "1.png")
+    assert rows["several_faces"] == str(root / "Person_000" / "3.png")
     assert told["pairs"] and err.count(REASON) == 1
     used = {Path(pair[side]).name for pair in told["pairs"] for side in "ab" if "_000" in pair[side]}
     assert used == {"0.png"}
     code, text, _ = command(capsys, *arguments, "--model", model)
-    assert "of the photos 1 could not be read and 1 show several faces" in text
+    assert "photos left out: 1 without a face, 1 that could not be read, 1 with several faces" in text
 
 
 # ---- export -----------------------------------------------------------------------------------
@@ -230,9 +235,9 @@ def test_export_tells_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         damage(photos / "07.png")
         with pytest.warns(PhotoWarning, match="1 of 40 photos could not be read"):
             found = export_model(model, photos, 16, aligned=True, cache=cache)
-        assert (found.faces, found.no_face) == (39, 0)
+        assert found.faces == 39
         assert found.unused == (UnusedPhoto(str(photos / "07.png"), REASON),)
-        assert found.to_dict()["unreadable"] == [{"photo": str(photos / "07.png"), "reason": REASON}]
+        assert found.to_dict()["left_out"] == {"no_face": 0, "unreadable": 1, "several_faces": 0}
         assert str(found).endswith("photos left out: 1 that could not be read")
     for number in range(20):
         damage(photos / f"{number:02d}.png")

@@ -235,8 +235,8 @@ def test_photos_are_grouped_by_person_and_nothing_is_kept(client: TestClient, tm
     people = [one["person"] for one in found["faces"]]
     assert [i for i, person in enumerate(people) if person == 1] == alike
     assert (found["people"], found["single"], sorted(people)) == (3, 2, [1, 1, 2, 3])
-    assert [one["photo"] for one in found["refused"]] == ["photo 3"]
-    assert found["refused"][0]["reason"].startswith("not an image") and "3 people" in found["sentences"][0]
+    assert [(one["photo"], one["kind"]) for one in found["unused"]] == [(3, "unreadable")]
+    assert found["unused"][0]["reason"].startswith("not an image") and "3 people" in found["sentences"][0]
     poor = client.post("/v1/cluster", files=files, data={"min_quality": "1"}).json()
     assert {one["person"] for one in poor["faces"]} == {None} and poor["people"] == 0
     assert not [one for one in tmp_path.rglob("*") if one.is_file() and one.stat().st_size]

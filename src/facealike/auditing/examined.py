@@ -139,7 +139,7 @@ class _Reader:
 
 def _unusable(path: str, error: FacealikeError) -> ExaminedPhoto:
     row = unused_photo(path, without_pixels(error))
-    return ExaminedPhoto(path, problem=row.reason, several=row.kind == "several faces")
+    return ExaminedPhoto(path, problem=row.reason, several=row.kind == "several_faces")
 
 
 def _with_face(photo: ExaminedPhoto, crop: FaceCrop, vector: NDArray[np.float32]) -> ExaminedPhoto:

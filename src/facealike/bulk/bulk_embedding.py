@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from ..detection.face_policy import DEFAULT_FACE, FACE_POLICIES, FacePolicy
 from ..embedding.face_model import Model
 from ..embedding.face_table import face_schema, table_writer
 from ..errors import DataError, UsageError
-from ..imaging.photo_warning import left_out_summary
+from ..imaging.photo_warning import LEFT_OUT, left_out_summary
 from ..utils.atomic_write import check_writable, flush_folder, writing_whole
 from ..utils.escape import shown
 from ..utils.locking import own_folder
@@ -42,7 +42,7 @@ class BulkEmbedding(Result):
 
     Examples:
         >>> result = embed_all(["photos"], "faces.parquet")
-        >>> result.photos, result.faces, result.no_face
+        >>> result.photos, result.faces, result.left_out["no_face"]
         (13233, 13230, 3)
 
     Attributes:
@@ -50,9 +50,8 @@ class BulkEmbedding(Result):
         model: The id of the model.
         photos: Photos listed.
         faces: Faces embedded.
-        no_face: Photos without a face.
-        unreadable: Photos that cannot be read.
-        several_faces: Photos with several faces where the face policy ``only`` allows one.
+        left_out: How many photos show no face (``no_face``), cannot be read (``unreadable``), or show several
+            faces where the face policy ``only`` allows one (``several_faces``); the file has the reasons.
         continued: Photos that an earlier, interrupted run had done.
     """
 
@@ -62,16 +61,14 @@ class BulkEmbedding(Result):
     model: str
     photos: int
     faces: int
-    no_face: int
-    unreadable: int
-    several_faces: int
+    left_out: Mapping[str, int]
     continued: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     def __str__(self) -> str:
-        left_out = left_out_summary(self.to_dict())
+        left_out = left_out_summary(self.left_out)
         before = f"; {counted(self.continued, 'photo')} done before" if self.continued else ""
         faces = f"{counted(self.faces, 'face')} of {counted(self.photos, 'photo')}"
         return f"{self.out}: {faces} by model {self.model}{left_out}{before}"
@@ -137,8 +134,7 @@ def embed_all(
             "choose another folder"
         ) from error
     return BulkEmbedding(
-        str(out), loaded.id, photos, counts["embedded"], counts["no_face"], counts["unreadable"],
-        counts["several_faces"], continued,
+        str(out), loaded.id, photos, counts["embedded"], {kind: counts[kind] for kind in LEFT_OUT}, continued,
     )  # fmt: skip
 
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .console import command, print_json, print_table, progress_bar, say, show
+from ..utils.wording import counted
+from .console import command, print_json, print_table, progress_bar, say, show, show_list
 from .options import DEFAULT_FACE_CHOICE, DeviceOption, FaceOption, JsonOption, ModelOption
+
+ALL = "--out, --csv and --json have all"
 
 if TYPE_CHECKING:
     from ..auditing.result import Audit
-
-LISTED = 20
-"""Faults that are listed on the terminal."""
 
 
 @command
@@ -92,8 +92,8 @@ def _show(result: Audit) -> None:
         print_table(
             ["found", "count"], [[KINDS[kind].heading, f"{n:,}"] for kind, n in result.counts.items()]
         )
-    for fault in result.serious[:LISTED]:
-        show(str(fault))
-    if len(result.serious) > LISTED:
-        show(f"and {len(result.serious) - LISTED:,} more; --out, --csv and --json have all")
+    show_list([str(fault) for fault in result.serious], ALL)
+    others = len(result.faults) - len(result.serious)
+    if others:
+        show(f"{counted(others, 'fault')} of single photos not listed here; {ALL}")
     show(str(result))

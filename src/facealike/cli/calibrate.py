@@ -86,7 +86,7 @@ def calibrate(
     from ..detection.registry import named_detector
     from ..embedding.face_model import Model
     from ..evaluation.calibrate import calibrate as run
-    from ..imaging.photo_warning import unused_rows
+    from ..imaging.photo_warning import left_out_rows
     from ..model_file.model_file import with_detector
 
     chosen = _rule(rule)
@@ -102,7 +102,7 @@ def calibrate(
     replace(loaded.file, calibration=found).write(out)
     if as_json:
         report = {"out": str(out), "model": loaded.id, "calibration": found.to_dict()}
-        print_json(report | unused_rows(found.unused))
+        print_json(report | left_out_rows(found.unused))
     else:
         _print(found)
         show(str(out))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import DataError, UsageError
-from .console import command, print_json, print_table, progress_bar, say, show
+from .console import LISTED, command, print_json, print_table, progress_bar, say, show, show_list
 from .gallery import FpirOption, open_gallery
 from .options import (
     DeviceOption,
@@ -22,9 +22,6 @@ from .options import (
 
 if TYPE_CHECKING:
     from ..clustering.result import Clustering
-
-LISTED = 20
-"""People that are listed on the terminal."""
 
 
 @command
@@ -162,9 +159,20 @@ def _show(result: Clustering) -> None:
         print_table(["person", "faces", "first photo"], rows)
     if result.people > LISTED:
         show(f"and {result.people - LISTED:,} more; --csv, --to and --json have all")
-    for pair in result.review[:LISTED]:
-        people = f"{result.label(pair.a)} and {result.label(pair.b)}"
-        show(f"to review: {people} may be one, score {pair.score:.3f}")
+    show_list(
+        [
+            f"to review: {result.label(pair.a)} and {result.label(pair.b)} may be one, score {pair.score:.3f}"
+            for pair in result.review
+        ],
+        "--to and --json have all",
+    )
+    show_list(
+        [
+            f"not grouped: {face.photo}, face {face.number}, quality {face.quality:.3f}"
+            for face in result.poor
+        ],
+        "--csv, --to and --json have all",
+    )
     show(str(result))
 
 

@@ -12,7 +12,7 @@ import math
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ParamSpec
@@ -28,6 +28,9 @@ PIPE_CLOSED = 141  # 128 + SIGPIPE
 UNEXPECTED = 70  # EX_SOFTWARE of sysexits.h: a fault of facealike itself
 
 TRACEBACK = "FACEALIKE_TRACEBACK"  # the environment variable that shows where an unexpected error came from
+
+LISTED = 20
+"""Rows of a long list that are printed."""
 
 Progress = Callable[[int, int], None]
 """Called with the number done and the total."""
@@ -141,6 +144,19 @@ def _place(error: BaseException) -> str:
 def show(line: str = "") -> None:
     """Print one line of a result on stdout: the only way for a command to print text there."""
     print(one_line(line))
+
+
+def show_list(lines: Sequence[str], rest: str) -> None:
+    """Print the first ``LISTED`` lines, and how many more there are and where.
+
+    Args:
+        lines: All lines.
+        rest: What has all of them, such as ``--csv and --json have all``.
+    """
+    for line in lines[:LISTED]:
+        show(line)
+    if len(lines) > LISTED:
+        show(f"and {len(lines) - LISTED:,} more; {rest}")
 
 
 def say(sentence: str) -> None:

@@ -59,8 +59,8 @@ def detect(
     from ..detection.registry import named_detector
     from ..detection.yunet import YuNetDetector
     from ..embedding.cropper import FaceCropper
-    from ..embedding.unused_photos import UNUSED, unused_photo
-    from ..imaging.photo_warning import unused_rows, unused_summary
+    from ..embedding.unused_photos import NO_FACE, UNUSED, unused_photo
+    from ..imaging.photo_warning import left_out_rows, unused_summary
     from ..plotting.drawing import save_picture
     from ..reports.face_picture import faces_picture
 
@@ -95,7 +95,7 @@ def detect(
             ]
         except FacealikeError as error:
             code = code or error.exit_code
-            if isinstance(error, UNUSED):
+            if isinstance(error, (*NO_FACE, *UNUSED)):
                 unused.append(unused_photo(path, error))
             if not isinstance(error, NoFaceFound) or face is not FaceChoice.all:
                 entry.update(error_dict(error))
@@ -106,9 +106,9 @@ def detect(
         if not as_json and "error" not in entry:
             _print_faces(path, found)
     if as_json:
-        print_json({"detector": finder.spec, "images": results, **unused_rows(unused)})
-    elif unused and len(photos) > 1:
-        show(unused_summary(unused, "", f"{len(photos):,} photos"))
+        print_json({"detector": finder.spec, "images": results, **left_out_rows(unused)})
+    elif len(photos) > 1 and (summary := unused_summary(unused, "", f"{len(photos):,} photos")):
+        show(summary)
     return code
 
 

@@ -12,7 +12,7 @@ import typer
 from ..errors import UsageError
 from ..gallery.store_url import is_url, shown_place
 from ..utils.wording import counted
-from .console import command, error_dict, print_json, progress_bar, report_error, say, show
+from .console import command, print_json, progress_bar, report_error, say, show
 from .options import (
     DEFAULT_FACE_CHOICE,
     AlignedOption,
@@ -186,25 +186,23 @@ def _to_npz(
     from ..bulk.photo_file import PhotoFile
     from ..embedding.embeddings_file import save_embeddings
     from ..embedding.unused_photos import UNUSED, unused_photo
-    from ..imaging.photo_warning import left_out_summary, unused_counts, unused_rows
+    from ..imaging.photo_warning import left_out_counts, left_out_rows, left_out_summary
 
     photos: list[Any] = list(map(PhotoFile, list_photos(sources)))
     names = [photo.name for photo in photos]
     loaded = _load(model, device)
     code = 0
-    failures, unused = [], []
+    unused = []
     paths, faces, vectors = [], [], []
     stream = loaded.stream(photos, quality=False, **how)
     with progress_bar("embedding") as progress, closing(stream) as rows:
         for row in rows:
             path = names[row.index]
             if row.error is not None:
-                if isinstance(row.error, UNUSED):
-                    if strict:
-                        raise row.error
-                    unused.append(unused_photo(path, row.error))
+                if strict and isinstance(row.error, UNUSED):
+                    raise row.error
+                unused.append(unused_photo(path, row.error))
                 code = code or row.error.exit_code
-                failures.append({"photo": path, **error_dict(row.error)})
                 report_error(row.error)
             paths += [path] * len(row.faces)
             faces += [each.face for each in row.faces]
@@ -215,13 +213,13 @@ def _to_npz(
     report = {
         "out": str(to) if vectors else None, "model": loaded.id, "device": loaded.device,
         "photos": len(photos), "vectors": len(paths), "dimensions": loaded.embedder.dimensions,
-        "failed": failures, "no_face": len(failures) - len(unused), **unused_rows(unused),
+        **left_out_rows(unused),
     }  # fmt: skip
     if as_json:
         print_json(report)
     elif vectors:
-        done = len(photos) - len(failures)
-        left_out = left_out_summary({"no_face": len(failures) - len(unused), **unused_counts(unused)})
+        done = len(photos) - len(unused)
+        left_out = left_out_summary(left_out_counts(unused))
         vectors_of = f"{counted(len(paths), 'vector')} of {counted(done, 'photo')}"
         show(f"{to}: {vectors_of} by model {loaded.id}{left_out}")
     else:

@@ -58,7 +58,7 @@ def pairs(
     Exit code: 0, or 2 on an error.
     """
     from ..datasets.people import People
-    from ..imaging.photo_warning import unused_rows, unused_summary
+    from ..imaging.photo_warning import left_out_counts, left_out_rows, left_out_summary
     from ..plotting.drawing import save_picture
     from ..reports.pair_sheet import pair_sheet
 
@@ -82,9 +82,9 @@ def pairs(
             for a, b, same in zip(pairs.a, pairs.b, pairs.same, strict=True)
         ]
         found = {"out": str(out), "split": split.value, "seed": seed, "pairs": rows}
-        print_json({**found, **unused_rows(sheet.unused)})
+        print_json({**found, **left_out_rows(sheet.unused)})
     else:
-        left_out = unused_summary(sheet.unused)
+        left_out = left_out_summary(left_out_counts(sheet.unused))
         show(f"{out}: {counted(genuine, 'pair')} of one person, {len(pairs.same) - genuine} of two{left_out}")
     return 0
 

@@ -114,6 +114,7 @@ def train(
     Needs facealike[train].  Exit code: 0, or 2 on an error.
     """
     from ..detection.registry import named_detector
+    from ..imaging.photo_warning import left_out_summary
     from ..train.distributed.world import is_first
     from ..train.recipe.load import load_recipe
 
@@ -160,9 +161,7 @@ def train(
             show(str(evaluation))
         if result.comparison is not None:
             show(f"compared with the default model: {result.comparison}")
-        for line in result.left_out():
-            show(line)
-        show(str(result.model_path))
+        show(f"{result.model_path}{left_out_summary(result.left_out)}")
     else:
         show(str(result))
     return 0

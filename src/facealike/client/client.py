@@ -124,7 +124,7 @@ class Client:
             options: Fields of ``ClusterRequest``: ``fmr``, ``threshold``, ``min_quality``, ``same_photo``.
 
         Raises:
-            FacealikeError: As for ``facealike.cluster``; a photo that cannot be used is only ``refused``.
+            FacealikeError: As for ``facealike.cluster``; a photo that cannot be used is only ``unused``.
             ServiceError: The service refused the request, or cannot be reached.
         """
         return self._post(Clustered, "/v1/cluster", {"photos": list(photos)}, options)

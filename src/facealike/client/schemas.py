@@ -239,6 +239,14 @@ class RefusedPhoto(Answer):
     reason: str
 
 
+class UnusedPhoto(Answer):
+    """A photo without a usable face, by its place in the request from 1; see ``facealike.UnusedPhoto``."""
+
+    photo: int
+    kind: Literal["no_face", "unreadable", "several_faces"]
+    reason: str
+
+
 class ClusteredFace(Answer):
     """A face of a photo, by the photo's place in the request from 1; ``person`` is None for a poor face."""
 
@@ -270,7 +278,8 @@ class Clustered(Answer):
     extrapolated: bool
     faces: list[ClusteredFace]
     review: list[PersonPair]
-    refused: list[RefusedPhoto]
+    left_out: dict[str, int]
+    unused: list[UnusedPhoto]
     sentences: list[str]
 
 

@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 
 Ints = NDArray[np.int64]
 
-MOST_REVIEWED = 100
-"""Pairs of people that are listed for review."""
-
 
 def cluster(
     photos: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
@@ -161,13 +158,13 @@ def group_faces(
     return Clustering(
         tuple(_clustered(face, *rows.get(i, (None, None))) for i, face in enumerate(found.faces)),
         found.photos,
-        found.no_face,
         found.unused,
         threshold,
         model,
         _review(sums / sizes[:, None], people, numbers, threshold, [*apart, *alone]),
         {person: name for person, name in kept.names.items() if person in used},
         kept=kept,
+        min_quality=options.min_quality,
     )
 
 
@@ -231,5 +228,4 @@ def _review(
             if a < b and (a, b) not in different:
                 first, second = sorted((numbers[a], numbers[b]))
                 found.append(PersonPair(first, second, float(scores[row, column])))
-    found.sort(key=lambda pair: (-pair.score, pair.a, pair.b))
-    return tuple(found[:MOST_REVIEWED])
+    return tuple(sorted(found, key=lambda pair: (-pair.score, pair.a, pair.b)))

@@ -16,7 +16,7 @@ from ..detection.face_policy import FacePolicy
 from ..embedding.batching import chunks, helpers
 from ..embedding.cropper import FaceCrop, without_pixels
 from ..embedding.face_model import MANY, Model
-from ..embedding.unused_photos import NO_FACE, unused_photo, warn_unused
+from ..embedding.unused_photos import NO_FACE, photo_without_face, unused_photo, warn_unused
 from ..errors import FacealikeError, ImageError, SeveralFaces
 from ..imaging.photo_warning import UnusedPhoto
 from ..imaging.read import read_file
@@ -50,13 +50,12 @@ class PhotoFace(NamedTuple):
 class PhotoFaces:
     """The faces of many photos, in order, and the photos that have none.
 
-    ``no_face`` are photos in which no face was found, ``unused`` those that could not be read or show several
-    faces under the policy ``only``.  ``digests`` has the SHA-256 of the file of each other photo.
+    ``unused`` are the photos without a face, those that could not be read, and those that show several faces
+    under the policy ``only``.  ``digests`` has the SHA-256 of the file of each photo but the latter two.
     """
 
     photos: int
     faces: tuple[PhotoFace, ...]
-    no_face: tuple[str, ...]
     unused: tuple[UnusedPhoto, ...]
     digests: Mapping[str, str] = field(default_factory=dict)
 
@@ -87,7 +86,6 @@ def photo_faces(
         DataError: The cache is damaged or cannot be written.
     """
     faces: list[PhotoFace] = []
-    no_face: list[str] = []
     unused: list[UnusedPhoto] = []
     digests: dict[str, str] = {}
     with (
@@ -101,11 +99,11 @@ def photo_faces(
                 digests[photo] = digest
                 faces += [PhotoFace(photo, i, *one) for i, one in enumerate(found, 1)]
                 if not found:
-                    no_face.append(photo)
+                    unused.append(photo_without_face(photo))
             if progress is not None:
                 progress(done, len(photos))
     warn_unused(unused, len(photos))
-    return PhotoFaces(len(photos), tuple(faces), tuple(no_face), tuple(unused), digests)
+    return PhotoFaces(len(photos), tuple(faces), tuple(unused), digests)
 
 
 def _embedded(

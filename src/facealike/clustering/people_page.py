@@ -18,6 +18,9 @@ FACES = 24
 PEOPLE = 400
 """People of several faces that are shown, and people of a single face."""
 
+PAIRS = 400
+"""Pairs of people to review that are listed."""
+
 
 def people_page(clustering: Clustering) -> str:
     """Return the page as one self-contained HTML file, with the faces in it."""
@@ -31,10 +34,14 @@ def people_page(clustering: Clustering) -> str:
     if clustering.review:
         pairs = tuple(
             f"{_title(clustering, pair.a)} and {clustering.label(pair.b)}: score {pair.score:.3f}"
-            for pair in clustering.review
+            for pair in clustering.review[:PAIRS]
         )
         note = Paragraph("The mean score of these people is just below the threshold: they may be one.")
-        sections.append(Section("review", "To review", (note, Items(pairs))))
+        blocks: list[Block] = [note, Items(pairs)]
+        if len(clustering.review) > PAIRS:
+            more = len(clustering.review) - PAIRS
+            blocks.append(Paragraph(f"{more:,} more pairs are in the output of --json.", weak=True))
+        sections.append(Section("review", "To review", tuple(blocks)))
     if single:
         row = _faces(f"Single faces: {len(single):,}", single, PEOPLE)
         sections.append(Section("single", "People with a single face", (row,)))

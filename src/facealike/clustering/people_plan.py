@@ -114,9 +114,14 @@ def _wanted(
     yield from ((SINGLE, photo) for photo in single)
     grouped = {face.photo for face in clustering.faces if face.person is not None}
     poor = [face.photo for face in clustering.faces if face.photo not in grouped]
-    for photo in (*clustering.no_face, *poor):
+    for photo in (*_without_face(clustering), *poor):
         if photo not in there and photo not in kept.gone:
             yield NOT_GROUPED, photo
+
+
+def _without_face(clustering: Clustering) -> list[str]:
+    """Return the photos in which no face was found; those that cannot be read get no place."""
+    return [one.photo for one in clustering.unused if one.kind == "no_face"]
 
 
 def _leaving(
@@ -158,7 +163,7 @@ def _record(
                 entries.get((place, face.photo), ""), i in kept.removed or i in kept.alone,
             )
         )  # fmt: skip
-    for photo in clustering.no_face:
+    for photo in _without_face(clustering):
         entry = entries.get((NOT_GROUPED, photo), "")
         rows.append(
             RecordedFace(absolute(photo), digests.get(photo, ""), None, None, entry, photo in kept.gone)

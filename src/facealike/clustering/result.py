@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..imaging.photo_warning import UnusedPhoto, left_out_summary, unused_counts, unused_rows
+from ..imaging.photo_warning import UnusedPhoto, left_out_counts, left_out_rows, left_out_summary
 from ..types import Face
 from ..utils.escape import csv_path, csv_text, shown
 from ..utils.result import Result, Shown
@@ -102,8 +102,8 @@ class Clustering(Result):
     Attributes:
         faces: Every face, in the order of the photos.
         photos: How many photos were read.
-        no_face: Photos in which no face was found.
-        unused: Photos that could not be read or show several faces under the policy ``only``.
+        unused: Photos without a face, that could not be read, or that show several faces under the policy
+            ``only``.
         threshold: The lowest mean cosine of two groups that were merged.
         model: The id of the model.
         review: Pairs of people whose mean score is just below the threshold, the highest score first.
@@ -111,6 +111,7 @@ class Clustering(Result):
         matches: The enrolled people that people were named after; see ``name_from``.
         kept: The embeddings, and what was kept of a folder of people that is continued; ``name_from`` and
             ``save`` use it.
+        min_quality: Faces below this quality were not grouped, unless a continued folder has them.
 
     Examples:
         >>> result = cluster("photos")
@@ -122,7 +123,6 @@ class Clustering(Result):
 
     faces: tuple[ClusteredFace, ...]
     photos: int
-    no_face: tuple[str, ...]
     unused: tuple[UnusedPhoto, ...]
     threshold: ClusterThreshold
     model: str
@@ -130,6 +130,7 @@ class Clustering(Result):
     names: Mapping[int, str] = field(default_factory=dict)
     matches: tuple[PersonMatch, ...] = ()
     kept: KeptGroups | None = field(default=None, repr=False, compare=False)
+    min_quality: float = 0.0
 
     @cached_property
     def _by_person(self) -> dict[int, tuple[ClusteredFace, ...]]:
@@ -148,6 +149,16 @@ class Clustering(Result):
     def single(self) -> int:
         """The number of people of one face."""
         return sum(len(faces) == 1 for faces in self._by_person.values())
+
+    @property
+    def poor(self) -> tuple[ClusteredFace, ...]:
+        """The faces that belong to no person as their quality is below ``min_quality``."""
+        return tuple(face for face in self.faces if face.person is None and face.quality < self.min_quality)
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """How many photos show no face, could not be read or show several faces."""
+        return left_out_counts(self.unused)
 
     @property
     def numbers(self) -> tuple[int, ...]:
@@ -177,11 +188,14 @@ class Clustering(Result):
             "threshold": threshold.value,
             "fmr": threshold.fmr,
             "extrapolated": threshold.extrapolated,
+            "min_quality": self.min_quality,
+            "poor": [
+                {"photo": face.photo, "face": face.number, "quality": face.quality} for face in self.poor
+            ],
             "faces": [{**face.to_dict(), "name": self._name(face)} for face in self.faces],
             "matches": [match.to_dict() for match in self.matches],
             "review": [pair.to_dict() for pair in self.review],
-            "no_face": list(self.no_face),
-            **unused_rows(self.unused),
+            **left_out_rows(self.unused),
         }
 
     def to_csv(self) -> str:
@@ -260,14 +274,19 @@ class Clustering(Result):
 
     def __str__(self) -> str:
         rule = "" if self.threshold.fmr is None else f" (FMR {in_percent(self.threshold.fmr)} %)"
-        counts = {"no_face": len(self.no_face), **unused_counts(self.unused)}
         named = f", {len(self.names):,} with a name" if self.names else ""
         return (
             f"{counted(self.people, 'person', 'people')} in {counted(len(self.faces), 'face')} of "
             f"{counted(self.photos, 'photo')}, {self.single:,} with a single face{named}; "
-            f"threshold {self.threshold.value:.3f}{rule}{left_out_summary(counts)}"
+            f"threshold {self.threshold.value:.3f}{rule}{self._poor_summary()}"
+            f"{left_out_summary(self.left_out)}"
         )
+
+    def _poor_summary(self) -> str:
+        poor = len(self.poor)
+        faces = f"{counted(poor, 'face')} of a quality below {self.min_quality:g}"
+        return f"; {faces} not grouped" if poor else ""
 
     def _html_rows(self) -> dict[str, Any]:
         rows = super()._html_rows()
-        return {name: value for name, value in rows.items() if name not in ("no_face", "faces")}
+        return {name: value for name, value in rows.items() if name != "faces"}

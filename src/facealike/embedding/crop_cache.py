@@ -40,7 +40,7 @@ from ..utils.locking import own_folder
 from ..utils.ordered_threads import map_ordered
 from .batching import helpers
 from .cropper import Cropping, FaceCrop, FaceCropper, crop_faces, without_pixels
-from .unused_photos import NO_FACE, UNUSED, unused_photo, warn_unused
+from .unused_photos import NO_FACE, UNUSED, photo_without_face, unused_photo, warn_unused
 
 CROPS_VERSION = 1
 """Incremented whenever the same photo, detector and settings would give other pixels."""
@@ -56,7 +56,7 @@ class Crops:
     """The crops of n photos, on disk.
 
     ``rows``, int64 (n,), is the index of each photo's crop in ``store``, uint8 (m, S, S, 3), or -1 where no
-    face was found or the photo is among the ``unused``, which could not be read or show several faces.
+    photo is among the ``unused``: it shows no face or several, or could not be read.
     Photos with the same content share a row.
     """
 
@@ -68,11 +68,6 @@ class Crops:
     def found(self) -> NDArray[np.bool_]:
         """Which photos have a crop, bool (n,)."""
         return self.rows >= 0
-
-    @property
-    def no_face(self) -> int:
-        """How many photos were read and no face was found in them."""
-        return int(np.sum(~self.found)) - len(self.unused)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -104,21 +99,19 @@ def stream_crops(
     """Yield the face crop of each photo, in order, or None where there is none; nothing is stored.
 
     Without ``strict`` a photo that cannot be read, or shows several faces under the policy ``only``, also
-    yields None: ``failed`` is called with it, and PhotoWarnings state why and how many.  ``assessed`` is
-    called with each face, whose quality is then assessed, before its crop is yielded.  The other arguments
-    and errors are those of ``cached_crops``.
+    yields None, and PhotoWarnings state why and how many.  ``failed`` is called with each photo that yields
+    None, and ``assessed`` with each face, whose quality is then assessed, before its crop is yielded.  The
+    other arguments and errors are those of ``cached_crops``.
     """
     unused: list[UnusedPhoto] = []
     named = ((path, shown(path)) for path in paths)
     cropper = FaceCropper(detector, preprocessing, many=True)
     with closing(crop_faces(cropper, named, face, threads, quality=assessed is not None)) as photos:
         for path, faces in zip(paths, photos, strict=True):
-            if isinstance(faces, UNUSED) and not strict:
+            if isinstance(faces, NO_FACE) or (isinstance(faces, UNUSED) and not strict):
                 unused.append(unused_photo(path, faces))
                 if failed is not None:
                     failed(unused[-1])
-                yield None
-            elif isinstance(faces, NO_FACE):
                 yield None
             elif isinstance(faces, FacealikeError):
                 raise faces
@@ -270,6 +263,8 @@ def _fill(
                     rows[done] = -1
                 else:
                     rows[done] = store.index[made.digest] if made.known else store.add(made.digest, made.crop)
+                    if rows[done] < 0:
+                        unused.append(photo_without_face(paths[done]))
                 if store.unsaved >= SAVE_EVERY:
                     store.save()
                 if progress is not None:

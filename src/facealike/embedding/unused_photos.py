@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ..errors import FacealikeError, ImageError, NoFaceFound, SeveralFaces, UsageError
-from ..imaging.photo_warning import UnusedPhoto, UnusedPhotoWarning
+from ..imaging.photo_warning import NO_FACE_REASON, UnusedPhoto, UnusedPhotoWarning
 from ..imaging.read import read_image
 from ..types import Image
 from ..utils.escape import shown
@@ -39,17 +39,24 @@ def readable_photos(paths: Iterable[Path]) -> Iterator[tuple[Path, Image]]:
 
 
 def unused_photo(path: str | os.PathLike[str], error: FacealikeError) -> UnusedPhoto:
-    """Return the row of a photo that ended with ``error``, one of ``UNUSED``."""
+    """Return the row of a photo that ended with ``error``, of ``NO_FACE`` or ``UNUSED``."""
+    if isinstance(error, NO_FACE):
+        return photo_without_face(path)
     reason = str(error).removeprefix(f"{shown(path)}: ")
     return UnusedPhoto(
-        os.fspath(path), reason, "several faces" if isinstance(error, SeveralFaces) else "unreadable"
+        os.fspath(path), reason, "several_faces" if isinstance(error, SeveralFaces) else "unreadable"
     )
+
+
+def photo_without_face(path: str | os.PathLike[str]) -> UnusedPhoto:
+    """Return the row of a photo in which no face was found."""
+    return UnusedPhoto(os.fspath(path), NO_FACE_REASON, "no_face")
 
 
 def warn_unused(unused: Sequence[UnusedPhoto], photos: int) -> None:
     """Warn of each photo that could not be read, and of how many photos were left out."""
     unread = [one for one in unused if one.kind == "unreadable"]
-    several = [shown(one.photo) for one in unused if one.kind == "several faces"]
+    several = [shown(one.photo) for one in unused if one.kind == "several_faces"]
     sentences = [f"{shown(one.photo)}: {one.reason} (left out)" for one in unread]
     if unread:
         sentences.append(

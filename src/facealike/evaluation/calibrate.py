@@ -20,7 +20,7 @@ from ..detection.face_policy import DEFAULT_FACE, FacePolicy
 from ..embedding.face_model import Model
 from ..errors import DataError, PeopleOverlap
 from ..imaging.photo_digest import PhotoDigest
-from ..imaging.photo_warning import unused_counts
+from ..imaging.photo_warning import left_out_counts
 from ..metrics.similarity import paired_cosines
 from ..utils.escape import shown
 from .embed_dataset import embed_photos
@@ -102,10 +102,9 @@ def calibrate(
         scores, pairs.same, labels[pairs.a], labels[pairs.b], f"{who} of {shown(Path(root).resolve().name)}",
         rule, method, seed=chosen.seed, resamples=chosen.resamples,
     )  # fmt: skip
-    counts = {"no_face": int(np.sum(~found)) - len(unused), **unused_counts(unused)}
     return replace(
         fitted, seen=(record_people(photos, digests),), copies=copies, face=face,
-        left_out={kind: count for kind, count in counts.items() if count}, unused=unused,
+        left_out={kind: count for kind, count in left_out_counts(unused).items() if count}, unused=unused,
     )  # fmt: skip
 
 

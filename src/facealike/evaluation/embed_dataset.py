@@ -30,8 +30,7 @@ class PhotoVectors(NamedTuple):
     Args:
         vectors: Unit vectors (n, d), zeros for a photo without one.
         found: Whether each photo has one, bool (n,).
-        unused: Photos that could not be read or show several faces, with the reasons; all others without a
-            vector show no face.
+        unused: Photos without one, with the reasons.
     """
 
     vectors: Embeddings

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from ..datasets.people import People
 from ..datasets.splits import Split
 from ..detection.face_policy import DEFAULT_FACE
 from ..embedding.face_model import Model
-from ..imaging.photo_warning import UnusedPhoto, unused_rows, unused_summary
+from ..imaging.photo_warning import UnusedPhoto, left_out_counts, left_out_rows, unused_summary
 from ..metrics.bootstrap import Interval
 from ..quality.result import Quality
 from ..types import Embeddings
@@ -30,25 +30,6 @@ from .evaluator import EvaluationOptions
 from .leakage import check_overlap
 
 
-class SetResult(Protocol):
-    """What the result of every evaluation of a set knows of its photos; see ``EmbeddedSet.counts``."""
-
-    @property
-    def missing(self) -> int: ...
-    @property
-    def leaked(self) -> bool | None: ...
-    @property
-    def photos(self) -> int | None: ...
-    @property
-    def copies(self) -> int: ...
-    @property
-    def shared(self) -> int: ...
-    @property
-    def unused(self) -> tuple[UnusedPhoto, ...]: ...
-    @property
-    def fta(self) -> float | None: ...
-
-
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class CountedPhotos(Result):
     """The part that the results of sets share: how many photos there were, and what became of them.
@@ -59,7 +40,7 @@ class CountedPhotos(Result):
         photos: The number of photos; None where it is not known.
         copies: How many photos were left out as copies of others.
         shared: How many photos lie in the folders of several people.
-        unused: Those of the missing photos that could not be read or show several faces, with the reasons.
+        unused: The missing photos, with the reasons.
         face: The face policy.
     """
 
@@ -75,6 +56,11 @@ class CountedPhotos(Result):
     def fta(self) -> float | None:
         """The failure-to-acquire rate: the share of photos without a face; None where that is not known."""
         return self.missing / self.photos if self.photos else None
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """How many photos show no face, could not be read or show several faces."""
+        return left_out_counts(self.unused)
 
 
 @dataclass(frozen=True)
@@ -145,14 +131,13 @@ def metrics_of(values: Mapping[str, float | None]) -> dict[str, float]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def photo_counts(result: SetResult) -> dict[str, Any]:
+def photo_counts(result: CountedPhotos) -> dict[str, Any]:
     """Return the counts of photos for JSON."""
     names = ("photos", "missing", "fta", "copies", "shared")
-    no_face = {"no_face": result.missing - len(result.unused)}
-    return {name: getattr(result, name) for name in names} | no_face | unused_rows(result.unused)
+    return {name: getattr(result, name) for name in names} | left_out_rows(result.unused)
 
 
-def remarks(result: SetResult, policy: str = "") -> str:
+def remarks(result: CountedPhotos, policy: str = "") -> str:
     """Return leaked people, photos without a face, copies and the face policy in words."""
     notes = {
         False: "; no person was seen in training",

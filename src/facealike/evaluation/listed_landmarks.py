@@ -50,11 +50,11 @@ def embed_at_landmarks(
             for row, one in enumerate(made):
                 if progress is not None:
                     progress(row + 1, len(photos))
-                if isinstance(one, UNUSED) and not strict:
+                if isinstance(one, NO_FACE) or (isinstance(one, UNUSED) and not strict):
                     unused.append(unused_photo(photos[row], one))
-                elif isinstance(one, FacealikeError) and not isinstance(one, NO_FACE):
+                elif isinstance(one, FacealikeError):
                     raise one
-                elif not isinstance(one, FacealikeError):
+                else:
                     yield row, one
 
     with closing(in_batches(model.embed_many, crops(), BATCH)) as batches:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..detection.face_policy import FacePolicy
 from ..errors import DataError
-from ..imaging.photo_warning import UnusedPhoto, unused_counts, unused_rows
+from ..imaging.photo_warning import UnusedPhoto, left_out_counts
 from ..metrics.bootstrap import Interval, RocBand, intervals, pair_intervals, roc_band
 from ..metrics.calibration_error import Reliability, reliability
 from ..metrics.intervals import Method
@@ -76,7 +76,7 @@ class Evaluation(Result):
         copies: How many photos were left out as copies of others.
         copied_pairs: How many of the n pairs are of a photo with itself or its copy.
         face: The face policy of each photo; None where it is not known.
-        unused: Those of the missing photos that could not be read or show several faces, with the reasons.
+        unused: The missing photos, with the reasons; empty where they are not known.
         shared: How many photos lie in the folders of several people.
         learned_faces: The face policies of the calibration that was used.
         fold: The fold of each pair, int64 (n,), where the list has folds.
@@ -153,9 +153,9 @@ class Evaluation(Result):
         return None if self.missing is None or not self.photos else self.missing / self.photos
 
     @property
-    def no_face(self) -> int | None:
-        """How many photos could be read but show no face; None where that is not known."""
-        return None if self.missing is None else self.missing - len(self.unused)
+    def left_out(self) -> dict[str, int] | None:
+        """How many photos show no face, could not be read or show several; None where that is not known."""
+        return left_out_counts(self.unused) if self.missing == len(self.unused) else None
 
     @property
     def people_rejected(self) -> int | None:
@@ -316,8 +316,8 @@ class Evaluation(Result):
             "skipped": self.skipped,
             "photos": self.photos,
             "missing": self.missing,
-            "no_face": self.no_face,
-            **unused_rows(self.unused),
+            "left_out": self.left_out,
+            "unused": [one.to_dict() for one in self.unused],
             "copies": self.copies,
             "copied_pairs": self.copied_pairs,
             "face": self.face,
@@ -330,7 +330,7 @@ class Evaluation(Result):
 
     def for_card(self) -> dict[str, Any]:
         """Return the summary for a model card, which counts the photos left out and names none."""
-        return {**self.to_dict(), **unused_counts(self.unused)}
+        return {name: value for name, value in self.to_dict().items() if name != "unused"}
 
     def _brief(self) -> str:
         return f"F1 {self.f1:.3f}, AUC {self.auc:.3f} on {self.pairs:,} pairs of {self.name}"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 
@@ -33,33 +34,36 @@ def without_repeated_warnings() -> Iterator[None]:
 LEFT_OUT = ("no_face", "unreadable", "several_faces")
 """Why a photo has no face to compare: the kinds of a failure to acquire (ISO/IEC 19795-1)."""
 
+NO_FACE_REASON = "no face found"
+
 
 class UnusedPhoto(NamedTuple):
-    """A photo that a run left out, though not for want of a face.
+    """A photo that a run left out.
 
-    ``kind`` is ``unreadable`` for a file that cannot be read or decoded, and ``several faces`` for a photo
-    of several where the policy ``only`` allows one.  ``reason`` is one sentence.
+    ``kind`` is one of ``LEFT_OUT``: ``no_face``, ``unreadable`` for a file that cannot be read or decoded,
+    and ``several_faces`` where the policy ``only`` allows one.  ``reason`` is one sentence.
     """
 
     photo: str
     reason: str
-    kind: Literal["unreadable", "several faces"] = "unreadable"
+    kind: Literal["no_face", "unreadable", "several_faces"] = "unreadable"
+
+    def to_dict(self) -> dict[str, str]:
+        return {"photo": self.photo, "kind": self.kind, "reason": self.reason}
 
     def __str__(self) -> str:
         return f"{self.photo}: {self.reason}"
 
 
-def unused_rows(unused: Iterable[UnusedPhoto]) -> dict[str, Any]:
-    """Return photos that were left out as rows for JSON: one list a kind, each row with photo and reason."""
-    rows: dict[str, list[dict[str, str]]] = {"unreadable": [], "several_faces": []}
-    for one in unused:
-        rows[one.kind.replace(" ", "_")].append({"photo": one.photo, "reason": one.reason})
-    return rows
+def left_out_counts(unused: Iterable[UnusedPhoto]) -> dict[str, int]:
+    """Return how many photos of each kind in ``LEFT_OUT`` were left out."""
+    kinds = Counter[str](one.kind for one in unused)
+    return {kind: kinds[kind] for kind in LEFT_OUT}
 
 
-def unused_counts(unused: Iterable[UnusedPhoto]) -> dict[str, int]:
-    """Return how many photos of each kind were left out; for files that may be passed on, without names."""
-    return {kind: len(rows) for kind, rows in unused_rows(unused).items()}
+def left_out_rows(unused: Sequence[UnusedPhoto]) -> dict[str, Any]:
+    """Return photos that were left out for JSON: the counts as ``left_out``, the photos as ``unused``."""
+    return {"left_out": left_out_counts(unused), "unused": [one.to_dict() for one in unused]}
 
 
 def left_out_summary(counts: Mapping[str, int]) -> str:
@@ -69,18 +73,21 @@ def left_out_summary(counts: Mapping[str, int]) -> str:
     return f"; photos left out: {', '.join(parts)}" if parts else ""
 
 
-def unused_summary(unused: Iterable[UnusedPhoto], first: str = "; ", of: str = "photos") -> str:
-    """Return in words how many photos were left out and why; empty where there are none.
+def unused_summary(
+    unused: Iterable[UnusedPhoto], first: str = "; ", of: str = "photos", last: str = ""
+) -> str:
+    """Return in words how many photos were left out though not for want of a face; empty where none was.
 
     Args:
         unused: The photos.
         first: Text that the summary follows.
         of: What they are part of, such as ``300 photos``.
+        last: Text that follows the summary.
     """
-    counts = unused_counts(unused)
+    counts = left_out_counts(unused)
     parts = [
         f"{counts['unreadable']:,} could not be read" if counts["unreadable"] else "",
         f"{counts['several_faces']:,} show several faces" if counts["several_faces"] else "",
     ]
     summary = " and ".join(part for part in parts if part)
-    return f"{first}of the {of} {summary}" if summary else ""
+    return f"{first}of the {of} {summary}{last}" if summary else ""

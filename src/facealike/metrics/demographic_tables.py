@@ -54,8 +54,7 @@ def sentence(result: GroupEvaluation) -> str:
         f"; all {overall.pairs:,} pairs of the {len(overall.rows):,} photos together have "
         f"{group_rate(overall.rates[0])}; faces found by {result.detector}, none in "
         f"{overall.missing:,} of {overall.photos:,} photos"
-        + unused_summary(result.unused, " (", "photos without a face")
-        + ")" * bool(result.unused)
+        + unused_summary(result.unused, " (", "photos without a face", ")")
     )
     text += policy_difference(result.face, result.learned_faces, "; ")
     return text + ("" if result.named else "; repeated people make these rates upper bounds")

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UsageError
-from ..imaging.photo_warning import UnusedPhoto, unused_rows
+from ..imaging.photo_warning import UnusedPhoto, left_out_rows
 from ..utils.result import Result
 from . import demographic_tables as group_tables
 from .demographic_groups import MIN_PEOPLE, Disparity, Group, Point, WorstGroup
@@ -55,7 +55,7 @@ class GroupEvaluation(Result):
         named: Whether the list has a column of persons; if not, repeated people make the rates upper bounds.
         vectors: The embeddings, float32 (n, d), zeros where no face was found.
         person: The person of each photo, int64 (n,).
-        unused: Photos that could not be read or show several faces, with the reasons.
+        unused: The photos without a face, with the reasons.
         face: The face policy, or ``aligned``.
         learned_faces: The face policies of the calibration that was used.
     """
@@ -177,7 +177,7 @@ class GroupEvaluation(Result):
             "learned_faces": list(self.learned_faces),
             "photos": self.overall.photos,
             "missing": self.overall.missing,
-            **unused_rows(self.unused),
+            **left_out_rows(self.unused),
             "upper_bounds": not self.named,
             "points": [point.to_dict() for point in self.points],
             "spread": [

@@ -16,7 +16,13 @@ from ..embedding.crop_cache import cached_crops
 from ..embedding.embedder import Embedder
 from ..embedding.face_model import Model
 from ..errors import DataError, TrainingError, UsageError
-from ..imaging.photo_warning import UnusedPhoto, left_out_summary, unused_counts, unused_rows, unused_summary
+from ..imaging.photo_warning import (
+    UnusedPhoto,
+    left_out_counts,
+    left_out_rows,
+    left_out_summary,
+    unused_summary,
+)
 from ..model_file.model_file import ModelFile
 from ..types import Image, Progress
 from ..utils.escape import shown
@@ -52,8 +58,7 @@ class Exported(Result):
         faces: The number of faces found in the photos.
         before: Bytes of the original network.
         after: Bytes of the new network.
-        no_face: Photos without a face, which were left out.
-        unused: Photos that could not be read or show several faces, each with its reason.
+        unused: The photos that were left out, with the reasons.
     """
 
     file: ModelFile
@@ -65,7 +70,6 @@ class Exported(Result):
     faces: int
     before: int
     after: int
-    no_face: int = 0
     unused: tuple[UnusedPhoto, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -80,8 +84,7 @@ class Exported(Result):
             "faces": self.faces,
             "bytes_before": self.before,
             "bytes": self.after,
-            "no_face": self.no_face,
-            **unused_rows(self.unused),
+            **left_out_rows(self.unused),
         }
 
     def __str__(self) -> str:
@@ -95,7 +98,7 @@ class Exported(Result):
                 f"scores are normalized with a cohort of {self.cohort:,} faces, whose clusters explain "
                 f"{self.explained:.0%} of the local density"
             )
-        left_out = left_out_summary({"no_face": self.no_face, **unused_counts(self.unused)})
+        left_out = left_out_summary(left_out_counts(self.unused))
         return "; ".join([*parts, "not calibrated yet"]) + left_out
 
 
@@ -139,13 +142,13 @@ def export_model(
     if mirror:
         model = _without_cohort(model, cohort)
     root = Path(photos)
-    crops, no_face, unused = _faces(
+    crops, unused = _faces(
         model, root, MAX_FACES if cohort else CALIBRATION_CROPS, face, aligned, cache, progress
     )
     if len(crops) < MIN_FACES:
         raise DataError(
             f"{shown(root)}: a face was found in {len(crops)} photos, and {MIN_FACES} are needed for "
-            f"calibration; add photos{unused_summary(unused, ' (', 'photos there')}" + ")" * bool(unused)
+            f"calibration; add photos{unused_summary(unused, ' (', 'photos there', ')')}"
         )
     network = model.file.embedder
     provenance, lost, members, explained = dict(model.file.card.provenance), 0.0, 0, 0.0
@@ -163,7 +166,7 @@ def export_model(
     card = replace(model.file.card, provenance=provenance, metrics={})
     file = replace(model.file, embedder=network, card=card, calibration=Calibration.none())
     return Exported(
-        file, bits, mirror, lost, members, explained, len(crops), before, len(network), no_face, unused,
+        file, bits, mirror, lost, members, explained, len(crops), before, len(network), unused,
     )  # fmt: skip
 
 
@@ -182,8 +185,8 @@ def _without_cohort(model: Model, fitted_anew: bool) -> Model:
 def _faces(
     model: Model, root: Path, most: int, face: FacePolicy, aligned: bool, cache: str | Path | None,
     progress: Progress | None,
-) -> tuple[Image, int, tuple[UnusedPhoto, ...]]:  # fmt: skip
-    """Return crops (n, S, S, 3) from at most ``most`` photos, the number without a face, and the unused."""
+) -> tuple[Image, tuple[UnusedPhoto, ...]]:  # fmt: skip
+    """Return crops (n, S, S, 3) from at most ``most`` photos, and the photos without one."""
     paths = unlabeled_photos(root).paths
     paths = paths[:: -(-len(paths) // most)]
     with tempfile.TemporaryDirectory() as passing:
@@ -191,7 +194,7 @@ def _faces(
         crops = cached_crops(
             paths, detector, model.preprocessing, face, cache or passing, progress, strict=False
         )
-        return crops.take(np.flatnonzero(crops.found)), crops.no_face, crops.unused
+        return crops.take(np.flatnonzero(crops.found)), crops.unused
 
 
 def _quantize(model: Model, bits: int, crops: Image) -> tuple[bytes, float]:

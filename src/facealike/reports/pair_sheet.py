@@ -85,11 +85,9 @@ class _Crops:
         path = self._people.paths[index]
         try:
             return self._cropper(path, self._policy, shown(path))[0].crop
-        except NO_FACE:
-            return None
-        except UNUSED as error:
+        except (*NO_FACE, *UNUSED) as error:
             self.unused.append(unused_photo(path, error))
-            if not isinstance(error, FaceError):
+            if isinstance(error, UNUSED) and not isinstance(error, FaceError):
                 self._failed(error)
             return None
 

@@ -10,7 +10,9 @@ from ..clustering.corrections import Corrections
 from ..clustering.faces import PhotoFace
 from ..clustering.faces import PhotoFaces as FoundFaces
 from ..clustering.options import ClusterOptions, ClusterThreshold
+from ..embedding.unused_photos import photo_without_face, unused_photo
 from ..errors import FacealikeError, UsageError
+from ..imaging.photo_warning import UnusedPhoto
 from .face_queue import PhotoFaces
 
 MOST_FACES = 2000
@@ -47,18 +49,19 @@ def clustered(
         options: How they are grouped.
     """
     faces: list[PhotoFace] = []
-    refused: list[dict[str, object]] = []
+    unused: list[UnusedPhoto] = []
     for number, photo in enumerate(taken, 1):
         if isinstance(photo, FacealikeError):
-            reason = str(photo).removeprefix(f"photo {number}: ")
-            refused.append({"photo": f"photo {number}", "reason": reason})
+            unused.append(unused_photo(f"photo {number}", photo))
             continue
+        if not photo.faces:
+            unused.append(photo_without_face(f"photo {number}"))
         for place, (face, vector) in enumerate(zip(photo.faces, photo.vectors, strict=True), 1):
             assert face.face is not None and face.quality is not None  # the queue detects and assesses
             # Numbers of one width, so that names sort as the photos do.
             faces.append(PhotoFace(f"{number:06}", place, face.face, face.quality.score, vector, b""))
     result = group_faces(
-        FoundFaces(len(taken), tuple(faces), (), ()), model, threshold, options, Corrections()
+        FoundFaces(len(taken), tuple(faces), tuple(unused)), model, threshold, options, Corrections()
     )
     return Clustered.model_validate(
         {
@@ -71,7 +74,8 @@ def clustered(
             "extrapolated": threshold.extrapolated,
             "faces": [{**one.to_dict(), "photo": int(one.photo)} for one in result.faces],
             "review": [pair.to_dict() for pair in result.review],
-            "refused": refused,
+            "left_out": result.left_out,
+            "unused": [{**one.to_dict(), "photo": int(one.photo.removeprefix("photo "))} for one in unused],
             "sentences": [str(result)],
         }
     )

@@ -134,7 +134,7 @@ async def embed(request: Request, used: Used, _: Reader) -> Embedded:
     "/cluster", openapi_extra=request_body(ClusterRequest, {"photos": [PHOTO, PHOTO], "min_quality": 0.8})
 )
 async def cluster(request: Request, used: Used, _: Reader) -> Clustered:
-    """Group the faces of photos by person; a photo that cannot be used is only refused.  Nothing is kept."""
+    """Group the faces of photos by person; a photo that cannot be used ends nothing.  Nothing is kept."""
     used.queue.check_room(MOST_PHOTOS)
     async with used.uploads.read(request, ClusterRequest) as asked:
         options = options_of(asked)

@@ -71,11 +71,11 @@ def test_photos_that_cannot_be_read_are_left_out_and_told(photos: Path, tmp_path
     with pytest.warns(PhotoWarning, match="1 of 110 photos could not be read"):
         result = distil(root, made, out, options=options)
     assert [(one.photo, one.kind) for one in result.unused] == [(str(broken), "unreadable")]
-    (row,) = result.to_dict()["unreadable"]
-    assert row["photo"] == str(broken) and result.to_dict()["no_face"] == 0
+    (row,) = result.to_dict()["unused"]
+    assert row["photo"] == str(broken) and row["kind"] == "unreadable"
     assert str(result).endswith("photos left out: 1 that could not be read")
     data = Model.load(out).file.card.data
-    assert data["left_out"] == {"unreadable": 1, "several_faces": 0}
+    assert data["left_out"] == {"no_face": 0, "unreadable": 1, "several_faces": 0}
     assert data["photos"] + data["kept_aside"] == 109
 
 

@@ -28,7 +28,13 @@ from ...embedding.crop_cache import Crops, cached_crops
 from ...errors import DataError
 from ...imaging.align import DLIB_CHIP_SIZE
 from ...imaging.photo_digest import photo_digests
-from ...imaging.photo_warning import UnusedPhoto, left_out_summary, unused_counts, unused_rows, unused_summary
+from ...imaging.photo_warning import (
+    UnusedPhoto,
+    left_out_counts,
+    left_out_rows,
+    left_out_summary,
+    unused_summary,
+)
 from ...model_file.card import new_card
 from ...model_file.locate import read_model_file
 from ...model_file.model_file import ModelFile
@@ -86,8 +92,7 @@ class DistilResult(Result):
         agreement: Agreement with the teacher on held-out photos; see ``distillation.module.agreement``.
         agreement_learnt: Agreement on training photos without augmentation.  If it is much better, more
             photos help; if it is similar, a larger network or longer training helps.
-        no_face: Photos without a face.
-        unused: Photos that could not be read or show several faces, each with its reason.
+        unused: The photos that were left out, with the reasons.
     """
 
     model_path: Path
@@ -98,7 +103,6 @@ class DistilResult(Result):
     device: str
     agreement: dict[str, float]
     agreement_learnt: dict[str, float]
-    no_face: int = 0
     unused: tuple[UnusedPhoto, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -111,8 +115,7 @@ class DistilResult(Result):
             "device": self.device,
             "agreement": self.agreement,
             "agreement_learnt": self.agreement_learnt,
-            "no_face": self.no_face,
-            **unused_rows(self.unused),
+            **left_out_rows(self.unused),
         }
 
     def __str__(self) -> str:
@@ -124,7 +127,7 @@ class DistilResult(Result):
             f"agreement with the teacher on held-out photos: {held_out}\n"
             f"on training photos: {trained}\n"
             f"model {self.model_id} in {self.model_path}, not calibrated yet"
-            + left_out_summary({"no_face": self.no_face, **unused_counts(self.unused)})
+            + left_out_summary(left_out_counts(self.unused))
         )
 
 
@@ -208,7 +211,7 @@ def _distil(
     write_text(run / "results.json", json.dumps(metrics, indent=2) + "\n")
     return DistilResult(
         out, run, file.id, len(log.rows), time.perf_counter() - started, device_name, agreed, trained,
-        photos.chips.no_face, photos.chips.unused,
+        photos.chips.unused,
     )  # fmt: skip
 
 
@@ -243,9 +246,7 @@ def read_photos(
     if len(train) < MIN_PHOTOS or len(held_out) < 2:
         raise DataError(
             f"{root}: a face was found in {len(rows)} photos, too few to distil a teacher; "
-            f"give some thousands of photos{unused_summary(chips.unused, ' (', 'photos there')}"
-            + ")"
-            * bool(chips.unused)
+            f"give some thousands of photos{unused_summary(chips.unused, ' (', 'photos there', ')')}"
         )
     about = (detector.spec, preprocessing.to_dict())
     return Photos(
@@ -295,7 +296,7 @@ def _model_file(
             "fingerprint": photos.fingerprint,
             "photos": len(photos.train),
             "kept_aside": len(photos.held_out),
-            **({"left_out": unused_counts(photos.chips.unused)} if photos.chips.unused else {}),
+            **({"left_out": left_out_counts(photos.chips.unused)} if photos.chips.unused else {}),
             "people": "not known: no identity labels are used",
         },
         recipe=recipe.to_dict(),

@@ -20,7 +20,7 @@ from ...detection.registry import named_detector
 from ...embedding.crop_cache import Crops, cached_crops
 from ...errors import DataError, TrainingError
 from ...imaging.photo_digest import photo_digests
-from ...imaging.photo_warning import unused_counts
+from ...imaging.photo_warning import left_out_counts
 from ...model_file.preprocessing import Preprocessing
 from ...types import PairIndices, Progress
 from ...utils.escape import shown
@@ -259,7 +259,7 @@ def describe(plan: Plan) -> dict[str, Any]:
     if plan.parts is not None and plan.parts.note():
         counts["parts"] = plan.parts.note()
     if plan.crops.unused:
-        counts["left_out"] = unused_counts(plan.crops.unused)
+        counts["left_out"] = left_out_counts(plan.crops.unused)
     if plan.unlabeled is not None:
         counts["unlabelled"] = {"images": len(plan.unlabeled.people)}
     return counts

@@ -28,9 +28,9 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from ...evaluation.verification_result import Evaluation
 from ...imaging.photo_warning import (
     UnusedPhoto,
+    left_out_counts,
+    left_out_rows,
     left_out_summary,
-    unused_counts,
-    unused_rows,
     without_repeated_warnings,
 )
 from ...model_zoo.quantization import CALIBRATION_CROPS
@@ -83,8 +83,7 @@ class TrainResult(Result):
         evaluations: Results on train, validation and test.
         comparison: BaselineComparison with the default model on the test pairs; None without test pairs.
         warnings: Messages of the sanity checks.
-        no_face: Photos without a face.
-        unused: Photos that could not be read or show several faces, each with its reason.
+        unused: The photos that were left out, with the reasons.
     """
 
     model_path: Path
@@ -96,7 +95,6 @@ class TrainResult(Result):
     evaluations: tuple[Evaluation, ...]
     comparison: BaselineComparison | None = None
     warnings: tuple[str, ...] = ()
-    no_face: int = 0
     unused: tuple[UnusedPhoto, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -110,14 +108,13 @@ class TrainResult(Result):
             "evaluations": [evaluation.to_dict() for evaluation in self.evaluations],
             "comparison": self.comparison.to_dict() if self.comparison is not None else None,
             "warnings": list(self.warnings),
-            "no_face": self.no_face,
-            **unused_rows(self.unused),
+            **left_out_rows(self.unused),
         }
 
-    def left_out(self) -> tuple[str, ...]:
-        """Return one line with the photos that were left out, or none if all were used."""
-        text = left_out_summary({"no_face": self.no_face, **unused_counts(self.unused)})
-        return (text.removeprefix("; "),) if text else ()
+    @property
+    def left_out(self) -> dict[str, int]:
+        """How many photos show no face, could not be read or show several faces."""
+        return left_out_counts(self.unused)
 
     def _brief(self) -> str:
         return f"model {self.model_id}, {self.epochs} epochs, in {self.model_path.name}"
@@ -126,8 +123,8 @@ class TrainResult(Result):
         lines = [str(evaluation) for evaluation in self.evaluations]
         if self.comparison is not None:
             lines.append(f"compared with the default model: {self.comparison}")
-        lines += self.left_out()
-        return "\n".join([*lines, f"model {self.model_id} in {self.model_path}, report in {self.run}"])
+        lines.append(f"model {self.model_id} in {self.model_path}, report in {self.run}")
+        return "\n".join(lines) + left_out_summary(self.left_out)
 
 
 def train(
@@ -195,7 +192,7 @@ def _train(
             crops = fitted.plan.crops
             result = TrainResult(
                 out, run, final.file.id, len(fitted.rows), time.perf_counter() - started, fitted.device,
-                final.evaluations, final.comparison, final.warnings, crops.no_face, crops.unused,
+                final.evaluations, final.comparison, final.warnings, crops.unused,
             )  # fmt: skip
         shared = from_main(result)
     assert shared is not None  # that of the first process
