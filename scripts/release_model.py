@@ -119,7 +119,7 @@ def recorded(file: ModelFile, people: Path) -> ModelFile:
             f"{people}: {told}this folder, but the model was calibrated on {file.calibration.people}; "
             "name the folder it was calibrated on"
         )
-    seen = (record_people(unseen.paths),)
+    seen = (record_people(unseen),)
     return with_faces(replace(file, calibration=replace(file.calibration, seen=seen)))
 
 

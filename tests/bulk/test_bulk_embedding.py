@@ -44,7 +44,7 @@ def test_rows_are_what_the_model_embeds_one_by_one(photos: Path, tmp_path: Path)
     assert result.left_out == {"no_face": 1, "unreadable": 1, "several_faces": 0}
     found = rows(out)
     slow = list(TableModel().stream(sorted(photos.iterdir()), face="all", threads=1))
-    expected = [(p.photo, n, f) for p in slow for n, f in enumerate(p.faces)]
+    expected = [(p.photo, n, f) for p in slow for n, f in enumerate(p.faces, 1)]
     embedded = [row for row in found if row["status"] == "embedded"]
     assert [(row["source"], row["face"]) for row in embedded] == [(p, n) for p, n, _ in expected]
     for row, (path, _, face) in zip(embedded, expected, strict=True):
@@ -59,6 +59,7 @@ def test_rows_are_what_the_model_embeds_one_by_one(photos: Path, tmp_path: Path)
     assert failed["black.png"]["reason"].startswith(f"{photos}/black.png: no face found")
     assert failed["black.png"]["digest"] == photo_digest(photos / "black.png").pixels
     assert failed["cut.png"]["vector"] is None and failed["cut.png"]["face"] is None
+    assert parquet.read_metadata(out).metadata[b"facealike.table"] == b"2"
     only = embed_all([photos], out, TableModel(), face="only")
     assert only.left_out["several_faces"] == 1 and only.faces == 20
 

@@ -197,12 +197,19 @@ def test_detect_prints_every_face(here: SimpleNamespace) -> None:
     faces = DlibDetector().detect(astronaut())
     result = run("detect", here.a, "--detector", "dlib", "--json")
     judged = [
-        {**face.to_dict(), "quality": face_quality(astronaut(), face, "dlib-hog").to_dict()} for face in faces
+        {
+            "number": number,
+            **face.to_dict(),
+            "quality": face_quality(astronaut(), face, "dlib-hog").to_dict(),
+        }
+        for number, face in enumerate(faces, 1)
     ]
     assert told(result)["images"][0]["faces"] == judged
     assert told(result)["images"][0]["width"] == 512 and result.exit_code == 0
     text = run("detect", here.a, "-m", here.model).stdout
-    assert text.startswith(f"{here.a}: 1 face\n  box ") and "confidence" in text and "quality " in text
+    assert (
+        text.startswith(f"{here.a}: 1 face\n  face 1: box ") and "confidence" in text and "quality " in text
+    )
 
 
 def test_detect_goes_on_past_a_photo_that_fails(here: SimpleNamespace) -> None:

@@ -24,12 +24,13 @@ from facealike.detection.yunet import YuNetDetector
 from facealike.embedding.batching import in_batches
 from facealike.embedding.crop_cache import cached_crops, stream_crops
 from facealike.embedding.cropper import FaceCropper, crop_faces
+from facealike.embedding.embedded_photos import embed_photos as embed_each
 from facealike.embedding.embedder import Embedder
 from facealike.embedding.face_model import MANY, Model
 from facealike.errors import ImageNotFound, ModelError, NoFaceFound, UsageError
 from facealike.evaluation.embed_dataset import embed_photos
 from facealike.model_file.preprocessing import Preprocessing
-from facealike.types import Face, Image
+from facealike.types import Box, Face, Image
 from support.data_paths import needs_data
 from support.flat_color_model import ColourDetector, ColourModel, by_hand, make_coloured
 from support.thread_checks import interrupted, left, needs_signals, none_left_behind  # noqa: F401 (a fixture)
@@ -373,3 +374,26 @@ def test_the_detectors_that_models_carry_may_be_shared() -> None:
     for detector in (make_detector({"kind": "dlib-hog", "min_confidence": 0.0, "max_side": 800}),
                      make_detector(spec, weights)):  # fmt: skip
         assert getattr(detector, "thread_safe", False)
+
+
+# ---- the number of a face ---------------------------------------------------------------------
+
+
+class ThreeFaces(ColourDetector):
+    """Finds two equal small faces and a large one, in this order."""
+
+    def detect(self, image: Image) -> list[Face]:
+        small, large = Face(Box(0, 0, 4, 4), 0.9), Face(Box(2, 2, 12, 12), 0.8)
+        return [small, small, large]
+
+
+def test_a_face_has_one_number_whatever_the_policy(photos: list[Path]) -> None:
+    cropper = FaceCropper(ThreeFaces(), CUT)
+    assert [one.number for one in cropper(photos[0], "all")] == [1, 2, 3]
+    for policy, number in (("largest", 3), ("central", 3)):
+        (chosen,) = cropper(photos[0], policy)  # type: ignore[arg-type]
+        assert chosen.number == chosen.to_dict()["number"] == number
+    model = ColourModel()
+    rows = embed_each(cropper, model.embed_many, photos[:1], "largest", "raise", 4, 1, False)
+    ((embedded,),) = (row.faces for row in rows)
+    assert embedded.number == embedded.to_dict()["number"] == 3

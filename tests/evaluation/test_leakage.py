@@ -50,7 +50,8 @@ def model_of(file: ModelFile) -> Model:
 
 
 def trained_on(root: Path) -> ModelFile:
-    return tiny_model_file(card=tiny_card(identity_hashes=(), trained_on=(record_people(photos_of(root)),)))
+    record = record_people(People.from_folder(root))
+    return tiny_model_file(card=tiny_card(identity_hashes=(), trained_on=(record,)))
 
 
 def folder(root: Path, name: str, person: int, photos: Sequence[int] = (0, 1)) -> Path:

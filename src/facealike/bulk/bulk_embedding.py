@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from .._version import __version__
 from ..detection.face_policy import DEFAULT_FACE, FACE_POLICIES, FacePolicy
 from ..embedding.face_model import Model
-from ..embedding.face_table import face_schema, table_writer
+from ..embedding.face_table import TABLE_VERSION, face_schema, table_writer
 from ..errors import DataError, UsageError
 from ..imaging.photo_warning import LEFT_OUT, left_out_summary
 from ..utils.atomic_write import check_writable, flush_folder, writing_whole
@@ -113,7 +113,8 @@ def embed_all(
     loaded = model if isinstance(model, Model) else Model.load(model)
     face_schema(loaded.id, 1, face)  # whether pyarrow is there shows before the work
     settings = {
-        "version": __version__, "model": loaded.id, "face": face, "aligned": aligned, "people": people,
+        "version": __version__, "table": TABLE_VERSION, "model": loaded.id, "face": face, "aligned": aligned,
+        "people": people,
         "sources": [os.fspath(source).encode("utf-8", "backslashreplace").decode() for source in sources],
     }  # fmt: skip
     folder = work_folder(target)

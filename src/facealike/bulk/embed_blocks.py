@@ -102,7 +102,8 @@ def face_rows(file: PhotoFile, photo: EmbeddedPhoto) -> list[FaceRow]:
     row = FaceRow(ref.key, ref.source, ref.person, digest=file.digest, metadata=ref.metadata)
     if photo.error is not None:
         return [replace(row, status=_status(photo.error), reason=str(photo.error))]
-    return [replace(row, face=number, embedded=one) for number, one in enumerate(photo.faces)]
+    # A photo that is a face crop already is its only face.
+    return [replace(row, face=one.number or 1, embedded=one) for one in photo.faces]
 
 
 def _status(error: Exception) -> Status:

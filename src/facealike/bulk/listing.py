@@ -7,6 +7,7 @@ import posixpath
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from ..datasets.aged_photos import aged_names
 from ..datasets.folders import Skipped, is_hidden, photos_below, warn_skipped
 from ..errors import DataError, UsageError
 from ..imaging.formats import readable_extensions
@@ -23,8 +24,8 @@ def list_photos(sources: Sequence[str | os.PathLike[str]], people: bool = False)
     Args:
         sources: Each a photo, a folder, a tar file (``shard-{000..009}.tar`` stands for ten), a CSV or
             Parquet list with the column photo, or a URL of one of these; in a URL ``*`` stands for any text.
-        people: A photo for which its source states no person shows whom its folder is named after; not that
-            of a list, which states people in a column.
+        people: A photo for which its source states no person shows whom its folder is named after, or its
+            file name in a folder of AgeDB or FG-NET; not that of a list, which states people in a column.
 
     Raises:
         DataError: A source cannot be read, or a folder has no photo.
@@ -34,8 +35,9 @@ def list_photos(sources: Sequence[str | os.PathLike[str]], people: bool = False)
         raise UsageError("sources are given as a list; put a single one in a list")
     for source in sources:
         for place in _places(os.fspath(source)):
-            named = people and not place.lower().endswith(LIST_ENDINGS)
-            for ref in _photos_of(place):
+            folder = not is_url(place) and Path(place).is_dir()
+            named = people and not folder and not place.lower().endswith(LIST_ENDINGS)
+            for ref in _photos_of(place, people):
                 if named and ref.person is None and ref.problem is None:
                     ref = ref._replace(person=_folder_name(ref))
                 yield ref
@@ -49,13 +51,13 @@ def _places(source: str) -> list[str]:
     return [place for name in names for place in (files_below(name) if "*" in name else [name])]
 
 
-def _photos_of(place: str) -> Iterator[PhotoRef]:
+def _photos_of(place: str, people: bool) -> Iterator[PhotoRef]:
     ending = posixpath.splitext(place)[1].lower()
     if is_url(place):
         if ending not in (".tar", *LIST_ENDINGS, *readable_extensions()):
             return _photos_at(place)
     elif Path(place).is_dir():
-        return _photos_in_folder(place)
+        return _photos_in_folder(place, people)
     if ending in LIST_ENDINGS:
         return photos_in_list(place)
     # A compressed archive is named here, so that the message says what to do and not "no image".
@@ -64,9 +66,18 @@ def _photos_of(place: str) -> Iterator[PhotoRef]:
     return iter([PhotoRef(place, place)])
 
 
-def _photos_in_folder(folder: str) -> Iterator[PhotoRef]:
-    for path in photos_below(folder):
-        yield PhotoRef(path.relative_to(folder).as_posix(), str(path))
+def _photos_in_folder(folder: str, people: bool) -> Iterator[PhotoRef]:
+    photos = photos_below(folder)
+    flat = people and all(path.parent == Path(folder) for path in photos)
+    stated = aged_names(photos) if flat else None
+    for number, path in enumerate(photos):
+        ref = PhotoRef(path.relative_to(folder).as_posix(), str(path))
+        if stated is not None:
+            name = stated[number]
+            ref = ref._replace(person=None if name is None else name.person)
+        elif people:
+            ref = ref._replace(person=_folder_name(ref))
+        yield ref
 
 
 def _photos_at(url: str) -> Iterator[PhotoRef]:

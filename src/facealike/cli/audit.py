@@ -9,7 +9,7 @@ import typer
 
 from ..utils.wording import counted
 from .console import command, print_json, print_table, progress_bar, say, show, show_list
-from .options import DEFAULT_FACE_CHOICE, DeviceOption, FaceOption, JsonOption, ModelOption
+from .options import DEFAULT_FACE_CHOICE, PEOPLE_FOLDER, DeviceOption, FaceOption, JsonOption, ModelOption
 
 ALL = "--out, --csv and --json have all"
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def audit(
     folder: Annotated[
         Path,
-        typer.Argument(metavar="DIR", show_default=False, help="One sub-folder of photos a person."),
+        typer.Argument(metavar="DIR", show_default=False, help=PEOPLE_FOLDER),
     ],
     against: Annotated[
         str | None,

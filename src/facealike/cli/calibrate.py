@@ -12,6 +12,7 @@ from ..errors import UsageError
 from .console import command, print_json, print_table, progress_bar, show
 from .options import (
     DEFAULT_FACE_CHOICE,
+    PEOPLE_FOLDER,
     CacheOption,
     DetectorOption,
     DuplicatesOption,
@@ -48,9 +49,7 @@ def calibrate(
             help="A .facealike file, or 'default' for the default model.",
         ),
     ],
-    people: Annotated[
-        Path, typer.Argument(metavar="DIR", show_default=False, help="One sub-folder of photos a person.")
-    ],
+    people: Annotated[Path, typer.Argument(metavar="DIR", show_default=False, help=PEOPLE_FOLDER)],
     out: Annotated[
         Path,
         typer.Option("--out", "-o", metavar="FILE", show_default=False, help="The .facealike file to write."),

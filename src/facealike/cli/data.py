@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from .console import command, print_json, print_table, progress_bar, show
-from .options import JsonOption
+from .options import PEOPLE_FOLDER, JsonOption
 
 app = typer.Typer(help="Unpack and look at folders of people.", no_args_is_help=True)
 
@@ -42,9 +42,7 @@ def lfw(
 @app.command()
 @command
 def summary(
-    people: Annotated[
-        Path, typer.Argument(metavar="DIR", show_default=False, help="One sub-folder of photos a person.")
-    ],
+    people: Annotated[Path, typer.Argument(metavar="DIR", show_default=False, help=PEOPLE_FOLDER)],
     as_json: JsonOption = False,
 ) -> int:
     """Count people, photos and genuine pairs, in all and in each split.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from ..imaging.photo_warning import UnusedPhoto
     from ..quality.result import Quality
     from ..types import Face
+
+    NumberedFace: TypeAlias = tuple[int, Face, Quality]
+    """A face with its place among those found, from 1."""
 
 
 @command
@@ -83,15 +86,15 @@ def detect(
     for path in photos:
         entry: dict[str, Any] = {"photo": str(path)}
         results.append(entry)
-        found: list[tuple[Face, Quality]] = []
+        found: list[NumberedFace] = []
         try:
             photo = cropper.photo(path)
             entry.update(height=photo.shape[0], width=photo.shape[1], faces=[])
             faces = cropper.faces(photo, face.policy, quality=True)
             found = [
-                (each.face, each.quality)
+                (each.number, each.face, each.quality)
                 for each in faces
-                if each.face is not None and each.quality is not None
+                if each.number is not None and each.face is not None and each.quality is not None
             ]
         except FacealikeError as error:
             code = code or error.exit_code
@@ -100,9 +103,12 @@ def detect(
             if not isinstance(error, NoFaceFound) or face is not FaceChoice.all:
                 entry.update(error_dict(error))
                 report_error(error)
-        entry["faces"] = [{**each.to_dict(), "quality": quality.to_dict()} for each, quality in found]
+        entry["faces"] = [
+            {"number": number, **each.to_dict(), "quality": quality.to_dict()}
+            for number, each, quality in found
+        ]
         if draw is not None and "error" not in entry:
-            save_picture(faces_picture(photo, found, str(path)), draw)
+            save_picture(faces_picture(photo, [each[1:] for each in found], str(path)), draw)
         if not as_json and "error" not in entry:
             _print_faces(path, found)
     if as_json:
@@ -112,11 +118,11 @@ def detect(
     return code
 
 
-def _print_faces(path: Path, faces: list[tuple[Face, Quality]]) -> None:
+def _print_faces(path: Path, faces: list[NumberedFace]) -> None:
     show(f"{path}: {len(faces)} face{'' if len(faces) == 1 else 's'}")
-    for face, quality in faces:
+    for number, face, quality in faces:
         left, top, right, bottom = face.box
         box = f"{left:.0f} {top:.0f} {right:.0f} {bottom:.0f}"
-        show(f"  box {box}, confidence {face.confidence:.2f}, {quality}")
+        show(f"  face {number}: box {box}, confidence {face.confidence:.2f}, {quality}")
         if face.landmarks is not None:
             show("    landmarks " + " ".join(f"({x:.0f}, {y:.0f})" for x, y in face.landmarks))

@@ -13,7 +13,15 @@ from ..errors import DataError, UsageError
 from .console import command, print_json, progress_bar, say
 from .evaluation_runs import PASSES, Asked, EvaluationSplit, Protocol, Run, run_of
 from .evaluation_tables import show_difference
-from .options import CacheOption, DetectorOption, DuplicatesOption, FaceChoice, JsonOption, StrictOption
+from .options import (
+    PEOPLE_FOLDER,
+    CacheOption,
+    DetectorOption,
+    DuplicatesOption,
+    FaceChoice,
+    JsonOption,
+    StrictOption,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,7 +47,7 @@ def evaluate(
         typer.Argument(
             metavar="DIR",
             show_default=False,
-            help="One sub-folder of photos a person; or AgeDB's or FG-NET's photos.",
+            help=PEOPLE_FOLDER,
         ),
     ] = None,
     protocol: Annotated[

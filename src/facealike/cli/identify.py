@@ -9,7 +9,7 @@ import typer
 
 from .console import command, progress_bar, say
 from .gallery import FpirOption, PhotoArgument, PriorOption, TopOption, report_candidates
-from .options import DEFAULT_FACE_CHOICE, DeviceOption, FaceOption, JsonOption, ModelOption
+from .options import DEFAULT_FACE_CHOICE, PEOPLE_FOLDER, DeviceOption, FaceOption, JsonOption, ModelOption
 
 
 @command
@@ -17,9 +17,7 @@ def identify(
     photo: PhotoArgument,
     folder: Annotated[
         Path,
-        typer.Argument(
-            metavar="FOLDER", show_default=False, help="A folder with one sub-folder of photos a person."
-        ),
+        typer.Argument(metavar="FOLDER", show_default=False, help=PEOPLE_FOLDER),
     ],
     model: ModelOption = None,
     face: FaceOption = DEFAULT_FACE_CHOICE,

@@ -53,6 +53,9 @@ def current_name(name: str) -> str:
 
 DEFAULT_FACE_CHOICE = FaceChoice(DEFAULT_FACE)
 
+PEOPLE_FOLDER = "One sub-folder of photos a person; or AgeDB's or FG-NET's photos."
+"""The help of an argument that ``People.from_folder`` reads."""
+
 ModelOption = Annotated[
     Path | None,
     typer.Option(

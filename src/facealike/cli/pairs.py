@@ -13,6 +13,7 @@ from ..utils.wording import counted
 from .console import command, print_json, report_error, show
 from .options import (
     DEFAULT_FACE_CHOICE,
+    PEOPLE_FOLDER,
     DetectorOption,
     FaceChoice,
     FaceOption,
@@ -37,9 +38,7 @@ class PairSplit(str, Enum):
 
 @command
 def pairs(
-    people: Annotated[
-        Path, typer.Argument(metavar="DIR", show_default=False, help="One sub-folder of photos a person.")
-    ],
+    people: Annotated[Path, typer.Argument(metavar="DIR", show_default=False, help=PEOPLE_FOLDER)],
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="FILE.png", show_default=False, help="Where to write.")
     ],

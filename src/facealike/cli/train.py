@@ -14,6 +14,7 @@ from ..detection.face_policy import LFW_FACE
 from ..errors import UsageError
 from .console import command, print_json, progress_bar, show
 from .options import (
+    PEOPLE_FOLDER,
     CacheOption,
     DetectorOption,
     DeviceOption,
@@ -34,9 +35,7 @@ class TrainProtocol(str, Enum):
 
 @command
 def train(
-    people: Annotated[
-        Path, typer.Argument(metavar="DIR", show_default=False, help="One sub-folder of photos a person.")
-    ],
+    people: Annotated[Path, typer.Argument(metavar="DIR", show_default=False, help=PEOPLE_FOLDER)],
     out: Annotated[
         Path,
         typer.Option(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,6 +14,7 @@ from ..errors import DataError, UsageError
 from ..utils.escape import shown
 from ..utils.result import Shown
 from ..utils.wording import counted
+from .aged_photos import AgedName, aged_names
 from .folders import Skipped, find_photos, photos_in, warn_skipped
 from .seen import normal_name
 from .splits import SPLITS, Split, split_of
@@ -55,8 +57,9 @@ class People(Shown):
     def from_folder(cls, folder: str | Path) -> People:
         """Return the people in ``folder``: one sub-folder a person, named after them, with their photos.
 
-        Sorted by name, so that equal folders give equal results.  Everything else in the folder is in
-        ``skipped`` and reported in one PhotoWarning, by the rules of ``facealike.datasets.folders``.
+        A folder of photos without sub-folders may be one of AgeDB or FG-NET, whose file names state person
+        and age.  Sorted by name, so that equal folders give equal results.  Everything else in the folder is
+        in ``skipped`` and reported in one PhotoWarning, by the rules of ``facealike.datasets.folders``.
 
         Raises:
             DataError: The folder does not exist or has no people, or two sub-folders differ only in case,
@@ -72,6 +75,9 @@ class People(Shown):
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not a possible name"
             raise DataError(f"{shown(root)}: this folder cannot be read ({reason}); check the path") from None
+        stated = None if folders else aged_names(loose)
+        if stated is not None:
+            return cls._aged(root, loose, stated, skipped)
         skipped += [Skipped(path, "in no folder of a person") for path in loose]
         for person in folders:
             try:
@@ -89,10 +95,32 @@ class People(Shown):
         warn_skipped(root, skipped)
         if not names:
             raise DataError(
-                f"{shown(root)}: no photos of people; give a folder with one sub-folder of photos a person"
+                f"{shown(root)}: no photos of people; give a folder with one sub-folder of photos a person, "
+                "or one whose file names are those of AgeDB or FG-NET"
             )
         _refuse_two_spellings(root, names)
         return cls(tuple(names), tuple(paths), np.array(labels, dtype=np.int64), tuple(skipped))
+
+    @classmethod
+    def _aged(
+        cls, root: Path, photos: Sequence[Path], stated: Sequence[AgedName | None], skipped: list[Skipped]
+    ) -> People:
+        """Return the people whom the file names in ``root`` state."""
+        named = [(path, name) for path, name in zip(photos, stated, strict=True) if name is not None]
+        skipped += [
+            Skipped(path, "a name without person and age")
+            for path, name in zip(photos, stated, strict=True)
+            if name is None
+        ]
+        warn_skipped(root, skipped)
+        names, labels = np.unique([name.person for _, name in named], return_inverse=True)
+        return cls(
+            tuple(names.tolist()),
+            tuple(path for path, _ in named),
+            labels.reshape(-1).astype(np.int64),
+            tuple(skipped),
+            np.array([name.age for _, name in named], dtype=np.int64),
+        )
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -125,6 +153,12 @@ class People(Shown):
         if all(path.parent.name == person for path, person in zip(self.paths, people, strict=True)):
             return None
         return dict(zip(map(str, self.paths), people, strict=True))
+
+    def known_names(self) -> tuple[str, ...]:
+        """Return the names by which another set could know these people: a number in a file name is none."""
+        if self.named() is None:
+            return self.names
+        return tuple(name for name in self.names if not name.isdigit())
 
     def split(self, split: Split) -> People:
         """Return the people of one split with all their photos; see ``split_of``.  May be empty."""

@@ -65,6 +65,7 @@ class FaceCrop(Shown):
 
     def to_dict(self) -> dict[str, Any]:
         return {
+            "number": self.number,
             "face": None if self.face is None else self.face.to_dict(),
             "found": self.found,
             "quality": None if self.quality is None else self.quality.to_dict(),
@@ -170,8 +171,11 @@ class FaceCropper:
                 f"{photo.name}: {len(chosen)} faces found, over the limit of {self.limits.faces}; "
                 "crop the photo"
             )
-        numbers = {id(face): number for number, face in enumerate(faces, 1)}
-        return [self._face_crop(photo, face, numbers[id(face)], len(faces), quality) for face in chosen]
+        numbers = range(1, len(faces) + 1) if policy == "all" else [faces.index(chosen[0]) + 1]
+        return [
+            self._face_crop(photo, face, number, len(faces), quality)
+            for face, number in zip(chosen, numbers, strict=True)
+        ]
 
     def _face_crop(self, photo: Photo, face: Face, number: int, found: int, quality: bool) -> FaceCrop:
         crop = NO_PIXELS if self.preprocessing is None else self.crop(photo, face)

@@ -34,8 +34,9 @@ LEAD = 4
 class EmbeddedFace(Shown):
     """One face of a photo with its embedding, a unit vector, float32 (d,).
 
-    ``face`` is in pixels of the whole upright photo, and ``quality`` is that of this face; both are None
-    where the photo is a face crop already (``aligned``).
+    ``face`` is in pixels of the whole upright photo, ``quality`` is that of this face, and ``number`` its
+    place among the faces found, from 1, the most confident first; all are None where the photo is a face crop
+    already (``aligned``).
 
     Examples:
         >>> for photo in model.stream(paths):
@@ -46,9 +47,11 @@ class EmbeddedFace(Shown):
     face: Face | None
     quality: Quality | None
     embedding: NDArray[np.float32]
+    number: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return {
+            "number": self.number,
             "face": None if self.face is None else self.face.to_dict(),
             "quality": None if self.quality is None else self.quality.to_dict(),
             "embedding": [float(value) for value in self.embedding],
@@ -132,7 +135,9 @@ def embed_photos(
             if isinstance(faces, FacealikeError):
                 rows.append(EmbeddedPhoto(index, photo, error=faces))
             else:
-                embedded = tuple(EmbeddedFace(each.face, each.quality, next(vectors)) for each in faces)
+                embedded = tuple(
+                    EmbeddedFace(each.face, each.quality, next(vectors), each.number) for each in faces
+                )
                 rows.append(EmbeddedPhoto(index, photo, embedded))
         return rows
 

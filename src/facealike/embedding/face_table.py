@@ -1,11 +1,12 @@
 """Parquet tables of embedded faces: one row a face, and one row with a reason for a photo without any.
 
-The file's metadata names the model, so that embeddings of two models are never mixed.  The columns are
+The file's metadata names the model, so that embeddings of two models are never mixed, and the version of the
+table.  Tables without one are older: their faces are numbered from 0.  The columns are
 
     key        the name of the photo within its source
     source     where the photo is
     person     whom it shows, where that is known
-    face       the number of the face in its photo, from 0; null where there is none
+    face       the place of the face among those found in its photo, from 1; null where there is none
     status     embedded, no_face, several_faces or unreadable
     reason     why there is no face, one sentence
     box        left, top, right, bottom in pixels of the whole upright photo, float32 (4,)
@@ -42,7 +43,10 @@ if TYPE_CHECKING:
 Status: TypeAlias = Literal["embedded", "no_face", "several_faces", "unreadable"]
 
 MODEL_KEY, FACE_KEY, VERSION_KEY = b"facealike.model", b"facealike.face", b"facealike.version"
-"""Entries of the file's metadata: the id of the model, the face policy, the version that wrote it."""
+"""Entries of the file's metadata: the id of the model, the face policy, the facealike that wrote it."""
+
+TABLE_KEY, TABLE_VERSION = b"facealike.table", "2"
+"""The entry of the file's metadata with the version of the table, and the version that is written."""
 
 TEXTS = ("key", "source", "person", "status", "reason", "metadata")
 """Columns that are compressed with a dictionary; vectors do not compress."""
@@ -80,7 +84,7 @@ def face_schema(model_id: str, dimensions: int, face: FacePolicy) -> pyarrow.Sch
         "landmarks": pa.list_(real, 2 * LANDMARKS), "confidence": real, "quality": real,
         "vector": pa.list_(real, dimensions), "digest": pa.string(), "metadata": pa.string(),
     }  # fmt: skip
-    about = {MODEL_KEY: model_id, FACE_KEY: face, VERSION_KEY: __version__}
+    about = {MODEL_KEY: model_id, FACE_KEY: face, VERSION_KEY: __version__, TABLE_KEY: TABLE_VERSION}
     return pa.schema(fields, metadata=about)
 
 

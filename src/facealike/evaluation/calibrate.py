@@ -79,7 +79,7 @@ def calibrate(
         people, root, chosen.allow_duplicates, chosen.strict, chosen.progress
     )
     photos = [str(path) for path in people.paths]
-    _refuse_overlap(model, photos, root, digests)
+    _refuse_overlap(model, people, root, digests)
     vectors, found, unused = embed_photos(
         model, photos, face, chosen.cache, chosen.progress, chosen.strict
     ).or_raise(
@@ -103,7 +103,7 @@ def calibrate(
         rule, method, seed=chosen.seed, resamples=chosen.resamples,
     )  # fmt: skip
     return replace(
-        fitted, seen=(record_people(photos, digests),), copies=copies, face=face,
+        fitted, seen=(record_people(people, digests),), copies=copies, face=face,
         left_out={kind: count for kind, count in left_out_counts(unused).items() if count}, unused=unused,
     )  # fmt: skip
 
@@ -120,9 +120,9 @@ def _people(
 
 
 def _refuse_overlap(
-    model: Model, photos: Sequence[str], root: str | Path, digests: Sequence[PhotoDigest | None]
+    model: Model, people: People, root: str | Path, digests: Sequence[PhotoDigest | None]
 ) -> None:
-    overlap = find_overlap(model.file, photos, calibration=False, digests=digests)
+    overlap = find_overlap(model.file, people.paths, calibration=False, digests=digests, named=people.named())
     if overlap:
         raise PeopleOverlap(
             f"{shown(root)}: {overlap.summary().format(of='')}, so their scores are not those of new people; "

@@ -11,9 +11,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..datasets.aged_photos import evaluated_people
 from ..datasets.duplicates import without_copies
-from ..datasets.people import People
+from ..datasets.people import People, people_of
 from ..datasets.splits import Split
 from ..detection.face_policy import DEFAULT_FACE
 from ..embedding.face_model import Model
@@ -100,7 +99,7 @@ def embed_set(
     """
     face = options.face or DEFAULT_FACE
     people, digests, copies, shared = without_copies(
-        evaluated_people(root, split), root, options.allow_duplicates, options.strict, options.progress
+        people_of(root, split), root, options.allow_duplicates, options.strict, options.progress
     )
     trained = split == "train"
     leaked = check_overlap(

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..datasets.people import People
 from ..datasets.seen import Seen
 from ..errors import PeopleOverlap
 from ..imaging.photo_digest import PhotoDigest, photo_digests
@@ -140,10 +141,6 @@ def check_overlap(
     return False if known and not numbered else None
 
 
-def record_people(
-    photos: Sequence[str | os.PathLike[str]], digests: Sequence[PhotoDigest | None] | None = None
-) -> Seen:
-    """Return the record of the people on ``photos``, for a card or a calibration."""
-    return Seen.of(
-        {person_of(path) for path in photos}, photo_digests(photos) if digests is None else digests
-    )
+def record_people(people: People, digests: Sequence[PhotoDigest | None] | None = None) -> Seen:
+    """Return the record of people and their photos, for a card or a calibration."""
+    return Seen.of(people.known_names(), photo_digests(people.paths) if digests is None else digests)

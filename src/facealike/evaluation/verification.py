@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..datasets.aged_photos import evaluated_people
 from ..datasets.duplicates import pairs_of_copies, without_copies
 from ..datasets.pair_sampling import balanced_pairs, listed_pairs
+from ..datasets.people import people_of
 from ..datasets.splits import Split
 from ..detection.face_policy import DEFAULT_FACE, FacePolicy
 from ..embedding.face_model import Model
@@ -197,7 +197,7 @@ class SplitEvaluator:
         """Return the scores of the drawn pairs by ``model``."""
         options, trained = self.options, self.split == "train"
         people, digests, copies, shared = without_copies(
-            evaluated_people(self.root, self.split), self.root, options.allow_duplicates, options.strict,
+            people_of(self.root, self.split), self.root, options.allow_duplicates, options.strict,
             options.progress,
         )  # fmt: skip
         pairs = listed_pairs(people, balanced_pairs(people.labels, options.seed, self.limit))

@@ -111,7 +111,13 @@ def compare_with_baseline(
     except FacealikeError as error:
         return BaselineComparison(yours.f1, yours.people, reason=str(error))
     photos = list(dict.fromkeys(path for pair in pairs for path in (pair.a, pair.b)))
-    met = find_overlap(baseline.file, photos)
+    named = {
+        path: person
+        for pair in pairs
+        if pair.people is not None
+        for path, person in zip((pair.a, pair.b), pair.people, strict=True)
+    }
+    met = find_overlap(baseline.file, photos, named=named or None)
     known, calibrated = len(met.trained), len(met.calibrated)
     both = yours.compared & theirs.compared
     same = yours.same[both]

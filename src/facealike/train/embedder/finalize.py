@@ -219,7 +219,7 @@ def draft_model(fitted: Fitted, recipe: Recipe) -> ModelFile:
 def training_record(plan: Plan) -> Seen:
     """Return the record of training people and photos; unlabeled photos have no names."""
     unnamed = () if plan.unlabeled is None else plan.unlabeled.people.paths
-    return Seen.of(plan.train.people.names, photo_digests([*plan.train.people.paths, *unnamed]))
+    return Seen.of(plan.train.people.known_names(), photo_digests([*plan.train.people.paths, *unnamed]))
 
 
 def _known_before(initial: InitialWeights | None) -> tuple[Seen, ...]:
