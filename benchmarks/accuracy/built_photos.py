@@ -21,7 +21,6 @@ The truth is where YuNet finds the face in the photo as it is.  A detector is ru
 from __future__ import annotations
 
 import argparse
-import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -31,10 +30,9 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from PIL import ImageDraw
 
+from benchmarks.common.detectors import USUAL, with_settings
 from benchmarks.common.record import RESULTS, append_rows, circumstances
 from facealike.datasets.people import People
-from facealike.detection.base import Detector
-from facealike.detection.registry import default_detector, make_detector
 from facealike.detection.select import select_faces
 from facealike.detection.yunet import YuNetDetector
 from facealike.imaging.boxes import iou
@@ -153,11 +151,6 @@ def shape(number: int) -> Image:
     return np.asarray(picture)
 
 
-def with_settings(detector: Detector, weights: bytes | None, **changes: object) -> Detector:
-    """A detector with other weights or settings."""
-    return make_detector({**detector.spec, **changes}, weights, threads=1)
-
-
 def is_found(detect: Detect, picture: Placed) -> bool:
     """Whether one detection overlaps the face."""
     boxes = np.array([face.box for face in detect(picture[0])], dtype=np.float64).reshape(-1, 4)
@@ -200,19 +193,13 @@ def main() -> None:
     parser.add_argument("--scenery", type=Path, required=True, help="pictures without people")
     parser.add_argument("--yunet", type=Path, required=True, help="YuNet's own file")
     parser.add_argument("--detector", type=Path, help="a YuNet-format file in place of the default one")
-    parser.add_argument("--confidence", type=float, help="of that file")
+    parser.add_argument("--confidence", type=float, default=USUAL.min_confidence, help="of that file")
     parser.add_argument("--count", type=int, default=100, help="faces in each row")
     parser.add_argument("--write", action="store_true", help=f"append to {CSV.name}")
     options = parser.parse_args()
-    usual = default_detector(threads=1)
     yunet = YuNetDetector(options.yunet, threads=1)
-    detectors: dict[str, Detector] = {"default": usual, "yunet": yunet}
-    if options.detector:
-        weights = options.detector.read_bytes()
-        detectors["default"] = with_settings(
-            usual, weights, sha256=hashlib.sha256(weights).hexdigest(),
-            min_confidence=options.confidence or usual.min_confidence,
-        )  # fmt: skip
+    ours = with_settings(USUAL, options.detector, min_confidence=options.confidence)
+    detectors = {"default": ours, "yunet": yunet}
     scenes = scenes_of(options.scenery)
     faces = faces_of(options.photos, yunet, options.count)
     rows = []
@@ -220,7 +207,7 @@ def main() -> None:
         counts = [
             (what, [is_found(detector.detect, each) for each in made]) for what, made in series(faces, scenes)
         ]
-        large = with_settings(detector, detector.weights, max_side=LOOKS[-1])
+        large = with_settings(detector, max_side=LOOKS[-1])
         for what, pictures in empty_series(scenes):
             looked = large if what.endswith(str(LOOKS[-1])) else detector
             counts.append((what, [bool(looked.detect(picture)) for picture in pictures]))

@@ -34,9 +34,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
+from benchmarks.common.detectors import USUAL, with_settings
 from benchmarks.common.record import RESULTS, append_rows, commit, today
 from facealike.datasets.people import People
-from facealike.detection.registry import DEFAULT_CONFIDENCE, DEFAULT_LANDMARK_OVERLAP
 from facealike.detection.select import select_faces
 from facealike.detection.yunet import YuNetDetector
 from facealike.imaging.boxes import iou
@@ -360,18 +360,20 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="at most so many photos, and so many chips")
     parser.add_argument("--scenes", type=int, default=2000, help="scenes without a face")
     parser.add_argument("--curves", type=int, default=150, help="photos turned and scaled")
-    parser.add_argument("--min-confidence", type=float, default=DEFAULT_CONFIDENCE)
+    parser.add_argument("--min-confidence", type=float, default=USUAL.min_confidence)
     parser.add_argument(
-        "--landmark-overlap", type=float, default=DEFAULT_LANDMARK_OVERLAP,
+        "--landmark-overlap", type=float, default=USUAL.landmark_overlap,
         help="average landmarks over boxes that overlap by more; 1 takes the best box's",
     )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--write", action="store_true", help=f"append the rows to {CSV.name}")
     parser.add_argument("--markdown", type=Path, help="write the tables here")
     options = parser.parse_args()
-    ours = YuNetDetector(
-        options.detector, options.min_confidence, threads=1, landmark_overlap=options.landmark_overlap
-    )
+    # Without the second look, so that the two networks are compared.
+    ours = with_settings(
+        USUAL, options.detector, min_confidence=options.min_confidence,
+        landmark_overlap=options.landmark_overlap, close_side=None,
+    )  # fmt: skip
     yunet = YuNetDetector(options.reference, threads=1)
     rows = measure(options, ours, yunet)
     for name, what, condition, n, value in rows:

@@ -31,13 +31,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
+from benchmarks.common.detectors import USUAL, with_settings
 from benchmarks.common.record import RESULTS, append_rows, circumstances
-from facealike.detection.registry import (
-    DEFAULT_CLOSE_SIDE,
-    DEFAULT_CONFIDENCE,
-    DEFAULT_LANDMARK_OVERLAP,
-    default_detector,
-)
 from facealike.detection.yunet import YuNetDetector
 from facealike.imaging.boxes import iou
 from facealike.imaging.read import read_image
@@ -176,24 +171,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("folder", type=Path, help="holds photos/ and faces.csv")
     parser.add_argument("--detector", type=Path, help="a YuNet-format file instead of the default detector")
-    parser.add_argument("--confidence", type=float, default=DEFAULT_CONFIDENCE, help="of that file")
+    parser.add_argument("--confidence", type=float, default=USUAL.min_confidence, help="of that file")
     parser.add_argument("--yunet", type=Path, help="YuNet's own file, measured in the same run")
     parser.add_argument("--side", type=int, default=800, help="pixels, the longer side of a photo looked at")
     parser.add_argument(
-        "--close-side", type=int, default=DEFAULT_CLOSE_SIDE,
+        "--close-side", type=int, default=USUAL.close_side,
         help="pixels, the side of the second look at large faces",
     )  # fmt: skip
     parser.add_argument("--write", action="store_true", help=f"append to {CSV.name}")
     options = parser.parse_args()
-    weights = options.detector or default_detector().weights
-    ours = YuNetDetector(
-        weights,
-        options.confidence,
-        max_side=options.side,
-        threads=1,
-        landmark_overlap=DEFAULT_LANDMARK_OVERLAP,
+    ours = with_settings(
+        USUAL, options.detector, min_confidence=options.confidence, max_side=options.side,
         close_side=options.close_side,
-    )
+    )  # fmt: skip
     detectors = {"default" if options.detector is None else options.detector.name: ours}
     if options.yunet:
         detectors["yunet"] = YuNetDetector(options.yunet, max_side=options.side, threads=1)

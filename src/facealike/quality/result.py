@@ -56,7 +56,7 @@ class Quality(Result):
         """Draw a bar for the quality and each of its parts, with the measures beside them.
 
         Args:
-            ax: Draw into these axes; None makes a new figure.
+            ax: The axes to draw into; None for a new figure.
 
         Raises:
             MissingExtra: matplotlib is not installed.

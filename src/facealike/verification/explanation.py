@@ -134,7 +134,7 @@ class Explanation(Result):
         """Draw two bars a region: the fall of the score with it covered in either photo.
 
         Args:
-            ax: Draw into these axes; None makes a new figure.
+            ax: The axes to draw into; None for a new figure.
 
         Raises:
             MissingExtra: matplotlib is not installed.

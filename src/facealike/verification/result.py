@@ -156,7 +156,7 @@ class Comparison(Shown):
         ``model.calibration.plot(score=result.score)`` draws it against the calibration's curves.
 
         Args:
-            ax: Draw into these axes; None makes a new figure (``.figure.savefig(...)``).
+            ax: The axes to draw into; None for a new figure (``.figure.savefig(...)``).
 
         Raises:
             MissingExtra: matplotlib is not installed.
