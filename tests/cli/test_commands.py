@@ -754,3 +754,18 @@ def test_an_interrupt_ends_with_130_and_one_line(here: SimpleNamespace, tmp_path
     )  # fmt: skip
     assert done.returncode == 130 and done.stderr == b"facealike: interrupted\n"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_newcomer_mistypes_is_answered_with_what_to_do(here: SimpleNamespace, tmp_path: Path) -> None:
+    forgotten = run("evaluate", here.folder)
+    assert forgotten.exit_code == 2 and f"facealike evaluate default {here.folder}" in sentence(forgotten)
+    for person in ("Ann", "Bob"):
+        (tmp_path / "people" / person).mkdir(parents=True)
+        for photo in (1, 2):
+            PillowImage.new("RGB", (8 + photo, 8), (photo, 0, 0)).save(
+                tmp_path / "people" / person / f"{photo}.png"
+            )
+    few = run("evaluate", here.model, tmp_path / "people", "--split", "train")
+    assert few.exit_code == 2 and "--split all" in sentence(few)
+    torch = run("calibrate", here.model, tmp_path / "people", "--out", tmp_path / "mine.pt")
+    assert torch.exit_code == 2 and f"write to {tmp_path / 'mine.facealike'}" in sentence(torch)

@@ -179,7 +179,7 @@ def test_a_gallery_is_encrypted_and_opened_by_a_file_or_the_environment(
     assert command(capsys, "gallery", "info", gallery, "--key-file", key)[0] == 2
     monkeypatch.setenv("FACEALIKE_GALLERY_KEY", new.read_text())
     code, out, _ = command(capsys, "gallery", "info", gallery)
-    assert code == 0 and "encrypted: yes" in out and "mapped: 0" in out
+    assert code == 0 and "encrypted: yes" in out and "mapped from another model: 0" in out
     code, _, err = command(capsys, "gallery", "export", gallery, "-o", tmp_path / "x.jsonl")
     assert code == 2 and "--plain" in err and not (tmp_path / "x.jsonl").exists()
     assert command(capsys, "gallery", "decrypt", gallery)[0] == 0

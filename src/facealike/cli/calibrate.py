@@ -19,7 +19,7 @@ from .options import (
     FaceOption,
     JsonOption,
     StrictOption,
-    check_folder,
+    check_model_file,
 )
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def calibrate(
     from ..model_file.model_file import with_detector
 
     chosen = _rule(rule)
-    check_folder(out)
+    check_model_file(out)
     loaded = Model.load(None if model == "default" else model)
     if detector is not None:
         loaded = Model(with_detector(loaded.file, named_detector(detector)))

@@ -126,7 +126,7 @@ def evaluate(
     from ..embedding.face_model import Model
     from ..utils.atomic_write import check_writable_folder
 
-    _check(protocol, people, pairs, root, threshold)
+    _check(model, protocol, people, pairs, root, threshold)
     _check_groups(protocol, groups, detector)
     _check_duplicates(protocol, pairs, allow_duplicates)
     if against is not None and protocol is not Protocol.balanced:
@@ -158,7 +158,12 @@ def evaluate(
 
 
 def _check(
-    protocol: Protocol, people: Path | None, pairs: Path | None, root: Path | None, threshold: float | None
+    model: str,
+    protocol: Protocol,
+    people: Path | None,
+    pairs: Path | None,
+    root: Path | None,
+    threshold: float | None,
 ) -> None:
     """Refuse arguments that do not fit together."""
     if threshold is not None and not -1 <= threshold <= 1:
@@ -181,6 +186,8 @@ def _check(
         raise UsageError(f"--protocol {protocol.value} needs a folder of people, and no --pairs")
     if protocol is Protocol.identification and threshold is not None:
         raise UsageError("--protocol identification reports at false positive rates; leave out --threshold")
+    if people is None and pairs is None and Path(model).is_dir():
+        raise UsageError(f"{model}: a folder comes after the model; facealike evaluate default {model}")
     if (people is None) == (pairs is None):
         raise UsageError("give a folder of people, or --pairs FILE with --root DIR, and not both")
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .console import command, print_json, progress_bar, show
-from .options import DEFAULT_FACE_CHOICE, AlignedOption, CacheOption, FaceOption, JsonOption, check_folder
+from .options import DEFAULT_FACE_CHOICE, AlignedOption, CacheOption, FaceOption, JsonOption, check_model_file
 
 
 @command
@@ -67,7 +67,7 @@ def export(
     from ..embedding.face_model import Model
     from ..model_zoo.export import export_model
 
-    check_folder(out)
+    check_model_file(out)
     with progress_bar("cropping faces") as progress:
         found = export_model(
             Model.load(model), photos, bits, cohort, face.policy, aligned, cache, progress, mirror

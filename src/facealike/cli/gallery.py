@@ -334,8 +334,17 @@ def info(gallery: GalleryArgument, key_file: KeyFileOption = None, as_json: Json
         print_json(found)
     else:
         for name, value in found.items():
-            show(f"{name}: {_shown(value)}")
+            show(f"{LABELS.get(name, name)}: {_shown(value)}")
     return 0
+
+
+LABELS = {
+    "first": "first enrolled",
+    "last": "last enrolled",
+    "mapped": "mapped from another model",
+    "calibrated_for": "calibrated for",
+}
+"""What ``info`` calls the figures whose name alone does not say it."""
 
 
 def _shown(value: object) -> str:

@@ -116,6 +116,15 @@ DrawOption = Annotated[
 ]
 
 
+def check_model_file(out: Path) -> None:
+    """Refuse a model file that could not be written, or not be used afterwards."""
+    from ..model_file.store import SUFFIX
+
+    check_folder(out)
+    if out.suffix.lower() != SUFFIX:
+        raise UsageError(f"{out}: a model file ends in {SUFFIX}; write to {out.with_suffix(SUFFIX)}")
+
+
 def check_picture(out: Path, photos: Iterable[str | Path] = ()) -> None:
     """Refuse a picture that could not be written, or that would replace a photo, before the work."""
     from ..plotting.drawing import check_picture_name

@@ -223,7 +223,8 @@ def people_of(root: str | Path, split: Split | Literal["all"]) -> People:
     people = everyone if split == "all" else everyone.split(split)
     if len(people) == 0:
         raise DataError(
-            f"{shown(root)}: no person in this folder belongs to the split {split}; use a larger folder"
+            f"{shown(root)}: no person in this folder belongs to the split {split}; use a larger folder, "
+            "or all people with --split all"
         )
     return people
 

@@ -23,6 +23,7 @@ from ..imaging.photo_digest import PhotoDigest
 from ..imaging.photo_warning import left_out_counts
 from ..metrics.similarity import paired_cosines
 from ..utils.escape import shown
+from ..utils.wording import counted
 from .embed_dataset import embed_photos
 from .evaluator import EvaluationKeywords, EvaluationOptions
 from .leakage import find_overlap, record_people
@@ -90,8 +91,8 @@ def calibrate(
     several = int(np.sum(np.bincount(labels) >= 2))
     if several < MIN_PEOPLE:
         raise DataError(
-            f"{shown(root)}: {several} people here have two photos with a face, and a calibration needs at "
-            f"least {MIN_PEOPLE}, better 200; add people"
+            f"{shown(root)}: {counted(several, 'person', 'people')} with two photos of a face, and a "
+            f"calibration needs at least {MIN_PEOPLE}, better 200; add people"
             + (", or use them all with --split all" if split != "all" and names is None else "")
         )
     pairs = calibration_pairs(labels, chosen.seed)

@@ -200,7 +200,13 @@ class SplitEvaluator:
             people_of(self.root, self.split), self.root, options.allow_duplicates, options.strict,
             options.progress,
         )  # fmt: skip
-        pairs = listed_pairs(people, balanced_pairs(people.labels, options.seed, self.limit))
+        try:
+            drawn = balanced_pairs(people.labels, options.seed, self.limit)
+        except DataError as error:
+            where = shown(self.root) if self.split == "all" else f"{shown(self.root)}, split {self.split}"
+            hint = "" if self.split == "all" else ", or use all people with --split all"
+            raise DataError(f"{where}: {error}{hint}") from None
+        pairs = listed_pairs(people, drawn)
         of_pairs = replace(
             options, allow_overlap=options.allow_overlap or trained, allow_duplicates=False, seed=0
         )
