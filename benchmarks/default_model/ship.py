@@ -13,7 +13,7 @@ On a branch of its own, with the data of the tests named in the environment (``F
 5. list what a person must still do and read.
 
 Interrupted, or stopped by a benchmark that failed, the same command continues where it was: what is done
-is in ``WORK/SHA256.json``, the beginning of the file's digest, with the seconds that each took.
+is in ``WORK/SHA256.json``, the beginning of the file's digest, with the time that each took.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from benchmarks.common.record import ROOT
@@ -95,7 +94,8 @@ def main() -> None:
     os.environ["FACEALIKE_WRITE_OUTPUTS"] = "1"
     once(record, "outputs", words("pytest -q tests/repository/test_snippets.py", places))
     code = run(words("benchmarks.default_model.docs --write", places))
-    print("\nSeconds:", *(f"{name} {seconds}" for name, seconds in done(record).items()), sep="\n  ")
+    for name, cost in done(record).items():
+        print(f"{name:30} {cost['seconds']:8.1f} s, {cost['processor_seconds']:8.1f} s of the processor")
     print(BY_HAND)
     sys.exit(code)
 
@@ -143,8 +143,8 @@ def git(*command: str) -> str:
     ).stdout
 
 
-def done(record: Path) -> dict[str, float]:
-    """Return the seconds of each step that is done."""
+def done(record: Path) -> dict[str, dict[str, float]]:
+    """Return the seconds and the processor seconds of each step that is done."""
     return json.loads(record.read_text("utf-8")) if record.exists() else {}
 
 
@@ -152,12 +152,12 @@ def once(record: Path, name: str, command: list[str]) -> None:
     """Run a command unless it is done; end the program where it fails."""
     if name in done(record):
         return
-    start = time.perf_counter()
+    before = os.times()
     if code := run(command):
         raise SystemExit(f"{name} ended with {code}. The same command continues here.")
-    write_text(
-        record, json.dumps({**done(record), name: round(time.perf_counter() - start, 1)}, indent=1) + "\n"
-    )
+    spent = [after - then for after, then in zip(os.times(), before, strict=True)]
+    cost = {"seconds": round(spent[4], 1), "processor_seconds": round(spent[2] + spent[3], 1)}
+    write_text(record, json.dumps({**done(record), name: cost}, indent=1) + "\n")
 
 
 def run(command: list[str]) -> int:

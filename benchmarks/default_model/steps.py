@@ -20,7 +20,8 @@ class Step:
         command: The module and its arguments; {lfw}, {pairs}, {fairface}, {retail} and {work} are places.
         rows: The files of ``benchmarks/results`` whose rows name the model.
         blocks: Markers of pages between which the command writes, and the model's id with it.
-        minutes: What it took on two cores of an AMD EPYC (Zen 5) beside other programs, 2026-11-29.
+        minutes: Of the processor (AMD EPYC, Zen 5, 2026-11-30, with crops of earlier steps); 0 where it was
+            not measured.
         quiet: It measures time: no other program may be at work.
     """
 
