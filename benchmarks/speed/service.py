@@ -7,7 +7,9 @@
 share two cores.  Each request embeds a photo of 250 x 250 pixels (/v1/embed).  The reference is
 `Model.stream` over the same photos in this process, before and after the service; the row states the mean.
 "share" compares photos a second, which other programs disturb, and "cpu_share" the processor time of one
-photo, which they disturb less; "client_cpu_ms" is what sending it costs this process.
+photo, which they disturb less; "loop_cpu_ms" is the part of the process that listens, and "client_cpu_ms"
+what sending costs this process.  "memory_mib" is that of the service with its worker processes, and
+"loop_memory_mib" without.
 "steady" is an open loop at 80 % of the service's own throughput; "overload" at twice that throughput for ten
 seconds; "recovery" is the time from its end to the first answer that is as quick as the 99th percentile of
 "steady", asked every 50 ms.
@@ -99,18 +101,24 @@ async def recovery(port: int, request: bytes, quick: float) -> float | None:
     return None
 
 
-def resident(process: subprocess.Popen[str]) -> float:
-    """The resident memory of a process in MiB."""
-    for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS"):
-            return round(int(line.split()[1]) / 1024, 1)
-    return float("nan")
+def family(process: subprocess.Popen[str]) -> list[int]:
+    """The process and its worker processes."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return [process.pid, *map(int, children)]
 
 
-def processor_time(process: subprocess.Popen[str]) -> float:
-    """Seconds of processor time that a process has used."""
-    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def memory_of(processes: list[int]) -> float:
+    """The memory of processes in MiB; what they share counts once (PSS)."""
+    files = [Path(f"/proc/{number}/smaps_rollup").read_text() for number in processes]
+    lines = [line.split() for file in files for line in file.splitlines()]
+    return round(sum(int(line[1]) for line in lines if line[0] == "Pss:") / 1024, 1)
+
+
+def processor_times(processes: list[int]) -> tuple[float, float]:
+    """Seconds of processor time that a service and its workers have used, and the first of them alone."""
+    fields = [Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split() for number in processes]
+    seconds = [(int(each[11]) + int(each[12])) / os.sysconf("SC_CLK_TCK") for each in fields]
+    return sum(seconds), seconds[0]
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
@@ -121,17 +129,21 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     before = in_process(files, options.seconds)
     with tempfile.TemporaryDirectory() as folder, service(folder) as (port, process):
         asyncio.run(closed_loop(port, requests, options.connections, 3))
-        spent, own = processor_time(process), time.process_time()
+        everyone = family(process)
+        (spent, first), own = processor_times(everyone), time.process_time()
         full = asyncio.run(closed_loop(port, requests, options.connections, options.seconds))
-        spent = 1000 * (processor_time(process) - spent) / max(1, len(full.begun))
+        spent, first = (
+            1000 * (after - before) / max(1, len(full.begun))
+            for after, before in zip(processor_times(everyone), (spent, first), strict=True)
+        )
         own = 1000 * (time.process_time() - own) / max(1, len(full.begun))
         throughput = full.count(200) / options.seconds
-        memory = resident(process)
+        memory, listener = memory_of(everyone), memory_of(everyone[:1])
         steady = asyncio.run(open_loop(port, requests, 0.8 * throughput, options.steady))
         p50, p99 = percentiles(steady)
         over = asyncio.run(open_loop(port, requests, 2 * throughput, OVERLOAD))
         recovered = asyncio.run(recovery(port, requests[0], p99 or 1000))
-        grown = resident(process) - memory
+        grown = memory_of(family(process)) - memory
     after = in_process(files, options.seconds)
     reference, cpu = (before[0] + after[0]) / 2, (before[1] + after[1]) / 2
     accepted = percentiles(over)
@@ -141,14 +153,15 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "load_after": round(os.getloadavg()[0], 1), "photos": len(files),
         "in_process_per_s": round(reference, 1), "service_per_s": round(throughput, 1),
         "share": round(throughput / reference, 3), "in_process_cpu_ms": round(cpu, 2),
-        "service_cpu_ms": round(spent, 2), "client_cpu_ms": round(own, 2), "cpu_share": round(cpu / spent, 3),
+        "service_cpu_ms": round(spent, 2), "loop_cpu_ms": round(first, 2),
+        "client_cpu_ms": round(own, 2), "cpu_share": round(cpu / spent, 3),
         "full_p50_ms": percentiles(full)[0],
         "full_p99_ms": percentiles(full)[1], "steady_s": options.steady, "steady_requests": len(steady.begun),
         "steady_failed": failed, "steady_p50_ms": p50, "steady_p99_ms": p99,
         "overload_requests": len(over.begun), "overload_200": over.count(200),
         "overload_503": over.count(503), "overload_other": sum(over.errors.values()),
         "overload_p99_ms": accepted[1], "recovery_s": recovered, "memory_mib": memory,
-        "memory_growth_mib": round(grown, 1),
+        "memory_growth_mib": round(grown, 1), "loop_memory_mib": listener, "workers": len(everyone) - 1,
     }  # fmt: skip
 
 

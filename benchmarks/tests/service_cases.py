@@ -34,7 +34,10 @@ def main() -> None:
     options = parser.parse_args()
     load, start = round(os.getloadavg()[0], 1), time.perf_counter()
     sent, number = dict[int, int](), options.seed
-    with tempfile.TemporaryDirectory() as folder, running(Path(folder), service_model()) as client:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running(Path(folder), service_model(), processes=2) as client,
+    ):
         while sum(sent.values()) < options.cases:
             left = max(200, options.cases - sum(sent.values()))
             for status, count in send_cases(client, left, number).items():

@@ -14,8 +14,10 @@ from starlette.testclient import TestClient
 
 from facealike import ServiceError
 from facealike.embedding.cropper import PhotoLimits
+from facealike.service.embedding_threads import EmbeddingThreads
 from facealike.service.explainer import Explainer
-from facealike.service.face_queue import FaceQueue, PhotoFaces, QueuedPhoto
+from facealike.service.face_queue import FaceQueue
+from facealike.service.photo_work import PhotoFaces, QueuedPhoto
 from facealike.verification.occlusion import Embed
 from support.service_app import photo, running, service_model
 
@@ -27,7 +29,9 @@ def run(
     use: Callable[[FaceQueue, Explainer], Awaitable[Any]], most: int = 2, timeout: float = 30, batch: int = 32
 ) -> Any:
     async def whole() -> Any:
-        queue = FaceQueue(MODEL, 64, batch, 0.0, 30, PhotoLimits())
+        engine = EmbeddingThreads(MODEL, batch, 0.0, PhotoLimits())
+        await engine.open()
+        queue = FaceQueue(engine, 64, 30)
         explainer = Explainer(queue, most, timeout)
         try:
             return await use(queue, explainer)
@@ -71,15 +75,15 @@ def test_a_face_waits_for_one_part_of_an_explanation_and_not_for_all(monkeypatch
         return parts
 
     async def use(queue: FaceQueue, explainer: Explainer) -> None:
-        monkeypatch.setattr(queue.model, "embed_many", slow, raising=False)
+        monkeypatch.setattr(queue.engine.model, "embed_many", slow, raising=False)
         work = [asyncio.create_task(explainer.run(explain)) for _ in range(2)]
         found = await queue.faces([QueuedPhoto("a photo", photo(), "largest")])
         assert isinstance(found[0], PhotoFaces)
         for _ in range(20):
             await asyncio.sleep(0.003)
-            before = queue.batches[0]
+            before = queue.engine.batches[0]
             await queue.embedded(CROPS[:1])
-            assert queue.batches[0] - before <= 3, "the batch in work, one that was pending, and its own"
+            assert queue.engine.batches[0] - before <= 3, "the batch in work, a pending one, and its own"
         done.set()
         assert min(await asyncio.gather(*work)) > 5, "the explanations went on meanwhile"
 
@@ -110,7 +114,7 @@ def test_a_timeout_answers_and_ends_the_thread_at_its_next_part() -> None:
 def test_an_error_reaches_its_request_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     async def use(queue: FaceQueue, explainer: Explainer) -> None:
         with monkeypatch.context() as patch:
-            patch.setattr(queue.model, "embed_many", lambda crops: 1 / 0, raising=False)
+            patch.setattr(queue.engine.model, "embed_many", lambda crops: 1 / 0, raising=False)
             with pytest.raises(ZeroDivisionError):
                 await explainer.run(lambda embed: embed(CROPS))
         assert (await explainer.run(lambda embed: embed(CROPS))).shape == (16, 16)

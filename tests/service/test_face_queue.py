@@ -13,7 +13,9 @@ import pytest
 
 from facealike import FacealikeError, ServiceError
 from facealike.embedding.cropper import PhotoLimits
-from facealike.service.face_queue import FaceQueue, PhotoFaces, QueuedPhoto
+from facealike.service.embedding_threads import EmbeddingThreads
+from facealike.service.face_queue import FaceQueue
+from facealike.service.photo_work import PhotoFaces, QueuedPhoto
 from support.service_app import photo, service_model
 
 MODEL = service_model()
@@ -24,7 +26,9 @@ def run(
     timeout: float = 30,
 ) -> Any:  # fmt: skip
     async def whole() -> Any:
-        queue = FaceQueue(MODEL, capacity, batch, wait, timeout, PhotoLimits())
+        engine = EmbeddingThreads(MODEL, batch, wait, PhotoLimits())
+        await engine.open()
+        queue = FaceQueue(engine, capacity, timeout)
         try:
             return await use(queue)
         finally:
@@ -40,7 +44,7 @@ def queued(person: int, **changes: Any) -> QueuedPhoto:
 def test_requests_get_their_own_faces_whatever_batch_they_were_in() -> None:
     async def use(queue: FaceQueue) -> Any:
         many = [queue.faces([queued(person), queued(person + 100)]) for person in range(20)]
-        return await asyncio.gather(*many), list(queue.batches), queue.accepted
+        return await asyncio.gather(*many), list(queue.engine.batches), queue.accepted
 
     found, (batches, faces), accepted = run(use, batch=8)
     assert faces == 40 and 5 <= batches < 40 and accepted == 0
@@ -63,8 +67,9 @@ def test_what_does_not_fit_is_refused_at_once_and_room_comes_back(monkeypatch: p
     gate = threading.Event()
 
     async def use(queue: FaceQueue) -> None:
-        real = queue._crop
-        monkeypatch.setattr(queue, "_crop", lambda one: gate.wait(30) and real(one))
+        work = queue.engine.work
+        real = work.crop
+        monkeypatch.setattr(work, "crop", lambda one: gate.wait(30) and real(one))
         held = [asyncio.create_task(queue.faces([queued(person)])) for person in range(4)]
         await asyncio.sleep(0)
         start = time.perf_counter()
@@ -87,8 +92,9 @@ def test_a_timeout_answers_and_the_place_is_free_when_the_thread_is_done(
     gate = threading.Event()
 
     async def use(queue: FaceQueue) -> None:
-        real = queue._crop
-        monkeypatch.setattr(queue, "_crop", lambda one: gate.wait(30) and real(one))
+        work = queue.engine.work
+        real = work.crop
+        monkeypatch.setattr(work, "crop", lambda one: gate.wait(30) and real(one))
         with pytest.raises(ServiceError, match=r"not done within 0\.1 seconds") as late:
             await queue.faces([queued(person) for person in range(8)])
         assert late.value.status == 503
@@ -120,11 +126,12 @@ def test_the_event_loop_never_waits_for_the_model(monkeypatch: pytest.MonkeyPatc
             time.sleep(0.2)
             return np.zeros((len(crops), 16), np.float32)
 
-        monkeypatch.setattr(queue.model, "embed_many", slow, raising=False)
-        real = queue._crop
-        monkeypatch.setattr(queue, "_crop", lambda one: (time.sleep(0.2), real(one))[1])
-        work, longest, last = asyncio.create_task(queue.faces([queued(1)])), 0.0, time.perf_counter()
-        while not work.done():
+        monkeypatch.setattr(queue.engine.model, "embed_many", slow, raising=False)
+        work = queue.engine.work
+        real = work.crop
+        monkeypatch.setattr(work, "crop", lambda one: (time.sleep(0.2), real(one))[1])
+        asked, longest, last = asyncio.create_task(queue.faces([queued(1)])), 0.0, time.perf_counter()
+        while not asked.done():
             await asyncio.sleep(0.001)
             longest, last = max(longest, time.perf_counter() - last), time.perf_counter()
         return longest
@@ -137,7 +144,7 @@ def test_a_failure_of_the_network_reaches_every_request_of_the_batch_and_not_the
 ) -> None:
     async def use(queue: FaceQueue) -> None:
         with monkeypatch.context() as patch:
-            patch.setattr(queue.model, "embed_many", lambda crops: 1 / 0, raising=False)
+            patch.setattr(queue.engine.model, "embed_many", lambda crops: 1 / 0, raising=False)
             with pytest.raises(ZeroDivisionError):
                 await queue.faces([queued(1)])
         assert queue.accepted == 0

@@ -26,7 +26,7 @@ import sys
 from pathlib import Path
 from facealike.service import server
 from support.service_app import service_model, settings
-server.Model.load = lambda *_: service_model()
+server.Model.load = lambda *_, **__: service_model()
 server.serve(settings(Path(sys.argv[1]), port=0, rate=0), lambda address, _: print(address, flush=True))
 """
 

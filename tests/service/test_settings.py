@@ -66,6 +66,8 @@ def test_an_option_wins_over_the_environment_and_that_over_the_file(
         ("host = 127", "host: a text in quotes is needed, not 127"),
         ("data = []", "data: a text in quotes is needed, not []"),
         ("port = 70000", "port: input should be less than or equal to 65535, not 70000"),
+        ("processes = 65", "processes: input should be less than or equal to 64, not 65"),
+        ("processes = -1", "processes: input should be greater than or equal to 0, not -1"),
         ('log = "xml"', "log: input should be 'text', 'json' or 'none', not 'xml'"),
     ],
 )

@@ -17,24 +17,10 @@ from PIL import ImageDraw
 
 from facealike.train.recipe.load import recipe_from_dict
 from facealike.train.recipe.schema import Recipe
-from facealike.types import Box, Face, Image
+from facealike.types import Image
+from support.central_box import CentralBox as CentralBox
 
 SIDE = 64  # of a photo, in pixels
-
-
-class CentralBox:
-    """Says that the face is in the middle of every photo, and calls itself dlib's detector.
-
-    A model trained with it can be loaded again, and finds its crops in the same cache.
-    """
-
-    has_landmarks = False
-    weights: bytes | None = None
-    spec = {"kind": "dlib-hog", "min_confidence": 0.0, "max_side": 800}  # noqa: RUF012
-
-    def detect(self, image: Image) -> list[Face]:
-        height, width = image.shape[:2]
-        return [Face(Box(width * 0.2, height * 0.2, width * 0.8, height * 0.8), 1.0)]
 
 
 def draw_face(person: int, photo: int) -> Image:

@@ -29,8 +29,8 @@ from pathlib import Path
 import facealike.service.server as server
 from support.service_app import service_model, settings
 
-server.Model.load = lambda *_: service_model()
-stated = settings(Path(sys.argv[1]), port=0, queue=512)
+server.Model.load = lambda *_, **__: service_model()
+stated = settings(Path(sys.argv[1]), port=0, queue=512, processes=2)
 server.serve(stated, lambda address, model: print(address, flush=True))
 """
 
@@ -52,22 +52,46 @@ def rounds(folder: Path, count: int, clients: int = 200, seed: int = 0) -> Kille
     photos = [photo(person) for person in range(20)]
     drawn = random.Random(seed)
     for turn in range(count):
-        process = subprocess.Popen(
-            [sys.executable, "-c", SERVICE, str(folder)], stdout=subprocess.PIPE, text=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        )  # fmt: skip
-        assert process.stdout is not None
-        address = process.stdout.readline()
-        assert address, "the service does not start"
-        port = int(address.rpartition(":")[2])
+        process, port, workers = _service(folder)
         before = len(acknowledged)
         wait = drawn.uniform(0.02, 0.6)
         asyncio.run(_enroll(port, turn, clients, photos, wait, process, acknowledged))
         process.wait()
-        process.stdout.close()
         assert process.returncode == -signal.SIGKILL, "it did not end before"
+        _check_gone(workers)
         _check(folder, acknowledged, before)
     return Killed(len(acknowledged), _count(folder))
+
+
+def _service(folder: Path) -> tuple[subprocess.Popen[str], int, list[int]]:
+    """A service that answers, in a process group of its own: its process, its port, and its workers."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", SERVICE, str(folder)], stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, start_new_session=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    address = process.stdout.readline()
+    process.stdout.close()
+    assert address, "the service does not start"
+    workers = [pid for pid, parent in _processes().items() if parent == process.pid]
+    assert len(workers) == 2
+    return process, int(address.rpartition(":")[2]), workers
+
+
+def _check_gone(workers: list[int]) -> None:
+    """No worker is left soon after its service has ended."""
+    end = time.monotonic() + 20
+    while set(workers) & set(_processes()):
+        assert time.monotonic() < end, "a worker process is left"
+
+
+def _processes() -> dict[int, int]:
+    """The parent of each process that has not ended; one that has may wait to be collected."""
+    listed = subprocess.run(
+        ["ps", "-A", "-o", "pid=,ppid=,stat="], capture_output=True, text=True, check=True
+    )
+    lines = [line.split() for line in listed.stdout.splitlines()]
+    return {int(pid): int(parent) for pid, parent, state in lines if not state.startswith("Z")}
 
 
 async def _enroll(
@@ -124,13 +148,11 @@ def _count(folder: Path) -> int:
 
 
 def stopped(folder: Path, clients: int = 50) -> tuple[int, int]:
-    """Stop a service with SIGTERM under enrollments; return its exit code and how many it acknowledged."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", SERVICE, str(folder)], stdout=subprocess.PIPE, text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )  # fmt: skip
-    assert process.stdout is not None
-    port = int(process.stdout.readline().rpartition(":")[2])
+    """Stop a service under enrollments, as Ctrl-C does: its workers get the signal, too.
+
+    Return its exit code and how many enrollments it acknowledged.
+    """
+    process, port, workers = _service(folder)
     acknowledged: set[str] = set()
     photos = [photo(person) for person in range(5)]
 
@@ -145,13 +167,13 @@ def stopped(folder: Path, clients: int = 50) -> tuple[int, int]:
         tasks = [asyncio.create_task(once(number)) for number in range(clients)]
         while not acknowledged:
             await asyncio.sleep(0.005)
-        process.terminate()
+        os.killpg(process.pid, signal.SIGINT)
         await asyncio.gather(*tasks)
 
     start = time.perf_counter()
     asyncio.run(whole())
     code = process.wait(30)
-    process.stdout.close()
+    _check_gone(workers)
     assert time.perf_counter() - start < 30
     _check(folder, acknowledged, 0)
     return code, len(acknowledged)

@@ -35,7 +35,8 @@ def service_model() -> Model:
 
 
 def settings(folder: Path, **changes: Any) -> ServiceSettings:
-    return ServiceSettings(**{"data": folder, **changes})
+    """Settings of a service that needs no worker processes, which take a second to start."""
+    return ServiceSettings(**{"data": folder, "processes": 1, **changes})
 
 
 @contextmanager

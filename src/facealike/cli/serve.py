@@ -69,6 +69,14 @@ def serve(
     device: Annotated[
         str | None, typer.Option("--device", "-d", metavar="DEVICE", help="auto (default), cpu or cuda:N.")
     ] = None,
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            "--processes",
+            metavar="N",
+            help="Processes that find and embed faces: 0 (default) is one a core, 1 threads of the service.",
+        ),
+    ] = None,
     rate: Annotated[
         int | None,
         typer.Option("--rate", metavar="N", help="Requests a minute of one key; 0 sets no limit."),
@@ -91,7 +99,7 @@ def serve(
     if context.invoked_subcommand is None:
         chosen = "none" if quiet else None if log is None else log.value
         run(as_json, config=config, host=host, port=port, data=data, model=model, device=device, rate=rate,
-            key_file=key_file, log=chosen)  # fmt: skip
+            processes=processes, key_file=key_file, log=chosen)  # fmt: skip
 
 
 @command

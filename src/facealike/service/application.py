@@ -12,6 +12,7 @@ from ..embedding.face_model import Model
 from . import gallery_routes, page_routes, photo_routes
 from .access import Entry, Guard
 from .api_keys import KeyFile
+from .face_queue import Engine
 from .metrics import Metrics
 from .observer import Observer
 from .problems import handle_errors
@@ -26,17 +27,18 @@ documents (RFC 9457); `error` is the class of the Python error.
 """
 
 
-def make_app(settings: ServiceSettings, model: Model) -> FastAPI:
+def make_app(settings: ServiceSettings, model: Model, engine: Engine | None = None) -> FastAPI:
     """Return the application of a service.
 
     Args:
         settings: What it accepts, and where its files are.
         model: A loaded model.
+        engine: An open engine, which the application closes; None opens one with the application.
     """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
-        app.state.resources = resources = Resources.open(settings, model)
+        app.state.resources = resources = await Resources.open(settings, model, engine)
         metrics.watch(resources.queue, resources.explainer, resources.galleries)
         try:
             yield

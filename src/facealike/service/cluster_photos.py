@@ -13,7 +13,7 @@ from ..clustering.options import ClusterOptions, ClusterThreshold
 from ..embedding.unused_photos import photo_without_face, unused_photo
 from ..errors import FacealikeError, UsageError
 from ..imaging.photo_warning import UnusedPhoto
-from .face_queue import PhotoFaces
+from .photo_work import PhotoFaces
 
 MOST_FACES = 2000
 """Faces of one request: their pairs are compared, so that time grows with the square."""

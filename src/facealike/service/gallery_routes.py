@@ -28,8 +28,8 @@ from ..gallery.search import SearchOptions
 from ..gallery.unusable import NotErased
 from ..verification.compare import CompareOptions
 from .access import Caller, needs
-from .face_queue import PhotoFaces, QueuedPhoto
 from .photo_routes import PHOTO
+from .photo_work import PhotoFaces, QueuedPhoto
 from .problems import RESPONSES
 from .resources import Resources, Used, found_in
 from .uploads import request_body

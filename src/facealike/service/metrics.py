@@ -34,8 +34,10 @@ class Metrics:
         for name, text, value in (
             ("facealike_queue_photos", "Photos accepted and not answered.", lambda: queue.accepted),
             ("facealike_queue_capacity", "Most photos that are accepted.", lambda: queue.capacity),
-            ("facealike_batches", "Batches embedded.", lambda: queue.batches[0]),
-            ("facealike_faces_embedded", "Faces embedded.", lambda: queue.batches[1]),
+            ("facealike_batches", "Batches embedded.", lambda: queue.engine.batches[0]),
+            ("facealike_faces_embedded", "Faces embedded.", lambda: queue.engine.batches[1]),
+            ("facealike_worker_processes", "Processes that embed.", lambda: queue.engine.running),
+            ("facealike_worker_restarts", "Processes that were replaced.", lambda: queue.engine.restarts),
             ("facealike_explanations", "Comparisons that are explained now.", lambda: explainer.running),
             ("facealike_galleries_unusable", "Galleries that their operator must mend.", galleries.unusable),
         ):

@@ -83,6 +83,8 @@ async def _not_ready(entry: Entry, used: Resources) -> str | None:
         return str(error)
     except DataError:
         return UNREADABLE_KEYS
+    if fault := used.queue.engine.fault():
+        return fault
     effective = os.access in os.supports_effective_ids
     if not os.access(used.settings.data, os.W_OK | os.X_OK, effective_ids=effective):
         return "the data folder of the service cannot be written; allow it"

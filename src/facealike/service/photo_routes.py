@@ -37,8 +37,8 @@ from ..verification.occlusion import Embed
 from ..verification.result import Comparison
 from .access import Caller, Entry, needs
 from .cluster_photos import check_count, clustered, options_of
-from .face_queue import PhotoFaces, QueuedPhoto
 from .model_report import card_of, group_rates, operating_rates
+from .photo_work import PhotoFaces, QueuedPhoto
 from .problems import RESPONSES
 from .resources import Resources, Used, found_in
 from .uploads import request_body
@@ -78,7 +78,7 @@ async def explain(request: Request, used: Used, _: Reader) -> Explained | Respon
     used.explainer.check_room()
     used.queue.check_room(2)
     async with used.uploads.read(request, ExplainRequest) as asked:
-        pair = await _pair(used, asked)
+        pair = await _pair(used, asked, crops=True)
     as_picture = PNG in request.headers.get("accept", "")
 
     def run(embed: Embed) -> Explained | bytes:
@@ -191,13 +191,13 @@ class _Pair(NamedTuple):
     notes: list[str]
 
 
-async def _pair(used: Resources, asked: CompareRequest) -> _Pair:
+async def _pair(used: Resources, asked: CompareRequest, crops: bool = False) -> _Pair:
     options = CompareOptions(asked.threshold, asked.face, prior=asked.prior, fmr=asked.fmr)
     numbers = (asked.first_face, asked.second_face)
     policies: list[FacePolicy] = ["all" if number else options.face_policy for number in numbers]
     photos = [
-        QueuedPhoto("the first photo", asked.first, policies[0]),
-        QueuedPhoto("the second photo", asked.second, policies[1]),
+        QueuedPhoto("the first photo", asked.first, policies[0], crops=crops),
+        QueuedPhoto("the second photo", asked.second, policies[1], crops=crops),
     ]
     first, second = (found_in(photo) for photo in await used.queue.faces(photos))
     notes = [f"{photo.name}: {photo.note}" for photo in (first, second) if photo.note]

@@ -11,9 +11,12 @@ from ..embedding.cropper import PhotoLimits
 from ..embedding.face_model import Model
 from ..errors import FacealikeError
 from .audit_log import AuditLog
+from .embedding_processes import EmbeddingProcesses, worker_count
+from .embedding_threads import EmbeddingThreads
 from .explainer import Explainer
-from .face_queue import FaceQueue, PhotoFaces
+from .face_queue import Engine, FaceQueue
 from .galleries import Galleries
+from .photo_work import PhotoFaces
 from .settings import ServiceSettings
 from .uploads import Uploads
 
@@ -31,10 +34,16 @@ class Resources:
     audit: AuditLog
 
     @classmethod
-    def open(cls, settings: ServiceSettings, model: Model) -> Resources:
-        """Open everything; an event loop must run."""
-        limits = PhotoLimits(settings.max_pixels, settings.max_faces)
-        queue = FaceQueue(model, settings.queue, settings.batch, settings.wait, settings.timeout, limits)
+    async def open(cls, settings: ServiceSettings, model: Model, engine: Engine | None) -> Resources:
+        """Open everything; see ``make_app``.
+
+        Raises:
+            FacealikeError: A worker process does not start.
+        """
+        if engine is None:
+            engine = make_engine(settings, model)
+            await engine.open()
+        queue = FaceQueue(engine, settings.queue, settings.timeout)
         uploads = Uploads(settings.max_bytes, settings.max_held, settings.body_timeout)
         galleries = Galleries(settings.galleries, model, settings.key_file)
         explainer = Explainer(queue, settings.explanations, settings.timeout)
@@ -46,6 +55,15 @@ class Resources:
         await self.queue.close()
         self.galleries.close()
         self.audit.close()
+
+
+def make_engine(settings: ServiceSettings, model: Model) -> Engine:
+    """Return what finds and embeds faces, in threads or in processes; it is not open yet."""
+    limits = PhotoLimits(settings.max_pixels, settings.max_faces)
+    count = worker_count(settings.processes, model.device)
+    if count:
+        return EmbeddingProcesses(model, count, settings.batch, settings.timeout, limits)
+    return EmbeddingThreads(model, settings.batch, settings.wait, limits)
 
 
 async def _resources(request: Request) -> Resources:

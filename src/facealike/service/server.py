@@ -1,4 +1,4 @@
-"""Run the service: a checked address, one process, and a stop that finishes accepted work."""
+"""Run the service: a checked address, one event loop, and a stop that finishes accepted work."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import signal
 import socket
 from collections.abc import Callable, Generator
 
-import numpy as np
 import uvicorn
 
 from ..embedding.face_model import Model
@@ -20,6 +19,7 @@ from ..utils.escape import shown
 from .api_keys import KeyFile
 from .application import make_app
 from .audit_log import AuditLog
+from .resources import make_engine
 from .settings import ServiceSettings
 
 BACKLOG = 256
@@ -27,7 +27,22 @@ LONGEST_HEADERS = 32 * 1024  # bytes
 
 
 class StoppableServer(uvicorn.Server):
-    """A server that a signal stops and nothing else: the program goes on after it."""
+    """A server that a signal stops and nothing else: the program goes on after it.
+
+    Args:
+        config: Its configuration.
+        ready: Called once, when it answers.
+    """
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None] = lambda: None) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and say so."""
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -104,26 +119,31 @@ def serve(settings: ServiceSettings, ready: Callable[[str, Model], None]) -> Non
 
     Args:
         settings: Where to listen, and what to accept.
-        ready: Called with the address and the model before the first request is answered.
+        ready: Called with the address and the model when the service answers.
 
     Raises:
         UsageError: The address cannot be used, or needs a key.
-        DataError: The data folder cannot be written.
+        DataError: The data folder cannot be written, or a worker process does not start.
         FacealikeError: The model or the keys cannot be read, or cryptography is needed and not installed.
     """
     check_address(settings)
     check_data(settings)
     if find_key(settings.key_file) is not None:
         check_cipher()
-    model = Model.load(settings.model, settings.device)
-    size = model.preprocessing.size
-    model.embed_many(np.zeros((1, size, size, 3), np.uint8))  # loads the network that requests share
+    model = Model.load(settings.model, settings.device, threads=1)  # the photos of requests share the cores
     with listen(settings) as listening:
-        config = uvicorn.Config(
-            make_app(settings, model), log_config=None, access_log=False, server_header=False,
-            limit_concurrency=settings.connections, timeout_graceful_shutdown=int(settings.grace) or 1,
-            h11_max_incomplete_event_size=LONGEST_HEADERS, http="h11", ws="none", lifespan="on",
-        )  # fmt: skip
-        logging.getLogger("uvicorn").setLevel(logging.WARNING)
-        ready(address_of(listening), model)
-        asyncio.run(StoppableServer(config).serve([listening]))
+        asyncio.run(_answer(settings, model, listening, ready))
+
+
+async def _answer(
+    settings: ServiceSettings, model: Model, listening: socket.socket, ready: Callable[[str, Model], None]
+) -> None:
+    engine = make_engine(settings, model)
+    await engine.open()  # here and not by uvicorn, which would print the trace of an error
+    config = uvicorn.Config(
+        make_app(settings, model, engine), log_config=None, access_log=False, server_header=False,
+        limit_concurrency=settings.connections, timeout_graceful_shutdown=int(settings.grace) or 1,
+        h11_max_incomplete_event_size=LONGEST_HEADERS, http="h11", ws="none", lifespan="on",
+    )  # fmt: skip
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    await StoppableServer(config, lambda: ready(address_of(listening), model)).serve([listening])

@@ -55,8 +55,10 @@ class ServiceSettings(BaseSettings):
         max_held: Most bytes of all requests in work.
         queue: Most photos that are accepted and not answered.
         explanations: Most comparisons that are explained at a time.
+        processes: Processes that find and embed faces; 0 is one a core, and 1 the service's own, with
+            threads, as it is with 0 on one core or a GPU.
         batch: Most faces that are embedded together.
-        wait: Seconds that a face waits for others to join its batch.
+        wait: Seconds that a face waits for others to join its batch; without worker processes.
         timeout: Seconds that accepted photos may take.
         body_timeout: Seconds that a request's body may take to arrive.
         rate: Requests a minute of one key; 0 sets no limit.
@@ -79,6 +81,7 @@ class ServiceSettings(BaseSettings):
     max_held: Count = 256 * 2**20
     queue: Annotated[int, Field(ge=MOST_PHOTOS)] = 256
     explanations: Count = 2
+    processes: Annotated[int, Field(ge=0, le=64)] = 0
     batch: Count = 32
     wait: Annotated[float, Field(ge=0, le=1)] = 0.003
     timeout: Seconds = 20.0
