@@ -126,11 +126,15 @@ def test_each_request_gets_its_own_faces_and_errors() -> None:
     run(use)
 
 
-def test_killed_workers_are_replaced_and_no_request_is_lost() -> None:
+def test_killed_workers_are_replaced_and_no_request_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACEALIKE_GALLERY_KEY", "secret")
+
     async def use(queue: FaceQueue, engine: EmbeddingProcesses) -> None:
         many = [asyncio.create_task(queue.faces([queued(person)])) for person in range(120)]
         await until(lambda: engine.batches[0] > 0)
         before = {worker.pid for worker in engine.workers}
+        for pid in before if Path("/proc/self/environ").exists() else ():
+            assert b"GALLERY_KEY" not in Path(f"/proc/{pid}/environ").read_bytes()
         os.kill(min(before), signal.SIGKILL)
         found = await asyncio.gather(*many)
         assert all(isinstance(one, PhotoFaces) for (one,) in found)
@@ -188,6 +192,21 @@ def test_without_any_process_requests_are_refused_until_one_starts(
             assert time.monotonic() < end
             time.sleep(0.05)
         assert client.post("/v1/embed", files={"photo": photo()}).status_code == 200
+
+
+def test_closing_in_the_middle_of_work_ends_the_processes() -> None:
+    """As a second Ctrl-C does: requests in work are given up."""
+
+    async def use(queue: FaceQueue, engine: EmbeddingProcesses) -> None:
+        many = [asyncio.create_task(queue.faces([queued(person)])) for person in range(60)]
+        await until(lambda: engine.batches[0] > 0)
+        await engine.close()
+        assert not engine.workers
+        for task in many:
+            task.cancel()
+        await asyncio.wait(many)
+
+    run(use)
 
 
 def test_the_start_ends_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,7 +55,7 @@ class EmbeddingThreads:
         return None
 
     async def close(self) -> None:
-        """End the threads; nothing is in work any more."""
+        """End the threads."""
         if self._runner is not None:
             self._runner.cancel()
         self._croppers.shutdown()

@@ -54,7 +54,7 @@ class Engine(Protocol):
         """Return why it cannot work now, in words for a caller; None where it can."""
 
     async def close(self) -> None:
-        """End; nothing is in work any more."""
+        """End; what is in work is not finished.  May be called twice."""
 
 
 class FaceQueue:
@@ -91,6 +91,9 @@ class FaceQueue:
         self.accepted += len(photos)
         self._idle.clear()
         work = asyncio.gather(*(self.engine.faces(photo, self._release) for photo in photos))
+        work.add_done_callback(
+            lambda done: done.cancelled() or done.exception()
+        )  # else a forced stop complains
         try:
             return await asyncio.wait_for(work, self._timeout)
         except asyncio.TimeoutError:

@@ -146,4 +146,7 @@ async def _answer(
         h11_max_incomplete_event_size=LONGEST_HEADERS, http="h11", ws="none", lifespan="on",
     )  # fmt: skip
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    await StoppableServer(config, lambda: ready(address_of(listening), model)).serve([listening])
+    try:
+        await StoppableServer(config, lambda: ready(address_of(listening), model)).serve([listening])
+    finally:
+        await engine.close()  # a second signal ends the server without closing the application

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
+from ..gallery.gallery_key import KEY_VARIABLE
 from .worker_messages import LENGTH, Failure, Result, Setup, Work, framed
 
 PROGRAM = """
@@ -54,11 +55,13 @@ class WorkerProcess:
             FacealikeError: It cannot use the model.
             WorkerEnded: It ended before.
         """
-        # Each worker computes in one thread; the pools of BLAS would only take memory.
+        # A worker reads hostile files and needs no key of a gallery.
+        environment = {name: value for name, value in os.environ.items() if name != KEY_VARIABLE}
+        # It computes in one thread; the pools of BLAS would only take memory.
         alone = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         try:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-c", PROGRAM, *filter(None, sys.path), env={**os.environ, **alone},
+                sys.executable, "-c", PROGRAM, *filter(None, sys.path), env={**environment, **alone},
                 stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=BUFFER,
             )  # fmt: skip
         except OSError as error:
@@ -92,11 +95,12 @@ class WorkerProcess:
         return results
 
     async def _exchange(self, message: Any, timeout: float) -> Any:
+        answer = asyncio.get_running_loop().create_task(self._answer(message))
         try:
-            return await asyncio.wait_for(self._answer(message), timeout)
-        except asyncio.TimeoutError:
-            self.kill()
-            raise WorkerEnded(f"did not answer within {timeout:g} seconds, and was killed") from None
+            # Not ``wait_for``: before Python 3.12 it swallows a cancellation that comes with the result.
+            await asyncio.wait({answer}, timeout=timeout)
+            if answer.done():
+                return answer.result()
         except (OSError, EOFError):
             self.kill()
             code = await self._watch
@@ -104,6 +108,10 @@ class WorkerProcess:
         except Exception as error:  # such as no memory: what the process sends next would not be understood
             self.kill()
             raise WorkerEnded(f"was killed, since its answer cannot be read ({error!r})") from error
+        finally:
+            answer.cancel()
+        self.kill()
+        raise WorkerEnded(f"did not answer within {timeout:g} seconds, and was killed")
 
     async def _answer(self, message: Any) -> Any:
         self._requests.write(framed(message))
