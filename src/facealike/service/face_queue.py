@@ -91,9 +91,7 @@ class FaceQueue:
         self.accepted += len(photos)
         self._idle.clear()
         work = asyncio.gather(*(self.engine.faces(photo, self._release) for photo in photos))
-        work.add_done_callback(
-            lambda done: done.cancelled() or done.exception()
-        )  # else a forced stop complains
+        work.add_done_callback(lambda done: done.cancelled() or done.exception())  # a forced stop cancels it
         try:
             return await asyncio.wait_for(work, self._timeout)
         except asyncio.TimeoutError:
