@@ -185,3 +185,17 @@ def test_a_gallery_is_encrypted_and_opened_by_a_file_or_the_environment(
     assert command(capsys, "gallery", "decrypt", gallery)[0] == 0
     code, _, err = command(capsys, "gallery", "info", gallery)
     assert code == 2 and "not encrypted; facealike gallery encrypt does that" in err
+
+
+def test_what_is_not_there_makes_no_gallery(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    gallery, missing = tmp_path / "people.db", tmp_path / "missing"
+    for words in (
+        ("gallery", "enroll", gallery, "Ann", missing),
+        ("gallery", "enroll", gallery, "--from", missing),
+        ("gallery", "import", gallery, missing),
+        ("embed", missing, "--to", gallery),
+    ):
+        code, _, err = command(capsys, *words)
+        assert code == 2 and f"{missing}: no such file or folder" in err and not gallery.exists()
+    code, _, err = command(capsys, "gallery", "identify", tmp_path, hopper_path())
+    assert code == 2 and "a folder; give the file of a gallery" in err

@@ -41,6 +41,7 @@ from facealike.evaluation.discard import DiscardPoint
 from facealike.evaluation.identification import IdentificationEvaluation
 from facealike.evaluation.lfw_view2 import view2
 from facealike.evaluation.template_times import TemplateTimes
+from facealike.imaging.photo_warning import UnusedPhoto
 from facealike.metrics.calibration_error import reliability
 from facealike.metrics.demographic_groups import Point as GroupPoint
 from facealike.metrics.demographic_rates import group_rates
@@ -139,7 +140,9 @@ MADE: dict[str, Callable[[], Any]] = {
         HOSTILE, HOSTILE, HOSTILE, HOSTILE, 0.9, 0.001, 0.5, duplicate=True
     ),
     "OutlierPhoto": lambda: facealike.OutlierPhoto(HOSTILE, HOSTILE, 0.5),
-    "BulkEmbedding": lambda: facealike.BulkEmbedding(HOSTILE, "0123456789ab", 9, 5, 1, 2, 1, 4),
+    "BulkEmbedding": lambda: facealike.BulkEmbedding(
+        HOSTILE, "0123456789ab", 9, 5, {"no_face": 1, "unreadable": 2, "several_faces": 1}, 4
+    ),
     "BulkEnrollment": lambda: facealike.BulkEnrollment(2, 1, 1, (MADE["RefusedPhoto"](),)),
     "RefusedPhoto": lambda: facealike.RefusedPhoto(HOSTILE, HOSTILE, HOSTILE),
     "GalleryInfo": lambda: facealike.GalleryInfo(
@@ -187,8 +190,7 @@ MADE: dict[str, Callable[[], Any]] = {
     "Clustering": lambda: facealike.Clustering(
         (MADE["ClusteredFace"](),),
         2,
-        (HOSTILE,),
-        (),
+        (UnusedPhoto(HOSTILE, HOSTILE, "no_face"),),
         ClusterThreshold(0.9, 1e-4),
         "0123456789ab",
         (MADE["PersonPair"](),),

@@ -23,6 +23,7 @@ from .options import (
     ModelOption,
     StrictOption,
     check_folder,
+    check_there,
 )
 
 if TYPE_CHECKING:
@@ -170,10 +171,15 @@ def _to_gallery(
 
     if not is_url(to):
         check_folder(Path(to))
-    with closing(Gallery.open(to, _load(model, device), key_file=key_file)) as gallery:
-        people = list_people(sources)
-        with progress_bar("enrolling") as progress:
-            result = gallery.enroll_all(people, face=face, progress=progress)
+    for source in sources:
+        if not is_url(source) and "{" not in source:  # one with braces stands for many
+            check_there(Path(source))
+    people = list_people(sources)
+    with (
+        closing(Gallery.open(to, _load(model, device), key_file=key_file)) as gallery,
+        progress_bar("enrolling") as progress,
+    ):
+        result = gallery.enroll_all(people, face=face, progress=progress)
     return report_bulk(result, as_json)
 
 

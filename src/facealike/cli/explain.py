@@ -19,7 +19,11 @@ def explain(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", metavar="FILE.png", help="Draw both faces with their maps, .png or .jpg."
+            "--draw",
+            "--out",
+            "-o",
+            metavar="FILE.png",
+            help="Draw both faces with their maps, .png or .jpg.",
         ),
     ] = None,
     model: ModelOption = None,

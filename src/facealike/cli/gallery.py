@@ -19,6 +19,7 @@ from .options import (
     ModelOption,
     ThresholdOption,
     check_folder,
+    check_there,
 )
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def check_gallery(place: str) -> None:
         from ..gallery.location import open_store
 
         open_store(place, None).close()
-    elif not Path(place).is_file():
+    elif not Path(place).exists():
         raise UsageError(f"{place}: no such gallery; facealike gallery enroll makes one")
 
 
@@ -152,6 +153,10 @@ def enroll(
         )
     if source is None and not photos:
         raise UsageError(f"{person}: give at least one photo to enroll")
+    if source is not None:
+        check_there(source)
+    elif photos is not None and not any(photo.exists() for photo in photos):
+        check_there(photos[0])
     opened = open_gallery(gallery, model, key_file, new=True)
     if source is not None:
         with progress_bar("enrolling") as progress:

@@ -11,7 +11,7 @@ from ..errors import UsageError
 from ..gallery.store_url import is_url
 from .console import command, print_json, show
 from .gallery import GalleryArgument, open_any, open_gallery
-from .options import JsonOption, KeyFileOption, ModelOption, check_folder
+from .options import JsonOption, KeyFileOption, ModelOption, check_folder, check_there
 
 
 @command
@@ -76,6 +76,7 @@ def import_(
 
     Exit code: 0, or 2 on an error, such as embeddings of another model.
     """
+    check_there(file)
     result = open_gallery(gallery, model, key_file, new=True).import_(file)
     if as_json:
         print_json(result.to_dict())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..detection.face_policy import DEFAULT_FACE
-from ..errors import UsageError
+from ..errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from ..detection.base import Detector
@@ -114,6 +114,12 @@ DrawOption = Annotated[
         "--draw", metavar="FILE.png", help="Also draw a picture of what was found, as .png or .jpg."
     ),
 ]
+
+
+def check_there(path: Path) -> None:
+    """Refuse an input that is not there, before a gallery is made for it."""
+    if not path.exists():
+        raise DataError(f"{path}: no such file or folder; check the path")
 
 
 def check_model_file(out: Path) -> None:

@@ -240,7 +240,7 @@ class RefusedPhoto(Answer):
 
 
 class UnusedPhoto(Answer):
-    """A photo without a usable face, by its place in the request from 1; see ``facealike.UnusedPhoto``."""
+    """A photo without a usable face, by its place in the request from 1."""
 
     photo: int
     kind: Literal["no_face", "unreadable", "several_faces"]

@@ -93,6 +93,8 @@ class SQLiteReader:
     ) -> None:  # fmt: skip
         self.path = Path(path)
         self._file = self.path.absolute()  # the process may change its folder later
+        if self.path.is_dir():
+            raise DataError(f"{self.name}: a folder; give the file of a gallery")
         if model_id is None and not self.path.is_file():
             raise DataError(f"{self.name}: no such gallery; facealike gallery enroll makes one")
         self._blanked: set[tuple[str, int]] = set()  # erased from the index files, and flushed
