@@ -197,5 +197,8 @@ def test_what_is_not_there_makes_no_gallery(tmp_path: Path, capsys: pytest.Captu
     ):
         code, _, err = command(capsys, *words)
         assert code == 2 and f"{missing}: no such file or folder" in err and not gallery.exists()
+    (flat := tmp_path / "flat").mkdir()
+    code, _, err = command(capsys, "gallery", "enroll", gallery, "--from", flat)
+    assert code == 2 and "no photos of people" in err and not gallery.exists()
     code, _, err = command(capsys, "gallery", "identify", tmp_path, hopper_path())
     assert code == 2 and "a folder; give the file of a gallery" in err

@@ -147,21 +147,26 @@ def enroll(
 
     Exit code: 0, or 2 if no photo could be enrolled.
     """
+    from ..gallery.people_list import read_people
+
     if (source is None) == (person is None):
         raise UsageError(
             "give a person and photos, or --from with a folder of people, a CSV or a Parquet file"
         )
+    listed = None
     if source is None and not photos:
         raise UsageError(f"{person}: give at least one photo to enroll")
     if source is not None:
         check_there(source)
+        if source.is_dir():
+            listed = read_people(source)  # before a gallery is made
     elif photos is not None and not any(photo.exists() for photo in photos):
         check_there(photos[0])
     opened = open_gallery(gallery, model, key_file, new=True)
     if source is not None:
         with progress_bar("enrolling") as progress:
             result = opened.enroll_all(
-                source, face=face.policy, min_quality=min_quality, progress=progress,
+                listed or source, face=face.policy, min_quality=min_quality, progress=progress,
                 refuse_duplicates=refuse_duplicates,
             )  # fmt: skip
         return report_bulk(result, as_json)
