@@ -56,7 +56,7 @@ export function startCluster() {
       make("p", { class: "verdict" }, `${count(result.people, "person", "people")} in ${count(result.photos, "photo", "photos")}.`),
       ...(left ? [warn(`only the first ${result.photos} photos were taken; ${left} were left out`)] : []),
       ...(poor ? [warn(`${count(poor, "face is", "faces are")} too poor to group`)] : []),
-      ...result.unused.filter((one) => one.kind !== "no_face").map((one) => warn(`${files[one.photo - 1].name}: ${one.reason}`)),
+      ...result.unused.map((one) => warn(`${files[one.photo - 1].name}: ${one.reason}`)),
       ...result.review.map((one) => warn(`persons ${one.a} and ${one.b} may be one, score ${one.score.toFixed(3)}`)),
       make("p", {}, `${sentence(result.sentences[0])}.`),
     );
