@@ -48,6 +48,14 @@ def load_figures() -> dict[str, Any]:
         "identification": Keyed(
             "identification.csv", "people", "target", derive=lambda row: {"missed": 1 - row["found"]}
         ),
+        "not_enrolled": Keyed(
+            "identification_probability.csv",
+            "people",
+            where={"ratio": "densities", "what": "not enrolled"},
+            derive=lambda row: {"wrong_of_sure": 1 - row["true_of_sure"]},
+        ),
+        "audit": Keyed("audit.csv", "split", "kind"),
+        "group_names": Keyed("group_names.csv", "enrolled", "target"),
         "full_test": Keyed("full_test.csv", "figure"),
         "fpir_at_scale": Keyed(
             "fpir_at_scale.csv", "templates", "target_fpir", where={"templates_a_person": 1}
