@@ -90,9 +90,10 @@ def stale(write: bool = False) -> list[str]:
     """Return a sentence for each place that is out of date, or with ``write`` that could not be written."""
     found = list(stale_tables(write))
     try:
-        return [*found, *stale_sentences(write)]
+        found += stale_sentences(write)
     except NotMeasured as error:
-        return [*found, str(error)]
+        found.append(str(error))
+    return list(dict.fromkeys(found))
 
 
 def to_read(page: Path) -> Iterator[tuple[int, str]]:

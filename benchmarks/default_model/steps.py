@@ -20,8 +20,8 @@ class Step:
         command: The module and its arguments; {lfw}, {pairs}, {fairface}, {retail} and {work} are places.
         rows: The files of ``benchmarks/results`` whose rows name the model.
         blocks: Markers of pages between which the command writes, and the model's id with it.
-        minutes: Of the processor (AMD EPYC, Zen 5, 2026-11-30, with crops of earlier steps); 0 where it was
-            not measured.
+        minutes: What it took on two cores of an AMD EPYC (Zen 5) beside other programs (load 9 to 14), with
+            the crops of earlier steps, 2026-11-30; 0 where it was not measured.
         quiet: It measures time: no other program may be at work.
     """
 
@@ -40,15 +40,18 @@ STEPS = (
         "results",
         "benchmarks.accuracy.results {lfw} --runs {work} --cache {work}/crops --pairs {pairs} --only shipped",
         blocks=((f"{RESULTS}default-model.md", "calibration"),),
+        minutes=6.3,
     ),
     Step(
         "demographics",
         "benchmarks.demographics.demographics {fairface}/val.csv --aligned --cache {work}/crops --write",
         ("demographics.csv",), ((f"{RESULTS}demographics.md", "groups"),),
+        minutes=3.2,
     ),
     Step(
         "full-test", "benchmarks.accuracy.full_test {lfw} --write", ("full_test.csv",),
         ((f"{RESULTS}full-test.md", "full"),),
+        minutes=1.8,
     ),
     Step(
         "extrapolation", f"benchmarks.accuracy.extrapolation {CACHED}", ("extrapolation.csv",),
@@ -57,6 +60,7 @@ STEPS = (
     Step(
         "identification", f"benchmarks.accuracy.identification {CACHED}",
         ("identification.csv", "identification_probability.csv"),
+        minutes=3.2,
     ),
     Step(
         "templates", "benchmarks.accuracy.templates_per_person {lfw} --write", ("templates_per_person.csv",),
@@ -65,18 +69,22 @@ STEPS = (
         "template-probability", "benchmarks.accuracy.probability_of_templates {lfw} --write",
         ("probability_of_templates.csv",),
     ),
-    Step("enrollment", f"benchmarks.accuracy.enrollment {CACHED}", ("enrollment.csv",)),
+    Step("enrollment", f"benchmarks.accuracy.enrollment {CACHED}", ("enrollment.csv",), minutes=4.5),
     Step(
         "fpir-at-scale", "benchmarks.accuracy.fpir_at_scale {lfw} --write", ("fpir_at_scale.csv",),
         (("docs/guides/scale.md", "fpir"),),
+        minutes=1.4,
     ),
-    Step("audit", "benchmarks.accuracy.audit {lfw} --split test --write", ("audit.csv",)),
+    Step("audit", "benchmarks.accuracy.audit {lfw} --split test --write", ("audit.csv",), minutes=1.6),
     Step(
         "audit-others", "benchmarks.accuracy.audit {lfw} --split train,validation,calibration --write",
         ("audit.csv",),
     ),
     Step("audit-all", "benchmarks.accuracy.audit {lfw} --split all --write", ("audit.csv",)),
-    Step("clustering", f"benchmarks.accuracy.clustering {CACHED} --split test", ("clustering.csv",)),
+    Step(
+        "clustering", f"benchmarks.accuracy.clustering {CACHED} --split test", ("clustering.csv",),
+        minutes=2.1,
+    ),
     Step(
         "clustering-others", f"benchmarks.accuracy.clustering {CACHED} --split calibration,validation",
         ("clustering.csv",),
