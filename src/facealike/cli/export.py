@@ -50,6 +50,14 @@ def export(
             help="Embed each face and its mirror image: fewer errors, twice the time of the network.",
         ),
     ] = False,
+    enlarge: Annotated[
+        float,
+        typer.Option(
+            "--enlarge",
+            metavar="PERCENT",
+            help="With --mirror, enlarge the mirror image: fewer errors at no cost.",
+        ),
+    ] = 0,
     face: FaceOption = DEFAULT_FACE_CHOICE,
     aligned: AlignedOption = False,
     cache: CacheOption = None,
@@ -70,7 +78,16 @@ def export(
     check_model_file(out)
     with progress_bar("cropping faces") as progress:
         found = export_model(
-            Model.load(model), photos, bits, cohort, face.policy, aligned, cache, progress, mirror
+            Model.load(model),
+            photos,
+            bits,
+            cohort,
+            face.policy,
+            aligned,
+            cache,
+            progress,
+            mirror,
+            enlarge,
         )
     found.file.write(out)
     if as_json:

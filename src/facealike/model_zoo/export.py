@@ -30,7 +30,7 @@ from ..utils.extras import needs_extra
 from ..utils.result import Result
 
 with needs_extra("export", "exporting a model"):
-    from .mirroring import append_mirror
+    from .mirroring import append_mirror, pixels_cut
     from .quantization import (
         CALIBRATION_CROPS,
         MAX_RELATIVE_ERROR,
@@ -105,7 +105,7 @@ class Exported(Result):
 def export_model(
     model: Model, photos: str | Path, bits: int | None = None, cohort: bool = False,
     face: FacePolicy = DEFAULT_FACE, aligned: bool = False, cache: str | Path | None = None,
-    progress: Progress | None = None, mirror: bool = False,
+    progress: Progress | None = None, mirror: bool = False, enlarge: float = 0,
 ) -> Exported:  # fmt: skip
     """Quantize a model, let it look at both sides of a face, or add score normalization with a cohort.
 
@@ -124,11 +124,14 @@ def export_model(
         progress: Called with the numbers of finished and of all photos.
         mirror: Return the mean of the embeddings of a crop and its mirror image, which takes twice the time
             of the network.  A cohort that the model has is fitted anew, which ``cohort`` must ask for.
+        enlarge: With ``mirror``, the percent by which the mirror image is enlarged: both then differ in
+            size, too, and their mean has less of the noise of the alignment.
 
     Raises:
         DataError: Too few faces are found.
-        UsageError: ``bits`` is another number, the network has no convolutions, quantization would change the
-            embeddings too much, the model is mirrored already, or it has a cohort already.
+        UsageError: ``bits`` or ``enlarge`` is another number, ``enlarge`` is given without ``mirror``, the
+            network has no convolutions, quantization would change the embeddings too much, the model is
+            mirrored already, or it has a cohort already.
 
     Examples:
         >>> from facealike import Model, export_model
@@ -138,6 +141,9 @@ def export_model(
         bits = 8
     if bits not in (None, 8, 16):
         raise UsageError(f"a model is exported in 8 or in 16 bits, not in {bits}")
+    if enlarge and not mirror:
+        raise UsageError("only a mirror image is enlarged; add --mirror (mirror=True)")
+    cut = pixels_cut(model.preprocessing.size, enlarge)
     source, before = model.id, len(model.file.embedder)
     if mirror:
         model = _without_cohort(model, cohort)
@@ -158,8 +164,10 @@ def export_model(
         )
         provenance["bits"] = f"{bits}, made from {source}"
     if mirror:
-        network = append_mirror(network, model.embedder.dimensions)
-        provenance["mirror"] = f"the mean of both sides, added to {source}"
+        size = model.preprocessing.size
+        network = append_mirror(network, model.embedder.dimensions, size, cut)
+        larger = f", the mirror image enlarged by {size / (size - 2 * cut) - 1:.1%}" if cut else ""
+        provenance["mirror"] = f"the mean of both sides{larger}, added to {source}"
     if cohort:
         network, members, explained = _add_cohort(network, model, crops)
         provenance["cohort"] = f"{members:,} faces of {root.name}, added to {source}"

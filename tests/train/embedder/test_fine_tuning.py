@@ -55,7 +55,8 @@ def network(seed: int = 0, pool: str = "average") -> torch.nn.Module:
     return make_network(spec, 32).eval()
 
 
-WITH_COHORT = ("cohort", "bytes", "both")
+MIRRORED = {"both": 0, "enlarged": 2}  # pixels cut off the mirror image
+WITH_COHORT = ("cohort", "bytes", *MIRRORED)
 
 
 def some_cohort(dimensions: int) -> Cohort:
@@ -71,7 +72,7 @@ def stored(
 ) -> Path:
     """A model file of that kind: unit vectors with or without the mirror image, lifted ones, or a cohort.
 
-    "mirrored" is so in the network itself, "both" by ``append_mirror`` and with a cohort.
+    "mirrored" is so in the network itself, "both" and "enlarged" by ``append_mirror`` and with a cohort.
     """
     if kind == "lifted":
         onnx = export_student(net, 32, True, torch.linspace(-1, 1, DIMENSIONS))
@@ -79,8 +80,8 @@ def stored(
         faces = PREPROCESSING.normalize(crops(24))
         bits = 8 if kind == "bytes" else 32
         onnx = export_embedder(net, 32, kind == "mirrored", bits=bits, faces=faces)
-    if kind == "both":
-        onnx = append_mirror(onnx, DIMENSIONS)
+    if kind in MIRRORED:
+        onnx = append_mirror(onnx, DIMENSIONS, 32, MIRRORED[kind])
     if kind in WITH_COHORT:
         onnx = append_cohort(onnx, some_cohort(DIMENSIONS))
     detector = CentralBox()
@@ -108,6 +109,7 @@ def tuning(start: Path, **training: Any) -> Recipe:
         ("cohort", "bgr"),
         ("bytes", "rgb"),
         ("both", "bgr"),
+        ("enlarged", "rgb"),
     ],
 )
 def test_it_begins_with_the_embeddings_of_the_start(tmp_path: Path, kind: str, channels: Channels) -> None:
@@ -117,7 +119,7 @@ def test_it_begins_with_the_embeddings_of_the_start(tmp_path: Path, kind: str, c
     recipe, faces = tuning(path), crops(24)
     start = read_start(str(path))
     wanted = Embedder(start.file.embedder, preprocessing, "cpu").embed(faces)
-    assert (start.cohort is not None) == (kind in WITH_COHORT) and start.mirrored == (kind == "both")
+    assert (start.cohort is not None) == (kind in WITH_COHORT) and start.mirror == MIRRORED.get(kind)
     assert wanted.shape[1] == start.dimensions + (start.cohort is not None)
     module = SiameseModule(recipe, preprocessing, 3, 10, (), start).eval()
     with torch.no_grad():

@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...errors import ModelError, TrainingError
@@ -37,19 +38,19 @@ class Start:
         network: Its network for one side and without a cohort, to train; outputs need not be unit vectors.
         dimensions: Their dimensions.
         cohort: The model's cohort; None without one.
-        mirrored: The model looks at both sides of a face.
+        mirror: Pixels cut off the mirror image of a model that looks at both sides of a face; else None.
     """
 
     file: ModelFile
     network: nn.Module
     dimensions: int
     cohort: Cohort | None
-    mirrored: bool = False
+    mirror: int | None = None
 
     def finished(self, network: bytes) -> bytes:
         """Return the ONNX embedder of a fine-tuned model: ``network`` with what was cut off the start's."""
-        if self.mirrored:
-            network = append_mirror(network, self.dimensions)
+        if self.mirror is not None:
+            network = append_mirror(network, self.dimensions, self.file.preprocessing.size, self.mirror)
         return network if self.cohort is None else append_cohort(network, self.cohort)
 
 
@@ -62,7 +63,7 @@ def read_start(name: str) -> Start:
     """
     file = read_model_file(name)
     whole, cohort = split_cohort(file.embedder)
-    content, mirrored = split_mirror(whole)
+    content, mirror = split_mirror(whole)
     size = file.preprocessing.size
     try:
         network = OnnxNetwork(content, trained=True)
@@ -73,7 +74,15 @@ def read_start(name: str) -> Start:
             f"network.start: {name} cannot be trained ({str(error).splitlines()[0]}); choose another start"
         ) from None
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Start(file, network, dimensions, cohort, mirrored)
+    return Start(file, network, dimensions, cohort, mirror)
+
+
+def mirror_image(crops: Tensor, cut: int) -> Tensor:
+    """Return mirror images of crops (n, 3, S, S), enlarged as in ``model_zoo.mirroring``."""
+    turned = crops.flip(3)
+    if not cut:
+        return turned
+    return F.interpolate(turned[:, :, cut:-cut, cut:-cut], crops.shape[2:], mode="bilinear")
 
 
 class CohortLayer(nn.Module):

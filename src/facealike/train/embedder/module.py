@@ -25,7 +25,7 @@ from ..optim.mixed_precision import autocast
 from ..recipe.schema import Recipe
 from ..seeds import step_seed
 from .dataset import Watched
-from .fine_tuning import CohortLayer, Start
+from .fine_tuning import CohortLayer, Start, mirror_image
 
 
 class SiameseModule(BaseModule):
@@ -56,7 +56,8 @@ class SiameseModule(BaseModule):
             network, dimensions = start.network, start.dimensions
         super().__init__(recipe, preprocessing, total_steps, network, recipe.augment)
         self.watched = watched
-        self.mirror = recipe.network.mirror or (start is not None and start.mirrored)
+        self.mirror = recipe.network.mirror or (start is not None and start.mirror is not None)
+        self.cut = start.mirror if start is not None and start.mirror else 0
         self.cohort = None if start is None or start.cohort is None else CohortLayer(start.cohort)
         self.criterion = Criterion(recipe.loss, people, dimensions)
         self._embedded: dict[int, list[Tensor]] = {}
@@ -113,7 +114,7 @@ class SiameseModule(BaseModule):
         parts = self.recipe.loss.parts
         unit = to_unit(self(images), parts)
         if self.mirror:
-            unit = to_unit(unit + to_unit(self(images.flip(3)), parts), parts)
+            unit = to_unit(unit + to_unit(self(mirror_image(images, self.cut)), parts), parts)
         return unit if self.cohort is None else self.cohort(unit)
 
     def on_validation_epoch_end(self) -> None:
