@@ -20,7 +20,7 @@ from facealike.embedding.embedder import Embedder
 from facealike.embedding.face_model import Model
 from facealike.errors import UsageError
 from facealike.model_file.model_file import ModelFile
-from facealike.model_zoo.mirroring import append_mirror, pixels_cut, split_mirror
+from facealike.model_zoo.mirroring import append_mirror, enlarging_scale, pixels_cut, split_mirror
 from facealike.model_zoo.quantization import quantize_int8
 from facealike.model_zoo.score_normalization import append_cohort, fit_cohort, split_cohort
 from facealike.train.embedder.fine_tuning import mirror_image
@@ -101,6 +101,15 @@ def test_the_torch_twin_of_the_enlarged_mirror_image() -> None:
     for cut in (0, 6, 9):
         wanted = enlarged(crops.transpose(0, 2, 3, 1), cut)[:, :, ::-1].transpose(0, 3, 1, 2)
         np.testing.assert_allclose(mirror_image(torch.from_numpy(crops), cut).numpy(), wanted, atol=1e-5)
+
+
+def test_an_enlarged_image_has_the_size_of_the_crop() -> None:
+    """However a runtime multiplies: 138 px by 150 / 138 in single precision is 149 after rounding down."""
+    for size in range(32, 257):
+        for middle in range(size - 2 * (size // 10), size, 2):
+            scale = enlarging_scale(middle, size)
+            assert int(middle * float(scale)) == int(np.float32(middle) * scale) == size
+            assert abs(float(scale) * middle / size - 1) < 1e-6
 
 
 def test_percents_are_whole_pixels() -> None:

@@ -118,9 +118,7 @@ def split_mirror(content: bytes) -> tuple[bytes, int | None]:
 def _enlarged(crops: str, size: int, cut: int) -> tuple[list[onnx.NodeProto], dict[str, NDArray[Any]]]:
     """Return the steps from crops to their middle, enlarged to ``size``, and the constants of these steps."""
     middle = size - 2 * cut
-    scale = np.float32(size / middle)
-    while int(np.float32(middle) * scale) < size:  # runtimes round the product down
-        scale = np.nextafter(scale, np.float32(2))
+    scale = enlarging_scale(middle, size)
     steps = [
         _step("Slice", "middle", crops, CUT, *(PREFIX + each for each in ("end", "sides_axes"))),
         _step(
@@ -134,6 +132,14 @@ def _enlarged(crops: str, size: int, cut: int) -> tuple[list[onnx.NodeProto], di
         "scales": np.array([1, 1, scale, scale], np.float32),
     }  # fmt: skip
     return steps, constants
+
+
+def enlarging_scale(middle: int, size: int) -> np.float32:
+    """Return a scale by which ``middle`` becomes ``size``, rounded down in single or double precision."""
+    scale = np.float32(size / middle)
+    while min(int(middle * float(scale)), int(np.float32(middle) * scale)) < size:
+        scale = np.nextafter(scale, np.float32(2))
+    return scale
 
 
 def _is_mirrored(graph: onnx.GraphProto) -> bool:
