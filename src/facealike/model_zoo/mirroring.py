@@ -138,7 +138,7 @@ def enlarging_scale(middle: int, size: int) -> np.float32:
     """Return a scale by which ``middle`` becomes ``size``, rounded down in single or double precision."""
     scale = np.float32(size / middle)
     while min(int(middle * float(scale)), int(np.float32(middle) * scale)) < size:
-        scale = np.nextafter(scale, np.float32(2))
+        scale = np.float32(np.nextafter(scale, np.float32(2)))
     return scale
 
 
