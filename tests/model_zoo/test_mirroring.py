@@ -108,8 +108,8 @@ def test_an_enlarged_image_has_the_size_of_the_crop() -> None:
     for size in range(32, 257):
         for middle in range(size - 2 * (size // 10), size, 2):
             scale = enlarging_scale(middle, size)
-            assert int(middle * float(scale)) == int(np.float32(middle) * scale) == size
-            assert abs(float(scale) * middle / size - 1) < 1e-6
+            assert int(middle * scale) == int(np.float32(middle) * np.float32(scale)) == size
+            assert abs(scale * middle / size - 1) < 1e-6
 
 
 def test_percents_are_whole_pixels() -> None:

@@ -134,12 +134,12 @@ def _enlarged(crops: str, size: int, cut: int) -> tuple[list[onnx.NodeProto], di
     return steps, constants
 
 
-def enlarging_scale(middle: int, size: int) -> np.float32:
+def enlarging_scale(middle: int, size: int) -> float:
     """Return a scale by which ``middle`` becomes ``size``, rounded down in single or double precision."""
     scale = np.float32(size / middle)
     while min(int(middle * float(scale)), int(np.float32(middle) * scale)) < size:
-        scale = np.float32(np.nextafter(scale, np.float32(2)))
-    return scale
+        scale = np.nextafter(scale, np.float32(2))
+    return float(scale)
 
 
 def _is_mirrored(graph: onnx.GraphProto) -> bool:
