@@ -14,6 +14,7 @@ from PIL import Image as PillowImage
 from PIL import ImageOps
 
 from benchmarks.common.browser import CHROMIUM, MISSING, browser, drop, served
+from facealike.client.client import Client
 from facealike.gallery.sqlite_store import SQLiteStore
 from facealike.gallery.template import Template
 from facealike.model_file.locate import read_model_file
@@ -233,6 +234,21 @@ def test_a_folder_of_photos_is_grouped_by_person(page: Any) -> None:
     assert sorted(names[:2]) == ["Person 1, photo-1.jpg", "Person 1, photo-3.jpg"]
     drawn = "document.querySelector('#groups canvas').getContext('2d').getImageData(48, 48, 1, 1).data[3]"
     until(page, drawn)
+
+
+def test_people_of_photos_get_the_names_of_a_gallery(page: Any, address: str) -> None:
+    with Client(address) as client:
+        client.enroll("staff", "Grace Hopper", HOPPER)
+    page.click("#tab-cluster")
+    page.fill("#many-gallery", "staff")
+    drop(page, "#many-drop", HOPPER, COLLINS, TURNED)
+    page.wait_for_selector("#groups canvas >> nth=2")
+    assert page.locator("#groups h3").all_inner_texts() == ["Grace Hopper: 2 faces", "Person 2: 1 face"]
+    names = [one.get_attribute("aria-label") for one in page.locator("#groups canvas").all()]
+    assert "Grace Hopper, photo-1.jpg" in names and "Person 2, photo-2.jpg" in names
+    page.fill("#many-gallery", "nobody")
+    drop(page, "#many-drop", HOPPER)
+    page.wait_for_selector("text=no gallery nobody")
 
 
 def test_the_report_says_how_far_to_trust_the_model(page: Any) -> None:

@@ -17,6 +17,7 @@ from starlette.testclient import TestClient
 
 from facealike import Model, compare, explain, write_new_key
 from facealike.gallery.sqlite_store import SQLiteStore
+from facealike.imaging.photo_digest import photo_digest
 from facealike.plotting.explanation import map_over, scale_of
 from facealike.service.model_report import group_rates
 from facealike.service.page_routes import PAGE
@@ -244,6 +245,38 @@ def test_photos_are_grouped_by_person_and_nothing_is_kept(client: TestClient, tm
     assert "128" in problem(client.post("/v1/cluster", files=many), 422, "UsageError")
     both = client.post("/v1/cluster", files=files[:1], data={"fmr": "0.1", "threshold": "0.1"})
     assert "not both" in problem(both, 422, "UsageError")
+
+
+def test_people_of_photos_are_named_from_a_gallery(client: TestClient, tmp_path: Path) -> None:
+    for one in (photo(1, 0), photo(1, 1)):
+        client.post("/v1/galleries/staff/people", files={"photos": one}, data={"person": "Ann"})
+    vectors = np.stack([MODEL.embed([one])[0] for one in (photo(1, 0), photo(2, 0))])
+    between = float(vectors[0] @ vectors[1])
+    files = [("photos", one) for one in (photo(1, 0), b"no photo", photo(2, 0))]
+    data = {"min_quality": "0", "threshold": str(min(0.99, between + 1e-3)), "name_from": "staff"}
+    found = client.post("/v1/cluster", files=files, data=data).json()
+    assert found["people"] == 2
+    person = next(one["person"] for one in found["faces"] if one["photo"] == 1)
+    match = next(one for one in found["matches"] if one["person"] == person)
+    assert (match["name"], match["enrolled"], match["fpir"]) == ("Ann", "Ann", 0.001)
+    assert match["score"] == pytest.approx(1.0, abs=1e-3) and match["score"] >= match["threshold"]
+    assert f"{len(found['matches'])} with a name" in found["sentences"][0]
+    entry = json.loads((tmp_path / "audit.jsonl").read_text("utf-8").splitlines()[-1])
+    assert (entry["action"], entry["gallery"], entry["outcome"]) == ("identify", "staff", "match")
+    assert (entry["people"], entry["named"]) == (2, len(found["matches"])) and "Ann" not in str(entry)
+    strict = client.post("/v1/cluster", files=files, data={**data, "fpir": "1"})
+    assert problem(strict, 422, "UsageError")
+    store = SQLiteStore(tmp_path / "galleries" / "staff.db", MODEL.id)
+    store.correct("Ann", photo_digest(photo(1, 0)).pixels)
+    store.close()
+    corrected = client.post("/v1/cluster", files=files, data=data).json()
+    assert person not in [one["person"] for one in corrected["matches"]]
+    assert client.post("/v1/cluster", files=files, data={"min_quality": "0"}).json()["matches"] == []
+    missing = client.post("/v1/cluster", files=files, data={**data, "name_from": "other"})
+    assert problem(missing, 404, "ServiceError").startswith("no gallery other")
+    assert "name_from" in problem(
+        client.post("/v1/cluster", files=files, data={**data, "name_from": "../x"}), 422, "UsageError"
+    )
 
 
 def test_more_faces_than_are_grouped_are_refused(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,7 +116,7 @@ def cluster(
     loaded = Model.load(model, device)
     gallery = None if name_from is None else open_gallery(name_from, loaded, key_file)
     if gallery is not None:
-        check_naming(gallery, fpir)
+        check_naming(loaded.calibration, fpir)
     with progress_bar("finding faces") as progress:
         result = group(
             folder, loaded, corrections=corrections, people=to, cache=cache,

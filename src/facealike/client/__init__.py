@@ -10,10 +10,10 @@ from ..utils.extras import needs_extra
 
 with needs_extra("client", "the client of the service"):
     from .client import Client
+    from .clustering import Clustered
     from .explanation import Explained
     from .model_description import ModelDescription
     from .schemas import (
-        Clustered,
         Compared,
         Detected,
         Embedded,

@@ -14,11 +14,11 @@ from pydantic import BaseModel, ValidationError
 from .. import errors
 from ..errors import FacealikeError, ImageNotFound, ServiceError, UnreadableImage
 from ..utils.escape import shown
+from .clustering import Clustered
 from .explanation import Explained
 from .fields import MOST_PEOPLE
 from .model_description import ModelDescription
 from .schemas import (
-    Clustered,
     Compared,
     Detected,
     Embedded,
@@ -121,7 +121,8 @@ class Client:
 
         Args:
             photos: As many as ``model().limits.cluster_photos`` at most.
-            options: Fields of ``ClusterRequest``: ``fmr``, ``threshold``, ``min_quality``, ``same_photo``.
+            options: Fields of ``ClusterRequest``: ``fmr``, ``threshold``, ``min_quality``, ``same_photo``,
+                ``name_from`` (a gallery) and its ``fpir``.
 
         Raises:
             FacealikeError: As for ``facealike.cluster``; a photo that cannot be used is only ``unused``.

@@ -67,6 +67,9 @@ Picture: TypeAlias = Annotated[
 ]
 """A PNG of an answer; base64 in JSON."""
 
+GalleryName: TypeAlias = Annotated[str, StringConstraints(pattern=GALLERY_NAME)]
+"""The name of a gallery of the service."""
+
 Person: TypeAlias = Annotated[
     str,
     StringConstraints(

@@ -10,7 +10,6 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from .fields import (
-    MOST_CLUSTERED,
     MOST_PHOTOS,
     AnyFace,
     FaceNumber,
@@ -36,20 +35,20 @@ class Request(BaseModel):
     MOST_FILES: ClassVar[int] = MOST_PHOTOS
 
 
-class _Decided(Request):
+class Decided(Request):
     """Base of requests that decide at a threshold: the model's, or one of the caller's."""
 
     threshold: Threshold | None = None
     fmr: Annotated[Rate | None, Field(description="Take the threshold for this false match rate.")] = None
 
     @model_validator(mode="after")
-    def _one_of_both(self) -> _Decided:
+    def _one_of_both(self) -> Decided:
         if self.threshold is not None and self.fmr is not None:
             raise ValueError("give a threshold or an fmr, not both")
         return self
 
 
-class CompareRequest(_Decided):
+class CompareRequest(Decided):
     """Two photos to compare."""
 
     PHOTOS = ("first", "second")
@@ -86,19 +85,6 @@ class EmbedRequest(Request):
     face: AnyFace = "largest"
 
 
-class ClusterRequest(_Decided):
-    """Photos whose faces are to be grouped by person; without a threshold that of an FMR of 0.0001."""
-
-    PHOTOS = ("photos",)
-    MOST_FILES = MOST_CLUSTERED
-
-    photos: Annotated[list[Photo], Field(min_length=1, max_length=MOST_CLUSTERED)]
-    min_quality: Annotated[Share, Field(description="Do not group faces of a lower quality.")] = 0.8
-    same_photo: Annotated[
-        bool, Field(description="Two faces of one photo may be one person, as in a collage.")
-    ] = False
-
-
 class EnrollRequest(Request):
     """Photos of a person to enroll."""
 
@@ -124,7 +110,7 @@ class IdentifyRequest(Request):
     face: OneFace = "largest"
 
 
-class VerifyRequest(_Decided):
+class VerifyRequest(Decided):
     """A photo, and the person whom it may show."""
 
     PHOTOS = ("photo",)
@@ -237,50 +223,6 @@ class Embedded(Answer):
 class RefusedPhoto(Answer):
     photo: str
     reason: str
-
-
-class UnusedPhoto(Answer):
-    """A photo without a usable face, by its place in the request from 1."""
-
-    photo: int
-    kind: Literal["no_face", "unreadable", "several_faces"]
-    reason: str
-
-
-class ClusteredFace(Answer):
-    """A face of a photo, by the photo's place in the request from 1; ``person`` is None for a poor face."""
-
-    photo: int
-    face: int
-    box: tuple[float, float, float, float]
-    quality: float
-    person: int | None
-    score: float | None
-
-
-class PersonPair(Answer):
-    """Two people who may be one; see ``facealike.PersonPair``."""
-
-    a: int
-    b: int
-    score: float
-
-
-class Clustered(Answer):
-    """Faces grouped by person: people are numbered from 1, the most faces first."""
-
-    model: str
-    photos: int
-    people: int
-    single: int
-    threshold: float
-    fmr: float | None
-    extrapolated: bool
-    faces: list[ClusteredFace]
-    review: list[PersonPair]
-    left_out: dict[str, int]
-    unused: list[UnusedPhoto]
-    sentences: list[str]
 
 
 class Lookalike(Answer):

@@ -9,13 +9,14 @@ two names may be wrong.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..calibration.calibration import Calibration
 from ..errors import MixedModels, UsageError
 from ..gallery.aggregation import mean_template
 from ..gallery.gallery import Gallery
@@ -72,15 +73,23 @@ class PersonMatch(Shown):
         return f"person {self.person} is {shown(self.name)}, score {self.score:.3f}"
 
 
-def name_people(clustering: Clustering, gallery: Gallery, fpir: float) -> Clustering:
+def name_people(
+    clustering: Clustering, gallery: Gallery, fpir: float, digests: Mapping[str, str] | None = None
+) -> Clustering:
     """Return a clustering whose people are named after enrolled people; see ``Clustering.name_from``.
+
+    Args:
+        clustering: Groups that ``cluster`` has made.
+        gallery: Where the people are enrolled.
+        fpir: The target share of people not enrolled that get a name.
+        digests: Those of the pixels of the photos, by name; None where the photos can be read for them.
 
     Raises:
         MixedModels: The gallery holds embeddings of another model.
         NotCalibrated: The model has no table of impostor scores.
         UsageError: ``fpir`` is out of range, or ``cluster`` has not made these groups.
     """
-    check_naming(gallery, fpir)
+    check_naming(gallery.model.calibration, fpir)
     if clustering.kept is None:
         raise UsageError("these groups have no embeddings; cluster makes groups that can be named")
     if gallery.model.id != clustering.model:
@@ -92,7 +101,8 @@ def name_people(clustering: Clustering, gallery: Gallery, fpir: float) -> Cluste
     matched = []
     for person in clustering.numbers:
         if person not in clustering.names:
-            found = _search(person, clustering.faces_of(person), vectors[person], gallery, fpir)
+            faces = clustering.faces_of(person)
+            found = _search(person, faces, vectors[person], gallery, fpir, digests)
             if found is not None and found.decision == "match":
                 matched.append((person, found))
     matched.sort(key=lambda each: (-each[1].candidates[0].score, each[0]))
@@ -112,19 +122,19 @@ def name_people(clustering: Clustering, gallery: Gallery, fpir: float) -> Cluste
     return replace(clustering, names=names, matches=(*clustering.matches, *matches))
 
 
-def check_naming(gallery: Gallery, fpir: float) -> None:
-    """Check before long work that a gallery can name people at a target FPIR.
+def check_naming(calibration: Calibration, fpir: float) -> None:
+    """Check before long work that people can be named with a model at a target FPIR.
 
     Raises:
         NotCalibrated: The model has no table of impostor scores.
         UsageError: ``fpir`` is out of range.
     """
-    threshold_at_fpir(gallery.model.calibration.check().tail, fpir, 1)
+    threshold_at_fpir(calibration.check().tail, fpir, 1)
 
 
 def _search(
     person: int, faces: Sequence[ClusteredFace], vectors: Sequence[NDArray[np.float32]], gallery: Gallery,
-    fpir: float,
+    fpir: float, digests: Mapping[str, str] | None,
 ) -> Found | None:  # fmt: skip
     """Return what the gallery has for a person; None where the faces have no mean."""
     template = mean_template(np.stack(vectors), [face.quality for face in faces])
@@ -135,8 +145,11 @@ def _search(
     found = search(store, calibration, template, options, set(), name)
     corrections = corrected_photos(store.corrections())
     if found.decision != "unknown" and any(one.person in corrections for one in found.candidates):
-        digests = photo_digests(sorted({face.photo for face in faces}))
-        pixels = {digest.pixels for digest in digests if digest is not None}
+        photos = sorted({face.photo for face in faces})
+        if digests is None:
+            pixels = {digest.pixels for digest in photo_digests(photos) if digest is not None}
+        else:
+            pixels = {digests[photo] for photo in photos}
         excluded = {one for one, of_photos in corrections.items() if of_photos & pixels}
         found = search(store, calibration, template, options, excluded, name)
     return found

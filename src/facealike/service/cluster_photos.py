@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..client.schemas import Clustered, ClusterRequest
+from ..client.clustering import Clustered, ClusterRequest
 from ..clustering.cluster import group_faces
 from ..clustering.corrections import Corrections
 from ..clustering.faces import PhotoFace
 from ..clustering.faces import PhotoFaces as FoundFaces
+from ..clustering.names import name_people
 from ..clustering.options import ClusterOptions, ClusterThreshold
+from ..clustering.result import Clustering
 from ..embedding.unused_photos import photo_without_face, unused_photo
 from ..errors import FacealikeError, UsageError
+from ..gallery.gallery import Gallery
 from ..imaging.photo_warning import UnusedPhoto
 from .photo_work import PhotoFaces
 
@@ -36,11 +39,11 @@ def check_count(taken: Sequence[PhotoFaces | FacealikeError]) -> None:
         raise UsageError(f"the photos show more than {MOST_FACES:,} faces; send fewer photos")
 
 
-def clustered(
+def grouped(
     taken: Sequence[PhotoFaces | FacealikeError], model: str, threshold: ClusterThreshold,
     options: ClusterOptions,
-) -> Clustered:  # fmt: skip
-    """Return the people of photos.
+) -> Clustering:  # fmt: skip
+    """Return the faces of photos grouped by person.
 
     Args:
         taken: The faces of each photo, or its error, in the order of the request.
@@ -58,15 +61,32 @@ def clustered(
             unused.append(photo_without_face(f"photo {number}"))
         for place, (face, vector) in enumerate(zip(photo.faces, photo.vectors, strict=True), 1):
             assert face.face is not None and face.quality is not None  # the queue detects and assesses
-            # Numbers of one width, so that names sort as the photos do.
-            faces.append(PhotoFace(f"{number:06}", place, face.face, face.quality.score, vector, b""))
-    result = group_faces(
-        FoundFaces(len(taken), tuple(faces), tuple(unused)), model, threshold, options, Corrections()
-    )
+            faces.append(PhotoFace(_name(number), place, face.face, face.quality.score, vector, b""))
+    found = FoundFaces(len(taken), tuple(faces), tuple(unused))
+    return group_faces(found, model, threshold, options, Corrections())
+
+
+def named(
+    result: Clustering, taken: Sequence[PhotoFaces | FacealikeError], gallery: Gallery, fpir: float
+) -> Clustering:
+    """Return groups whose people are named who are enrolled in a gallery; see ``name_people``."""
+    digests = {
+        _name(number): photo.digest for number, photo in enumerate(taken, 1) if isinstance(photo, PhotoFaces)
+    }
+    return name_people(result, gallery, fpir, digests)
+
+
+def _name(number: int) -> str:
+    return f"{number:06}"  # of one width, so that names sort as the photos do
+
+
+def clustered(result: Clustering, threshold: ClusterThreshold) -> Clustered:
+    """Return the answer for groups."""
+    unused = [{**one.to_dict(), "photo": int(one.photo.removeprefix("photo "))} for one in result.unused]
     return Clustered.model_validate(
         {
-            "model": model,
-            "photos": len(taken),
+            "model": result.model,
+            "photos": result.photos,
             "people": result.people,
             "single": result.single,
             "threshold": threshold.value,
@@ -74,8 +94,9 @@ def clustered(
             "extrapolated": threshold.extrapolated,
             "faces": [{**one.to_dict(), "photo": int(one.photo)} for one in result.faces],
             "review": [pair.to_dict() for pair in result.review],
+            "matches": [match.to_dict() for match in result.matches],
             "left_out": result.left_out,
-            "unused": [{**one.to_dict(), "photo": int(one.photo.removeprefix("photo "))} for one in unused],
+            "unused": unused,
             "sentences": [str(result)],
         }
     )

@@ -9,12 +9,11 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from .. import __version__
+from ..client.clustering import Clustered, ClusterRequest
 from ..client.explanation import Explained, ExplainRequest
 from ..client.fields import MOST_CLUSTERED, MOST_PHOTOS
 from ..client.model_description import Limits, ModelDescription
 from ..client.schemas import (
-    Clustered,
-    ClusterRequest,
     Compared,
     CompareRequest,
     Detected,
@@ -22,6 +21,7 @@ from ..client.schemas import (
     Embedded,
     EmbedRequest,
 )
+from ..clustering.names import check_naming
 from ..clustering.options import cluster_threshold
 from ..detection.face_policy import FacePolicy, policy_difference
 from ..embedding.cropper import FaceCrop
@@ -36,7 +36,7 @@ from ..verification.explain import explain_faces
 from ..verification.occlusion import Embed
 from ..verification.result import Comparison
 from .access import Caller, Entry, needs
-from .cluster_photos import check_count, clustered, options_of
+from .cluster_photos import check_count, clustered, grouped, named, options_of
 from .model_report import card_of, group_rates, operating_rates
 from .photo_work import PhotoFaces, QueuedPhoto
 from .problems import RESPONSES
@@ -133,21 +133,35 @@ async def embed(request: Request, used: Used, _: Reader) -> Embedded:
 @router.post(
     "/cluster", openapi_extra=request_body(ClusterRequest, {"photos": [PHOTO, PHOTO], "min_quality": 0.8})
 )
-async def cluster(request: Request, used: Used, _: Reader) -> Clustered:
-    """Group the faces of photos by person; a photo that cannot be used ends nothing.  Nothing is kept."""
+async def cluster(request: Request, used: Used, caller: Reader) -> Clustered:
+    """Group the faces of photos by person; a photo that cannot be used ends nothing.  Nothing is kept.
+
+    With name_from, people who match one enrolled person of that gallery get the name.
+    """
     used.queue.check_room(MOST_PHOTOS)
     async with used.uploads.read(request, ClusterRequest) as asked:
         options = options_of(asked)
         threshold = cluster_threshold(used.model.calibration, options)  # refused before the work
+        gallery, fpir = asked.name_from, asked.fpir
+        if gallery is not None:
+            check_naming(used.model.calibration, fpir)
+            await used.galleries.run(gallery, lambda _: None)
         photos = [
-            QueuedPhoto(f"photo {number}", data, options.face) for number, data in enumerate(asked.photos, 1)
+            QueuedPhoto(f"photo {number}", data, options.face, digest=gallery is not None)
+            for number, data in enumerate(asked.photos, 1)
         ]
         taken: list[PhotoFaces | FacealikeError] = []
         # A part at a time, so that other requests find room in the queue.
         for start in range(0, len(photos), MOST_PHOTOS):
             taken += await used.queue.faces(photos[start : start + MOST_PHOTOS])
             check_count(taken)
-    return await asyncio.to_thread(clustered, taken, used.model.id, threshold, options)
+    groups = await asyncio.to_thread(grouped, taken, used.model.id, threshold, options)
+    if gallery is not None:
+        groups = await used.galleries.run(gallery, lambda opened: named(groups, taken, opened, fpir))
+        outcome = "match" if groups.matches else "unknown"
+        searched, found = len(groups.numbers), len(groups.matches)
+        used.audit.write("identify", gallery, caller.key, outcome, people=searched, named=found)
+    return clustered(groups, threshold)
 
 
 @router.get("/model")

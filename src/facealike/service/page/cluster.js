@@ -37,7 +37,8 @@ export function startCluster() {
         pictures.push(await reduced(photo));
       }
       show(answer, "", make("p", {}, `Grouping ${taken.length} ${taken.length === 1 ? "photo" : "photos"} …`));
-      const result = await send("POST", "/v1/cluster", { photos: pictures });
+      const gallery = at("many-gallery").value;
+      const result = await send("POST", "/v1/cluster", { photos: pictures, ...(gallery ? { name_from: gallery } : {}) });
       if (current()) await report(result, pictures, taken, photos.length - taken.length);
     } catch (error) {
       if (current()) problem(answer, error);
@@ -49,6 +50,8 @@ export function startCluster() {
     for (const face of result.faces) {
       if (face.person !== null) people.set(face.person, [...(people.get(face.person) ?? []), face]);
     }
+    const names = new Map(result.matches.map((one) => [one.person, one.name]));
+    const called = (person) => names.get(person) ?? `Person ${person}`;
     const poor = result.faces.filter((face) => face.person === null).length;
     show(
       at("people-found"),
@@ -57,16 +60,16 @@ export function startCluster() {
       ...(left ? [warn(`only the first ${result.photos} photos were taken; ${left} were left out`)] : []),
       ...(poor ? [warn(`${count(poor, "face is", "faces are")} too poor to group`)] : []),
       ...result.unused.map((one) => warn(`${files[one.photo - 1].name}: ${one.reason}`)),
-      ...result.review.map((one) => warn(`persons ${one.a} and ${one.b} may be one, score ${one.score.toFixed(3)}`)),
+      ...result.review.map((one) => warn(`${called(one.a)} and ${called(one.b)} may be one, score ${one.score.toFixed(3)}`)),
       make("p", {}, `${sentence(result.sentences[0])}.`),
     );
     for (const person of [...people.keys()].sort((a, b) => a - b)) {
       const row = make("ul", { class: "row-of-faces" });
       const faces = people.get(person);
-      const title = `Person ${person}: ${count(faces.length, "face", "faces")}`;
+      const title = `${called(person)}: ${count(faces.length, "face", "faces")}`;
       at("groups").append(make("section", {}, make("h3", {}, title), row));
       for (const face of faces) {
-        const label = `Person ${person}, ${files[face.photo - 1].name}`;
+        const label = `${called(person)}, ${files[face.photo - 1].name}`;
         const picture = make("canvas", { width: FACE, height: FACE, role: "img", "aria-label": label, title: label });
         row.append(make("li", {}, picture));
         await draw(picture, pictures[face.photo - 1], face.box);
