@@ -55,7 +55,7 @@ def test_a_bucket_gives_what_a_folder_gives(bucket: s3fs.S3FileSystem, tmp_path:
     # An empty object, and one that is not there, are rows.
     bucket.pipe("faces/empty.png", b"")
     failed = embed_all(["s3://faces/empty.png", "s3://faces/gone.png"], tmp_path / "f.parquet", TableModel())
-    assert failed.unreadable == 2
+    assert failed.left_out["unreadable"] == 2
     with pytest.raises(DataError, match="nowhere"):
         list(list_photos(["s3://nowhere/photos"]))
 

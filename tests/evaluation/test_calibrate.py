@@ -120,7 +120,7 @@ def test_folders_that_cannot_serve_are_refused(model: Model, root: Path, tmp_pat
         calibrate(model, tmp_path / "no-such")
     for name in CALIBRATION[:3]:
         (tmp_path / name).symlink_to(root / name)
-    with pytest.raises(DataError, match=r"3 people here have two photos .* --split all"):
+    with pytest.raises(DataError, match=r"3 people with two photos of a face, .* --split all"):
         calibrate(model, tmp_path)
     with pytest.raises(UsageError, match="'all'"):
         calibrate(model, root, face="all")

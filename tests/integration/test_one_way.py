@@ -98,6 +98,7 @@ def test_a_face_without_a_crop_has_no_pixels(model: Model, large: tuple[Path, Pa
     assert found.crop.shape == (0, 0, 3) and found.quality is None
     assert found.face == model.faces(large[0])[0].face
     assert found.to_dict() == {
+        "number": 1,
         "face": found.face and found.face.to_dict(),
         "found": found.found,
         "quality": None,
