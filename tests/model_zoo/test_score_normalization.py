@@ -94,10 +94,45 @@ def test_where_a_face_is_placed(cohort: Cohort) -> None:
         density = 0.0
         for centre, share in zip(cohort.centers, cohort.shares, strict=True):
             density += float(share) * math.exp((float(face @ centre) - 1) / cohort.width)
-        room = math.exp(cohort.intercept + cohort.slope * math.log(density))
-        along = min(0.98, math.sqrt(cohort.least / room))
+        room = math.exp(cohort.intercept + cohort.slope * math.log(density + cohort.floor))
+        along = min(0.98, (cohort.least / room) ** (cohort.strength / 2))
         np.testing.assert_allclose(found, [*(along * face), math.sqrt(1 - along**2)], atol=1e-4)
     assert cohort.shares.sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_the_sparsest_part_of_the_cohort_has_one_place() -> None:
+    """Below the floor all faces have nearly the same room; above it the order stays."""
+    faces = np.concatenate(strangers(700, 0))
+    found = fit_cohort(faces, strength=2.0, sparsest=0.4)
+    bare = replace(found, floor=rooms.FLOOR)
+    density = np.exp((np.log(bare.neighbor_distance(faces)) - found.intercept) / found.slope)
+    assert (density < found.floor).mean() == pytest.approx(0.4, abs=0.01)
+    room = found.neighbor_distance(faces)
+    most = math.exp(found.intercept + found.slope * math.log(found.floor))
+    sparse = density < found.floor / 5
+    assert sparse.sum() > 20 and room.max() <= most * 1.0001
+    assert room[sparse].min() > most * 1.2**found.slope * 0.999
+    assert (bare.neighbor_distance(faces)[sparse] > most * 5**-found.slope * 0.999).all()
+    assert (np.diff(room[np.argsort(density)]) <= 1e-6).all()
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"strength": 0.0}, {"strength": 11.0}, {"sparsest": -0.1}, {"sparsest": 1.0}]
+)
+def test_a_strength_or_floor_out_of_range_is_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(UsageError, match="of score normalization is"):
+        fit_cohort(np.concatenate(strangers(600, 0)), **wrong)
+
+
+@given(st.floats(0.2, 3))
+def test_the_strength_is_an_exponent_of_the_scaled_difference(strength: float) -> None:
+    flat = Cohort(
+        np.eye(3, dtype=np.float32), np.full(3, 1 / 3, dtype=np.float32), 0.03, intercept=math.log(0.2),
+        slope=0.0, least=0.1, faces=0, explained=1.0, strength=strength,
+    )  # fmt: skip
+    pair = np.array([[1, 0, 0], [0.6, 0.8, 0]], dtype=np.float32)
+    one, other = flat.transform(pair).astype(np.float64)
+    assert 1 - one @ other == pytest.approx(0.4 * min(0.5**strength, 0.98**2), abs=1e-5)
 
 
 @given(st.floats(0.05, 0.96), st.floats(-1, 1))
@@ -130,8 +165,13 @@ def test_what_is_no_cohort_is_refused() -> None:
         fit_cohort(same)
 
 
+@pytest.mark.parametrize("strong", [False, True])
 @pytest.mark.parametrize(("batch", "opset"), [("n", 17), (1, 12), ("n", 7)])
-def test_the_graph_says_what_the_formula_says(cohort: Cohort, batch: str | int, opset: int) -> None:
+def test_the_graph_says_what_the_formula_says(
+    cohort: Cohort, batch: str | int, opset: int, strong: bool
+) -> None:
+    if strong:
+        cohort = fit_cohort(np.concatenate(strangers(700, 0)), strength=2.5, sparsest=0.3)
     file = tiny_model_file()
     plain = small_network(batch, opset)
     placed = append_cohort(plain, cohort)
@@ -144,9 +184,12 @@ def test_the_graph_says_what_the_formula_says(cohort: Cohort, batch: str | int, 
         append_cohort(placed, cohort)
 
 
+@pytest.mark.parametrize("strong", [False, True])
 @pytest.mark.parametrize("half", [False, True])
-def test_a_cohort_is_split_from_the_network_before_it(cohort: Cohort, half: bool) -> None:
+def test_a_cohort_is_split_from_the_network_before_it(cohort: Cohort, half: bool, strong: bool) -> None:
     plain = small_network()
+    if strong:
+        cohort = fit_cohort(np.concatenate(strangers(700, 0)), strength=2.5, sparsest=0.3)
     placed = append_cohort(plain, cohort)
     before, found = split_cohort(convert_fp16(placed) if half else placed)
     assert found is not None and split_cohort(before)[1] is None

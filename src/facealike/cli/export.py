@@ -55,7 +55,19 @@ def export(
         typer.Option(
             "--enlarge",
             metavar="PERCENT",
-            help="With --mirror, enlarge the mirror image: fewer errors at no cost.",
+            help="With --mirror, enlarge the mirror image, so that the mean has less of the alignment's noise.",
+        ),
+    ] = 0,
+    strength: Annotated[
+        float,
+        typer.Option("--strength", metavar="S", help="With --cohort, the exponent of the normalization."),
+    ] = 1,
+    floor: Annotated[
+        float,
+        typer.Option(
+            "--floor",
+            metavar="SHARE",
+            help="With --cohort, the sparsest share of the cohort, whose scores are normalized alike.",
         ),
     ] = 0,
     face: FaceOption = DEFAULT_FACE_CHOICE,
@@ -88,6 +100,8 @@ def export(
             progress,
             mirror,
             enlarge,
+            strength,
+            floor,
         )
     found.file.write(out)
     if as_json:

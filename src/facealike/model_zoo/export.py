@@ -105,7 +105,8 @@ class Exported(Result):
 def export_model(
     model: Model, photos: str | Path, bits: int | None = None, cohort: bool = False,
     face: FacePolicy = DEFAULT_FACE, aligned: bool = False, cache: str | Path | None = None,
-    progress: Progress | None = None, mirror: bool = False, enlarge: float = 0,
+    progress: Progress | None = None, mirror: bool = False, enlarge: float = 0, strength: float = 1,
+    floor: float = 0,
 ) -> Exported:  # fmt: skip
     """Quantize a model, let it look at both sides of a face, or add score normalization with a cohort.
 
@@ -126,10 +127,14 @@ def export_model(
             of the network.  A cohort that the model has is fitted anew, which ``cohort`` must ask for.
         enlarge: With ``mirror``, the percent by which the mirror image is enlarged: both then differ in
             size, too, and their mean has less of the noise of the alignment.
+        strength: With ``cohort``, the exponent of the normalization; 1 is local scaling.
+        floor: With ``cohort``, the share of the cohort, the sparsest, among which density makes no
+            difference.  A floor with a higher strength misses fewer genuine pairs at equal FMRs of groups.
 
     Raises:
         DataError: Too few faces are found.
-        UsageError: ``bits`` or ``enlarge`` is another number, ``enlarge`` is given without ``mirror``, the
+        UsageError: ``bits``, ``enlarge``, ``strength`` or ``floor`` is out of range, ``enlarge`` is given
+            without ``mirror``, ``strength`` or ``floor`` without ``cohort``, the
             network has no convolutions, quantization would change the embeddings too much, the model is
             mirrored already, or it has a cohort already.
 
@@ -143,6 +148,8 @@ def export_model(
         raise UsageError(f"a model is exported in 8 or in 16 bits, not in {bits}")
     if enlarge and not mirror:
         raise UsageError("only a mirror image is enlarged; add --mirror (mirror=True)")
+    if (strength, floor) != (1, 0) and not cohort:
+        raise UsageError("strength and floor are those of score normalization; add --cohort (cohort=True)")
     cut = pixels_cut(model.preprocessing.size, enlarge)
     source, before = model.id, len(model.file.embedder)
     if mirror:
@@ -169,8 +176,9 @@ def export_model(
         larger = f", the mirror image enlarged by {size / (size - 2 * cut) - 1:.1%}" if cut else ""
         provenance["mirror"] = f"the mean of both sides{larger}, added to {source}"
     if cohort:
-        network, members, explained = _add_cohort(network, model, crops)
-        provenance["cohort"] = f"{members:,} faces of {root.name}, added to {source}"
+        network, members, explained = _add_cohort(network, model, crops, strength, floor)
+        how = f", strength {strength:g}, floor {floor:g}" if (strength, floor) != (1, 0) else ""
+        provenance["cohort"] = f"{members:,} faces of {root.name}{how}, added to {source}"
     card = replace(model.file.card, provenance=provenance, metrics={})
     file = replace(model.file, embedder=network, card=card, calibration=Calibration.none())
     return Exported(
@@ -221,10 +229,12 @@ def _quantize(model: Model, bits: int, crops: Image) -> tuple[bytes, float]:
     return quantized, lost
 
 
-def _add_cohort(network: bytes, model: Model, crops: Image) -> tuple[bytes, int, float]:
+def _add_cohort(
+    network: bytes, model: Model, crops: Image, strength: float, floor: float
+) -> tuple[bytes, int, float]:
     """Return the network with a cohort of all crops, the cohort's size, and its explained variance."""
     before = Embedder(network, model.preprocessing, "cpu").embed(crops)
-    cohort = fit_cohort(before)
+    cohort = fit_cohort(before, strength, floor)
     normalized = append_cohort(network, cohort)
     after = Embedder(normalized, model.preprocessing, "cpu").embed(crops[:CALIBRATION_CROPS])
     difference = float(np.abs(after - cohort.transform(before[:CALIBRATION_CROPS])).max())

@@ -9,10 +9,14 @@ for faces, with clusters of a cohort and without group labels.  Both change scor
 change, so that galleries, files of embeddings and cosine search work as before.
 
 Let d be the neighbor distance of an embedding: the mean of 1 - cosine to the nearest 0.5 % of the cohort.
-With d0 the least neighbor distance and u = sqrt(d0 / d), at most 0.98, the unit vector e becomes the unit
+With d0 the least neighbor distance and u = (d0 / d)^(s / 2), at most 0.98, the unit vector e becomes the unit
 vector (u e, sqrt(1 - u^2)).  Faces in dense regions stay near the equator; faces in sparse regions move
-towards the pole, where all scores rise.  For two faces of equal d, 1 - cosine becomes (1 - cosine) d0 / d,
-which is local scaling (Zelnik-Manor and Perona, "Self-tuning spectral clustering", NIPS 2004).
+towards the pole, where all scores rise.  For two faces of equal d, 1 - cosine is multiplied by (d0 / d)^s;
+s = 1 is local scaling (Zelnik-Manor and Perona, "Self-tuning spectral clustering", NIPS 2004).
+
+False matches lie in dense regions.  With a floor, a density below that of the sparsest part of the cohort
+counts as that density: how sparse the surroundings of a face are, beyond that, says more of its photo than of
+its group, and only adds noise to its scores.  A strength s above 1 then restores what the floor takes away.
 
 A model cannot carry its cohort.  It carries cluster centers, each of at least 8 faces, so that the file holds
 no single face; log d is a linear function of the log density of these centers.
@@ -39,7 +43,8 @@ MAX_CENTERS = 128  # and at most one for each 40 faces; 256 explain no more
 MIN_CLUSTER_SIZE = 8  # privacy: no centroid is a single face
 KERNEL_WIDTHS = (0.01, 0.015, 0.02, 0.03, 0.04, 0.06)  # bandwidths to try, in cosine distance
 LEAST_QUANTILE = 0.001  # of the neighbor distances: d0
-FLOOR = np.float32(1e-30)  # of the density, for faces far from all centers
+FLOOR = 1e-30  # added to the density where no floor is fitted: faces far from all centers
+MAX_STRENGTH = 10.0
 FARTHEST = 0.98  # upper limit of u: closer to 1, sqrt(1 - u^2) loses precision
 MIN_EXPLAINED = 0.5  # of the variance of log d; a fit below it is refused
 MAX_ROUNDING = 0.001  # mean error of scaled centers, up to which they are stored in 16 bits
@@ -52,7 +57,7 @@ OPSET = 8  # the first ONNX opset in which Min broadcasts
 class Cohort:
     """A fitted cohort: the local density of embeddings among many faces.
 
-    log d = intercept + slope log sum_j shares_j exp((cosine(e, centers_j) - 1) / width)
+    log d = intercept + slope log(floor + sum_j shares_j exp((cosine(e, centers_j) - 1) / width))
 
     Attributes:
         centers: Cluster centers, float32 (k, d).
@@ -63,6 +68,8 @@ class Cohort:
         least: d0, the least neighbor distance.
         faces: The size of the cohort.
         explained: The share of the variance of log d over the cohort that the line explains.
+        floor: What is added to the density.
+        strength: The s of u = (d0 / d)^(s / 2).
     """
 
     centers: NDArray[np.float32]
@@ -73,27 +80,44 @@ class Cohort:
     least: float
     faces: int
     explained: float
+    floor: float = FLOOR
+    strength: float = 1.0
 
     def neighbor_distance(self, embeddings: Embeddings) -> NDArray[np.float32]:
-        """Return the estimated neighbor distances, (n,), of unit vectors (n, d)."""
-        log_density = _log_density(embeddings, self.centers, self.shares, self.width)
+        """Return estimated neighbor distances, (n,), of unit vectors (n, d), at most that of the floor."""
+        log_density = _log_density(embeddings, self.centers, self.shares, self.width, self.floor)
         distance: NDArray[np.float32] = np.exp(self.intercept + self.slope * log_density)
         return distance
 
     def transform(self, embeddings: Embeddings) -> Embeddings:
         """Return unit vectors (n, d + 1), whose cosines are normalized scores, of unit vectors (n, d)."""
-        u = np.minimum(FARTHEST, np.sqrt(self.least / self.neighbor_distance(embeddings)))[:, None]
+        ratio = self.least / self.neighbor_distance(embeddings)
+        u = np.minimum(FARTHEST, ratio ** (self.strength / 2))[:, None]
         transformed: Embeddings = np.concatenate([u * embeddings, np.sqrt(1 - u**2)], axis=1)
         return transformed.astype(np.float32)
 
 
-def fit_cohort(embeddings: Embeddings) -> Cohort:
+def fit_cohort(embeddings: Embeddings, strength: float = 1.0, sparsest: float = 0.0) -> Cohort:
     """Fit a cohort to unit vectors (n, d), each of another person.
+
+    Args:
+        embeddings: The unit vectors.
+        strength: The s of u = (d0 / d)^(s / 2), above 0 and at most ``MAX_STRENGTH``.
+        sparsest: Share of the cohort whose largest density is the floor, in [0, 1); 0 is no floor.
 
     Raises:
         DataError: There are fewer than 1,000.
-        UsageError: The clusters do not explain the local density.
+        UsageError: ``strength`` or ``sparsest`` is out of range, or the clusters do not explain the local
+            density.
     """
+    if not 0 < strength <= MAX_STRENGTH:
+        raise UsageError(
+            f"the strength of score normalization is above 0, at most {MAX_STRENGTH:g}, not {strength:g}"
+        )
+    if not 0 <= sparsest < 1:
+        raise UsageError(
+            f"the floor of score normalization is a share of the cohort, from 0 to below 1, not {sparsest:g}"
+        )
     if len(embeddings) < MIN_FACES:
         raise DataError(
             f"a cohort of {len(embeddings):,} faces is too small for score normalization; "
@@ -111,8 +135,12 @@ def fit_cohort(embeddings: Embeddings) -> Cohort:
         )
     log_density = _log_density(embeddings, centers, shares, width)
     slope, intercept = (float(value) for value in np.polyfit(log_density, log_distance, 1))
-    least = float(np.quantile(np.exp(intercept + slope * log_density), LEAST_QUANTILE))
-    return Cohort(centers, shares, width, intercept, slope, least, len(embeddings), explained)
+    floor = float(np.exp(np.quantile(log_density, sparsest))) if sparsest else FLOOR
+    floored = np.log(np.exp(log_density) + floor)
+    least = float(np.quantile(np.exp(intercept + slope * floored), LEAST_QUANTILE))
+    return Cohort(
+        centers, shares, width, intercept, slope, least, len(embeddings), explained, floor, strength
+    )
 
 
 def neighbor_distances(embeddings: Embeddings) -> NDArray[np.float32]:
@@ -147,10 +175,10 @@ def append_cohort(content: bytes, cohort: Cohort) -> bytes:
         "centres": cohort.centers.T / cohort.width,
         "shift": 1 / cohort.width,
         "shares": cohort.shares[:, None],
-        "floor": FLOOR,
-        # log u = (log d0 - log d) / 2
-        "slope": -cohort.slope / 2,
-        "intercept": (np.log(cohort.least) - cohort.intercept) / 2,
+        "floor": cohort.floor,
+        # log u = s (log d0 - log d) / 2
+        "slope": -cohort.strength * cohort.slope / 2,
+        "intercept": cohort.strength * (np.log(cohort.least) - cohort.intercept) / 2,
         "farthest": FARTHEST,
         "one": 1.0,
     }
@@ -193,8 +221,8 @@ def append_cohort(content: bytes, cohort: Cohort) -> bytes:
 def split_cohort(content: bytes) -> tuple[bytes, Cohort | None]:
     """Return the ONNX embedder without its cohort, and the cohort; None if it has none.
 
-    A file holds what ``Cohort.transform`` needs: ``least`` is part of ``intercept``, ``faces`` is 0 and
-    ``explained`` is NaN.
+    A file holds what ``Cohort.transform`` needs: ``least`` and ``strength`` are part of ``intercept`` and
+    ``slope``, ``faces`` is 0 and ``explained`` is NaN.
     """
     model = onnx.load_model_from_string(content)
     graph = model.graph
@@ -210,7 +238,7 @@ def split_cohort(content: bytes) -> tuple[bytes, Cohort | None]:
         centers=np.ascontiguousarray(at["centres"].T.astype(np.float32) * np.float32(width)),
         shares=at["shares"].astype(np.float32).reshape(-1), width=width,
         intercept=-2 * float(at["intercept"]), slope=-2 * float(at["slope"]), least=1.0, faces=0,
-        explained=math.nan,
+        explained=math.nan, floor=float(at["floor"]),
     )  # fmt: skip
     # Quantization renames values, but not constants.
     makers = {name: node for node in graph.node for name in node.output}
@@ -255,10 +283,11 @@ def _cluster(embeddings: Embeddings) -> tuple[NDArray[np.float32], NDArray[np.fl
 
 
 def _log_density(
-    embeddings: Embeddings, centers: NDArray[np.float32], shares: NDArray[np.float32], width: float
-) -> NDArray[np.float32]:
+    embeddings: Embeddings, centers: NDArray[np.float32], shares: NDArray[np.float32], width: float,
+    floor: float = FLOOR,
+) -> NDArray[np.float32]:  # fmt: skip
     kernel = np.exp((embeddings @ centers.T - 1) / np.float32(width))
-    log: NDArray[np.float32] = np.log(kernel @ shares + FLOOR)
+    log: NDArray[np.float32] = np.log(kernel @ shares + np.float32(floor))
     return log
 
 
