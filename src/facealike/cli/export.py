@@ -55,7 +55,7 @@ def export(
         typer.Option(
             "--enlarge",
             metavar="PERCENT",
-            help="With --mirror, enlarge the mirror image, so that the mean has less of the alignment's noise.",
+            help="With --mirror, enlarge the mirror image: the mean has less of the noise of alignment.",
         ),
     ] = 0,
     strength: Annotated[
