@@ -102,7 +102,11 @@ class WorkerProcess:
             if answer.done():
                 return answer.result()
         except (OSError, EOFError):
-            self.kill()
+            # Pipes close just before a process ends.  A kill meanwhile would take its exit code: Popen asks
+            # for it first, and asyncio then reports 255.
+            await asyncio.wait({self._watch}, timeout=END_TIMEOUT)
+            if not self.ended:
+                self.kill()
             code = await self._watch
             raise WorkerEnded(f"ended by signal {-code}" if code < 0 else f"ended with code {code}") from None
         except Exception as error:  # such as no memory: what the process sends next would not be understood
