@@ -149,7 +149,7 @@ class EmbeddingProcesses:
         try:
             return await task.future
         finally:
-            if not task.taken:  # nobody waits for it any more, and no worker will take it
+            if not task.taken:  # its caller no longer waits, and no worker will take it
                 done()
 
     async def _serve(self, worker: WorkerProcess) -> None:

@@ -102,12 +102,7 @@ class WorkerProcess:
             if answer.done():
                 return answer.result()
         except (OSError, EOFError):
-            # Pipes close just before a process ends.  A kill meanwhile would take its exit code: Popen asks
-            # for it first, and asyncio then reports 255.
-            await asyncio.wait({self._watch}, timeout=END_TIMEOUT)
-            if not self.ended:
-                self.kill()
-            code = await self._watch
+            code = await self._end()
             raise WorkerEnded(f"ended by signal {-code}" if code < 0 else f"ended with code {code}") from None
         except Exception as error:  # such as no memory: what the process sends next would not be understood
             self.kill()
@@ -131,8 +126,13 @@ class WorkerProcess:
     async def close(self) -> None:
         """Let the process end, and wait for it."""
         self._requests.close()
-        try:
-            await asyncio.wait_for(asyncio.shield(self._watch), END_TIMEOUT)
-        except asyncio.TimeoutError:
+        await self._end()
+
+    async def _end(self) -> int:
+        """Return the exit code of a process that ends by itself, and kill it if it does not."""
+        # Pipes close just before a process ends.  A kill meanwhile would take its exit code: Popen asks for
+        # it first, and asyncio then reports 255.
+        await asyncio.wait({self._watch}, timeout=END_TIMEOUT)
+        if not self.ended:
             self.kill()
-            await self._watch
+        return await self._watch
