@@ -9,18 +9,16 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from PIL import ImageDraw, ImageFilter
 
 from ...types import Image
+from .placing import placed
 
 SMALLEST, LARGEST = 8.0, 120.0
 """Pixels: heights of the smallest and of the largest face of a crowd."""
 MASKS = ((255, 255, 255), (235, 240, 245), (190, 215, 235), (150, 190, 220), (25, 25, 28), (60, 60, 70))
 """Colors of masks; some have any other."""
-
-Points = NDArray[np.float64]
 
 
 def packed(
@@ -109,18 +107,9 @@ def _put(
     right, bottom = (min(picture.width, math.ceil(at + reach)) for at in middle)
     if left >= right or top >= bottom:
         return
-    angle = math.radians(degrees)
-    a, b = math.cos(angle) / scale, math.sin(angle) / scale
-    x, y = middle[0] - left, middle[1] - top
-    matrix = (
-        a, b, person.width / 2 - a * x - b * y, -b, a, person.height / 2 + b * x - a * y,
-    )  # fmt: skip
-    affine, bilinear = PillowImage.Transform.AFFINE, PillowImage.Resampling.BILINEAR
-    shape = (right - left, bottom - top)
-    picture.paste(
-        person.transform(shape, affine, matrix, bilinear), (left, top),
-        outline.transform(shape, affine, matrix, bilinear),
-    )  # fmt: skip
+    at, shape = (middle[0] - left, middle[1] - top), (right - left, bottom - top)
+    layer, mask = (placed(each, scale, degrees, at, shape) for each in (person, outline))
+    picture.paste(layer, (left, top), mask)
 
 
 def _outline(rng: np.random.Generator, shape: tuple[int, int]) -> PillowImage.Image:

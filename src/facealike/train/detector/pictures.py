@@ -23,6 +23,7 @@ from ...types import Image
 from ...utils.atomic_write import write_bytes
 from .crowds import dressed, packed
 from .photometric import augment_photometric
+from .placing import placed
 
 SIDE = 320
 FACES = {"photos": (250, 104.0), "chips": (144, 112.0)}
@@ -229,14 +230,10 @@ def _view(
     shrink = int(1 / scale)
     if shrink > 1:
         picture, scale = picture.reduce(shrink), scale * shrink
-    angle = math.radians(degrees)
-    a, b = math.cos(angle) / scale, math.sin(angle) / scale
-    x, y = picture.width / 2, picture.height / 2
-    matrix = (a, b, x - a * middle[0] - b * middle[1], -b, a, y + b * middle[0] - a * middle[1])
-    affine, bilinear = PillowImage.Transform.AFFINE, PillowImage.Resampling.BILINEAR
-    layer = picture.transform(shape, affine, matrix, bilinear)
+    layer = placed(picture, scale, degrees, middle, shape)
     if under is None:
         return layer
+    x, y = picture.width / 2, picture.height / 2
     mask = PillowImage.new("L", picture.size, 0 if soft else 255)
     if soft:
         grow = rng.uniform(0.3, 0.42, 2) * picture.width
@@ -245,7 +242,7 @@ def _view(
         )
         mask = mask.filter(ImageFilter.GaussianBlur(0.03 * picture.width))
     result = PillowImage.fromarray(np.ascontiguousarray(under))
-    result.paste(layer, (0, 0), mask.transform(shape, affine, matrix, bilinear))
+    result.paste(layer, (0, 0), placed(mask, scale, degrees, middle, shape))
     return result
 
 
