@@ -18,7 +18,7 @@ DEFAULT_LICENSE = (
     "YuNet (MIT)"
 )
 
-DEFAULT_CONFIDENCE = 0.55
+DEFAULT_CONFIDENCE = 0.6
 """Confidence from which on the default detector reports a face; docs/results/detector.md has the figures."""
 
 DEFAULT_LANDMARK_OVERLAP = 0.5
