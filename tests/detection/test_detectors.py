@@ -331,7 +331,7 @@ def test_ours_finds_the_admiral_small_and_turned(ours: YuNetDetector) -> None:
     (small,) = ours.detect(enlarged(hopper(), 0.125))
     assert iou(small.box, [v / 8 for v in whole.box]) > 0.6
     (turned,) = ours.detect(np.asarray(PillowImage.fromarray(hopper()).rotate(25, expand=True)))
-    assert turned.confidence > 0.8
+    assert turned.confidence > 0.7
 
 
 def test_ours_goes_by_a_name_and_needs_no_dlib(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from facealike.detection.crop_network import crop_matrix
 from facealike.detection.orientation import ENTRY, SIZE, TURNS, Orientation, with_orientation
 from facealike.detection.registry import default_detector
-from facealike.detection.upright import NO_FACE, SURE, turned_face, upright
+from facealike.detection.upright import CERTAIN, NO_FACE, SURE, turned_face, upright
 from facealike.detection.yunet import YuNetDetector
 from facealike.errors import DetectorError
 from facealike.imaging.align import chip_matrix
@@ -92,6 +93,7 @@ def test_a_turned_face_that_is_not_found_again_gets_average_landmarks() -> None:
 
 def test_only_what_the_network_is_sure_of_changes() -> None:
     image, _, wrong = turned_photo(1)
+    wrong = replace(wrong, confidence=CERTAIN - 0.1)
     row = [0.0] * (TURNS + 1)
     sure, unsure, none, maybe = (row.copy() for _ in range(4))
     sure[1], unsure[1], none[TURNS], maybe[TURNS] = SURE + 0.1, SURE - 0.1, NO_FACE + 0.05, NO_FACE - 0.05
@@ -100,6 +102,14 @@ def test_only_what_the_network_is_sure_of_changes() -> None:
     kept = upright(image, [wrong] * 4, Fixed(sure, unsure, none, maybe), detector().detect)
     assert len(kept) == 3 and kept[1:] == [wrong, wrong] and kept[0].landmarks != wrong.landmarks
     assert upright(image, [], Fixed(row), detector().detect) == []
+
+
+def test_a_face_that_the_detector_is_certain_of_is_kept() -> None:
+    image, face, _ = turned_photo(0)
+    none = [0.0] * TURNS + [1.0]
+    for confidence, count in ((CERTAIN - 0.01, 0), (CERTAIN, 1), (1.0, 1)):
+        found = upright(image, [replace(face, confidence=confidence)], Fixed(none), detector().detect)
+        assert len(found) == count
 
 
 def network(bias: Sequence[float]) -> bytes:
@@ -117,7 +127,8 @@ def network(bias: Sequence[float]) -> bytes:
     )
 
 
-def test_a_detector_carries_the_network_in_its_file() -> None:
+def test_a_detector_carries_the_network_in_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("facealike.detection.upright.CERTAIN", 1.1)
     plain = detector()
     photo = read_image(hopper_path())
     faces = plain.detect(photo)

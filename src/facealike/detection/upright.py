@@ -23,6 +23,12 @@ from .orientation import TURNS, Orientation
 
 NO_FACE = 0.9
 """Probability from which on a detection is no face and is dropped."""
+CERTAIN = 0.8
+"""The detector's confidence from which on a detection is kept, whatever the network says of it.
+
+In 10,110 photos of LFW, none of its test people, and in the training's wallpapers no such detection is no face
+with a probability of ``NO_FACE``; elsewhere a portrait with both hands at the cap was.
+"""
 SURE = 0.6
 """Probability from which on a face is turned."""
 SIDE, AROUND = 256, 2.5
@@ -51,7 +57,7 @@ def upright(
     kept = []
     for face, row in zip(faces, orientation(image, faces), strict=True):
         quarters = int(row[:TURNS].argmax())
-        if row[TURNS] >= NO_FACE:
+        if row[TURNS] >= NO_FACE and face.confidence < CERTAIN:
             continue
         if quarters and row[quarters] >= SURE:
             face = turned_face(image, face, quarters, search)
