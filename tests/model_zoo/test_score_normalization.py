@@ -116,6 +116,20 @@ def test_the_sparsest_part_of_the_cohort_has_one_place() -> None:
     assert (np.diff(room[np.argsort(density)]) <= 1e-6).all()
 
 
+@pytest.mark.parametrize("strength", [0.1, 1.0, 4.0, 10.0])
+def test_a_high_strength_leaves_room_beside_the_pole(strength: float) -> None:
+    faces = np.concatenate(strangers(700, 0))[1:]  # an odd number has one median
+    found = fit_cohort(faces, strength=strength, sparsest=0.3)
+    room = found.neighbor_distance(faces)
+    along = np.linalg.norm(found.transform(faces)[:, :-1], axis=1)
+    assert float(np.median(along)) >= rooms.LEAST_MEDIAN - 1e-4
+    least = float(np.quantile(room, rooms.LEAST_QUANTILE))
+    if (least / float(np.median(room))) ** (strength / 2) >= rooms.LEAST_MEDIAN:
+        assert found.least == pytest.approx(least, rel=1e-4), "d0 is raised only where it must be"
+    else:
+        assert found.least > least and float(np.median(along)) == pytest.approx(rooms.LEAST_MEDIAN, abs=1e-3)
+
+
 @pytest.mark.parametrize(
     "wrong", [{"strength": 0.0}, {"strength": 11.0}, {"sparsest": -0.1}, {"sparsest": 1.0}]
 )

@@ -9,10 +9,13 @@ for faces, with clusters of a cohort and without group labels.  Both change scor
 change, so that galleries, files of embeddings and cosine search work as before.
 
 Let d be the neighbor distance of an embedding: the mean of 1 - cosine to the nearest 0.5 % of the cohort.
-With d0 the least neighbor distance and u = (d0 / d)^(s / 2), at most 0.98, the unit vector e becomes the unit
-vector (u e, sqrt(1 - u^2)).  Faces in dense regions stay near the equator; faces in sparse regions move
-towards the pole, where all scores rise.  For two faces of equal d, 1 - cosine is multiplied by (d0 / d)^s;
-s = 1 is local scaling (Zelnik-Manor and Perona, "Self-tuning spectral clustering", NIPS 2004).
+With d0 the least neighbor distance (the 0.001 quantile) and u = (d0 / d)^(s / 2), at most 0.98, the unit
+vector e becomes the unit vector (u e, sqrt(1 - u^2)).  Faces in dense regions stay near the equator; faces in
+sparse regions move towards the pole, where all scores rise.  For two faces of equal d, 1 - cosine is
+multiplied by (d0 / d)^s; s = 1 is local scaling (Zelnik-Manor and Perona, "Self-tuning spectral clustering", NIPS 2004).
+
+A high s would press all scores together, and leave 8-bit codes of a gallery little room beside the pole.  So
+d0 is at least so large that u of half of the cohort is 0.65 or more; the densest regions then count as one.
 
 False matches lie in dense regions.  With a floor, a density below that of the sparsest part of the cohort
 counts as that density: how sparse the surroundings of a face are, beyond that, says more of its photo than of
@@ -43,6 +46,7 @@ MAX_CENTERS = 128  # and at most one for each 40 faces; 256 explain no more
 MIN_CLUSTER_SIZE = 8  # privacy: no centroid is a single face
 KERNEL_WIDTHS = (0.01, 0.015, 0.02, 0.03, 0.04, 0.06)  # bandwidths to try, in cosine distance
 LEAST_QUANTILE = 0.001  # of the neighbor distances: d0
+LEAST_MEDIAN = 0.65  # of u, for which d0 is raised where u of half of the cohort would be below it
 FLOOR = 1e-30  # added to the density where no floor is fitted: faces far from all centers
 MAX_STRENGTH = 10.0
 FARTHEST = 0.98  # upper limit of u: closer to 1, sqrt(1 - u^2) loses precision
@@ -137,7 +141,9 @@ def fit_cohort(embeddings: Embeddings, strength: float = 1.0, sparsest: float = 
     slope, intercept = (float(value) for value in np.polyfit(log_density, log_distance, 1))
     floor = float(np.exp(np.quantile(log_density, sparsest))) if sparsest else FLOOR
     floored = np.log(np.exp(log_density) + floor)
-    least = float(np.quantile(np.exp(intercept + slope * floored), LEAST_QUANTILE))
+    distance = np.exp(intercept + slope * floored)
+    raised = float(np.median(distance)) * LEAST_MEDIAN ** (2 / strength)
+    least = max(float(np.quantile(distance, LEAST_QUANTILE)), raised)
     return Cohort(
         centers, shares, width, intercept, slope, least, len(embeddings), explained, floor, strength
     )
