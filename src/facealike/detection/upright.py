@@ -26,8 +26,8 @@ NO_FACE = 0.9
 CERTAIN = 0.8
 """The detector's confidence from which on a detection is kept, whatever the network says of it.
 
-In 10,110 photos of LFW, none of its test people, and in the training's wallpapers no such detection is no face
-with a probability of ``NO_FACE``; elsewhere a portrait with both hands at the cap was.
+In 10,110 photos of LFW, none of its test people, and in the training's wallpapers no such detection is no
+face with a probability of ``NO_FACE``; elsewhere a portrait with both hands at the cap was.
 """
 SURE = 0.6
 """Probability from which on a face is turned."""

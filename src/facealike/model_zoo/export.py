@@ -238,7 +238,7 @@ def _add_cohort(
     normalized = append_cohort(network, cohort)
     after = Embedder(normalized, model.preprocessing, "cpu").embed(crops[:CALIBRATION_CROPS])
     difference = float(np.abs(after - cohort.transform(before[:CALIBRATION_CROPS])).max())
-    if not difference < 1e-3:  # narrow kernels multiply the last digits of cosines
+    if not difference < 1e-3 * max(1, strength):  # narrow kernels multiply the last digits of cosines
         raise TrainingError(
             f"the exported cohort differs from the fitted one by {difference:.2g}; please report this"
         )

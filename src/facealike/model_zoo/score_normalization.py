@@ -12,7 +12,8 @@ Let d be the neighbor distance of an embedding: the mean of 1 - cosine to the ne
 With d0 the least neighbor distance (the 0.001 quantile) and u = (d0 / d)^(s / 2), at most 0.98, the unit
 vector e becomes the unit vector (u e, sqrt(1 - u^2)).  Faces in dense regions stay near the equator; faces in
 sparse regions move towards the pole, where all scores rise.  For two faces of equal d, 1 - cosine is
-multiplied by (d0 / d)^s; s = 1 is local scaling (Zelnik-Manor and Perona, "Self-tuning spectral clustering", NIPS 2004).
+multiplied by (d0 / d)^s; s = 1 is local scaling (Zelnik-Manor and Perona, "Self-tuning spectral clustering",
+NIPS 2004).
 
 A high s would press all scores together, and leave 8-bit codes of a gallery little room beside the pole.  So
 d0 is at least so large that u of half of the cohort is 0.65 or more; the densest regions then count as one.
