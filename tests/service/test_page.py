@@ -128,7 +128,7 @@ def test_why_shows_the_maps_the_legend_and_the_sentence(page: Any) -> None:
     page.keyboard.press("Enter")
     page.wait_for_selector("#explanation img >> nth=1")
     assert page.locator("#why [role=status]").inner_text() == (
-        "The eyes, nose and mouth carry the score in both photos."
+        "The eyes and nose carry the score in both photos; the mouth only in the second photo."
     )
     names = [one.get_attribute("alt") for one in page.locator("#explanation img").all()]
     assert names[0].startswith("First face under its map: the score is carried by ") and "eyes" in names[0]
@@ -257,7 +257,7 @@ def test_the_report_says_how_far_to_trust_the_model(page: Any) -> None:
     assert verdict(page, "#report-body").startswith("At the threshold, about 1 in 1,000 pairs")
     rows = page.locator("table", has_text="Operating points").locator("tbody tr").all_inner_texts()
     assert len(rows) == 5 and any("in use" in row for row in rows)
-    assert "4,904 calibration people" in page.inner_text("#report-body")
+    assert "4,903 calibration people" in page.inner_text("#report-body")
     assert page.locator("svg.plot path").count() == 2
     assert page.locator("table", has_text="Southeast Asian").count() == 1
 

@@ -4,12 +4,33 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import subprocess
+from collections.abc import Sequence
 from importlib import metadata
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from .. import __version__
 from ..utils.processor import read_processor
+
+
+def command_line(program: Sequence[str], arguments: Sequence[str]) -> str:
+    """Return a command as it was typed, without the folders of absolute paths: a card goes to other people.
+
+    Args:
+        program: The words that start the program.
+        arguments: Its arguments; a path may follow ``=``.
+
+    Examples:
+        >>> command_line(["facealike", "train"], ["/home/ada/people", "--set", "network.start=sface"])
+        'facealike train people --set network.start=sface'
+    """
+    return shlex.join([*program, *map(_without_folder, arguments)])
+
+
+def _without_folder(word: str) -> str:
+    option, equals, value = word.rpartition("=")
+    return option + equals + (PurePath(value).name if PurePath(value).is_absolute() else value)
 
 
 def git_commit() -> str:

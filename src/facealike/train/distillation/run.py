@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shlex
 import sys
 import time
 from dataclasses import dataclass
@@ -63,7 +62,7 @@ from ..model_card import INTENDED_USE, licenses
 from ..networks.dlib_resnet import DlibTeacher
 from ..optim.mixed_precision import autocast, digits
 from ..options import TrainingKeywords, TrainingOptions, run_folder, with_keywords
-from ..provenance import git_commit, machine, versions
+from ..provenance import command_line, git_commit, machine, versions
 from ..recipe.schema import Recipe
 from .module import StudentModule, agreement
 from .teacher_batches import DistillationSteps, TeacherBatches, TeacherData
@@ -304,7 +303,7 @@ def _model_file(
             "initialisation": initialization,
             "teacher": "dlib's face network (public domain, CC0), dlib_face_recognition_resnet_model_v1",
             "outside_data": "what the teacher was trained on; no people of its own",
-            "command": shlex.join(["facealike", *sys.argv[1:]]),
+            "command": command_line(["facealike"], sys.argv[1:]),
             "commit": git_commit(),
             "seed": recipe.seed,
             "machine": machine(),

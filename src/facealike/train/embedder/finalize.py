@@ -8,7 +8,6 @@ evaluated last.
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -43,7 +42,7 @@ from ...utils.atomic_write import write_text
 from ...utils.escape import one_line
 from ..model_card import INTENDED_USE, InitialWeights, initialization, license_names, licenses
 from ..optim.mixed_precision import digits
-from ..provenance import git_commit, machine, versions
+from ..provenance import command_line, git_commit, machine, versions
 from ..recipe.schema import Recipe
 from .baseline_comparison import BaselineComparison, compare_with_baseline
 from .dataset import Plan, describe, people_in
@@ -192,7 +191,7 @@ def draft_model(fitted: Fitted, recipe: Recipe) -> ModelFile:
         provenance={
             "initialisation": initialization(recipe, initial),
             "outside_data": outside_data(plan, recipe),
-            "command": shlex.join(["facealike", *sys.argv[1:]]),
+            "command": command_line(["facealike"], sys.argv[1:]),
             "commit": git_commit(),
             "seed": recipe.seed,
             "machine": machine(),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shlex
 import sys
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from ...model_zoo.quantization import CALIBRATION_CROPS
 from ..data.augment import shrink
 from ..export_onnx import export_embedder
 from ..model_card import INTENDED_USE
-from ..provenance import git_commit, machine, versions
+from ..provenance import command_line, git_commit, machine, versions
 from .student import SIZE, JointStudent
 from .targets import TargetsAbout
 from .training import JointRun
@@ -112,7 +111,7 @@ def _card(run: JointRun, about: TargetsAbout, chips: NDArray[np.uint8], detector
             + (f"; the branch of model {run.start_id}" if run.start_id else ""),
             "teachers": teachers,
             "outside_data": "what the teachers were trained on; no people of its own",
-            "command": shlex.join(["python", "-m", "facealike.train.joint.run", *sys.argv[1:]]),
+            "command": command_line(["python", "-m", "facealike.train.joint.run"], sys.argv[1:]),
             "commit": git_commit(),
             "seed": run.recipe.seed,
             "machine": machine(),
