@@ -95,7 +95,7 @@ def test_where_a_face_is_placed(cohort: Cohort) -> None:
         for centre, share in zip(cohort.centers, cohort.shares, strict=True):
             density += float(share) * math.exp((float(face @ centre) - 1) / cohort.width)
         room = math.exp(cohort.intercept + cohort.slope * math.log(density + cohort.floor))
-        along = min(0.98, (cohort.least / room) ** (cohort.strength / 2))
+        along = min(cohort.farthest, (cohort.least / room) ** (cohort.strength / 2))
         np.testing.assert_allclose(found, [*(along * face), math.sqrt(1 - along**2)], atol=1e-4)
     assert cohort.shares.sum() == pytest.approx(1, abs=1e-5)
 
@@ -126,8 +126,10 @@ def test_a_high_strength_leaves_room_beside_the_pole(strength: float) -> None:
     least = float(np.quantile(room, rooms.LEAST_QUANTILE))
     if (least / float(np.median(room))) ** (strength / 2) >= rooms.LEAST_MEDIAN:
         assert found.least == pytest.approx(least, rel=1e-4), "d0 is raised only where it must be"
+        assert found.farthest == 0.98
     else:
         assert found.least > least and float(np.median(along)) == pytest.approx(rooms.LEAST_MEDIAN, abs=1e-3)
+        assert found.farthest == 0.85 and float(along.max()) == pytest.approx(0.85, abs=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,8 @@ NIPS 2004).
 
 A high s would press all scores together, and leave 8-bit codes of a gallery little room beside the pole.  So
 d0 is at least so large that u of half of the cohort is 0.65 or more; the densest regions then count as one.
+Two faces of unlike u cannot score 1, so u is at most 0.85 then: a good photo and a blurred one of a person,
+which lies in a dense region, would else score less than strangers do.
 
 False matches lie in dense regions.  With a floor, a density below that of the sparsest part of the cohort
 counts as that density: how sparse the surroundings of a face are, beyond that, says more of its photo than of
@@ -48,6 +50,7 @@ MIN_CLUSTER_SIZE = 8  # privacy: no centroid is a single face
 KERNEL_WIDTHS = (0.01, 0.015, 0.02, 0.03, 0.04, 0.06)  # bandwidths to try, in cosine distance
 LEAST_QUANTILE = 0.001  # of the neighbor distances: d0
 LEAST_MEDIAN = 0.65  # of u, for which d0 is raised where u of half of the cohort would be below it
+FARTHEST_RAISED = 0.85  # upper limit of u where d0 is raised
 FLOOR = 1e-30  # added to the density where no floor is fitted: faces far from all centers
 MAX_STRENGTH = 10.0
 FARTHEST = 0.98  # upper limit of u: closer to 1, sqrt(1 - u^2) loses precision
@@ -75,6 +78,7 @@ class Cohort:
         explained: The share of the variance of log d over the cohort that the line explains.
         floor: What is added to the density.
         strength: The s of u = (d0 / d)^(s / 2).
+        farthest: The upper limit of u.
     """
 
     centers: NDArray[np.float32]
@@ -87,6 +91,7 @@ class Cohort:
     explained: float
     floor: float = FLOOR
     strength: float = 1.0
+    farthest: float = FARTHEST
 
     def neighbor_distance(self, embeddings: Embeddings) -> NDArray[np.float32]:
         """Return estimated neighbor distances, (n,), of unit vectors (n, d), at most that of the floor."""
@@ -97,7 +102,7 @@ class Cohort:
     def transform(self, embeddings: Embeddings) -> Embeddings:
         """Return unit vectors (n, d + 1), whose cosines are normalized scores, of unit vectors (n, d)."""
         ratio = self.least / self.neighbor_distance(embeddings)
-        u = np.minimum(FARTHEST, ratio ** (self.strength / 2))[:, None]
+        u = np.minimum(self.farthest, ratio ** (self.strength / 2))[:, None]
         transformed: Embeddings = np.concatenate([u * embeddings, np.sqrt(1 - u**2)], axis=1)
         return transformed.astype(np.float32)
 
@@ -144,10 +149,12 @@ def fit_cohort(embeddings: Embeddings, strength: float = 1.0, sparsest: float = 
     floored = np.log(np.exp(log_density) + floor)
     distance = np.exp(intercept + slope * floored)
     raised = float(np.median(distance)) * LEAST_MEDIAN ** (2 / strength)
-    least = max(float(np.quantile(distance, LEAST_QUANTILE)), raised)
+    least = float(np.quantile(distance, LEAST_QUANTILE))
+    farthest = FARTHEST if least >= raised else FARTHEST_RAISED
     return Cohort(
-        centers, shares, width, intercept, slope, least, len(embeddings), explained, floor, strength
-    )
+        centers, shares, width, intercept, slope, max(least, raised), len(embeddings), explained, floor,
+        strength, farthest,
+    )  # fmt: skip
 
 
 def neighbor_distances(embeddings: Embeddings) -> NDArray[np.float32]:
@@ -186,7 +193,7 @@ def append_cohort(content: bytes, cohort: Cohort) -> bytes:
         # log u = s (log d0 - log d) / 2
         "slope": -cohort.strength * cohort.slope / 2,
         "intercept": cohort.strength * (np.log(cohort.least) - cohort.intercept) / 2,
-        "farthest": FARTHEST,
+        "farthest": cohort.farthest,
         "one": 1.0,
     }
     steps = [  # operator, result, inputs; "" is the output of the network
@@ -245,7 +252,7 @@ def split_cohort(content: bytes) -> tuple[bytes, Cohort | None]:
         centers=np.ascontiguousarray(at["centres"].T.astype(np.float32) * np.float32(width)),
         shares=at["shares"].astype(np.float32).reshape(-1), width=width,
         intercept=-2 * float(at["intercept"]), slope=-2 * float(at["slope"]), least=1.0, faces=0,
-        explained=math.nan, floor=float(at["floor"]),
+        explained=math.nan, floor=float(at["floor"]), farthest=float(at["farthest"]),
     )  # fmt: skip
     # Quantization renames values, but not constants.
     makers = {name: node for node in graph.node for name in node.output}
