@@ -17,6 +17,7 @@ RECORD = RESULTS / "results.json"
 RESULTS_PAGES = ROOT / "docs" / "results"
 MACHINE = "AMD EPYC, 2 cores"
 """The machine whose times the documents state in their sentences."""
+PEOPLE = {"Male": "men", "Female": "women"}
 
 
 def load_figures() -> dict[str, Any]:
@@ -37,10 +38,11 @@ def load_figures() -> dict[str, Any]:
         "model": model.id,
         "width": model.embedder.dimensions,
         "threshold": model.threshold,
+        "calibration_people": int(model.file.calibration.people.split()[0].replace(",", "")),
         "groups": {
             **{name.replace(" ", "_"): found for name, found in spread.items()},
             "measured": sum(found["measured"] for found in spread.values()),
-            "worst_ages": spread["age"]["worst"].replace("-", " to "),
+            "worst": worst_group(spread),
         },
         "measured": measured,
         "points": {f"{point['fmr']:g}": point for point in measured["points"]},
@@ -70,6 +72,13 @@ def load_figures() -> dict[str, Any]:
             derive=lambda row: {"median_s": row["median_ms"] / 1000, "max_s": row["max_ms"] / 1000},
         ),
     }
+
+
+def worst_group(spread: dict[str, Any]) -> dict[str, Any]:
+    """Return the group with the highest FMR of all kinds: its ``name`` in words, and its ``fmr``."""
+    found = max(spread.values(), key=lambda kind: kind["worst_fmr"][0])
+    name = ", ".join(PEOPLE.get(part, part.replace("-", " to ")) for part in found["worst"].split(", "))
+    return {"name": name, "fmr": found["worst_fmr"]}
 
 
 def rows_of_table(page: Path, heading: str) -> dict[str, dict[str, float]]:
