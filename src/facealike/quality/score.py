@@ -41,16 +41,16 @@ class Flaw(NamedTuple):
 FLAWS: tuple[Flaw, ...] = (
     Flaw(
         "size", "eye_distance",
-        ((0, 0.0), (4.6, 0.3), (6.5, 0.57), (9.1, 0.81), (12.6, 0.93), (16.4, 0.98), (25, 1.0)),
+        ((0, 0.0), (4.6, 0.27), (6.6, 0.6), (9.1, 0.83), (12.7, 0.94), (16.5, 0.98), (25, 1.0)),
         lambda v: f"small ({v:.0f} px between the eyes)",
     ),
     Flaw(
         "sharpness", "sharpness",
-        ((0.12, 0.0), (0.138, 0.05), (0.146, 0.33), (0.182, 0.71), (0.247, 0.9), (0.368, 0.99), (0.45, 1.0)),
+        ((0.12, 0.0), (0.137, 0.02), (0.145, 0.21), (0.182, 0.74), (0.245, 0.91), (0.368, 0.99), (0.45, 1.0)),
         lambda v: "blurred",
     ),
     Flaw(
-        "noise", "noise", ((0.02, 1.0), (0.029, 0.98), (0.056, 0.89), (0.078, 0.77), (0.12, 0.5)),
+        "noise", "noise", ((0.02, 1.0), (0.029, 0.98), (0.054, 0.91), (0.079, 0.79), (0.12, 0.43)),
         lambda v: "noisy",
     ),
     # LFW's faces are turned by 31 degrees at most and tipped by little, so this is not measured beyond.
@@ -60,29 +60,29 @@ FLAWS: tuple[Flaw, ...] = (
     ),
     Flaw("pose", "pitch", ((30, 1.0), (60, 0.75)), lambda v: f"tipped {'down' if v > 0 else 'up'}"),
     Flaw("pose", "roll", ((35, 1.0), (90, 0.85)), lambda v: f"tilted by {v:.0f} degrees"),
-    Flaw("lighting", "brightness", ((0.02, 0.5), (0.045, 0.9), (0.1, 1.0)), lambda v: "dark"),
+    Flaw("lighting", "brightness", ((0.02, 0.5), (0.045, 0.95), (0.1, 1.0)), lambda v: "dark"),
     Flaw(
-        "lighting", "contrast", ((0.02, 0.0), (0.049, 0.57), (0.142, 0.95), (0.28, 1.0)),
+        "lighting", "contrast", ((0.02, 0.0), (0.049, 0.47), (0.142, 0.96), (0.28, 1.0)),
         lambda v: "low in contrast",
     ),
     Flaw(
-        "lighting", "clipped", ((0.1, 1.0), (0.38, 0.81), (0.75, 0.35)),
+        "lighting", "clipped", ((0.1, 1.0), (0.385, 0.82), (0.754, 0.25)),
         lambda v: "overexposed or in deep shadow",
     ),
-    Flaw("lighting", "side_light", ((0.35, 1.0), (0.88, 0.89)), lambda v: "lit from one side"),
+    Flaw("lighting", "side_light", ((0.35, 1.0), (0.86, 0.92)), lambda v: "lit from one side"),
     Flaw(
-        "framing", "inside", ((0, 0), (0.68, 0.67), (0.83, 0.86), (0.95, 0.95), (1.0, 1.0)),
+        "framing", "inside", ((0, 0), (0.67, 0.67), (0.83, 0.87), (0.96, 0.96), (1.0, 1.0)),
         lambda v: "cut off by the edge of the photo",
     ),
 )  # fmt: skip
 
 BELOW: Curve = (
-    (0.02, 2.05), (0.2, 1.6), (0.3, 1.3), (0.46, 1.15), (0.55, 0.8), (0.65, 0.63), (0.73, 0.44), (0.78, 0.29),
-    (0.88, 0.18), (0.94, 0.1), (1.0, 0.0),
+    (0.01, 3.03), (0.2, 2.6), (0.35, 2.5), (0.44, 2.1), (0.55, 1.77), (0.64, 0.99), (0.72, 0.99),
+    (0.78, 0.57), (0.83, 0.29), (0.87, 0.25), (0.93, 0.1), (1.0, 0.0),
 )  # fmt: skip
 ABOVE: Curve = (
-    (0.03, 1.07), (0.19, 0.79), (0.35, 0.65), (0.55, 0.55), (0.65, 0.43), (0.72, 0.28), (0.83, 0.18),
-    (0.88, 0.14), (0.96, 0.09), (1.0, 0.0),
+    (0.02, 0.98), (0.19, 0.71), (0.27, 0.6), (0.34, 0.55), (0.54, 0.52), (0.65, 0.37), (0.72, 0.36),
+    (0.78, 0.31), (0.83, 0.22), (0.88, 0.22), (0.93, 0.16), (0.97, 0.13), (1.0, 0.0),
 )  # fmt: skip
 """Quality margins: how far the threshold interval is extended downwards by ``PairQuality.least`` and upwards
 by ``PairQuality.shared``, in distances from the typical impostor score to the threshold.
