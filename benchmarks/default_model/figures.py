@@ -76,9 +76,9 @@ def load_figures() -> dict[str, Any]:
 
 def worst_group(spread: dict[str, Any]) -> dict[str, Any]:
     """Return the group with the highest FMR of all kinds: its ``name`` in words, and its ``fmr``."""
-    found = max(spread.values(), key=lambda kind: kind["worst_fmr"][0])
+    kind, found = max(spread.items(), key=lambda item: item[1]["worst_fmr"][0])
     name = ", ".join(PEOPLE.get(part, part.replace("-", " to ")) for part in found["worst"].split(", "))
-    return {"name": name, "fmr": found["worst_fmr"]}
+    return {"name": f"ages {name}" if kind == "age" else name, "fmr": found["worst_fmr"]}
 
 
 def rows_of_table(page: Path, heading: str) -> dict[str, dict[str, float]]:

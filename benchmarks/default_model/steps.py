@@ -111,6 +111,7 @@ STEPS = (
         blocks=((f"{RESULTS}quality.md", "analyse"),),
     ),
     Step("retail-0095", "facealike models add {retail} --name retail-0095"),
+    Step("dlib", "facealike models add dlib"),
     *(
         Step(
             f"migration-{old}-{new}",
