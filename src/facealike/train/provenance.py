@@ -22,7 +22,7 @@ def command_line(program: Sequence[str], arguments: Sequence[str]) -> str:
         arguments: Its arguments; a path may follow ``=``.
 
     Examples:
-        >>> command_line(["facealike", "train"], ["/home/ada/people", "--set", "network.start=sface"])
+        >>> command_line(["facealike", "train"], ["/data/people", "--set", "network.start=sface"])
         'facealike train people --set network.start=sface'
     """
     return shlex.join([*program, *map(_without_folder, arguments)])
