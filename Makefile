@@ -116,8 +116,7 @@ model: $(VENV)/.full
 	$(RUN) facealike.train.joint.run --chips build/model/fairface-144/train.csv \
 	    --held-out build/model/fairface-144/val.csv --teacher sface=0.6 --teacher retail-0095=0.4 \
 	    --work build/model/run --out build/model/trained.facealike $(OPTIONS)
-	test -f build/model/normalized.facealike || \
-	    $(VENV)/bin/facealike export build/model/trained.facealike build/model/fairface-144/train --aligned \
+	$(VENV)/bin/facealike export build/model/trained.facealike build/model/fairface-144/train --aligned \
 	    --mirror --enlarge 8 --cohort --strength 4 --floor 0.6 -o build/model/normalized.facealike
 	$(VENV)/bin/python scripts/release_model.py build/model/normalized.facealike build/model/lfw-deepfunneled \
 	    --pairs '$(PAIRS)' --groups build/model/fairface-144/val.csv --cache build/model/crops \

@@ -68,7 +68,9 @@ def test_one_half_decides_and_the_other_is_judged_or_all_are(
     assert kept is model and [names for names, *_ in asked] == [[f"{i}.png" for i in range(7)]]
 
 
-def test_it_records_everybody_who_calibrated_and_nobody_of_the_test(tmp_path: Path) -> None:
+def test_it_records_everybody_who_calibrated_and_nobody_of_the_test(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Issue 19 A11; a folder of other people than those of the calibration is refused."""
     script = load("scripts.release_model")
     people = People.from_folder(make_people(tmp_path / "people"))
@@ -89,3 +91,7 @@ def test_it_records_everybody_who_calibrated_and_nobody_of_the_test(tmp_path: Pa
     other = replace(calibration, people="12,345 calibration people of people")
     with pytest.raises(UsageError, match="name the folder it was calibrated on"):
         script.recorded(replace(tiny_model_file(card=card), calibration=other), tmp_path / "people")
+    monkeypatch.setattr(script, "FACELESS", 0.5)
+    one_less = replace(calibration, people=f"{len(unseen) - 1} calibration people of people")
+    recorded = script.recorded(replace(file, calibration=one_less), tmp_path / "people")
+    assert recorded.calibration.seen == made.calibration.seen, "of one no face was found"
