@@ -43,7 +43,7 @@ def test_warp_of_a_part_is_that_of_the_whole_image(
     part, whole = (
         made.astype(int) for made in (warp(image, matrix, size), warp_of_everything(image, matrix, size))
     )
-    # The part has its own origin, so a value that lies halfway between two gray levels may be rounded otherwise.
+    # The part has its own origin, so a value halfway between two gray levels may be rounded otherwise.
     np.testing.assert_allclose(part, whole, rtol=0, atol=1)
 
 
