@@ -147,9 +147,9 @@ def accuracy(name: str, vectors: np.ndarray, labels: np.ndarray, own: float | No
 def measure(name: str, peer: Row, photos: Sequence[str], labels: np.ndarray, folder: Path) -> Row:
     """One row: a peer."""
     python, facts = installed(name, peer, folder)
-    version = "import importlib.metadata as m, sys; print(m.version(sys.argv[1]))"
+    code = "import importlib.metadata as m, sys; print(m.version(sys.argv[1]))"
     package = {"opencv": "opencv-python-headless", "facealike": "facealike"}.get(name, name)
-    found = subprocess.run([str(python), "-c", version, package], capture_output=True, text=True, check=True)
+    asked = subprocess.run([str(python), "-c", code, package], capture_output=True, text=True, check=True)
     whole = embedded(python, name, "0,1", photos, folder)
     part = embedded(python, name, "0", photos[:TIMED], folder)
     compare = ("compare", *map(str, PHOTOS))
@@ -157,7 +157,7 @@ def measure(name: str, peer: Row, photos: Sequence[str], labels: np.ndarray, fol
     own = Model.load().threshold if name == "facealike" else peer.get("own_score")
     found = whole["found"]
     return {
-        **circumstances(), "peer": name, "version": found.stdout.strip(), **facts,
+        **circumstances(), "peer": name, "version": asked.stdout.strip(), **facts,
         "photos": len(photos), "people": len(set(labels.tolist())), "no_face": int((~found).sum()),
         **accuracy(name, whole["vectors"], labels[found], own),
         "ms_one_core": f"{statistics.median(part['ms']):.1f}",
