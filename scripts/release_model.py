@@ -110,7 +110,8 @@ def calibrated(model: Model, people: Path, fmr: float, cache: Path | None) -> Mo
 def recorded(file: ModelFile, people: Path) -> ModelFile:
     """The model with a record of the people of its calibration: everybody in ``people`` but the test people.
 
-    Raises UsageError where the folder holds more or fewer of them than the calibration was made with.
+    Raises UsageError where the calibration was made with more of them than the folder holds, or with fewer by
+    more than ``FACELESS``.
     """
     everybody = People.from_folder(people)
     unseen = everybody.select([split_of(everybody.names[label]) != "test" for label in everybody.labels])

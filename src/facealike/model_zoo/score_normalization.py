@@ -18,7 +18,7 @@ NIPS 2004).
 A high s would press all scores together, and leave 8-bit codes of a gallery little room beside the pole.  So
 d0 is at least so large that u of half of the cohort is 0.65 or more; the densest regions then count as one.
 Two faces of unlike u cannot score 1, so u is at most 0.85 then: a good photo and a blurred one of a person,
-which lies in a dense region, would else score less than strangers do.
+which lies in a dense region, would else score less than impostor pairs.
 
 False matches lie in dense regions.  With a floor, a density below that of the sparsest part of the cohort
 counts as that density: how sparse the surroundings of a face are, beyond that, says more of its photo than of
