@@ -64,7 +64,7 @@ def some_cohort(dimensions: int) -> Cohort:
     centres = random.normal(size=(5, dimensions))
     centres /= np.linalg.norm(centres, axis=1, keepdims=True)
     shares = np.full(5, 0.2, dtype=np.float32)
-    return Cohort(centres.astype(np.float32), shares, 0.5, -1.0, -0.7, 0.2, 1000, 0.9, 0.05, 1.5)
+    return Cohort(centres.astype(np.float32), shares, 0.5, -1.0, -0.7, 0.2, 1000, 0.9, 0.05, 1.5, 0.2)
 
 
 def stored(

@@ -25,7 +25,7 @@ from ...errors import ModelError, TrainingError
 from ...model_file.locate import read_model_file
 from ...model_file.model_file import ModelFile
 from ...model_zoo.mirroring import append_mirror, split_mirror
-from ...model_zoo.score_normalization import FARTHEST, Cohort, append_cohort, split_cohort
+from ...model_zoo.score_normalization import Cohort, append_cohort, split_cohort
 from ..networks.onnx_network import OnnxNetwork
 
 
@@ -94,14 +94,14 @@ class CohortLayer(nn.Module):
     def __init__(self, cohort: Cohort) -> None:
         super().__init__()
         self.width, self.slope, self.intercept = cohort.width, cohort.slope, cohort.intercept
-        self.floor = cohort.floor
+        self.floor, self.farthest = cohort.floor, cohort.farthest
         self.register_buffer("centers", torch.from_numpy(cohort.centers), persistent=False)
         self.register_buffer("shares", torch.from_numpy(cohort.shares), persistent=False)
 
     def forward(self, unit: Tensor) -> Tensor:
         density = torch.exp((unit @ self.centers.T - 1) / self.width) @ self.shares[:, None]
         log_scale = self.intercept + self.slope * torch.log(density + self.floor)
-        along = torch.exp(-log_scale / 2).clamp(max=FARTHEST)
+        along = torch.exp(-log_scale / 2).clamp(max=self.farthest)
         return torch.cat([along * unit, torch.sqrt(1 - along.square())], dim=1)
 
 
