@@ -10,6 +10,7 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -79,11 +80,29 @@ def test_a_place_that_cannot_be_written_is_refused_beforehand(
     def full(*_: object) -> None:
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr("pathlib.Path.open", full)
+    monkeypatch.setattr(os, "open", full)
     with pytest.raises(DataError, match=r"a\.npz: the file cannot be written \(Read-only file system"):
         check_writable(tmp_path / "a.npz")
     with pytest.raises(DataError, match=r"nothing can be written there \(Read-only file system"):
         check_writable_folder(tmp_path / "new")
+
+
+@pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="Linux opens files without a name")
+def test_a_check_has_no_name_in_the_folder_that_a_kill_would_leave(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[list[Path]] = []
+    real_open = os.open
+
+    def watched(*arguments: Any, **options: Any) -> int:
+        descriptor = real_open(*arguments, **options)
+        seen.append(list(tmp_path.iterdir()))
+        return descriptor
+
+    monkeypatch.setattr(os, "open", watched)
+    check_writable(tmp_path / "a.npz")
+    check_writable_folder(tmp_path / "new" / "deeper")
+    assert seen == [[], []]
 
 
 def test_missing_folder_is_one_sentence(tmp_path: Path) -> None:

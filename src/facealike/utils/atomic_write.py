@@ -12,6 +12,7 @@ import errno
 import io
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, TextIO
@@ -34,7 +35,7 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
-    """Check before long work that the file ``path`` can be written, by writing a probe beside it.
+    """Check before long work that the file ``path`` can be written, by opening a file without a name there.
 
     Raises:
         DataError: The folder or the name does not allow it.
@@ -43,7 +44,7 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     try:
         with contextlib.suppress(FileNotFoundError):
             target.lstat()  # a name that is too long shows here
-        _probe(_beside(target))
+        _probe(target.parent)
     except OSError as error:
         raise _cannot_write(target, error) from None
 
@@ -59,16 +60,16 @@ def check_writable_folder(path: str | os.PathLike[str]) -> None:
         there = next(place for place in (folder, *folder.parents) if place.exists())
         if not there.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-        _probe(_beside(there / "x"))
+        _probe(there)
     except OSError as error:
         raise DataError(
             f"{path}: nothing can be written there ({error.strerror}); choose another folder"
         ) from None
 
 
-def _probe(path: Path) -> None:
-    path.open("xb").close()
-    path.unlink()
+def _probe(folder: Path) -> None:
+    # On Linux the file has no name at any moment, so that a process that is killed here leaves nothing.
+    tempfile.TemporaryFile(dir=folder).close()
 
 
 def _beside(target: Path) -> Path:
