@@ -87,6 +87,9 @@ def test_every_function_has_the_same_default() -> None:
     assert {found[name] for name in set(found) - central - grouping} == {DEFAULT_FACE}
 
 
+POLICY_TYPES = ("FacePolicy", "FaceOption", "FacesOption", "FaceChoice", "FacesChoice")
+
+
 def test_no_default_is_spelled_out_beside_the_constant() -> None:
     """A default that is a literal would not follow the constant."""
     spelled = []
@@ -101,7 +104,7 @@ def test_no_default_is_spelled_out_beside_the_constant() -> None:
             ]
             for argument, default in pairs:
                 annotation = "" if argument.annotation is None else ast.unparse(argument.annotation)
-                is_policy = any(word in annotation for word in ("FacePolicy", "FaceOption", "FaceChoice"))
+                is_policy = any(word in annotation for word in POLICY_TYPES)
                 if is_policy and default is not None and not isinstance(default, ast.Name):
                     spelled.append(f"{path.relative_to(ROOT)}: {node.name}")
     # All faces of a photo are what detect is asked for; evaluate takes the default or that of LFW's protocol.

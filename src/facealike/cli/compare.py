@@ -31,12 +31,11 @@ if TYPE_CHECKING:
 
 
 class PairFaceChoice(str, Enum):
-    """``best_pair.PairFacePolicy`` as an enum; ``--help`` must not import NumPy."""
+    """``best_pair.PairFacePolicy`` as typer wants it, but for ``all``, which compares nothing."""
 
     largest = "largest"
     central = "central"
     only = "only"
-    all = "all"
     any = "any"
 
     @property

@@ -12,8 +12,8 @@ from .console import command, error_dict, print_json, report_error, show
 from .options import (
     DetectorOption,
     DrawOption,
-    FaceChoice,
-    FaceOption,
+    FacesChoice,
+    FacesOption,
     JsonOption,
     ModelOption,
     check_picture,
@@ -37,7 +37,7 @@ def detect(
     ],
     model: ModelOption = None,
     detector: DetectorOption = None,
-    face: FaceOption = FaceChoice.all,
+    face: FacesOption = FacesChoice.all,
     min_face: Annotated[
         int | None,
         typer.Option(
@@ -100,7 +100,7 @@ def detect(
             code = code or error.exit_code
             if isinstance(error, (*NO_FACE, *UNUSED)):
                 unused.append(unused_photo(path, error))
-            if not isinstance(error, NoFaceFound) or face is not FaceChoice.all:
+            if not isinstance(error, NoFaceFound) or face is not FacesChoice.all:
                 entry.update(error_dict(error))
                 report_error(error)
         entry["faces"] = [

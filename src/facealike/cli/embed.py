@@ -14,10 +14,10 @@ from ..gallery.store_url import is_url, shown_place
 from ..utils.wording import counted
 from .console import command, print_json, progress_bar, report_error, say, show
 from .options import (
-    DEFAULT_FACE_CHOICE,
+    DEFAULT_FACES_CHOICE,
     AlignedOption,
     DeviceOption,
-    FaceOption,
+    FacesOption,
     JsonOption,
     KeyFileOption,
     ModelOption,
@@ -62,7 +62,7 @@ def embed(
         ),
     ],
     model: ModelOption = None,
-    face: FaceOption = DEFAULT_FACE_CHOICE,
+    face: FacesOption = DEFAULT_FACES_CHOICE,
     aligned: AlignedOption = False,
     people: Annotated[
         bool, typer.Option("--people", help="Folders are named after people; to a gallery they always are.")

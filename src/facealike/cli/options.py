@@ -19,7 +19,19 @@ if TYPE_CHECKING:
 
 
 class FaceChoice(str, Enum):
-    """``FacePolicy`` once more, as typer wants it."""
+    """The part of ``FacePolicy`` that selects one face, as typer wants it."""
+
+    largest = "largest"
+    central = "central"
+    only = "only"
+
+    @property
+    def policy(self) -> FacePolicy:
+        return self.value
+
+
+class FacesChoice(str, Enum):
+    """``FacePolicy`` as typer wants it, for commands that can give every face of a photo."""
 
     largest = "largest"
     central = "central"
@@ -52,6 +64,7 @@ def current_name(name: str) -> str:
 
 
 DEFAULT_FACE_CHOICE = FaceChoice(DEFAULT_FACE)
+DEFAULT_FACES_CHOICE = FacesChoice(DEFAULT_FACE)
 
 PEOPLE_FOLDER = "One sub-folder of photos a person; or AgeDB's or FG-NET's photos."
 """The help of an argument that ``People.from_folder`` reads."""
@@ -63,9 +76,9 @@ ModelOption = Annotated[
         help="A .facealike file, or a name of facealike models list; by default the default model.",
     ),
 ]  # fmt: skip
-FaceOption = Annotated[
-    FaceChoice, typer.Option("--face", help="Which face of a photo is meant, if it shows several.")
-]
+FACE_HELP = "Which face of a photo is meant, if it shows several."
+FaceOption = Annotated[FaceChoice, typer.Option("--face", help=FACE_HELP)]
+FacesOption = Annotated[FacesChoice, typer.Option("--face", help=FACE_HELP)]
 AlignedOption = Annotated[
     bool, typer.Option("--aligned", help="The images are face crops already: look for no face in them.")
 ]

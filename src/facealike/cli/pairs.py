@@ -15,7 +15,6 @@ from .options import (
     DEFAULT_FACE_CHOICE,
     PEOPLE_FOLDER,
     DetectorOption,
-    FaceChoice,
     FaceOption,
     JsonOption,
     ModelOption,
@@ -62,8 +61,6 @@ def pairs(
     from ..reports.pair_sheet import pair_sheet
 
     check_picture(out)
-    if face is FaceChoice.all:
-        raise UsageError("a pair needs one face a photo, so choose largest, central or only, not 'all'")
     every_person = People.from_folder(people)
     chosen = every_person if split is PairSplit.all else every_person.split(split.value)
     if len(chosen) == 0:
