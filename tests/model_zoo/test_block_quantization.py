@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facealike.errors import ModelError
-from facealike.model_zoo.block_quantization import fields, fold_blocks, read_tensor
+from facealike.model_zoo.block_quantization import fold_blocks, read_tensor
+from facealike.utils.onnx_messages import fields
 from support.data_paths import needs_data
 
 onnx = pytest.importorskip("onnx")

@@ -20,9 +20,10 @@ from facealike.embedding.embedder import Embedder
 from facealike.embedding.face_model import Model
 from facealike.errors import UsageError
 from facealike.model_file.model_file import ModelFile
+from facealike.model_zoo.cohort import append_cohort
 from facealike.model_zoo.mirroring import append_mirror, enlarging_scale, pixels_cut, split_mirror
 from facealike.model_zoo.quantization import quantize_int8
-from facealike.model_zoo.score_normalization import append_cohort, fit_cohort, split_cohort
+from facealike.model_zoo.score_normalization import fit_cohort, split_cohort
 from facealike.train.embedder.fine_tuning import mirror_image
 from support.small_network import pictures, small_network
 from support.tiny_model import tiny_model_file

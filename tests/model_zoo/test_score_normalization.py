@@ -23,13 +23,13 @@ from facealike.embedding.face_model import Model
 from facealike.errors import DataError, UsageError
 from facealike.model_file.model_file import ModelFile
 from facealike.model_zoo import score_normalization as rooms
+from facealike.model_zoo.cohort import Cohort, append_cohort
 from facealike.model_zoo.quantization import convert_fp16
 from facealike.model_zoo.score_normalization import (
-    Cohort,
-    append_cohort,
     fit_cohort,
     neighbor_distances,
     split_cohort,
+    with_opset,
 )
 from support.small_network import SIZE, small_network
 from support.tiny_model import tiny_model_file
@@ -190,7 +190,10 @@ def test_the_graph_says_what_the_formula_says(
         cohort = fit_cohort(np.concatenate(strangers(700, 0)), strength=2.5, sparsest=0.3)
     file = tiny_model_file()
     plain = small_network(batch, opset)
-    placed = append_cohort(plain, cohort)
+    if opset < 8:
+        with pytest.raises(UsageError, match="needs ONNX opset 8"):
+            append_cohort(plain, cohort)
+    placed = append_cohort(with_opset(plain), cohort)
     onnx.checker.check_model(onnx.load_model_from_string(placed))
     crops = np.random.default_rng(7).integers(0, 256, (20, SIZE, SIZE, 3), dtype=np.uint8)
     before, after = (Embedder(each, file.preprocessing, "cpu") for each in (plain, placed))

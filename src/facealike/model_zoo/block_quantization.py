@@ -10,22 +10,29 @@ repaired once, on import.  Field numbers are those of ``onnx.proto``.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ModelError
-from ..utils.onnx_writer import tensor, write_message, write_number, write_varint
+from ..utils.onnx_messages import (
+    BYTES,
+    GRAPH,
+    INITIALIZER,
+    INPUT,
+    NODE,
+    VARINT,
+    Field,
+    encode,
+    fields,
+    read_varint,
+    submessage,
+    text_of,
+)
+from ..utils.onnx_writer import tensor
 
-Field: TypeAlias = tuple[int, int, int | bytes]
-"""Number, wire type and value of one field; values of fixed width are kept as bytes."""
-
-GRAPH = 7  # of ModelProto
-NODE, INITIALIZER, INPUT = 1, 5, 11  # of GraphProto
 TYPES = {1: "<f4", 2: "u1", 3: "i1", 6: "<i4", 7: "<i8", 10: "<f2"}  # TensorProto.DataType
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 def fold_blocks(content: bytes) -> bytes:
@@ -38,7 +45,7 @@ def fold_blocks(content: bytes) -> bytes:
         return content
     try:
         model = list(fields(content))
-        graph = list(fields(_bytes(next(value for number, _, value in model if number == GRAPH))))
+        graph = list(fields(submessage(next(value for number, _, value in model if number == GRAPH))))
         folded = _fold(graph)
     except (ValueError, KeyError, IndexError, StopIteration, TypeError, UnicodeDecodeError) as error:
         raise ModelError("a block-quantized ONNX file that cannot be read; copy it again") from error
@@ -47,45 +54,10 @@ def fold_blocks(content: bytes) -> bytes:
     return encode([(n, w, encode(folded) if n == GRAPH else v) for n, w, v in model])
 
 
-def fields(content: bytes) -> Iterator[Field]:
-    """Yield the fields of a protocol-buffer message; ValueError if it is damaged."""
-    at = 0
-    while at < len(content):
-        key, at = _varint(content, at)
-        number, wire = key >> 3, key & 7
-        if wire == _VARINT:
-            value, at = _varint(content, at)
-            yield number, wire, value
-            continue
-        if wire == _BYTES:
-            size, at = _varint(content, at)
-        elif wire in (_FIXED64, _FIXED32):
-            size = 8 if wire == _FIXED64 else 4
-        else:
-            raise ValueError(f"wire type {wire}")
-        if at + size > len(content):
-            raise ValueError("the message ends within a field")
-        yield number, wire, content[at : at + size]
-        at += size
-
-
-def encode(message: list[Field]) -> bytes:
-    """Return the message of these fields."""
-    parts = []
-    for number, wire, value in message:
-        if isinstance(value, int):
-            parts.append(write_number(number, value))
-        elif wire == _BYTES:
-            parts.append(write_message(number, value))
-        else:
-            parts.append(write_varint(number << 3 | wire) + value)
-    return b"".join(parts)
-
-
 def _fold(graph: list[Field]) -> list[Field] | None:
     """The graph with its block-quantized weights in float; None where there are none."""
-    nodes = [_Node(_bytes(value)) for number, _, value in graph if number == NODE]
-    stored = {_name(_bytes(v)): _bytes(v) for n, _, v in graph if n == INITIALIZER}
+    nodes = [_Node(submessage(value)) for number, _, value in graph if number == NODE]
+    stored = {_name(submessage(v)): submessage(v) for n, _, v in graph if n == INITIALIZER}
     made: dict[str, NDArray[np.float32]] = {}
     folded: set[int] = set()
     for place, node in enumerate(nodes):
@@ -106,12 +78,12 @@ def _fold(graph: list[Field]) -> list[Field] | None:
         place += number == NODE
         if number == NODE and place in folded:
             continue
-        if number == INITIALIZER and _name(_bytes(value)) not in used:
+        if number == INITIALIZER and _name(submessage(value)) not in used:
             continue
-        if number == INPUT and _first_text(_bytes(value), 1) not in used - set(stored):
+        if number == INPUT and text_of(submessage(value), 1) not in used - set(stored):
             continue
         result.append((number, wire, value))
-    extra = [(INITIALIZER, _BYTES, tensor(name, values)) for name, values in made.items() if name in used]
+    extra = [(INITIALIZER, BYTES, tensor(name, values)) for name, values in made.items() if name in used]
     return [*result, *extra]
 
 
@@ -123,17 +95,17 @@ class _Node:
         self.attributes: dict[str, int] = {}
         for number, _, value in fields(content):
             if number == 1:
-                self.inputs.append(_bytes(value).decode())
+                self.inputs.append(submessage(value).decode())
             elif number == 2:
-                self.outputs.append(_bytes(value).decode())
+                self.outputs.append(submessage(value).decode())
             elif number == 4:
-                self.operator = _bytes(value).decode()
+                self.operator = submessage(value).decode()
             elif number == 5:
-                attribute = list(fields(_bytes(value)))
+                attribute = list(fields(submessage(value)))
                 whole = [v for n, _, v in attribute if n == 3]
                 if whole and isinstance(whole[0], int):
                     signed = whole[0] - (1 << 64) if whole[0] >> 63 else whole[0]
-                    self.attributes[_first_text(_bytes(value), 1)] = signed
+                    self.attributes[text_of(submessage(value), 1)] = signed
 
 
 def read_tensor(content: bytes) -> NDArray[Any]:
@@ -147,12 +119,12 @@ def read_tensor(content: bytes) -> NDArray[Any]:
         elif number == 2 and isinstance(value, int):
             kind = value
         elif number == 4:
-            raw = (raw or b"") + _bytes(value)  # float_data: four bytes each, packed or not
+            raw = (raw or b"") + submessage(value)  # float_data: four bytes each, packed or not
         elif number in (5, 7):
             listed += [value] if isinstance(value, int) else _packed(value)
         elif number == 9:
-            raw = _bytes(value)
-        elif number == 13 or (number == 14 and wire == _VARINT and value):
+            raw = submessage(value)
+        elif number == 13 or (number == 14 and wire == VARINT and value):
             raise ValueError("weights in a second file")
     dtype = np.dtype(TYPES[kind])
     if raw is not None:
@@ -188,34 +160,12 @@ def _reshaped(values: NDArray[np.float32], shape: NDArray[Any]) -> NDArray[np.fl
 
 def _name(content: bytes) -> str:
     """The name of a TensorProto."""
-    return _first_text(content, 8)
-
-
-def _first_text(content: bytes, field: int) -> str:
-    return next((_bytes(value).decode() for number, _, value in fields(content) if number == field), "")
-
-
-def _bytes(value: int | bytes) -> bytes:
-    if isinstance(value, int):
-        raise ValueError("a number where a message was expected")
-    return value
+    return text_of(content, 8)
 
 
 def _packed(content: bytes) -> list[int]:
     at, found = 0, []
     while at < len(content):
-        value, at = _varint(content, at)
+        value, at = read_varint(content, at)
         found.append(value)
     return found
-
-
-def _varint(content: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        if at >= len(content) or shift > 63:
-            raise ValueError("a number that does not end")
-        byte = content[at]
-        value |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 0x80:
-            return value, at

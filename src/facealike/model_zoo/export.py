@@ -28,6 +28,7 @@ from ..types import Image, Progress
 from ..utils.escape import shown
 from ..utils.extras import needs_extra
 from ..utils.result import Result
+from .cohort import append_cohort
 
 with needs_extra("export", "exporting a model"):
     from .mirroring import append_mirror, pixels_cut
@@ -38,7 +39,7 @@ with needs_extra("export", "exporting a model"):
         quantize_int8,
         relative_error,
     )
-    from .score_normalization import MAX_FACES, append_cohort, fit_cohort, split_cohort
+    from .score_normalization import MAX_FACES, fit_cohort, split_cohort, with_opset
 
 MIN_FACES = 32  # fewer would not show the activation ranges
 
@@ -235,7 +236,7 @@ def _add_cohort(
     """Return the network with a cohort of all crops, the cohort's size, and its explained variance."""
     before = Embedder(network, model.preprocessing, "cpu").embed(crops)
     cohort = fit_cohort(before, strength, floor)
-    normalized = append_cohort(network, cohort)
+    normalized = append_cohort(with_opset(network), cohort)
     after = Embedder(normalized, model.preprocessing, "cpu").embed(crops[:CALIBRATION_CROPS])
     difference = float(np.abs(after - cohort.transform(before[:CALIBRATION_CROPS])).max())
     if not difference < 1e-3 * max(1, strength):  # narrow kernels multiply the last digits of cosines

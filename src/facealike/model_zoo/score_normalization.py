@@ -32,7 +32,6 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass
 
 import numpy as np
 import onnx
@@ -41,6 +40,7 @@ from sklearn.cluster import KMeans
 
 from ..errors import DataError, UsageError
 from ..types import Embeddings
+from .cohort import FARTHEST, FLOOR, OPSET, PREFIX, Cohort, log_density, opset
 
 MIN_FACES = 1000  # of a cohort, of which 5 are the nearest
 MAX_FACES = 20_000  # all scores between them take seconds
@@ -51,60 +51,9 @@ KERNEL_WIDTHS = (0.01, 0.015, 0.02, 0.03, 0.04, 0.06)  # bandwidths to try, in c
 LEAST_QUANTILE = 0.001  # of the neighbor distances: d0
 LEAST_MEDIAN = 0.65  # of u, for which d0 is raised where u of half of the cohort would be below it
 FARTHEST_RAISED = 0.85  # upper limit of u where d0 is raised
-FLOOR = 1e-30  # added to the density where no floor is fitted: faces far from all centers
 MAX_STRENGTH = 10.0
-FARTHEST = 0.98  # upper limit of u: closer to 1, sqrt(1 - u^2) loses precision
 MIN_EXPLAINED = 0.5  # of the variance of log d; a fit below it is refused
-MAX_ROUNDING = 0.001  # mean error of scaled centers, up to which they are stored in 16 bits
 BLOCK_ROWS = 512  # faces whose scores with all others are in memory at a time
-PREFIX = "cohort."  # of the tensor names in the graph
-OPSET = 8  # the first ONNX opset in which Min broadcasts
-
-
-@dataclass(frozen=True, eq=False)
-class Cohort:
-    """A fitted cohort: the local density of embeddings among many faces.
-
-    log d = intercept + slope log(floor + sum_j shares_j exp((cosine(e, centers_j) - 1) / width))
-
-    Attributes:
-        centers: Cluster centers, float32 (k, d).
-        shares: The share of the cohort in each cluster, float32 (k,); they sum to 1.
-        width: The kernel's bandwidth, in cosine distance.
-        intercept: Of the regression line.
-        slope: Of the regression line.
-        least: d0, the least neighbor distance.
-        faces: The size of the cohort.
-        explained: The share of the variance of log d over the cohort that the line explains.
-        floor: What is added to the density.
-        strength: The s of u = (d0 / d)^(s / 2).
-        farthest: The upper limit of u.
-    """
-
-    centers: NDArray[np.float32]
-    shares: NDArray[np.float32]
-    width: float
-    intercept: float
-    slope: float
-    least: float
-    faces: int
-    explained: float
-    floor: float = FLOOR
-    strength: float = 1.0
-    farthest: float = FARTHEST
-
-    def neighbor_distance(self, embeddings: Embeddings) -> NDArray[np.float32]:
-        """Return estimated neighbor distances, (n,), of unit vectors (n, d), at most that of the floor."""
-        log_density = _log_density(embeddings, self.centers, self.shares, self.width, self.floor)
-        distance: NDArray[np.float32] = np.exp(self.intercept + self.slope * log_density)
-        return distance
-
-    def transform(self, embeddings: Embeddings) -> Embeddings:
-        """Return unit vectors (n, d + 1), whose cosines are normalized scores, of unit vectors (n, d)."""
-        ratio = self.least / self.neighbor_distance(embeddings)
-        u = np.minimum(self.farthest, ratio ** (self.strength / 2))[:, None]
-        transformed: Embeddings = np.concatenate([u * embeddings, np.sqrt(1 - u**2)], axis=1)
-        return transformed.astype(np.float32)
 
 
 def fit_cohort(embeddings: Embeddings, strength: float = 1.0, sparsest: float = 0.0) -> Cohort:
@@ -143,10 +92,10 @@ def fit_cohort(embeddings: Embeddings, strength: float = 1.0, sparsest: float = 
             f"the clusters of these {len(embeddings):,} faces explain {explained:.0%} of the local "
             "density; use photos of more people, or leave this model without a cohort"
         )
-    log_density = _log_density(embeddings, centers, shares, width)
-    slope, intercept = (float(value) for value in np.polyfit(log_density, log_distance, 1))
-    floor = float(np.exp(np.quantile(log_density, sparsest))) if sparsest else FLOOR
-    floored = np.log(np.exp(log_density) + floor)
+    density = log_density(embeddings, centers, shares, width)
+    slope, intercept = (float(value) for value in np.polyfit(density, log_distance, 1))
+    floor = float(np.exp(np.quantile(density, sparsest))) if sparsest else FLOOR
+    floored = np.log(np.exp(density) + floor)
     distance = np.exp(intercept + slope * floored)
     raised = float(np.median(distance)) * LEAST_MEDIAN ** (2 / strength)
     least = float(np.quantile(distance, LEAST_QUANTILE))
@@ -170,65 +119,12 @@ def neighbor_distances(embeddings: Embeddings) -> NDArray[np.float32]:
     return distances
 
 
-def append_cohort(content: bytes, cohort: Cohort) -> bytes:
-    """Return the ONNX embedder followed by ``cohort.transform``: (n, 3, S, S) to (n, d + 1).
-
-    Raises:
-        UsageError: It has a cohort already.
-    """
-    model = onnx.load_model_from_string(content)
-    if any(known.domain in ("", "ai.onnx") and known.version < OPSET for known in model.opset_import):
-        model = onnx.version_converter.convert_version(model, OPSET)
-    graph = model.graph
-    if any(name.startswith(PREFIX) for node in graph.node for name in node.output):
-        raise UsageError("the model has a cohort already; name the one it was made from")
-    ones = np.ones((cohort.centers.shape[1], 1), dtype=np.float32)
-    # These names are part of the file, and so of a model's id: they never change.
-    constants = {
-        "ones": ones,
-        "centres": cohort.centers.T / cohort.width,
-        "shift": 1 / cohort.width,
-        "shares": cohort.shares[:, None],
-        "floor": cohort.floor,
-        # log u = s (log d0 - log d) / 2
-        "slope": -cohort.strength * cohort.slope / 2,
-        "intercept": cohort.strength * (np.log(cohort.least) - cohort.intercept) / 2,
-        "farthest": cohort.farthest,
-        "one": 1.0,
-    }
-    steps = [  # operator, result, inputs; "" is the output of the network
-        ("Mul", "squares", "", ""), ("MatMul", "square", "squares", "ones"),
-        ("Sqrt", "length", "square"), ("Div", "unit", "", "length"),
-        ("MatMul", "scaled", "unit", "centres"), ("Sub", "near", "scaled", "shift"),
-        ("Exp", "kernel", "near"), ("MatMul", "sum", "kernel", "shares"), ("Add", "density", "sum", "floor"),
-        ("Log", "crowded", "density"),
-        ("Mul", "line", "crowded", "slope"), ("Add", "half", "line", "intercept"), ("Exp", "ratio", "half"),
-        ("Min", "along", "ratio", "farthest"), ("Mul", "equator", "unit", "along"),
-        ("Mul", "part", "along", "along"), ("Sub", "rest", "one", "part"), ("Sqrt", "pole", "rest"),
-    ]  # fmt: skip
-    given = graph.output[0].name
-
-    def name(short: str) -> str:
-        return PREFIX + short if short else given
-
-    for short, value in constants.items():
-        values = np.asarray(value, dtype=np.float32)
-        half, rounded = f"{name(short)}_half", values.astype(np.float16)
-        if short != "centres" or np.abs(values - rounded).mean() > MAX_ROUNDING:
-            graph.initializer.append(onnx.numpy_helper.from_array(values, name(short)))
-            continue
-        # Nearly all of the cohort, so in half the bytes; runtimes convert it once, when they load the file.
-        graph.initializer.append(onnx.numpy_helper.from_array(rounded, half))
-        graph.node.append(
-            onnx.helper.make_node("Cast", [half], [name(short)], name(short), to=onnx.TensorProto.FLOAT)
-        )
-    for operator, result, *inputs in steps:
-        node = onnx.helper.make_node(operator, [name(each) for each in inputs], [name(result)], name(result))
-        graph.node.append(node)
-    both, last = [name("equator"), name("pole")], name("embeddings")
-    graph.node.append(onnx.helper.make_node("Concat", both, [last], last, axis=1))
-    _set_output(graph, last, len(ones) + 1)
-    whole: bytes = model.SerializeToString()
+def with_opset(content: bytes) -> bytes:
+    """Return the ONNX file, converted to the opset that score normalization needs if its own is older."""
+    if opset(content) >= OPSET:
+        return content
+    converted = onnx.version_converter.convert_version(onnx.load_model_from_string(content), OPSET)
+    whole: bytes = converted.SerializeToString()
     return whole
 
 
@@ -296,15 +192,6 @@ def _cluster(embeddings: Embeddings) -> tuple[NDArray[np.float32], NDArray[np.fl
     return found.cluster_centers_[kept].astype(np.float32), shares.astype(np.float32)
 
 
-def _log_density(
-    embeddings: Embeddings, centers: NDArray[np.float32], shares: NDArray[np.float32], width: float,
-    floor: float = FLOOR,
-) -> NDArray[np.float32]:  # fmt: skip
-    kernel = np.exp((embeddings @ centers.T - 1) / np.float32(width))
-    log: NDArray[np.float32] = np.log(kernel @ shares + np.float32(floor))
-    return log
-
-
 def _explained_variance(
     embeddings: Embeddings,
     centers: NDArray[np.float32],
@@ -313,7 +200,7 @@ def _explained_variance(
     log_distance: NDArray[np.float32],
 ) -> float:
     """Return R^2 of the regression of ``log_distance`` on the log density; 0 if one of them is constant."""
-    log_density = _log_density(embeddings, centers, shares, width)
-    if min(log_density.std(), log_distance.std()) < 1e-6:
+    density = log_density(embeddings, centers, shares, width)
+    if min(density.std(), log_distance.std()) < 1e-6:
         return 0.0
-    return float(np.corrcoef(log_density, log_distance)[0, 1] ** 2)
+    return float(np.corrcoef(density, log_distance)[0, 1] ** 2)

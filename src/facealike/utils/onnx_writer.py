@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 IR_VERSION = 8
 OPSET = 17
 
-Array: TypeAlias = NDArray[np.float32] | NDArray[np.int64] | NDArray[np.uint8]
+Array: TypeAlias = NDArray[np.float32] | NDArray[np.float16] | NDArray[np.int64] | NDArray[np.uint8]
 Attribute: TypeAlias = int | Sequence[int]
 Shape: TypeAlias = Sequence[int | str]
 """The dimensions of a tensor; a name stands for a free dimension."""
 
 _KINDS = {
     np.dtype(np.float32): 1, np.dtype(np.uint8): 2, np.dtype(np.int8): 3, np.dtype(np.int32): 6,
-    np.dtype(np.int64): 7,
+    np.dtype(np.int64): 7, np.dtype(np.float16): 10,
 }  # TensorProto.DataType  # fmt: skip
 _INT, _INTS = 2, 7  # AttributeProto.AttributeType
 
@@ -41,7 +41,7 @@ def node(operator: str, inputs: Sequence[str], output: str, **attributes: Attrib
 
 
 def tensor(name: str, values: Array) -> bytes:
-    """Encode a constant of the graph, float32, int64 or uint8."""
+    """Encode a constant of the graph."""
     little = np.ascontiguousarray(values).astype(values.dtype.newbyteorder("<"))
     sides = b"".join(write_number(1, side) for side in values.shape)
     return sides + write_number(2, _KINDS[values.dtype]) + _text(8, name) + write_message(9, little.tobytes())
@@ -68,8 +68,8 @@ def typed_model(
     """Return the ONNX file of a graph whose inputs and output each have a name, a shape and a dtype."""
     graph = [write_message(1, each) for each in nodes]
     graph += [_text(2, "facealike"), *(write_message(5, each) for each in tensors)]
-    graph += [write_message(11, _value(*source)) for source in sources]
-    graph += [write_message(12, _value(*result))]
+    graph += [write_message(11, described(*source)) for source in sources]
+    graph += [write_message(12, described(*result))]
     # Without a version of the writer, equal graphs give equal files, and so equal model ids.
     about = write_number(1, IR_VERSION) + _text(2, "facealike")
     return about + write_message(7, b"".join(graph)) + write_message(8, _text(1, "") + write_number(2, OPSET))
@@ -83,7 +83,8 @@ def with_metadata(onnx: bytes, name: str, value: str) -> bytes:
     return onnx + write_message(14, _text(1, name) + _text(2, value))
 
 
-def _value(name: str, shape: Shape, dtype: Any) -> bytes:
+def described(name: str, shape: Shape, dtype: Any) -> bytes:
+    """Encode name, shape and dtype of an input or output."""
     sides = [_text(2, side) if isinstance(side, str) else write_number(1, side) for side in shape]
     dimensions = b"".join(write_message(1, side) for side in sides)
     kind = write_message(1, write_number(1, _KINDS[np.dtype(dtype)]) + write_message(2, dimensions))

@@ -23,8 +23,9 @@ from facealike.embedding.face_model import Model
 from facealike.errors import RecipeError, TrainingError
 from facealike.model_file.model_file import ModelFile
 from facealike.model_file.preprocessing import Channels, Preprocessing
+from facealike.model_zoo.cohort import Cohort, append_cohort
 from facealike.model_zoo.mirroring import append_mirror
-from facealike.model_zoo.score_normalization import Cohort, append_cohort, split_cohort
+from facealike.model_zoo.score_normalization import split_cohort
 from facealike.train import TrainResult, load_recipe, train
 from facealike.train.data.preprocessing import choose_preprocessing
 from facealike.train.embedder.fine_tuning import better_epoch, read_start

@@ -24,8 +24,9 @@ from torch import Tensor, nn
 from ...errors import ModelError, TrainingError
 from ...model_file.locate import read_model_file
 from ...model_file.model_file import ModelFile
+from ...model_zoo.cohort import Cohort, append_cohort
 from ...model_zoo.mirroring import append_mirror, split_mirror
-from ...model_zoo.score_normalization import Cohort, append_cohort, split_cohort
+from ...model_zoo.score_normalization import split_cohort
 from ..networks.onnx_network import OnnxNetwork
 
 
