@@ -115,10 +115,11 @@ def test_detect_and_embed(client: TestClient) -> None:
     found = client.post("/v1/detect", files={"photo": photo()}).json()
     assert (found["width"], found["height"], found["found"]) == (64, 64, 1)
     assert found["faces"][0]["face"]["box"] == pytest.approx([12.8, 12.8, 51.2, 51.2])
+    assert found["faces"][0]["number"] == 1
     embedded = client.post("/v1/embed", files={"photo": photo()}).json()
     (face,) = embedded["faces"]
     assert np.allclose(face["embedding"], MODEL.embed([photo()])[0], atol=1e-6)
-    assert embedded["model"] == MODEL.id
+    assert embedded["model"] == MODEL.id and face["number"] == 1
 
 
 def test_a_person_is_enrolled_identified_verified_and_forgotten(client: TestClient, tmp_path: Path) -> None:

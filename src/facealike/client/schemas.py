@@ -193,6 +193,9 @@ class Verified(_Comparison):
 
 
 class DetectedFace(Answer):
+    """A face and its number among all that were found, from 1, as ``first_face`` of a comparison takes it."""
+
+    number: int | None = None
     face: FaceBox
     quality: FaceQuality | None
 

@@ -239,7 +239,7 @@ def _chosen(photo: PhotoFaces, number: int | None) -> tuple[list[FaceCrop], Embe
 
 def _described(face: FaceCrop) -> dict[str, object]:
     told = face.to_dict()
-    return {"face": told["face"], "quality": told["quality"]}
+    return {name: told[name] for name in ("number", "face", "quality")}
 
 
 def _count(photo: PhotoFaces) -> int:
