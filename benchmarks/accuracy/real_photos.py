@@ -178,8 +178,13 @@ def main() -> None:
         "--close-side", type=int, default=USUAL.close_side,
         help="pixels, the side of the second look at large faces",
     )  # fmt: skip
+    parser.add_argument(
+        "--without", action="append", default=[], metavar="PHOTO", help="leave this photo out"
+    )
     parser.add_argument("--write", action="store_true", help=f"append to {CSV.name}")
     options = parser.parse_args()
+    if options.without and options.write:
+        parser.error("rows are of all photos; leave out --write, or --without")
     ours = with_settings(
         USUAL, options.detector, min_confidence=options.confidence, max_side=options.side,
         close_side=options.close_side,
@@ -187,7 +192,7 @@ def main() -> None:
     detectors = {"default" if options.detector is None else options.detector.name: ours}
     if options.yunet:
         detectors["yunet"] = YuNetDetector(options.yunet, max_side=options.side, threads=1)
-    photos = read_photos(options.folder)
+    photos = [photo for photo in read_photos(options.folder) if photo.name not in options.without]
     rows = []
     for name, detector in detectors.items():
         confidence = detector.spec["min_confidence"]

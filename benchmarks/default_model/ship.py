@@ -50,6 +50,7 @@ Still to be done by a person:
 - python -m benchmarks.peers.measure ... --write (docs/results/peers.md), which needs the other packages;
   if the width of an embedding changed, python -m benchmarks.speed.scale --table FILE --write, too.
 - docs/results/quality.md: if the fitted curves moved, the constants of src/facealike/quality follow them.
+- If the detector changed: scripts/fit_registry.py, which needs the files of SFace and retail-0095.
 - docs/results/performance.md has columns of a slower machine, which are of an earlier model until it is
   measured there, too.
 - CHANGELOG.md, Unreleased: what changes for users. Galleries need facealike gallery migrate.

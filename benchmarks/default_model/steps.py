@@ -110,7 +110,7 @@ STEPS = (
         "quality-test-page", "benchmarks.quality.quality analyse {work}/test.npz --write",
         blocks=((f"{RESULTS}quality.md", "analyse"),),
     ),
-    Step("retail-0095", "facealike models add {retail} --name retail-0095"),
+    Step("retail-0095", "facealike models add {retail} --name retail-0095 --plain"),
     Step("dlib", "facealike models add dlib"),
     *(
         Step(

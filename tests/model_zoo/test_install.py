@@ -381,8 +381,8 @@ def test_block_quantized_files_run_in_float(tmp_path: Path) -> None:
 
 @needs_data("FACEALIKE_RETAIL0095", "FACEALIKE_SFACE")
 def test_the_networks_of_the_registry_from_local_files() -> None:
-    (retail,) = add_model(os.environ["FACEALIKE_RETAIL0095"])
-    (sface,) = add_model(os.environ["FACEALIKE_SFACE"])
+    (retail,) = add_model(os.environ["FACEALIKE_RETAIL0095"], plain=True)
+    (sface,) = add_model(os.environ["FACEALIKE_SFACE"], plain=True)
     assert (retail.name, sface.name) == ("retail-0095", "sface")
     assert Model.load("retail-0095", device="cpu").embedder.dimensions == 256
     assert Model.load("sface", device="cpu").embedder.dimensions == 128

@@ -103,6 +103,12 @@ def add(
     ] = False,
     replace: Annotated[bool, typer.Option("--replace", help="Replace a model that has this name.")] = False,
     registry: RegistryOption = None,
+    plain: Annotated[
+        bool,
+        typer.Option(
+            "--plain", help="Of the registry: the network without score normalization and calibration."
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> int:
     """Keep a model for use by name, as in --model NAME.
@@ -116,7 +122,7 @@ def add(
 
     config = _onnx_config(size, normalize, align, bgr)
     with progress_bar("downloading", unit="bytes") as progress:
-        added = add_model(source, name, config, license, commercial_only, replace, registry, progress)
+        added = add_model(source, name, config, license, commercial_only, replace, registry, progress, plain)
     if as_json:
         print_json({"added": [_describe(model) for model in added]})
         return 0
@@ -234,6 +240,11 @@ def _remarks(name: str, file: ModelFile) -> list[str]:
         remarks.append(
             f"{name} is not calibrated: learn its threshold with facealike calibrate {name} DIR -o FILE, "
             f"then facealike models add FILE --name {name} --replace"
+        )
+    elif {"registry", "cohort"} <= set(file.card.provenance):
+        remarks.append(
+            f"{name} comes with score normalization and a threshold that facealike fitted; --plain leaves "
+            "both out"
         )
     for part in ("weights", "training_data"):
         license = file.card.licences.get(part)

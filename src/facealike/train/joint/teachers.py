@@ -18,6 +18,7 @@ from torch import Tensor
 from ...errors import UsageError
 from ...model_file.locate import read_model_file
 from ...model_file.preprocessing import Preprocessing
+from ...model_zoo.score_normalization import split_cohort
 from ..networks.onnx_network import OnnxNetwork
 from ..optim.mixed_precision import computes_bfloat16
 from .targets import CHUNK, Teacher
@@ -30,7 +31,7 @@ Runner = Callable[[Tensor], NDArray[np.float32]]
 
 
 def named_teacher(name: str, weight: float, device: str = "cpu") -> Teacher:
-    """Return the model ``name`` as a teacher.
+    """Return the model ``name`` as a teacher, without score normalization: the student gets its own.
 
     Args:
         name: Name or path of a model.
@@ -46,10 +47,11 @@ def named_teacher(name: str, weight: float, device: str = "cpu") -> Teacher:
     layout = LAYOUTS.get(crop.align)
     if layout is None or crop.context:
         raise UsageError(f"{name}: a teacher's crops are aligned by landmarks; choose another model")
+    network, _ = split_cohort(file.embedder)
     if device == "cpu" and find_spec("openvino") is not None:
-        run = _openvino(file.embedder, crop.size)
+        run = _openvino(network, crop.size)
     else:
-        run = _torch(file.embedder, torch.device(device))
+        run = _torch(network, torch.device(device))
     return Teacher(name, crop.size, lambda crops: run(normalized(crops, crop)), weight, layout)
 
 
