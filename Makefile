@@ -73,7 +73,7 @@ $(VENV)/bin/facealike data lfw '$(LFW)' --to $(1)
 endef
 
 # From the archives and a folder of photographs without people to build/detector/detector.onnx: distilled from
-# YuNet, again with the places where it erred, then taught the landmarks of tilted faces, then given the network
+# YuNet, again with the places where it erred, then trained on landmarks of tilted faces, then joined by the network
 # that sees which way up a face is.  Interrupted, it goes on where it was.
 # Pictures are composed beside the network: its threads sleep while they wait, instead of spinning on the core
 # that composes, and what a step allocated is kept for the next one.

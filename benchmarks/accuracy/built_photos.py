@@ -199,7 +199,8 @@ def main() -> None:
     options = parser.parse_args()
     yunet = YuNetDetector(options.yunet, threads=1)
     ours = with_settings(USUAL, options.detector, min_confidence=options.confidence)
-    detectors = {"default": ours, "yunet": yunet}
+    name = "default" if options.detector is None else options.detector.name
+    detectors = {name: ours, "yunet": yunet}
     scenes = scenes_of(options.scenery)
     faces = faces_of(options.photos, yunet, options.count)
     rows = []
