@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from facealike.calibration.calibration import Calibration
+from facealike.cli import app
 from facealike.detection.registry import default_detector
 from facealike.embedding.embedder import Embedder
 from facealike.embedding.face_model import Model
@@ -97,3 +99,17 @@ def test_a_network_from_a_local_file_gives_verdicts_at_once() -> None:
     (plain,) = add_model(source, plain=True, overwrite=True)
     assert plain.file is not None and plain.file.calibration.is_none
     assert add_model(source)[0].file == plain.file, "what is there is kept, with its calibration"
+
+
+@needs_data("FACEALIKE_RETAIL0095")
+def test_the_command_says_what_a_model_comes_with() -> None:
+    def stderr(*arguments: str) -> str:
+        result = CliRunner().invoke(app, ["models", "add", *arguments], catch_exceptions=False)
+        assert result.exit_code == 0
+        return " ".join(result.stderr.split())
+
+    source = os.environ["FACEALIKE_RETAIL0095"]
+    assert "has score normalization and a threshold that facealike fitted" in stderr(source)
+    plain = stderr(source, "--plain", "--replace")
+    assert "gets score normalization and a threshold without --plain, with --replace" in plain
+    assert "facealike fitted" not in plain and "not calibrated" in plain

@@ -119,6 +119,7 @@ def add(
     Exit code: 0, or 2 on an error.
     """
     from ..model_zoo.install import add_model
+    from ..model_zoo.registry_fits import has_fits
 
     config = _onnx_config(size, normalize, align, bgr)
     with progress_bar("downloading", unit="bytes") as progress:
@@ -129,6 +130,8 @@ def add(
     for model in added:
         assert model.file is not None
         show(f"{model.name}: id {model.file.id}, {model.path}")
+        if has_fits(model.file):
+            say(f"{model.name} has score normalization and a threshold that facealike fitted; see --plain")
         for line in _remarks(model.name, model.file):
             say(line)
     return 0
@@ -237,14 +240,13 @@ def _remarks(name: str, file: ModelFile) -> list[str]:
     """What the user of a model should know before its first verdict."""
     remarks = []
     if file.calibration.is_none:
+        from ..model_zoo.registry_fits import fitted
+
+        if file.id in fitted()["models"]:
+            remarks.append(f"{name} gets score normalization and a threshold without --plain, with --replace")
         remarks.append(
             f"{name} is not calibrated: learn its threshold with facealike calibrate {name} DIR -o FILE, "
             f"then facealike models add FILE --name {name} --replace"
-        )
-    elif {"registry", "cohort"} <= set(file.card.provenance):
-        remarks.append(
-            f"{name} comes with score normalization and a threshold that facealike fitted; --plain leaves "
-            "both out"
         )
     for part in ("weights", "training_data"):
         license = file.card.licences.get(part)

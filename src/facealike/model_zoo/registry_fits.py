@@ -50,6 +50,12 @@ def with_fits(file: ModelFile) -> ModelFile:
     return replace(normalized, card=card, calibration=calibration)
 
 
+def has_fits(file: ModelFile) -> bool:
+    """Return whether a model has the calibration that was fitted here, and not one of its user's."""
+    thresholds = {entry["calibration"]["threshold"] for entry in fitted()["models"].values()}
+    return "registry" in file.card.provenance and file.calibration.threshold in thresholds
+
+
 def normalize(file: ModelFile, cohort: Cohort) -> ModelFile:
     """Return a model with score normalization, which has another id and no threshold yet."""
     added = f"{cohort.faces:,} training photos of FairFace, added to {file.id}"
