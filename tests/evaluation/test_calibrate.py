@@ -210,7 +210,7 @@ def test_the_command_prints_what_it_found(shelf: Path, root: Path) -> None:
     ("change", "message"),
     [
         (["--rule", "best"], "the rule is f1, or a"), (["--rule", "nan"], "false match rate"),
-        (["--rule", "1e-9"], "cannot be measured"), (["--face", "all"], "'all'"),
+        (["--rule", "1e-9"], "cannot be measured"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_sentence_and_writes_nothing(
