@@ -4,8 +4,9 @@
 
 ``FILE`` is what ``facealike models add`` takes: retail-0095.xml, a wheel with SFace.  The cohort is of
 FairFace's training photos.  As for the default model, probabilities and the threshold, of an FMR of 0.001,
-come from all people of LFW but the test's; View 2, the test people and the groups of FairFace's validation
-photos decide about nothing.  All networks are fitted at once, because the people are recorded once for all.
+come from all people of LFW but the test's; View 2 (but see ``STRENGTH``), the test people and the groups of
+FairFace's validation photos decide about nothing.  All networks are fitted at once, because the people are
+recorded once for all.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ from facealike.utils.atomic_write import write_bytes, write_text
 FMR = 0.001
 STRENGTH, FLOOR = 6.0, 0.8
 """Chosen for both networks by the FNMR of 3,554 people of LFW, none of them of the test, and the FMRs of
-groups of 8,799 training photos of FairFace outside the cohort."""
+groups of 8,799 training photos of FairFace outside the cohort; View 2 decided between equal settings."""
 OUT = Path(__file__).parents[1] / "src" / "facealike" / "model_zoo"
 
 
