@@ -17,9 +17,11 @@ from facealike.utils.onnx_messages import (
     Field,
     encode,
     fields,
+    graph_of,
     submessage,
     text_of,
     values_of,
+    with_graph,
 )
 from support.small_network import small_network
 
@@ -55,6 +57,7 @@ def test_a_network_is_read_as_onnx_reads_it() -> None:
     wanted = onnx.load_model_from_string(content)
     assert encode(fields(content)) == content
     graph = submessage(values_of(content, GRAPH)[0])
+    assert graph_of(content) == list(fields(graph)) and with_graph(content, graph_of(content)) == content
     nodes = [submessage(each) for each in values_of(graph, NODE)]
     assert [text_of(each, 4) for each in nodes] == [each.op_type for each in wanted.graph.node]
     assert text_of(nodes[0], 1000) == ""

@@ -119,7 +119,6 @@ def add(
     Exit code: 0, or 2 on an error.
     """
     from ..model_zoo.install import add_model
-    from ..model_zoo.registry_fits import has_fits
 
     config = _onnx_config(size, normalize, align, bgr)
     with progress_bar("downloading", unit="bytes") as progress:
@@ -130,8 +129,6 @@ def add(
     for model in added:
         assert model.file is not None
         show(f"{model.name}: id {model.file.id}, {model.path}")
-        if has_fits(model.file):
-            say(f"{model.name} has score normalization and a threshold that facealike fitted; see --plain")
         for line in _remarks(model.name, model.file):
             say(line)
     return 0
@@ -238,10 +235,12 @@ def _onnx_config(size: int | None, normalize: str | None, align: str | None, bgr
 
 def _remarks(name: str, file: ModelFile) -> list[str]:
     """What the user of a model should know before its first verdict."""
-    remarks = []
-    if file.calibration.is_none:
-        from ..model_zoo.registry_fits import fitted
+    from ..model_zoo.registry_fits import fitted, has_fits
 
+    remarks = []
+    if has_fits(file):
+        remarks.append(f"{name} has score normalization and a threshold that facealike fitted; see --plain")
+    if file.calibration.is_none:
         if file.id in fitted()["models"]:
             remarks.append(f"{name} gets score normalization and a threshold without --plain, with --replace")
         remarks.append(

@@ -18,17 +18,17 @@ from numpy.typing import NDArray
 from ..errors import ModelError
 from ..utils.onnx_messages import (
     BYTES,
-    GRAPH,
     INITIALIZER,
     INPUT,
     NODE,
     VARINT,
     Field,
-    encode,
     fields,
+    graph_of,
     read_varint,
     submessage,
     text_of,
+    with_graph,
 )
 from ..utils.onnx_writer import tensor
 
@@ -44,14 +44,12 @@ def fold_blocks(content: bytes) -> bytes:
     if b"block_size" not in content:
         return content
     try:
-        model = list(fields(content))
-        graph = list(fields(submessage(next(value for number, _, value in model if number == GRAPH))))
-        folded = _fold(graph)
+        folded = _fold(graph_of(content))
     except (ValueError, KeyError, IndexError, StopIteration, TypeError, UnicodeDecodeError) as error:
         raise ModelError("a block-quantized ONNX file that cannot be read; copy it again") from error
     if folded is None:
         return content
-    return encode([(n, w, encode(folded) if n == GRAPH else v) for n, w, v in model])
+    return with_graph(content, folded)
 
 
 def _fold(graph: list[Field]) -> list[Field] | None:

@@ -14,16 +14,15 @@ from ..errors import UsageError
 from ..types import Embeddings
 from ..utils.onnx_messages import (
     BYTES,
-    GRAPH,
     INITIALIZER,
     NODE,
     OPSETS,
     OUTPUT,
-    encode,
-    fields,
+    graph_of,
     submessage,
     text_of,
     values_of,
+    with_graph,
 )
 from ..utils.onnx_writer import described, node, tensor
 
@@ -107,8 +106,7 @@ def append_cohort(content: bytes, cohort: Cohort) -> bytes:
     """
     if opset(content) < OPSET:
         raise UsageError(f"score normalization needs ONNX opset {OPSET} or later; export the network anew")
-    model = list(fields(content))
-    graph = list(fields(submessage(next(value for number, _, value in model if number == GRAPH))))
+    graph = graph_of(content)
     output = submessage(next(value for number, _, value in graph if number == OUTPUT))
     if any(_makes_cohort(submessage(value)) for number, _, value in graph if number == NODE):
         raise UsageError("the model has a cohort already; name the one it was made from")
@@ -118,7 +116,7 @@ def append_cohort(content: bytes, cohort: Cohort) -> bytes:
     kept = [field for field in graph if field[0] != OUTPUT]
     kept += [(NODE, BYTES, each) for each in nodes] + [(INITIALIZER, BYTES, each) for each in tensors]
     kept.append((OUTPUT, BYTES, described(last, (_batch(output), dimensions + 1), np.float32)))
-    return encode((number, wire, encode(kept) if number == GRAPH else value) for number, wire, value in model)
+    return with_graph(content, kept)
 
 
 def _makes_cohort(content: bytes) -> bool:

@@ -238,8 +238,8 @@ def _chosen(photo: PhotoFaces, number: int | None) -> tuple[list[FaceCrop], Embe
 
 
 def _described(face: FaceCrop) -> dict[str, object]:
-    told = face.to_dict()
-    return {name: told[name] for name in ("number", "face", "quality")}
+    values = face.to_dict()
+    return {name: values[name] for name in ("number", "face", "quality")}
 
 
 def _count(photo: PhotoFaces) -> int:

@@ -74,6 +74,17 @@ def submessage(value: int | bytes) -> bytes:
     return value
 
 
+def graph_of(content: bytes) -> list[Field]:
+    """Return the fields of the graph of an ONNX file; IndexError where it has none."""
+    return list(fields(submessage(values_of(content, GRAPH)[0])))
+
+
+def with_graph(content: bytes, graph: Iterable[Field]) -> bytes:
+    """Return an ONNX file with another graph."""
+    whole = encode(graph)
+    return encode((number, wire, whole if number == GRAPH else v) for number, wire, v in fields(content))
+
+
 def values_of(content: bytes, number: int) -> list[int | bytes]:
     """Return the values of all fields of a message with this number."""
     return [value for field, _, value in fields(content) if field == number]
